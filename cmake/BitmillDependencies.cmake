@@ -1,0 +1,15 @@
+# Everything that is not ours. launch/setup.sh installs it.
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
+find_package(MPI REQUIRED COMPONENTS CXX)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+find_package(LibTorch REQUIRED)
+if(BITMILL_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()

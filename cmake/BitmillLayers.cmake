@@ -1,0 +1,59 @@
+# Compiler settings, and the two functions with which every folder declares itself.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${CCACHE}")
+endif()
+
+add_library(bitmill_options INTERFACE)
+target_compile_options(bitmill_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>
+  # A fused multiply-add rounds once where two operations round twice: the last bit of every
+  # result would depend on what the compiler chose to fuse.
+  $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+target_include_directories(bitmill_options INTERFACE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}")
+if(BITMILL_SANITIZE)
+  target_compile_options(bitmill_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${BITMILL_SANITIZE} -fno-omit-frame-pointer -g>)
+  target_link_options(bitmill_options INTERFACE -fsanitize=${BITMILL_SANITIZE})
+endif()
+
+# bitmill_layer(NAME [libraries...]): the static library of src/NAME, linked to what it may see.
+function(bitmill_layer name)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  add_library(bitmill_${name} STATIC ${sources})
+  target_link_libraries(bitmill_${name} PUBLIC bitmill_options ${ARGN})
+endfunction()
+
+# bitmill_tests(NAME [LABELS unit] [TIMEOUT seconds] [LIBRARIES ...]): one binary from
+# tests/NAME/*_test.cpp, every test registered with ctest under its own name and a time limit.
+function(bitmill_tests name)
+  cmake_parse_arguments(arg "" "LABELS;TIMEOUT" "LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp")
+  if(NOT sources)
+    return()
+  endif()
+  if(NOT arg_LABELS)
+    set(arg_LABELS unit)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 60)
+  endif()
+  add_executable(test_${name} ${sources})
+  target_link_libraries(test_${name} PRIVATE ${arg_LIBRARIES} GTest::gmock GTest::gtest_main)
+  target_include_directories(test_${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  target_compile_definitions(test_${name} PRIVATE BITMILL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+endfunction()

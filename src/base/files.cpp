@@ -1,0 +1,224 @@
+#include "base/files.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/handle.hpp"
+
+namespace bitmill {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct DescriptorTraits {
+  using Type = int;
+  static constexpr int null() { return -1; }
+  static void destroy(int descriptor) noexcept { ::close(descriptor); }
+};
+using Descriptor = UniqueHandle<DescriptorTraits>;
+
+[[noreturn]] void fail(std::string_view operation, const std::string& path, int code) {
+  std::string hint;
+  if (code == ENOSPC || code == EDQUOT) hint = "; free some space or choose another folder";
+  if (code == EACCES || code == EROFS) hint = "; check the permissions of the folder";
+  throw FileError(fmt::format("cannot {} {}: {}{}", operation, path, std::strerror(code), hint));
+}
+
+Descriptor open_descriptor(std::string_view operation, const std::string& path, int flags) {
+  const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail(operation, path, errno);
+  return Descriptor(descriptor);
+}
+
+// Linux moves at most 2^31 - 4096 bytes in one call.
+constexpr size_t largest_transfer = size_t{1} << 30;
+
+void read_exactly(int descriptor, const std::string& path, int64_t offset,
+                  std::span<std::byte> into) {
+  while (!into.empty()) {
+    const ssize_t got =
+        ::pread(descriptor, into.data(), std::min(into.size(), largest_transfer), offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) {
+      throw FileError(fmt::format("cannot read {}: it ends at byte {}, {} more were expected; "
+                                  "the file was cut short",
+                                  path, offset, into.size()));
+    }
+    into = into.subspan(static_cast<size_t>(got));
+    offset += got;
+  }
+}
+
+void write_exactly(int descriptor, const std::string& path, int64_t offset,
+                   std::span<const std::byte> data) {
+  while (!data.empty()) {
+    const ssize_t put =
+        ::pwrite(descriptor, data.data(), std::min(data.size(), largest_transfer), offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) fail("write", path, put == 0 ? ENOSPC : errno);
+    data = data.subspan(static_cast<size_t>(put));
+    offset += put;
+  }
+}
+
+class PosixInput final : public InputFile {
+ public:
+  explicit PosixInput(std::string path)
+      : path_(std::move(path)), descriptor_(open_descriptor("open", path_, O_RDONLY)) {
+    struct stat info = {};
+    if (::fstat(descriptor_.get(), &info) != 0) fail("stat", path_, errno);
+    if (S_ISDIR(info.st_mode)) fail("open", path_, EISDIR);
+    size_ = info.st_size;
+  }
+
+  const std::string& path() const override { return path_; }
+  int64_t size() const override { return size_; }
+  void read(int64_t offset, std::span<std::byte> into) const override {
+    read_exactly(descriptor_.get(), path_, offset, into);
+  }
+
+ private:
+  const std::string path_;
+  Descriptor descriptor_;
+  int64_t size_ = 0;
+};
+
+class PosixOutput final : public OutputFile {
+ public:
+  PosixOutput(std::string path, int flags)
+      : path_(std::move(path)),
+        descriptor_(open_descriptor("create", path_, O_RDWR | O_CREAT | flags)) {
+    const off_t end = ::lseek(descriptor_.get(), 0, SEEK_END);
+    if (end < 0) fail("seek in", path_, errno);
+    end_ = end;
+  }
+
+  const std::string& path() const override { return path_; }
+  void append(std::span<const std::byte> data) override {
+    write(end_, data);
+    end_ += static_cast<int64_t>(data.size());
+  }
+  void write(int64_t offset, std::span<const std::byte> data) const override {
+    write_exactly(descriptor_.get(), path_, offset, data);
+  }
+  void read(int64_t offset, std::span<std::byte> into) const override {
+    read_exactly(descriptor_.get(), path_, offset, into);
+  }
+  void sync() override {
+    if (::fsync(descriptor_.get()) != 0) fail("sync", path_, errno);
+  }
+  void close() override {
+    const int descriptor = descriptor_.release();
+    if (::close(descriptor) != 0 && errno != EINTR) fail("close", path_, errno);
+  }
+
+ private:
+  const std::string path_;
+  Descriptor descriptor_;
+  int64_t end_ = 0;
+};
+
+class PosixFiles final : public Files {
+ public:
+  std::unique_ptr<InputFile> open(const std::string& path) override {
+    return std::make_unique<PosixInput>(path);
+  }
+  std::unique_ptr<OutputFile> create(const std::string& path) override {
+    return std::make_unique<PosixOutput>(path, O_TRUNC);
+  }
+  std::unique_ptr<OutputFile> open_append(const std::string& path) override {
+    return std::make_unique<PosixOutput>(path, 0);
+  }
+
+  bool exists(const std::string& path) override {
+    std::error_code error;
+    return fs::exists(path, error);
+  }
+  bool is_directory(const std::string& path) override {
+    std::error_code error;
+    return fs::is_directory(path, error);
+  }
+  void make_directories(const std::string& path) override {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) fail("make the folder", path, error.value());
+  }
+  void rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) fail("rename to " + to + " the file", from, errno);
+  }
+  void remove(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) fail("remove", path, errno);
+  }
+  void remove_tree(const std::string& path) override {
+    std::error_code error;
+    fs::remove_all(path, error);
+    if (error) fail("remove", path, error.value());
+  }
+  void sync_directory(const std::string& path) override {
+    const Descriptor folder = open_descriptor("open the folder", path, O_RDONLY | O_DIRECTORY);
+    if (::fsync(folder.get()) != 0) fail("sync the folder", path, errno);
+  }
+  std::vector<std::string> list(const std::string& path) override {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+      names.push_back(it->path().filename().string());
+    }
+    if (error) fail("list the folder", path, error.value());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  int64_t free_bytes(const std::string& path) override {
+    struct statvfs info = {};
+    if (::statvfs(path.c_str(), &info) != 0) fail("ask the free space of", path, errno);
+    return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Files> posix_files() { return std::make_unique<PosixFiles>(); }
+
+std::string read_text(Files& files, const std::string& path, int64_t limit) {
+  const auto file = files.open(path);
+  BITMILL_CHECK(
+      file->size() <= limit, FileError,
+      fmt::format("{} has {} bytes; at most {} are read here", path, file->size(), limit));
+  std::string text(static_cast<size_t>(file->size()), '\0');
+  file->read(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void replace_file(Files& files, const std::string& path, std::string_view content) {
+  const std::string beside = path + ".new";
+  const auto file = files.create(beside);
+  file->append(std::as_bytes(std::span(content)));
+  file->sync();
+  file->close();
+  files.rename(beside, path);
+  files.sync_directory(parent_path(path));
+}
+
+std::string join_path(std::string_view folder, std::string_view name) {
+  return (fs::path(folder) / fs::path(name)).string();
+}
+
+std::string parent_path(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+
+}  // namespace bitmill

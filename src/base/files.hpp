@@ -1,0 +1,72 @@
+#pragma once
+// The one door to the file system. Everything that reads or writes a file takes a Files&, so that a
+// test can make any single operation fail or stop short.
+//
+// All calls throw FileError with the operation, the path and the system's words. Offsets and sizes
+// are bytes. Objects may be used from several threads where the method is const (pread, pwrite).
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitmill {
+
+class InputFile {
+ public:
+  virtual ~InputFile() = default;
+  virtual const std::string& path() const = 0;
+  virtual int64_t size() const = 0;
+  // Fills all of `into` from `offset`, or throws: a file that ends early is an error.
+  virtual void read(int64_t offset, std::span<std::byte> into) const = 0;
+};
+
+// A new file, or one opened for update. Closing in the destructor ignores errors: call close().
+class OutputFile {
+ public:
+  virtual ~OutputFile() = default;
+  virtual const std::string& path() const = 0;
+  virtual void append(std::span<const std::byte> data) = 0;  // at the end of what was appended
+  virtual void write(int64_t offset, std::span<const std::byte> data) const = 0;
+  virtual void read(int64_t offset, std::span<std::byte> into) const = 0;
+  virtual void sync() = 0;   // to stable storage
+  virtual void close() = 0;  // throws what close(2) reports; no other call may follow
+};
+
+class Files {
+ public:
+  virtual ~Files() = default;
+
+  virtual std::unique_ptr<InputFile> open(const std::string& path) = 0;
+  // Truncates an existing file.
+  virtual std::unique_ptr<OutputFile> create(const std::string& path) = 0;
+  // Creates the file when it is missing; append() adds at its end.
+  virtual std::unique_ptr<OutputFile> open_append(const std::string& path) = 0;
+
+  virtual bool exists(const std::string& path) = 0;
+  virtual bool is_directory(const std::string& path) = 0;  // follows links
+  virtual void make_directories(const std::string& path) = 0;
+  virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces a file
+  virtual void remove(const std::string& path) = 0;         // a file
+  virtual void remove_tree(const std::string& path) = 0;    // nothing there is not an error
+  virtual void sync_directory(const std::string& path) = 0;
+  virtual std::vector<std::string> list(const std::string& path) = 0;  // names, sorted
+  virtual int64_t free_bytes(const std::string& path) = 0;  // for us, where `path` lives
+};
+
+std::unique_ptr<Files> posix_files();
+
+// The whole file. Throws FileError when it is larger than `limit` bytes.
+std::string read_text(Files& files, const std::string& path, int64_t limit = int64_t{1} << 34);
+
+// Beside (path + ".new"), sync, rename, sync the folder: a reader sees the old or the new content.
+void replace_file(Files& files, const std::string& path, std::string_view content);
+
+std::string join_path(std::string_view folder, std::string_view name);
+std::string parent_path(const std::string& path);  // "." for a bare name
+std::string file_name(const std::string& path);
+
+}  // namespace bitmill

@@ -1,0 +1,33 @@
+#pragma once
+// XXH3, 128 bits, as 32 hexadecimal digits: for detecting damage and differences, not for security.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace bitmill {
+
+// A hash over everything that was added, in order.
+class Hasher {
+ public:
+  Hasher();
+  ~Hasher();
+  Hasher(const Hasher&) = delete;
+  Hasher& operator=(const Hasher&) = delete;
+
+  void add(std::span<const std::byte> data);
+  // Length first, so that ("ab", "c") and ("a", "bc") differ.
+  void add_text(std::string_view text);
+  std::string hex() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+std::string hash_hex(std::span<const std::byte> data);
+
+}  // namespace bitmill

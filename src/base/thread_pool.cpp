@@ -1,0 +1,111 @@
+#include "base/thread_pool.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <list>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace bitmill {
+namespace {
+
+// One call of parallel_for. It lives on the caller's stack; `helpers` counts the pool threads that
+// hold a pointer to it, and the caller waits for it to be zero.
+struct Job {
+  const std::function<void(int64_t)>* task;
+  int64_t count;
+  std::atomic<int64_t> next{0};
+  int helpers = 0;           // guarded by State::mutex
+  std::exception_ptr error;  // guarded by State::mutex
+
+  bool has_work() const { return next.load(std::memory_order_relaxed) < count; }
+};
+
+}  // namespace
+
+struct ThreadPool::State {
+  std::mutex mutex;
+  std::condition_variable work_added;
+  std::condition_variable helper_left;
+  std::list<Job*> jobs;  // innermost last
+  bool stopping = false;
+  std::vector<std::thread> threads;
+
+  void work_on(Job& job) {
+    try {
+      for (int64_t i; (i = job.next.fetch_add(1)) < job.count;) (*job.task)(i);
+    } catch (...) {
+      job.next.store(job.count);
+      std::lock_guard lock(mutex);
+      if (!job.error) job.error = std::current_exception();
+    }
+  }
+
+  Job* find_work() {
+    const auto it = std::find_if(jobs.rbegin(), jobs.rend(), [](Job* job) { return job->has_work(); });
+    return it == jobs.rend() ? nullptr : *it;
+  }
+
+  void run_helper() {
+    std::unique_lock lock(mutex);
+    while (!stopping) {
+      Job* job = find_work();
+      if (job == nullptr) {
+        work_added.wait(lock);
+        continue;
+      }
+      ++job->helpers;
+      lock.unlock();
+      work_on(*job);
+      lock.lock();
+      if (--job->helpers == 0) helper_left.notify_all();
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
+    : state_(std::make_unique<State>()) {
+  for (int i = 1; i < threads; ++i) {
+    state_->threads.emplace_back([state = state_.get(), on_start] {
+      if (on_start) on_start();
+      state->run_helper();
+    });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->work_added.notify_all();
+  for (auto& thread : state_->threads) thread.join();
+}
+
+int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
+
+void ThreadPool::parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
+  if (count <= 0) return;
+  if (count == 1 || size() == 1) {
+    for (int64_t i = 0; i < count; ++i) task(i);
+    return;
+  }
+  Job job{&task, count};
+  std::list<Job*>::iterator position;
+  {
+    std::lock_guard lock(state_->mutex);
+    position = state_->jobs.insert(state_->jobs.end(), &job);
+  }
+  state_->work_added.notify_all();
+  state_->work_on(job);
+  std::unique_lock lock(state_->mutex);
+  state_->jobs.erase(position);
+  state_->helper_left.wait(lock, [&] { return job.helpers == 0; });
+  if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace bitmill

@@ -1,0 +1,15 @@
+#pragma once
+// Ranks as threads of one process: the whole pipeline runs in a unit test, under a debugger and a
+// sanitizer, with no mpirun and no GPU.
+
+#include <functional>
+
+#include "comm/communicator.hpp"
+
+namespace bitmill {
+
+// Runs body once per rank, each on its own thread. When a rank throws, the others' calls throw
+// CommError instead of waiting for it; the first failure is rethrown here.
+void run_ranks(int size, const std::function<void(Communicator&)>& body);
+
+}  // namespace bitmill

@@ -1,0 +1,33 @@
+#pragma once
+// Windows of token ids: the samples of calibration and evaluation.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/token_text.hpp"
+
+namespace bitmill {
+
+struct Windows {
+  int64_t count = 0;
+  int64_t seq_len = 0;
+  std::vector<int32_t> ids;  // [count, seq_len]
+
+  std::span<const int32_t> window(int64_t i) const;
+  // Hash of count, seq_len and ids: part of a run's fingerprint.
+  std::string hash() const;
+};
+
+// `count` windows of `seq_len` tokens. From a text: at positions drawn uniformly from the seed
+// (windows may overlap). From a two-dimensional token file: its first rows, each cut to its first
+// seq_len tokens. UsageError when the text is shorter than one window, or the file has fewer or
+// shorter windows than asked for; it names the figures and the options to change.
+Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len, uint64_t seed);
+
+// floor(tokens / seq_len) consecutive windows (spec section 7), or the rows of a two-dimensional
+// file cut to seq_len; at most max_windows where that is > 0.
+Windows evaluation_windows(const Tokens& tokens, int64_t seq_len, int64_t max_windows);
+
+}  // namespace bitmill

@@ -1,0 +1,63 @@
+#pragma once
+// One packed linear, in memory and as named tensors. Byte layout: packed_layout.hpp and FORMAT.md.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "format/safetensors_writer.hpp"
+#include "format/tensor_folder.hpp"
+
+namespace bitmill {
+
+// The weight it stands for is, in source columns,
+//   salient column:  code_scale[i] * (code[i][c] - code_zero[i])
+//   low column:      col_gain[j] * (row_scale[i] * sign[i][j] + row_mean[i])
+// with row_scale = alpha r1 and row_mean = mu r1, each folded and then rounded to float16.
+struct PackedLinear {
+  int64_t rows = 0;          // out features
+  int64_t cols = 0;          // in features
+  int64_t salient_cols = 0;  // set bits of mask
+
+  std::vector<uint32_t> signs;       // [rows, words_for(low_cols, 32)]
+  std::vector<uint32_t> codes;       // [rows, words_for(salient_cols, 8)]
+  std::vector<uint32_t> mask;        // [words_for(cols, 32)]
+  std::vector<uint32_t> code_zero;   // [words_for(rows, 8)]
+  std::vector<uint16_t> row_scale;   // float16 [rows]
+  std::vector<uint16_t> row_mean;    // float16 [rows]
+  std::vector<uint16_t> col_gain;    // float16 [low_cols]
+  std::vector<uint16_t> code_scale;  // float16 [rows]
+
+  int64_t low_cols() const { return cols - salient_cols; }
+};
+
+// The tensors of a packed linear are `name` + suffix, `name` being that of the 16-bit weight.
+struct PackedPart {
+  const char* suffix;
+  Dtype dtype;
+};
+// ".signs", ".codes", ".mask", ".code_zero", ".row_scale", ".row_mean", ".col_gain", ".code_scale"
+std::span<const PackedPart> packed_parts();
+
+// The tensors to be written, in the order of packed_parts(). They keep `linear` alive.
+std::vector<TensorSource> packed_tensors(const std::string& name,
+                                         std::shared_ptr<const PackedLinear> linear);
+
+// Reads bytes by tensor name. FormatError when parts are missing, sizes disagree with `rows` x
+// `cols`, padding bits are set, or a stored float is not finite.
+PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
+                                int64_t cols);
+bool is_packed(const TensorFolder& tensors, const std::string& name);
+
+// float32 [rows, cols], row-major, by the formula above in float32, left to right as written.
+std::vector<float> dequantize(const PackedLinear& linear);
+
+// Every stored bit of this linear, padding included.
+int64_t stored_bits(const PackedLinear& linear);
+// The same from shapes alone.
+int64_t stored_bits(int64_t rows, int64_t cols, int64_t salient_cols);
+
+}  // namespace bitmill

@@ -1,0 +1,79 @@
+#pragma once
+// The tensors of a model folder: model.safetensors, or the shards that model.safetensors.index.json
+// lists. Only headers are held in memory; data is read (pread) when it is asked for.
+//
+// Everything is checked when the folder is opened: header lengths, JSON, dtypes, that shapes and
+// byte ranges agree, do not overlap and end inside the file, that the index and the shards name the
+// same tensors. Throws FormatError naming file, tensor and both values.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "format/dtype.hpp"
+
+namespace bitmill {
+
+struct TensorInfo {
+  std::string name;
+  Dtype dtype = Dtype::other;
+  std::string dtype_text;      // as the file says
+  std::vector<int64_t> shape;  // all >= 0
+  int64_t offset = 0;          // absolute, bytes from the start of its file
+  int64_t bytes = 0;
+
+  int64_t elements() const;
+};
+
+// One safetensors file.
+class SafetensorsFile {
+ public:
+  SafetensorsFile(Files& files, const std::string& path);
+
+  const std::string& path() const { return file_->path(); }
+  int64_t file_bytes() const { return file_->size(); }
+  const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+  // FormatError when there is no such tensor.
+  const TensorInfo& info(const std::string& name) const;
+  // into.size() == info.bytes. Safe from several threads.
+  void read(const TensorInfo& info, std::span<std::byte> into) const;
+
+ private:
+  std::unique_ptr<InputFile> file_;
+  std::map<std::string, TensorInfo> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+class TensorFolder {
+ public:
+  // Refuses a folder with only pytorch_model*.bin, with advice.
+  TensorFolder(Files& files, const std::string& folder);
+
+  const std::string& path() const { return folder_; }
+  bool contains(const std::string& name) const { return place_.contains(name); }
+  const TensorInfo& info(const std::string& name) const;  // FormatError when missing
+  std::vector<std::string> names() const;                 // sorted
+  int64_t tensor_bytes() const;                           // of all tensors
+  int64_t file_bytes() const;                             // of all shards, headers included
+  const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
+
+  void read(const std::string& name, std::span<std::byte> into) const;
+  // Any float dtype, widened. Throws NumericError naming the first element that is not finite.
+  std::vector<float> read_float32(const std::string& name) const;
+
+ private:
+  const SafetensorsFile& shard_of(const std::string& name) const;
+
+  std::string folder_;
+  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::map<std::string, size_t> place_;  // tensor -> shard
+};
+
+}  // namespace bitmill
