@@ -18,9 +18,9 @@ namespace {
 struct Job {
   const std::function<void(int64_t)>* task;
   int64_t count;
-  std::atomic<int64_t> next{0};
-  int helpers = 0;           // guarded by State::mutex
-  std::exception_ptr error;  // guarded by State::mutex
+  std::atomic<int64_t> next = 0;
+  int helpers = 0;             // guarded by State::mutex
+  std::exception_ptr error{};  // guarded by State::mutex
 
   bool has_work() const { return next.load(std::memory_order_relaxed) < count; }
 };
