@@ -1,0 +1,76 @@
+#pragma once
+// The work folder of a run: a folder that is always consistent. Everything is keyed by (block,
+// turn, epoch, step), never by rank; only rank 0 writes. Files are written beside, synced and
+// renamed; a reader trusts only what is there under its final name and whose hashes match.
+//
+//   run.json                 the fingerprint, written first
+//   blocks.jsonl             one line per finished epoch and per finished block
+//   blocks/0003.safetensors  the packed tensors of block 3, in final form
+//   live/0003.safetensors    learned values and optimiser state of block 3 between two turns; its
+//                            metadata says turn, epoch and step
+//   DONE                     the result was assembled; only logs are left
+//
+// In this version a run is not resumed: see begin().
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "format/safetensors_writer.hpp"
+#include "format/tensor_folder.hpp"
+
+namespace bitmill {
+
+// How far a block has come: `turn`, `epoch` and `step` count what is finished.
+struct Progress {
+  int block = 0;
+  int turns = 0;
+  int epochs = 0;
+  int64_t steps = 0;  // optimiser steps over the whole run of the block
+
+  bool operator==(const Progress&) const = default;
+};
+
+// One float32 vector of a block's live state. The view must outlive the call it is passed to.
+struct StateVector {
+  std::string name;
+  std::span<const float> values;
+};
+
+class RunDir {
+ public:
+  RunDir(Files& files, const std::string& path);
+
+  const std::string& path() const { return path_; }
+
+  // Starts a run: makes the folders and writes run.json. A folder that holds an unfinished run is
+  // refused with UsageError unless start_over; a finished one (DONE) is replaced; a folder with
+  // files that are not a run's is never touched (UsageError naming one of them).
+  void begin(const std::string& fingerprint_json, bool start_over);
+
+  // One line of JSON, flushed; not synced.
+  void append_event(const std::string& json_line);
+
+  void write_packed(int block, const std::vector<TensorSource>& tensors);
+  // Opened and verified against the hashes in its metadata.
+  SafetensorsFile open_packed(int block) const;
+
+  void write_live(const Progress& progress, const std::vector<StateVector>& vectors);
+  // Fills `vectors` (name -> values) and returns the progress. FormatError when damaged.
+  Progress read_live(int block, std::map<std::string, std::vector<float>>& vectors) const;
+  void remove_live(int block);
+
+  // Removes packed blocks and live state, and marks the run done.
+  void finish();
+
+ private:
+  std::string block_path(const char* folder, int block) const;
+
+  Files& files_;
+  std::string path_;
+};
+
+}  // namespace bitmill
