@@ -1,0 +1,41 @@
+#pragma once
+// Quality of a model folder, 16-bit or packed: perplexity over windows, and how far its next-token
+// distributions are from a reference model's. Windows are spread over ranks and threads; sums are
+// made in window order, so figures do not depend on either.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "base/thread_pool.hpp"
+#include "comm/communicator.hpp"
+#include "data/windows.hpp"
+#include "model/sample_stream.hpp"
+#include "model/source_model.hpp"
+
+namespace bitmill {
+
+struct Divergence {
+  double kl = 0;    // mean over predictions of KL(reference || model), nats
+  double top1 = 0;  // share of predictions whose most likely token is the reference's
+};
+
+struct Evaluation {
+  double perplexity = 0;  // spec section 7: exp of the mean over windows of their mean NLL
+  int64_t tokens = 0;     // predictions scored: windows * (seq_len - 1)
+  int64_t windows = 0;
+  int64_t seq_len = 0;
+  std::optional<Divergence> divergence;
+};
+
+// blocks_done, blocks_total; called on every rank.
+using EvalProgress = std::function<void(int64_t, int64_t)>;
+
+// Collective. One block of one model is in memory at a time; activations follow `budget`.
+// `reference` may be null; it must have the same vocabulary (UsageError).
+// NumericError names the window whose loss is not finite.
+Evaluation evaluate(const SourceModel& model, const SourceModel* reference, const Windows& windows,
+                    StreamBudget& budget, Communicator& comm, ThreadPool& pool,
+                    const EvalProgress& progress);
+
+}  // namespace bitmill

@@ -1,0 +1,53 @@
+#pragma once
+// One decoder block: h = x + o(attention(q, k, v of norm(x))); y = h + down(silu(gate) * up of
+// norm(h)), for one sample [T, hidden] at positions 0 .. T-1. Differentiable where grad mode is on
+// and x or a linear's learned values require it.
+//
+// Products and attention are cut into pieces that depend on shapes only and spread over `pool`.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "base/thread_pool.hpp"
+#include "model/config.hpp"
+#include "model/family.hpp"
+#include "model/source_model.hpp"
+
+namespace bitmill {
+
+// Rotary tables of positions 0 .. T-1: [T, head_dim] float32, both halves equal.
+struct Rotary {
+  at::Tensor cosine;
+  at::Tensor sine;
+};
+Rotary make_rotary(const ModelConfig& config, int64_t seq_len);
+
+// The output [T, rows] of the linear with this role for input [T, cols].
+using LinearFunction = std::function<at::Tensor(LinearRole, const at::Tensor&)>;
+
+struct BlockNorms {
+  at::Tensor input;   // [hidden]
+  at::Tensor middle;  // [hidden]
+};
+
+at::Tensor block_forward(const ModelConfig& config, const BlockNorms& norms, const Rotary& rotary,
+                         const at::Tensor& x, const LinearFunction& linear, ThreadPool& pool);
+
+// x [T, cols], weight [rows, cols] -> x weight^T [T, rows]; no gradient.
+at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);
+
+// block_forward with dense weights; no gradient.
+at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& weights,
+                               const Rotary& rotary, const at::Tensor& x, ThreadPool& pool);
+
+// Next-token logits [T, vocab] float32 of the last block's output [T, hidden]; no gradient.
+at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
+                       ThreadPool& pool);
+
+// Rows of the embedding: ids [T] -> [T, hidden].
+at::Tensor embed_tokens(const at::Tensor& embedding, std::span<const int32_t> ids);
+
+}  // namespace bitmill

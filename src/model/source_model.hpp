@@ -1,0 +1,53 @@
+#pragma once
+// A decoder on disk, 16-bit or packed, read one block at a time. Everything that runs a model
+// forward reads it here and does not know which of the two it is.
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "format/tensor_folder.hpp"
+#include "model/config.hpp"
+#include "model/family.hpp"
+
+namespace bitmill {
+
+// Weights of one block, float32 on the CPU. Packed linears come dequantized.
+struct BlockWeights {
+  at::Tensor input_norm;            // [hidden]
+  at::Tensor middle_norm;           // [hidden]
+  std::vector<at::Tensor> linears;  // by role, [rows, cols]
+};
+
+// Final norm and head, float32.
+struct HeadWeights {
+  at::Tensor norm;  // [hidden]
+  at::Tensor head;  // [vocab, hidden]
+};
+
+class SourceModel {
+ public:
+  // Checks that every tensor is there with its right shape and a float dtype: FormatError lists
+  // all that are not.
+  SourceModel(Files& files, const std::string& folder);
+
+  const ModelConfig& config() const { return config_; }
+  const std::string& folder() const { return tensors_.path(); }
+  const TensorFolder& tensors() const { return tensors_; }
+
+  // NumericError names a tensor with a value that is not finite.
+  BlockWeights load_block(int64_t block) const;
+  HeadWeights load_head() const;
+  at::Tensor load_embedding() const;  // [vocab, hidden] float32
+
+ private:
+  at::Tensor load_vector(const std::string& name) const;
+  at::Tensor load_linear(const LinearShape& shape) const;
+
+  ModelConfig config_;
+  TensorFolder tensors_;
+};
+
+}  // namespace bitmill
