@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# Installs what bitmill is built from: Debian packages, and libtorch from the torch wheel.
+#
+#   launch/setup.sh                    install what is missing; a second run changes nothing
+#   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (cmake/FindLibTorch.cmake)
+#
+# libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
+# the system's or the user's Python. Several set-ups may run at once.
+set -euo pipefail
+
+readonly torch_version=2.11.0
+readonly deps=${BITMILL_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/bitmill}
+
+# ca-certificates: pip has no other source of them in a bare container.
+readonly debian_packages=(
+  ca-certificates g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev
+  nlohmann-json3-dev libfmt-dev libboost-program-options-dev libxxhash-dev libpcre2-dev
+  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-venv)
+
+# The libraries libtorch is linked to, and the wheel to take one from where the machine lacks it.
+# Versions are those torch 2.11.0 asks for. libtorch_cpu.so needs the first two even on a CPU.
+readonly cpu_libraries=(
+  libcudart.so.13=nvidia-cuda-runtime==13.0.96
+  libcupti.so.13=nvidia-cuda-cupti==13.0.85)
+readonly cuda_libraries=(
+  libcublas.so.13=nvidia-cublas==13.1.0.3
+  libcudnn.so.9=nvidia-cudnn-cu13==9.19.0.56
+  libcufft.so.12=nvidia-cufft==12.0.0.61
+  libcufile.so.0=nvidia-cufile==1.15.1.6
+  libcurand.so.10=nvidia-curand==10.4.0.35
+  libcusolver.so.12=nvidia-cusolver==12.0.4.66
+  libcusparse.so.12=nvidia-cusparse==12.6.3.3
+  libcusparseLt.so.0=nvidia-cusparselt-cu13==0.8.0
+  libnccl.so.2=nvidia-nccl-cu13==2.28.9
+  libnvJitLink.so.13=nvidia-nvjitlink==13.0.88
+  libnvshmem_host.so.3=nvidia-nvshmem-cu13==3.4.5)
+
+say() { printf '[set-up %3ds] %s\n' "$SECONDS" "$*" >&2; }
+die() {
+  printf 'launch/setup.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+# A toolkit of another major version has libraries of other names: it cannot feed this libtorch.
+variant() {
+  if command -v nvcc >/dev/null && nvcc --version | grep -q 'release 13\.'; then
+    echo cuda
+  else
+    echo cpu
+  fi
+}
+
+on_machine() {
+  [ -e "/usr/local/cuda/lib64/$1" ] || /sbin/ldconfig -p | grep -F "$1 (" >/dev/null
+}
+
+# One requirement a line: the torch wheel, and wheels of the libraries that are not on the machine.
+wanted_wheels() {
+  echo "torch==$torch_version"
+  local pair libraries=("${cpu_libraries[@]}")
+  if [ "$1" = cuda ]; then libraries+=("${cuda_libraries[@]}"); fi
+  for pair in "${libraries[@]}"; do
+    # A CPU environment stands alone: it outlives a toolkit that is upgraded or removed.
+    if [ "$1" = cpu ] || ! on_machine "${pair%%=*}"; then echo "${pair#*=}"; fi
+  done
+}
+
+install_debian_packages() {
+  command -v dpkg-query >/dev/null ||
+    die "needs Debian 12 or a relative of it; elsewhere install the likes of: ${debian_packages[*]}"
+  local package missing=() as_root=(env)
+  for package in "${debian_packages[@]}"; do
+    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+      missing+=("$package")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    say "Debian packages: all ${#debian_packages[@]} there"
+    return
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null ||
+      die "not root and no sudo; have this run: apt-get install -y ${missing[*]}"
+    as_root=(sudo env)
+  fi
+  say "Debian packages: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq >&2
+  "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 "${missing[@]}" >&2
+}
+
+# What only Python or a GPU uses is a gigabyte; a CPU build links torch_cpu and c10.
+remove_gpu_parts() {
+  local torch=$1/torch
+  rm -rf "$torch"/lib/lib{torch_cuda,torch_cuda_linalg,torch_nvshmem,torch_python,c10_cuda,caffe2_nvrtc}.so
+  find "$torch" -mindepth 1 -maxdepth 1 ! -name include ! -name lib ! -name version.py \
+    -exec rm -rf {} +
+  rm -rf "$1"/{torchgen,functorch}
+}
+
+# $1 variant, $2 folder to make. The stamp is written last and the folder renamed into place, so
+# that whatever has the final name is complete.
+install_libtorch() {
+  local kind=$1 target=$2 wheels fresh=$2.new
+  mapfile -t wheels < <(wanted_wheels "$kind")
+  if [ -e "$target/complete" ]; then
+    say "libtorch $torch_version ($kind): there, $target"
+    return
+  fi
+  say "libtorch $torch_version ($kind): installing ${#wheels[@]} wheels into $target"
+  rm -rf "$target" "$fresh"
+  mkdir -p "$fresh/tmp"
+  # The distribution's Python, not whichever a version manager put first in PATH; -I: no PYTHONPATH.
+  /usr/bin/python3 -I -m venv "$fresh/pip"
+  TMPDIR=$fresh/tmp "$fresh/pip/bin/python" -I -m pip install --quiet --no-deps --no-compile \
+    --disable-pip-version-check --target "$fresh/site-packages" "${wheels[@]}" >&2
+  rm -rf "$fresh/pip" "$fresh/tmp"
+  if [ "$kind" = cpu ]; then remove_gpu_parts "$fresh/site-packages"; fi
+  printf '%s\n' "${wheels[@]}" >"$fresh/complete"
+  mv "$fresh" "$target"
+  say "libtorch $torch_version ($kind): $(du -sh "$target" | cut -f1)"
+}
+
+main() {
+  local kind target
+  kind=$(variant)
+  target=$deps/torch-$torch_version-$kind
+  case "${1-}" in
+    --print-libtorch)
+      [ -e "$target/complete" ] || die "no complete $target; run launch/setup.sh"
+      echo "$target/site-packages/torch"
+      return
+      ;;
+    '') ;;
+    *) die "unknown option $1 (there is only --print-libtorch)" ;;
+  esac
+  mkdir -p "$deps"
+  exec 9>"$deps/lock"
+  flock 9  # released when this process ends, however it ends
+  install_debian_packages
+  install_libtorch "$kind" "$target"
+}
+
+main "$@"
