@@ -51,9 +51,10 @@ void read_exactly(int descriptor, const std::string& path, int64_t offset,
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("read", path, errno);
     if (got == 0) {
-      throw FileError(fmt::format("cannot read {}: it ends at byte {}, {} more were expected; "
-                                  "the file was cut short",
-                                  path, offset, into.size()));
+      throw FileError(
+          fmt::format("cannot read {}: it ends at byte {}, {} more were expected; "
+                      "the file was cut short",
+                      path, offset, into.size()));
     }
     into = into.subspan(static_cast<size_t>(got));
     offset += got;

@@ -50,11 +50,11 @@ class Files {
   virtual bool is_directory(const std::string& path) = 0;  // follows links
   virtual void make_directories(const std::string& path) = 0;
   virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces a file
-  virtual void remove(const std::string& path) = 0;         // a file
-  virtual void remove_tree(const std::string& path) = 0;    // nothing there is not an error
+  virtual void remove(const std::string& path) = 0;                         // a file
+  virtual void remove_tree(const std::string& path) = 0;  // nothing there is not an error
   virtual void sync_directory(const std::string& path) = 0;
   virtual std::vector<std::string> list(const std::string& path) = 0;  // names, sorted
-  virtual int64_t free_bytes(const std::string& path) = 0;  // for us, where `path` lives
+  virtual int64_t free_bytes(const std::string& path) = 0;             // for us, where `path` lives
 };
 
 std::unique_ptr<Files> posix_files();

@@ -46,7 +46,8 @@ struct ThreadPool::State {
   }
 
   Job* find_work() {
-    const auto it = std::find_if(jobs.rbegin(), jobs.rend(), [](Job* job) { return job->has_work(); });
+    const auto it =
+        std::find_if(jobs.rbegin(), jobs.rend(), [](Job* job) { return job->has_work(); });
     return it == jobs.rend() ? nullptr : *it;
   }
 

@@ -36,6 +36,11 @@ struct BlockNorms {
 at::Tensor block_forward(const ModelConfig& config, const BlockNorms& norms, const Rotary& rotary,
                          const at::Tensor& x, const LinearFunction& linear, ThreadPool& pool);
 
+// Products are cut into tiles of this many tokens. A tile is computed as a whole, so its bits do
+// not depend on who computes it; 256 rows keep the cost of reading the weight again below a few
+// percent.
+inline constexpr int64_t tokens_per_tile = 256;
+
 // x [T, cols], weight [rows, cols] -> x weight^T [T, rows]; no gradient.
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);
 

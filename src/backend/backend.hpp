@@ -1,0 +1,69 @@
+#pragma once
+// The numeric operations of the method that have more than one implementation. `reference` is
+// plain libtorch and defines the truth; fast backends are tested against it.
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/thread_pool.hpp"
+
+namespace bitmill {
+
+// The part of a quantized linear that training leaves alone. float32 on the CPU unless said
+// otherwise. low + salient = cols; either may be 0.
+struct FrozenLinear {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  at::Tensor low_columns;      // int64 [low], ascending
+  at::Tensor salient_columns;  // int64 [salient], ascending
+  at::Tensor signs;            // int8  [rows, low], -1 or +1
+  at::Tensor row_mean;         // [rows], mu
+  at::Tensor codes;            // uint8 [rows, salient], 0 .. 15
+  at::Tensor code_scale;       // [rows]
+  at::Tensor code_zero;        // [rows], whole numbers 0 .. 15
+};
+
+// What is learned of one linear.
+struct LearnedScales {
+  at::Tensor row_scale;  // [rows], alpha
+  at::Tensor row_gain;   // [rows], r1
+  at::Tensor col_gain;   // [low], r2
+};
+
+// The student's linear, ready for many steps. Safe from several threads.
+class StudentLinear {
+ public:
+  virtual ~StudentLinear() = default;
+
+  // x [T, cols] -> y [T, rows] (spec section 8):
+  //   y_i = r1_i (alpha_i (S x^)_i + mu_i sum_j x^_j) + s_i ((q - z) x_salient)_i,
+  //   x^ = r2 * x_low.
+  // Differentiable in x and in the learned scales.
+  virtual at::Tensor forward(const at::Tensor& x, const LearnedScales& learned) const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;
+  // `pool` must outlive what is returned.
+  virtual std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen,
+                                                 ThreadPool& pool) const = 0;
+};
+
+// "reference" or "cpu". UsageError for a name that is not known, or was not compiled in.
+std::unique_ptr<Backend> make_backend(const std::string& name);
+
+// Plain libtorch: builds the dequantized weight at every step and lets autograd do the rest.
+std::unique_ptr<Backend> reference_backend();
+
+// The factored form: two matrix products per linear and step. While a linear lives it holds its
+// signs and codes as float32, 4 bytes per weight, and nothing else of that size; no dequantized
+// weight and no weight gradient is ever formed.
+std::unique_ptr<Backend> cpu_backend();
+
+}  // namespace bitmill

@@ -1,0 +1,98 @@
+#include "backend/cpu_loops.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace bitmill::cpu_loops {
+namespace {
+
+// A sum along memory in 16 lanes and a tree over them: one fixed order that the compiler can keep
+// in vector registers without reordering anything.
+class LaneSum {
+ public:
+  template <class Term>
+  static float over(int64_t count, Term term) {
+    std::array<float, lanes> sums = {};
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+      for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += term(i + lane);
+    }
+    for (int64_t lane = 0; i < count; ++i, ++lane) sums[lane] += term(i);
+    for (int64_t half = lanes / 2; half > 0; half /= 2) {
+      for (int64_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+    }
+    return sums[0];
+  }
+
+ private:
+  static constexpr int64_t lanes = 16;
+};
+
+}  // namespace
+
+void gather(const GatherInput& in, const GatherOutput& out) {
+  for (int64_t t = 0; t < in.tokens; ++t) {
+    const float* x = in.x + t * in.cols;
+    float* low = out.low + t * out.low_stride;
+    for (int64_t j = 0; j < in.low; ++j) low[j] = x[in.low_columns[j]] * in.col_gain[j];
+    std::fill(low + in.low, low + out.low_stride, 0.0F);
+    out.low_sum[t] = LaneSum::over(in.low, [&](int64_t j) { return low[j]; });
+    float* salient = out.salient + t * out.salient_stride;
+    for (int64_t j = 0; j < in.salient; ++j) salient[j] = x[in.salient_columns[j]];
+    std::fill(salient + in.salient, salient + out.salient_stride, 0.0F);
+  }
+}
+
+void combine(const CombineInput& in, float* y) {
+  for (int64_t t = 0; t < in.tokens; ++t) {
+    const float* u = in.low_product + t * in.rows;
+    const float v = in.low_sum[t];
+    float* out = y + t * in.rows;
+    for (int64_t i = 0; i < in.rows; ++i) {
+      out[i] = (in.row_factor[i] * u[i] + in.mean_factor[i] * v) + in.code_scale[i] * out[i];
+    }
+  }
+}
+
+void split_gradient(const CombineInput& in, const float* gradient, const SplitOutput& out) {
+  std::fill(out.scale_sum, out.scale_sum + in.rows, 0.0F);
+  std::fill(out.mean_sum, out.mean_sum + in.rows, 0.0F);
+  for (int64_t t = 0; t < in.tokens; ++t) {
+    const float* g = gradient + t * in.rows;
+    const float* u = in.low_product + t * in.rows;
+    const float v = in.low_sum[t];
+    float* low = out.low_gradient + t * in.rows;
+    for (int64_t i = 0; i < in.rows; ++i) {
+      low[i] = in.row_factor[i] * g[i];
+      out.scale_sum[i] += g[i] * u[i];
+      out.mean_sum[i] += g[i] * v;
+    }
+    out.mean_gradient[t] =
+        LaneSum::over(in.rows, [&](int64_t i) { return in.mean_factor[i] * g[i]; });
+    if (out.salient_gradient == nullptr) continue;
+    float* salient = out.salient_gradient + t * in.rows;
+    for (int64_t i = 0; i < in.rows; ++i) salient[i] = in.code_scale[i] * g[i];
+  }
+}
+
+void scatter(const GatherInput& input, const ScatterInput& in, float* col_gain_sum,
+             float* x_gradient) {
+  std::fill(col_gain_sum, col_gain_sum + input.low, 0.0F);
+  for (int64_t t = 0; t < input.tokens; ++t) {
+    const float* x = input.x + t * input.cols;
+    const float* product = in.low_product + t * in.low_stride;
+    const float mean = in.mean_gradient[t];
+    for (int64_t j = 0; j < input.low; ++j) {
+      col_gain_sum[j] += x[input.low_columns[j]] * (product[j] + mean);
+    }
+    if (x_gradient == nullptr) continue;
+    float* dx = x_gradient + t * input.cols;
+    for (int64_t j = 0; j < input.low; ++j) {
+      dx[input.low_columns[j]] = input.col_gain[j] * (product[j] + mean);
+    }
+    const float* salient = in.salient_product + t * in.salient_stride;
+    for (int64_t j = 0; j < input.salient; ++j) dx[input.salient_columns[j]] = salient[j];
+  }
+}
+
+}  // namespace bitmill::cpu_loops

@@ -1,0 +1,62 @@
+#pragma once
+// The loops of the cpu backend around its matrix products, on one tile of tokens. Row-major float32
+// throughout; every array is written completely. Each loop runs along memory, and each sum has one
+// fixed order, so results do not depend on the caller's threads.
+
+#include <cstdint>
+
+namespace bitmill::cpu_loops {
+
+// x^ = r2 * x_low, its sum per token, and x_salient.
+struct GatherInput {
+  const float* x;                  // [tokens, cols]
+  const int64_t* low_columns;      // [low]
+  const int64_t* salient_columns;  // [salient]
+  const float* col_gain;           // [low]
+  int64_t tokens, cols, low, salient;
+};
+struct GatherOutput {
+  float* low;      // [tokens, low_stride]; columns from `low` on become 0
+  float* low_sum;  // [tokens]
+  float* salient;  // [tokens, salient_stride]; columns from `salient` on become 0
+  int64_t low_stride, salient_stride;
+};
+void gather(const GatherInput& in, const GatherOutput& out);
+
+// y = row_factor * u + mean_factor * v + code_scale * w, with row_factor = r1 alpha,
+// mean_factor = r1 mu; `y` holds w on entry.
+struct CombineInput {
+  const float* low_product;  // u [tokens, rows]
+  const float* low_sum;      // v [tokens]
+  const float* row_factor;   // [rows]
+  const float* mean_factor;  // [rows]
+  const float* code_scale;   // [rows]
+  int64_t tokens, rows;
+};
+void combine(const CombineInput& in, float* y);
+
+// What the backward products need: row_factor * g and code_scale * g [tokens, rows], the scalar
+// sum_i mean_factor_i g_i of each token, and the sums over the tile's tokens
+//   scale_sum_i = sum_t g_ti u_ti and mean_sum_i = sum_t g_ti v_t.
+struct SplitOutput {
+  float* low_gradient;      // [tokens, rows]
+  float* salient_gradient;  // [tokens, rows], or null when it is not needed
+  float* mean_gradient;     // [tokens]
+  float* scale_sum;         // [rows]
+  float* mean_sum;          // [rows]
+};
+void split_gradient(const CombineInput& in, const float* gradient, const SplitOutput& out);
+
+// From d = low_gradient S (plus mean_gradient per token), the gradient of x^: adds up
+//   col_gain_sum_j = sum_t x_tj d_tj, and writes x_gradient = r2 * d at low columns and
+//   salient_product at salient columns. x_gradient may be null.
+struct ScatterInput {
+  const float* low_product;      // [tokens, low_stride]
+  const float* mean_gradient;    // [tokens]
+  const float* salient_product;  // [tokens, salient_stride]; unused when x_gradient is null
+  int64_t low_stride, salient_stride;
+};
+void scatter(const GatherInput& input, const ScatterInput& in, float* col_gain_sum,
+             float* x_gradient);
+
+}  // namespace bitmill::cpu_loops
