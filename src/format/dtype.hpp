@@ -11,14 +11,18 @@ namespace bitmill {
 
 enum class Dtype { float32, float16, bfloat16, int32, int64, uint8, other };
 
-// "F32", "F16", "BF16", "I32", "I64", "U8"; anything else that safetensors knows is `other`.
+// "F32", "F16", "BF16", "I32", "I64", "U8"; anything else is `other`.
 Dtype dtype_from_name(std::string_view safetensors_name);
-std::string_view dtype_name(Dtype dtype);    // of `other`: "?"
-int64_t dtype_bytes(Dtype dtype);            // of `other`: 0
-bool is_float(Dtype dtype);                  // one of the three that a checkpoint's weights may have
+std::string_view dtype_name(Dtype dtype);  // of `other`: "?"
+int64_t dtype_bytes(Dtype dtype);          // of `other`: 0
+bool is_float(Dtype dtype);                // one of the three that a checkpoint's weights may have
+
+// Bits of one element of any dtype that safetensors knows; 0 for a name that it does not know.
+int64_t element_bits(std::string_view safetensors_name);
 
 float half_to_float(uint16_t bits);
-// Round to nearest, ties to even; overflow gives infinity, NaN stays NaN.
+// Round to nearest, ties to even; overflow gives infinity. A NaN stays one and keeps the upper bits
+// of its payload, so that every 16-bit pattern survives the way to float32 and back.
 uint16_t float_to_half(float value);
 float bfloat_to_float(uint16_t bits);
 uint16_t float_to_bfloat(float value);

@@ -1,30 +1,38 @@
 #pragma once
 // Packed model folders as a whole: checking one, and turning one back into an ordinary folder.
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/files.hpp"
 #include "format/dtype.hpp"
 
 namespace bitmill {
 
+// The value of quantization_config.quant_method in config.json.
+inline constexpr std::string_view quant_method = "ptq161";
+
 // What config.json says under quantization_config. FormatError for another quant_method or a
 // version that this binary does not understand (naming both).
 bool is_packed_folder(Files& files, const std::string& folder);
 
 // Reads every tensor and compares its hash with the recorded one; checks the parts of every
-// linear. FormatError naming file and tensor. `progress(bytes_done, bytes_total)` may be empty.
+// linear. FormatError naming file and tensor. `progress(bytes_done, bytes_total)` may be empty; it
+// counts the bytes that are read, and those of packed linears are read twice.
 void verify_packed_folder(Files& files, const std::string& folder,
                           const std::function<void(int64_t, int64_t)>& progress);
 
 // Copies every file of `from` except tensors, their index, config.json and weights in other forms
-// (*.bin, *.pt, *.gguf, *.h5, *.msgpack) into `to`; links are followed, sub-folders left out.
+// (*.bin, *.pt, *.pth, *.gguf, *.h5, *.msgpack, *.onnx) into `to`; links are followed, sub-folders
+// left out.
 void copy_companion_files(Files& files, const std::string& from, const std::string& to);
 
 // Packed to an ordinary Hugging Face folder with float16, bfloat16 or float32 linears; everything
 // that is not packed keeps its own dtype unless `dtype` is float32. config.json loses its
-// quantization_config and says the dtype. Assembled in `to` + ".partial" and renamed.
+// quantization_config and says the dtype. `to` must not exist, or be an empty folder. Assembled in
+// `to` + ".partial", which is ours (one that a killed export left is removed), and renamed.
 void export_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,
                    int64_t max_shard_bytes);
 

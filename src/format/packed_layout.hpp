@@ -7,11 +7,12 @@
 // their own part, in ascending order of source column.
 //
 //   signs   uint32 [rows, words_for(low_cols, 32)]      bit b of word w: low column 32 w + b
-//                                                       1 = +1: the weight is at or above its row mean
+//                                                       1 = +1: the weight is at or above its row
+//                                                       mean
 //   codes   uint32 [rows, words_for(salient_cols, 8)]   nibble n of word w: salient column 8 w + n
 //   mask    uint32 [words_for(cols, 32)]                bit b of word w: source column 32 w + b
 //                                                       1 = salient
-//   zeros   uint32 [words_for(rows, 8)]                 nibble n of word w: row 8 w + n
+//   code_zero  uint32 [words_for(rows, 8)]              nibble n of word w: row 8 w + n
 //
 // Bit 0 and nibble 0 are the least significant. Unused bits of a last word are 0.
 

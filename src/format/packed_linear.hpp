@@ -2,8 +2,7 @@
 // One packed linear, in memory and as named tensors. Byte layout: packed_layout.hpp and FORMAT.md.
 
 #include <cstdint>
-#include <functional>
-#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,7 +49,18 @@ std::vector<TensorSource> packed_tensors(const std::string& name,
 // `cols`, padding bits are set, or a stored float is not finite.
 PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
                                 int64_t cols);
+// True when any of its parts is there, so that a damaged one is read, and refused, as packed.
 bool is_packed(const TensorFolder& tensors, const std::string& name);
+// The weights of a folder that are packed, sorted. Only names that end in ".weight" can be: a
+// model's own tensor `attn.mask` is not a part of anything.
+std::vector<std::string> packed_names(const TensorFolder& tensors);
+
+struct PackedShape {
+  int64_t rows = 0, cols = 0, salient_cols = 0;
+};
+// The shape of a packed weight from its headers and its mask, which is all that is read. Checks
+// that every part is there with the dtype and shape that follow.
+PackedShape read_packed_shape(const TensorFolder& tensors, const std::string& name);
 
 // float32 [rows, cols], row-major, by the formula above in float32, left to right as written.
 std::vector<float> dequantize(const PackedLinear& linear);

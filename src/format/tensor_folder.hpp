@@ -42,8 +42,10 @@ class SafetensorsFile {
 
   // FormatError when there is no such tensor.
   const TensorInfo& info(const std::string& name) const;
-  // into.size() == info.bytes. Safe from several threads.
+  // Both are safe from several threads. into.size() == info.bytes.
   void read(const TensorInfo& info, std::span<std::byte> into) const;
+  // into.size() bytes from byte `first` of the tensor on, all of them inside it.
+  void read_part(const TensorInfo& info, int64_t first, std::span<std::byte> into) const;
 
  private:
   std::unique_ptr<InputFile> file_;

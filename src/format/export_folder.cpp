@@ -1,0 +1,194 @@
+// export_folder() and copy_companion_files() of packed_folder.hpp.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_linear.hpp"
+#include "format/safetensors_writer.hpp"
+#include "format/tensor_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t bytes_per_copy = int64_t{16} << 20;
+constexpr float half_overflow = 65520.0F;  // the smallest number that rounds to infinity
+constexpr std::array<std::string_view, 9> weight_endings = {
+    ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"};
+
+bool is_companion(const std::string& name) {
+  return name != "config.json" &&
+         std::none_of(weight_endings.begin(), weight_endings.end(),
+                      [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+void copy_file(Files& files, const std::string& from, const std::string& to) {
+  const auto source = files.open(from);
+  const auto target = files.create(to);
+  std::vector<std::byte> buffer(std::min(source->size(), bytes_per_copy));
+  for (int64_t first = 0; first < source->size(); first += bytes_per_copy) {
+    const auto piece = std::span(buffer).first(std::min(source->size() - first, bytes_per_copy));
+    source->read(first, piece);
+    target->append(piece);
+  }
+  target->sync();
+  target->close();
+}
+
+std::vector<std::byte> converted(const std::vector<float>& values, Dtype dtype,
+                                 const std::string& name) {
+  const auto large = std::find_if(values.begin(), values.end(),
+                                  [](float value) { return std::fabs(value) >= half_overflow; });
+  BITMILL_CHECK(dtype != Dtype::float16 || large == values.end(), NumericError,
+                fmt::format("\"{}\" holds {}, which float16 cannot; export to bfloat16 or float32",
+                            name, *large));
+  std::vector<std::byte> raw(std::ssize(values) * dtype_bytes(dtype));
+  from_float32(dtype, values, raw);
+  return raw;
+}
+
+TensorSource unpacked_source(const TensorFolder& tensors, const std::string& name, Dtype dtype) {
+  const PackedShape shape = read_packed_shape(tensors, name);
+  const auto produce = [&tensors, name, dtype, shape] {
+    const auto linear = read_packed_linear(tensors, name, shape.rows, shape.cols);
+    return converted(dequantize(linear), dtype, name);
+  };
+  return {name, dtype, {shape.rows, shape.cols}, produce};
+}
+
+TensorSource other_source(const TensorFolder& tensors, const std::string& name, Dtype dtype) {
+  const TensorInfo& info = tensors.info(name);
+  if (dtype == Dtype::float32 && is_float(info.dtype)) {
+    const auto widen = [&tensors, name] {
+      return converted(tensors.read_float32(name), Dtype::float32, name);
+    };
+    return {name, Dtype::float32, info.shape, widen};
+  }
+  const auto copy = [&tensors, name, bytes = info.bytes] {
+    std::vector<std::byte> raw(bytes);
+    tensors.read(name, raw);
+    return raw;
+  };
+  return {name, info.dtype, info.shape, copy};
+}
+
+// They keep `tensors` alive by reference only.
+std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtype) {
+  std::vector<TensorSource> sources;
+  std::vector<std::string> parts;
+  for (const std::string& name : packed_names(tensors)) {
+    BITMILL_CHECK(!tensors.contains(name), FormatError,
+                  fmt::format("{} holds \"{}\" twice, packed and as it was", tensors.path(), name));
+    sources.push_back(unpacked_source(tensors, name, dtype));
+    for (const PackedPart& part : packed_parts()) parts.push_back(name + part.suffix);
+  }
+  std::sort(parts.begin(), parts.end());
+  for (const std::string& name : tensors.names()) {
+    if (std::binary_search(parts.begin(), parts.end(), name)) continue;
+    sources.push_back(other_source(tensors, name, dtype));
+  }
+  std::sort(sources.begin(), sources.end(),
+            [](const TensorSource& a, const TensorSource& b) { return a.name < b.name; });
+  return sources;
+}
+
+std::string torch_name(Dtype dtype) {
+  if (dtype == Dtype::float16) return "float16";
+  return dtype == Dtype::bfloat16 ? "bfloat16" : "float32";
+}
+
+std::string exported_config(Files& files, const std::string& from, Dtype dtype) {
+  const std::string path = join_path(from, "config.json");
+  json config = parse_json(read_text(files, path), path);
+  config.erase("quantization_config");
+  // transformers 4 writes "torch_dtype", transformers 5 "dtype"; both read either.
+  const bool newer = config.contains("dtype");
+  if (newer) config["dtype"] = torch_name(dtype);
+  if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = torch_name(dtype);
+  return config.dump(2) + "\n";
+}
+
+void check_space(Files& files, const std::string& folder,
+                 const std::vector<TensorSource>& sources) {
+  int64_t needed = 0;
+  for (const TensorSource& source : sources) needed += source.bytes();
+  const int64_t free = files.free_bytes(folder);
+  BITMILL_CHECK(
+      needed <= free, FileError,
+      fmt::format("the exported tensors take {} bytes, and {} has {} free; free some space "
+                  "or choose another folder",
+                  needed, folder, free));
+}
+
+void fill_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,
+                 int64_t max_shard_bytes) {
+  const TensorFolder tensors(files, from);
+  const std::vector<TensorSource> sources = export_sources(tensors, dtype);
+  files.make_directories(to);
+  check_space(files, to, sources);
+  copy_companion_files(files, from, to);
+  write_shards(files, to, sources, {{"format", "pt"}}, max_shard_bytes);
+  replace_file(files, join_path(to, "config.json"), exported_config(files, from, dtype));
+}
+
+// What a killed export left. An export never holds a quantization_config: a folder that does is
+// someone's model, perhaps the very one to be exported.
+void remove_leftover(Files& files, const std::string& partial) {
+  const bool has_config = files.exists(join_path(partial, "config.json"));
+  BITMILL_CHECK(!has_config || !is_packed_folder(files, partial), UsageError,
+                partial +
+                    " is needed for the export, and holds a packed model; move it, or choose "
+                    "another output folder");
+  files.remove_tree(partial);
+}
+
+// Called while an error is on its way up: that one is worth reporting, not this one's.
+void remove_quietly(Files& files, const std::string& folder) {
+  try {
+    files.remove_tree(folder);
+  } catch (const Error&) {
+  }
+}
+
+}  // namespace
+
+void copy_companion_files(Files& files, const std::string& from, const std::string& to) {
+  for (const std::string& name : files.list(from)) {
+    const std::string path = join_path(from, name);
+    if (is_companion(name) && !files.is_directory(path))
+      copy_file(files, path, join_path(to, name));
+  }
+}
+
+void export_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,
+                   int64_t max_shard_bytes) {
+  BITMILL_CHECK(is_float(dtype), UsageError, "export to float16, bfloat16 or float32");
+  BITMILL_CHECK(is_packed_folder(files, from), UsageError,
+                from + " is not a packed model: there is nothing to export");
+  BITMILL_CHECK(!files.exists(to) || (files.is_directory(to) && files.list(to).empty()), UsageError,
+                to + " exists and is not an empty folder; choose another one or remove it");
+  const std::string target = to.substr(0, to.find_last_not_of('/') + 1);  // "out/" is "out"
+  const std::string partial = target + ".partial";
+  remove_leftover(files, partial);
+  try {
+    fill_folder(files, from, partial, dtype, max_shard_bytes);
+    files.sync_directory(partial);
+    files.rename(partial, target);
+  } catch (...) {
+    remove_quietly(files, partial);
+    throw;
+  }
+  files.sync_directory(parent_path(target));
+}
+
+}  // namespace bitmill

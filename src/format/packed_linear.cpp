@@ -1,0 +1,281 @@
+#include "format/packed_linear.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <set>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "format/packed_layout.hpp"
+
+namespace bitmill {
+namespace {
+
+using packed::words_for;
+
+// Every array below is in this order.
+enum Part { signs, codes, mask, code_zero, row_scale, row_mean, col_gain, code_scale, part_count };
+
+constexpr std::array<PackedPart, part_count> parts = {{
+    {".signs", Dtype::int32},
+    {".codes", Dtype::int32},
+    {".mask", Dtype::int32},
+    {".code_zero", Dtype::int32},
+    {".row_scale", Dtype::float16},
+    {".row_mean", Dtype::float16},
+    {".col_gain", Dtype::float16},
+    {".code_scale", Dtype::float16},
+}};
+
+constexpr std::string_view weight_ending = ".weight";
+
+using Shapes = std::array<std::vector<int64_t>, part_count>;
+
+Shapes shapes_of(int64_t rows, int64_t cols, int64_t salient_cols) {
+  const int64_t low_cols = cols - salient_cols;
+  return {{{rows, words_for(low_cols, packed::bits_per_word)},
+           {rows, words_for(salient_cols, packed::codes_per_word)},
+           {words_for(cols, packed::bits_per_word)},
+           {words_for(rows, packed::codes_per_word)},
+           {rows},
+           {rows},
+           {low_cols},
+           {rows}}};
+}
+
+int64_t elements_of(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t dim : shape) count *= dim;
+  return count;
+}
+
+// One span of bytes per part; Linear may be const, and the bytes are then.
+template <class Linear>
+auto bytes_of(Linear& linear) {
+  const auto bytes = [](auto& vector) {
+    if constexpr (std::is_const_v<Linear>) {
+      return std::as_bytes(std::span(vector));
+    } else {
+      return std::as_writable_bytes(std::span(vector));
+    }
+  };
+  return std::array{bytes(linear.signs),     bytes(linear.codes),     bytes(linear.mask),
+                    bytes(linear.code_zero), bytes(linear.row_scale), bytes(linear.row_mean),
+                    bytes(linear.col_gain),  bytes(linear.code_scale)};
+}
+
+const TensorInfo& require_part(const TensorFolder& tensors, const std::string& name, Part part) {
+  const std::string full = name + parts[part].suffix;
+  BITMILL_CHECK(tensors.contains(full), FormatError,
+                fmt::format("{}: the packed weight \"{}\" is incomplete: tensor \"{}\" is missing",
+                            tensors.path(), name, full));
+  const TensorInfo& info = tensors.info(full);
+  BITMILL_CHECK(info.dtype == parts[part].dtype, FormatError,
+                fmt::format("{}: tensor \"{}\" is {}; {} was expected", tensors.path(), full,
+                            info.dtype_text, dtype_name(parts[part].dtype)));
+  return info;
+}
+
+void check_shapes(const TensorFolder& tensors, const std::string& name, const PackedShape& shape) {
+  const Shapes shapes = shapes_of(shape.rows, shape.cols, shape.salient_cols);
+  for (int part = 0; part < part_count; ++part) {
+    const TensorInfo& info = require_part(tensors, name, static_cast<Part>(part));
+    BITMILL_CHECK(info.shape == shapes[part], FormatError,
+                  fmt::format("{}: tensor \"{}\" has shape [{}]; a {} x {} weight with {} salient "
+                              "columns needs [{}]",
+                              tensors.path(), info.name, fmt::join(info.shape, ", "), shape.rows,
+                              shape.cols, shape.salient_cols, fmt::join(shapes[part], ", ")));
+  }
+}
+
+// Words [rows, words_for(items, per_word)]: all that the last word of a row does not use is 0.
+void check_padding(std::span<const uint32_t> words, int64_t rows, int64_t items, int64_t per_word,
+                   const std::string& where) {
+  const int64_t row_words = words_for(items, per_word);
+  const int64_t used = items % per_word;
+  if (used == 0) return;
+  const uint32_t unused = ~0U << (used * packed::bits_per_word / per_word);
+  for (int64_t row = 0; row < rows; ++row) {
+    const uint32_t last = words[(row + 1) * row_words - 1];
+    BITMILL_CHECK(
+        (last & unused) == 0, FormatError,
+        fmt::format("{}: the last word of row {} is {:#010x}; the bits beyond its {} items "
+                    "must be 0",
+                    where, row, last, items));
+  }
+}
+
+void check_finite(std::span<const uint16_t> halves, const std::string& where) {
+  const auto bad = std::find_if(halves.begin(), halves.end(),
+                                [](uint16_t bits) { return (bits & 0x7C00) == 0x7C00; });
+  BITMILL_CHECK(bad == halves.end(), FormatError,
+                fmt::format("{}: element {} is {}, not a finite number", where,
+                            bad - halves.begin(), half_to_float(*bad)));
+}
+
+// Its padding is checked here: a stray bit would count as a salient column that is not there.
+std::vector<uint32_t> read_mask(const TensorFolder& tensors, const std::string& name,
+                                int64_t cols) {
+  const TensorInfo& info = require_part(tensors, name, mask);
+  const int64_t words = words_for(cols, packed::bits_per_word);
+  BITMILL_CHECK(info.shape == std::vector<int64_t>{words}, FormatError,
+                fmt::format("{}: tensor \"{}\" has shape [{}]; {} columns need [{}]",
+                            tensors.path(), info.name, fmt::join(info.shape, ", "), cols, words));
+  std::vector<uint32_t> bits(words);
+  tensors.read(info.name, std::as_writable_bytes(std::span(bits)));
+  check_padding(bits, 1, cols, packed::bits_per_word, tensors.path() + ": " + info.name);
+  return bits;
+}
+
+int64_t count_bits(std::span<const uint32_t> words) {
+  int64_t count = 0;
+  for (const uint32_t word : words) count += std::popcount(word);
+  return count;
+}
+
+std::vector<float> widened(const std::vector<uint16_t>& halves) {
+  std::vector<float> values(halves.size());
+  to_float32(Dtype::float16, std::as_bytes(std::span(halves)), values);
+  return values;
+}
+
+}  // namespace
+
+std::span<const PackedPart> packed_parts() { return parts; }
+
+std::vector<TensorSource> packed_tensors(const std::string& name,
+                                         std::shared_ptr<const PackedLinear> linear) {
+  const Shapes shapes = shapes_of(linear->rows, linear->cols, linear->salient_cols);
+  std::vector<TensorSource> sources;
+  for (size_t part = 0; part < part_count; ++part) {
+    const auto produce = [linear, part] {
+      const std::span<const std::byte> bytes = bytes_of(*linear)[part];
+      return std::vector<std::byte>(bytes.begin(), bytes.end());
+    };
+    sources.push_back({name + parts[part].suffix, parts[part].dtype, shapes[part], produce});
+  }
+  return sources;
+}
+
+PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
+                                int64_t cols) {
+  PackedLinear linear;
+  linear.rows = rows;
+  linear.cols = cols;
+  linear.mask = read_mask(tensors, name, cols);
+  linear.salient_cols = count_bits(linear.mask);
+  check_shapes(tensors, name, {rows, cols, linear.salient_cols});
+
+  linear.signs.resize(rows * words_for(linear.low_cols(), packed::bits_per_word));
+  linear.codes.resize(rows * words_for(linear.salient_cols, packed::codes_per_word));
+  linear.code_zero.resize(words_for(rows, packed::codes_per_word));
+  for (auto* vector : {&linear.row_scale, &linear.row_mean, &linear.code_scale})
+    vector->resize(rows);
+  linear.col_gain.resize(linear.low_cols());
+  const auto bytes = bytes_of(linear);
+  for (size_t part = 0; part < part_count; ++part) {
+    tensors.read(name + parts[part].suffix, bytes[part]);
+  }
+
+  const auto where = [&](Part part) { return tensors.path() + ": " + name + parts[part].suffix; };
+  check_padding(linear.signs, rows, linear.low_cols(), packed::bits_per_word, where(signs));
+  check_padding(linear.codes, rows, linear.salient_cols, packed::codes_per_word, where(codes));
+  check_padding(linear.code_zero, 1, rows, packed::codes_per_word, where(code_zero));
+  check_finite(linear.row_scale, where(row_scale));
+  check_finite(linear.row_mean, where(row_mean));
+  check_finite(linear.col_gain, where(col_gain));
+  check_finite(linear.code_scale, where(code_scale));
+  return linear;
+}
+
+bool is_packed(const TensorFolder& tensors, const std::string& name) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](const PackedPart& part) { return tensors.contains(name + part.suffix); });
+}
+
+std::vector<std::string> packed_names(const TensorFolder& tensors) {
+  std::set<std::string> names;
+  for (const std::string& tensor : tensors.names()) {
+    for (const PackedPart& part : parts) {
+      if (!tensor.ends_with(part.suffix)) continue;
+      const auto name = tensor.substr(0, tensor.size() - std::string_view(part.suffix).size());
+      if (name.ends_with(weight_ending)) names.insert(name);
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
+PackedShape read_packed_shape(const TensorFolder& tensors, const std::string& name) {
+  const TensorInfo& scales = require_part(tensors, name, row_scale);
+  const TensorInfo& gains = require_part(tensors, name, col_gain);
+  const TensorInfo& mask_info = require_part(tensors, name, mask);
+  for (const TensorInfo* info : {&scales, &gains, &mask_info}) {
+    BITMILL_CHECK(info->shape.size() == 1, FormatError,
+                  fmt::format("{}: tensor \"{}\" has shape [{}]; one dimension was expected",
+                              tensors.path(), info->name, fmt::join(info->shape, ", ")));
+  }
+  // No tensor says how many columns there are: salient ones are counted, low ones have a gain each.
+  std::vector<uint32_t> bits(mask_info.shape[0]);
+  tensors.read(mask_info.name, std::as_writable_bytes(std::span(bits)));
+  const int64_t salient_cols = count_bits(bits);
+  const PackedShape shape = {scales.shape[0], gains.shape[0] + salient_cols, salient_cols};
+  check_shapes(tensors, name, shape);
+  check_padding(bits, 1, shape.cols, packed::bits_per_word, tensors.path() + ": " + mask_info.name);
+  return shape;
+}
+
+std::vector<float> dequantize(const PackedLinear& linear) {
+  std::vector<int64_t> low, salient;  // source columns, ascending
+  for (int64_t col = 0; col < linear.cols; ++col) {
+    (packed::get_bit(linear.mask.data(), col) != 0 ? salient : low).push_back(col);
+  }
+  const std::vector<float> row_scales = widened(linear.row_scale);
+  const std::vector<float> row_means = widened(linear.row_mean);
+  const std::vector<float> col_gains = widened(linear.col_gain);
+  const std::vector<float> code_scales = widened(linear.code_scale);
+  const int64_t sign_words = words_for(std::ssize(low), packed::bits_per_word);
+  const int64_t code_words = words_for(std::ssize(salient), packed::codes_per_word);
+
+  std::vector<float> weight(linear.rows * linear.cols);
+  for (int64_t row = 0; row < linear.rows; ++row) {
+    float* const out = weight.data() + row * linear.cols;
+    // Within a row a low column has one of two values before its gain, a salient one of sixteen.
+    const std::array<float, 2> levels = {row_scales[row] * -1.0F + row_means[row],
+                                         row_scales[row] * 1.0F + row_means[row]};
+    const uint32_t* const row_signs = linear.signs.data() + row * sign_words;
+    for (int64_t j = 0; j < std::ssize(low); ++j) {
+      out[low[j]] = col_gains[j] * levels[packed::get_bit(row_signs, j)];
+    }
+    const auto zero = static_cast<float>(packed::get_code(linear.code_zero.data(), row));
+    std::array<float, packed::largest_code + 1> grid;
+    for (int code = 0; code <= packed::largest_code; ++code) {
+      grid[code] = code_scales[row] * (static_cast<float>(code) - zero);
+    }
+    const uint32_t* const row_codes = linear.codes.data() + row * code_words;
+    for (int64_t c = 0; c < std::ssize(salient); ++c) {
+      out[salient[c]] = grid[packed::get_code(row_codes, c)];
+    }
+  }
+  return weight;
+}
+
+int64_t stored_bits(const PackedLinear& linear) {
+  int64_t bits = 0;
+  for (const auto bytes : bytes_of(linear)) bits += 8 * std::ssize(bytes);
+  return bits;
+}
+
+int64_t stored_bits(int64_t rows, int64_t cols, int64_t salient_cols) {
+  const Shapes shapes = shapes_of(rows, cols, salient_cols);
+  int64_t bits = 0;
+  for (size_t part = 0; part < part_count; ++part) {
+    bits += 8 * elements_of(shapes[part]) * dtype_bytes(parts[part].dtype);
+  }
+  return bits;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,215 @@
+#include "format/tensor_folder.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "base/error.hpp"
+#include "format/safetensors_header.hpp"
+#include "format/strict_json.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+using WeightMap = std::map<std::string, std::string>;  // tensor -> shard file
+
+constexpr int64_t elements_per_read = int64_t{1} << 20;
+
+// A shard is a file beside the index: an index must not make us read anything else.
+void check_shard_name(const std::string& shard, const std::string& index) {
+  const bool plain = shard.find_first_of("/\\") == std::string::npos &&
+                     shard.find('\0') == std::string::npos && shard.ends_with(".safetensors");
+  BITMILL_CHECK(plain, FormatError,
+                fmt::format("{}: the shard \"{}\" must be a *.safetensors file in the same folder",
+                            index, shard));
+}
+
+WeightMap read_index(Files& files, const std::string& path) {
+  const json index = parse_strict_json(read_text(files, path, longest_header), path);
+  const auto it = index.find("weight_map");
+  BITMILL_CHECK(index.is_object() && it != index.end() && it->is_object(), FormatError,
+                path + ": \"weight_map\" must be an object from tensor name to shard file");
+  WeightMap weight_map;
+  for (const auto& [tensor, shard] : it->items()) {
+    BITMILL_CHECK(shard.is_string(), FormatError,
+                  fmt::format("{}: the shard of \"{}\" must be a string", path, tensor));
+    check_shard_name(shard.get<std::string>(), path);
+    weight_map.emplace(tensor, shard.get<std::string>());
+  }
+  return weight_map;
+}
+
+[[noreturn]] void refuse_folder(Files& files, const std::string& folder) {
+  BITMILL_CHECK(files.is_directory(folder), FileError,
+                fmt::format("cannot open the model folder {}: there is no such folder", folder));
+  for (const std::string& name : files.list(folder)) {
+    const bool torch_weights = name.starts_with("pytorch_model") && name.ends_with(".bin");
+    BITMILL_CHECK(!torch_weights, FormatError,
+                  fmt::format("{} holds its weights as {}, a Python pickle that we do not run; "
+                              "convert it to safetensors, in Python: AutoModelForCausalLM."
+                              "from_pretrained(folder).save_pretrained(new_folder)",
+                              folder, name));
+  }
+  throw FormatError(
+      fmt::format("{} holds neither {} nor {}: it is not a model folder, or was not "
+                  "downloaded to its end",
+                  folder, single_file_name, index_file_name));
+}
+
+void check_shard_against_index(const SafetensorsFile& file, const std::string& shard,
+                               const WeightMap& weight_map, const std::string& index) {
+  for (const auto& [tensor, info] : file.tensors()) {
+    const auto it = weight_map.find(tensor);
+    BITMILL_CHECK(
+        it != weight_map.end(), FormatError,
+        fmt::format("{} holds tensor \"{}\", which {} does not list", file.path(), tensor, index));
+    BITMILL_CHECK(it->second == shard, FormatError,
+                  fmt::format("{} holds tensor \"{}\", which by {} is in {}", file.path(), tensor,
+                              index, it->second));
+  }
+}
+
+// "[3, 17]" for a flat position in a row-major shape.
+std::string position_text(int64_t flat, const std::vector<int64_t>& shape) {
+  std::vector<int64_t> position(shape.size());
+  for (size_t axis = shape.size(); axis-- > 0;) {
+    position[axis] = flat % shape[axis];
+    flat /= shape[axis];
+  }
+  return fmt::format("[{}]", fmt::join(position, ", "));
+}
+
+}  // namespace
+
+int64_t TensorInfo::elements() const {
+  int64_t count = 1;
+  for (const int64_t dim : shape) count *= dim;
+  return count;
+}
+
+SafetensorsFile::SafetensorsFile(Files& files, const std::string& path) : file_(files.open(path)) {
+  SafetensorsHeader header = read_safetensors_header(*file_);
+  tensors_ = std::move(header.tensors);
+  metadata_ = std::move(header.metadata);
+}
+
+const TensorInfo& SafetensorsFile::info(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  BITMILL_CHECK(it != tensors_.end(), FormatError,
+                fmt::format("{} holds no tensor \"{}\"", path(), name));
+  return it->second;
+}
+
+void SafetensorsFile::read(const TensorInfo& info, std::span<std::byte> into) const {
+  assert(std::cmp_equal(into.size(), info.bytes));
+  read_part(info, 0, into);
+}
+
+void SafetensorsFile::read_part(const TensorInfo& info, int64_t first,
+                                std::span<std::byte> into) const {
+  assert(first >= 0 && first + std::ssize(into) <= info.bytes);
+  file_->read(info.offset + first, into);
+}
+
+TensorFolder::TensorFolder(Files& files, const std::string& folder) : folder_(folder) {
+  const std::string single = join_path(folder, single_file_name);
+  const std::string index = join_path(folder, index_file_name);
+  const bool is_single = files.exists(single);
+  if (!is_single && !files.exists(index)) refuse_folder(files, folder);
+  BITMILL_CHECK(!is_single || !files.exists(index), FormatError,
+                fmt::format("{} holds both {} and {}, which may be two models; remove one", folder,
+                            single_file_name, index_file_name));
+  if (is_single) {
+    shards_.push_back(std::make_unique<SafetensorsFile>(files, single));
+    for (const auto& [tensor, info] : shards_[0]->tensors()) place_.emplace(tensor, 0);
+    return;
+  }
+  const WeightMap weight_map = read_index(files, index);
+  std::set<std::string> shard_names;
+  for (const auto& [tensor, shard] : weight_map) shard_names.insert(shard);
+  for (const std::string& shard : shard_names) {
+    const std::string path = join_path(folder, shard);
+    BITMILL_CHECK(files.exists(path), FormatError,
+                  fmt::format("{} is missing, and {} lists it; download the folder again", path,
+                              index_file_name));
+    shards_.push_back(std::make_unique<SafetensorsFile>(files, path));
+    check_shard_against_index(*shards_.back(), shard, weight_map, index);
+    for (const auto& [tensor, info] : shards_.back()->tensors()) {
+      place_.emplace(tensor, shards_.size() - 1);
+    }
+  }
+  for (const auto& [tensor, shard] : weight_map) {
+    BITMILL_CHECK(
+        contains(tensor), FormatError,
+        fmt::format("{} lists tensor \"{}\" in {}, which does not hold it", index, tensor, shard));
+  }
+}
+
+const TensorInfo& TensorFolder::info(const std::string& name) const {
+  return shard_of(name).info(name);
+}
+
+std::vector<std::string> TensorFolder::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, shard] : place_) names.push_back(name);
+  return names;
+}
+
+int64_t TensorFolder::tensor_bytes() const {
+  int64_t total = 0;
+  for (const auto& shard : shards_) {
+    for (const auto& [name, info] : shard->tensors()) total += info.bytes;
+  }
+  return total;
+}
+
+int64_t TensorFolder::file_bytes() const {
+  int64_t total = 0;
+  for (const auto& shard : shards_) total += shard->file_bytes();
+  return total;
+}
+
+void TensorFolder::read(const std::string& name, std::span<std::byte> into) const {
+  const SafetensorsFile& shard = shard_of(name);
+  shard.read(shard.info(name), into);
+}
+
+std::vector<float> TensorFolder::read_float32(const std::string& name) const {
+  const SafetensorsFile& shard = shard_of(name);
+  const TensorInfo& info = shard.info(name);
+  BITMILL_CHECK(is_float(info.dtype), FormatError,
+                fmt::format("{}: tensor \"{}\" is {}; F32, F16 or BF16 was expected", shard.path(),
+                            name, info.dtype_text));
+  const int64_t elements = info.elements(), width = dtype_bytes(info.dtype);
+  std::vector<float> values(elements);
+  std::vector<std::byte> raw(std::min(elements, elements_per_read) * width);
+  for (int64_t first = 0; first < elements; first += elements_per_read) {
+    const int64_t count = std::min(elements - first, elements_per_read);
+    const auto piece = std::span(raw).first(count * width);
+    shard.read_part(info, first * width, piece);
+    to_float32(info.dtype, piece, std::span(values).subspan(first, count));
+  }
+  const auto bad = std::find_if_not(values.begin(), values.end(),
+                                    [](float value) { return std::isfinite(value); });
+  BITMILL_CHECK(
+      bad == values.end(), NumericError,
+      fmt::format("{}: tensor \"{}\" is {} at {}; the checkpoint is damaged", shard.path(), name,
+                  *bad, position_text(bad - values.begin(), info.shape)));
+  return values;
+}
+
+const SafetensorsFile& TensorFolder::shard_of(const std::string& name) const {
+  const auto it = place_.find(name);
+  BITMILL_CHECK(it != place_.end(), FormatError,
+                fmt::format("{} holds no tensor \"{}\"", folder_, name));
+  return *shards_[it->second];
+}
+
+}  // namespace bitmill
