@@ -9,6 +9,11 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 find_package(LibTorch REQUIRED)
+# The same for a program in the build folder and an installed one: absolute, so that it runs from
+# wherever it is copied to on this machine.
+set(CMAKE_INSTALL_RPATH "${LIBTORCH_RPATH}")
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 if(BITMILL_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)

@@ -21,17 +21,22 @@ target_compile_options(bitmill_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>
   # A fused multiply-add rounds once where two operations round twice: the last bit of every
   # result would depend on what the compiler chose to fuse.
-  $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+  $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
+  # nvcc's own generated code is not pedantic. Relaxed constexpr: kernels share the constexpr
+  # functions of format/packed_layout.hpp with the host.
+  $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings --expt-relaxed-constexpr
+    -Xcompiler=-Wall,-Wextra,-Wshadow>)
 target_include_directories(bitmill_options INTERFACE "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}")
 if(BITMILL_SANITIZE)
   target_compile_options(bitmill_options INTERFACE
-    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${BITMILL_SANITIZE} -fno-omit-frame-pointer -g>)
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${BITMILL_SANITIZE} -fno-omit-frame-pointer>)
   target_link_options(bitmill_options INTERFACE -fsanitize=${BITMILL_SANITIZE})
 endif()
 
 # bitmill_layer(NAME [libraries...]): the static library of src/NAME, linked to what it may see.
 function(bitmill_layer name)
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")  # belongs to a program, not to a library
   if(NOT sources)
     add_library(bitmill_${name} INTERFACE)
     return()

@@ -4,6 +4,7 @@
 #   LIBTORCH_ROOT   <site-packages>/torch; by default the one that launch/setup.sh installed
 #
 # A CPU build links torch_cpu and c10 only, so that a CUDA wheel's GPU libraries are not loaded.
+# LIBTORCH_RPATH is left for the caller: where a program finds these libraries when it runs.
 
 if(NOT LIBTORCH_ROOT)
   execute_process(COMMAND "${CMAKE_SOURCE_DIR}/launch/setup.sh" --print-libtorch
@@ -27,14 +28,14 @@ add_library(LibTorch::LibTorch INTERFACE IMPORTED)
 target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
   "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
 # torch_cuda registers its operators when it is loaded; nothing refers to it by symbol.
-target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed")
+# Old tags: a DT_RPATH of ours also serves what libtorch is linked to, a DT_RUNPATH would not.
+target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed" "LINKER:--disable-new-dtags")
 foreach(_library ${_libraries})
   target_link_libraries(LibTorch::LibTorch INTERFACE "${LIBTORCH_ROOT}/lib/lib${_library}.so")
 endforeach()
 foreach(_dir "${LIBTORCH_ROOT}/lib" ${_wheel_library_dirs} /usr/local/cuda/lib64)
   if(IS_DIRECTORY "${_dir}")
     list(APPEND LIBTORCH_RPATH "${_dir}")
-    target_link_options(LibTorch::LibTorch INTERFACE
-      "LINKER:-rpath,${_dir}" "LINKER:-rpath-link,${_dir}")
+    target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_dir}")
   endif()
 endforeach()
