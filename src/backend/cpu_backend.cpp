@@ -42,8 +42,8 @@ struct Prepared {
   Prepared(const FrozenLinear& linear, ThreadPool& threads) : frozen(linear), pool(threads) {
     signs = operand(linear.signs);
     offsets = operand(linear.codes - linear.code_zero.unsqueeze(1));
-    frozen.signs = {};  // not needed again
-    frozen.codes = {};
+    frozen.signs.reset();  // not needed again
+    frozen.codes.reset();
   }
 
   int64_t low() const { return frozen.low_columns.size(0); }

@@ -1,0 +1,49 @@
+#pragma once
+// What is learned of a block, as one flat float32 vector: summation over ranks, optimiser and saved
+// state see that vector and nothing else, and assume nothing about its size.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "method/grid.hpp"
+#include "method/settings.hpp"
+
+namespace bitmill {
+
+enum class LearnedKind { row_scale, row_gain, col_gain };
+
+// One tensor within the flat vector.
+struct LearnedSegment {
+  int linear = 0;  // role
+  LearnedKind kind = LearnedKind::row_scale;
+  int64_t offset = 0;  // elements, a multiple of 16
+  int64_t size = 0;
+  double rate = 0;  // learning rate
+};
+
+class LearnedLayout {
+ public:
+  // Of linears with these shapes: row_scale, row_gain and col_gain of each.
+  LearnedLayout(std::span<const InitialLinear> linears, const MethodSettings& settings);
+
+  const std::vector<LearnedSegment>& segments() const { return segments_; }
+  int64_t size() const { return size_; }  // elements, gaps included
+
+  // Scales from `linears`, gains 1, gaps 0.
+  std::vector<float> initial_values(std::span<const InitialLinear> linears) const;
+
+  // Tensors over the memory of `flat` (size() elements), per linear; no copy. `flat` must outlive
+  // them.
+  std::vector<LearnedScales> views(std::span<float> flat) const;
+
+ private:
+  std::vector<LearnedSegment> segments_;
+  int64_t size_ = 0;
+};
+
+}  // namespace bitmill

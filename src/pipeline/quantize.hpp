@@ -1,0 +1,100 @@
+#pragma once
+// The main job: a 16-bit Hugging Face folder and a calibration text become a packed folder.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "base/thread_pool.hpp"
+#include "comm/communicator.hpp"
+#include "method/settings.hpp"
+#include "pipeline/executor.hpp"
+
+namespace bitmill {
+
+// Every setting, resolved: a recipe's name is kept for the record only.
+struct QuantizeOptions {
+  std::string model;       // folder
+  std::string output_dir;  // made by the job; may exist when empty
+  std::string calib;       // .txt, .jsonl or token file
+  std::string work_dir;
+  std::string scratch_dir;  // for streams that do not fit stream_memory
+  std::string recipe = "published";
+
+  int64_t samples = 128;
+  int64_t seq_len = 0;  // 0: min(2048, the model's context), or a two-dimensional token file's T
+  int epochs = 20;
+  int64_t batch = 1;
+  int lag = 0;  // 0: epochs
+  uint64_t seed = 0;
+  MethodSettings method;
+  std::string backend = "cpu";
+  std::string ignore;    // regular expression over weight names; matching linears stay as they are
+  int64_t max_blocks = 0;  // 0: all; else the blocks after these stay as they are
+
+  int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
+  int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
+  bool start_over = false;    // discard an unfinished run in work_dir
+};
+
+// Quality of one finished block.
+struct BlockReport {
+  int block = 0;
+  double first_loss = 0;      // mean over samples, first epoch
+  double last_loss = 0;       // last epoch
+  double cosine = 0;          // of student and teacher outputs, mean over all tokens
+  double relative_error = 0;  // |student - teacher| / |teacher|, Frobenius over all samples
+  double bits_per_weight = 0;
+};
+// A block is marked when its cosine is below this: half of the output's direction is lost.
+inline constexpr double bad_block_cosine = 0.5;
+
+// Hears what happens, on every rank.
+class QuantizeObserver : public Observer {
+ public:
+  virtual void block_packed(const BlockReport&) {}
+  // Long single stages outside the blocks: "hashing the model", "writing the packed model",
+  // "reading it back".
+  virtual void stage_begins(const std::string&) {}
+};
+
+// What a run would do: the answer of --dry-run, and the first minute of every run.
+struct QuantizePlan {
+  int64_t blocks = 0;            // that will be packed
+  int64_t linears = 0;           // that will be packed
+  int64_t linear_weights = 0;    // in them
+  int64_t parameters = 0;        // of the model
+  int64_t source_bytes = 0;      // tensors of the source
+  int64_t packed_bytes = 0;      // tensors of the result, exact
+  double bits_per_weight = 0;    // of the packed linears, exact
+  int64_t calibration_tokens = 0;  // in the text
+  int64_t samples = 0, seq_len = 0;
+  int64_t steps_per_epoch = 0;
+  int turns = 0;
+  int useful_ranks = 0;           // replicas up to the batch; the rest idle
+  int64_t stream_bytes = 0;       // on the busiest rank, memory and scratch together
+  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
+  int64_t disk_bytes = 0;         // work folder and result together
+  std::string fingerprint_json;   // everything that determines the result, and nothing else
+};
+
+// Checks everything that can be checked before the long work; touches nothing. All ranks may call
+// it; it does not communicate. Throws UsageError, FormatError, FileError with all problems found,
+// one per line.
+QuantizePlan plan_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads);
+
+struct QuantizeResult {
+  bool already_done = false;  // the folder held the finished result of this very configuration
+  std::vector<BlockReport> blocks;
+  double bits_per_weight = 0;
+  double bits_per_parameter = 0;
+  int64_t source_bytes = 0;
+  int64_t packed_bytes = 0;  // safetensors files
+};
+
+// Collective. Nothing is left under output_dir unless it is whole and was read back.
+QuantizeResult quantize(const QuantizeOptions& options, Files& files, Communicator& comm,
+                        ThreadPool& pool, QuantizeObserver& observer);
+
+}  // namespace bitmill
