@@ -1,0 +1,92 @@
+#include "base/thread_pool.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <stdexcept>
+#include <vector>
+
+namespace bitmill {
+namespace {
+
+class ThreadPoolOf : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolOf, ::testing::Values(1, 2, 3, 5));
+
+TEST_P(ThreadPoolOf, EveryIndexIsVisitedOnce) {
+  ThreadPool pool(GetParam());
+  EXPECT_EQ(pool.size(), GetParam());
+  for (const int64_t count : {0, 1, 2, 31, 33, 1009}) {
+    std::vector<std::atomic<int>> visits(count);
+    pool.parallel_for(count, [&](int64_t i) { ++visits[i]; });
+    for (int64_t i = 0; i < count; ++i) EXPECT_EQ(visits[i], 1) << i << " of " << count;
+  }
+}
+
+TEST_P(ThreadPoolOf, NestedCallsFinishAndVisitEveryPairOnce) {
+  ThreadPool pool(GetParam());
+  constexpr int64_t outer = 7, middle = 5, inner = 11;
+  std::vector<std::atomic<int>> visits(outer * middle * inner);
+  pool.parallel_for(outer, [&](int64_t i) {
+    pool.parallel_for(middle, [&](int64_t j) {
+      pool.parallel_for(inner, [&](int64_t k) { ++visits[(i * middle + j) * inner + k]; });
+    });
+  });
+  for (const auto& count : visits) EXPECT_EQ(count, 1);
+}
+
+TEST_P(ThreadPoolOf, TheFirstExceptionIsRethrownAndThePoolGoesOn) {
+  ThreadPool pool(GetParam());
+  const auto fail_at_17 = [](int64_t i) {
+    if (i == 17) throw std::runtime_error("seventeen");
+  };
+  for (int round = 0; round < 20; ++round) {
+    try {
+      pool.parallel_for(100, fail_at_17);
+      FAIL() << "the exception was lost";
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "seventeen");
+    }
+  }
+  std::atomic<int64_t> sum = 0;
+  pool.parallel_for(100, [&](int64_t i) { sum += i; });
+  EXPECT_EQ(sum, 4950);
+}
+
+TEST_P(ThreadPoolOf, AnExceptionOfANestedCallReachesTheOuterCaller) {
+  ThreadPool pool(GetParam());
+  const auto nested = [&](int64_t) {
+    pool.parallel_for(8, [](int64_t j) {
+      if (j == 5) throw std::logic_error("inner");
+    });
+  };
+  EXPECT_THROW(pool.parallel_for(8, nested), std::logic_error);
+}
+
+TEST(ThreadPool, TasksThatHaveNotBegunAreLeftOutAfterAFailure) {
+  ThreadPool pool(1);
+  int64_t last = -1;
+  const auto task = [&](int64_t i) {
+    last = i;
+    if (i == 3) throw std::runtime_error("three");
+  };
+  EXPECT_THROW(pool.parallel_for(1000, task), std::runtime_error);
+  EXPECT_EQ(last, 3);
+}
+
+TEST(ThreadPool, TasksRunAtTheSameTime) {
+  ThreadPool pool(3);
+  std::latch all_here(3);  // never opens when one thread does all the work: the time limit tells
+  pool.parallel_for(3, [&](int64_t) { all_here.arrive_and_wait(); });
+}
+
+TEST(ThreadPool, OnStartRunsOnceOnEveryThreadItMakes) {
+  std::atomic<int> starts = 0;
+  {
+    ThreadPool pool(4, [&] { ++starts; });
+  }
+  EXPECT_EQ(starts, 3);
+}
+
+}  // namespace
+}  // namespace bitmill
