@@ -11,7 +11,8 @@ if(NOT LIBTORCH_ROOT)
     OUTPUT_VARIABLE LIBTORCH_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE)
 endif()
 set(LIBTORCH_ROOT "${LIBTORCH_ROOT}" CACHE PATH "torch package directory")
-find_path(LibTorch_INCLUDE_DIR ATen/ATen.h PATHS "${LIBTORCH_ROOT}/include" NO_DEFAULT_PATH)
+find_path(LibTorch_INCLUDE_DIR ATen/ATen.h
+  PATHS "${LIBTORCH_ROOT}/include" NO_DEFAULT_PATH NO_CACHE)
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LIBTORCH_ROOT LibTorch_INCLUDE_DIR

@@ -1,0 +1,25 @@
+# Sourced by the scripts beside it: where the tree is, how steps report, and how to configure.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Another clone of the same sources finds the same objects in ccache.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=true
+
+say() { printf '[%s %4ds] %s\n' "$(basename "$0" .sh)" "$SECONDS" "$*" >&2; }
+
+# step NAME COMMAND...: announces, runs and times it; `spent` collects a line for each.
+spent=()
+step() {
+  local name=$1 began=$SECONDS
+  shift
+  say "$name: $*"
+  "$@"
+  spent+=("$(printf '%-24s %5d s' "$name" $((SECONDS - began)))")
+}
+
+# configure PRESET: against the libtorch that set-up left, even where an older one is remembered.
+configure() {
+  local libtorch
+  libtorch=$("$root/launch/setup.sh" --print-libtorch)
+  cmake --preset "$1" "-DLIBTORCH_ROOT=$libtorch"
+}

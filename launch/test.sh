@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# From a bare Debian 12 to a tested build: set-up, build, every test. ctest's summary comes last.
+# Where nvcc is found, the CUDA kernels are compiled and linked too; their tests need a GPU to run.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
+
+build_kernels() {
+  configure cuda
+  cmake --build --preset cuda --target test_kernels test_gpu
+}
+
+main() {
+  cd "$root"
+  step "set-up" launch/setup.sh
+  step "configure" configure cpu
+  step "build" cmake --build --preset cpu
+  if command -v nvcc >/dev/null; then
+    step "CUDA kernels" build_kernels
+    step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error
+  else
+    say "no nvcc here: the CUDA kernels were not built"
+  fi
+  printf '%s\n' "time spent before the tests:" "${spent[@]}"
+  ctest --preset cpu --output-on-failure --no-tests=error --parallel "$(nproc)"
+}
+
+main "$@"
