@@ -4,7 +4,8 @@
 // Contract, kept by every implementation:
 //  - all ranks make the same collective calls in the same order;
 //  - messages between a pair arrive in the order sent; there are no tags;
-//  - a receive names the exact size that was sent;
+//  - a receive names the exact size that was sent, or throws; the message is then gone;
+//  - a rank does not send to itself;
 //  - calls return when the buffer may be reused;
 //  - buffers may be of any size, also above 2 GiB, also empty;
 //  - a failure throws CommError saying which call failed, and between whom.

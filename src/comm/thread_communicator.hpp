@@ -8,8 +8,9 @@
 
 namespace bitmill {
 
-// Runs body once per rank, each on its own thread. When a rank throws, the others' calls throw
-// CommError instead of waiting for it; the first failure is rethrown here.
+// Runs body once per rank, each on its own thread; size >= 1. When a rank throws, the others' calls
+// throw CommError instead of waiting for it, and so does a wait for a rank that has returned; the
+// first failure is rethrown here.
 void run_ranks(int size, const std::function<void(Communicator&)>& body);
 
 }  // namespace bitmill

@@ -28,7 +28,8 @@ class Compute {
   virtual void teach(int block, int turn) = 0;
   virtual int64_t steps_per_epoch() const = 0;
   virtual void train_step(const Position& at) = 0;
-  // After the last step of an epoch: the mean loss of its samples, the same on every rank.
+  // After the last step of an epoch, with at.step == steps_per_epoch(): the mean loss of its
+  // samples, the same on every rank.
   virtual double finish_epoch(const Position& at) = 0;
   virtual void pack(int block, int turn) = 0;
   virtual void forward(int block, int turn) = 0;
@@ -41,7 +42,7 @@ class Observer {
   virtual ~Observer() = default;
   virtual void action_begins(const Action&) {}
   virtual void step_done(const Position&) {}
-  virtual void epoch_done(const Position&, double /*loss*/) {}
+  virtual void epoch_done(const Position&, double /*loss*/) {}  // as given to finish_epoch
   virtual void action_done(const Action&) {}
 };
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitmill {
@@ -45,18 +46,22 @@ struct Plan {
 };
 
 // One stage: every block's turn k, then every block's turn k + 1; one block resident at a time.
-// UsageError when lag does not divide epochs; it names the two nearest divisors.
+// The last block's stream has no reader but the report on the finished model, so that block
+// forwards in the last sweep only. UsageError when lag does not divide epochs; it names the two
+// nearest divisors.
 Plan plan_sweeps(int blocks, int epochs, int lag);
 
-// Empty when the plan is executable and complete; otherwise what is wrong, in words: an action on a
-// block that is not resident, a turn out of order, a stream that was not handed on, a block that
-// is never committed, two blocks resident at once.
+// Empty when the plan is executable and complete; otherwise the first thing that is wrong, in
+// words: an action on a block that is not resident, a turn out of order, a stream that was not
+// handed on, a block that is never committed or leaves memory with unpacked work, two blocks
+// resident at once. A forward that nobody reads is waste, not a fault.
 std::string find_fault(const Plan& plan);
 
 // Tokens separated by blanks, one line per block visit. For people and for tests.
 std::string draw(const Plan& plan);
 
-// The divisors of `epochs` nearest to `lag` from below and above.
+// The divisors of `epochs` nearest to `lag`: the largest that is at most lag (or 1), the smallest
+// that is at least lag (or `epochs`). epochs >= 1.
 std::pair<int, int> nearest_divisors(int epochs, int lag);
 
 }  // namespace bitmill

@@ -1,0 +1,249 @@
+#include "comm/mpi_communicator.hpp"
+
+#include <fmt/format.h>
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstdlib>
+#include <exception>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/handle.hpp"
+#include "comm/call_check.hpp"
+
+namespace bitmill {
+namespace {
+
+// One tag for everything: messages between a pair keep their order.
+constexpr int message_tag = 161;
+
+// The library's own words.
+std::string mpi_words(int code) {
+  std::array<char, MPI_MAX_ERROR_STRING> text = {};
+  int length = 0;
+  if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) {
+    return fmt::format("MPI error {}", code);
+  }
+  return std::string(text.data(), static_cast<size_t>(length));
+}
+
+// For calls that no communicator of ours makes: `call` says which and where.
+void check_mpi(int code, const std::string& call) {
+  BITMILL_CHECK(code == MPI_SUCCESS, CommError, fmt::format("{}: {}", call, mpi_words(code)));
+}
+
+struct CommTraits {
+  using Type = MPI_Comm;
+  static MPI_Comm null() { return MPI_COMM_NULL; }
+  // Collective, and while an exception passes through, the other ranks may never come: then the
+  // handle is left to the abort that follows.
+  static void destroy(MPI_Comm comm) noexcept {
+    if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
+  }
+};
+using CommHandle = UniqueHandle<CommTraits>;
+
+struct RequestTraits {
+  using Type = MPI_Request;
+  static MPI_Request null() { return MPI_REQUEST_NULL; }
+  // Reached only when another call failed: the job is about to end, so nobody waits.
+  static void destroy(MPI_Request request) noexcept {
+    MPI_Cancel(&request);
+    MPI_Request_free(&request);
+  }
+};
+using Request = UniqueHandle<RequestTraits>;
+
+class MpiCommunicator final : public Communicator {
+ public:
+  // Takes over `comm`, whose errors are returned.
+  MpiCommunicator(CommHandle comm, size_t piece_bytes)
+      : comm_(std::move(comm)), piece_bytes_(piece_bytes) {
+    assert(piece_bytes_ >= 1 && piece_bytes_ <= size_t{std::numeric_limits<int>::max()});
+    check_mpi(MPI_Comm_rank(comm_.get(), &rank_), "MPI_Comm_rank");
+    check_mpi(MPI_Comm_size(comm_.get(), &size_), "MPI_Comm_size");
+  }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+
+  void barrier() override {
+    const int code = MPI_Barrier(comm_.get());
+    if (code != MPI_SUCCESS) throw CommError(failure("MPI_Barrier", code));
+  }
+
+  void broadcast(std::span<std::byte> data, int root) override {
+    check_rank(*this, "broadcast", root);
+    for_each_piece(data, [&](std::span<std::byte> piece) {
+      check("MPI_Bcast", "of", root, piece.size(),
+            MPI_Bcast(piece.data(), count(piece), MPI_BYTE, root, comm_.get()));
+    });
+  }
+
+  void exchange(std::span<const std::span<const std::byte>> to,
+                std::span<const std::span<std::byte>> from) override {
+    copy_own_entry(*this, to, from);
+    std::vector<Pending> pending;
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer != rank_) start_receive(from[static_cast<size_t>(peer)], peer, pending);
+    }
+    for (int peer = 0; peer < size_; ++peer) {
+      if (peer != rank_) start_send(to[static_cast<size_t>(peer)], peer, pending);
+    }
+    for (Pending& one : pending) finish(one);
+  }
+
+  void send(std::span<const std::byte> data, int to) override {
+    check_peer(*this, "send", to);
+    for_each_piece(data, [&](std::span<const std::byte> piece) {
+      check("MPI_Send", "to", to, piece.size(),
+            MPI_Send(piece.data(), count(piece), MPI_BYTE, to, message_tag, comm_.get()));
+    });
+  }
+
+  void receive(std::span<std::byte> data, int from) override {
+    check_peer(*this, "receive", from);
+    for_each_piece(data, [&](std::span<std::byte> piece) {
+      MPI_Status status;
+      check(
+          "MPI_Recv", "from", from, piece.size(),
+          MPI_Recv(piece.data(), count(piece), MPI_BYTE, from, message_tag, comm_.get(), &status));
+      check_arrived("MPI_Recv", from, piece.size(), status);
+    });
+  }
+
+ private:
+  // One nonblocking call; its buffer belongs to the caller of exchange().
+  struct Pending {
+    Request request;
+    bool is_receive;
+    int peer;
+    size_t bytes;
+  };
+
+  // Also one empty piece for an empty message, so that a size that the ranks disagree about is
+  // noticed.
+  template <class Byte, class Call>
+  void for_each_piece(std::span<Byte> data, Call call) const {
+    do {
+      const size_t bytes = std::min(data.size(), piece_bytes_);
+      call(data.first(bytes));
+      data = data.subspan(bytes);
+    } while (!data.empty());
+  }
+
+  static int count(std::span<const std::byte> piece) { return static_cast<int>(piece.size()); }
+
+  void start_receive(std::span<std::byte> data, int from, std::vector<Pending>& pending) const {
+    for_each_piece(data, [&](std::span<std::byte> piece) {
+      MPI_Request raw = MPI_REQUEST_NULL;
+      check("MPI_Irecv", "from", from, piece.size(),
+            MPI_Irecv(piece.data(), count(piece), MPI_BYTE, from, message_tag, comm_.get(), &raw));
+      pending.push_back({Request(raw), true, from, piece.size()});
+    });
+  }
+
+  void start_send(std::span<const std::byte> data, int to, std::vector<Pending>& pending) const {
+    for_each_piece(data, [&](std::span<const std::byte> piece) {
+      MPI_Request raw = MPI_REQUEST_NULL;
+      check("MPI_Isend", "to", to, piece.size(),
+            MPI_Isend(piece.data(), count(piece), MPI_BYTE, to, message_tag, comm_.get(), &raw));
+      pending.push_back({Request(raw), false, to, piece.size()});
+    });
+  }
+
+  // The order of waiting does not matter: MPI moves all pending messages inside any call.
+  void finish(Pending& one) const {
+    const char* call = one.is_receive ? "MPI_Wait for a receive" : "MPI_Wait for a send";
+    MPI_Request raw = one.request.release();
+    MPI_Status status;
+    check(call, one.is_receive ? "from" : "to", one.peer, one.bytes, MPI_Wait(&raw, &status));
+    if (one.is_receive) check_arrived(call, one.peer, one.bytes, status);
+  }
+
+  std::string failure(const std::string& call, int code) const {
+    return fmt::format("{}: {}", describe_call(*this, call.c_str()), mpi_words(code));
+  }
+
+  void check(const char* call, const char* direction, int peer, size_t bytes, int code) const {
+    BITMILL_CHECK(code == MPI_SUCCESS, CommError,
+                  fmt::format("{}, {} bytes {} rank {}: {}", describe_call(*this, call), bytes,
+                              direction, peer, mpi_words(code)));
+  }
+
+  // MPI reports a message that is too long; one that is too short we notice ourselves.
+  void check_arrived(const char* call, int from, size_t expected, const MPI_Status& status) const {
+    int arrived = 0;
+    check("MPI_Get_count", "from", from, expected, MPI_Get_count(&status, MPI_BYTE, &arrived));
+    BITMILL_CHECK(arrived >= 0 && static_cast<size_t>(arrived) == expected, CommError,
+                  fmt::format("{}: rank {} sent {} bytes where {} were expected",
+                              describe_call(*this, call), from, arrived, expected));
+  }
+
+  CommHandle comm_;
+  size_t piece_bytes_;  // that one call carries at most
+  int rank_ = 0;
+  int size_ = 0;
+};
+
+// Errors of a communicator must come back as codes; the default handler would end the job without
+// saying what it was about.
+CommHandle returning_errors(MPI_Comm raw) {
+  CommHandle comm(raw);
+  check_mpi(MPI_Comm_set_errhandler(raw, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return comm;
+}
+
+}  // namespace
+
+MpiSession::MpiSession() {
+  int initialized = 0;
+  int finalized = 0;
+  check_mpi(MPI_Initialized(&initialized), "MPI_Initialized");
+  check_mpi(MPI_Finalized(&finalized), "MPI_Finalized");
+  BITMILL_CHECK(initialized == 0, CommError,
+                fmt::format("MPI is already {}; a process has one MpiSession in its life",
+                            finalized ? "finalized" : "initialised"));
+
+  int provided = 0;
+  check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  BITMILL_CHECK(provided >= MPI_THREAD_FUNNELED, CommError,
+                fmt::format("this MPI library provides thread level {} where {} "
+                            "(MPI_THREAD_FUNNELED) is needed; use one that was built with threads",
+                            provided, MPI_THREAD_FUNNELED));
+
+  MPI_Comm raw = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &raw),
+            "MPI_Comm_split_type");
+  const CommHandle host = returning_errors(raw);
+  check_mpi(MPI_Comm_size(host.get(), &host_ranks_), "MPI_Comm_size");
+  check_mpi(MPI_Comm_rank(host.get(), &host_rank_), "MPI_Comm_rank");
+}
+
+MpiSession::~MpiSession() {
+  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+}
+
+std::unique_ptr<Communicator> MpiSession::world(size_t piece_bytes) {
+  MPI_Comm raw = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &raw), "MPI_Comm_dup");
+  return std::make_unique<MpiCommunicator>(returning_errors(raw), piece_bytes);
+}
+
+int MpiSession::host_ranks() const { return host_ranks_; }
+
+int MpiSession::host_rank() const { return host_rank_; }
+
+void MpiSession::abort(int exit_code) {
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::abort();  // MPI_Abort came back, which it must not
+}
+
+}  // namespace bitmill

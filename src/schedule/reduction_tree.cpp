@@ -1,0 +1,82 @@
+#include "schedule/reduction_tree.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+
+namespace bitmill {
+namespace {
+
+// Elements. Slices of float32, and of half as wide types, begin at multiples of a cache line when
+// the whole does.
+constexpr int64_t slice_granularity = 64;
+
+// Appends the additions below the node [begin, begin + width), width a power of two, cut at n:
+// left, right, then the node itself, so that node.end never decreases.
+void append_node(int64_t n, int64_t begin, int64_t width, std::vector<TreeAddition>& additions) {
+  if (width == 1) return;
+  const int64_t middle = begin + width / 2;
+  append_node(n, begin, width / 2, additions);
+  if (middle >= n) return;  // no right child: this node is its left child
+  append_node(n, middle, width / 2, additions);
+  additions.push_back({begin, middle, {begin, std::min(begin + width, n)}});
+}
+
+}  // namespace
+
+PositionRange owned_positions(int64_t n, int replicas, int replica) {
+  assert(n >= 0 && 0 <= replica && replica < replicas);
+  return {n * replica / replicas, n * (replica + 1) / replicas};
+}
+
+std::vector<TreeAddition> tree_additions(int64_t n) {
+  assert(n >= 0);
+  std::vector<TreeAddition> additions;
+  if (n > 1) append_node(n, 0, static_cast<int64_t>(std::bit_ceil(uint64_t(n))), additions);
+  return additions;
+}
+
+std::vector<TreeAddition> local_additions(int64_t n, int replicas, int replica) {
+  const PositionRange owned = owned_positions(n, replicas, replica);
+  std::vector<TreeAddition> additions = tree_additions(n);
+  std::erase_if(additions, [&](const TreeAddition& sum) { return !owned.contains(sum.node); });
+  return additions;
+}
+
+std::vector<int64_t> local_partials(int64_t n, int replicas, int replica) {
+  const PositionRange owned = owned_positions(n, replicas, replica);
+  std::vector<bool> absorbed(static_cast<size_t>(owned.size()), false);
+  for (const TreeAddition& sum : local_additions(n, replicas, replica)) {
+    absorbed[static_cast<size_t>(sum.from - owned.begin)] = true;
+  }
+  std::vector<int64_t> partials;
+  for (int64_t position = owned.begin; position < owned.end; ++position) {
+    if (!absorbed[static_cast<size_t>(position - owned.begin)]) partials.push_back(position);
+  }
+  return partials;
+}
+
+std::vector<TreeAddition> final_additions(int64_t n, int replicas) {
+  std::vector<int64_t> owner_end(static_cast<size_t>(n));  // of the replica that owns a position
+  for (int replica = 0; replica < replicas; ++replica) {
+    const PositionRange owned = owned_positions(n, replicas, replica);
+    std::fill(owner_end.begin() + owned.begin, owner_end.begin() + owned.end, owned.end);
+  }
+  std::vector<TreeAddition> additions = tree_additions(n);
+  std::erase_if(additions, [&](const TreeAddition& sum) {
+    return sum.node.end <= owner_end[static_cast<size_t>(sum.node.begin)];
+  });
+  return additions;
+}
+
+std::vector<int64_t> slice_bounds(int64_t elements, int replicas) {
+  assert(elements >= 0 && replicas >= 1);
+  const int64_t grains = (elements + slice_granularity - 1) / slice_granularity;
+  std::vector<int64_t> bounds;
+  for (int replica = 0; replica <= replicas; ++replica) {
+    bounds.push_back(std::min(elements, grains * replica / replicas * slice_granularity));
+  }
+  return bounds;
+}
+
+}  // namespace bitmill
