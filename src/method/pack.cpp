@@ -1,0 +1,91 @@
+#include "method/pack.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/error.hpp"
+#include "format/dtype.hpp"
+#include "format/packed_layout.hpp"
+
+namespace bitmill {
+namespace {
+
+std::vector<uint16_t> round_to_half(const at::Tensor& values, const std::string& what) {
+  const at::Tensor contiguous = values.contiguous();
+  const float* source = contiguous.data_ptr<float>();
+  std::vector<uint16_t> out(static_cast<size_t>(values.numel()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = float_to_half(source[i]);
+    BITMILL_CHECK(std::isfinite(half_to_float(out[i])), NumericError,
+                  fmt::format("{}[{}] is {}, which does not fit float16 (largest 65504); a lower "
+                              "learning rate may help",
+                              what, i, source[i]));
+  }
+  return out;
+}
+
+std::vector<uint32_t> pack_signs(const at::Tensor& signs) {
+  const int64_t rows = signs.size(0), low = signs.size(1);
+  const int64_t words = packed::words_for(low, packed::bits_per_word);
+  const int8_t* source = signs.data_ptr<int8_t>();
+  std::vector<uint32_t> out(static_cast<size_t>(rows * words), 0);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < low; ++j) {
+      if (source[i * low + j] > 0) packed::set_bit(out.data() + i * words, j);
+    }
+  }
+  return out;
+}
+
+std::vector<uint32_t> pack_codes(const at::Tensor& codes) {
+  const int64_t rows = codes.size(0), salient = codes.size(1);
+  const int64_t words = packed::words_for(salient, packed::codes_per_word);
+  const uint8_t* source = codes.data_ptr<uint8_t>();
+  std::vector<uint32_t> out(static_cast<size_t>(rows * words), 0);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < salient; ++j) {
+      packed::set_code(out.data() + i * words, j, source[i * salient + j]);
+    }
+  }
+  return out;
+}
+
+std::vector<uint32_t> pack_zeros(const at::Tensor& zeros) {
+  const float* source = zeros.data_ptr<float>();
+  std::vector<uint32_t> out(
+      static_cast<size_t>(packed::words_for(zeros.size(0), packed::codes_per_word)), 0);
+  for (int64_t i = 0; i < zeros.size(0); ++i) {
+    packed::set_code(out.data(), i, static_cast<uint32_t>(source[i]));
+  }
+  return out;
+}
+
+std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols) {
+  std::vector<uint32_t> out(static_cast<size_t>(packed::words_for(cols, packed::bits_per_word)), 0);
+  const int64_t* columns = salient_columns.data_ptr<int64_t>();
+  for (int64_t j = 0; j < salient_columns.size(0); ++j) packed::set_bit(out.data(), columns[j]);
+  return out;
+}
+
+}  // namespace
+
+PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
+                         const LearnedScales& learned) {
+  PackedLinear out;
+  out.rows = frozen.rows;
+  out.cols = frozen.cols;
+  out.salient_cols = frozen.salient_columns.size(0);
+  out.signs = pack_signs(frozen.signs);
+  out.codes = pack_codes(frozen.codes);
+  out.mask = pack_mask(frozen.salient_columns, frozen.cols);
+  out.code_zero = pack_zeros(frozen.code_zero);
+  out.row_scale = round_to_half(learned.row_scale * learned.row_gain, name + ".row_scale");
+  out.row_mean = round_to_half(frozen.row_mean * learned.row_gain, name + ".row_mean");
+  out.col_gain = round_to_half(learned.col_gain, name + ".col_gain");
+  out.code_scale = round_to_half(frozen.code_scale, name + ".code_scale");
+  return out;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,50 @@
+#include "method/saliency.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+namespace bitmill {
+namespace {
+
+// x [T, cols] -> [cols], over tokens.
+void column_statistics(const at::Tensor& x, Saliency kind, std::span<double> out) {
+  const at::Tensor size = x.abs();
+  const at::Tensor values = kind == Saliency::max ? at::amax(size, 0).to(at::kDouble)
+                                                  : at::sum(size, 0, false, at::kDouble);
+  std::copy_n(values.data_ptr<double>(), out.size(), out.begin());
+}
+
+}  // namespace
+
+SaliencyLayout::SaliencyLayout(std::span<const LinearShape> linears) : offsets_{0} {
+  for (const LinearShape& linear : linears) offsets_.push_back(offsets_.back() + linear.cols);
+}
+
+std::span<double> SaliencyLayout::part(std::span<double> flat, LinearRole role) const {
+  const auto index = static_cast<size_t>(role);
+  return flat.subspan(offsets_[index], offsets_[index + 1] - offsets_[index]);
+}
+
+at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
+                           const Rotary& rotary, const at::Tensor& x, Saliency kind,
+                           const SaliencyLayout& layout, std::span<double> statistics,
+                           ThreadPool& pool) {
+  const at::NoGradGuard no_grad;
+  return block_forward(
+      config, {weights.input_norm, weights.middle_norm}, rotary, x,
+      [&](LinearRole role, const at::Tensor& input) {
+        column_statistics(input, kind, layout.part(statistics, role));
+        return dense_linear(input, weights.linears[static_cast<size_t>(role)], pool);
+      },
+      pool);
+}
+
+void merge_statistics(Saliency kind, std::span<double> into, std::span<const double> from) {
+  for (size_t i = 0; i < into.size(); ++i) {
+    into[i] = kind == Saliency::max ? std::max(into[i], from[i]) : into[i] + from[i];
+  }
+}
+
+}  // namespace bitmill

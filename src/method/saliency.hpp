@@ -1,0 +1,39 @@
+#pragma once
+// Statistics of each linear's input, gathered on the way of a teacher forward (spec section 1).
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.hpp"
+#include "method/settings.hpp"
+#include "model/block_forward.hpp"
+
+namespace bitmill {
+
+// Where the statistics of each linear's input channels lie in one flat vector. Linears that read
+// the same input have vectors of their own all the same: no family knowledge is needed here.
+class SaliencyLayout {
+ public:
+  explicit SaliencyLayout(std::span<const LinearShape> linears);
+
+  int64_t size() const { return offsets_.back(); }
+  std::span<double> part(std::span<double> flat, LinearRole role) const;
+
+ private:
+  std::vector<int64_t> offsets_;  // linears + 1
+};
+
+// One sample's teacher forward: returns block(x) [T, hidden] and fills `statistics` (size() values)
+// with max |X_c| or sum |X_c| over the sample's tokens.
+at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
+                           const Rotary& rotary, const at::Tensor& x, Saliency kind,
+                           const SaliencyLayout& layout, std::span<double> statistics,
+                           ThreadPool& pool);
+
+// into = into (+) from: the sum for Saliency::mean, the maximum for Saliency::max.
+void merge_statistics(Saliency kind, std::span<double> into, std::span<const double> from);
+
+}  // namespace bitmill

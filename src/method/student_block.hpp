@@ -1,0 +1,62 @@
+#pragma once
+// A block in training: frozen parts ready for the backend, and the gradient of one sample.
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "base/thread_pool.hpp"
+#include "method/learned.hpp"
+#include "model/block_forward.hpp"
+
+namespace bitmill {
+
+// One linear of a block: quantized, or kept as it is.
+struct BlockLinear {
+  InitialLinear initial;  // unused when kept
+  at::Tensor kept;        // float32 [rows, cols]; undefined when quantized
+
+  bool quantized() const { return !kept.defined(); }
+};
+
+// What a student is trained on, of one sample: [T, hidden] float32 each.
+struct TrainingSample {
+  at::Tensor input;       // Q_l
+  at::Tensor normal;      // Y_norm
+  at::Tensor homologous;  // Y_homo
+};
+
+class StudentBlock {
+ public:
+  // `linears` by role; `layout` is over the quantized ones of them, in order. All arguments that
+  // are references must outlive the student.
+  StudentBlock(const ModelConfig& config, BlockNorms norms, std::span<const BlockLinear> linears,
+               const LearnedLayout& layout, const Backend& backend, const Rotary& rotary,
+               ThreadPool& pool);
+
+  // The unit of summation: the gradient of this one sample's loss, computed alone. `learned` and
+  // `gradient` are flat (layout.size() elements); gaps of the gradient become 0. Returns the loss,
+  // finite or not. Safe from several threads.
+  double unit_gradient(const TrainingSample& sample, std::span<const float> learned,
+                       std::span<float> gradient) const;
+
+  // [T, hidden], with unrounded learned values; no gradient.
+  at::Tensor forward(const at::Tensor& x, std::span<const float> learned) const;
+
+ private:
+  at::Tensor run(const at::Tensor& x, const std::vector<LearnedScales>& learned) const;
+
+  const ModelConfig& config_;
+  const BlockNorms norms_;
+  const LearnedLayout& layout_;
+  const Rotary& rotary_;
+  ThreadPool& pool_;
+  std::vector<std::unique_ptr<StudentLinear>> students_;  // of quantized linears
+  std::vector<int> student_of_role_;                      // -1: kept
+  std::vector<at::Tensor> kept_;                          // by role
+};
+
+}  // namespace bitmill

@@ -1,0 +1,187 @@
+#include "pipeline/block_compute.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "method/loss.hpp"
+#include "pipeline/tree_sum.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t closeness_values = 4;  // doubles in a Closeness
+
+}  // namespace
+
+BlockCompute::BlockCompute(const ComputeContext& context)
+    : context_(context),
+      share_(context.windows.count, context.options.batch, context.comm.size(),
+             context.comm.rank()),
+      turns_(context.options.epochs / context.options.lag),
+      rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
+      teacher_(context.budget, share_.own_count(), context.windows.seq_len,
+               context.model.config().hidden_size),
+      student_(context.budget, share_.own_count(), context.windows.seq_len,
+               context.model.config().hidden_size),
+      homologous_(context.budget, share_.own_count(), context.windows.seq_len,
+                  context.model.config().hidden_size),
+      losses_(static_cast<size_t>(share_.own_count())),
+      reports_(static_cast<size_t>(context.model.config().blocks)) {}
+
+BlockCompute::~BlockCompute() = default;
+
+void BlockCompute::for_own_samples(const std::function<void(int64_t)>& task) {
+  context_.pool.parallel_for(share_.own_count(), task);
+}
+
+void BlockCompute::embed(int /*turn*/) {
+  const at::Tensor embedding = context_.model.load_embedding();
+  for_own_samples([&](int64_t i) {
+    const at::Tensor x = embed_tokens(embedding, context_.windows.window(share_.own()[i]));
+    teacher_.store(i, x);
+    student_.store(i, x);
+  });
+}
+
+void BlockCompute::load(int block) {
+  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, context_.comm,
+                                      context_.pool);
+}
+
+void BlockCompute::teach(int block, int turn) {
+  reports_[block].block = block;
+  advance(live_->weights(), student_, homologous_);
+  if (turn == 0) {
+    const SaliencyLayout layout(live_->shapes());
+    live_->quantize(probe_and_advance(live_->weights(), layout), context_.backend, rotary_);
+  } else {
+    advance(live_->weights(), teacher_, teacher_);
+    live_->restore(context_.run_dir, context_.backend, rotary_);
+  }
+}
+
+void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
+                           SampleStream& to) {
+  for_own_samples([&](int64_t i) {
+    to.store(i, dense_block_forward(context_.model.config(), weights, rotary_, from.load(i),
+                                    context_.pool));
+  });
+}
+
+std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
+                                                   const SaliencyLayout& layout) {
+  const Saliency kind = context_.options.method.saliency;
+  const auto merge = [&](std::span<double> into, std::span<const double> from) {
+    merge_statistics(kind, into, from);
+  };
+  std::vector<double> total(static_cast<size_t>(layout.size()), 0.0);
+  for (int64_t step = 0; step < share_.steps(); ++step) {
+    const int64_t n = share_.batch_size(step);
+    const auto probe = [&](int64_t position, std::span<double> statistics) {
+      const int64_t i = share_.own_index(step, position);
+      teacher_.store(i, probing_forward(context_.model.config(), weights, rotary_, teacher_.load(i),
+                                        kind, layout, statistics, context_.pool));
+    };
+    const Partials<double> own = sum_own_positions<double>(
+        n, share_.replicas(), share_.replica(), layout.size(), context_.pool, probe, merge);
+    std::vector<double> flat;
+    for (const auto& [position, sum] : own) flat.insert(flat.end(), sum.begin(), sum.end());
+    auto parts = gather_everywhere(context_.comm, std::as_bytes(std::span(flat)));
+    std::map<int64_t, std::span<double>> partials;
+    for (int replica = 0; replica < share_.replicas(); ++replica) {
+      auto* values = reinterpret_cast<double*>(parts[replica].data());
+      for (const int64_t position : local_partials(n, share_.replicas(), replica)) {
+        partials[position] = {values, total.size()};
+        values += total.size();
+      }
+    }
+    merge(total, finish_tree<double>(n, share_.replicas(), partials, merge));
+  }
+  if (kind == Saliency::mean) {
+    const auto tokens = static_cast<double>(context_.windows.count * context_.windows.seq_len);
+    for (double& value : total) value /= tokens;
+  }
+  return {total.begin(), total.end()};
+}
+
+void BlockCompute::train_step(const Position& at) {
+  live_->step(share_.batch_size(at.step), [&](int64_t position, std::span<float> gradient) {
+    const int64_t i = share_.own_index(at.step, position);
+    const TrainingSample sample{student_.load(i), teacher_.load(i), homologous_.load(i)};
+    losses_[i] = live_->student().unit_gradient(sample, live_->learned(), gradient);
+    BITMILL_CHECK(std::isfinite(losses_[i]), NumericError,
+                  fmt::format("the loss of block {}, epoch {}, sample {} is {}; lower --lr-scale "
+                              "({}) and --lr-gain ({})",
+                              at.block, at.epoch, share_.own()[i], losses_[i],
+                              context_.options.method.lr_scale, context_.options.method.lr_gain));
+  });
+}
+
+double BlockCompute::finish_epoch(const Position& at) {
+  const std::vector<double> all = share_.gather_in_order(context_.comm, losses_, 1);
+  double sum = 0;
+  for (const double loss : all) sum += loss;
+  const double mean = sum / static_cast<double>(all.size());
+  if (at.epoch == 0) reports_[at.block].first_loss = mean;
+  reports_[at.block].last_loss = mean;
+  return mean;
+}
+
+void BlockCompute::pack(int block, int turn) {
+  // Between two turns the state waits in the run folder: one block is resident, never all.
+  if (!last_turn(turn)) {
+    live_->save(context_.run_dir, turn + 1, (turn + 1) * context_.options.lag);
+  }
+  live_->pack();
+  if (last_turn(turn) && context_.run_dir != nullptr) {
+    context_.run_dir->write_packed(block, live_->packed_tensors());
+    if (turns_ > 1) context_.run_dir->remove_live(block);
+  }
+}
+
+void BlockCompute::forward(int block, int turn) {
+  const BlockWeights weights = live_->deployed_weights();
+  std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
+  for_own_samples([&](int64_t i) {
+    const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
+                                               student_.load(i), context_.pool);
+    if (last_turn(turn)) {
+      const Closeness one = measure_closeness(out, teacher_.load(i));
+      double* values = closeness.data() + i * closeness_values;
+      values[0] = one.squared_error;
+      values[1] = one.squared_target;
+      values[2] = one.cosine;
+      values[3] = one.tokens;
+    }
+    student_.store(i, out);
+  });
+  if (last_turn(turn)) report_block(block, closeness);
+}
+
+void BlockCompute::report_block(int block, std::span<const double> closeness) {
+  const std::vector<double> all =
+      share_.gather_in_order(context_.comm, closeness, closeness_values);
+  Closeness sum;
+  for (size_t i = 0; i < all.size(); i += closeness_values) {
+    sum.squared_error += all[i];
+    sum.squared_target += all[i + 1];
+    sum.cosine += all[i + 2];
+    sum.tokens += all[i + 3];
+  }
+  BlockReport& report = reports_[block];
+  report.cosine = sum.cosine / sum.tokens;
+  report.relative_error =
+      sum.squared_target > 0 ? std::sqrt(sum.squared_error / sum.squared_target) : 0;
+  report.bits_per_weight = live_->bits_per_weight();
+  context_.observer.block_packed(report);
+}
+
+void BlockCompute::drop(int /*block*/) { live_.reset(); }
+
+std::vector<BlockReport> BlockCompute::reports() const { return reports_; }
+
+}  // namespace bitmill

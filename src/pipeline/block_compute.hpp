@@ -1,0 +1,74 @@
+#pragma once
+// The real meaning of a plan's actions: the method, on this rank's share of the samples.
+
+#include <memory>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "base/thread_pool.hpp"
+#include "checkpoint/run_dir.hpp"
+#include "comm/communicator.hpp"
+#include "data/windows.hpp"
+#include "model/sample_stream.hpp"
+#include "model/source_model.hpp"
+#include "pipeline/executor.hpp"
+#include "pipeline/live_block.hpp"
+#include "pipeline/quantize.hpp"
+#include "pipeline/sample_share.hpp"
+
+namespace bitmill {
+
+// What a BlockCompute works with; all of it outlives it.
+struct ComputeContext {
+  const QuantizeOptions& options;
+  const SourceModel& model;
+  const Windows& windows;
+  const Backend& backend;
+  RunDir* run_dir;  // on rank 0, else null
+  StreamBudget& budget;
+  Communicator& comm;
+  ThreadPool& pool;
+  QuantizeObserver& observer;
+};
+
+class BlockCompute final : public Compute {
+ public:
+  explicit BlockCompute(const ComputeContext& context);
+  ~BlockCompute() override;
+
+  void embed(int turn) override;
+  void load(int block) override;
+  void teach(int block, int turn) override;
+  int64_t steps_per_epoch() const override { return share_.steps(); }
+  void train_step(const Position& at) override;
+  double finish_epoch(const Position& at) override;
+  void pack(int block, int turn) override;
+  void forward(int block, int turn) override;
+  void drop(int block) override;
+
+  // Of every block that was packed for good, in order.
+  std::vector<BlockReport> reports() const;
+
+ private:
+  bool last_turn(int turn) const { return turn == turns_ - 1; }
+  // task(i) for every own sample, spread over the pool.
+  void for_own_samples(const std::function<void(int64_t)>& task);
+  std::vector<float> probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout);
+  void advance(const BlockWeights& weights, const SampleStream& from, SampleStream& to);
+  void report_block(int block, std::span<const double> closeness);
+
+  const ComputeContext context_;
+  const SampleShare share_;
+  const int turns_;
+  const Rotary rotary_;
+  SampleStream teacher_;     // F_l; from teach on Y_norm = F_{l+1}
+  SampleStream student_;     // Q_l; from forward on Q_{l+1}
+  SampleStream homologous_;  // Y_homo
+  std::unique_ptr<LiveBlock> live_;
+  std::vector<double> losses_;  // of this epoch, per own sample
+  std::vector<BlockReport> reports_;
+};
+
+}  // namespace bitmill

@@ -1,0 +1,77 @@
+#pragma once
+// The one block that is resident: weights while the teacher needs them, the student while it
+// trains, the packed linears from pack on. What is not needed any more is let go at once.
+
+#include <memory>
+#include <optional>
+#include <regex>
+#include <span>
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "checkpoint/run_dir.hpp"
+#include "comm/communicator.hpp"
+#include "format/packed_linear.hpp"
+#include "method/saliency.hpp"
+#include "method/student_block.hpp"
+#include "model/source_model.hpp"
+#include "pipeline/quantize.hpp"
+#include "pipeline/sharded_optimizer.hpp"
+
+namespace bitmill {
+
+class LiveBlock {
+ public:
+  // Reads the weights.
+  LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options, Communicator& comm,
+            ThreadPool& pool);
+
+  int block() const { return block_; }
+  const std::vector<LinearShape>& shapes() const { return shapes_; }
+  // The teacher's; valid until quantize().
+  const BlockWeights& weights() const { return weights_; }
+
+  // Fixes mask, codes, signs and first values from the saliency of every linear's input channels
+  // (SaliencyLayout's order), and makes the student. The teacher's quantized weights are gone
+  // afterwards.
+  void quantize(std::vector<float> saliency, const Backend& backend, const Rotary& rotary);
+
+  const StudentBlock& student() const { return *student_; }
+  std::span<const float> learned() const { return learned_; }
+  // Collective: one step over a batch; see ShardedOptimizer.
+  void step(int64_t batch_size, const ShardedOptimizer::Unit& unit);
+
+  // Rounds to what is stored; the student is gone afterwards.
+  void pack();
+  // The packed tensors, to be written: name order of the family.
+  std::vector<TensorSource> packed_tensors() const;
+  // Dense weights with exactly the packed values; kept linears as they are.
+  BlockWeights deployed_weights() const;
+  double bits_per_weight() const;
+
+  // Collective; run_dir on rank 0 only. What a later turn needs, and how it comes back: restore()
+  // takes the place of quantize() in turns after the first.
+  void save(RunDir* run_dir, int turns_done, int epochs_done);
+  void restore(RunDir* run_dir, const Backend& backend, const Rotary& rotary);
+
+ private:
+  const int block_;
+  const SourceModel& model_;
+  const QuantizeOptions& options_;
+  Communicator& comm_;
+  ThreadPool& pool_;
+  const std::vector<LinearShape> shapes_;
+  BlockWeights weights_;
+  std::vector<float> saliency_;
+  std::vector<BlockLinear> linears_;     // by role
+  std::optional<LearnedLayout> layout_;  // over the quantized ones
+  std::vector<float> learned_;           // layout_->size()
+  std::unique_ptr<ShardedOptimizer> optimizer_;
+  std::unique_ptr<StudentBlock> student_;
+  std::vector<std::shared_ptr<const PackedLinear>> packed_;  // by role; null where kept
+};
+
+// True for linears that --ignore and --max-blocks leave alone.
+bool is_kept(const QuantizeOptions& options, int64_t block, const std::string& tensor);
+
+}  // namespace bitmill
