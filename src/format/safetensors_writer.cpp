@@ -40,6 +40,14 @@ void check_sources(Sources tensors, const std::string& path) {
   }
 }
 
+std::string json_text(const json& value, const std::string& path) {
+  try {
+    return value.dump();
+  } catch (const json::exception& error) {  // a name that is not UTF-8
+    throw FormatError(fmt::format("cannot write the header of {}: {}", path, error.what()));
+  }
+}
+
 // All that stands before the data, padded so that the data is aligned: length, then JSON.
 std::string header_text(const std::string& path, Sources tensors, const Metadata& metadata) {
   json header = json::object();
@@ -52,12 +60,7 @@ std::string header_text(const std::string& path, Sources tensors, const Metadata
                            {"data_offsets", json::array({offset, end})}};
     offset = end;
   }
-  std::string text(header_length_bytes, '\0');
-  try {
-    text += header.dump();
-  } catch (const json::exception& error) {  // a name that is not UTF-8
-    throw FormatError(fmt::format("cannot write the header of {}: {}", path, error.what()));
-  }
+  std::string text = std::string(header_length_bytes, '\0') + json_text(header, path);
   const size_t aligned = (text.size() + data_alignment - 1) / data_alignment * data_alignment;
   text.resize(aligned, ' ');
   const uint64_t length = aligned - header_length_bytes;
@@ -70,11 +73,6 @@ std::string header_text(const std::string& path, Sources tensors, const Metadata
   return text;
 }
 
-Metadata with_hashes(Metadata metadata, const Metadata& hashes) {
-  metadata[hashes_key] = json(hashes).dump();
-  return metadata;
-}
-
 // A hash has the same number of digits whatever it is, so the size of the header is known before
 // the first tensor is: data first, header last, one tensor in memory at a time. Until the header is
 // written the file begins with zeros, which no reader accepts.
@@ -84,7 +82,9 @@ void write_file(Files& files, const std::string& path, Sources tensors, const Me
   Metadata hashes;
   for (const TensorSource& tensor : tensors) hashes[tensor.name] = std::string(hash_digits, '0');
   const auto make_header = [&] {
-    return header_text(path, tensors, record_hashes ? with_hashes(metadata, hashes) : metadata);
+    Metadata complete = metadata;
+    if (record_hashes) complete[hashes_key] = json_text(hashes, path);
+    return header_text(path, tensors, complete);
   };
   auto offset = static_cast<int64_t>(make_header().size());
   const int64_t data_start = offset;
