@@ -1,7 +1,9 @@
 #pragma once
-// From what a user names with --calib or --corpus to token ids: .txt, .jsonl ("text" field, joined
-// with "\n\n"), or a token file: safetensors with one tensor `input_ids`, int32, [tokens] for a text
-// that has been tokenized or [N, T] for the windows themselves.
+// From what a user names with --calib or --corpus to token ids: .txt, .jsonl (an object with "text"
+// in every line that is not blank, joined with "\n\n"), or a token file: safetensors with a tensor
+// `input_ids`, int32 (int64 is read as well), [tokens] for a text that has been tokenized or [N, T]
+// for the windows themselves. A text is tokenized once, with the special tokens that its tokenizer
+// adds to a single sequence.
 
 #include <cstdint>
 #include <string>
@@ -20,7 +22,8 @@ struct Tokens {
 };
 
 // `model_folder` gives the tokenizer; it is not touched for token files. Ids are checked against
-// [0, vocab_size): FormatError names the first that is not, and its position.
+// [0, vocab_size): FormatError names the first that is not, and its position. UsageError for
+// another suffix.
 Tokens read_tokens(Files& files, const std::string& path, const std::string& model_folder,
                    int64_t vocab_size);
 

@@ -1,0 +1,26 @@
+#pragma once
+// The parts of a tokenizer.json (normalizer, pre_tokenizer, post_processor, decoder): objects with
+// a "type", nested in objects of type "Sequence".
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace bitmill {
+
+// "type" of a part.
+std::string part_type(const nlohmann::json& part, const std::string& where);
+
+// The leaves of a part in the order in which they work; none for null. `list_key` is where a
+// Sequence of this kind keeps its parts. The pointers live as long as `part`.
+std::vector<const nlohmann::json*> part_leaves(const nlohmann::json& part, const char* list_key,
+                                               const std::string& where);
+
+// FormatError: `where` asks for `what`, which is not supported; `supported` is.
+[[noreturn]] void refuse_part(const std::string& where, const std::string& what,
+                              const char* supported);
+
+// FormatError unless part["pattern"] is {"String": text} with a text that is not empty. Returns it.
+std::string plain_pattern(const nlohmann::json& part, const std::string& where);
+
+}  // namespace bitmill

@@ -1,0 +1,96 @@
+#include "data/windows.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/random.hpp"
+
+namespace bitmill {
+namespace {
+
+int64_t size_of(const Tokens& tokens) { return static_cast<int64_t>(tokens.ids.size()); }
+
+void check_at_least_one(const char* option, int64_t value) {
+  BITMILL_CHECK(value >= 1, UsageError,
+                fmt::format("{} is {}, and must be at least 1", option, value));
+}
+
+void check_text_length(const Tokens& tokens, int64_t seq_len) {
+  BITMILL_CHECK(size_of(tokens) >= seq_len, UsageError,
+                fmt::format("a text of {} tokens is shorter than one window of {}: use --seq-len "
+                            "{} or less, or a longer text",
+                            size_of(tokens), seq_len, size_of(tokens)));
+}
+
+void check_window_length(const Tokens& tokens, int64_t seq_len) {
+  BITMILL_CHECK(tokens.window_len >= seq_len, UsageError,
+                fmt::format("the token file has windows of {} tokens, shorter than the {} asked "
+                            "for: use --seq-len {} or less, or another file",
+                            tokens.window_len, seq_len, tokens.window_len));
+}
+
+void append_window(const Tokens& tokens, int64_t begin, Windows& windows) {
+  const auto first = tokens.ids.begin() + begin;
+  windows.ids.insert(windows.ids.end(), first, first + windows.seq_len);
+}
+
+}  // namespace
+
+std::span<const int32_t> Windows::window(int64_t i) const {
+  return std::span(ids).subspan(static_cast<size_t>(i * seq_len), static_cast<size_t>(seq_len));
+}
+
+std::string Windows::hash() const {
+  Hasher hasher;
+  const std::array<int64_t, 2> shape = {count, seq_len};
+  hasher.add(std::as_bytes(std::span(shape)));
+  hasher.add(std::as_bytes(std::span(ids)));
+  return hasher.hex();
+}
+
+Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len, uint64_t seed) {
+  check_at_least_one("--samples", count);
+  check_at_least_one("--seq-len", seq_len);
+  Windows windows{count, seq_len, {}};
+  if (tokens.is_windows()) {
+    check_window_length(tokens, seq_len);
+    BITMILL_CHECK(tokens.windows >= count, UsageError,
+                  fmt::format("the token file has {} windows, fewer than the {} asked for: use "
+                              "--samples {} or less, or another file",
+                              tokens.windows, count, tokens.windows));
+    for (int64_t i = 0; i < count; ++i) append_window(tokens, i * tokens.window_len, windows);
+    return windows;
+  }
+  check_text_length(tokens, seq_len);
+  const uint64_t positions = static_cast<uint64_t>(size_of(tokens) - seq_len + 1);
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t begin =
+        random_below(seed, RandomPurpose::calibration_windows, static_cast<uint64_t>(i), positions);
+    append_window(tokens, static_cast<int64_t>(begin), windows);
+  }
+  return windows;
+}
+
+Windows evaluation_windows(const Tokens& tokens, int64_t seq_len, int64_t max_windows) {
+  check_at_least_one("--seq-len", seq_len);
+  int64_t count = 0;
+  int64_t stride = seq_len;
+  if (tokens.is_windows()) {
+    check_window_length(tokens, seq_len);
+    count = tokens.windows;
+    stride = tokens.window_len;
+  } else {
+    check_text_length(tokens, seq_len);
+    count = size_of(tokens) / seq_len;
+  }
+  if (max_windows > 0) count = std::min(count, max_windows);
+  Windows windows{count, seq_len, {}};
+  for (int64_t i = 0; i < count; ++i) append_window(tokens, i * stride, windows);
+  return windows;
+}
+
+}  // namespace bitmill

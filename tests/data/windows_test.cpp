@@ -1,0 +1,127 @@
+#include "data/windows.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <numeric>
+#include <set>
+
+#include "base/error.hpp"
+#include "base/random.hpp"
+
+namespace bitmill {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Ids 0, 1, 2, ...: an id is its own position.
+Tokens counting_text(int64_t size) {
+  Tokens tokens;
+  tokens.ids.resize(static_cast<size_t>(size));
+  std::iota(tokens.ids.begin(), tokens.ids.end(), 0);
+  return tokens;
+}
+
+Tokens counting_windows(int64_t windows, int64_t window_len) {
+  Tokens tokens = counting_text(windows * window_len);
+  tokens.windows = windows;
+  tokens.window_len = window_len;
+  return tokens;
+}
+
+std::string refusal_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "not refused";
+}
+
+TEST(CalibrationWindows, AreConsecutiveTokensAtPositionsOfTheSeed) {
+  const Windows windows = calibration_windows(counting_text(100), 20, 8, 42);
+  ASSERT_EQ(windows.count, 20);
+  for (int64_t i = 0; i < windows.count; ++i) {
+    const auto window = windows.window(i);
+    const uint64_t begin =
+        random_below(42, RandomPurpose::calibration_windows, static_cast<uint64_t>(i), 93);
+    for (size_t t = 0; t < 8; ++t) EXPECT_EQ(window[t], static_cast<int32_t>(begin + t));
+  }
+}
+
+TEST(CalibrationWindows, ReachTheFirstAndTheLastPosition) {
+  const Windows windows = calibration_windows(counting_text(10), 200, 8, 1);
+  std::set<int32_t> begins;
+  for (int64_t i = 0; i < windows.count; ++i) begins.insert(windows.window(i)[0]);
+  EXPECT_THAT(begins, ElementsAre(0, 1, 2));
+}
+
+TEST(CalibrationWindows, MoreSamplesKeepTheFirstOnes) {
+  const Windows few = calibration_windows(counting_text(1000), 3, 8, 5);
+  const Windows more = calibration_windows(counting_text(1000), 9, 8, 5);
+  EXPECT_TRUE(std::equal(few.ids.begin(), few.ids.end(), more.ids.begin()));
+}
+
+TEST(CalibrationWindows, OfAFileAreItsFirstRowsCutToLength) {
+  const Windows windows = calibration_windows(counting_windows(3, 4), 2, 3, 9);
+  EXPECT_THAT(windows.ids, ElementsAre(0, 1, 2, 4, 5, 6));
+}
+
+TEST(CalibrationWindows, ATextOfExactlyOneWindowIsThatWindow) {
+  EXPECT_THAT(calibration_windows(counting_text(3), 2, 3, 9).ids, ElementsAre(0, 1, 2, 0, 1, 2));
+}
+
+TEST(CalibrationWindows, TooLittleTextIsRefusedWithTheFigures) {
+  EXPECT_THAT(refusal_of([] { calibration_windows(counting_text(812), 1, 2048, 0); }),
+              AllOf(HasSubstr("812"), HasSubstr("2048"), HasSubstr("--seq-len")));
+}
+
+TEST(CalibrationWindows, FilesWithFewerOrShorterWindowsAreRefusedWithTheFigures) {
+  EXPECT_THAT(refusal_of([] { calibration_windows(counting_windows(3, 4), 5, 4, 0); }),
+              AllOf(HasSubstr("3 windows"), HasSubstr("the 5"), HasSubstr("--samples")));
+  EXPECT_THAT(refusal_of([] { calibration_windows(counting_windows(3, 4), 3, 6, 0); }),
+              AllOf(HasSubstr("windows of 4"), HasSubstr("the 6"), HasSubstr("--seq-len")));
+}
+
+TEST(CalibrationWindows, CountAndLengthMustBePositive) {
+  EXPECT_THAT(refusal_of([] { calibration_windows(counting_text(9), 0, 4, 0); }),
+              HasSubstr("--samples is 0"));
+  EXPECT_THAT(refusal_of([] { calibration_windows(counting_text(9), 1, -4, 0); }),
+              HasSubstr("--seq-len is -4"));
+}
+
+TEST(EvaluationWindows, OfATextFollowEachOtherAndLeaveTheRest) {
+  const Windows windows = evaluation_windows(counting_text(11), 3, 0);
+  EXPECT_EQ(windows.count, 3);
+  EXPECT_THAT(windows.ids, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8));
+}
+
+TEST(EvaluationWindows, AreAtMostMaxWindows) {
+  EXPECT_THAT(evaluation_windows(counting_text(11), 3, 2).ids, ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_EQ(evaluation_windows(counting_text(11), 3, 100).count, 3);
+}
+
+TEST(EvaluationWindows, OfAFileAreItsRowsCutToLength) {
+  EXPECT_THAT(evaluation_windows(counting_windows(2, 3), 2, 0).ids, ElementsAre(0, 1, 3, 4));
+  EXPECT_THAT(evaluation_windows(counting_windows(2, 3), 2, 1).ids, ElementsAre(0, 1));
+}
+
+TEST(EvaluationWindows, TooLittleTextIsRefusedWithTheFigures) {
+  EXPECT_THAT(refusal_of([] { evaluation_windows(counting_text(7), 8, 0); }),
+              AllOf(HasSubstr("7 tokens"), HasSubstr("window of 8")));
+  EXPECT_THAT(refusal_of([] { evaluation_windows(counting_windows(2, 3), 4, 0); }),
+              AllOf(HasSubstr("windows of 3"), HasSubstr("the 4")));
+}
+
+TEST(Windows, HashDependsOnIdsAndShape) {
+  const Windows windows{2, 3, {1, 2, 3, 4, 5, 6}};
+  EXPECT_EQ(windows.hash(), (Windows{2, 3, {1, 2, 3, 4, 5, 6}}).hash());
+  EXPECT_NE(windows.hash(), (Windows{3, 2, {1, 2, 3, 4, 5, 6}}).hash());
+  EXPECT_NE(windows.hash(), (Windows{2, 3, {1, 2, 3, 4, 5, 7}}).hash());
+}
+
+}  // namespace
+}  // namespace bitmill
