@@ -176,6 +176,11 @@ int64_t TensorFolder::file_bytes() const {
   return total;
 }
 
+void TensorFolder::read_part(const std::string& name, int64_t first,
+                             std::span<std::byte> into) const {
+  shard_of(name).read_part(info(name), first, into);
+}
+
 void TensorFolder::read(const std::string& name, std::span<std::byte> into) const {
   const SafetensorsFile& shard = shard_of(name);
   shard.read(shard.info(name), into);

@@ -67,6 +67,8 @@ class TensorFolder {
   const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
 
   void read(const std::string& name, std::span<std::byte> into) const;
+  // Bytes [first, first + into.size()) of the tensor.
+  void read_part(const std::string& name, int64_t first, std::span<std::byte> into) const;
   // Any float dtype, widened. Throws NumericError naming the first element that is not finite.
   std::vector<float> read_float32(const std::string& name) const;
 

@@ -72,8 +72,9 @@ double StudentBlock::unit_gradient(const TrainingSample& sample, std::span<const
   for (const LearnedSegment& segment : layout_.segments()) {
     inputs.push_back(tensor_of(leaves[segment.linear], segment.kind));
   }
-  const auto gradients = torch::autograd::grad({loss}, inputs);
   std::fill(gradient.begin(), gradient.end(), 0.0F);
+  if (inputs.empty()) return loss.item<double>();  // every linear is kept
+  const auto gradients = torch::autograd::grad({loss}, inputs);
   for (size_t i = 0; i < inputs.size(); ++i) {
     const LearnedSegment& segment = layout_.segments()[i];
     const at::Tensor values = gradients[i].contiguous();

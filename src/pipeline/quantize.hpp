@@ -30,7 +30,7 @@ struct QuantizeOptions {
   uint64_t seed = 0;
   MethodSettings method;
   std::string backend = "cpu";
-  std::string ignore;    // regular expression over weight names; matching linears stay as they are
+  std::string ignore;  // regular expression over weight names; matching linears stay as they are
   int64_t max_blocks = 0;  // 0: all; else the blocks after these stay as they are
 
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
@@ -61,13 +61,13 @@ class QuantizeObserver : public Observer {
 
 // What a run would do: the answer of --dry-run, and the first minute of every run.
 struct QuantizePlan {
-  int64_t blocks = 0;            // that will be packed
-  int64_t linears = 0;           // that will be packed
-  int64_t linear_weights = 0;    // in them
-  int64_t parameters = 0;        // of the model
-  int64_t source_bytes = 0;      // tensors of the source
-  int64_t packed_bytes = 0;      // tensors of the result, exact
-  double bits_per_weight = 0;    // of the packed linears, exact
+  int64_t blocks = 0;              // that will be packed
+  int64_t linears = 0;             // that will be packed
+  int64_t linear_weights = 0;      // in them
+  int64_t parameters = 0;          // of the model
+  int64_t source_bytes = 0;        // tensors of the source
+  int64_t packed_bytes = 0;        // tensors of the result, exact
+  double bits_per_weight = 0;      // of the packed linears, exact
   int64_t calibration_tokens = 0;  // in the text
   int64_t samples = 0, seq_len = 0;
   int64_t steps_per_epoch = 0;

@@ -1,0 +1,170 @@
+#include "pipeline/assemble.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "base/version.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_layout.hpp"
+#include "format/packed_linear.hpp"
+#include "pipeline/calibration.hpp"
+#include "pipeline/live_block.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+json read_config_json(Files& files, const std::string& folder) {
+  const std::string path = join_path(folder, "config.json");
+  return parse_json(read_text(files, path), path);
+}
+
+bool is_empty_or_missing(Files& files, const std::string& folder) {
+  return !files.exists(folder) || (files.is_directory(folder) && files.list(folder).empty());
+}
+
+// The "bitmill" object of a packed folder's config.json; null when there is none.
+json recorded_provenance(Files& files, const std::string& folder) {
+  if (!files.exists(join_path(folder, "config.json"))) return nullptr;
+  const json config = read_config_json(files, folder);
+  const auto pointer = json::json_pointer("/quantization_config/bitmill");
+  return config.contains(pointer) ? config.at(pointer) : json(nullptr);
+}
+
+json describe(const QuantizeOptions& options, const Provenance& provenance) {
+  return {{"version", std::string(version)},
+          {"recipe", options.recipe},
+          {"settings", json::parse(provenance.fingerprint_json)},
+          {"source_hash", provenance.source_hash},
+          {"numerics_class", provenance.numerics_class}};
+}
+
+// "batch is 8 there and 1 here"
+std::string first_difference(const json& there, const json& here) {
+  for (const auto& [key, value] : here.items()) {
+    if (!there.contains(key)) return fmt::format("\"{}\" is missing there", key);
+    if (there[key] != value) {
+      return fmt::format("{} is {} there and {} here", key, there[key].dump(), value.dump());
+    }
+  }
+  return "";
+}
+
+[[noreturn]] void refuse(const std::string& output_dir, const std::string& why) {
+  throw UsageError(fmt::format("the output folder {} {}; choose another --output-dir, or remove it",
+                               output_dir, why));
+}
+
+TensorSource copied_tensor(const SourceModel& model, const std::string& name) {
+  const TensorInfo& info = model.tensors().info(name);
+  return {name, info.dtype, info.shape, [&model, name] {
+            std::vector<std::byte> raw(static_cast<size_t>(model.tensors().info(name).bytes));
+            model.tensors().read(name, raw);
+            return raw;
+          }};
+}
+
+// All packed tensors of a block, read from the run folder when their turn comes.
+void add_packed(std::shared_ptr<const SafetensorsFile> file, const std::string& linear,
+                std::vector<TensorSource>& out) {
+  for (const PackedPart& part : packed_parts()) {
+    const TensorInfo& info = file->info(linear + part.suffix);
+    out.push_back({info.name, info.dtype, info.shape, [file, name = info.name] {
+                     const TensorInfo& again = file->info(name);
+                     std::vector<std::byte> raw(static_cast<size_t>(again.bytes));
+                     file->read(again, raw);
+                     return raw;
+                   }});
+  }
+}
+
+// Block by block, so that a shard holds neighbours; then everything else by name.
+std::vector<TensorSource> result_tensors(const QuantizeOptions& options, const SourceModel& model,
+                                         const RunDir& run_dir) {
+  std::vector<TensorSource> out;
+  std::set<std::string> packed;
+  for (int64_t block = 0; block < blocks_to_pack(options, model); ++block) {
+    const auto file =
+        std::make_shared<const SafetensorsFile>(run_dir.open_packed(static_cast<int>(block)));
+    for (const LinearShape& shape : block_linears(model.config(), block)) {
+      if (is_kept(options, block, shape.tensor)) continue;
+      add_packed(file, shape.tensor, out);
+      packed.insert(shape.tensor);
+    }
+  }
+  for (const std::string& name : model.tensors().names()) {
+    if (!packed.contains(name)) out.push_back(copied_tensor(model, name));
+  }
+  return out;
+}
+
+void write_config(Files& files, const std::string& from, const std::string& to,
+                  const json& provenance) {
+  json config = read_config_json(files, from);
+  config["quantization_config"] = {{"quant_method", std::string(quant_method)},
+                                   {"version", packed::format_version},
+                                   {"bitmill", provenance}};
+  replace_file(files, join_path(to, "config.json"), config.dump(2) + "\n");
+}
+
+}  // namespace
+
+void check_is_source(Files& files, const std::string& model_folder) {
+  BITMILL_CHECK(!is_packed_folder(files, model_folder), UsageError,
+                fmt::format("{} is packed already: quantize the 16-bit model it was made from",
+                            model_folder));
+}
+
+void check_output(const QuantizeOptions& options, Files& files, const QuantizePlan& plan) {
+  if (is_empty_or_missing(files, options.output_dir)) return;
+  if (!files.is_directory(options.output_dir)) refuse(options.output_dir, "is a file");
+  const json there = recorded_provenance(files, options.output_dir);
+  if (there.is_null()) refuse(options.output_dir, "is not empty");
+  const std::string difference =
+      first_difference(there.value("settings", json::object()), json::parse(plan.fingerprint_json));
+  if (!difference.empty()) {
+    refuse(options.output_dir, "holds the result of another configuration: " + difference);
+  }
+}
+
+bool holds_result(const std::string& output_dir, Files& files, const Provenance& provenance) {
+  if (is_empty_or_missing(files, output_dir)) return false;
+  const json there = recorded_provenance(files, output_dir);
+  const json here = {{"settings", json::parse(provenance.fingerprint_json)},
+                     {"source_hash", provenance.source_hash}};
+  const std::string difference = first_difference(there, here);
+  if (!difference.empty()) refuse(output_dir, "holds another result: " + difference);
+  return true;
+}
+
+void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,
+              const RunDir& run_dir, const Provenance& provenance, QuantizeObserver& observer) {
+  const std::string beside = options.output_dir + ".partial";
+  files.remove_tree(beside);
+  files.make_directories(beside);
+  try {
+    observer.stage_begins("writing the packed model");
+    copy_companion_files(files, options.model, beside);
+    write_shards(files, beside, result_tensors(options, model, run_dir),
+                 {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
+                 options.max_shard_bytes);
+    write_config(files, options.model, beside, describe(options, provenance));
+    observer.stage_begins("reading it back");
+    verify_packed_folder(files, beside, {});
+    files.sync_directory(beside);
+    if (files.exists(options.output_dir)) files.remove_tree(options.output_dir);
+    files.rename(beside, options.output_dir);
+    files.sync_directory(parent_path(options.output_dir));
+  } catch (...) {
+    files.remove_tree(beside);
+    throw;
+  }
+}
+
+}  // namespace bitmill

@@ -1,0 +1,143 @@
+// plan_quantize: everything that can be known before the long work.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <regex>
+
+#include "base/error.hpp"
+#include "data/token_text.hpp"
+#include "data/windows.hpp"
+#include "format/packed_linear.hpp"
+#include "model/source_model.hpp"
+#include "pipeline/assemble.hpp"
+#include "pipeline/calibration.hpp"
+#include "pipeline/fingerprint.hpp"
+#include "pipeline/live_block.hpp"
+#include "pipeline/quantize.hpp"
+#include "pipeline/sample_share.hpp"
+#include "schedule/plan.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t float_bytes = 4;
+
+void check_range(bool fine, const char* option, const std::string& value, const char* allowed) {
+  BITMILL_CHECK(fine, UsageError, fmt::format("{} is {}: it must be {}", option, value, allowed));
+}
+
+void check_settings(const QuantizeOptions& options) {
+  check_range(options.samples >= 1, "--samples", fmt::to_string(options.samples), "at least 1");
+  check_range(options.epochs >= 1, "--epochs", fmt::to_string(options.epochs), "at least 1");
+  check_range(options.batch >= 1 && options.batch <= options.samples, "--batch",
+              fmt::to_string(options.batch), "between 1 and --samples");
+  check_range(options.seq_len == 0 || options.seq_len >= 2, "--seq-len",
+              fmt::to_string(options.seq_len), "at least 2");
+  check_range(options.max_blocks >= 0, "--max-blocks", fmt::to_string(options.max_blocks),
+              "at least 0 (0 means all)");
+  check_range(options.max_shard_bytes >= 1, "--max-shard-size",
+              fmt::to_string(options.max_shard_bytes), "at least one byte");
+  for (const auto& [option, rate] : {std::pair{"--lr-scale", options.method.lr_scale},
+                                     std::pair{"--lr-gain", options.method.lr_gain}}) {
+    check_range(std::isfinite(rate) && rate >= 0, option, fmt::to_string(rate),
+                "a finite number, 0 or more");
+  }
+  try {
+    const std::regex compiled(options.ignore);
+  } catch (const std::regex_error& error) {
+    throw UsageError(fmt::format("--ignore \"{}\" is not a regular expression: {}", options.ignore,
+                                 error.what()));
+  }
+  plan_sweeps(1, options.epochs, options.lag);  // refuses a lag that does not divide
+}
+
+// What is packed and what it takes, exactly.
+void count_packed(const QuantizeOptions& options, const SourceModel& model, QuantizePlan& plan) {
+  const ModelConfig& config = model.config();
+  int64_t source_linear_bytes = 0, bits = 0;
+  plan.blocks = blocks_to_pack(options, model);
+  for (int64_t block = 0; block < plan.blocks; ++block) {
+    for (const LinearShape& shape : block_linears(config, block)) {
+      if (is_kept(options, block, shape.tensor)) continue;
+      const int64_t salient =
+          std::min(shape.cols, options.method.salient_ratio.floor_times(shape.cols) + 1);
+      bits += stored_bits(shape.rows, shape.cols, salient);
+      source_linear_bytes += model.tensors().info(shape.tensor).bytes;
+      plan.linear_weights += shape.rows * shape.cols;
+      ++plan.linears;
+    }
+  }
+  BITMILL_CHECK(plan.linears > 0, UsageError,
+                fmt::format("--ignore \"{}\" leaves no linear to quantize", options.ignore));
+  for (const std::string& name : model.tensors().names()) {
+    plan.parameters += model.tensors().info(name).elements();
+  }
+  plan.source_bytes = model.tensors().tensor_bytes();
+  plan.packed_bytes = plan.source_bytes - source_linear_bytes + bits / 8;
+  plan.bits_per_weight = static_cast<double>(bits) / static_cast<double>(plan.linear_weights);
+}
+
+// float32 bytes of one block's linears, and of the activations of one sample in training: what
+// every linear reads and writes, and about as much again for norms, attention and gradients.
+struct BlockSize {
+  int64_t weights = 0;
+  int64_t activations = 0;
+};
+BlockSize block_size(const ModelConfig& config, int64_t seq_len) {
+  BlockSize size;
+  for (const LinearShape& shape : block_linears(config, 0)) {
+    size.weights += shape.rows * shape.cols * float_bytes;
+    size.activations += 2 * (shape.rows + shape.cols) * seq_len * float_bytes;
+  }
+  return size;
+}
+
+void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int ranks,
+                        int threads, QuantizePlan& plan) {
+  const ModelConfig& config = model.config();
+  const SampleShare busiest(plan.samples, options.batch, ranks, ranks - 1);
+  constexpr int64_t streams = 3;  // teacher, student, homologous
+  plan.stream_bytes =
+      streams * busiest.own_count() * plan.seq_len * config.hidden_size * float_bytes;
+  const int64_t streams_in_memory = options.stream_memory > 0
+                                        ? std::min(options.stream_memory, plan.stream_bytes)
+                                        : plan.stream_bytes;
+  const BlockSize block = block_size(config, plan.seq_len);
+  const int64_t embedding = config.vocab_size * config.hidden_size * float_bytes;
+  // A block as the teacher's weights and the student's operands at once, or the embedding.
+  plan.peak_memory_bytes = streams_in_memory + threads * block.activations +
+                           std::max(2 * block.weights + block.weights / 2, 2 * embedding);
+  plan.disk_bytes = 2 * plan.packed_bytes + (plan.stream_bytes - streams_in_memory) * ranks;
+}
+
+}  // namespace
+
+int64_t blocks_to_pack(const QuantizeOptions& options, const SourceModel& model) {
+  const int64_t blocks = model.config().blocks;
+  return options.max_blocks > 0 ? std::min(options.max_blocks, blocks) : blocks;
+}
+
+QuantizePlan plan_quantize(const QuantizeOptions& given, Files& files, int ranks, int threads) {
+  const QuantizeOptions options = resolve_lag(given);
+  check_settings(options);
+  const SourceModel model(files, options.model);
+  check_is_source(files, options.model);
+  const Calibration calibration = read_calibration(options, files, model.config());
+
+  QuantizePlan plan;
+  plan.calibration_tokens = calibration.text_tokens;
+  plan.samples = calibration.windows.count;
+  plan.seq_len = calibration.windows.seq_len;
+  plan.steps_per_epoch = (plan.samples + options.batch - 1) / options.batch;
+  plan.turns = options.epochs / options.lag;
+  plan.useful_ranks = static_cast<int>(std::min<int64_t>(options.batch, ranks));
+  count_packed(options, model, plan);
+  estimate_resources(options, model, ranks, threads, plan);
+  plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
+  check_output(options, files, plan);
+  return plan;
+}
+
+}  // namespace bitmill

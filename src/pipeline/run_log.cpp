@@ -1,0 +1,50 @@
+#include "pipeline/run_log.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace bitmill {
+
+using nlohmann::json;
+
+RunLog::RunLog(RunDir* run_dir, QuantizeObserver& next)
+    : run_dir_(run_dir), next_(next), last_(std::chrono::steady_clock::now()) {}
+
+double RunLog::seconds_since_last() {
+  const auto now = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> seconds = now - last_;
+  last_ = now;
+  return seconds.count();
+}
+
+void RunLog::action_begins(const Action& action) {
+  if (action.kind == ActionKind::train) last_ = std::chrono::steady_clock::now();
+  next_.action_begins(action);
+}
+
+void RunLog::epoch_done(const Position& at, double loss) {
+  const double seconds = seconds_since_last();
+  if (run_dir_ != nullptr) {
+    run_dir_->append_event(json{
+        {"block", at.block},
+        {"turn", at.turn},
+        {"epoch", at.epoch},
+        {"loss", loss},
+        {"seconds", seconds}}.dump());
+  }
+  next_.epoch_done(at, loss);
+}
+
+void RunLog::block_packed(const BlockReport& report) {
+  if (run_dir_ != nullptr) {
+    run_dir_->append_event(json{
+        {"block", report.block},
+        {"event", "packed"},
+        {"bits_per_weight", report.bits_per_weight},
+        {"error", report.relative_error},
+        {"cosine",
+         report.cosine}}.dump());
+  }
+  next_.block_packed(report);
+}
+
+}  // namespace bitmill
