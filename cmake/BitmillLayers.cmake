@@ -39,6 +39,7 @@ function(bitmill_layer name)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")  # belongs to a program, not to a library
   if(NOT sources)
     add_library(bitmill_${name} INTERFACE)
+    target_link_libraries(bitmill_${name} INTERFACE bitmill_options ${ARGN})
     return()
   endif()
   add_library(bitmill_${name} STATIC ${sources})

@@ -15,7 +15,7 @@ readonly deps=${BITMILL_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/bitmill}
 readonly debian_packages=(
   ca-certificates g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev
   nlohmann-json3-dev libfmt-dev libboost-program-options-dev libxxhash-dev libpcre2-dev
-  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-venv)
+  libgtest-dev libgmock-dev python3 python3-venv)
 
 # The libraries libtorch is linked to, and the wheel to take one from where the machine lacks it.
 # Versions are those torch 2.11.0 asks for. libtorch_cpu.so needs the first two even on a CPU.
