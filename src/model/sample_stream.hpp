@@ -5,8 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,26 +14,35 @@
 
 namespace bitmill {
 
-// How much memory the streams of a rank may take together, and where the rest goes.
+// How much memory the streams of a rank may take together, and where the rest goes. Streams that
+// share a budget are made and dropped by one thread.
 class StreamBudget {
  public:
   // `scratch_path` is a file name that nothing else uses; the file is created when first needed,
-  // and removed at once (its space is freed when the streams are gone).
+  // and removed at once: a killed run leaves nothing behind, and the space is freed with the
+  // budget. Its folder must exist by then (UsageError).
   StreamBudget(Files& files, int64_t memory_bytes, std::string scratch_path);
-  ~StreamBudget();
 
   // True when `bytes` were taken from the memory that is left.
   bool take(int64_t bytes);
   void give_back(int64_t bytes);
-  // The offset of a new region of the scratch file.
+
+  // The offset of a free region of the scratch file, `bytes` > 0 long. Regions that were released
+  // are used again, so that the file grows no larger than the streams that live at one time.
   int64_t reserve_scratch(int64_t bytes);
-  OutputFile& scratch();
+  void release_scratch(int64_t offset, int64_t bytes);
+  // REQUIRES: something was reserved.
+  const OutputFile& scratch() const { return *scratch_; }
+  int64_t scratch_bytes() const { return scratch_end_; }
 
  private:
+  void create_scratch();
+
   Files& files_;
   const std::string path_;
   int64_t left_;
   int64_t scratch_end_ = 0;
+  std::map<int64_t, int64_t> free_;  // offset -> bytes; neighbours are merged
   std::unique_ptr<OutputFile> scratch_;
 };
 
@@ -46,19 +55,22 @@ class SampleStream {
   SampleStream& operator=(const SampleStream&) = delete;
 
   int64_t count() const { return count_; }
-  // [seq_len, hidden] float32. A sample in memory is shared, not copied: the caller must not
-  // write to it. Safe from several threads on different samples.
+  // [seq_len, hidden] float32, as last stored. A sample in memory is shared, not copied: the caller
+  // must not write to it. Safe from several threads on different samples.
   at::Tensor load(int64_t sample) const;
+  // Shares `value` where it can; the caller must not write to it afterwards. Same threads.
   void store(int64_t sample, const at::Tensor& value);
 
  private:
+  int64_t sample_bytes() const;
+  int64_t scratch_offset(int64_t sample) const;
+
   StreamBudget& budget_;
   const int64_t count_;
   const int64_t seq_len_;
   const int64_t hidden_;
-  int64_t in_memory_ = 0;
-  int64_t scratch_offset_ = 0;
-  std::vector<at::Tensor> memory_;
+  std::vector<at::Tensor> memory_;  // samples [0, memory_.size()); undefined until stored
+  int64_t scratch_begin_ = 0;       // of the region with the other samples, in sample order
 };
 
 }  // namespace bitmill

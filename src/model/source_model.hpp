@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,8 @@ class SourceModel {
   at::Tensor load_embedding() const;  // [vocab, hidden] float32
 
  private:
-  at::Tensor load_vector(const std::string& name) const;
+  at::Tensor load_vector(const std::string& name) const;  // [hidden]
+  at::Tensor load_matrix(const std::string& name, int64_t rows, int64_t cols) const;
   at::Tensor load_linear(const LinearShape& shape) const;
 
   ModelConfig config_;

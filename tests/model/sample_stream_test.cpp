@@ -1,0 +1,143 @@
+#include "model/sample_stream.hpp"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
+#include "model/tiny_model.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t seq_len = 5;
+constexpr int64_t hidden = 3;
+constexpr int64_t sample_bytes = seq_len * hidden * 4;
+
+at::Tensor numbered(int64_t number) {
+  return at::arange(seq_len * hidden).to(at::kFloat).view({seq_len, hidden}) +
+         static_cast<double>(100 * number);
+}
+
+class SampleStreamTest : public testing::Test {
+ protected:
+  StreamBudget make_budget(int64_t samples_in_memory) {
+    return StreamBudget(*files_, samples_in_memory * sample_bytes, folder_.path() + "/streams");
+  }
+
+  const test::ScratchFolder folder_;
+  const std::unique_ptr<Files> files_ = posix_files();
+};
+
+TEST_F(SampleStreamTest, ReturnsWhatWasStoredWhereverItLives) {
+  for (const int64_t samples_in_memory : {0, 3, 7, 100}) {
+    StreamBudget budget = make_budget(samples_in_memory);
+    SampleStream stream(budget, 7, seq_len, hidden);
+    for (int64_t i = 0; i < 7; ++i) stream.store(i, numbered(i));
+    stream.store(2, numbered(50));
+    stream.store(6, numbered(60));
+    for (int64_t i = 0; i < 7; ++i) {
+      const int64_t expected = i == 2 ? 50 : i == 6 ? 60 : i;
+      EXPECT_TRUE(at::equal(stream.load(i), numbered(expected))) << i;
+    }
+  }
+}
+
+TEST_F(SampleStreamTest, OnlyWhatDoesNotFitIsWritten) {
+  StreamBudget budget = make_budget(5);
+  const SampleStream first(budget, 3, seq_len, hidden);
+  EXPECT_EQ(budget.scratch_bytes(), 0);
+  const SampleStream second(budget, 6, seq_len, hidden);
+  EXPECT_EQ(budget.scratch_bytes(), 4 * sample_bytes);
+}
+
+TEST_F(SampleStreamTest, StreamsInOneScratchFileDoNotMeet) {
+  StreamBudget budget = make_budget(1);
+  SampleStream first(budget, 3, seq_len, hidden), second(budget, 2, seq_len, hidden);
+  for (int64_t i = 0; i < 3; ++i) first.store(i, numbered(i));
+  for (int64_t i = 0; i < 2; ++i) second.store(i, numbered(10 + i));
+  for (int64_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(first.load(i), numbered(i)));
+  for (int64_t i = 0; i < 2; ++i) EXPECT_TRUE(at::equal(second.load(i), numbered(10 + i)));
+}
+
+TEST_F(SampleStreamTest, WhatAStreamTookIsUsedAgain) {
+  StreamBudget budget = make_budget(2);
+  for (int round = 0; round < 10; ++round) {
+    SampleStream first(budget, 4, seq_len, hidden), second(budget, 3, seq_len, hidden);
+    for (int64_t i = 0; i < 3; ++i) second.store(i, numbered(i));
+    for (int64_t i = 0; i < 3; ++i) ASSERT_TRUE(at::equal(second.load(i), numbered(i)));
+  }
+  EXPECT_EQ(budget.scratch_bytes(), 5 * sample_bytes);
+}
+
+TEST_F(SampleStreamTest, ReleasedScratchRegionsAreMerged) {
+  StreamBudget budget = make_budget(0);
+  const int64_t a = budget.reserve_scratch(10), b = budget.reserve_scratch(20);
+  const int64_t c = budget.reserve_scratch(30), d = budget.reserve_scratch(5);
+  budget.release_scratch(a, 10);
+  budget.release_scratch(c, 30);
+  budget.release_scratch(b, 20);
+  EXPECT_EQ(budget.reserve_scratch(60), a);
+  EXPECT_EQ(budget.reserve_scratch(1), d + 5);
+}
+
+TEST_F(SampleStreamTest, LeavesNothingInTheScratchFolder) {
+  StreamBudget budget = make_budget(0);
+  SampleStream stream(budget, 2, seq_len, hidden);
+  stream.store(1, numbered(1));
+  EXPECT_THAT(files_->list(folder_.path()), testing::IsEmpty());
+  EXPECT_TRUE(at::equal(stream.load(1), numbered(1)));
+}
+
+TEST_F(SampleStreamTest, AMissingScratchFolderIsNamedOnlyWhenItIsNeeded) {
+  const std::string nowhere = folder_.path() + "/nowhere";
+  StreamBudget budget(*files_, 2 * sample_bytes, nowhere + "/streams");
+  const SampleStream fits(budget, 2, seq_len, hidden);
+  try {
+    const SampleStream stream(budget, 1, seq_len, hidden);
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(),
+                testing::AllOf(testing::HasSubstr(nowhere), testing::HasSubstr("--scratch-dir")));
+  }
+}
+
+TEST_F(SampleStreamTest, AViewIsCopiedSoThatItsWholeIsFreed) {
+  StreamBudget budget = make_budget(1);
+  SampleStream stream(budget, 1, seq_len, hidden);
+  at::Tensor whole = at::cat({numbered(1), numbered(2)});
+  stream.store(0, whole.narrow(0, seq_len, seq_len));
+  whole.zero_();
+  EXPECT_TRUE(at::equal(stream.load(0), numbered(2)));
+}
+
+TEST_F(SampleStreamTest, ASampleInMemoryIsShared) {
+  StreamBudget budget = make_budget(1);
+  SampleStream stream(budget, 1, seq_len, hidden);
+  const at::Tensor value = numbered(4);
+  stream.store(0, value);
+  EXPECT_EQ(stream.load(0).const_data_ptr(), value.const_data_ptr());
+}
+
+TEST_F(SampleStreamTest, DifferentSamplesMayBeUsedFromSeveralThreads) {
+  StreamBudget budget = make_budget(8);
+  SampleStream stream(budget, 16, seq_len, hidden);
+  ThreadPool pool(4);
+  for (int round = 0; round < 20; ++round) {
+    pool.parallel_for(16, [&](int64_t i) {
+      stream.store(i, numbered(i + round));
+      ASSERT_TRUE(at::equal(stream.load(i), numbered(i + round)));
+    });
+  }
+}
+
+TEST_F(SampleStreamTest, AnEmptyStreamTakesNothing) {
+  StreamBudget budget = make_budget(1);
+  const SampleStream stream(budget, 0, seq_len, hidden);
+  EXPECT_EQ(stream.count(), 0);
+  EXPECT_TRUE(budget.take(sample_bytes));
+}
+
+}  // namespace
+}  // namespace bitmill

@@ -1,0 +1,225 @@
+#include "model/source_model.hpp"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "format/packed_layout.hpp"
+#include "format/packed_linear.hpp"
+#include "model/tiny_model.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+using test::random_tensor;
+using test::ScratchFolder;
+using test::tiny_config;
+using test::tiny_tensors;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+TensorSource& source_of(std::vector<TensorSource>& tensors, const std::string& name) {
+  return *std::ranges::find(tensors, name, &TensorSource::name);
+}
+
+void drop(std::vector<TensorSource>& tensors, const std::string& name) {
+  ASSERT_EQ(std::erase_if(tensors, [&](const auto& t) { return t.name == name; }), 1);
+}
+
+// A tensor's values as its source produces them, [elements].
+at::Tensor values_of(const TensorSource& source) {
+  const auto raw = source.produce();
+  at::Tensor values = at::empty({static_cast<int64_t>(raw.size()) / dtype_bytes(source.dtype)});
+  to_float32(source.dtype, raw, {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
+  return values;
+}
+
+class SourceModelTest : public testing::Test {
+ protected:
+  SourceModel open() {
+    test::write_model(*files_, folder_.path(), config_, tensors_);
+    return SourceModel(*files_, folder_.path());
+  }
+  std::string refusal() {
+    try {
+      open();
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  const ScratchFolder folder_;
+  const std::unique_ptr<Files> files_ = posix_files();
+  json config_ = tiny_config();
+  std::vector<TensorSource> tensors_ = tiny_tensors(config_);
+};
+
+TEST_F(SourceModelTest, BlocksAreReadByRole) {
+  const BlockWeights block = open().load_block(1);
+  ASSERT_EQ(block.linears.size(), linears_per_block);
+  const auto expect = [&](const at::Tensor& loaded, const std::string& name) {
+    const TensorSource& source = source_of(tensors_, "model.layers.1." + name + ".weight");
+    EXPECT_EQ(loaded.sizes().vec(), source.shape) << name;
+    EXPECT_TRUE(at::equal(loaded.flatten(), values_of(source))) << name;
+  };
+  expect(block.input_norm, "input_layernorm");
+  expect(block.middle_norm, "post_attention_layernorm");
+  const char* names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                         "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                         "mlp.down_proj"};
+  for (int i = 0; i < linears_per_block; ++i) expect(block.linears[i], names[i]);
+}
+
+TEST_F(SourceModelTest, WeightsBeginAt64ByteBoundaries) {
+  const SourceModel model = open();
+  for (const at::Tensor& weight : model.load_block(0).linears) {
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(weight.const_data_ptr()) % 64, 0);
+  }
+}
+
+TEST_F(SourceModelTest, SixteenBitWeightsAreWidened) {
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  for (const Dtype dtype : {Dtype::float16, Dtype::bfloat16}) {
+    source_of(tensors_, name) = random_tensor(name, {20, 12}, 99, dtype);
+    const at::Tensor up = open().load_block(0).linears[5];
+    EXPECT_EQ(up.scalar_type(), at::kFloat);
+    EXPECT_TRUE(at::equal(up.flatten(), values_of(source_of(tensors_, name))));
+  }
+}
+
+TEST_F(SourceModelTest, AnUntiedHeadIsItsOwnTensor) {
+  const HeadWeights head = open().load_head();
+  EXPECT_TRUE(at::equal(head.head.flatten(), values_of(source_of(tensors_, "lm_head.weight"))));
+  EXPECT_TRUE(at::equal(head.norm, values_of(source_of(tensors_, "model.norm.weight"))));
+}
+
+TEST_F(SourceModelTest, ATiedHeadIsTheEmbeddingWhateverElseTheFileHolds) {
+  config_["tie_word_embeddings"] = true;
+  const SourceModel model = open();  // lm_head.weight is still there
+  EXPECT_TRUE(at::equal(model.load_head().head, model.load_embedding()));
+}
+
+TEST_F(SourceModelTest, AnUntiedModelWithoutHeadIsRefused) {
+  drop(tensors_, "lm_head.weight");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("lm_head.weight"), HasSubstr("missing")));
+}
+
+TEST_F(SourceModelTest, TensorsThatNobodyReadsAreTolerated) {
+  tensors_.push_back(random_tensor("model.layers.0.self_attn.rotary_emb.inv_freq", {3}, 5));
+  EXPECT_EQ(refusal(), "accepted");
+}
+
+TEST_F(SourceModelTest, EverythingThatDoesNotFitTheConfigIsListed) {
+  drop(tensors_, "model.layers.0.self_attn.k_proj.weight");
+  source_of(tensors_, "model.layers.1.mlp.down_proj.weight").shape = {20, 12};
+  TensorSource& norm = source_of(tensors_, "model.norm.weight");
+  norm = {norm.name, Dtype::int32, {12}, norm.produce};
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("\"model.layers.0.self_attn.k_proj.weight\" is missing"),
+                               HasSubstr("[20, 12]; config.json says [12, 20]"), HasSubstr("I32"),
+                               Not(HasSubstr("q_proj"))));
+}
+
+TEST_F(SourceModelTest, AConfigWithFarTooManyBlocksIsRefusedAtOnce) {
+  config_["num_hidden_layers"] = 2'000'000'000;
+  const std::string message = refusal();
+  EXPECT_THAT(message, HasSubstr("model.layers.2."));
+  EXPECT_LT(message.size(), 10'000U);
+}
+
+TEST_F(SourceModelTest, AValueThatIsNotFiniteIsRefusedWhenItsBlockIsRead) {
+  TensorSource& gate = source_of(tensors_, "model.layers.1.mlp.gate_proj.weight");
+  gate.produce = [] {
+    std::vector<float> values(240, 1.0F);
+    values[25] = std::numeric_limits<float>::infinity();
+    const auto bytes = std::as_bytes(std::span(values));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  const SourceModel model = open();
+  EXPECT_NO_THROW(model.load_block(0));
+  try {
+    model.load_block(1);
+    FAIL();
+  } catch (const NumericError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("model.layers.1.mlp.gate_proj.weight"));
+  }
+}
+
+// rows x cols, every third column salient, bits of no meaning.
+std::shared_ptr<PackedLinear> make_packed(int64_t rows, int64_t cols) {
+  using packed::words_for;
+  auto linear = std::make_shared<PackedLinear>();
+  linear->rows = rows;
+  linear->cols = cols;
+  linear->mask.resize(words_for(cols, 32));
+  for (int64_t c = 0; c < cols; c += 3) {
+    packed::set_bit(linear->mask.data(), c);
+    ++linear->salient_cols;
+  }
+  const int64_t low = linear->low_cols(), salient = linear->salient_cols;
+  linear->signs.resize(rows * words_for(low, 32));
+  linear->codes.resize(rows * words_for(salient, 8));
+  linear->code_zero.resize(words_for(rows, 8));
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t j = r % 2; j < low; j += 2) {
+      packed::set_bit(linear->signs.data() + r * words_for(low, 32), j);
+    }
+    for (int64_t j = 0; j < salient; ++j) {
+      packed::set_code(linear->codes.data() + r * words_for(salient, 8), j,
+                       static_cast<uint32_t>((r + 5 * j) % 16));
+    }
+    packed::set_code(linear->code_zero.data(), r, static_cast<uint32_t>(r % 16));
+    linear->row_scale.push_back(float_to_half(0.5F + static_cast<float>(r)));
+    linear->row_mean.push_back(float_to_half(-0.25F));
+    linear->code_scale.push_back(float_to_half(0.125F));
+  }
+  linear->col_gain.assign(low, float_to_half(2.0F));
+  return linear;
+}
+
+class PackedSourceModelTest : public SourceModelTest {
+ protected:
+  void replace_with_packed(const std::string& name, int64_t rows, int64_t cols) {
+    drop(tensors_, name);
+    packed_ = make_packed(rows, cols);
+    for (TensorSource& part : packed_tensors(name, packed_)) tensors_.push_back(std::move(part));
+    config_["quantization_config"] = {{"quant_method", "ptq161"},
+                                      {"version", packed::format_version}};
+  }
+
+  const std::string query_ = "model.layers.0.self_attn.q_proj.weight";
+  std::shared_ptr<const PackedLinear> packed_;
+};
+
+TEST_F(PackedSourceModelTest, PackedLinearsComeDequantizedBesideOthersIn16Bits) {
+  replace_with_packed(query_, 24, 12);
+  const BlockWeights block = open().load_block(0);
+  const std::vector<float> expected = dequantize(*packed_);
+  ASSERT_EQ(block.linears[0].sizes().vec(), (std::vector<int64_t>{24, 12}));
+  const float* loaded = block.linears[0].const_data_ptr<float>();
+  EXPECT_TRUE(std::ranges::equal(expected, std::span(loaded, expected.size())));
+  EXPECT_NE(loaded[0], loaded[1]);
+  EXPECT_TRUE(at::equal(block.linears[1].flatten(),
+                        values_of(source_of(tensors_, "model.layers.0.self_attn.k_proj.weight"))));
+}
+
+TEST_F(PackedSourceModelTest, APackedLinearOfAnotherShapeIsRefused) {
+  replace_with_packed(query_, 12, 24);
+  EXPECT_THAT(refusal(), AllOf(HasSubstr(query_), HasSubstr("[12, 24]"), HasSubstr("[24, 12]")));
+}
+
+TEST_F(PackedSourceModelTest, AMissingPartIsRefused) {
+  replace_with_packed(query_, 24, 12);
+  drop(tensors_, query_ + ".col_gain");
+  EXPECT_THAT(refusal(), HasSubstr(query_ + ".col_gain"));
+}
+
+}  // namespace
+}  // namespace bitmill
