@@ -10,11 +10,11 @@
 //                            metadata says turn, epoch and step
 //   DONE                     the result was assembled; only logs are left
 //
-// In this version a run is not resumed: see begin().
+// RUNDIR.md is the page of their bytes. In this version a run is not resumed: see begin().
 
 #include <cstdint>
 #include <map>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,7 +34,7 @@ struct Progress {
   bool operator==(const Progress&) const = default;
 };
 
-// One float32 vector of a block's live state. The view must outlive the call it is passed to.
+// One float32 vector of a block's live state: a view, which lives longer than the call.
 struct StateVector {
   std::string name;
   std::span<const float> values;
@@ -48,26 +48,31 @@ class RunDir {
 
   // Starts a run: makes the folders and writes run.json. A folder that holds an unfinished run is
   // refused with UsageError unless start_over; a finished one (DONE) is replaced; a folder with
-  // files that are not a run's is never touched (UsageError naming one of them).
+  // files that are not a run's is never touched (UsageError naming one of them), whatever
+  // start_over says.
   void begin(const std::string& fingerprint_json, bool start_over);
 
-  // One line of JSON, flushed; not synced.
+  // One line of JSON, without its newline; flushed, not synced.
   void append_event(const std::string& json_line);
 
+  // Commits the block: on return its tensors survive a crash. Each is produced twice.
   void write_packed(int block, const std::vector<TensorSource>& tensors);
-  // Opened and verified against the hashes in its metadata.
+  // Opened and verified against the hashes in its metadata: FormatError when damaged, FileError
+  // when missing.
   SafetensorsFile open_packed(int block) const;
 
   void write_live(const Progress& progress, const std::vector<StateVector>& vectors);
-  // Fills `vectors` (name -> values) and returns the progress. FormatError when damaged.
+  // Replaces `vectors` (name -> values) and returns the progress. FormatError when damaged,
+  // FileError when missing.
   Progress read_live(int block, std::map<std::string, std::vector<float>>& vectors) const;
-  void remove_live(int block);
+  void remove_live(int block);  // nothing there is not an error
 
-  // Removes packed blocks and live state, and marks the run done.
+  // Marks the run done, and removes packed blocks and live state.
   void finish();
 
  private:
   std::string block_path(const char* folder, int block) const;
+  SafetensorsFile open_block(const char* folder, int block) const;
 
   Files& files_;
   std::string path_;

@@ -1,0 +1,108 @@
+#include "checkpoint/hashed_tensors.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/json.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+// Of everything but the tensors' bytes: what the metadata counts is as much part of the state.
+constexpr const char* header_hash_key = "bitmill.header";
+
+// `tensors` sorted by name, as they come back from the file.
+std::string header_hash(const std::map<std::string, std::string>& metadata,
+                        const std::map<std::string, TensorInfo>& tensors) {
+  Hasher hasher;
+  for (const auto& [key, value] : metadata) {
+    if (key == header_hash_key) continue;
+    hasher.add_text(key);
+    hasher.add_text(value);
+  }
+  for (const auto& [name, info] : tensors) {
+    hasher.add_text(name);
+    hasher.add_text(dtype_name(info.dtype));
+    hasher.add(std::as_bytes(std::span(info.shape)));
+  }
+  return hasher.hex();
+}
+
+void verify_header(const SafetensorsFile& file) {
+  const auto recorded = file.metadata().find(header_hash_key);
+  BITMILL_CHECK(recorded != file.metadata().end(), FormatError,
+                fmt::format("{}: the metadata \"{}\" is missing", file.path(), header_hash_key));
+  const std::string found = header_hash(file.metadata(), file.tensors());
+  BITMILL_CHECK(found == recorded->second, FormatError,
+                fmt::format("{}: the header is damaged: it hashes to {}, and {} was recorded",
+                            file.path(), found, recorded->second));
+}
+
+void verify_tensors(const SafetensorsFile& file) {
+  const std::string where = fmt::format("{}: the metadata \"{}\"", file.path(), hashes_key);
+  const auto recorded = file.metadata().find(hashes_key);
+  BITMILL_CHECK(recorded != file.metadata().end(), FormatError, where + " is missing");
+  const json hashes = parse_json(recorded->second, where);
+  BITMILL_CHECK(hashes.is_object() && hashes.size() == file.tensors().size(), FormatError,
+                fmt::format("{} must be an object with a hash for each of {} tensors", where,
+                            file.tensors().size()));
+  std::vector<std::byte> data;
+  for (const auto& [name, info] : file.tensors()) {
+    const std::string expected = json_string(hashes, name.c_str(), where);
+    data.resize(static_cast<size_t>(info.bytes));
+    file.read(info, data);
+    const std::string found = hash_hex(data);
+    BITMILL_CHECK(found == expected, FormatError,
+                  fmt::format("{}: tensor \"{}\" is damaged: its bytes hash to {}, and {} was "
+                              "recorded",
+                              file.path(), name, found, expected));
+  }
+}
+
+}  // namespace
+
+void write_hashed(Files& files, const std::string& path, const std::vector<TensorSource>& tensors,
+                  std::map<std::string, std::string> metadata) {
+  json hashes = json::object();
+  std::map<std::string, TensorInfo> infos;
+  for (const TensorSource& tensor : tensors) {
+    hashes[tensor.name] = hash_hex(tensor.produce());
+    TensorInfo& info = infos[tensor.name];
+    info.dtype = tensor.dtype;
+    info.shape = tensor.shape;
+  }
+  metadata[hashes_key] = hashes.dump();
+  metadata[header_hash_key] = header_hash(metadata, infos);
+  const std::string beside = path + ".new";
+  write_safetensors(files, beside, tensors, metadata);
+  files.rename(beside, path);
+  files.sync_directory(parent_path(path));
+}
+
+SafetensorsFile open_hashed(Files& files, const std::string& path) {
+  SafetensorsFile file(files, path);
+  verify_header(file);
+  verify_tensors(file);
+  return file;
+}
+
+int64_t metadata_count(const SafetensorsFile& file, const std::string& key) {
+  const auto entry = file.metadata().find(key);
+  BITMILL_CHECK(entry != file.metadata().end(), FormatError,
+                fmt::format("{}: the metadata \"{}\" is missing", file.path(), key));
+  const std::string& text = entry->second;
+  int64_t count = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  BITMILL_CHECK(error == std::errc() && end == text.data() + text.size() && count >= 0, FormatError,
+                fmt::format("{}: the metadata \"{}\" must be a whole number, and is \"{}\"",
+                            file.path(), key, text));
+  return count;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,28 @@
+#pragma once
+// A safetensors file that carries the hash of each of its tensors, under the metadata key
+// `hashes_key` as in packed shards, and of its header, and that is never seen half written.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "format/safetensors_writer.hpp"
+#include "format/tensor_folder.hpp"
+
+namespace bitmill {
+
+// Written beside (path + ".new"), synced, renamed; then the folder is synced. Every tensor is
+// produced twice: hashes stand in the header, before the data.
+void write_hashed(Files& files, const std::string& path, const std::vector<TensorSource>& tensors,
+                  std::map<std::string, std::string> metadata);
+
+// FormatError naming the file, and the tensor, when bytes and hash differ, or when the recorded
+// hashes are not those of exactly its tensors. Reads the whole file, one tensor in memory at a
+// time.
+SafetensorsFile open_hashed(Files& files, const std::string& path);
+
+// A whole number >= 0 that the writer left in the metadata. FormatError naming file and key.
+int64_t metadata_count(const SafetensorsFile& file, const std::string& key);
+
+}  // namespace bitmill

@@ -1,0 +1,101 @@
+#pragma once
+// A file system that stops in the middle: the operations that change something are counted, and
+// from number `first_failure` on each of them fails without doing anything, as for a process that
+// was killed there. Reading goes on.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+
+namespace bitmill {
+
+class FailingFiles final : public Files {
+ public:
+  FailingFiles(Files& real, int first_failure) : real_(real), left_(first_failure) {}
+
+  // Whether any operation was refused.
+  bool failed() const { return left_ < 0; }
+
+  std::unique_ptr<InputFile> open(const std::string& path) override { return real_.open(path); }
+  std::unique_ptr<OutputFile> create(const std::string& path) override {
+    spend(path);
+    return std::make_unique<Output>(*this, real_.create(path));
+  }
+  std::unique_ptr<OutputFile> open_append(const std::string& path) override {
+    spend(path);
+    return std::make_unique<Output>(*this, real_.open_append(path));
+  }
+  bool exists(const std::string& path) override { return real_.exists(path); }
+  bool is_directory(const std::string& path) override { return real_.is_directory(path); }
+  void make_directories(const std::string& path) override {
+    spend(path);
+    real_.make_directories(path);
+  }
+  void rename(const std::string& from, const std::string& to) override {
+    spend(from);
+    real_.rename(from, to);
+  }
+  void remove(const std::string& path) override {
+    spend(path);
+    real_.remove(path);
+  }
+  void remove_tree(const std::string& path) override {
+    spend(path);
+    real_.remove_tree(path);
+  }
+  void sync_directory(const std::string& path) override {
+    spend(path);
+    real_.sync_directory(path);
+  }
+  std::vector<std::string> list(const std::string& path) override { return real_.list(path); }
+  int64_t free_bytes(const std::string& path) override { return real_.free_bytes(path); }
+
+ private:
+  class Output final : public OutputFile {
+   public:
+    Output(FailingFiles& files, std::unique_ptr<OutputFile> real)
+        : files_(files), real_(std::move(real)) {}
+    const std::string& path() const override { return real_->path(); }
+    void append(std::span<const std::byte> data) override {
+      files_.spend(path());
+      real_->append(data);
+    }
+    void write(int64_t offset, std::span<const std::byte> data) const override {
+      files_.spend(path());
+      real_->write(offset, data);
+    }
+    void read(int64_t offset, std::span<std::byte> into) const override {
+      real_->read(offset, into);
+    }
+    void sync() override {
+      files_.spend(path());
+      real_->sync();
+    }
+    void close() override {
+      files_.spend(path());
+      real_->close();
+    }
+
+   private:
+    FailingFiles& files_;
+    std::unique_ptr<OutputFile> real_;
+  };
+
+  void spend(const std::string& path) {
+    if (left_ > 0) {
+      --left_;
+      return;
+    }
+    left_ = -1;
+    throw FileError("made to fail at " + path);
+  }
+
+  Files& real_;
+  int left_;  // operations before the first failure; -1 after it
+};
+
+}  // namespace bitmill
