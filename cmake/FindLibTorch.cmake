@@ -26,8 +26,11 @@ if(BITMILL_CUDA)
 endif()
 
 add_library(LibTorch::LibTorch INTERFACE IMPORTED)
-target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
-  "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+# After the system's folders: the wheel brings headers of its own {fmt}, whose library it does not.
+foreach(_dir "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+  target_compile_options(LibTorch::LibTorch INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter \"${_dir}\">")
+endforeach()
 # torch_cuda registers its operators when it is loaded; nothing refers to it by symbol.
 # Old tags: a DT_RPATH of ours also serves what libtorch is linked to, a DT_RUNPATH would not.
 target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed" "LINKER:--disable-new-dtags")
