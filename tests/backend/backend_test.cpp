@@ -1,0 +1,140 @@
+// Both backends against a float64 weight built by hand, the cpu backend's gradients against
+// autograd through the reference, and the reference's against finite differences.
+
+#include "backend/backend.hpp"
+
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <vector>
+
+#include "backend/random_linear.hpp"
+#include "base/error.hpp"
+#include "model/one_thread.hpp"
+
+namespace bitmill {
+namespace {
+
+using test::Case;
+
+// 0, 1, odd sizes, primes, more tokens than a tile, a real layer.
+const std::vector<Case> awkward = {
+    {1, 1, 1, 0},     {1, 1, 0, 1},     {3, 5, 7, 2},     {31, 33, 29, 8},     {256, 17, 31, 9},
+    {257, 64, 15, 1}, {600, 37, 53, 0}, {300, 11, 0, 13}, {40, 192, 460, 116}, {513, 13, 16, 16}};
+
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  if (b.numel() == 0) return 0;
+  const at::Tensor truth = b.to(at::kDouble);
+  const double largest = truth.abs().max().item<double>();
+  return (a.to(at::kDouble) - truth).abs().max().item<double>() / (largest > 0 ? largest : 1);
+}
+
+struct Result {
+  at::Tensor y, x, row_scale, row_gain, col_gain;  // output, gradients
+};
+
+Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
+  const FrozenLinear frozen = test::random_frozen(shape, 7);
+  LearnedScales learned = test::random_learned(shape);
+  at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient});
+  const at::Tensor upstream = at::randn({shape.tokens, shape.rows});
+  for (at::Tensor* leaf : {&x, &learned.row_scale, &learned.row_gain, &learned.col_gain}) {
+    leaf->requires_grad_(true);
+  }
+  const auto linear = backend.prepare(frozen, pool);
+  const at::Tensor y = linear->forward(x, learned);
+  EXPECT_LT(relative_difference(y.detach(), test::expected_output(frozen, learned, x)), 2e-6);
+  const auto g = torch::autograd::grad(
+      {y}, {x, learned.row_scale, learned.row_gain, learned.col_gain}, {upstream});
+  return {y.detach(), g[0], g[1], g[2], g[3]};
+}
+
+TEST(CpuBackend, OutputAndGradientsEqualTheReferenceOnAwkwardShapes) {
+  ThreadPool pool(2);
+  for (const Case& shape : awkward) {
+    SCOPED_TRACE(testing::Message() << shape.tokens << " tokens, " << shape.rows << " x ("
+                                    << shape.low << " + " << shape.salient << ")");
+    const Result fast = run(*cpu_backend(), shape, pool);
+    const Result truth = run(*reference_backend(), shape, pool);
+    EXPECT_LT(relative_difference(fast.y, truth.y), 2e-6);
+    EXPECT_LT(relative_difference(fast.x, truth.x), 2e-6);
+    EXPECT_LT(relative_difference(fast.row_scale, truth.row_scale), 1e-5);
+    EXPECT_LT(relative_difference(fast.row_gain, truth.row_gain), 1e-5);
+    EXPECT_LT(relative_difference(fast.col_gain, truth.col_gain), 1e-5);
+  }
+}
+
+TEST(CpuBackend, BitsDoNotDependOnThreads) {
+  const Case shape = {700, 96, 77, 20};
+  ThreadPool one(1), four(4);
+  const Result a = run(*cpu_backend(), shape, one), b = run(*cpu_backend(), shape, four);
+  EXPECT_TRUE(at::equal(a.y, b.y));
+  EXPECT_TRUE(at::equal(a.x, b.x));
+  EXPECT_TRUE(at::equal(a.row_scale, b.row_scale));
+  EXPECT_TRUE(at::equal(a.row_gain, b.row_gain));
+  EXPECT_TRUE(at::equal(a.col_gain, b.col_gain));
+}
+
+TEST(CpuBackend, InputThatNeedsNoGradientStillGivesTheScalesTheirs) {
+  const Case shape = {20, 9, 8, 3};
+  ThreadPool pool(1);
+  const FrozenLinear frozen = test::random_frozen(shape, 3);
+  const LearnedScales learned = test::random_learned(shape);
+  const at::Tensor x = at::randn({shape.tokens, 11});
+  const auto gradients = [&](const Backend& backend) {
+    LearnedScales leaves{learned.row_scale.clone().requires_grad_(true),
+                         learned.row_gain.clone().requires_grad_(true),
+                         learned.col_gain.clone().requires_grad_(true)};
+    const at::Tensor loss = backend.prepare(frozen, pool)->forward(x, leaves).square().sum();
+    return torch::autograd::grad({loss}, {leaves.row_scale, leaves.row_gain, leaves.col_gain});
+  };
+  const auto fast = gradients(*cpu_backend()), truth = gradients(*reference_backend());
+  for (size_t i = 0; i < fast.size(); ++i) {
+    EXPECT_LT(relative_difference(fast[i], truth[i]), 1e-5) << i;
+  }
+}
+
+// Central differences of sum(y * upstream) in float64, through the weight built by hand.
+TEST(ReferenceBackend, GradientsEqualFiniteDifferencesInFloat64) {
+  const Case shape = {4, 3, 5, 2};
+  ThreadPool pool(1);
+  const FrozenLinear frozen = test::random_frozen(shape, 11);
+  const LearnedScales learned = test::random_learned(shape);
+  const at::Tensor x = at::randn({shape.tokens, 7}), upstream = at::randn({shape.tokens, 3});
+  const auto objective = [&](const LearnedScales& at_scales) {
+    return (test::expected_output(frozen, at_scales, x) * upstream).sum().item<double>();
+  };
+
+  LearnedScales leaves{learned.row_scale.clone().requires_grad_(true),
+                       learned.row_gain.clone().requires_grad_(true),
+                       learned.col_gain.clone().requires_grad_(true)};
+  const at::Tensor y = reference_backend()->prepare(frozen, pool)->forward(x, leaves);
+  const auto gradients =
+      torch::autograd::grad({y}, {leaves.row_scale, leaves.row_gain, leaves.col_gain}, {upstream});
+
+  constexpr double h = 1e-5;
+  const auto check = [&](at::Tensor LearnedScales::*member, const at::Tensor& gradient) {
+    for (int64_t i = 0; i < gradient.size(0); ++i) {
+      LearnedScales up = learned, down = learned;
+      up.*member = (learned.*member).to(at::kDouble).clone();
+      down.*member = (learned.*member).to(at::kDouble).clone();
+      (up.*member)[i] += h;
+      (down.*member)[i] -= h;
+      const double slope = (objective(up) - objective(down)) / (2 * h);
+      EXPECT_NEAR(gradient[i].item<double>(), slope, 1e-4 * (1 + std::abs(slope)));
+    }
+  };
+  check(&LearnedScales::row_scale, gradients[0]);
+  check(&LearnedScales::row_gain, gradients[1]);
+  check(&LearnedScales::col_gain, gradients[2]);
+}
+
+TEST(MakeBackend, NamesAreKnownOrRefused) {
+  EXPECT_EQ(make_backend("cpu")->name(), "cpu");
+  EXPECT_EQ(make_backend("reference")->name(), "reference");
+  EXPECT_THROW(make_backend("cuda"), UsageError);
+  EXPECT_THROW(make_backend("tpu"), UsageError);
+}
+
+}  // namespace
+}  // namespace bitmill

@@ -1,0 +1,146 @@
+// Loss, optimiser, learned layout, packing.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "backend/random_linear.hpp"
+#include "base/error.hpp"
+#include "format/packed_linear.hpp"
+#include "method/adamw.hpp"
+#include "method/learned.hpp"
+#include "method/loss.hpp"
+#include "method/pack.hpp"
+#include "method/saliency.hpp"
+
+namespace bitmill {
+namespace {
+
+std::vector<InitialLinear> two_linears() {
+  return {{test::random_frozen({1, 5, 7, 3}, 1), at::full({5}, 2.0)},
+          {test::random_frozen({1, 18, 4, 2}, 2), at::full({18}, 3.0)}};
+}
+
+TEST(LearnedLayout, SegmentsBeginOnCacheLinesAndGainsStartAtOne) {
+  const auto linears = two_linears();
+  const LearnedLayout layout(linears, {});
+  ASSERT_EQ(layout.segments().size(), 6U);
+  for (const LearnedSegment& segment : layout.segments()) EXPECT_EQ(segment.offset % 16, 0);
+  std::vector<float> flat = layout.initial_values(linears);
+  const auto views = layout.views(flat);
+  EXPECT_TRUE(at::equal(views[0].row_scale, at::full({5}, 2.0)));
+  EXPECT_TRUE(at::equal(views[1].row_scale, at::full({18}, 3.0)));
+  EXPECT_TRUE(at::equal(views[1].row_gain, at::ones({18})));
+  EXPECT_TRUE(at::equal(views[1].col_gain, at::ones({4})));
+  EXPECT_EQ(layout.segments()[0].rate, 5e-4);
+  EXPECT_EQ(layout.segments()[2].rate, 1e-3);
+}
+
+// The first step of Adam moves every value by its rate against the gradient's sign.
+TEST(AdamW, FirstStepMovesByTheRate) {
+  const auto linears = two_linears();
+  const LearnedLayout layout(linears, {});
+  AdamW adamw(layout, 0, layout.size());
+  std::vector<float> values(layout.size(), 1.0F), gradient(layout.size(), -3.0F);
+  adamw.step(1, gradient, values);
+  EXPECT_NEAR(values[layout.segments()[0].offset], 1.0 + 5e-4, 1e-7);
+  EXPECT_NEAR(values[layout.segments()[1].offset], 1.0 + 1e-3, 1e-7);
+}
+
+TEST(AdamW, EqualsTheFormulaInFloat64OverManySteps) {
+  const auto linears = two_linears();
+  const LearnedLayout layout(linears, {});
+  AdamW adamw(layout, 0, layout.size());
+  std::vector<float> values(layout.size(), 1.0F), gradient(layout.size());
+  double m = 0, v = 0, value = 1;
+  for (int t = 1; t <= 50; ++t) {
+    const double g = std::sin(t) * 0.3;
+    for (float& element : gradient) element = static_cast<float>(g);
+    adamw.step(t, gradient, values);
+    m = 0.9 * m + 0.1 * g;
+    v = 0.999 * v + 0.001 * g * g;
+    value -= 5e-4 * (m / (1 - std::pow(0.9, t))) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
+  }
+  EXPECT_NEAR(values[0], value, 1e-6);
+}
+
+TEST(AdamW, SlicesGiveTheSameBitsAsTheWhole) {
+  const auto linears = two_linears();
+  const LearnedLayout layout(linears, {});
+  std::vector<float> gradient(layout.size()), whole(layout.size(), 1.0F), parts = whole;
+  AdamW all(layout, 0, layout.size());
+  const int64_t cut = 37;
+  AdamW left(layout, 0, cut), right(layout, cut, layout.size());
+  for (int t = 1; t <= 5; ++t) {
+    for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = std::cos(static_cast<float>(i) * t);
+    all.step(t, gradient, whole);
+    left.step(t, std::span(gradient).first(cut), std::span(parts).first(cut));
+    right.step(t, std::span(gradient).subspan(cut), std::span(parts).subspan(cut));
+  }
+  EXPECT_EQ(whole, parts);
+}
+
+TEST(SampleLoss, ByHand) {
+  const at::Tensor student = at::tensor({1.F, 0.F, 0.F, 2.F}).view({2, 2});
+  const at::Tensor normal = at::tensor({1.F, 0.F, 0.F, 1.F}).view({2, 2});
+  const at::Tensor homologous = at::tensor({1.F, 1.F, 0.F, 2.F}).view({2, 2});
+  // MSE 1/4 and 1/4; cosines 1 and (1/sqrt 2 + 1) / 2.
+  const double expected = 0.25 + 0.25 - std::log(1.0) - std::log((1 / std::sqrt(2.0) + 1) / 2);
+  EXPECT_NEAR(sample_loss(student, normal, homologous).item<double>(), expected, 1e-6);
+}
+
+TEST(Closeness, ByHand) {
+  const at::Tensor output = at::tensor({3.F, 4.F, 0.F, 1.F}).view({2, 2});
+  const at::Tensor target = at::tensor({3.F, 4.F, 1.F, 0.F}).view({2, 2});
+  const Closeness closeness = measure_closeness(output, target);
+  EXPECT_DOUBLE_EQ(closeness.squared_error, 2.0);
+  EXPECT_DOUBLE_EQ(closeness.squared_target, 26.0);
+  EXPECT_NEAR(closeness.cosine, 1.0, 1e-12);
+  EXPECT_DOUBLE_EQ(closeness.tokens, 2.0);
+}
+
+TEST(MergeStatistics, AddsMeansAndKeepsMaxima) {
+  std::vector<double> sum = {1, 5}, greatest = {1, 5};
+  const std::vector<double> other = {2, 3};
+  merge_statistics(Saliency::mean, sum, other);
+  merge_statistics(Saliency::max, greatest, other);
+  EXPECT_EQ(sum, (std::vector<double>{3, 8}));
+  EXPECT_EQ(greatest, (std::vector<double>{2, 5}));
+}
+
+TEST(PackLinear, DequantizedEqualsTheFormulaWithRoundedVectors) {
+  for (const test::Case shape : {test::Case{1, 3, 33, 9}, test::Case{1, 9, 1, 1},
+                                 test::Case{1, 8, 64, 0}, test::Case{1, 5, 0, 17}}) {
+    const FrozenLinear frozen = test::random_frozen(shape, 5);
+    const LearnedScales learned = test::random_learned(shape);
+    const PackedLinear packed = pack_linear("w", frozen, learned);
+    const auto half = [](const at::Tensor& t) { return t.to(at::kHalf).to(at::kFloat); };
+    FrozenLinear rounded = frozen;
+    rounded.row_mean = half(frozen.row_mean * learned.row_gain);
+    rounded.code_scale = half(frozen.code_scale);
+    const LearnedScales folded = {half(learned.row_scale * learned.row_gain),
+                                  at::ones({frozen.rows}), half(learned.col_gain)};
+    const at::Tensor expected =
+        test::expected_output(rounded, folded, at::eye(frozen.cols)).t().to(at::kFloat);
+    const std::vector<float> weight = dequantize(packed);
+    const at::Tensor actual =
+        at::from_blob(const_cast<float*>(weight.data()), {frozen.rows, frozen.cols}, at::kFloat);
+    EXPECT_TRUE(at::allclose(actual, expected, 1e-6, 1e-7));
+  }
+}
+
+TEST(PackLinear, ValueThatDoesNotFitFloat16IsNamed) {
+  const FrozenLinear frozen = test::random_frozen({1, 3, 4, 1}, 5);
+  LearnedScales learned = test::random_learned({1, 3, 4, 1});
+  learned.row_scale[1] = 1e6;
+  try {
+    pack_linear("block.q", frozen, learned);
+    FAIL() << "accepted";
+  } catch (const NumericError& error) {
+    EXPECT_NE(std::string(error.what()).find("block.q.row_scale[1]"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace bitmill

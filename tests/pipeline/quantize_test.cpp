@@ -1,0 +1,296 @@
+// The whole job on a tiny model: the same bytes for any ranks and threads, and what bad input gets.
+
+#include "pipeline/quantize.hpp"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <limits>
+
+#include "base/error.hpp"
+#include "comm/self_communicator.hpp"
+#include "comm/thread_communicator.hpp"
+#include "data/token_text.hpp"
+#include "format/inspection.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_linear.hpp"
+#include "model/one_thread.hpp"
+#include "model/tiny_model.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing::HasSubstr;
+
+class Quantize : public testing::Test {
+ protected:
+  Quantize() {
+    test::write_model(*files_, folder_ / "model", config_, test::tiny_tensors(config_));
+    write_tokens(31);
+    folder_.write("model/tokenizer_config.json", "{}");
+  }
+
+  void write_tokens(int32_t vocab) {
+    Tokens tokens;
+    for (int i = 0; i < 400; ++i) tokens.ids.push_back((i * 7 + i / 5) % vocab);
+    write_token_file(*files_, folder_ / "calib.safetensors", tokens);
+  }
+
+  QuantizeOptions options(const std::string& name) {
+    QuantizeOptions o;
+    o.model = folder_ / "model";
+    o.output_dir = folder_ / name;
+    o.work_dir = o.scratch_dir = folder_ / (name + ".work");
+    o.calib = folder_ / "calib.safetensors";
+    o.samples = 11;
+    o.seq_len = 9;
+    o.epochs = 2;
+    o.method.lr_scale = o.method.lr_gain = 1e-2;
+    return o;
+  }
+
+  QuantizeResult run(const QuantizeOptions& o, int ranks = 1, int threads = 1) {
+    QuantizeResult result;
+    run_ranks(ranks, [&](Communicator& comm) {
+      ThreadPool pool(threads, [] { at::set_num_threads(1); });
+      QuantizeObserver silent;
+      const QuantizeResult mine = quantize(o, *files_, comm, pool, silent);
+      if (comm.rank() == 0) result = mine;
+    });
+    return result;
+  }
+
+  std::string bytes(const std::string& name) { return folder_.read(name + "/model.safetensors"); }
+
+  std::string message(const QuantizeOptions& o) {
+    try {
+      run(o);
+    } catch (const Error& error) {
+      EXPECT_FALSE(files_->exists(o.output_dir)) << "something was left behind";
+      EXPECT_FALSE(files_->exists(o.output_dir + ".partial")) << "something was left behind";
+      return error.what();
+    }
+    return "no error";
+  }
+
+  TempFolder folder_;
+  std::unique_ptr<Files> files_ = posix_files();
+  nlohmann::json config_ = test::tiny_config();
+};
+
+TEST_F(Quantize, BytesAreTheSameForAnyRanksAndThreads) {
+  for (const int64_t batch : {1, 3, 8}) {
+    QuantizeOptions one = options("one" + std::to_string(batch));
+    one.batch = batch;
+    run(one);
+    for (const int ranks : {1, 2, 3, 4, 5}) {
+      QuantizeOptions many = options(std::to_string(batch) + "x" + std::to_string(ranks));
+      many.batch = batch;
+      run(many, ranks, 1 + ranks % 3);
+      EXPECT_TRUE(bytes(file_name(many.output_dir)) == bytes(file_name(one.output_dir)))
+          << "batch " << batch << ", ranks " << ranks;
+    }
+  }
+}
+
+TEST_F(Quantize, MeanSaliencyIsTheSameForAnyRanks) {
+  QuantizeOptions one = options("one"), three = options("three");
+  one.batch = three.batch = 4;
+  one.method.saliency = three.method.saliency = Saliency::mean;
+  run(one);
+  run(three, 3, 2);
+  EXPECT_TRUE(bytes("one") == bytes("three"));
+}
+
+TEST_F(Quantize, TurnsGiveTheSameBytesForAnyRanksAndOtherBytesThanNoTurns) {
+  QuantizeOptions one = options("one"), two = options("two"), whole = options("whole");
+  for (QuantizeOptions* o : {&one, &two, &whole}) {
+    o->epochs = 4;
+    o->batch = 3;
+  }
+  one.lag = two.lag = 1;
+  run(one);
+  run(two, 2, 2);
+  run(whole);
+  EXPECT_TRUE(bytes("one") == bytes("two"));
+  EXPECT_FALSE(bytes("one") == bytes("whole"));
+  EXPECT_FALSE(files_->exists(folder_ / "one.work/live/0000.safetensors"));
+}
+
+TEST_F(Quantize, StreamsOnDiskGiveTheSameBytes) {
+  QuantizeOptions memory = options("memory"), disk = options("disk");
+  disk.stream_memory = 2000;  // a few samples
+  run(memory);
+  run(disk, 2);
+  EXPECT_TRUE(bytes("memory") == bytes("disk"));
+}
+
+TEST_F(Quantize, ShardsHoldTheSameTensors) {
+  QuantizeOptions shards = options("shards"), whole = options("whole");
+  shards.max_shard_bytes = 3000;
+  run(shards);
+  run(whole);
+  const TensorFolder a(*files_, shards.output_dir), b(*files_, whole.output_dir);
+  EXPECT_GT(a.shards().size(), 1U);
+  ASSERT_EQ(a.names(), b.names());
+  for (const std::string& name : a.names()) {
+    std::vector<std::byte> left(a.info(name).bytes), right(b.info(name).bytes);
+    a.read(name, left);
+    b.read(name, right);
+    EXPECT_EQ(left, right) << name;
+  }
+}
+
+TEST_F(Quantize, TrainingLowersTheLossAndTheReportSaysSo) {
+  QuantizeOptions o = options("out");
+  o.epochs = 12;
+  const QuantizeResult result = run(o);
+  ASSERT_EQ(result.blocks.size(), 2U);
+  for (const BlockReport& block : result.blocks) {
+    EXPECT_LT(block.last_loss, block.first_loss);
+    EXPECT_GT(block.cosine, 0);
+    EXPECT_GT(block.relative_error, 0);
+  }
+  EXPECT_GT(result.bits_per_weight, 1);
+  EXPECT_NE(folder_.read("out.work/blocks.jsonl").find("\"packed\""), std::string::npos);
+}
+
+TEST_F(Quantize, ResultCarriesEverythingAndSaysHowItWasMade) {
+  run(options("out"));
+  EXPECT_EQ(folder_.read("out/tokenizer_config.json"), "{}");
+  const auto config = nlohmann::json::parse(folder_.read("out/config.json"));
+  const auto& made = config.at("quantization_config");
+  EXPECT_EQ(made.at("quant_method"), "ptq161");
+  for (const char* key : {"version", "recipe", "settings", "source_hash", "numerics_class"}) {
+    EXPECT_TRUE(made.at("bitmill").contains(key)) << key;
+  }
+  EXPECT_TRUE(made.at("bitmill").at("settings").contains("windows"));
+  verify_packed_folder(*files_, folder_ / "out", {});
+}
+
+TEST_F(Quantize, PlanPredictsBytesAndBitsExactly) {
+  for (const char* ratio : {"0", "0.2", "0.9"}) {
+    QuantizeOptions o = options(std::string("out") + ratio);
+    o.method.salient_ratio = ExactRatio::parse(ratio);
+    o.ignore = "k_proj";
+    const QuantizePlan plan = plan_quantize(o, *files_, 1, 1);
+    const QuantizeResult result = run(o);
+    const Inspection inspection = inspect_folder(*files_, o.output_dir);
+    EXPECT_EQ(plan.packed_bytes, inspection.tensor_bytes) << ratio;
+    EXPECT_DOUBLE_EQ(plan.bits_per_weight, result.bits_per_weight) << ratio;
+  }
+}
+
+TEST_F(Quantize, SecondRunOfTheSameConfigurationVerifiesAndOthersAreRefused) {
+  run(options("out"));
+  EXPECT_TRUE(run(options("out")).already_done);
+  QuantizeOptions other = options("out");
+  other.epochs = 3;
+  EXPECT_THROW(run(other), UsageError);
+  // Other weights under the same names are another result.
+  test::write_model(*files_, folder_ / "model", config_, test::tiny_tensors(config_, 2));
+  EXPECT_THROW(run(options("out")), UsageError);
+}
+
+TEST_F(Quantize, IgnoredLinearsAndLaterBlocksStayAsTheyAre) {
+  QuantizeOptions o = options("out");
+  o.ignore = "down_proj";
+  o.max_blocks = 1;
+  run(o);
+  const TensorFolder result(*files_, o.output_dir);
+  EXPECT_TRUE(is_packed(result, "model.layers.0.self_attn.q_proj.weight"));
+  EXPECT_FALSE(is_packed(result, "model.layers.0.mlp.down_proj.weight"));
+  EXPECT_TRUE(result.contains("model.layers.0.mlp.down_proj.weight"));
+  EXPECT_TRUE(result.contains("model.layers.1.self_attn.q_proj.weight"));
+}
+
+TEST_F(Quantize, BlockWhoseLinearsAreAllIgnoredPassesThrough) {
+  QuantizeOptions o = options("out");
+  o.ignore = "layers\\.0\\.";
+  run(o);
+  const TensorFolder result(*files_, o.output_dir);
+  EXPECT_TRUE(result.contains("model.layers.0.mlp.down_proj.weight"));
+  EXPECT_TRUE(is_packed(result, "model.layers.1.mlp.down_proj.weight"));
+}
+
+TEST_F(Quantize, WeightThatIsNotFiniteIsNamed) {
+  auto tensors = test::tiny_tensors(config_);
+  for (TensorSource& tensor : tensors) {
+    if (tensor.name != "model.layers.1.mlp.up_proj.weight") continue;
+    tensor.produce = [bytes = tensor.bytes()] {
+      std::vector<float> values(bytes / 4, 0.5F);
+      values[3] = std::numeric_limits<float>::quiet_NaN();
+      const auto raw = std::as_bytes(std::span(values));
+      return std::vector<std::byte>(raw.begin(), raw.end());
+    };
+  }
+  test::write_model(*files_, folder_ / "model", config_, tensors);
+  EXPECT_THAT(message(options("out")), HasSubstr("model.layers.1.mlp.up_proj.weight"));
+}
+
+TEST_F(Quantize, LossThatIsNotFiniteNamesBlockEpochAndSample) {
+  QuantizeOptions o = options("out");
+  o.method.lr_scale = o.method.lr_gain = 1e30;
+  const std::string text = message(o);
+  EXPECT_THAT(text, HasSubstr("block 0"));
+  EXPECT_THAT(text, HasSubstr("sample"));
+}
+
+TEST_F(Quantize, TextShorterThanAWindowIsRefused) {
+  QuantizeOptions o = options("out");
+  Tokens few;
+  few.ids = {1, 2, 3};
+  write_token_file(*files_, o.calib, few);
+  EXPECT_THAT(message(o), HasSubstr("3 tokens"));
+}
+
+TEST_F(Quantize, TokenBeyondTheVocabularyIsRefused) {
+  write_tokens(200);
+  EXPECT_THAT(message(options("out")), HasSubstr("31"));
+}
+
+TEST_F(Quantize, OutputFolderThatIsNotEmptyIsRefusedAndKept) {
+  folder_.write("out/precious.txt", "mine");
+  QuantizeOptions o = options("out");
+  EXPECT_THROW(run(o), UsageError);
+  EXPECT_EQ(folder_.read("out/precious.txt"), "mine");
+}
+
+TEST_F(Quantize, PackedFolderAsSourceIsRefused) {
+  run(options("out"));
+  QuantizeOptions again = options("again");
+  again.model = folder_ / "out";
+  EXPECT_THAT(message(again), HasSubstr("packed already"));
+}
+
+TEST_F(Quantize, SettingsThatContradictAreRefused) {
+  const auto refused = [&](auto change) {
+    QuantizeOptions o = options("out");
+    change(o);
+    EXPECT_THROW(run(o), UsageError);
+  };
+  refused([](QuantizeOptions& o) { o.batch = 0; });
+  refused([](QuantizeOptions& o) { o.batch = 12; });
+  refused([](QuantizeOptions& o) { o.epochs = 0; });
+  refused([](QuantizeOptions& o) { o.lag = 3; });
+  refused([](QuantizeOptions& o) { o.seq_len = 65; });
+  refused([](QuantizeOptions& o) { o.ignore = "("; });
+  refused([](QuantizeOptions& o) { o.ignore = "."; });
+  refused([](QuantizeOptions& o) { o.backend = "cuda"; });
+  refused([](QuantizeOptions& o) { o.method.lr_gain = -1; });
+}
+
+TEST_F(Quantize, UnfinishedRunIsRefusedUnlessStartedOver) {
+  folder_.write("out.work/run.json", "{}");
+  QuantizeOptions o = options("out");
+  EXPECT_THROW(run(o), UsageError);
+  o.start_over = true;
+  run(o);
+  verify_packed_folder(*files_, o.output_dir, {});
+}
+
+}  // namespace
+}  // namespace bitmill
