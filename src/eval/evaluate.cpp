@@ -1,0 +1,220 @@
+#include "eval/evaluate.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/log_softmax.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/error.hpp"
+#include "model/block_forward.hpp"
+
+namespace bitmill {
+namespace {
+
+// Logits are [rows, vocab], and a vocabulary may have 128,000 entries: this many rows at a time.
+constexpr int64_t rows_at_once = 128;
+
+// What one window contributes. Sent between ranks as bytes.
+struct WindowScore {
+  double nll = 0;   // sum over its predictions, nats
+  double kl = 0;    // sum over its predictions
+  double top1 = 0;  // predictions that agree
+};
+
+// The windows of one rank: [first, last).
+struct Share {
+  int64_t first;
+  int64_t last;
+  int64_t count() const { return last - first; }
+};
+
+Share share_of(const Communicator& comm, int64_t windows) {
+  return {windows * comm.rank() / comm.size(), windows * (comm.rank() + 1) / comm.size()};
+}
+
+std::span<const float> row(const at::Tensor& matrix, int64_t t) {
+  const int64_t cols = matrix.size(1);
+  return {matrix.const_data_ptr<float>() + t * cols, static_cast<size_t>(cols)};
+}
+
+// The first of the largest.
+int64_t most_likely(std::span<const float> logits) {
+  return std::ranges::max_element(logits) - logits.begin();
+}
+
+// KL(p || q) = sum over v of p_v (log p_v - log q_v).
+double kl_divergence(std::span<const float> p, std::span<const float> log_p,
+                     std::span<const float> log_q) {
+  double sum = 0;
+  for (size_t v = 0; v < p.size(); ++v) {
+    // A probability that float32 rounds to 0 may have an infinite logarithm.
+    if (p[v] > 0) sum += double{p[v]} * (double{log_p[v]} - double{log_q[v]});
+  }
+  return sum;
+}
+
+// logits, reference_logits (may be undefined): [rows, vocab]; row i predicts targets[i].
+void add_scores(const at::Tensor& logits, const at::Tensor& reference_logits,
+                std::span<const int32_t> targets, WindowScore& score) {
+  const auto predictions = static_cast<int64_t>(targets.size());
+  const at::Tensor log_q = at::log_softmax(logits, -1);
+  for (int64_t t = 0; t < predictions; ++t) score.nll -= double{row(log_q, t)[targets[t]]};
+  if (!reference_logits.defined()) return;
+  const at::Tensor log_p = at::log_softmax(reference_logits, -1);
+  const at::Tensor p = at::exp(log_p);
+  for (int64_t t = 0; t < predictions; ++t) {
+    score.kl += kl_divergence(row(p, t), row(log_p, t), row(log_q, t));
+    if (most_likely(row(logits, t)) == most_likely(row(reference_logits, t))) score.top1 += 1;
+  }
+}
+
+class Evaluator {
+ public:
+  Evaluator(const Windows& windows, Share share, StreamBudget& budget, ThreadPool& pool)
+      : windows_(windows), share_(share), budget_(budget), pool_(pool) {}
+
+  // The last block's outputs of the own windows. `block_done` is called after every block.
+  std::unique_ptr<SampleStream> forward(const SourceModel& model,
+                                        const std::function<void()>& block_done) {
+    auto stream = std::make_unique<SampleStream>(budget_, share_.count(), windows_.seq_len,
+                                                 model.config().hidden_size);
+    embed(model, *stream);
+    const Rotary rotary = make_rotary(model.config(), windows_.seq_len);
+    for (int64_t block = 0; block < model.config().blocks; ++block) {
+      if (share_.count() > 0) forward_block(model, block, rotary, *stream);
+      block_done();
+    }
+    return stream;
+  }
+
+  // `reference` and its stream may be null.
+  std::vector<WindowScore> score(const SourceModel& model, const SampleStream& stream,
+                                 const SourceModel* reference,
+                                 const SampleStream* reference_stream) {
+    std::vector<WindowScore> scores(share_.count());
+    if (scores.empty()) return scores;
+    const HeadWeights head = model.load_head();
+    const HeadWeights reference_head = reference ? reference->load_head() : HeadWeights{};
+    pool_.parallel_for(share_.count(), [&](int64_t i) {
+      const at::Tensor x = stream.load(i);
+      const at::Tensor reference_x = reference ? reference_stream->load(i) : at::Tensor();
+      const auto ids = windows_.window(share_.first + i);
+      // The last position predicts nothing that is in the window.
+      const int64_t predictions = windows_.seq_len - 1;
+      for (int64_t first = 0; first < predictions; first += rows_at_once) {
+        const int64_t count = std::min(rows_at_once, predictions - first);
+        const auto logits = [&](const SourceModel& of, const HeadWeights& with,
+                                const at::Tensor& from) {
+          return head_logits(of.config(), with, from.narrow(0, first, count), pool_);
+        };
+        add_scores(logits(model, head, x),
+                   reference ? logits(*reference, reference_head, reference_x) : at::Tensor(),
+                   ids.subspan(first + 1, count), scores[i]);
+      }
+    });
+    return scores;
+  }
+
+ private:
+  void embed(const SourceModel& model, SampleStream& stream) {
+    if (share_.count() == 0) return;
+    const at::Tensor embedding = model.load_embedding();
+    pool_.parallel_for(share_.count(), [&](int64_t i) {
+      stream.store(i, embed_tokens(embedding, windows_.window(share_.first + i)));
+    });
+  }
+
+  void forward_block(const SourceModel& model, int64_t block, const Rotary& rotary,
+                     SampleStream& stream) {
+    const BlockWeights weights = model.load_block(block);
+    pool_.parallel_for(share_.count(), [&](int64_t i) {
+      stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_));
+    });
+  }
+
+  const Windows& windows_;
+  const Share share_;
+  StreamBudget& budget_;
+  ThreadPool& pool_;
+};
+
+// Everybody's scores, in window order, on every rank.
+std::vector<WindowScore> gather(Communicator& comm, const std::vector<WindowScore>& mine) {
+  std::vector<WindowScore> all;
+  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
+    std::vector<WindowScore> part(bytes.size() / sizeof(WindowScore));
+    if (!part.empty()) std::memcpy(part.data(), bytes.data(), bytes.size());
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+Evaluation summarize(const std::vector<WindowScore>& scores, int64_t seq_len, bool has_reference) {
+  const auto windows = static_cast<int64_t>(scores.size());
+  const int64_t predictions = seq_len - 1;  // per window
+  double nll = 0;                           // sum over windows of their means
+  Divergence divergence;
+  for (int64_t w = 0; w < windows; ++w) {
+    BITMILL_CHECK(std::isfinite(scores[w].nll) && std::isfinite(scores[w].kl), NumericError,
+                  fmt::format("the loss of evaluation window {} is not finite (sum of NLL {}, of "
+                              "KL {}); the model overflows float32, or is damaged",
+                              w, scores[w].nll, scores[w].kl));
+    nll += scores[w].nll / static_cast<double>(predictions);
+    divergence.kl += scores[w].kl;
+    divergence.top1 += scores[w].top1;
+  }
+  Evaluation result{.perplexity = std::exp(nll / static_cast<double>(windows)),
+                    .tokens = windows * predictions,
+                    .windows = windows,
+                    .seq_len = seq_len,
+                    .divergence = std::nullopt};
+  if (has_reference) {
+    divergence.kl /= static_cast<double>(result.tokens);
+    divergence.top1 /= static_cast<double>(result.tokens);
+    result.divergence = divergence;
+  }
+  return result;
+}
+
+void check_arguments(const SourceModel& model, const SourceModel* reference,
+                     const Windows& windows) {
+  BITMILL_CHECK(windows.count >= 1 && windows.seq_len >= 2, UsageError,
+                fmt::format("an evaluation needs at least one window of two tokens; there are {} "
+                            "of {}; see --seq-len and --max-windows",
+                            windows.count, windows.seq_len));
+  const int64_t vocab = model.config().vocab_size;
+  BITMILL_CHECK(
+      reference == nullptr || reference->config().vocab_size == vocab, UsageError,
+      fmt::format("{} has a vocabulary of {}, the reference {} one of {}; give a "
+                  "reference with the same tokenizer",
+                  model.folder(), vocab, reference->folder(), reference->config().vocab_size));
+}
+
+}  // namespace
+
+Evaluation evaluate(const SourceModel& model, const SourceModel* reference, const Windows& windows,
+                    StreamBudget& budget, Communicator& comm, ThreadPool& pool,
+                    const EvalProgress& progress) {
+  check_arguments(model, reference, windows);
+  int64_t done = 0;
+  const int64_t total = model.config().blocks + (reference ? reference->config().blocks : 0);
+  const auto block_done = [&] {
+    ++done;
+    if (progress) progress(done, total);
+  };
+  Evaluator evaluator(windows, share_of(comm, windows.count), budget, pool);
+  const auto stream = evaluator.forward(model, block_done);
+  const auto reference_stream = reference ? evaluator.forward(*reference, block_done) : nullptr;
+  const auto mine = evaluator.score(model, *stream, reference, reference_stream.get());
+  return summarize(gather(comm, mine), windows.seq_len, reference != nullptr);
+}
+
+}  // namespace bitmill
