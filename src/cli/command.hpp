@@ -1,0 +1,73 @@
+#pragma once
+// What a command is: an entry in the table, and an object made from the user's settings.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/files.hpp"
+#include "base/thread_pool.hpp"
+#include "cli/console.hpp"
+#include "cli/option_list.hpp"
+#include "cli/settings.hpp"
+#include "comm/communicator.hpp"
+
+namespace bitmill {
+
+// What the checks before the work may know.
+struct CheckContext {
+  Files& files;
+  int ranks;
+  int threads;
+};
+
+// What the work has.
+struct RunContext {
+  Files& files;
+  Communicator& comm;
+  ThreadPool& pool;
+  Console& console;
+};
+
+class Command {
+ public:
+  virtual ~Command() = default;
+
+  // Finds out what can be found out before the long work. Every rank calls it; it must not
+  // communicate: afterwards the ranks tell each other what they found.
+  virtual void check(const CheckContext&) {}
+  // Collective.
+  virtual void run(RunContext& context) = 0;
+};
+
+struct CommandEntry {
+  std::string name;
+  std::string summary;             // a line, without a full stop
+  std::string about;               // a sentence or two for somebody new
+  std::vector<std::string> usage;  // after "bitmill "
+  std::string example;             // a whole command line
+  std::string positional;          // the option that a word without dashes sets; may be empty
+  OptionGroups options;
+  // Reads the settings: UsageError, FileError. Does not look at the model yet.
+  std::unique_ptr<Command> (*make)(Files&, const Settings&);
+};
+
+CommandEntry quantize_entry();
+CommandEntry eval_entry();
+CommandEntry inspect_entry();
+CommandEntry export_entry();
+CommandEntry tokenize_entry();
+CommandEntry run_entry();
+
+// In the order in which a newcomer meets them.
+const std::vector<CommandEntry>& command_table();
+// UsageError with the nearest name, or all of them.
+const CommandEntry& find_command(const std::string& name);
+
+// Options that several commands have.
+Option config_option();
+Option threads_option();
+Option json_option(const std::string& what);
+
+}  // namespace bitmill

@@ -1,0 +1,100 @@
+#include "cli/failure.hpp"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace bitmill {
+namespace {
+
+// On the wire: one byte of exit code, then the message. Nothing at all: no failure.
+std::vector<std::byte> encode(const std::optional<Failure>& failure) {
+  std::vector<std::byte> bytes;
+  if (!failure) return bytes;
+  bytes.push_back(static_cast<std::byte>(failure->exit_code));
+  const auto message = std::as_bytes(std::span(failure->message));
+  bytes.insert(bytes.end(), message.begin(), message.end());
+  return bytes;
+}
+
+Failure decode(std::span<const std::byte> bytes) {
+  Failure failure{.exit_code = static_cast<int>(bytes.front()), .message = {}, .from_peer = false};
+  for (const std::byte byte : bytes.subspan(1)) failure.message += static_cast<char>(byte);
+  return failure;
+}
+
+}  // namespace
+
+Failure describe_failure(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const UsageError& e) {
+    return {exit_code::usage, e.what(), false};
+  } catch (const CommError& e) {
+    return {exit_code::failed, e.what(), true};
+  } catch (const Error& e) {
+    return {exit_code::failed, e.what(), false};
+  } catch (const c10::Error& e) {
+    return {exit_code::failed, fmt::format("libtorch: {}", e.what_without_backtrace()), false};
+  } catch (const std::bad_alloc&) {
+    return {exit_code::failed,
+            "out of memory; try --stream-memory, fewer --threads, or more ranks on other hosts",
+            false};
+  } catch (const std::exception& e) {
+    return {exit_code::failed, fmt::format("unexpected: {}", e.what()), false};
+  } catch (...) {
+    return {exit_code::failed, "unexpected: an exception of an unknown type", false};
+  }
+}
+
+std::optional<Failure> failure_of(const std::function<void()>& step) {
+  try {
+    step();
+    return std::nullopt;
+  } catch (...) {
+    return describe_failure(std::current_exception());
+  }
+}
+
+std::string failure_text(const Failure& failure, const std::string& rank_and_host) {
+  return rank_and_host.empty()
+             ? fmt::format("bitmill: error: {}", failure.message)
+             : fmt::format("bitmill: error: {}: {}", rank_and_host, failure.message);
+}
+
+std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<Failure>& mine,
+                                        const std::string& host) {
+  const auto outcomes = gather_everywhere(comm, encode(mine));
+  const auto hosts = gather_everywhere(comm, std::as_bytes(std::span(host)));
+  const auto first =
+      std::ranges::find_if(outcomes, [](const auto& outcome) { return !outcome.empty(); });
+  if (first == outcomes.end()) return std::nullopt;
+
+  Failure failure = decode(*first);
+  const bool alike = std::ranges::all_of(outcomes, [&](const auto& o) { return o == *first; });
+  std::string who;
+  if (!alike) {
+    const auto rank = first - outcomes.begin();
+    const auto& name = hosts[static_cast<size_t>(rank)];
+    who = fmt::format("rank {} on {}", rank,
+                      std::string(reinterpret_cast<const char*>(name.data()), name.size()));
+  }
+  failure.message = failure_text(failure, who);
+  return failure;
+}
+
+double seconds_before_report(const Failure& failure, int rank) {
+  // An abort reaches the ranks of a job within a fraction of a second. Nobody waits longer than
+  // this for a rank that may have died without a word.
+  constexpr double for_lower_ranks = 0.2, for_the_cause = 3.0;
+  const double turn = for_lower_ranks * std::min(rank, 10);
+  return failure.from_peer ? for_the_cause + turn : turn;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,51 @@
+#include "cli/launch_session.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "base/error.hpp"
+#include "cli/affinity.hpp"
+#include "comm/self_communicator.hpp"
+
+namespace bitmill {
+namespace {
+
+std::string read_host_name() {
+  std::array<char, 256> name = {};  // POSIX allows 255
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
+}
+
+}  // namespace
+
+LaunchSession::LaunchSession(const Launch& launch) : host_(read_host_name()) {
+  if (launch.under_mpi) mpi_.emplace();
+  comm_ = mpi_ ? mpi_->world() : self_communicator();
+  BITMILL_CHECK(launch.ranks <= 1 || comm_->size() > 1, UsageError,
+                fmt::format("{} ranks were started, but MPI knows only this one: the launcher "
+                            "belongs to another MPI than this binary, or to another version of it",
+                            launch.ranks));
+  const auto places = gather_places(*comm_, {host_, read_affinity()});
+  default_threads_ = bitmill::default_threads(places, comm_->rank());
+}
+
+int LaunchSession::fail(const Failure& failure, Console& console) {
+  if (mpi_) {
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(seconds_before_report(failure, comm_->rank())));
+  }
+  const std::string who =
+      comm_->size() > 1 ? fmt::format("rank {} on {}", comm_->rank(), host_) : "";
+  const std::string text = failure_text(failure, who) + "\n";
+  console.say(text);
+  if (console.silent()) std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+  if (mpi_) MpiSession::abort(failure.exit_code);
+  return failure.exit_code;
+}
+
+}  // namespace bitmill

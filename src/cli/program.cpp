@@ -1,0 +1,95 @@
+#include "cli/program.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <climits>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/thread_pool.hpp"
+#include "cli/command.hpp"
+#include "cli/console.hpp"
+#include "cli/failure.hpp"
+#include "cli/invocation.hpp"
+#include "cli/launch.hpp"
+#include "cli/launch_session.hpp"
+
+namespace bitmill {
+namespace {
+
+// One libtorch thread per thread of ours: its own division of work would depend on their number.
+void keep_libtorch_single_threaded() { at::set_num_threads(1); }
+
+int report(Console& console, const Failure& failure) {
+  console.say(failure_text(failure, ""));
+  return failure.exit_code;
+}
+
+int answer(Console& console, const std::vector<std::string>& words) {
+  const Answer text = answer_about_itself(words);
+  if (text.wanted) {
+    console.print(text.text);
+    return exit_code::done;
+  }
+  console.say(text.text);
+  return exit_code::usage;
+}
+
+// Reads and checks what was asked for, on every rank; then the ranks agree that all may begin, so
+// that a mistake is reported once and nobody waits for a rank that has left.
+int carry_out(const std::vector<std::string>& words, LaunchSession& session) {
+  Console console = standard_console(session.comm().rank());
+  const std::unique_ptr<Files> files = posix_files();
+  std::unique_ptr<Command> command;
+  int threads = 1;
+  const auto mine = failure_of([&] {
+    const Invocation invocation = read_invocation(*files, words);
+    threads = static_cast<int>(
+        invocation.settings.whole_or("threads", session.default_threads(), 1, 4096));
+    command = invocation.entry->make(*files, invocation.settings);
+    command->check({*files, session.comm().size(), threads});
+  });
+  if (const auto failure = agree_on_failure(session.comm(), mine, session.host())) {
+    console.say(failure->message);
+    return failure->exit_code;
+  }
+  ThreadPool pool(threads, keep_libtorch_single_threaded);
+  RunContext context{*files, session.comm(), pool, console};
+  const auto failure = failure_of([&] { command->run(context); });
+  return failure ? session.fail(*failure, console) : exit_code::done;
+}
+
+int begin(const std::vector<std::string>& words) {
+  const Launch launch = read_launch(process_environment());
+  // Before MPI knows: what the launcher says.
+  Console console = standard_console(launch.rank);
+  if (asks_about_itself(words)) {
+    int code = exit_code::done;
+    const auto failure = failure_of([&] { code = answer(console, words); });
+    return failure ? report(console, *failure) : code;
+  }
+  keep_libtorch_single_threaded();
+  std::optional<LaunchSession> session;
+  if (const auto failure = failure_of([&] { session.emplace(launch); })) {
+    // A wrong launch is the same on every rank; anything else is this rank's own.
+    Console own(stderr, stdout, false);
+    return report(failure->exit_code == exit_code::usage ? console : own, *failure);
+  }
+  return carry_out(words, *session);
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& words) noexcept {
+  int code = exit_code::failed;
+  if (const auto failure = failure_of([&] { code = begin(words); })) {
+    std::fprintf(stderr, "%s\n", failure_text(*failure, "").c_str());
+    return failure->exit_code;
+  }
+  return code;
+}
+
+}  // namespace bitmill

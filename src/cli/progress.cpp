@@ -1,0 +1,112 @@
+#include "cli/progress.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "cli/quantity.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr double seconds_between_updates = 0.1;  // more, nobody can read
+constexpr double seconds_between_log_lines = 30;
+
+}  // namespace
+
+Clock steady_clock() {
+  return [] {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
+  };
+}
+
+QuantizeProgress::QuantizeProgress(Console& console, const QuantizeExtent& extent, Clock clock)
+    : console_(console), extent_(extent), clock_(std::move(clock)) {}
+
+void QuantizeProgress::action_begins(const Action& action) {
+  if (!begin_) {
+    begin_ = clock_();
+    last_log_ = *begin_;
+  }
+  if (action.kind == ActionKind::load) loss_.reset();
+  if (action.kind != ActionKind::teach) return;
+  block_ = action.block;
+  turn_ = action.turn;
+  epoch_ = action.turn * extent_.lag;
+  show(false);
+}
+
+void QuantizeProgress::step_done(const Position&) {
+  ++steps_done_;
+  show(false);
+}
+
+void QuantizeProgress::epoch_done(const Position& at, double loss) {
+  epoch_ = at.epoch + 1;
+  loss_ = loss;
+  const bool turn_ends = epoch_ % extent_.lag == 0;  // action_done says it
+  show(!turn_ends && clock_() - last_log_ >= seconds_between_log_lines);
+}
+
+void QuantizeProgress::action_done(const Action& action) {
+  if (action.kind == ActionKind::train) show(true);
+}
+
+void QuantizeProgress::stage_begins(const std::string& stage) { console_.say(stage); }
+
+std::string QuantizeProgress::line(double now) const {
+  std::string text = fmt::format("block {}/{}", block_ + 1, extent_.blocks);
+  const int turns = extent_.epochs / extent_.lag;
+  if (turns > 1) text += fmt::format(" · turn {}/{}", turn_ + 1, turns);
+  text += fmt::format(" · epoch {}/{}", epoch_, extent_.epochs);
+  if (loss_) text += fmt::format(" · loss {:.4g}", *loss_);
+  if (steps_done_ == 0 || !begin_) return text;
+  const double steps_per_block =
+      static_cast<double>(extent_.epochs) * static_cast<double>(extent_.steps_per_epoch);
+  const double seconds_per_block =
+      (now - *begin_) / static_cast<double>(steps_done_) * steps_per_block;
+  const double blocks_left =
+      static_cast<double>(extent_.blocks) - static_cast<double>(steps_done_) / steps_per_block;
+  return text + fmt::format(" · {}/block · ETA {}", format_seconds(seconds_per_block),
+                            format_seconds(seconds_per_block * blocks_left));
+}
+
+void QuantizeProgress::show(bool in_log) {
+  if (console_.silent()) return;
+  const double now = clock_();
+  if (console_.terminal()) {
+    // A line that belongs in a log is worth showing at once on a terminal, too.
+    if (!in_log && now - last_update_ < seconds_between_updates) return;
+    last_update_ = now;
+    console_.update(line(now));
+  } else if (in_log) {
+    last_log_ = now;
+    console_.say(line(now));
+  }
+}
+
+BlockProgress::BlockProgress(Console& console, std::string what, Clock clock)
+    : console_(console),
+      what_(std::move(what)),
+      clock_(std::move(clock)),
+      begin_(clock_()),
+      last_log_(begin_) {}
+
+void BlockProgress::operator()(int64_t blocks_done, int64_t blocks_total) {
+  if (console_.silent() || blocks_done <= 0) return;
+  const double now = clock_();
+  const double seconds_per_block = (now - begin_) / static_cast<double>(blocks_done);
+  const std::string line = fmt::format(
+      "{} · block {}/{} · {}/block · ETA {}", what_, blocks_done, blocks_total,
+      format_seconds(seconds_per_block),
+      format_seconds(seconds_per_block * static_cast<double>(blocks_total - blocks_done)));
+  if (console_.terminal()) {
+    console_.update(line);
+  } else if (now - last_log_ >= seconds_between_log_lines) {
+    last_log_ = now;
+    console_.say(line);
+  }
+}
+
+}  // namespace bitmill

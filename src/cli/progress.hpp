@@ -1,0 +1,67 @@
+#pragma once
+// What a person sees of a long run: on a terminal one line that updates, in a log a line per turn
+// of a block and, in long turns, one every half minute.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "cli/console.hpp"
+#include "pipeline/quantize.hpp"
+
+namespace bitmill {
+
+// Seconds since any fixed moment.
+using Clock = std::function<double()>;
+Clock steady_clock();
+
+struct QuantizeExtent {
+  int64_t blocks = 0;
+  int epochs = 0;
+  int lag = 0;
+  int64_t steps_per_epoch = 0;
+};
+
+class QuantizeProgress : public QuantizeObserver {
+ public:
+  QuantizeProgress(Console& console, const QuantizeExtent& extent, Clock clock);
+
+  void action_begins(const Action& action) override;
+  void step_done(const Position& at) override;
+  void epoch_done(const Position& at, double loss) override;
+  void action_done(const Action& action) override;
+  void stage_begins(const std::string& stage) override;
+
+ private:
+  std::string line(double now) const;
+  void show(bool in_log);
+
+  Console& console_;
+  const QuantizeExtent extent_;
+  const Clock clock_;
+  std::optional<double> begin_;  // of the first action; stages before it are not in the estimate
+  double last_update_ = 0;
+  double last_log_ = 0;
+  int block_ = 0;
+  int turn_ = 0;
+  int epoch_ = 0;               // finished, over the whole run of the block
+  int64_t steps_done_ = 0;      // of the whole run
+  std::optional<double> loss_;  // of the last finished epoch of this block
+};
+
+// "block 3/30 · 1.2 s/block · ETA 32 s", for walks over blocks without epochs.
+class BlockProgress {
+ public:
+  BlockProgress(Console& console, std::string what, Clock clock);
+  void operator()(int64_t blocks_done, int64_t blocks_total);
+
+ private:
+  Console& console_;
+  const std::string what_;
+  const Clock clock_;
+  const double begin_;
+  double last_log_;
+};
+
+}  // namespace bitmill

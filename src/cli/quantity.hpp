@@ -1,0 +1,22 @@
+#pragma once
+// Sizes and times as people write and read them.
+
+#include <cstdint>
+#include <string>
+
+namespace bitmill {
+
+// "512M", "5GB", "2GiB", "1.5 GB", "4096" to bytes, with the letters of the GNU tools: K, M, G, T
+// and KiB, MiB, ... are powers of 1024; KB, MB, ... are powers of 1000. UsageError otherwise.
+int64_t parse_bytes(const std::string& text);
+
+// "999 bytes", "4.35 MB", "13.5 GB": powers of 1000, three digits.
+std::string format_bytes(int64_t bytes);
+
+// "0.42 s", "12.3 s", "4 min 10 s", "1 h 02 min", "3 d 04 h". 0 for what is negative.
+std::string format_seconds(double seconds);
+
+// 1234567 as "1,234,567".
+std::string format_count(int64_t count);
+
+}  // namespace bitmill

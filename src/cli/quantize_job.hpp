@@ -1,0 +1,36 @@
+#pragma once
+// `bitmill quantize` between its settings and its words; `bitmill run` has it too.
+
+#include "cli/command.hpp"
+#include "cli/quantize_options.hpp"
+#include "cli/quantize_report.hpp"
+
+namespace bitmill {
+
+class QuantizeJob {
+ public:
+  explicit QuantizeJob(QuantizeRequest request) : request_(std::move(request)) {}
+
+  const QuantizeRequest& request() const { return request_; }
+  const QuantizeOptions& options() const { return request_.options; }
+  const QuantizePlan& plan() const { return plan_; }
+
+  void check(const CheckContext& context);
+  // For --dry-run: the plan, as a table or as JSON.
+  std::string dry_run_text() const;
+
+  struct Outcome {
+    QuantizeResult result;
+    RunFacts facts;
+  };
+  // Collective. Shows progress, the table of blocks and the summary.
+  Outcome run(RunContext& context);
+
+ private:
+  QuantizeRequest request_;
+  QuantizePlan plan_;
+  int ranks_ = 1;
+  int threads_ = 1;
+};
+
+}  // namespace bitmill

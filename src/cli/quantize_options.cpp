@@ -1,0 +1,181 @@
+#include "cli/quantize_options.hpp"
+
+#include <fmt/format.h>
+
+#include <climits>
+
+#include "backend/backend.hpp"
+#include "base/error.hpp"
+#include "cli/command.hpp"
+#include "cli/lag.hpp"
+#include "cli/quantity.hpp"
+#include "cli/recipe.hpp"
+
+namespace bitmill {
+namespace {
+
+// What may stand in a recipe: it determines the result, and does not depend on the machine.
+OptionGroup method_options() {
+  return {
+      "the method (a recipe sets these; single options win over it)",
+      {{"samples", "N", "", "calibration windows"},
+       {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
+       {"epochs", "N", "", "passes over the windows, per block"},
+       {"batch", "N", "", "windows per optimiser step, over all ranks"},
+       {"lag", "N|epochs/N", "", "epochs of a block before its successor sees it"},
+       {"salient-ratio", "RATIO", "", "share of the input channels kept in 4 bits"},
+       {"saliency", "max|mean", "", "what of its inputs makes a channel salient"},
+       {"int4-range", "row|salient", "", "what the 4-bit grid of a row spans"},
+       {"lr-scale", "RATE", "", "learning rate of the row scales"},
+       {"lr-gain", "RATE", "", "learning rate of the row and column gains"},
+       {"seed", "N", "0", "of the positions of the calibration windows"},
+       {"ignore", "REGEX", "", "linears with matching names stay as they are"},
+       {"max-blocks", "N", "0", "pack the first N blocks only; 0 means all"}}};
+}
+
+OptionGroup input_options() {
+  return {"what to do",
+          {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
+           {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
+           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           {"recipe", "NAME", "published",
+            "a named set of settings: published, parallel, or the path of a .cfg file"},
+           config_option(),
+           {"dry-run", "", "", "check everything, say what would be done, and stop"},
+           json_option("the result")}};
+}
+
+OptionGroup machine_options() {
+  return {"the machine (these do not change the result, except backend and dtype)",
+          {{"backend", "cpu|reference", "cpu", "who computes; reference is plain and slow"},
+           {"dtype", "float32", "float32", "arithmetic of the student"},
+           threads_option(),
+           {"stream-memory", "BYTES", "no limit",
+            "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
+           {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
+           {"work-dir", "DIR", "the output folder's name with .work added",
+            "the state and log of the run"},
+           {"resume", "auto|never", "auto",
+            "never: throw an unfinished run in the work folder away and start over"},
+           {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
+           {"stages", "1", "1", "groups of ranks that share the depth"},
+           {"walk", "auto|sweep", "auto", "order of the blocks' turns"}}};
+}
+
+void read_method(const Settings& settings, QuantizeOptions& options) {
+  options.samples = settings.whole_or("samples", options.samples, 1, INT64_MAX);
+  options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
+  options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
+  options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
+  options.lag =
+      parse_lag(settings.text_or("lag", "epochs"), options.epochs, settings.origin("lag"));
+  options.seed = settings.seed_or("seed", options.seed);
+  options.ignore = settings.text_or("ignore", options.ignore);
+  options.max_blocks = settings.whole_or("max-blocks", options.max_blocks, 0, INT64_MAX);
+
+  MethodSettings& method = options.method;
+  if (settings.has("salient-ratio")) {
+    try {
+      method.salient_ratio = ExactRatio::parse(settings.text_or("salient-ratio", ""));
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("{}: {}", settings.origin("salient-ratio"), error.what()));
+    }
+  }
+  method.saliency =
+      settings.word_or("saliency", {"max", "mean"}, 0) == 0 ? Saliency::max : Saliency::mean;
+  method.int4_range = settings.word_or("int4-range", {"row", "salient"}, 0) == 0
+                          ? Int4Range::row
+                          : Int4Range::salient;
+  method.lr_scale = settings.rate_or("lr-scale", method.lr_scale);
+  method.lr_gain = settings.rate_or("lr-gain", method.lr_gain);
+}
+
+// What `cli.md` names and this version does not have is refused with a reason, not ignored.
+void refuse_what_is_not_there(const Settings& settings) {
+  BITMILL_CHECK(settings.word_or("dtype", {"float32", "bfloat16"}, 0) == 0, UsageError,
+                fmt::format("{}: bfloat16 needs a backend with bfloat16 arithmetic, and this "
+                            "version has none; the cpu and reference backends compute in float32",
+                            settings.origin("dtype")));
+  BITMILL_CHECK(settings.whole_or("stages", 1, 1, INT_MAX) == 1, UsageError,
+                fmt::format("{}: several stages are not available in this version; ranks share the "
+                            "batch instead (--batch, --recipe parallel)",
+                            settings.origin("stages")));
+  BITMILL_CHECK(settings.word_or("walk", {"auto", "sweep", "wavefront"}, 0) < 2, UsageError,
+                fmt::format("{}: wavefront needs several stages, which are not available in this "
+                            "version; use auto or sweep",
+                            settings.origin("walk")));
+  BITMILL_CHECK(settings.word_or("resume", {"auto", "never", "required"}, 0) < 2, UsageError,
+                fmt::format("{}: this version cannot resume a run; use --resume never to start "
+                            "over",
+                            settings.origin("resume")));
+}
+
+void read_machine(const Settings& settings, QuantizeOptions& options) {
+  options.backend = settings.text_or("backend", options.backend);
+  make_backend(options.backend);  // says what is wrong with a name
+  options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
+  options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
+  options.work_dir = settings.folder_or("work-dir", options.output_dir + ".work");
+  options.scratch_dir = settings.folder_or("scratch-dir", options.work_dir);
+  options.start_over = settings.word_or("resume", {"auto", "never", "required"}, 0) == 1;
+}
+
+bool is_inside(const std::string& path, const std::string& folder) {
+  return path == folder || path.starts_with(folder + "/");
+}
+
+void check_contradictions(const QuantizeOptions& options) {
+  BITMILL_CHECK(options.batch <= options.samples, UsageError,
+                fmt::format("--batch {} is more than the {} samples there are; lower it or raise "
+                            "--samples",
+                            options.batch, options.samples));
+  BITMILL_CHECK(!is_inside(options.output_dir, options.model), UsageError,
+                fmt::format("--output-dir {} lies in the model folder {}; give another folder",
+                            options.output_dir, options.model));
+  BITMILL_CHECK(!is_inside(options.work_dir, options.output_dir), UsageError,
+                fmt::format("--work-dir {} lies in the output folder {}, which must be empty; give "
+                            "another folder",
+                            options.work_dir, options.output_dir));
+  BITMILL_CHECK(!is_inside(options.work_dir, options.model), UsageError,
+                fmt::format("--work-dir {} lies in the model folder {}; give another folder",
+                            options.work_dir, options.model));
+}
+
+}  // namespace
+
+OptionGroups quantize_option_groups() {
+  OptionGroups groups = {input_options(), method_options(), machine_options()};
+  // The recipe holds the defaults: the help repeats what it says.
+  for (const EmbeddedRecipe& recipe : embedded_recipes()) {
+    if (recipe.name != QuantizeOptions().recipe) continue;
+    const Settings defaults = parse_section(recipe.text, recipe.name, "", groups);
+    for (Option& option : groups[1].options) {
+      if (defaults.has(option.name)) option.normal = defaults.text_or(option.name, "");
+    }
+  }
+  return groups;
+}
+
+QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
+  given.require({"model", "output-dir", "calib"}, "quantize");
+  QuantizeRequest request;
+  QuantizeOptions& options = request.options;
+  const Recipe recipe =
+      read_recipe(files, given.text_or("recipe", options.recipe), {method_options()});
+  Settings settings = given;
+  settings.add_missing(recipe.settings);
+
+  options.recipe = recipe.name;
+  options.model = settings.folder_or("model", "");
+  options.output_dir = settings.folder_or("output-dir", "");
+  options.calib = settings.text_or("calib", "");
+  refuse_what_is_not_there(settings);
+  read_method(settings, options);
+  read_machine(settings, options);
+  check_contradictions(options);
+  request.dry_run = settings.is_on("dry-run");
+  request.json = settings.is_on("json");
+  return request;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,171 @@
+#include "cli/quantize_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/quantity.hpp"
+#include "cli/table.hpp"
+
+namespace bitmill {
+namespace {
+
+Table pairs_table() { return Table({{"", Table::Align::left}, {"", Table::Align::left}}); }
+
+bool is_bad(const BlockReport& block) { return !(block.cosine >= bad_block_cosine); }
+
+}  // namespace
+
+std::string describe_settings(const QuantizeOptions& options, const QuantizePlan& plan) {
+  const MethodSettings& method = options.method;
+  return fmt::format(
+      "recipe {}: {} windows of {} tokens, {} epochs, batch {}, lag {}, rates {:g} and {:g}, "
+      "salient ratio {} by {}, 4-bit range {}, seed {}",
+      options.recipe, plan.samples, plan.seq_len, options.epochs, options.batch,
+      options.epochs / std::max(1, plan.turns), method.lr_scale, method.lr_gain,
+      method.salient_ratio.text(), method.saliency == Saliency::max ? "max" : "mean",
+      method.int4_range == Int4Range::row ? "row" : "salient", options.seed);
+}
+
+std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& plan, int ranks,
+                          int threads) {
+  Table table = pairs_table();
+  table.add_row(
+      {"model", fmt::format("{}: {} parameters, {} of tensors", options.model,
+                            format_count(plan.parameters), format_bytes(plan.source_bytes))});
+  table.add_row({"packed", fmt::format("{} linears in {} blocks, {} weights at {:.4f} bits each",
+                                       plan.linears, plan.blocks, format_count(plan.linear_weights),
+                                       plan.bits_per_weight)});
+  table.add_row({"result", fmt::format("{}: {} of tensors", options.output_dir,
+                                       format_bytes(plan.packed_bytes))});
+  table.add_row({"settings", describe_settings(options, plan)});
+  table.add_row({"calibration", fmt::format("{}: {} tokens", options.calib,
+                                            format_count(plan.calibration_tokens))});
+  table.add_row({"work", fmt::format("{} steps per epoch, {} turns per block", plan.steps_per_epoch,
+                                     plan.turns)});
+  table.add_row(
+      {"ranks", fmt::format("{} ({} of them useful) with {} threads, backend {}", ranks,
+                            std::min(ranks, plan.useful_ranks), threads, options.backend)});
+  table.add_row({"memory", fmt::format("about {} on the busiest rank",
+                                       format_bytes(plan.peak_memory_bytes))});
+  table.add_row({"streams", fmt::format("{} on the busiest rank, in memory or {}",
+                                        format_bytes(plan.stream_bytes), options.scratch_dir)});
+  table.add_row({"disk", fmt::format("{} with the work folder {}", format_bytes(plan.disk_bytes),
+                                     options.work_dir)});
+  return table.text();
+}
+
+nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizePlan& plan,
+                                 int ranks, int threads) {
+  nlohmann::ordered_json json = {
+      {"dry_run", true},
+      {"model", options.model},
+      {"output_dir", options.output_dir},
+      {"work_dir", options.work_dir},
+      {"recipe", options.recipe},
+      {"backend", options.backend},
+      {"ranks", ranks},
+      {"threads", threads},
+      {"useful_ranks", plan.useful_ranks},
+      {"blocks", plan.blocks},
+      {"linears", plan.linears},
+      {"linear_weights", plan.linear_weights},
+      {"parameters", plan.parameters},
+      {"source_bytes", plan.source_bytes},
+      {"packed_bytes", plan.packed_bytes},
+      {"bits_per_weight", plan.bits_per_weight},
+      {"calibration_tokens", plan.calibration_tokens},
+      {"samples", plan.samples},
+      {"seq_len", plan.seq_len},
+      {"steps_per_epoch", plan.steps_per_epoch},
+      {"turns", plan.turns},
+      {"stream_bytes", plan.stream_bytes},
+      {"peak_memory_bytes", plan.peak_memory_bytes},
+      {"disk_bytes", plan.disk_bytes},
+      {"fingerprint", nlohmann::ordered_json::parse(plan.fingerprint_json)}};
+  return json;
+}
+
+std::string idle_ranks_note(const QuantizeOptions& options, const QuantizePlan& plan, int ranks) {
+  if (ranks <= plan.useful_ranks) return "";
+  return fmt::format(
+      "note: {} of {} ranks will idle: the ranks of a step share its batch, and the batch is {}. "
+      "--recipe parallel (batch 8) or --batch {} would use them; both change the result.",
+      ranks - plan.useful_ranks, ranks, options.batch, ranks);
+}
+
+std::string quality_table(const std::vector<BlockReport>& blocks) {
+  if (blocks.empty()) return "";
+  Table table({{"block"},
+               {"first loss"},
+               {"last loss"},
+               {"cosine"},
+               {"relative error"},
+               {"bits/weight"},
+               {"", Table::Align::left}});
+  for (const BlockReport& block : blocks) {
+    table.add_row({fmt::format("{}", block.block), fmt::format("{:.4g}", block.first_loss),
+                   fmt::format("{:.4g}", block.last_loss), fmt::format("{:.4f}", block.cosine),
+                   fmt::format("{:.4f}", block.relative_error),
+                   fmt::format("{:.4f}", block.bits_per_weight), is_bad(block) ? "!" : ""});
+  }
+  std::string text = table.text();
+  const auto bad = std::ranges::count_if(blocks, is_bad);
+  if (bad > 0) {
+    text += fmt::format(
+        "! {} of {} blocks lost half of their output's direction (cosine below {}); try more "
+        "--samples, more --epochs, or --saliency mean\n",
+        bad, blocks.size(), bad_block_cosine);
+  }
+  return text;
+}
+
+std::string describe_result(const QuantizeOptions& options, const QuantizeResult& result,
+                            const RunFacts& facts) {
+  Table table = pairs_table();
+  if (result.already_done) {
+    table.add_row({"verified", "the folder holds the result of this very configuration already"});
+  }
+  table.add_row({"bits per weight",
+                 fmt::format("{:.4f} (packed linears, every stored bit)", result.bits_per_weight)});
+  table.add_row({"bits per parameter", fmt::format("{:.4f} (whole file, embeddings and all)",
+                                                   result.bits_per_parameter)});
+  table.add_row({"size", fmt::format("{}, from {}", format_bytes(result.packed_bytes),
+                                     format_bytes(result.source_bytes))});
+  table.add_row({"time", format_seconds(facts.seconds)});
+  table.add_row({"peak memory", format_bytes(facts.peak_memory_bytes) +
+                                    (facts.ranks > 1 ? " (busiest rank)" : "")});
+  table.add_row({"packed model", options.output_dir});
+  table.add_row({"next", fmt::format("bitmill eval --model {} --corpus FILE --reference {}",
+                                     options.output_dir, options.model)});
+  return table.text();
+}
+
+nlohmann::ordered_json result_json(const QuantizeOptions& options, const QuantizeResult& result,
+                                   const RunFacts& facts) {
+  nlohmann::ordered_json blocks = nlohmann::ordered_json::array();
+  for (const BlockReport& block : result.blocks) {
+    blocks.push_back({{"block", block.block},
+                      {"first_loss", block.first_loss},
+                      {"last_loss", block.last_loss},
+                      {"cosine", block.cosine},
+                      {"relative_error", block.relative_error},
+                      {"bits_per_weight", block.bits_per_weight},
+                      {"bad", is_bad(block)}});
+  }
+  nlohmann::ordered_json json = {{"output_dir", options.output_dir},
+                                 {"recipe", options.recipe},
+                                 {"already_done", result.already_done},
+                                 {"bits_per_weight", result.bits_per_weight},
+                                 {"bits_per_parameter", result.bits_per_parameter},
+                                 {"source_bytes", result.source_bytes},
+                                 {"packed_bytes", result.packed_bytes},
+                                 {"seconds", facts.seconds},
+                                 {"peak_memory_bytes", facts.peak_memory_bytes},
+                                 {"ranks", facts.ranks},
+                                 {"blocks", blocks}};
+  return json;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,37 @@
+#pragma once
+// What `quantize` says before and after the work.
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "pipeline/quantize.hpp"
+
+namespace bitmill {
+
+// The resolved settings in a line.
+std::string describe_settings(const QuantizeOptions& options, const QuantizePlan& plan);
+// Resolved settings, sizes and estimates, as a table.
+std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& plan, int ranks,
+                          int threads);
+nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizePlan& plan,
+                                 int ranks, int threads);
+
+// Empty when every rank has work.
+std::string idle_ranks_note(const QuantizeOptions& options, const QuantizePlan& plan, int ranks);
+
+// What only the caller of quantize() knows.
+struct RunFacts {
+  double seconds = 0;
+  int64_t peak_memory_bytes = 0;  // of the busiest rank
+  int ranks = 1;
+};
+
+// One row per block; bad blocks are marked with !. Empty without blocks.
+std::string quality_table(const std::vector<BlockReport>& blocks);
+std::string describe_result(const QuantizeOptions& options, const QuantizeResult& result,
+                            const RunFacts& facts);
+nlohmann::ordered_json result_json(const QuantizeOptions& options, const QuantizeResult& result,
+                                   const RunFacts& facts);
+
+}  // namespace bitmill

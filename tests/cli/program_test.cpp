@@ -1,0 +1,198 @@
+// The program itself, run as a user runs it: exit codes and what is said on which stream.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+const std::string books = BITMILL_SOURCE_DIR "/tests/data/books-2M";
+const std::string calib = BITMILL_SOURCE_DIR "/tests/data/books/calib.txt";
+
+struct Run {
+  int exit_code = -1;
+  std::string out;
+  std::string err;
+};
+
+class Program : public ::testing::Test {
+ protected:
+  // `words` are read by a shell.
+  Run run(const std::string& words, const std::string& launcher = "") const {
+    const std::string command = launcher + " " + BITMILL_PROGRAM + " " + words + " >" +
+                                folder_ / "out" + " 2>" + folder_ / "err";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, folder_.read("out"), folder_.read("err")};
+  }
+  // A quantize of the bundled model that would work, with `words` added.
+  Run quantize(const std::string& words) const {
+    return run("quantize --model " + books + " --calib " + calib + " --output-dir " +
+               folder_ / "result" + " " + words);
+  }
+  void expect_usage_error(const Run& result, const std::string& message) const {
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_THAT(result.err, StartsWith("bitmill: error: "));
+    EXPECT_THAT(result.err, HasSubstr(message));
+    EXPECT_EQ(result.out, "");
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(Program, HelpAndVersionAreAnswersOnStandardOutput) {
+  for (const char* words : {"help", "--help", "-h", "--version"}) {
+    const Run result = run(words);
+    EXPECT_EQ(result.exit_code, 0) << words;
+    EXPECT_THAT(result.out, HasSubstr("bitmill")) << words;
+    EXPECT_EQ(result.err, "") << words;
+  }
+}
+
+TEST_F(Program, HelpOfACommandShowsAnExampleAndTheDefaults) {
+  const Run result = run("help quantize");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("usage: bitmill quantize --model DIR"));
+  EXPECT_THAT(result.out, HasSubstr("example:"));
+  EXPECT_THAT(result.out, HasSubstr("(default: 128)"));
+  EXPECT_EQ(run("quantize --help").out, result.out);
+}
+
+TEST_F(Program, NoWordsAtAllIsAMistakeThatIsExplained) {
+  const Run result = run("");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, HasSubstr("usage: bitmill COMMAND"));
+}
+
+TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
+  const Run result = run("quantise");
+  expect_usage_error(result, "did you mean quantize?");
+  EXPECT_THAT(result.err, HasSubstr("quantize, eval, inspect, export, tokenize, run"));
+  expect_usage_error(run("generate"), "there is no command \"generate\"");
+  expect_usage_error(run("help generate"), "there is no command \"generate\"");
+}
+
+TEST_F(Program, AMissingModelIsOneClearMessage) {
+  const std::string missing = folder_ / "nowhere";
+  const Run result = run("eval --model " + missing + " --corpus " + calib);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, StartsWith("bitmill: error: "));
+  EXPECT_THAT(result.err, HasSubstr(missing));
+  EXPECT_EQ(result.out, "");
+}
+
+TEST_F(Program, WrongOptionsAreRefusedBeforeAnythingIsWritten) {
+  expect_usage_error(quantize("--sample 3"), "did you mean --samples?");
+  expect_usage_error(quantize("--dtype bfloat16"), "bfloat16");
+  expect_usage_error(quantize("--batch 9 --samples 8"), "--batch 9");
+  expect_usage_error(quantize("--lag 3"), "try 2 or 4");
+  expect_usage_error(quantize("--threads 0"), "--threads");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "result"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "result.work"));
+}
+
+TEST_F(Program, AFolderWithOtherFilesIsNotTouched) {
+  folder_.write("result/notes.txt", "mine");
+  const Run result = quantize("--samples 8 --seq-len 32");
+  expect_usage_error(result, "result");
+  EXPECT_EQ(folder_.read("result/notes.txt"), "mine");
+}
+
+TEST_F(Program, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
+  const Run people = quantize("--samples 8 --seq-len 32 --dry-run");
+  EXPECT_EQ(people.exit_code, 0) << people.err;
+  EXPECT_THAT(people.out, HasSubstr("recipe published: 8 windows of 32 tokens"));
+  const Run script = quantize("--samples 8 --seq-len 32 --dry-run --json");
+  EXPECT_EQ(script.exit_code, 0) << script.err;
+  const auto plan = nlohmann::json::parse(script.out);
+  EXPECT_EQ(plan.at("samples"), 8);
+  EXPECT_GT(plan.at("packed_bytes"), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "result"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "result.work"));
+}
+
+TEST_F(Program, JsonIsExactlyOneObjectOnStandardOutput) {
+  const Run result = run("inspect --json " + books);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto counts = nlohmann::json::parse(result.out);
+  EXPECT_GT(counts.at("file_bytes"), 0);
+  EXPECT_TRUE(counts.at("linears").empty());  // a 16-bit folder
+}
+
+TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
+  const Run packed =
+      quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json");
+  ASSERT_EQ(packed.exit_code, 0) << packed.err;
+  const auto summary = nlohmann::json::parse(packed.out);
+  EXPECT_EQ(summary.at("blocks").size(), 1u);
+  EXPECT_THAT(packed.err, HasSubstr("block 1/1 · epoch 2/2"));
+  EXPECT_THAT(packed.err, HasSubstr("bits per weight"));
+
+  const Run counted = run("inspect --json " + folder_ / "result");
+  ASSERT_EQ(counted.exit_code, 0) << counted.err;
+  const auto counts = nlohmann::json::parse(counted.out);
+  EXPECT_EQ(counts.at("bits_per_weight"), summary.at("bits_per_weight"));
+  EXPECT_EQ(counts.at("linears").size(), 7u);
+
+  ASSERT_EQ(run("export --dtype float32 --model " + folder_ / "result" + " --output-dir " +
+                folder_ / "exported")
+                .exit_code,
+            0);
+  const std::string corpus = " --json --seq-len 32 --max-windows 4 --corpus " BITMILL_SOURCE_DIR
+                             "/tests/data/books/eval.txt";
+  const Run before = run("eval --model " + folder_ / "result" + corpus);
+  const Run after =
+      run("eval --model " + folder_ / "exported" + corpus + " --reference " + folder_ / "result");
+  ASSERT_EQ(before.exit_code, 0) << before.err;
+  ASSERT_EQ(after.exit_code, 0) << after.err;
+  const auto figures = nlohmann::json::parse(after.out);
+  EXPECT_EQ(figures.at("tokens"), 4 * 31);
+  EXPECT_NEAR(figures.at("kl"), 0, 1e-6);
+  const double perplexity = nlohmann::json::parse(before.out).at("perplexity");
+  EXPECT_NEAR(figures.at("perplexity"), perplexity, 1e-5 * perplexity);
+
+  const Run again =
+      quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(nlohmann::json::parse(again.out).at("already_done"), true);
+}
+
+TEST_F(Program, ATokenFileStandsForItsText) {
+  const std::string tokens = folder_ / "calib.safetensors";
+  const Run made = run("tokenize --model " + books + " --corpus " + calib + " --output " + tokens);
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const std::string rest = " --dry-run --json --samples 8 --seq-len 32 --model " + books +
+                           " --output-dir " + folder_ / "result" + " --calib ";
+  const auto from_text = nlohmann::json::parse(run("quantize" + rest + calib).out);
+  const auto from_tokens = nlohmann::json::parse(run("quantize" + rest + tokens).out);
+  EXPECT_EQ(from_text.at("fingerprint"), from_tokens.at("fingerprint"));
+}
+
+TEST_F(Program, RunTakesAWholePipelineFromAConfig) {
+  const std::string config =
+      folder_.write("all.cfg", "[run]\nthreads = 1\n[quantize]\nmodel = " + books +
+                                   "\ncalib = " + calib + "\noutput-dir = " + folder_ / "result" +
+                                   "\nsamples = 4\nseq-len = 32\nepochs = 1\n[eval]\ncorpus = " +
+                                   BITMILL_SOURCE_DIR "/tests/data/books/eval.txt" +
+                                   "\nmax-windows = 2\nseq-len = 32\n");
+  const Run result = run("run --json --config " + config);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto figures = nlohmann::json::parse(result.out);
+  EXPECT_GT(figures.at("perplexity"), figures.at("perplexity_original"));
+  EXPECT_LT(figures.at("bits_per_weight"), 3);
+}
+
+}  // namespace
+}  // namespace bitmill
