@@ -6,12 +6,12 @@
 // (1 bit per weight); the split is per column and shared by all rows. Columns are numbered within
 // their own part, in ascending order of source column.
 //
-//   signs      uint32 [rows, words_for(low_cols, 32)]     bit b of word w: low column 32 w + b
-//                                                         1 = +1: at or above the row's mean
-//   codes      uint32 [rows, words_for(salient_cols, 8)]  nibble n of word w: salient column 8 w + n
-//   mask       uint32 [words_for(cols, 32)]               bit b of word w: source column 32 w + b
-//                                                         1 = salient
-//   code_zero  uint32 [words_for(rows, 8)]                nibble n of word w: row 8 w + n
+//   signs      uint32 [rows, words_for(low_cols, 32)]    bit b of word w: low column 32 w + b
+//                                                        1 = +1: at or above the row's mean
+//   codes      uint32 [rows, words_for(salient_cols, 8)] nibble n of word w: salient column 8 w + n
+//   mask       uint32 [words_for(cols, 32)]              bit b of word w: source column 32 w + b
+//                                                        1 = salient
+//   code_zero  uint32 [words_for(rows, 8)]               nibble n of word w: row 8 w + n
 //
 // Bit 0 and nibble 0 are the least significant. Unused bits of a last word are 0.
 
