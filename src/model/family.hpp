@@ -26,13 +26,13 @@ struct LinearSpec {
 };
 
 struct Family {
-  std::string_view architecture;  // config.json: architectures[0]
-  std::string_view embedding;     // [vocab, hidden]
-  std::string_view final_norm;    // [hidden]
-  std::string_view head;          // [vocab, hidden]; absent where embeddings are tied
-  std::string_view block_prefix;  // followed by the block's number and a dot
-  std::string_view input_norm;    // [hidden], after the block's prefix
-  std::string_view middle_norm;   // [hidden], after the block's prefix
+  std::string_view architecture;        // config.json: architectures[0]
+  std::string_view embedding;           // [vocab, hidden]
+  std::string_view final_norm;          // [hidden]
+  std::string_view head;                // [vocab, hidden]; absent where embeddings are tied
+  std::string_view block_prefix;        // followed by the block's number and a dot
+  std::string_view input_norm;          // [hidden], after the block's prefix
+  std::string_view middle_norm;         // [hidden], after the block's prefix
   std::span<const LinearSpec> linears;  // linears_per_block of them, by role
 };
 
