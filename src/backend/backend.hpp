@@ -33,7 +33,8 @@ struct LearnedScales {
   at::Tensor col_gain;   // [low], r2
 };
 
-// The student's linear, ready for many steps. Safe from several threads.
+// The student's linear, ready for many steps. Safe from several threads. It must outlive the
+// backward passes of what forward() returned.
 class StudentLinear {
  public:
   virtual ~StudentLinear() = default;

@@ -85,7 +85,8 @@ TEST(CpuBackend, InputThatNeedsNoGradientStillGivesTheScalesTheirs) {
     LearnedScales leaves{learned.row_scale.clone().requires_grad_(true),
                          learned.row_gain.clone().requires_grad_(true),
                          learned.col_gain.clone().requires_grad_(true)};
-    const at::Tensor loss = backend.prepare(frozen, pool)->forward(x, leaves).square().sum();
+    const auto linear = backend.prepare(frozen, pool);
+    const at::Tensor loss = linear->forward(x, leaves).square().sum();
     return torch::autograd::grad({loss}, {leaves.row_scale, leaves.row_gain, leaves.col_gain});
   };
   const auto fast = gradients(*cpu_backend()), truth = gradients(*reference_backend());
@@ -108,7 +109,8 @@ TEST(ReferenceBackend, GradientsEqualFiniteDifferencesInFloat64) {
   LearnedScales leaves{learned.row_scale.clone().requires_grad_(true),
                        learned.row_gain.clone().requires_grad_(true),
                        learned.col_gain.clone().requires_grad_(true)};
-  const at::Tensor y = reference_backend()->prepare(frozen, pool)->forward(x, leaves);
+  const auto linear = reference_backend()->prepare(frozen, pool);
+  const at::Tensor y = linear->forward(x, leaves);
   const auto gradients =
       torch::autograd::grad({y}, {leaves.row_scale, leaves.row_gain, leaves.col_gain}, {upstream});
 

@@ -73,7 +73,8 @@ TEST(AdamW, SlicesGiveTheSameBitsAsTheWhole) {
   const int64_t cut = 37;
   AdamW left(layout, 0, cut), right(layout, cut, layout.size());
   for (int t = 1; t <= 5; ++t) {
-    for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = std::cos(static_cast<float>(i) * t);
+    for (size_t i = 0; i < gradient.size(); ++i)
+      gradient[i] = std::cos(static_cast<float>(i) * static_cast<float>(t));
     all.step(t, gradient, whole);
     left.step(t, std::span(gradient).first(cut), std::span(parts).first(cut));
     right.step(t, std::span(gradient).subspan(cut), std::span(parts).subspan(cut));
