@@ -1,0 +1,146 @@
+// One measurement of training steps, or of plain matrix products, per process; run.py starts these
+// side by side and puts the table together. Prints one JSON object on rank 0.
+//
+//   bench_block matmul SECONDS
+//   bench_block step VARIANT SHAPE BATCH THREADS SECONDS     VARIANT: cpu, reference, plain
+//
+// Under mpirun, `step` shares its batch over the ranks as quantize does.
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include "base/error.hpp"
+#include "bench/block_fixture.hpp"
+#include "bench/plain_step.hpp"
+#include "comm/mpi_communicator.hpp"
+#include "comm/self_communicator.hpp"
+#include "pipeline/sharded_optimizer.hpp"
+#include "schedule/reduction_tree.hpp"
+
+namespace bitmill::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double peak_memory_bytes() {
+  struct rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+// How often `work` runs in about `seconds`, after one warm-up; every rank runs it as often.
+template <class Work>
+std::pair<int64_t, double> repeat(double seconds, Communicator& comm, const Work& work) {
+  work();
+  const auto trial = Clock::now();
+  work();
+  auto times = std::max<int64_t>(1, static_cast<int64_t>(seconds / seconds_since(trial)));
+  comm.broadcast(std::as_writable_bytes(std::span(&times, 1)), 0);
+  comm.barrier();
+  const auto start = Clock::now();
+  for (int64_t i = 0; i < times; ++i) work();
+  comm.barrier();
+  return {times, seconds_since(start)};
+}
+
+void measure_matmul(double seconds, Communicator& comm) {
+  // The products of the larger shape's attention: a rate that the machine can really reach.
+  const at::Tensor a = at::randn({512, 4096}), b = at::randn({4096, 4096});
+  const at::Tensor out = at::empty({512, 4096});
+  at::Tensor target = out;
+  const auto [times, took] = repeat(seconds, comm, [&] { at::mm_out(target, a, b); });
+  const double flops = 2.0 * 512 * 4096 * 4096 * static_cast<double>(times);
+  if (comm.rank() == 0) {
+    fmt::print("{{\"gflops\": {:.2f}, \"peak_bytes\": {:.0f}}}\n", flops / took * 1e-9,
+               peak_memory_bytes());
+  }
+}
+
+const Shape& find_shape(const std::string& name) {
+  for (const Shape& shape : shapes()) {
+    if (shape.name == name) return shape;
+  }
+  throw UsageError("no such shape: " + name);
+}
+
+void measure_step(const std::string& variant, const Shape& shape, int64_t batch, int threads,
+                  double seconds, Communicator& comm) {
+  at::set_num_threads(variant == "plain" ? threads : 1);
+  ThreadPool pool(variant == "plain" ? 1 : threads, [] { at::set_num_threads(1); });
+  const Fixture f(shape, batch, pool);
+  std::pair<int64_t, double> result;
+  if (variant == "plain") {
+    const auto scales = plain_scales(f);
+    result = repeat(seconds, comm, [&] {
+      for (const TrainingSample& sample : f.samples) plain_step(f, sample, scales, pool);
+    });
+  } else {
+    const auto backend = make_backend(variant);
+    const LearnedLayout layout(f.initial, {});
+    const StudentBlock student(f.config, f.norms, f.linears, layout, *backend, f.rotary, pool);
+    ShardedOptimizer optimizer(layout, comm, pool);
+    std::vector<float> learned = layout.initial_values(f.initial);
+    result = repeat(seconds, comm, [&] {
+      optimizer.step(
+          batch,
+          [&](int64_t position, std::span<float> gradient) {
+            student.unit_gradient(f.samples[static_cast<size_t>(position)], learned, gradient);
+          },
+          learned);
+    });
+  }
+  int64_t weights = 0;
+  for (const at::Tensor& weight : f.weights) weights += weight.numel();
+  const double tokens = static_cast<double>(result.first * batch * shape.tokens);
+  // Two products per linear, whatever a variant really computes.
+  const double flops = 4.0 * tokens * static_cast<double>(weights);
+  if (comm.rank() == 0) {
+    fmt::print(
+        "{{\"step_ms\": {:.3f}, \"tokens_per_s\": {:.1f}, \"gflops\": {:.2f}, "
+        "\"peak_bytes\": {:.0f}}}\n",
+        result.second / static_cast<double>(result.first) * 1e3, tokens / result.second,
+        flops / result.second * 1e-9, peak_memory_bytes());
+  }
+}
+
+int run(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  at::set_num_threads(1);
+  std::unique_ptr<MpiSession> session;
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) session = std::make_unique<MpiSession>();
+  const auto comm = session ? session->world() : self_communicator();
+  if (mode == "matmul" && argc == 3) {
+    measure_matmul(std::stod(argv[2]), *comm);
+  } else if (mode == "step" && argc == 7) {
+    measure_step(argv[2], find_shape(argv[3]), std::stoll(argv[4]), std::stoi(argv[5]),
+                 std::stod(argv[6]), *comm);
+  } else {
+    fmt::print(stderr,
+               "usage: bench_block matmul SECONDS\n"
+               "       bench_block step cpu|reference|plain SHAPE BATCH THREADS SECONDS\n");
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace bitmill::bench
+
+int main(int argc, char** argv) {
+  try {
+    return bitmill::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bench_block: {}\n", error.what());
+    return 1;
+  }
+}
