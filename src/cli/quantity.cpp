@@ -81,4 +81,8 @@ std::string format_count(int64_t count) {
   return grouped;
 }
 
+std::string format_number_of(const std::string& thing, int64_t count) {
+  return fmt::format("{} {}{}", format_count(count), thing, count == 1 ? "" : "s");
+}
+
 }  // namespace bitmill

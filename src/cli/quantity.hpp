@@ -16,6 +16,9 @@ std::string format_bytes(int64_t bytes);
 // "0.42 s", "12.3 s", "4 min 10 s", "1 h 02 min", "3 d 04 h". 0 for what is negative.
 std::string format_seconds(double seconds);
 
+// "1 rank", "2 ranks", "1,000 ranks".
+std::string format_number_of(const std::string& thing, int64_t count);
+
 // 1234567 as "1,234,567".
 std::string format_count(int64_t count);
 

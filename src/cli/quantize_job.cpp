@@ -7,6 +7,7 @@
 #include "cli/json_line.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
+#include "cli/quantity.hpp"
 
 namespace bitmill {
 
@@ -24,9 +25,9 @@ std::string QuantizeJob::dry_run_text() const {
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   const Clock clock = steady_clock();
   const double begin = clock();
-  context.console.say(
-      fmt::format("bitmill quantize: {} on {} rank(s) with {} thread(s), backend {}",
-                  options().model, ranks_, threads_, options().backend));
+  context.console.say(fmt::format("bitmill quantize: {} on {} with {} each, backend {}",
+                                  options().model, format_number_of("rank", ranks_),
+                                  format_number_of("thread", threads_), options().backend));
   context.console.say(describe_settings(options(), plan_));
   const std::string idle = idle_ranks_note(options(), plan_, ranks_);
   if (!idle.empty()) context.console.say(idle);

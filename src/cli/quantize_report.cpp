@@ -42,11 +42,12 @@ std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& pl
   table.add_row({"settings", describe_settings(options, plan)});
   table.add_row({"calibration", fmt::format("{}: {} tokens", options.calib,
                                             format_count(plan.calibration_tokens))});
-  table.add_row({"work", fmt::format("{} steps per epoch, {} turns per block", plan.steps_per_epoch,
-                                     plan.turns)});
-  table.add_row(
-      {"ranks", fmt::format("{} ({} of them useful) with {} threads, backend {}", ranks,
-                            std::min(ranks, plan.useful_ranks), threads, options.backend)});
+  table.add_row({"work", fmt::format("{} per epoch, {} per block",
+                                     format_number_of("step", plan.steps_per_epoch),
+                                     format_number_of("turn", plan.turns))});
+  table.add_row({"ranks", fmt::format("{} ({} of them useful) with {} each, backend {}", ranks,
+                                      std::min(ranks, plan.useful_ranks),
+                                      format_number_of("thread", threads), options.backend)});
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
                                        format_bytes(plan.peak_memory_bytes))});
   table.add_row({"streams", fmt::format("{} on the busiest rank, in memory or {}",

@@ -41,7 +41,7 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& names,
                          std::string_view dashes) {
   const std::string nearest = nearest_name(word, names);
-  return nearest.empty() ? "" : fmt::format("; did you mean {}{}?", dashes, nearest);
+  return nearest.empty() ? "" : fmt::format(" (did you mean {}{}?)", dashes, nearest);
 }
 
 }  // namespace bitmill

@@ -14,7 +14,7 @@ int edit_distance(std::string_view a, std::string_view b);
 // than a third of the word would have to change (two letters are always near), or the whole of it.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 
-// "; did you mean --samples?", or empty. `dashes` is put before the name.
+// " (did you mean --samples?)", or empty. `dashes` is put before the name.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& names,
                          std::string_view dashes);
 

@@ -2,13 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
-#include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "program_run.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -21,27 +20,15 @@ using ::testing::StartsWith;
 const std::string books = BITMILL_SOURCE_DIR "/tests/data/books-2M";
 const std::string calib = BITMILL_SOURCE_DIR "/tests/data/books/calib.txt";
 
-struct Run {
-  int exit_code = -1;
-  std::string out;
-  std::string err;
-};
-
 class Program : public ::testing::Test {
  protected:
-  // `words` are read by a shell.
-  Run run(const std::string& words, const std::string& launcher = "") const {
-    const std::string command = launcher + " " + BITMILL_PROGRAM + " " + words + " >" +
-                                folder_ / "out" + " 2>" + folder_ / "err";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, folder_.read("out"), folder_.read("err")};
-  }
+  ProgramRun run(const std::string& words) const { return run_program_in(folder_, "", words); }
   // A quantize of the bundled model that would work, with `words` added.
-  Run quantize(const std::string& words) const {
+  ProgramRun quantize(const std::string& words) const {
     return run("quantize --model " + books + " --calib " + calib + " --output-dir " +
                folder_ / "result" + " " + words);
   }
-  void expect_usage_error(const Run& result, const std::string& message) const {
+  void expect_usage_error(const ProgramRun& result, const std::string& message) const {
     EXPECT_EQ(result.exit_code, 2) << result.err;
     EXPECT_THAT(result.err, StartsWith("bitmill: error: "));
     EXPECT_THAT(result.err, HasSubstr(message));
@@ -53,7 +40,7 @@ class Program : public ::testing::Test {
 
 TEST_F(Program, HelpAndVersionAreAnswersOnStandardOutput) {
   for (const char* words : {"help", "--help", "-h", "--version"}) {
-    const Run result = run(words);
+    const ProgramRun result = run(words);
     EXPECT_EQ(result.exit_code, 0) << words;
     EXPECT_THAT(result.out, HasSubstr("bitmill")) << words;
     EXPECT_EQ(result.err, "") << words;
@@ -61,7 +48,7 @@ TEST_F(Program, HelpAndVersionAreAnswersOnStandardOutput) {
 }
 
 TEST_F(Program, HelpOfACommandShowsAnExampleAndTheDefaults) {
-  const Run result = run("help quantize");
+  const ProgramRun result = run("help quantize");
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.out, HasSubstr("usage: bitmill quantize --model DIR"));
   EXPECT_THAT(result.out, HasSubstr("example:"));
@@ -70,14 +57,14 @@ TEST_F(Program, HelpOfACommandShowsAnExampleAndTheDefaults) {
 }
 
 TEST_F(Program, NoWordsAtAllIsAMistakeThatIsExplained) {
-  const Run result = run("");
+  const ProgramRun result = run("");
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.err, HasSubstr("usage: bitmill COMMAND"));
 }
 
 TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
-  const Run result = run("quantise");
+  const ProgramRun result = run("quantise");
   expect_usage_error(result, "did you mean quantize?");
   EXPECT_THAT(result.err, HasSubstr("quantize, eval, inspect, export, tokenize, run"));
   expect_usage_error(run("generate"), "there is no command \"generate\"");
@@ -86,7 +73,7 @@ TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
 
 TEST_F(Program, AMissingModelIsOneClearMessage) {
   const std::string missing = folder_ / "nowhere";
-  const Run result = run("eval --model " + missing + " --corpus " + calib);
+  const ProgramRun result = run("eval --model " + missing + " --corpus " + calib);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, StartsWith("bitmill: error: "));
   EXPECT_THAT(result.err, HasSubstr(missing));
@@ -105,16 +92,16 @@ TEST_F(Program, WrongOptionsAreRefusedBeforeAnythingIsWritten) {
 
 TEST_F(Program, AFolderWithOtherFilesIsNotTouched) {
   folder_.write("result/notes.txt", "mine");
-  const Run result = quantize("--samples 8 --seq-len 32");
+  const ProgramRun result = quantize("--samples 8 --seq-len 32");
   expect_usage_error(result, "result");
   EXPECT_EQ(folder_.read("result/notes.txt"), "mine");
 }
 
 TEST_F(Program, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
-  const Run people = quantize("--samples 8 --seq-len 32 --dry-run");
+  const ProgramRun people = quantize("--samples 8 --seq-len 32 --dry-run");
   EXPECT_EQ(people.exit_code, 0) << people.err;
   EXPECT_THAT(people.out, HasSubstr("recipe published: 8 windows of 32 tokens"));
-  const Run script = quantize("--samples 8 --seq-len 32 --dry-run --json");
+  const ProgramRun script = quantize("--samples 8 --seq-len 32 --dry-run --json");
   EXPECT_EQ(script.exit_code, 0) << script.err;
   const auto plan = nlohmann::json::parse(script.out);
   EXPECT_EQ(plan.at("samples"), 8);
@@ -124,7 +111,7 @@ TEST_F(Program, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
 }
 
 TEST_F(Program, JsonIsExactlyOneObjectOnStandardOutput) {
-  const Run result = run("inspect --json " + books);
+  const ProgramRun result = run("inspect --json " + books);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   const auto counts = nlohmann::json::parse(result.out);
   EXPECT_GT(counts.at("file_bytes"), 0);
@@ -132,7 +119,7 @@ TEST_F(Program, JsonIsExactlyOneObjectOnStandardOutput) {
 }
 
 TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
-  const Run packed =
+  const ProgramRun packed =
       quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json");
   ASSERT_EQ(packed.exit_code, 0) << packed.err;
   const auto summary = nlohmann::json::parse(packed.out);
@@ -140,7 +127,7 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
   EXPECT_THAT(packed.err, HasSubstr("block 1/1 · epoch 2/2"));
   EXPECT_THAT(packed.err, HasSubstr("bits per weight"));
 
-  const Run counted = run("inspect --json " + folder_ / "result");
+  const ProgramRun counted = run("inspect --json " + folder_ / "result");
   ASSERT_EQ(counted.exit_code, 0) << counted.err;
   const auto counts = nlohmann::json::parse(counted.out);
   EXPECT_EQ(counts.at("bits_per_weight"), summary.at("bits_per_weight"));
@@ -152,8 +139,8 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
             0);
   const std::string corpus = " --json --seq-len 32 --max-windows 4 --corpus " BITMILL_SOURCE_DIR
                              "/tests/data/books/eval.txt";
-  const Run before = run("eval --model " + folder_ / "result" + corpus);
-  const Run after =
+  const ProgramRun before = run("eval --model " + folder_ / "result" + corpus);
+  const ProgramRun after =
       run("eval --model " + folder_ / "exported" + corpus + " --reference " + folder_ / "result");
   ASSERT_EQ(before.exit_code, 0) << before.err;
   ASSERT_EQ(after.exit_code, 0) << after.err;
@@ -163,7 +150,7 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
   const double perplexity = nlohmann::json::parse(before.out).at("perplexity");
   EXPECT_NEAR(figures.at("perplexity"), perplexity, 1e-5 * perplexity);
 
-  const Run again =
+  const ProgramRun again =
       quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json");
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(nlohmann::json::parse(again.out).at("already_done"), true);
@@ -171,7 +158,8 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
 
 TEST_F(Program, ATokenFileStandsForItsText) {
   const std::string tokens = folder_ / "calib.safetensors";
-  const Run made = run("tokenize --model " + books + " --corpus " + calib + " --output " + tokens);
+  const ProgramRun made =
+      run("tokenize --model " + books + " --corpus " + calib + " --output " + tokens);
   ASSERT_EQ(made.exit_code, 0) << made.err;
   const std::string rest = " --dry-run --json --samples 8 --seq-len 32 --model " + books +
                            " --output-dir " + folder_ / "result" + " --calib ";
@@ -187,7 +175,7 @@ TEST_F(Program, RunTakesAWholePipelineFromAConfig) {
                                    "\nsamples = 4\nseq-len = 32\nepochs = 1\n[eval]\ncorpus = " +
                                    BITMILL_SOURCE_DIR "/tests/data/books/eval.txt" +
                                    "\nmax-windows = 2\nseq-len = 32\n");
-  const Run result = run("run --json --config " + config);
+  const ProgramRun result = run("run --json --config " + config);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto figures = nlohmann::json::parse(result.out);
   EXPECT_GT(figures.at("perplexity"), figures.at("perplexity_original"));

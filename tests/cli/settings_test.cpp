@@ -144,12 +144,12 @@ TEST(Config, KeysAndSectionsThatDoNotExistAreNamedWithFileAndLine) {
       complaint([&] {
         read_request({"--config", key});
       }),
-      HasSubstr("key.cfg line 3: there is no setting \"sample\" here; did you mean samples"));
+      HasSubstr("key.cfg line 3: there is no setting \"sample\" here (did you mean samples"));
   const std::string section = folder.write("section.cfg", "[quantise]\nsamples = 3\n");
   EXPECT_THAT(complaint([&] {
                 read_request({"--config", section});
               }),
-              HasSubstr("line 2: there is no section [quantise]; did you mean quantize"));
+              HasSubstr("line 2: there is no section [quantise] (did you mean quantize"));
 }
 
 TEST(Config, AComplaintAboutAValueNamesItsLine) {
@@ -165,7 +165,7 @@ TEST(CommandLine, MistakesAreNamed) {
   EXPECT_THAT(complaint([] {
                 read_request({"--sample", "3"});
               }),
-              HasSubstr("no option --sample; did you mean --samples?"));
+              HasSubstr("no option --sample (did you mean --samples?)"));
   EXPECT_THAT(complaint([] {
                 read_request({"--samples", "3", "--samples", "4"});
               }),

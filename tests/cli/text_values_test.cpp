@@ -57,6 +57,8 @@ TEST(Counts, AreGroupedByThousands) {
   EXPECT_EQ(format_count(999), "999");
   EXPECT_EQ(format_count(1000), "1,000");
   EXPECT_EQ(format_count(-1234567), "-1,234,567");
+  EXPECT_EQ(format_number_of("rank", 1), "1 rank");
+  EXPECT_EQ(format_number_of("step", 1200), "1,200 steps");
 }
 
 TEST(Suggestions, CountEditsAndSwaps) {
@@ -72,7 +74,7 @@ TEST(Suggestions, OnlyWhatIsNearIsMeant) {
   EXPECT_EQ(nearest_name("sede", names), "seed");
   EXPECT_EQ(nearest_name("colour", names), "");
   EXPECT_EQ(nearest_name("x", names), "");
-  EXPECT_EQ(did_you_mean("sample", names, "--"), "; did you mean --samples?");
+  EXPECT_EQ(did_you_mean("sample", names, "--"), " (did you mean --samples?)");
   EXPECT_EQ(did_you_mean("colour", names, "--"), "");
 }
 

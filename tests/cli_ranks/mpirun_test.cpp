@@ -1,0 +1,92 @@
+// The program under a real mpirun: mistakes are said once, and no rank is left waiting.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "program_run.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string books = BITMILL_SOURCE_DIR "/tests/data/books-2M";
+const std::string texts = BITMILL_SOURCE_DIR "/tests/data/books";
+
+int occurrences(const std::string& text, const std::string& word) {
+  int count = 0;
+  for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
+  return count;
+}
+
+class Ranks : public ::testing::Test {
+ protected:
+  // Containers run as root, and machines have fewer processors than the test wants ranks.
+  ProgramRun run(int ranks, const std::string& words) const {
+    return run_program_in(folder_,
+                          "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+                          "OMPI_MCA_rmaps_base_oversubscribe=1 "
+                          "OMPI_MCA_hwloc_base_binding_policy=none "
+                          "OMPI_MCA_mpi_yield_when_idle=1 "
+                          "OMPI_MCA_btl_vader_single_copy_mechanism=none " BITMILL_MPIRUN " -n " +
+                              std::to_string(ranks),
+                          words);
+  }
+  std::string quantize_words(const std::string& result) const {
+    return "quantize --model " + books + " --calib " + texts + "/calib.txt --output-dir " +
+           folder_ / result + " --samples 4 --seq-len 32 --epochs 2 --max-blocks 1 ";
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(Ranks, HelpIsPrintedOnce) {
+  const ProgramRun result = run(3, "help");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(occurrences(result.out, "usage: bitmill"), 1);
+}
+
+TEST_F(Ranks, AWrongOptionIsReportedOnceAndEndsAllRanksWithTwo) {
+  const ProgramRun result = run(3, quantize_words("r") + "--batch 0");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(occurrences(result.err, "bitmill: error:"), 1) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("bitmill: error: --batch: expected"));  // no rank is named
+  EXPECT_EQ(result.out, "");
+}
+
+TEST_F(Ranks, AFailureInTheMiddleOfTheWorkIsReportedOnceWithItsRank) {
+  folder_.write("file", "in the way of the work folder");
+  const ProgramRun result = run(3, quantize_words("r") + "--work-dir " + folder_ / "file/work");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(occurrences(result.err, "bitmill: error:"), 1) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "r"));
+}
+
+TEST_F(Ranks, IdleRanksAreMentionedOnceAndTheBytesAreThoseOfOneRank) {
+  const ProgramRun two = run(2, quantize_words("two") + "--json");
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_EQ(occurrences(two.err, "1 of 2 ranks will idle"), 1) << two.err;
+  EXPECT_EQ(nlohmann::json::parse(two.out).at("ranks"), 2);
+  const ProgramRun one = run(1, quantize_words("one"));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  EXPECT_EQ(folder_.read("one/model.safetensors"), folder_.read("two/model.safetensors"));
+}
+
+TEST_F(Ranks, InspectAndEvalSpeakOnce) {
+  const ProgramRun counts = run(2, "inspect --json " + books);
+  EXPECT_EQ(counts.exit_code, 0) << counts.err;
+  EXPECT_GT(nlohmann::json::parse(counts.out).at("file_bytes"), 0);
+  const ProgramRun figures = run(2, "eval --json --max-windows 3 --seq-len 32 --model " + books +
+                                        " --corpus " + texts + "/eval.txt");
+  EXPECT_EQ(figures.exit_code, 0) << figures.err;
+  EXPECT_EQ(nlohmann::json::parse(figures.out).at("windows"), 3);
+}
+
+}  // namespace
+}  // namespace bitmill
