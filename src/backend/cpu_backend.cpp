@@ -35,13 +35,14 @@ at::Tensor operand(const at::Tensor& values) {
 
 struct Prepared {
   FrozenLinear frozen;
-  at::Tensor signs;    // [rows, padded(low)]
-  at::Tensor offsets;  // [rows, padded(salient)], q - z
+  at::Tensor signs;     // [rows, padded(low)]
+  at::Tensor four_bit;  // [rows, padded(salient)], s (q - z): s is not learned
   ThreadPool& pool;
 
   Prepared(const FrozenLinear& linear, ThreadPool& threads) : frozen(linear), pool(threads) {
     signs = operand(linear.signs);
-    offsets = operand(linear.codes - linear.code_zero.unsqueeze(1));
+    four_bit =
+        operand(linear.code_scale.unsqueeze(1) * (linear.codes - linear.code_zero.unsqueeze(1)));
     frozen.signs.reset();  // not needed again
     frozen.codes.reset();
   }
@@ -84,7 +85,6 @@ class Tile {
             part(low_sum),
             row_factor.data_ptr<float>(),
             mean_factor.data_ptr<float>(),
-            linear_.frozen.code_scale.data_ptr<float>(),
             count_,
             linear_.frozen.rows};
   }
@@ -118,13 +118,13 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
       const at::NoGradGuard no_grad;
       const Tile tile(linear, x, col_gain, index);
       const at::Tensor low = tile.scratch(linear.signs.size(1));
-      const at::Tensor salient = tile.scratch(linear.offsets.size(1));
+      const at::Tensor salient = tile.scratch(linear.four_bit.size(1));
       cpu_loops::gather(tile.gather_input(),
                         {low.data_ptr<float>(), tile.part(low_sum), salient.data_ptr<float>(),
                          low.size(1), salient.size(1)});
       at::Tensor u = tile.narrow(low_product), w = tile.narrow(y);
       at::mm_out(u, low, linear.signs.t());
-      at::mm_out(w, salient, linear.offsets.t());
+      at::mm_out(w, salient, linear.four_bit.t());
       cpu_loops::combine(tile.combine_input(low_product, low_sum, factors.row, factors.mean),
                          tile.part(y));
     });
@@ -150,16 +150,16 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
       const Tile tile(linear, x, col_gain, index);
       const at::Tensor low_gradient = tile.scratch(rows), mean_gradient = tile.scratch(1);
       const at::Tensor salient_gradient = x_gradient.defined() ? tile.scratch(rows) : at::Tensor();
-      cpu_loops::split_gradient(
-          tile.combine_input(saved[4], saved[5], factors.row, factors.mean), tile.part(gradient),
-          {low_gradient.data_ptr<float>(), data_or_null(salient_gradient),
-           mean_gradient.data_ptr<float>(), row_of(scale_sums, index), row_of(mean_sums, index)});
+      cpu_loops::split_gradient(tile.combine_input(saved[4], saved[5], factors.row, factors.mean),
+                                tile.part(gradient),
+                                {low_gradient.data_ptr<float>(), mean_gradient.data_ptr<float>(),
+                                 row_of(scale_sums, index), row_of(mean_sums, index)});
       const at::Tensor low = at::mm(low_gradient, linear.signs);
       const at::Tensor salient =
-          x_gradient.defined() ? at::mm(salient_gradient, linear.offsets) : at::Tensor();
+          x_gradient.defined() ? at::mm(tile.narrow(gradient), linear.four_bit) : at::Tensor();
       cpu_loops::scatter(tile.gather_input(),
                          {low.data_ptr<float>(), mean_gradient.data_ptr<float>(),
-                          data_or_null(salient), linear.signs.size(1), linear.offsets.size(1)},
+                          data_or_null(salient), linear.signs.size(1), linear.four_bit.size(1)},
                          row_of(col_gain_sums, index),
                          x_gradient.defined() ? tile.part(x_gradient) : nullptr);
     });

@@ -49,7 +49,7 @@ void combine(const CombineInput& in, float* y) {
     const float v = in.low_sum[t];
     float* out = y + t * in.rows;
     for (int64_t i = 0; i < in.rows; ++i) {
-      out[i] = (in.row_factor[i] * u[i] + in.mean_factor[i] * v) + in.code_scale[i] * out[i];
+      out[i] = (in.row_factor[i] * u[i] + in.mean_factor[i] * v) + out[i];
     }
   }
 }
@@ -69,9 +69,6 @@ void split_gradient(const CombineInput& in, const float* gradient, const SplitOu
     }
     out.mean_gradient[t] =
         LaneSum::over(in.rows, [&](int64_t i) { return in.mean_factor[i] * g[i]; });
-    if (out.salient_gradient == nullptr) continue;
-    float* salient = out.salient_gradient + t * in.rows;
-    for (int64_t i = 0; i < in.rows; ++i) salient[i] = in.code_scale[i] * g[i];
   }
 }
 

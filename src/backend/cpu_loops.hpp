@@ -23,27 +23,25 @@ struct GatherOutput {
 };
 void gather(const GatherInput& in, const GatherOutput& out);
 
-// y = row_factor * u + mean_factor * v + code_scale * w, with row_factor = r1 alpha,
-// mean_factor = r1 mu; `y` holds w on entry.
+// y = row_factor * u + mean_factor * v + w, with row_factor = r1 alpha, mean_factor = r1 mu; `y`
+// holds w, the product of the 4-bit columns, on entry.
 struct CombineInput {
   const float* low_product;  // u [tokens, rows]
   const float* low_sum;      // v [tokens]
   const float* row_factor;   // [rows]
   const float* mean_factor;  // [rows]
-  const float* code_scale;   // [rows]
   int64_t tokens, rows;
 };
 void combine(const CombineInput& in, float* y);
 
-// What the backward products need: row_factor * g and code_scale * g [tokens, rows], the scalar
+// What the backward product of the signs needs, row_factor * g [tokens, rows] and the scalar
 // sum_i mean_factor_i g_i of each token, and the sums over the tile's tokens
 //   scale_sum_i = sum_t g_ti u_ti and mean_sum_i = sum_t g_ti v_t.
 struct SplitOutput {
-  float* low_gradient;      // [tokens, rows]
-  float* salient_gradient;  // [tokens, rows], or null when it is not needed
-  float* mean_gradient;     // [tokens]
-  float* scale_sum;         // [rows]
-  float* mean_sum;          // [rows]
+  float* low_gradient;   // [tokens, rows]
+  float* mean_gradient;  // [tokens]
+  float* scale_sum;      // [rows]
+  float* mean_sum;       // [rows]
 };
 void split_gradient(const CombineInput& in, const float* gradient, const SplitOutput& out);
 

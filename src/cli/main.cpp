@@ -1,3 +1,7 @@
+#include "base/heap.hpp"
 #include "cli/program.hpp"
 
-int main(int argc, char** argv) { return bitmill::run_program({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  bitmill::keep_freed_memory();
+  return bitmill::run_program({argv + 1, argv + argc});
+}

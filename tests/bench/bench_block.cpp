@@ -16,6 +16,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/heap.hpp"
 #include "bench/block_fixture.hpp"
 #include "bench/plain_step.hpp"
 #include "comm/mpi_communicator.hpp"
@@ -137,6 +138,7 @@ int run(int argc, char** argv) {
 }  // namespace bitmill::bench
 
 int main(int argc, char** argv) {
+  bitmill::keep_freed_memory();
   try {
     return bitmill::bench::run(argc, argv);
   } catch (const std::exception& error) {
