@@ -63,8 +63,8 @@ std::unique_ptr<Backend> make_backend(const std::string& name);
 std::unique_ptr<Backend> reference_backend();
 
 // The factored form: two matrix products per linear and step. While a linear lives it holds its
-// signs and codes as float32, 4 bytes per weight, and nothing else of that size; no dequantized
-// weight and no weight gradient is ever formed.
+// signs and its 4-bit values as float32, 4 bytes per weight, made once, and nothing else of that
+// size; no dequantized low part and no weight gradient is ever formed.
 std::unique_ptr<Backend> cpu_backend();
 
 }  // namespace bitmill

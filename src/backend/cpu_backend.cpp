@@ -26,7 +26,7 @@ int64_t padded(int64_t columns) {
   return (columns + floats_per_line - 1) / floats_per_line * floats_per_line;
 }
 
-// Small whole numbers as a float32 operand [rows, padded(columns)], zeros behind.
+// A float32 operand [rows, padded(columns)], zeros behind.
 at::Tensor operand(const at::Tensor& values) {
   at::Tensor out = at::zeros({values.size(0), padded(values.size(1))});
   out.narrow(1, 0, values.size(1)).copy_(values);

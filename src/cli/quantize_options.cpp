@@ -171,6 +171,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   options.calib = settings.text_or("calib", "");
   refuse_what_is_not_there(settings);
   read_method(settings, options);
+  options.samples_by_hand = given.has("samples");
   read_machine(settings, options);
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");

@@ -125,10 +125,8 @@ class Evaluator {
 
  private:
   void embed(const SourceModel& model, SampleStream& stream) {
-    if (share_.count() == 0) return;
-    const at::Tensor embedding = model.load_embedding();
     pool_.parallel_for(share_.count(), [&](int64_t i) {
-      stream.store(i, embed_tokens(embedding, windows_.window(share_.first + i)));
+      stream.store(i, model.embed(windows_.window(share_.first + i)));
     });
   }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cassert>
 #include <set>
 #include <string_view>
 
@@ -229,6 +230,13 @@ PackedShape read_packed_shape(const TensorFolder& tensors, const std::string& na
 }
 
 std::vector<float> dequantize(const PackedLinear& linear) {
+  std::vector<float> weight(linear.rows * linear.cols);
+  dequantize(linear, weight);
+  return weight;
+}
+
+void dequantize(const PackedLinear& linear, std::span<float> weight) {
+  assert(std::ssize(weight) == linear.rows * linear.cols);
   std::vector<int64_t> low, salient;  // source columns, ascending
   for (int64_t col = 0; col < linear.cols; ++col) {
     (packed::get_bit(linear.mask.data(), col) != 0 ? salient : low).push_back(col);
@@ -240,7 +248,6 @@ std::vector<float> dequantize(const PackedLinear& linear) {
   const int64_t sign_words = words_for(std::ssize(low), packed::bits_per_word);
   const int64_t code_words = words_for(std::ssize(salient), packed::codes_per_word);
 
-  std::vector<float> weight(linear.rows * linear.cols);
   for (int64_t row = 0; row < linear.rows; ++row) {
     float* const out = weight.data() + row * linear.cols;
     // Within a row a low column has one of two values before its gain, a salient one of sixteen.
@@ -260,7 +267,6 @@ std::vector<float> dequantize(const PackedLinear& linear) {
       out[salient[c]] = grid[packed::get_code(row_codes, c)];
     }
   }
-  return weight;
 }
 
 int64_t stored_bits(const PackedLinear& linear) {

@@ -64,6 +64,8 @@ PackedShape read_packed_shape(const TensorFolder& tensors, const std::string& na
 
 // float32 [rows, cols], row-major, by the formula above in float32, left to right as written.
 std::vector<float> dequantize(const PackedLinear& linear);
+// The same into memory of the caller's.
+void dequantize(const PackedLinear& linear, std::span<float> weight);
 
 // Every stored bit of this linear, padding included.
 int64_t stored_bits(const PackedLinear& linear);

@@ -187,19 +187,25 @@ void TensorFolder::read(const std::string& name, std::span<std::byte> into) cons
 }
 
 std::vector<float> TensorFolder::read_float32(const std::string& name) const {
+  std::vector<float> values(info(name).elements());
+  read_float32(name, values);
+  return values;
+}
+
+void TensorFolder::read_float32(const std::string& name, std::span<float> values) const {
   const SafetensorsFile& shard = shard_of(name);
   const TensorInfo& info = shard.info(name);
   BITMILL_CHECK(is_float(info.dtype), FormatError,
                 fmt::format("{}: tensor \"{}\" is {}; F32, F16 or BF16 was expected", shard.path(),
                             name, info.dtype_text));
   const int64_t elements = info.elements(), width = dtype_bytes(info.dtype);
-  std::vector<float> values(elements);
+  assert(std::ssize(values) == elements);
   std::vector<std::byte> raw(std::min(elements, elements_per_read) * width);
   for (int64_t first = 0; first < elements; first += elements_per_read) {
     const int64_t count = std::min(elements - first, elements_per_read);
     const auto piece = std::span(raw).first(count * width);
     shard.read_part(info, first * width, piece);
-    to_float32(info.dtype, piece, std::span(values).subspan(first, count));
+    to_float32(info.dtype, piece, values.subspan(first, count));
   }
   const auto bad = std::find_if_not(values.begin(), values.end(),
                                     [](float value) { return std::isfinite(value); });
@@ -207,7 +213,6 @@ std::vector<float> TensorFolder::read_float32(const std::string& name) const {
       bad == values.end(), NumericError,
       fmt::format("{}: tensor \"{}\" is {} at {}; the checkpoint is damaged", shard.path(), name,
                   *bad, position_text(bad - values.begin(), info.shape)));
-  return values;
 }
 
 const SafetensorsFile& TensorFolder::shard_of(const std::string& name) const {

@@ -71,6 +71,8 @@ class TensorFolder {
   void read_part(const std::string& name, int64_t first, std::span<std::byte> into) const;
   // Any float dtype, widened. Throws NumericError naming the first element that is not finite.
   std::vector<float> read_float32(const std::string& name) const;
+  // The same into memory of the caller's, one float for each element.
+  void read_float32(const std::string& name, std::span<float> values) const;
 
  private:
   const SafetensorsFile& shard_of(const std::string& name) const;

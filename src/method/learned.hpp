@@ -19,7 +19,7 @@ enum class LearnedKind { row_scale, row_gain, col_gain };
 
 // One tensor within the flat vector.
 struct LearnedSegment {
-  int linear = 0;  // role
+  int linear = 0;  // index among the quantized linears of the block
   LearnedKind kind = LearnedKind::row_scale;
   int64_t offset = 0;  // elements, a multiple of 16
   int64_t size = 0;

@@ -97,12 +97,4 @@ at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, co
   return dense_linear(rms_norm(x, weights.norm, config.norm_epsilon), weights.head, pool);
 }
 
-at::Tensor embed_tokens(const at::Tensor& embedding, std::span<const int32_t> ids) {
-  at::Tensor out = at::empty({static_cast<int64_t>(ids.size()), embedding.size(1)});
-  for (size_t i = 0; i < ids.size(); ++i) {
-    out.select(0, static_cast<int64_t>(i)).copy_(embedding.select(0, ids[i]));
-  }
-  return out;
-}
-
 }  // namespace bitmill

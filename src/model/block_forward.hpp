@@ -52,7 +52,4 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
 at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                        ThreadPool& pool);
 
-// Rows of the embedding: ids [T] -> [T, hidden].
-at::Tensor embed_tokens(const at::Tensor& embedding, std::span<const int32_t> ids);
-
 }  // namespace bitmill

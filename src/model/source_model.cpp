@@ -6,7 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cassert>
+#include <cmath>
 #include <string_view>
 
 #include "base/error.hpp"
@@ -14,15 +14,6 @@
 
 namespace bitmill {
 namespace {
-
-// Copied into memory of torch's own, which begins at a 64-byte boundary: where a product's operands
-// lie decides which of its code paths MKL takes, and so the last bits.
-at::Tensor to_tensor(const std::vector<float>& values, at::IntArrayRef shape) {
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  assert(tensor.numel() == std::ssize(values));
-  std::ranges::copy(values, tensor.data_ptr<float>());
-  return tensor;
-}
 
 // Everything in a folder that does not fit its config.json.
 class FolderCheck {
@@ -120,23 +111,41 @@ HeadWeights SourceModel::load_head() const {
   HeadWeights weights;
   weights.norm = load_vector(std::string(family.final_norm));
   // As transformers does it: a tied model's head is its embedding, whatever else the file holds.
-  weights.head = config_.tied_embeddings ? load_embedding()
-                                         : load_matrix(std::string(family.head), config_.vocab_size,
-                                                       config_.hidden_size);
+  const std::string_view head = config_.tied_embeddings ? family.embedding : family.head;
+  weights.head = load_matrix(std::string(head), config_.vocab_size, config_.hidden_size);
   return weights;
 }
 
-at::Tensor SourceModel::load_embedding() const {
-  return load_matrix(std::string(config_.family->embedding), config_.vocab_size,
-                     config_.hidden_size);
+at::Tensor SourceModel::embed(std::span<const int32_t> ids) const {
+  const std::string name(config_.family->embedding);
+  const Dtype dtype = tensors_.info(name).dtype;
+  const int64_t hidden = config_.hidden_size, row_bytes = hidden * dtype_bytes(dtype);
+  at::Tensor out = at::empty({std::ssize(ids), hidden}, at::kFloat);
+  std::vector<std::byte> row(row_bytes);
+  for (int64_t i = 0; i < std::ssize(ids); ++i) {
+    tensors_.read_part(name, ids[i] * row_bytes, row);
+    const std::span<float> values(out.data_ptr<float>() + i * hidden, static_cast<size_t>(hidden));
+    to_float32(dtype, row, values);
+    const auto bad = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
+    BITMILL_CHECK(bad == values.end(), NumericError,
+                  fmt::format("tensor \"{}\" is {} at [{}, {}]; the checkpoint is damaged", name,
+                              *bad, ids[i], bad - values.begin()));
+  }
+  return out;
 }
 
+// Tensors are made by torch: its memory begins at a 64-byte boundary, and where a product's
+// operands lie decides which of its code paths MKL takes, and so the last bits.
 at::Tensor SourceModel::load_vector(const std::string& name) const {
-  return to_tensor(tensors_.read_float32(name), {config_.hidden_size});
+  at::Tensor out = at::empty({config_.hidden_size}, at::kFloat);
+  tensors_.read_float32(name, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
+  return out;
 }
 
 at::Tensor SourceModel::load_matrix(const std::string& name, int64_t rows, int64_t cols) const {
-  return to_tensor(tensors_.read_float32(name), {rows, cols});
+  at::Tensor out = at::empty({rows, cols}, at::kFloat);
+  tensors_.read_float32(name, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
+  return out;
 }
 
 at::Tensor SourceModel::load_linear(const LinearShape& shape) const {
@@ -144,7 +153,9 @@ at::Tensor SourceModel::load_linear(const LinearShape& shape) const {
     return load_matrix(shape.tensor, shape.rows, shape.cols);
   }
   const PackedLinear packed = read_packed_linear(tensors_, shape.tensor, shape.rows, shape.cols);
-  return to_tensor(dequantize(packed), {shape.rows, shape.cols});
+  at::Tensor out = at::empty({shape.rows, shape.cols}, at::kFloat);
+  dequantize(packed, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
+  return out;
 }
 
 }  // namespace bitmill

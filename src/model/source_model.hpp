@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,9 @@ class SourceModel {
   // NumericError names a tensor with a value that is not finite.
   BlockWeights load_block(int64_t block) const;
   HeadWeights load_head() const;
-  at::Tensor load_embedding() const;  // [vocab, hidden] float32
+  // The embeddings of these tokens, [ids, hidden] float32, read row by row: the embedding of a
+  // large vocabulary is never in memory. Ids lie in [0, vocab_size). NumericError as above.
+  at::Tensor embed(std::span<const int32_t> ids) const;
 
  private:
   at::Tensor load_vector(const std::string& name) const;  // [hidden]

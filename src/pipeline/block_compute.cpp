@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "method/loss.hpp"
+#include "pipeline/calibration.hpp"
 #include "pipeline/tree_sum.hpp"
 
 namespace bitmill {
@@ -30,7 +31,7 @@ BlockCompute::BlockCompute(const ComputeContext& context)
       homologous_(context.budget, share_.own_count(), context.windows.seq_len,
                   context.model.config().hidden_size),
       losses_(static_cast<size_t>(share_.own_count())),
-      reports_(static_cast<size_t>(context.model.config().blocks)) {}
+      reports_(static_cast<size_t>(blocks_to_pack(context.options, context.model))) {}
 
 BlockCompute::~BlockCompute() = default;
 
@@ -39,9 +40,8 @@ void BlockCompute::for_own_samples(const std::function<void(int64_t)>& task) {
 }
 
 void BlockCompute::embed(int /*turn*/) {
-  const at::Tensor embedding = context_.model.load_embedding();
   for_own_samples([&](int64_t i) {
-    const at::Tensor x = embed_tokens(embedding, context_.windows.window(share_.own()[i]));
+    const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
     teacher_.store(i, x);
     student_.store(i, x);
   });
@@ -55,12 +55,14 @@ void BlockCompute::load(int block) {
 void BlockCompute::teach(int block, int turn) {
   reports_[block].block = block;
   advance(live_->weights(), student_, homologous_);
+  // A rank without samples takes its part in sums and state, and needs no student.
+  const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
   if (turn == 0) {
     const SaliencyLayout layout(live_->shapes());
-    live_->quantize(probe_and_advance(live_->weights(), layout), context_.backend, rotary_);
+    live_->quantize(probe_and_advance(live_->weights(), layout), backend, rotary_);
   } else {
     advance(live_->weights(), teacher_, teacher_);
-    live_->restore(context_.run_dir, context_.backend, rotary_);
+    live_->restore(context_.run_dir, backend, rotary_);
   }
 }
 
@@ -136,7 +138,7 @@ void BlockCompute::pack(int block, int turn) {
   if (!last_turn(turn)) {
     live_->save(context_.run_dir, turn + 1, (turn + 1) * context_.options.lag);
   }
-  live_->pack();
+  if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
   if (last_turn(turn) && context_.run_dir != nullptr) {
     context_.run_dir->write_packed(block, live_->packed_tensors());
     if (turns_ > 1) context_.run_dir->remove_live(block);
@@ -144,7 +146,7 @@ void BlockCompute::pack(int block, int turn) {
 }
 
 void BlockCompute::forward(int block, int turn) {
-  const BlockWeights weights = live_->deployed_weights();
+  const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
   for_own_samples([&](int64_t i) {
     const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,

@@ -2,7 +2,6 @@
 // The real meaning of a plan's actions: the method, on this rank's share of the samples.
 
 #include <memory>
-#include <regex>
 #include <string>
 #include <vector>
 

@@ -25,8 +25,10 @@ Calibration read_calibration(const QuantizeOptions& options, Files& files,
                 fmt::format("samples of {} tokens are longer than the model's context of {}: "
                             "choose --seq-len {} or less",
                             seq_len, config.context, config.context));
+  const bool all_rows = tokens.is_windows() && !options.samples_by_hand;
+  const int64_t samples = all_rows ? std::min(options.samples, tokens.windows) : options.samples;
   return {static_cast<int64_t>(tokens.ids.size()),
-          calibration_windows(tokens, options.samples, seq_len, options.seed)};
+          calibration_windows(tokens, samples, seq_len, options.seed)};
 }
 
 QuantizeOptions resolve_lag(QuantizeOptions options) {

@@ -7,7 +7,8 @@
 
 namespace bitmill {
 
-// Where training stands: the key of everything that is saved or reported.
+// Where training stands: the key of everything that is reported, and of what is saved by its
+// counterpart Progress (checkpoint/run_dir.hpp), which counts what is finished.
 struct Position {
   int block = 0;
   int turn = 0;

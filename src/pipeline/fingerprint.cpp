@@ -3,6 +3,7 @@
 #include <ATen/Version.h>
 #include <cpuid.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "base/hash.hpp"
 #include "format/packed_layout.hpp"
 
@@ -114,17 +116,31 @@ std::string numerics_class(const std::string& backend) {
                      at::get_cpu_capability());
 }
 
+std::string agreed_numerics_class(const std::string& backend, Communicator& comm) {
+  const std::string mine = numerics_class(backend);
+  const auto all = gather_everywhere(comm, std::as_bytes(std::span(mine)));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const std::string theirs(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
+    const std::string first(reinterpret_cast<const char*>(all[0].data()), all[0].size());
+    BITMILL_CHECK(
+        theirs == first, UsageError,
+        fmt::format("the ranks would not compute the same bits: rank 0 is \"{}\", rank {} "
+                    "is \"{}\"; run on machines of one kind",
+                    first, rank, theirs));
+  }
+  return mine;
+}
+
 std::string hash_source(const SourceModel& model, Communicator& comm, ThreadPool& pool) {
   const TensorFolder& tensors = model.tensors();
   const std::vector<std::string> names = tensors.names();
   const auto ranks = static_cast<size_t>(comm.size()), rank = static_cast<size_t>(comm.rank());
   std::vector<std::string> own;
   for (size_t i = rank; i < names.size(); i += ranks) own.push_back(names[i]);
-  std::string digits(own.size() * hash_digits, '0');
-  pool.parallel_for(static_cast<int64_t>(own.size()), [&](int64_t i) {
-    digits.replace(static_cast<size_t>(i) * hash_digits, hash_digits,
-                   checked_hash(tensors, own[i]));
-  });
+  std::vector<std::string> hashes(own.size());
+  pool.parallel_for(static_cast<int64_t>(own.size()),
+                    [&](int64_t i) { hashes[i] = checked_hash(tensors, own[i]); });
+  const std::string digits = fmt::format("{}", fmt::join(hashes, ""));
   const auto parts = gather_everywhere(comm, std::as_bytes(std::span(digits)));
   Hasher hasher;
   for (size_t i = 0; i < names.size(); ++i) {

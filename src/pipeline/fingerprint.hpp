@@ -22,6 +22,9 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
 // model and the vector instructions that libtorch uses on it.
 std::string numerics_class(const std::string& backend);
 
+// Collective. The numerics class, when every rank has the same; UsageError naming both otherwise.
+std::string agreed_numerics_class(const std::string& backend, Communicator& comm);
+
 // Collective. A hash over all tensors of the source, each read once by one rank. NumericError names
 // the first value that is not finite.
 std::string hash_source(const SourceModel& model, Communicator& comm, ThreadPool& pool);

@@ -1,9 +1,12 @@
 #include "pipeline/live_block.hpp"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
-#include <algorithm>
+#include <regex>
+#include <utility>
 
+#include "base/error.hpp"
 #include "method/pack.hpp"
 
 namespace bitmill {
@@ -23,7 +26,7 @@ LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions&
       shapes_(block_linears(model.config(), block)),
       weights_(model.load_block(block)) {}
 
-void LiveBlock::quantize(std::vector<float> saliency, const Backend& backend,
+void LiveBlock::quantize(std::vector<float> saliency, const Backend* backend,
                          const Rotary& rotary) {
   saliency_ = std::move(saliency);
   std::vector<InitialLinear> quantized;
@@ -43,9 +46,10 @@ void LiveBlock::quantize(std::vector<float> saliency, const Backend& backend,
   layout_.emplace(quantized, options_.method);
   learned_ = layout_->initial_values(quantized);
   optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, comm_, pool_);
+  if (backend == nullptr) return;
   student_ = std::make_unique<StudentBlock>(model_.config(),
                                             BlockNorms{weights_.input_norm, weights_.middle_norm},
-                                            linears_, *layout_, backend, rotary, pool_);
+                                            linears_, *layout_, *backend, rotary, pool_);
 }
 
 void LiveBlock::step(int64_t batch_size, const ShardedOptimizer::Unit& unit) {
@@ -85,8 +89,7 @@ BlockWeights LiveBlock::deployed_weights() const {
       continue;
     }
     at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
-    const std::vector<float> values = dequantize(*packed_[role]);
-    std::copy(values.begin(), values.end(), dense.data_ptr<float>());
+    dequantize(*packed_[role], {dense.data_ptr<float>(), static_cast<size_t>(dense.numel())});
     out.linears.push_back(std::move(dense));
   }
   return out;
@@ -94,10 +97,11 @@ BlockWeights LiveBlock::deployed_weights() const {
 
 double LiveBlock::bits_per_weight() const {
   int64_t bits = 0, weights = 0;
-  for (const auto& linear : packed_) {
-    if (!linear) continue;
-    bits += stored_bits(*linear);
-    weights += linear->rows * linear->cols;
+  for (const BlockLinear& linear : linears_) {
+    if (!linear.quantized()) continue;
+    const FrozenLinear& frozen = linear.initial.frozen;
+    bits += stored_bits(frozen.rows, frozen.cols, frozen.salient_columns.size(0));
+    weights += frozen.rows * frozen.cols;
   }
   return weights == 0 ? 0 : static_cast<double>(bits) / static_cast<double>(weights);
 }
@@ -112,21 +116,26 @@ void LiveBlock::save(RunDir* run_dir, int turns_done, int epochs_done) {
                        {"saliency", saliency_}});
 }
 
-void LiveBlock::restore(RunDir* run_dir, const Backend& backend, const Rotary& rotary) {
+void LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary) {
   int64_t cols = 0;
   for (const LinearShape& shape : shapes_) cols += shape.cols;
   std::map<std::string, std::vector<float>> vectors;
   int64_t steps = 0;
   if (run_dir != nullptr) steps = run_dir->read_live(block_, vectors).steps;
-  const auto everywhere = [&](std::vector<float> values, int64_t size) {
+  const auto everywhere = [&](const char* name, int64_t size) {
+    std::vector<float>& values = vectors[name];
+    BITMILL_CHECK(run_dir == nullptr || std::ssize(values) == size, FormatError,
+                  fmt::format("the saved state of block {} has {} values of \"{}\", and {} belong "
+                              "there: start over with --resume never",
+                              block_, values.size(), name, size));
     values.resize(static_cast<size_t>(size));
     comm_.broadcast(std::as_writable_bytes(std::span(values)), 0);
-    return values;
+    return std::move(values);
   };
-  quantize(everywhere(vectors["saliency"], cols), backend, rotary);
-  learned_ = everywhere(vectors["learned"], layout_->size());
-  const ShardedOptimizer::State state{everywhere(vectors["first_moment"], layout_->size()),
-                                      everywhere(vectors["second_moment"], layout_->size())};
+  quantize(everywhere("saliency", cols), backend, rotary);
+  learned_ = everywhere("learned", layout_->size());
+  const ShardedOptimizer::State state{everywhere("first_moment", layout_->size()),
+                                      everywhere("second_moment", layout_->size())};
   comm_.broadcast(std::as_writable_bytes(std::span(&steps, 1)), 0);
   optimizer_->restore(state, steps);
 }

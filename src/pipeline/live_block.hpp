@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <optional>
-#include <regex>
 #include <span>
 #include <vector>
 
@@ -26,33 +25,33 @@ class LiveBlock {
   LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options, Communicator& comm,
             ThreadPool& pool);
 
-  int block() const { return block_; }
   const std::vector<LinearShape>& shapes() const { return shapes_; }
   // The teacher's; valid until quantize().
   const BlockWeights& weights() const { return weights_; }
 
   // Fixes mask, codes, signs and first values from the saliency of every linear's input channels
-  // (SaliencyLayout's order), and makes the student. The teacher's quantized weights are gone
-  // afterwards.
-  void quantize(std::vector<float> saliency, const Backend& backend, const Rotary& rotary);
+  // (SaliencyLayout's order), and makes the student; without a backend, on a rank that has no
+  // samples, there is none. The teacher's quantized weights are gone afterwards.
+  void quantize(std::vector<float> saliency, const Backend* backend, const Rotary& rotary);
 
   const StudentBlock& student() const { return *student_; }
   std::span<const float> learned() const { return learned_; }
   // Collective: one step over a batch; see ShardedOptimizer.
   void step(int64_t batch_size, const ShardedOptimizer::Unit& unit);
 
-  // Rounds to what is stored; the student is gone afterwards.
+  double bits_per_weight() const;
+  // Rounds to what is stored; the student is gone afterwards. packed_tensors() and
+  // deployed_weights() need it.
   void pack();
   // The packed tensors, to be written: name order of the family.
   std::vector<TensorSource> packed_tensors() const;
   // Dense weights with exactly the packed values; kept linears as they are.
   BlockWeights deployed_weights() const;
-  double bits_per_weight() const;
 
   // Collective; run_dir on rank 0 only. What a later turn needs, and how it comes back: restore()
   // takes the place of quantize() in turns after the first.
   void save(RunDir* run_dir, int turns_done, int epochs_done);
-  void restore(RunDir* run_dir, const Backend& backend, const Rotary& rotary);
+  void restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary);
 
  private:
   const int block_;

@@ -7,7 +7,6 @@
 #include <regex>
 
 #include "base/error.hpp"
-#include "data/token_text.hpp"
 #include "data/windows.hpp"
 #include "format/packed_linear.hpp"
 #include "model/source_model.hpp"
@@ -15,6 +14,7 @@
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/live_block.hpp"
+#include "pipeline/preflight.hpp"
 #include "pipeline/quantize.hpp"
 #include "pipeline/sample_share.hpp"
 #include "schedule/plan.hpp"
@@ -23,6 +23,8 @@ namespace bitmill {
 namespace {
 
 constexpr int64_t float_bytes = 4;
+// What a rank takes before it has read anything: libtorch, MPI and the heap's reserve. Measured.
+constexpr int64_t library_memory = int64_t{150} * 1000 * 1000;
 
 void check_range(bool fine, const char* option, const std::string& value, const char* allowed) {
   BITMILL_CHECK(fine, UsageError, fmt::format("{} is {}: it must be {}", option, value, allowed));
@@ -31,8 +33,7 @@ void check_range(bool fine, const char* option, const std::string& value, const 
 void check_settings(const QuantizeOptions& options) {
   check_range(options.samples >= 1, "--samples", fmt::to_string(options.samples), "at least 1");
   check_range(options.epochs >= 1, "--epochs", fmt::to_string(options.epochs), "at least 1");
-  check_range(options.batch >= 1 && options.batch <= options.samples, "--batch",
-              fmt::to_string(options.batch), "between 1 and --samples");
+  check_range(options.batch >= 1, "--batch", fmt::to_string(options.batch), "at least 1");
   check_range(options.seq_len == 0 || options.seq_len >= 2, "--seq-len",
               fmt::to_string(options.seq_len), "at least 2");
   check_range(options.max_blocks >= 0, "--max-blocks", fmt::to_string(options.max_blocks),
@@ -105,10 +106,10 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
                                         ? std::min(options.stream_memory, plan.stream_bytes)
                                         : plan.stream_bytes;
   const BlockSize block = block_size(config, plan.seq_len);
-  const int64_t embedding = config.vocab_size * config.hidden_size * float_bytes;
-  // A block as the teacher's weights and the student's operands at once, or the embedding.
-  plan.peak_memory_bytes = streams_in_memory + threads * block.activations +
-                           std::max(2 * block.weights + block.weights / 2, 2 * embedding);
+  // The teacher's weights, the student's operands, and its signs and codes live at once while a
+  // block is being made ready.
+  plan.peak_memory_bytes = library_memory + streams_in_memory + threads * block.activations +
+                           2 * block.weights + block.weights / 4;
   plan.disk_bytes = 2 * plan.packed_bytes + (plan.stream_bytes - streams_in_memory) * ranks;
 }
 
@@ -119,17 +120,18 @@ int64_t blocks_to_pack(const QuantizeOptions& options, const SourceModel& model)
   return options.max_blocks > 0 ? std::min(options.max_blocks, blocks) : blocks;
 }
 
-QuantizePlan plan_quantize(const QuantizeOptions& given, Files& files, int ranks, int threads) {
-  const QuantizeOptions options = resolve_lag(given);
+CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
   check_settings(options);
-  const SourceModel model(files, options.model);
   check_is_source(files, options.model);
-  const Calibration calibration = read_calibration(options, files, model.config());
+  SourceModel model(files, options.model);
+  Calibration calibration = read_calibration(options, files, model.config());
 
   QuantizePlan plan;
   plan.calibration_tokens = calibration.text_tokens;
   plan.samples = calibration.windows.count;
   plan.seq_len = calibration.windows.seq_len;
+  check_range(options.batch <= plan.samples, "--batch", fmt::to_string(options.batch),
+              fmt::format("at most the {} samples there are", plan.samples).c_str());
   plan.steps_per_epoch = (plan.samples + options.batch - 1) / options.batch;
   plan.turns = options.epochs / options.lag;
   plan.useful_ranks = static_cast<int>(std::min<int64_t>(options.batch, ranks));
@@ -137,7 +139,11 @@ QuantizePlan plan_quantize(const QuantizeOptions& given, Files& files, int ranks
   estimate_resources(options, model, ranks, threads, plan);
   plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
   check_output(options, files, plan);
-  return plan;
+  return {std::move(plan), std::move(model), std::move(calibration)};
+}
+
+QuantizePlan plan_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+  return check_run(resolve_lag(options), files, ranks, threads).plan;
 }
 
 }  // namespace bitmill

@@ -11,6 +11,7 @@
 #include "pipeline/block_compute.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
+#include "pipeline/preflight.hpp"
 #include "pipeline/run_log.hpp"
 
 namespace bitmill {
@@ -52,13 +53,11 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
 QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer) {
   const QuantizeOptions options = resolve_lag(given);
-  const QuantizePlan plan = plan_quantize(options, files, comm.size(), pool.size());
-  const SourceModel model(files, options.model);
-  const Calibration calibration = read_calibration(options, files, model.config());
+  const auto [plan, model, calibration] = check_run(options, files, comm.size(), pool.size());
 
   observer.stage_begins("reading and hashing the model");
   const Provenance provenance{plan.fingerprint_json, hash_source(model, comm, pool),
-                              numerics_class(options.backend)};
+                              agreed_numerics_class(options.backend, comm)};
   QuantizeResult result;
   result.source_bytes = model.tensors().file_bytes();
   const bool leader = comm.rank() == 0;

@@ -23,6 +23,8 @@ struct QuantizeOptions {
   std::string recipe = "published";
 
   int64_t samples = 128;
+  // False: where the calibration is a two-dimensional token file with fewer rows, all of them do.
+  bool samples_by_hand = true;
   int64_t seq_len = 0;  // 0: min(2048, the model's context), or a two-dimensional token file's T
   int epochs = 20;
   int64_t batch = 1;

@@ -43,7 +43,7 @@ Windows random_windows(int64_t count, int64_t seq_len) {
 at::Tensor log_probabilities(const SourceModel& model, std::span<const int32_t> ids) {
   ThreadPool pool(1);
   const Rotary rotary = make_rotary(model.config(), std::ssize(ids));
-  at::Tensor x = embed_tokens(model.load_embedding(), ids);
+  at::Tensor x = model.embed(ids);
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     x = dense_block_forward(model.config(), model.load_block(block), rotary, x, pool);
   }

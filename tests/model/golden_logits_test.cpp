@@ -41,7 +41,7 @@ Golden read_golden(Files& files, const std::string& name) {
 at::Tensor compute_logits(const SourceModel& model, const std::vector<int32_t>& ids,
                           ThreadPool& pool) {
   const Rotary rotary = make_rotary(model.config(), std::ssize(ids));
-  at::Tensor x = embed_tokens(model.load_embedding(), ids);
+  at::Tensor x = model.embed(ids);
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     x = dense_block_forward(model.config(), model.load_block(block), rotary, x, pool);
   }
