@@ -1,14 +1,19 @@
 #include "base/thread_pool.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <list>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/error.hpp"
 
 namespace bitmill {
 namespace {
@@ -34,6 +39,16 @@ struct ThreadPool::State {
   std::list<Job*> jobs;  // innermost last
   bool stopping = false;
   std::vector<std::thread> threads;
+
+  // Ends the threads there are, which may be fewer than were asked for.
+  ~State() {
+    {
+      std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work_added.notify_all();
+    for (auto& thread : threads) thread.join();
+  }
 
   void work_on(Job& job) {
     try {
@@ -70,22 +85,22 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
     : state_(std::make_unique<State>()) {
-  for (int i = 1; i < threads; ++i) {
-    state_->threads.emplace_back([state = state_.get(), on_start] {
-      if (on_start) on_start();
-      state->run_helper();
-    });
+  try {
+    for (int i = 1; i < threads; ++i) {
+      state_->threads.emplace_back([state = state_.get(), on_start] {
+        if (on_start) on_start();
+        state->run_helper();
+      });
+    }
+  } catch (const std::system_error& error) {
+    throw Error(
+        fmt::format("thread {} of {} could not be started: {}; lower --threads, or raise the "
+                    "limits on processes and memory of this machine or container",
+                    size() + 1, threads, error.what()));
   }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-  }
-  state_->work_added.notify_all();
-  for (auto& thread : state_->threads) thread.join();
-}
+ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
 

@@ -15,6 +15,7 @@ namespace bitmill {
 class ThreadPool {
  public:
   // `threads` >= 1 counts the caller. `on_start` runs once on every thread that the pool makes.
+  // Error when the system does not give that many; those already made are ended first.
   explicit ThreadPool(int threads, std::function<void()> on_start = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

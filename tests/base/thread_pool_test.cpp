@@ -1,11 +1,18 @@
 #include "base/thread_pool.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <latch>
 #include <stdexcept>
 #include <vector>
+
+#include "base/error.hpp"
 
 namespace bitmill {
 namespace {
@@ -86,6 +93,30 @@ TEST(ThreadPool, OnStartRunsOnceOnEveryThreadItMakes) {
     ThreadPool pool(4, [&] { ++starts; });
   }
   EXPECT_EQ(starts, 3);
+}
+
+// In a process of its own: leaves it address space for the stacks of a few threads only.
+[[noreturn]] void make_a_pool_that_does_not_fit() {
+  rlim_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t bytes = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{128} << 20);
+  const rlimit limit{bytes, bytes};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) std::exit(3);
+  try {
+    ThreadPool pool(4096);
+  } catch (const Error& error) {
+    std::fputs(error.what(), stderr);
+    std::exit(0);
+  }
+  std::exit(1);
+}
+
+TEST(ThreadPoolDeathTest, ThreadsThatTheSystemRefusesAreAnErrorThatSaysWhatToDo) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need the address space that this test takes away";
+#endif
+  EXPECT_EXIT(make_a_pool_that_does_not_fit(), testing::ExitedWithCode(0),
+              "of 4096 could not be started: .*lower --threads");
 }
 
 }  // namespace
