@@ -1,7 +1,6 @@
 #include "method/saliency.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 
@@ -31,14 +30,10 @@ at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weight
                            const Rotary& rotary, const at::Tensor& x, Saliency kind,
                            const SaliencyLayout& layout, std::span<double> statistics,
                            ThreadPool& pool) {
-  const at::NoGradGuard no_grad;
-  return block_forward(
-      config, {weights.input_norm, weights.middle_norm}, rotary, x,
-      [&](LinearRole role, const at::Tensor& input) {
-        column_statistics(input, kind, layout.part(statistics, role));
-        return dense_linear(input, weights.linears[static_cast<size_t>(role)], pool);
-      },
-      pool);
+  return dense_block_forward(config, weights, rotary, x, pool,
+                             [&](LinearRole role, const at::Tensor& input) {
+                               column_statistics(input, kind, layout.part(statistics, role));
+                             });
 }
 
 void merge_statistics(Saliency kind, std::span<double> into, std::span<const double> from) {

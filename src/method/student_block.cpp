@@ -51,12 +51,13 @@ StudentBlock::StudentBlock(const ModelConfig& config, BlockNorms norms,
   }
 }
 
-at::Tensor StudentBlock::run(const at::Tensor& x, const std::vector<LearnedScales>& learned) const {
+at::Tensor StudentBlock::forward(const at::Tensor& x,
+                                 const std::vector<LearnedScales>& learned) const {
   return block_forward(
       config_, norms_, rotary_, x,
       [&](LinearRole role, const at::Tensor& input) {
         const int student = student_of_role_[static_cast<size_t>(role)];
-        if (student < 0) return at::mm(input, kept_[static_cast<size_t>(role)].t());
+        if (student < 0) return dense_linear(input, kept_[static_cast<size_t>(role)], pool_);
         return students_[student]->forward(input, learned[student]);
       },
       pool_);
@@ -66,7 +67,8 @@ double StudentBlock::unit_gradient(const TrainingSample& sample, std::span<const
                                    std::span<float> gradient) const {
   const at::AutoGradMode grad_mode(true);
   const std::vector<LearnedScales> leaves = as_leaves(layout_.views(writable(learned)));
-  const at::Tensor loss = sample_loss(run(sample.input, leaves), sample.normal, sample.homologous);
+  const at::Tensor loss =
+      sample_loss(forward(sample.input, leaves), sample.normal, sample.homologous);
 
   torch::autograd::variable_list inputs;
   for (const LearnedSegment& segment : layout_.segments()) {
@@ -81,11 +83,6 @@ double StudentBlock::unit_gradient(const TrainingSample& sample, std::span<const
     std::copy_n(values.data_ptr<float>(), segment.size, gradient.data() + segment.offset);
   }
   return loss.item<double>();
-}
-
-at::Tensor StudentBlock::forward(const at::Tensor& x, std::span<const float> learned) const {
-  const at::NoGradGuard no_grad;
-  return run(x, layout_.views(writable(learned)));
 }
 
 }  // namespace bitmill

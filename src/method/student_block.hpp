@@ -43,11 +43,9 @@ class StudentBlock {
   double unit_gradient(const TrainingSample& sample, std::span<const float> learned,
                        std::span<float> gradient) const;
 
-  // [T, hidden], with unrounded learned values; no gradient.
-  at::Tensor forward(const at::Tensor& x, std::span<const float> learned) const;
-
  private:
-  at::Tensor run(const at::Tensor& x, const std::vector<LearnedScales>& learned) const;
+  // [T, hidden], with unrounded learned values.
+  at::Tensor forward(const at::Tensor& x, const std::vector<LearnedScales>& learned) const;
 
   const ModelConfig& config_;
   const BlockNorms norms_;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,47 @@
 
 namespace bitmill {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Calls part(first, count) for the pieces of [0, total) that `step` cuts, on any thread.
+template <typename Part>
+void for_pieces(ThreadPool& pool, int64_t total, int64_t step, const Part& part) {
+  pool.parallel_for((total + step - 1) / step, [&](int64_t piece) {
+    const at::NoGradGuard no_grad;
+    part(piece * step, std::min(step, total - piece * step));
+  });
+}
+
+// x weight^T and, backward, g weight: both in the same tiles of tokens.
+struct DenseLinear : torch::autograd::Function<DenseLinear> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            int64_t pool_address) {
+    context->save_for_backward({weight});
+    context->saved_data["pool"] = pool_address;
+    return multiply(x, weight.t(), pool_at(pool_address));
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor weight = context->get_saved_variables()[0];
+    ThreadPool& pool = pool_at(context->saved_data["pool"].toInt());
+    return {multiply(gradients[0].contiguous(), weight, pool), at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  // a [T, k], b [k, n] -> [T, n]
+  static at::Tensor multiply(const at::Tensor& a, const at::Tensor& b, ThreadPool& pool) {
+    const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
+    for_pieces(pool, a.size(0), tokens_per_tile, [&](int64_t first, int64_t count) {
+      at::Tensor tile = out.narrow(0, first, count);
+      at::mm_out(tile, a.narrow(0, first, count), b);
+    });
+    return out;
+  }
+  // An autograd context keeps integers and tensors only.
+  static ThreadPool& pool_at(int64_t address) { return *reinterpret_cast<ThreadPool*>(address); }
+};
 
 // x [T, hidden]: x / sqrt(mean(x^2) + epsilon) * weight.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
@@ -67,25 +109,17 @@ at::Tensor block_forward(const ModelConfig& config, const BlockNorms& norms, con
 }
 
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool) {
-  const int64_t tokens = x.size(0), rows = weight.size(0);
-  at::Tensor out = at::empty({tokens, rows}, x.options());
-  const int64_t tiles = (tokens + tokens_per_tile - 1) / tokens_per_tile;
-  pool.parallel_for(tiles, [&](int64_t tile) {
-    const at::NoGradGuard no_grad;
-    const int64_t first = tile * tokens_per_tile;
-    const int64_t count = std::min(tokens_per_tile, tokens - first);
-    at::Tensor part = out.narrow(0, first, count);
-    at::mm_out(part, x.narrow(0, first, count), weight.t());
-  });
-  return out;
+  return DenseLinear::apply(x, weight, reinterpret_cast<int64_t>(&pool));
 }
 
 at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& weights,
-                               const Rotary& rotary, const at::Tensor& x, ThreadPool& pool) {
+                               const Rotary& rotary, const at::Tensor& x, ThreadPool& pool,
+                               const InputProbe& probe) {
   const at::NoGradGuard no_grad;
   return block_forward(
       config, {weights.input_norm, weights.middle_norm}, rotary, x,
       [&](LinearRole role, const at::Tensor& input) {
+        if (probe) probe(role, input);
         return dense_linear(input, weights.linears[static_cast<size_t>(role)], pool);
       },
       pool);
@@ -94,7 +128,14 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
 at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                        ThreadPool& pool) {
   const at::NoGradGuard no_grad;
-  return dense_linear(rms_norm(x, weights.norm, config.norm_epsilon), weights.head, pool);
+  const at::Tensor normalized = rms_norm(x, weights.norm, config.norm_epsilon);
+  const int64_t vocab = weights.head.size(0);
+  const at::Tensor out = at::empty({x.size(0), vocab}, x.options());
+  for_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
+    at::Tensor tile = out.narrow(1, first, count);
+    at::mm_out(tile, normalized, weights.head.narrow(0, first, count).t());
+  });
+  return out;
 }
 
 }  // namespace bitmill

@@ -41,12 +41,21 @@ at::Tensor block_forward(const ModelConfig& config, const BlockNorms& norms, con
 // percent.
 inline constexpr int64_t tokens_per_tile = 256;
 
-// x [T, cols], weight [rows, cols] -> x weight^T [T, rows]; no gradient.
+// x [T, cols], weight [rows, cols] -> x weight^T [T, rows]. Differentiable in x alone; `pool` and
+// weight must outlive the backward pass.
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);
 
-// block_forward with dense weights; no gradient.
+// Sees the input [T, cols] of each linear before it is used.
+using InputProbe = std::function<void(LinearRole, const at::Tensor&)>;
+
+// block_forward with dense weights; no gradient. `probe` may be empty.
 at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& weights,
-                               const Rotary& rotary, const at::Tensor& x, ThreadPool& pool);
+                               const Rotary& rotary, const at::Tensor& x, ThreadPool& pool,
+                               const InputProbe& probe = {});
+
+// The product with the head is cut along the vocabulary instead, so that a few positions at a time,
+// which is all whose logits fit in memory, keep every thread busy.
+inline constexpr int64_t vocab_per_tile = 1024;
 
 // Next-token logits [T, vocab] float32 of the last block's output [T, hidden]; no gradient.
 at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,

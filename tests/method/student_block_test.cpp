@@ -1,0 +1,180 @@
+// The gradient of one sample: against finite differences, the reference backend, and itself on
+// other numbers of threads.
+
+#include "method/student_block.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "method/loss.hpp"
+#include "model/family.hpp"
+#include "model/one_thread.hpp"
+
+namespace bitmill {
+namespace {
+
+using Roles = std::set<LinearRole>;
+
+struct LossAndGradient {
+  double loss = 0;
+  std::vector<float> gradient;
+};
+
+// A block of odd sizes with random weights, the linears of some roles kept, and one sample.
+class RandomBlock {
+ public:
+  RandomBlock(int64_t tokens, const Roles& kept) {
+    at::manual_seed(1);
+    const int64_t hidden = config_.hidden_size;
+    weights_ = {at::rand({hidden}) + 0.5, at::rand({hidden}) + 0.5, {}};
+    ThreadPool pool(1);
+    std::vector<InitialLinear> quantized;
+    for (const LinearShape& shape : block_linears(config_, 0)) {
+      const at::Tensor weight = at::randn({shape.rows, shape.cols}) * 0.3;
+      const at::Tensor saliency = at::rand({shape.cols});
+      weights_.linears.push_back(weight);
+      if (kept.contains(shape.role)) {
+        linears_.push_back({{}, weight});
+        continue;
+      }
+      linears_.push_back(
+          {quantize_linear(weight, {saliency.data_ptr<float>(), static_cast<size_t>(shape.cols)},
+                           {}, pool),
+           {}});
+      quantized.push_back(linears_.back().initial);
+    }
+    layout_ = std::make_unique<LearnedLayout>(quantized, MethodSettings{});
+    learned_ = layout_->initial_values(quantized);
+    for (float& value : learned_) value *= 0.8F + 0.4F * at::rand({1}).item<float>();
+    rotary_ = make_rotary(config_, tokens);
+    const at::Tensor normal = at::randn({tokens, hidden});
+    sample_ = {at::randn({tokens, hidden}), normal, normal + 0.3 * at::randn({tokens, hidden})};
+  }
+
+  const ModelConfig& config() const { return config_; }
+  const BlockWeights& weights() const { return weights_; }
+  const Rotary& rotary() const { return rotary_; }
+  const TrainingSample& sample() const { return sample_; }
+  const std::vector<LearnedSegment>& segments() const { return layout_->segments(); }
+  const std::vector<float>& learned() const { return learned_; }
+
+  LossAndGradient run(const Backend& backend, const std::vector<float>& learned,
+                      int threads = 1) const {
+    ThreadPool pool(threads, [] { at::set_num_threads(1); });
+    const StudentBlock student(config_, {weights_.input_norm, weights_.middle_norm}, linears_,
+                               *layout_, backend, rotary_, pool);
+    LossAndGradient result;
+    result.gradient.assign(learned.size(), NAN);
+    result.loss = student.unit_gradient(sample_, learned, result.gradient);
+    return result;
+  }
+
+ private:
+  const ModelConfig config_{.family = find_family("LlamaForCausalLM"),
+                            .hidden_size = 13,
+                            .intermediate_size = 21,
+                            .blocks = 1,
+                            .heads = 3,
+                            .kv_heads = 1,
+                            .head_dim = 6,
+                            .vocab_size = 31,
+                            .context = 512,
+                            .norm_epsilon = 1e-5,
+                            .rope_theta = 10000.0,
+                            .tied_embeddings = false};
+  BlockWeights weights_;
+  std::vector<BlockLinear> linears_;
+  std::unique_ptr<LearnedLayout> layout_;
+  std::vector<float> learned_;
+  Rotary rotary_;
+  TrainingSample sample_;
+};
+
+// Linears kept: none, one inside the block, one that ends it, and all but one.
+class StudentBlockKeeping : public testing::TestWithParam<Roles> {};
+INSTANTIATE_TEST_SUITE_P(Some, StudentBlockKeeping,
+                         testing::Values(Roles{}, Roles{LinearRole::up}, Roles{LinearRole::down},
+                                         Roles{LinearRole::key, LinearRole::value,
+                                               LinearRole::attention_output, LinearRole::gate,
+                                               LinearRole::up, LinearRole::down}),
+                         [](const auto& tested) {
+                           return std::to_string(tested.param.size()) + "Roles" +
+                                  std::to_string(tested.index);
+                         });
+
+// Along the gradient of each learned tensor alone, the loss must rise by that gradient's norm.
+// Central differences at h and 2h, combined so that errors of second order cancel.
+TEST_P(StudentBlockKeeping, GradientIsTheSlopeOfTheLoss) {
+  const RandomBlock block(11, GetParam());
+  const auto backend = cpu_backend();
+  const std::vector<float> gradient = block.run(*backend, block.learned()).gradient;
+  for (const LearnedSegment& segment : block.segments()) {
+    const auto part = std::span(gradient).subspan(segment.offset, segment.size);
+    const double norm = std::sqrt(std::inner_product(part.begin(), part.end(), part.begin(), 0.0));
+    const auto loss_at = [&](double distance) {
+      std::vector<float> moved = block.learned();
+      for (size_t i = 0; i < part.size(); ++i) {
+        moved[segment.offset + i] += static_cast<float>(distance * part[i] / norm);
+      }
+      return block.run(*backend, moved).loss;
+    };
+    const auto slope = [&](double h) { return (loss_at(h) - loss_at(-h)) / (2 * h); };
+    constexpr double h = 5e-3;
+    EXPECT_NEAR((4 * slope(h) - slope(2 * h)) / 3, norm, 0.01 * norm + 2e-4)
+        << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
+  }
+}
+
+TEST_P(StudentBlockKeeping, BackendsAgreeOnLossAndGradient) {
+  for (const int64_t tokens : {1, 7, 33}) {
+    const RandomBlock block(tokens, GetParam());
+    const LossAndGradient fast = block.run(*cpu_backend(), block.learned());
+    const LossAndGradient truth = block.run(*reference_backend(), block.learned());
+    EXPECT_NEAR(fast.loss, truth.loss, 1e-5 * std::abs(truth.loss));
+    const at::Tensor a = at::tensor(fast.gradient), b = at::tensor(truth.gradient);
+    EXPECT_LE((a - b).norm().item<float>(), 1e-5 * b.norm().item<float>()) << tokens << " tokens";
+  }
+}
+
+// 300 tokens are more than a tile, and no multiple of it.
+TEST_P(StudentBlockKeeping, BitsDoNotDependOnThreads) {
+  static_assert(300 > tokens_per_tile && 300 % tokens_per_tile != 0);
+  const RandomBlock block(300, GetParam());
+  const LossAndGradient one = block.run(*cpu_backend(), block.learned(), 1);
+  for (const int threads : {2, 3}) {
+    const LossAndGradient many = block.run(*cpu_backend(), block.learned(), threads);
+    EXPECT_EQ(many.loss, one.loss);
+    EXPECT_EQ(many.gradient, one.gradient);
+  }
+}
+
+// Where nothing is learned the student is the deployed block, bit for bit.
+TEST(StudentBlock, KeptLinearsComputeWhatTheDeployedBlockComputes) {
+  const RandomBlock block(
+      300, {LinearRole::query, LinearRole::key, LinearRole::value, LinearRole::attention_output,
+            LinearRole::gate, LinearRole::up, LinearRole::down});
+  ThreadPool pool(1);
+  const TrainingSample& sample = block.sample();
+  const at::Tensor deployed =
+      dense_block_forward(block.config(), block.weights(), block.rotary(), sample.input, pool);
+  EXPECT_EQ(block.run(*cpu_backend(), {}, 2).loss,
+            sample_loss(deployed, sample.normal, sample.homologous).item<double>());
+}
+
+TEST(StudentBlock, DenseLinearHasTheSameBitsAndTheProductsGradientWhereOneIsAskedFor) {
+  ThreadPool pool(2, [] { at::set_num_threads(1); });
+  const at::Tensor weight = at::randn({17, 13});
+  const at::Tensor plain = at::randn({300, 13}), x = plain.clone().requires_grad_(true);
+  const at::Tensor y = dense_linear(x, weight, pool), g = at::randn({300, 17});
+  EXPECT_TRUE(at::equal(y.detach(), dense_linear(plain, weight, pool)));
+  y.backward(g);
+  EXPECT_TRUE(at::allclose(x.grad(), at::mm(g, weight), 1e-5, 1e-5));
+}
+
+}  // namespace
+}  // namespace bitmill
