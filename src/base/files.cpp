@@ -185,6 +185,23 @@ class PosixFiles final : public Files {
     if (::statvfs(path.c_str(), &info) != 0) fail("ask the free space of", path, errno);
     return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
   }
+  bool is_writable(const std::string& path) override {
+    return ::access(path.c_str(), W_OK | X_OK) == 0;
+  }
+  uint64_t file_system(const std::string& path) override {
+    struct stat info = {};
+    if (::stat(path.c_str(), &info) != 0) fail("stat", path, errno);
+    return static_cast<uint64_t>(info.st_dev);
+  }
+  std::string resolve(const std::string& path) override {
+    std::error_code error;
+    // Absolute first: a relative path whose first name is missing would stay relative.
+    fs::path whole = fs::absolute(path, error);
+    if (!error) whole = fs::weakly_canonical(whole, error);
+    if (error) fail("resolve", path, error.value());
+    const std::string text = whole.string();
+    return text.size() > 1 && text.ends_with('/') ? text.substr(0, text.size() - 1) : text;
+  }
 };
 
 }  // namespace
@@ -221,5 +238,15 @@ std::string parent_path(const std::string& path) {
 }
 
 std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+
+bool lies_in(const std::string& path, const std::string& folder) {
+  return path == folder || path.starts_with(folder.ends_with('/') ? folder : folder + "/");
+}
+
+std::string nearest_existing(Files& files, const std::string& path) {
+  std::string there = path;
+  while (!files.exists(there) && there != parent_path(there)) there = parent_path(there);
+  return there;
+}
 
 }  // namespace bitmill

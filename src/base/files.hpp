@@ -55,6 +55,12 @@ class Files {
   virtual void sync_directory(const std::string& path) = 0;
   virtual std::vector<std::string> list(const std::string& path) = 0;  // names, sorted
   virtual int64_t free_bytes(const std::string& path) = 0;             // for us, where `path` lives
+  // Whether files may be made in the folder `path`, as far as can be told without making one.
+  virtual bool is_writable(const std::string& path) = 0;
+  // Equal for two existing paths on one file system. Means nothing else.
+  virtual uint64_t file_system(const std::string& path) = 0;
+  // Absolute, without links, "." and ".."; what does not exist is kept as it is written.
+  virtual std::string resolve(const std::string& path) = 0;
 };
 
 std::unique_ptr<Files> posix_files();
@@ -68,5 +74,10 @@ void replace_file(Files& files, const std::string& path, std::string_view conten
 std::string join_path(std::string_view folder, std::string_view name);
 std::string parent_path(const std::string& path);  // "." for a bare name
 std::string file_name(const std::string& path);
+// Whether `path` is `folder` or below it, going by the names alone: resolve() both where it
+// matters.
+bool lies_in(const std::string& path, const std::string& folder);
+// `path`, or the nearest folder above it that exists.
+std::string nearest_existing(Files& files, const std::string& path);
 
 }  // namespace bitmill

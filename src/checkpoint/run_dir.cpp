@@ -26,6 +26,12 @@ constexpr const char* turns_key = "bitmill.turns";
 constexpr const char* epochs_key = "bitmill.epochs";
 constexpr const char* steps_key = "bitmill.steps";
 
+// What streams leave when a rank is killed between making and unlinking its scratch file, and what
+// NFS shows of a file that was unlinked while it is open. They belong to no run.
+bool is_scratch_file(std::string_view name) {
+  return name.starts_with(".nfs") || (name.starts_with("streams-") && name.ends_with(".tmp"));
+}
+
 // "0003.safetensors", also while it is being written.
 bool is_block_file(std::string_view name) {
   if (name.ends_with(unfinished_suffix)) name.remove_suffix(unfinished_suffix.size());
@@ -45,14 +51,13 @@ std::string find_foreign(Files& files, const std::string& path) {
   for (const std::string& name : files.list(path)) {
     const std::string entry = join_path(path, name);
     if (!files.is_directory(entry)) {
-      if (!is_run_file(name)) return name;
+      if (!is_run_file(name) && !is_scratch_file(name)) return name;
       continue;
     }
     if (name != packed_folder && name != live_folder) return name;
     for (const std::string& inner : files.list(entry)) {
-      if (!is_block_file(inner) || files.is_directory(join_path(entry, inner))) {
-        return join_path(name, inner);
-      }
+      const bool known = is_block_file(inner) || inner.starts_with(".nfs");
+      if (!known || files.is_directory(join_path(entry, inner))) return join_path(name, inner);
     }
   }
   return "";
@@ -61,16 +66,18 @@ std::string find_foreign(Files& files, const std::string& path) {
 // Anything but leftovers of writing: run.json is written first and removed last but DONE, but
 // people remove files too, and packed blocks are hours of work.
 bool holds_run(Files& files, const std::string& path) {
-  return std::ranges::any_of(
-      files.list(path), [](const std::string& name) { return !name.ends_with(unfinished_suffix); });
+  return std::ranges::any_of(files.list(path), [](const std::string& name) {
+    return !name.ends_with(unfinished_suffix) && !is_scratch_file(name);
+  });
 }
 
 int64_t count_packed(Files& files, const std::string& path) {
   const std::string folder = join_path(path, packed_folder);
   if (!files.exists(folder)) return 0;
   const auto names = files.list(folder);
-  return std::ranges::count_if(
-      names, [](const std::string& name) { return !name.ends_with(unfinished_suffix); });
+  return std::ranges::count_if(names, [](const std::string& name) {
+    return is_block_file(name) && !name.ends_with(unfinished_suffix);
+  });
 }
 
 // What a run left. run.json and DONE go last: while the rest goes, they still say whether the run
@@ -95,23 +102,26 @@ std::vector<std::byte> bytes_of(std::span<const float> values) {
 
 RunDir::RunDir(Files& files, const std::string& path) : files_(files), path_(path) {}
 
+void RunDir::check(bool start_over) const {
+  if (!files_.exists(path_)) return;
+  BITMILL_CHECK(files_.is_directory(path_), UsageError,
+                fmt::format("{} is a file; the work folder of a run must be a folder", path_));
+  const std::string foreign = find_foreign(files_, path_);
+  BITMILL_CHECK(foreign.empty(), UsageError,
+                fmt::format("{} holds {}, which is not a run's; choose an empty or a new folder "
+                            "with --work-dir",
+                            path_, foreign));
+  const bool finished = files_.exists(join_path(path_, done_name));
+  BITMILL_CHECK(finished || start_over || !holds_run(files_, path_), UsageError,
+                fmt::format("{} holds an unfinished run ({} blocks packed), and this version "
+                            "cannot resume one; choose another --work-dir, or give "
+                            "--resume=never to delete it and start over",
+                            path_, count_packed(files_, path_)));
+}
+
 void RunDir::begin(const std::string& fingerprint_json, bool start_over) {
-  if (files_.exists(path_)) {
-    BITMILL_CHECK(files_.is_directory(path_), UsageError,
-                  fmt::format("{} is a file; the work folder of a run must be a folder", path_));
-    const std::string foreign = find_foreign(files_, path_);
-    BITMILL_CHECK(foreign.empty(), UsageError,
-                  fmt::format("{} holds {}, which is not a run's; choose an empty or a new folder "
-                              "with --work-dir",
-                              path_, foreign));
-    const bool finished = files_.exists(join_path(path_, done_name));
-    BITMILL_CHECK(finished || start_over || !holds_run(files_, path_), UsageError,
-                  fmt::format("{} holds an unfinished run ({} blocks packed), and this version "
-                              "cannot resume one; choose another --work-dir, or give "
-                              "--resume=never to delete it and start over",
-                              path_, count_packed(files_, path_)));
-    remove_run(files_, path_);
-  }
+  check(start_over);
+  if (files_.exists(path_)) remove_run(files_, path_);
   files_.make_directories(path_);
   files_.sync_directory(parent_path(path_));
   replace_file(files_, join_path(path_, fingerprint_name), fingerprint_json);

@@ -46,10 +46,13 @@ class RunDir {
 
   const std::string& path() const { return path_; }
 
-  // Starts a run: makes the folders and writes run.json. A folder that holds an unfinished run is
-  // refused with UsageError unless start_over; a finished one (DONE) is replaced; a folder with
-  // files that are not a run's is never touched (UsageError naming one of them), whatever
-  // start_over says.
+  // Whether begin() would take the folder; touches nothing. A folder that holds an unfinished run
+  // is refused with UsageError unless start_over; one with files that are not a run's is refused
+  // whatever start_over says (UsageError naming one of them).
+  void check(bool start_over) const;
+
+  // Starts a run where check() has nothing against it: makes the folders and writes run.json. What
+  // an earlier run left is replaced.
   void begin(const std::string& fingerprint_json, bool start_over);
 
   // One line of JSON, without its newline; flushed, not synced.

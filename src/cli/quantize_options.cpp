@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <climits>
+#include <utility>
 
 #include "backend/backend.hpp"
 #include "base/error.hpp"
@@ -120,25 +121,24 @@ void read_machine(const Settings& settings, QuantizeOptions& options) {
   options.start_over = settings.word_or("resume", {"auto", "never", "required"}, 0) == 1;
 }
 
-bool is_inside(const std::string& path, const std::string& folder) {
-  return path == folder || path.starts_with(folder + "/");
-}
-
 void check_contradictions(const QuantizeOptions& options) {
   BITMILL_CHECK(options.batch <= options.samples, UsageError,
                 fmt::format("--batch {} is more than the {} samples there are; lower it or raise "
                             "--samples",
                             options.batch, options.samples));
-  BITMILL_CHECK(!is_inside(options.output_dir, options.model), UsageError,
+  BITMILL_CHECK(!lies_in(options.output_dir, options.model), UsageError,
                 fmt::format("--output-dir {} lies in the model folder {}; give another folder",
                             options.output_dir, options.model));
-  BITMILL_CHECK(!is_inside(options.work_dir, options.output_dir), UsageError,
-                fmt::format("--work-dir {} lies in the output folder {}, which must be empty; give "
-                            "another folder",
-                            options.work_dir, options.output_dir));
-  BITMILL_CHECK(!is_inside(options.work_dir, options.model), UsageError,
-                fmt::format("--work-dir {} lies in the model folder {}; give another folder",
-                            options.work_dir, options.model));
+  for (const auto& [option, folder] : {std::pair{"--work-dir", options.work_dir},
+                                       std::pair{"--scratch-dir", options.scratch_dir}}) {
+    BITMILL_CHECK(!lies_in(folder, options.output_dir), UsageError,
+                  fmt::format("{} {} lies in the output folder {}, which must be empty; give "
+                              "another folder",
+                              option, folder, options.output_dir));
+    BITMILL_CHECK(!lies_in(folder, options.model), UsageError,
+                  fmt::format("{} {} lies in the model folder {}; give another folder", option,
+                              folder, options.model));
+  }
 }
 
 }  // namespace

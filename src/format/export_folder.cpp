@@ -13,6 +13,7 @@
 #include "base/json.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
+#include "format/partial_folder.hpp"
 #include "format/safetensors_writer.hpp"
 #include "format/tensor_folder.hpp"
 
@@ -134,30 +135,10 @@ void fill_folder(Files& files, const std::string& from, const std::string& to, D
                  int64_t max_shard_bytes) {
   const TensorFolder tensors(files, from);
   const std::vector<TensorSource> sources = export_sources(tensors, dtype);
-  files.make_directories(to);
   check_space(files, to, sources);
   copy_companion_files(files, from, to);
   write_shards(files, to, sources, {{"format", "pt"}}, max_shard_bytes);
   replace_file(files, join_path(to, "config.json"), exported_config(files, from, dtype));
-}
-
-// What a killed export left. An export never holds a quantization_config: a folder that does is
-// someone's model, perhaps the very one to be exported.
-void remove_leftover(Files& files, const std::string& partial) {
-  const bool has_config = files.exists(join_path(partial, "config.json"));
-  BITMILL_CHECK(!has_config || !is_packed_folder(files, partial), UsageError,
-                partial +
-                    " is needed for the export, and holds a packed model; move it, or choose "
-                    "another output folder");
-  files.remove_tree(partial);
-}
-
-// Called while an error is on its way up: that one is worth reporting, not this one's.
-void remove_quietly(Files& files, const std::string& folder) {
-  try {
-    files.remove_tree(folder);
-  } catch (const Error&) {
-  }
 }
 
 }  // namespace
@@ -175,20 +156,9 @@ void export_folder(Files& files, const std::string& from, const std::string& to,
   BITMILL_CHECK(is_float(dtype), UsageError, "export to float16, bfloat16 or float32");
   BITMILL_CHECK(is_packed_folder(files, from), UsageError,
                 from + " is not a packed model: there is nothing to export");
-  BITMILL_CHECK(!files.exists(to) || (files.is_directory(to) && files.list(to).empty()), UsageError,
-                to + " exists and is not an empty folder; choose another one or remove it");
-  const std::string target = to.substr(0, to.find_last_not_of('/') + 1);  // "out/" is "out"
-  const std::string partial = target + ".partial";
-  remove_leftover(files, partial);
-  try {
-    fill_folder(files, from, partial, dtype, max_shard_bytes);
-    files.sync_directory(partial);
-    files.rename(partial, target);
-  } catch (...) {
-    remove_quietly(files, partial);
-    throw;
-  }
-  files.sync_directory(parent_path(target));
+  PartialFolder partial(files, to);
+  fill_folder(files, from, partial.path(), dtype, max_shard_bytes);
+  partial.commit();
 }
 
 }  // namespace bitmill

@@ -31,8 +31,8 @@ void copy_companion_files(Files& files, const std::string& from, const std::stri
 
 // Packed to an ordinary Hugging Face folder with float16, bfloat16 or float32 linears; everything
 // that is not packed keeps its own dtype unless `dtype` is float32. config.json loses its
-// quantization_config and says the dtype. `to` must not exist, or be an empty folder. Assembled in
-// `to` + ".partial", which is ours (one that a killed export left is removed), and renamed.
+// quantization_config and says the dtype. `to` must not exist, or be an empty folder. Assembled
+// beside it and renamed: see partial_folder.hpp.
 void export_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,
                    int64_t max_shard_bytes);
 

@@ -54,11 +54,7 @@ void StreamBudget::release_scratch(int64_t offset, int64_t bytes) {
 }
 
 void StreamBudget::create_scratch() {
-  const std::string folder = parent_path(path_);
-  BITMILL_CHECK(files_.is_directory(folder), UsageError,
-                fmt::format("activations do not fit --stream-memory, and the folder {} for the "
-                            "rest does not exist; make it, or name another with --scratch-dir",
-                            folder));
+  files_.make_directories(parent_path(path_));
   scratch_ = files_.create(path_);
   files_.remove(path_);
 }

@@ -18,9 +18,9 @@ namespace bitmill {
 // share a budget are made and dropped by one thread.
 class StreamBudget {
  public:
-  // `scratch_path` is a file name that nothing else uses; the file is created when first needed,
-  // and removed at once: a killed run leaves nothing behind, and the space is freed with the
-  // budget. Its folder must exist by then (UsageError).
+  // `scratch_path` is a file name that nothing else uses; the file, and its folder where there is
+  // none, are created when first needed. The file is removed at once: a killed run leaves nothing
+  // behind, and the space is freed with the budget.
   StreamBudget(Files& files, int64_t memory_bytes, std::string scratch_path);
 
   // True when `bytes` were taken from the memory that is left.

@@ -12,6 +12,7 @@
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
+#include "format/partial_folder.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/live_block.hpp"
 
@@ -145,26 +146,16 @@ bool holds_result(const std::string& output_dir, Files& files, const Provenance&
 
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,
               const RunDir& run_dir, const Provenance& provenance, QuantizeObserver& observer) {
-  const std::string beside = options.output_dir + ".partial";
-  files.remove_tree(beside);
-  files.make_directories(beside);
-  try {
-    observer.stage_begins("writing the packed model");
-    copy_companion_files(files, options.model, beside);
-    write_shards(files, beside, result_tensors(options, model, run_dir),
-                 {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
-                 options.max_shard_bytes);
-    write_config(files, options.model, beside, describe(options, provenance));
-    observer.stage_begins("reading it back");
-    verify_packed_folder(files, beside, {});
-    files.sync_directory(beside);
-    if (files.exists(options.output_dir)) files.remove_tree(options.output_dir);
-    files.rename(beside, options.output_dir);
-    files.sync_directory(parent_path(options.output_dir));
-  } catch (...) {
-    files.remove_tree(beside);
-    throw;
-  }
+  PartialFolder partial(files, options.output_dir);
+  observer.stage_begins("writing the packed model");
+  copy_companion_files(files, options.model, partial.path());
+  write_shards(files, partial.path(), result_tensors(options, model, run_dir),
+               {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
+               options.max_shard_bytes);
+  write_config(files, options.model, partial.path(), describe(options, provenance));
+  observer.stage_begins("reading it back");
+  verify_packed_folder(files, partial.path(), {});
+  partial.commit();
 }
 
 }  // namespace bitmill

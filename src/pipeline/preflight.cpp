@@ -13,6 +13,7 @@
 #include "pipeline/assemble.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
+#include "pipeline/folders_check.hpp"
 #include "pipeline/live_block.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/quantize.hpp"
@@ -139,6 +140,7 @@ CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, in
   estimate_resources(options, model, ranks, threads, plan);
   plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
   check_output(options, files, plan);
+  check_folders(options, files, plan);
   return {std::move(plan), std::move(model), std::move(calibration)};
 }
 

@@ -1,6 +1,7 @@
 #include "pipeline/quantize.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -29,10 +30,10 @@ std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Sour
                                       Communicator& comm, ThreadPool& pool,
                                       QuantizeObserver& observer) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
-  if (comm.rank() == 0) files.make_directories(options.scratch_dir);
-  comm.barrier();
+  // The rank keeps ranks apart, the process id jobs that share a scratch folder.
+  const std::string scratch_name = fmt::format("streams-{}-{}.tmp", comm.rank(), ::getpid());
   StreamBudget budget(files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
-                      join_path(options.scratch_dir, fmt::format("streams-{}.tmp", comm.rank())));
+                      join_path(options.scratch_dir, scratch_name));
   RunLog log(run_dir, observer);
   BlockCompute compute({options, model, windows, *backend, run_dir, budget, comm, pool, log});
   execute(

@@ -124,5 +124,36 @@ TEST(Files, PathsAreJoinedAndTakenApart) {
   EXPECT_EQ(file_name("a/b/c"), "c");
 }
 
+TEST(Files, APathLiesInAFolderByItsWholeNames) {
+  EXPECT_TRUE(lies_in("/a/b", "/a"));
+  EXPECT_TRUE(lies_in("/a", "/a"));
+  EXPECT_TRUE(lies_in("/a", "/"));
+  EXPECT_FALSE(lies_in("/ab", "/a"));
+  EXPECT_FALSE(lies_in("/a", "/a/b"));
+}
+
+TEST(Files, ResolvingFollowsLinksAndKeepsWhatIsMissing) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  folder.write("real/file", "");
+  std::filesystem::create_directory_symlink(folder / "real", folder / "link");
+  const std::string real = files->resolve(folder / "real");
+  EXPECT_EQ(files->resolve(folder / "link/./missing/../new/"), real + "/new");
+  EXPECT_EQ(files->resolve("missing"), files->resolve(".") + "/missing");
+  EXPECT_EQ(files->resolve("/"), "/");
+}
+
+TEST(Files, TheNearestExistingFolderIsFoundAndIsOnTheSameFileSystem) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  EXPECT_EQ(nearest_existing(*files, folder / "a/b/c"), folder.path());
+  EXPECT_EQ(nearest_existing(*files, folder.path()), folder.path());
+  EXPECT_EQ(nearest_existing(*files, "missing/too"), ".");
+  EXPECT_TRUE(files->is_writable(folder.path()));
+  EXPECT_FALSE(files->is_writable(folder / "missing"));
+  const std::string file = folder.write("file", "");
+  EXPECT_EQ(files->file_system(file), files->file_system(folder.path()));
+}
+
 }  // namespace
 }  // namespace bitmill

@@ -10,49 +10,45 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "forwarding_files.hpp"
 
 namespace bitmill {
 
-class FailingFiles final : public Files {
+class FailingFiles final : public ForwardingFiles {
  public:
-  FailingFiles(Files& real, int first_failure) : real_(real), left_(first_failure) {}
+  explicit FailingFiles(int first_failure) : left_(first_failure) {}
 
   // Whether any operation was refused.
   bool failed() const { return left_ < 0; }
 
-  std::unique_ptr<InputFile> open(const std::string& path) override { return real_.open(path); }
   std::unique_ptr<OutputFile> create(const std::string& path) override {
     spend(path);
-    return std::make_unique<Output>(*this, real_.create(path));
+    return std::make_unique<Output>(*this, ForwardingFiles::create(path));
   }
   std::unique_ptr<OutputFile> open_append(const std::string& path) override {
     spend(path);
-    return std::make_unique<Output>(*this, real_.open_append(path));
+    return std::make_unique<Output>(*this, ForwardingFiles::open_append(path));
   }
-  bool exists(const std::string& path) override { return real_.exists(path); }
-  bool is_directory(const std::string& path) override { return real_.is_directory(path); }
   void make_directories(const std::string& path) override {
     spend(path);
-    real_.make_directories(path);
+    ForwardingFiles::make_directories(path);
   }
   void rename(const std::string& from, const std::string& to) override {
     spend(from);
-    real_.rename(from, to);
+    ForwardingFiles::rename(from, to);
   }
   void remove(const std::string& path) override {
     spend(path);
-    real_.remove(path);
+    ForwardingFiles::remove(path);
   }
   void remove_tree(const std::string& path) override {
     spend(path);
-    real_.remove_tree(path);
+    ForwardingFiles::remove_tree(path);
   }
   void sync_directory(const std::string& path) override {
     spend(path);
-    real_.sync_directory(path);
+    ForwardingFiles::sync_directory(path);
   }
-  std::vector<std::string> list(const std::string& path) override { return real_.list(path); }
-  int64_t free_bytes(const std::string& path) override { return real_.free_bytes(path); }
 
  private:
   class Output final : public OutputFile {
@@ -94,7 +90,6 @@ class FailingFiles final : public Files {
     throw FileError("made to fail at " + path);
   }
 
-  Files& real_;
   int left_;  // operations before the first failure; -1 after it
 };
 

@@ -147,6 +147,30 @@ TEST_F(RunDirTest, ForeignFilesAreNeverTouched) {
   }
 }
 
+TEST_F(RunDirTest, ScratchFilesOfAKilledJobAreNeitherForeignNorARun) {
+  for (const char* name :
+       {"work/streams-3-4711.tmp", "work/.nfs000012", "work/blocks/.nfs000013"}) {
+    folder_.write(name, "activations");
+  }
+  files_->remove_tree(folder_ / "work/live");
+  EXPECT_THAT(message_of<UsageError>([&] { RunDir(*files_, path_).check(false); }),
+              HasSubstr("(0 blocks packed)"));  // for its folder "blocks"
+  files_->remove_tree(folder_ / "work/blocks");
+  EXPECT_NO_THROW(started());
+  EXPECT_EQ(text("streams-3-4711.tmp"), "activations");
+}
+
+TEST_F(RunDirTest, CheckRefusesWhatBeginRefusesAndTouchesNothing) {
+  EXPECT_NO_THROW(RunDir(*files_, path_).check(false));
+  EXPECT_FALSE(files_->exists(path_));
+  RunDir run = started();
+  EXPECT_THAT(message_of<UsageError>([&] { run.check(false); }), HasSubstr("unfinished run"));
+  EXPECT_NO_THROW(run.check(true));
+  EXPECT_THAT(list(), ElementsAre("blocks", "live", "run.json"));
+  folder_.write("work/thesis.tex", "mine");
+  EXPECT_THAT(message_of<UsageError>([&] { run.check(true); }), HasSubstr("thesis.tex"));
+}
+
 TEST_F(RunDirTest, FileInPlaceOfTheFolderIsRefused) {
   folder_.write("work", "a file");
   EXPECT_THAT(message_of<UsageError>([&] { started(); }), HasSubstr("is a file"));
@@ -253,7 +277,7 @@ TEST_F(RunDirTest, WriteThatFailsAnywhereLeavesTheOldOrTheNewState) {
   bool finished = false;
   for (int operations = 0; !finished; ++operations) {
     ASSERT_LT(operations, 50);
-    FailingFiles failing(*files_, operations);
+    FailingFiles failing(operations);
     const int step = operations + 6;
     try {
       RunDir(failing, path_).write_live({0, 1, 5, step}, {{"scale", scales}});
@@ -278,7 +302,7 @@ TEST_F(RunDirTest, InterruptedStartOverNeverMakesAnUnfinishedRunLookFinishedOrFo
     first.begin("{\"run\": 1}", false);
     first.write_packed(0, {tensor_of("a", "x")});
     first.append_event("{}");
-    FailingFiles failing(*files_, operations);
+    FailingFiles failing(operations);
     try {
       RunDir(failing, path).begin("{\"run\": 2}", true);
       finished = true;
@@ -301,7 +325,7 @@ TEST_F(RunDirTest, InterruptedFinishKeepsTheBlocksOrSaysDone) {
     RunDir first(*files_, path);
     first.begin("{}", false);
     first.write_packed(0, {tensor_of("a", "x")});
-    FailingFiles failing(*files_, operations);
+    FailingFiles failing(operations);
     try {
       RunDir(failing, path).finish();
       finished = true;

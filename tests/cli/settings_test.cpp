@@ -231,6 +231,14 @@ TEST(QuantizeRequests, ContradictionsAreRefused) {
                 read_request({"--work-dir", "m"});
               }),
               HasSubstr("lies in the model folder"));
+  EXPECT_THAT(complaint([] {
+                read_request({"--scratch-dir", "out"});
+              }),
+              HasSubstr("--scratch-dir out lies in the output folder"));
+  EXPECT_THAT(complaint([] {
+                read_request({"--scratch-dir", "m/tmp"});
+              }),
+              HasSubstr("--scratch-dir m/tmp lies in the model folder"));
   const auto files = posix_files();
   EXPECT_THAT(complaint([&] {
                 read_quantize_request(

@@ -8,12 +8,13 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "forwarding_files.hpp"
 
 namespace bitmill {
 
 // Counts create, append, write, sync, close, rename, make_directories and sync_directory; removals
 // always work, since a program cannot clean up on a disk that refuses to forget.
-class FailingFiles final : public Files {
+class FailingFiles final : public ForwardingFiles {
  public:
   // fail_at counts from 0; a negative one never fails. only: an operation's name, or all.
   explicit FailingFiles(int fail_at, std::string only = "")
@@ -21,33 +22,26 @@ class FailingFiles final : public Files {
 
   bool failed() const { return count_ > fail_at_ && fail_at_ >= 0; }
 
-  std::unique_ptr<InputFile> open(const std::string& path) override { return real_->open(path); }
   std::unique_ptr<OutputFile> create(const std::string& path) override {
     step("create", path);
-    return std::make_unique<Output>(*this, real_->create(path));
+    return std::make_unique<Output>(*this, ForwardingFiles::create(path));
   }
   std::unique_ptr<OutputFile> open_append(const std::string& path) override {
     step("create", path);
-    return std::make_unique<Output>(*this, real_->open_append(path));
+    return std::make_unique<Output>(*this, ForwardingFiles::open_append(path));
   }
-  bool exists(const std::string& path) override { return real_->exists(path); }
-  bool is_directory(const std::string& path) override { return real_->is_directory(path); }
   void make_directories(const std::string& path) override {
     step("make_directories", path);
-    real_->make_directories(path);
+    ForwardingFiles::make_directories(path);
   }
   void rename(const std::string& from, const std::string& to) override {
     step("rename", from);
-    real_->rename(from, to);
+    ForwardingFiles::rename(from, to);
   }
-  void remove(const std::string& path) override { real_->remove(path); }
-  void remove_tree(const std::string& path) override { real_->remove_tree(path); }
   void sync_directory(const std::string& path) override {
     step("sync_directory", path);
-    real_->sync_directory(path);
+    ForwardingFiles::sync_directory(path);
   }
-  std::vector<std::string> list(const std::string& path) override { return real_->list(path); }
-  int64_t free_bytes(const std::string& path) override { return real_->free_bytes(path); }
 
  private:
   class Output final : public OutputFile {
@@ -85,7 +79,6 @@ class FailingFiles final : public Files {
     if (count_++ == fail_at_) throw FileError("injected: cannot " + operation + " " + path);
   }
 
-  const std::unique_ptr<Files> real_ = posix_files();
   const int fail_at_;
   const std::string only_;
   int count_ = 0;

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "model/tiny_model.hpp"
 
@@ -90,17 +89,15 @@ TEST_F(SampleStreamTest, LeavesNothingInTheScratchFolder) {
   EXPECT_TRUE(at::equal(stream.load(1), numbered(1)));
 }
 
-TEST_F(SampleStreamTest, AMissingScratchFolderIsNamedOnlyWhenItIsNeeded) {
-  const std::string nowhere = folder_.path() + "/nowhere";
-  StreamBudget budget(*files_, 2 * sample_bytes, nowhere + "/streams");
+TEST_F(SampleStreamTest, AMissingScratchFolderIsMadeWhenItIsNeeded) {
+  const std::string made = folder_.path() + "/a/b";
+  StreamBudget budget(*files_, 2 * sample_bytes, made + "/streams");
   const SampleStream fits(budget, 2, seq_len, hidden);
-  try {
-    const SampleStream stream(budget, 1, seq_len, hidden);
-    FAIL();
-  } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(),
-                testing::AllOf(testing::HasSubstr(nowhere), testing::HasSubstr("--scratch-dir")));
-  }
+  EXPECT_FALSE(files_->exists(made));
+  SampleStream stream(budget, 1, seq_len, hidden);
+  stream.store(0, numbered(3));
+  EXPECT_TRUE(at::equal(stream.load(0), numbered(3)));
+  EXPECT_THAT(files_->list(made), testing::IsEmpty());
 }
 
 TEST_F(SampleStreamTest, AViewIsCopiedSoThatItsWholeIsFreed) {

@@ -1,0 +1,167 @@
+#include "pipeline/folders_check.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.hpp"
+#include "checkpoint/run_dir.hpp"
+#include "format/partial_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using Problems = std::vector<std::string>;
+
+// A path as the user named it and as it is.
+struct NamedPath {
+  std::string option;
+  std::string given;
+  std::string real;
+};
+
+// What will be written somewhere below the existing folder `place`.
+struct Need {
+  std::string option;
+  std::string place;
+  int64_t bytes = 0;
+};
+
+NamedPath name_path(Files& files, const char* option, const std::string& path) {
+  return {option, path, files.resolve(path)};
+}
+
+void check_apart(const NamedPath& inner, const NamedPath& outer, Problems& problems) {
+  if (!lies_in(inner.real, outer.real)) return;
+  problems.push_back(fmt::format("{} {} lies in {} {}; give another folder", inner.option,
+                                 inner.given, outer.option, outer.given));
+}
+
+// The result is made under another name beside its place: nothing else may stand there.
+void check_partial(const QuantizeOptions& options, Files& files,
+                   const std::vector<NamedPath>& others, Problems& problems) {
+  const std::string partial = partial_path(files, options.output_dir);
+  for (const NamedPath& other : others) {
+    if (!lies_in(other.real, partial)) continue;
+    problems.push_back(
+        fmt::format("the result is made in {}, where {} {} lies; give another "
+                    "--output-dir",
+                    partial, other.option, other.given));
+    return;
+  }
+  try {
+    check_partial_place(files, options.output_dir);
+  } catch (const UsageError& error) {
+    problems.push_back(error.what());
+  }
+}
+
+void check_places(const QuantizeOptions& options, Files& files, Problems& problems) {
+  const NamedPath model = name_path(files, "--model", options.model);
+  const NamedPath calib = name_path(files, "--calib", options.calib);
+  const NamedPath output = name_path(files, "--output-dir", options.output_dir);
+  const NamedPath work = name_path(files, "--work-dir", options.work_dir);
+  const NamedPath scratch = name_path(files, "--scratch-dir", options.scratch_dir);
+  check_apart(output, model, problems);
+  check_apart(work, model, problems);
+  check_apart(work, output, problems);
+  if (output.real != work.real) check_apart(output, work, problems);
+  if (scratch.real != work.real) {
+    check_apart(scratch, model, problems);
+    check_apart(scratch, output, problems);
+  }
+  check_partial(options, files, {model, calib, work, scratch}, problems);
+}
+
+void check_work_state(const QuantizeOptions& options, Files& files, Problems& problems) {
+  try {
+    RunDir(files, options.work_dir).check(options.start_over);
+  } catch (const UsageError& error) {
+    problems.push_back(error.what());
+  }
+}
+
+// An empty folder is replaced by the result, which a mount point does not let happen.
+void check_mount(const QuantizeOptions& options, Files& files, Problems& problems) {
+  const std::string output = files.resolve(options.output_dir);
+  if (!files.exists(output)) return;
+  if (files.file_system(output) == files.file_system(parent_path(output))) return;
+  problems.push_back(
+      fmt::format("--output-dir {} is a mount point, which the finished result cannot replace; "
+                  "give a new folder in it, such as {}",
+                  options.output_dir, join_path(options.output_dir, "result")));
+}
+
+// plan.disk_bytes is two packed models and the scratch files of all ranks. A scratch folder on a
+// file system of its own may be one for each machine: there one rank's file is all that is sure.
+std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
+                             const QuantizePlan& plan) {
+  const auto place = [&](const std::string& path) {
+    return nearest_existing(files, files.resolve(path));
+  };
+  const Need output = {"--output-dir", place(parent_path(files.resolve(options.output_dir))),
+                       plan.packed_bytes};
+  const Need work = {"--work-dir", place(options.work_dir), plan.packed_bytes};
+  std::vector<Need> needs = {output, work};
+  const int64_t all_scratch = plan.disk_bytes - 2 * plan.packed_bytes;
+  if (all_scratch == 0) return needs;
+  Need scratch = {"--scratch-dir", place(options.scratch_dir), all_scratch};
+  const bool shared = std::ranges::any_of(needs, [&](const Need& need) {
+    return files.file_system(need.place) == files.file_system(scratch.place);
+  });
+  if (!shared) scratch.bytes = plan.stream_bytes - options.stream_memory;
+  needs.push_back(scratch);
+  return needs;
+}
+
+void check_writable(Files& files, const std::vector<Need>& needs, Problems& problems) {
+  for (const Need& need : needs) {
+    if (!files.is_directory(need.place)) {
+      problems.push_back(fmt::format("{}: {} is a file and no folder; give another folder",
+                                     need.option, need.place));
+    } else if (!files.is_writable(need.place)) {
+      problems.push_back(
+          fmt::format("{}: nothing can be written to {}; check its permissions, or "
+                      "give another folder",
+                      need.option, need.place));
+    }
+  }
+}
+
+void check_space(Files& files, const std::vector<Need>& needs, Problems& problems) {
+  std::map<uint64_t, std::vector<Need>> by_file_system;
+  for (const Need& need : needs) by_file_system[files.file_system(need.place)].push_back(need);
+  for (const auto& [file_system, together] : by_file_system) {
+    int64_t bytes = 0;
+    std::vector<std::string> shares;
+    for (const Need& need : together) {
+      bytes += need.bytes;
+      shares.push_back(fmt::format("{} {}", need.option, need.bytes));
+    }
+    const int64_t free = files.free_bytes(together.front().place);
+    if (bytes <= free) continue;
+    problems.push_back(fmt::format(
+        "the run writes about {} bytes ({}) to the file system of {}, which has {} free; free some "
+        "space or choose other folders",
+        bytes, fmt::join(shares, ", "), together.front().place, free));
+  }
+}
+
+}  // namespace
+
+void check_folders(const QuantizeOptions& options, Files& files, const QuantizePlan& plan) {
+  const std::string& output = options.output_dir;
+  if (files.exists(output) && !files.list(output).empty()) return;  // the finished result
+  Problems problems;
+  check_places(options, files, problems);
+  check_work_state(options, files, problems);
+  check_mount(options, files, problems);
+  const std::vector<Need> needs = list_needs(options, files, plan);
+  check_writable(files, needs, problems);
+  check_space(files, needs, problems);
+  BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+}  // namespace bitmill
