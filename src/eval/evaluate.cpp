@@ -19,7 +19,8 @@
 namespace bitmill {
 namespace {
 
-// Logits are [rows, vocab], and a vocabulary may have 128,000 entries: this many rows at a time.
+// Logits are [rows, vocab], and a vocabulary may have 128,000 entries (66 MB): this many rows at a
+// time, whatever the number of threads.
 constexpr int64_t rows_at_once = 128;
 
 // What one window contributes. Sent between ranks as bytes.
@@ -27,6 +28,12 @@ struct WindowScore {
   double nll = 0;   // sum over its predictions, nats
   double kl = 0;    // sum over its predictions
   double top1 = 0;  // predictions that agree
+
+  void add(const WindowScore& other) {
+    nll += other.nll;
+    kl += other.kl;
+    top1 += other.top1;
+  }
 };
 
 // The windows of one rank: [first, last).
@@ -40,9 +47,8 @@ Share share_of(const Communicator& comm, int64_t windows) {
   return {windows * comm.rank() / comm.size(), windows * (comm.rank() + 1) / comm.size()};
 }
 
-std::span<const float> row(const at::Tensor& matrix, int64_t t) {
-  const int64_t cols = matrix.size(1);
-  return {matrix.const_data_ptr<float>() + t * cols, static_cast<size_t>(cols)};
+std::span<const float> values(const at::Tensor& vector) {
+  return {vector.const_data_ptr<float>(), static_cast<size_t>(vector.size(0))};
 }
 
 // The first of the largest.
@@ -61,19 +67,16 @@ double kl_divergence(std::span<const float> p, std::span<const float> log_p,
   return sum;
 }
 
-// logits, reference_logits (may be undefined): [rows, vocab]; row i predicts targets[i].
-void add_scores(const at::Tensor& logits, const at::Tensor& reference_logits,
-                std::span<const int32_t> targets, WindowScore& score) {
-  const auto predictions = static_cast<int64_t>(targets.size());
+// One prediction. logits, reference_logits (may be undefined): [vocab].
+WindowScore score_prediction(const at::Tensor& logits, const at::Tensor& reference_logits,
+                             int32_t target) {
   const at::Tensor log_q = at::log_softmax(logits, -1);
-  for (int64_t t = 0; t < predictions; ++t) score.nll -= double{row(log_q, t)[targets[t]]};
-  if (!reference_logits.defined()) return;
+  WindowScore score{.nll = -double{values(log_q)[target]}};
+  if (!reference_logits.defined()) return score;
   const at::Tensor log_p = at::log_softmax(reference_logits, -1);
-  const at::Tensor p = at::exp(log_p);
-  for (int64_t t = 0; t < predictions; ++t) {
-    score.kl += kl_divergence(row(p, t), row(log_p, t), row(log_q, t));
-    if (most_likely(row(logits, t)) == most_likely(row(reference_logits, t))) score.top1 += 1;
-  }
+  score.kl = kl_divergence(values(at::exp(log_p)), values(log_p), values(log_q));
+  score.top1 = most_likely(values(logits)) == most_likely(values(reference_logits)) ? 1 : 0;
+  return score;
 }
 
 class Evaluator {
@@ -95,7 +98,8 @@ class Evaluator {
     return stream;
   }
 
-  // `reference` and its stream may be null.
+  // `reference` and its stream may be null. One window at a time: threads share its logits instead
+  // of each having its own.
   std::vector<WindowScore> score(const SourceModel& model, const SampleStream& stream,
                                  const SourceModel* reference,
                                  const SampleStream* reference_stream) {
@@ -103,7 +107,7 @@ class Evaluator {
     if (scores.empty()) return scores;
     const HeadWeights head = model.load_head();
     const HeadWeights reference_head = reference ? reference->load_head() : HeadWeights{};
-    pool_.parallel_for(share_.count(), [&](int64_t i) {
+    for (int64_t i = 0; i < share_.count(); ++i) {
       const at::Tensor x = stream.load(i);
       const at::Tensor reference_x = reference ? reference_stream->load(i) : at::Tensor();
       const auto ids = windows_.window(share_.first + i);
@@ -115,11 +119,12 @@ class Evaluator {
                                 const at::Tensor& from) {
           return head_logits(of.config(), with, from.narrow(0, first, count), pool_);
         };
-        add_scores(logits(model, head, x),
-                   reference ? logits(*reference, reference_head, reference_x) : at::Tensor(),
-                   ids.subspan(first + 1, count), scores[i]);
+        scores[i].add(
+            score_rows(logits(model, head, x),
+                       reference ? logits(*reference, reference_head, reference_x) : at::Tensor(),
+                       ids.subspan(first + 1, count)));
       }
-    });
+    }
     return scores;
   }
 
@@ -136,6 +141,20 @@ class Evaluator {
     pool_.parallel_for(share_.count(), [&](int64_t i) {
       stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_));
     });
+  }
+
+  // logits, reference_logits (may be undefined): [rows, vocab]; row t predicts targets[t].
+  WindowScore score_rows(const at::Tensor& logits, const at::Tensor& reference_logits,
+                         std::span<const int32_t> targets) {
+    std::vector<WindowScore> rows(targets.size());
+    pool_.parallel_for(std::ssize(rows), [&](int64_t t) {
+      const at::Tensor reference_row =
+          reference_logits.defined() ? reference_logits.select(0, t) : at::Tensor();
+      rows[t] = score_prediction(logits.select(0, t), reference_row, targets[t]);
+    });
+    WindowScore sum;
+    for (const WindowScore& row : rows) sum.add(row);
+    return sum;
   }
 
   const Windows& windows_;

@@ -31,9 +31,10 @@ struct Evaluation {
 // blocks_done, blocks_total; called on every rank.
 using EvalProgress = std::function<void(int64_t, int64_t)>;
 
-// Collective. One block of one model is in memory at a time; activations follow `budget`.
-// `reference` may be null; it must have the same vocabulary (UsageError).
-// NumericError names the window whose loss is not finite.
+// Collective. In memory on each rank: one block of one model at a time; afterwards the heads (norm
+// and [vocab, hidden] float32) of both models and the logits of 128 positions of one window,
+// whatever the number of threads. Activations follow `budget`. `reference` may be null; it must
+// have the same vocabulary (UsageError). NumericError names the window whose loss is not finite.
 Evaluation evaluate(const SourceModel& model, const SourceModel* reference, const Windows& windows,
                     StreamBudget& budget, Communicator& comm, ThreadPool& pool,
                     const EvalProgress& progress);
