@@ -37,6 +37,7 @@ class ExportCommand : public Command {
 
   void run(RunContext& context) override {
     if (context.comm.rank() != 0) return;
+    verify_packed_folder(context.files, from_, {});
     export_folder(context.files, from_, to_, dtype_, max_shard_bytes_);
     context.console.say(fmt::format("exported {} to {}", from_, to_));
   }

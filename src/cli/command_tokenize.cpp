@@ -4,6 +4,7 @@
 #include "cli/command.hpp"
 #include "cli/quantity.hpp"
 #include "data/token_text.hpp"
+#include "format/tensor_folder.hpp"
 #include "model/config.hpp"
 
 namespace bitmill {
@@ -21,6 +22,15 @@ class TokenizeCommand : public Command {
                               settings.origin("output"), output_));
     BITMILL_CHECK(output_ != corpus_, UsageError,
                   fmt::format("--output would overwrite --corpus {}", corpus_));
+  }
+
+  // A token file may be made anew; anything else of that name, a model's weights say, is kept.
+  void check(const CheckContext& context) override {
+    if (!context.files.exists(output_)) return;
+    const SafetensorsFile there(context.files, output_);
+    BITMILL_CHECK(
+        there.tensors().size() == 1 && there.tensors().contains("input_ids"), UsageError,
+        fmt::format("--output {} exists and is not a token file; choose another name", output_));
   }
 
   void run(RunContext& context) override {

@@ -10,6 +10,7 @@
 #include "cli/launch.hpp"
 #include "cli/progress.hpp"
 #include "data/token_text.hpp"
+#include "format/packed_folder.hpp"
 
 namespace bitmill {
 namespace {
@@ -59,6 +60,12 @@ EvalRequest read_eval_request(const Settings& settings) {
 }
 
 void EvalJob::check(const CheckContext& context) {
+  // A flipped bit would change the figures a little, and nobody would know.
+  for (const std::string& folder : {request_.model, request_.reference}) {
+    if (!folder.empty() && is_packed_folder(context.files, folder)) {
+      verify_packed_folder(context.files, folder, {});
+    }
+  }
   model_ = std::make_unique<SourceModel>(context.files, request_.model);
   if (!request_.reference.empty()) {
     reference_ = std::make_unique<SourceModel>(context.files, request_.reference);

@@ -33,6 +33,18 @@ void check_window_length(const Tokens& tokens, int64_t seq_len) {
                             tokens.window_len, seq_len, tokens.window_len));
 }
 
+// A gibitoken of calibration is ten thousand times what the method was published with: a slip of
+// the finger, and 4 GiB on every rank.
+constexpr int64_t most_tokens = int64_t{1} << 30;
+
+void check_amount(int64_t count, int64_t seq_len) {
+  BITMILL_CHECK(
+      count <= most_tokens / seq_len, UsageError,
+      fmt::format("--samples {} of {} tokens are more than {} tokens in all, the most that "
+                  "calibration takes: use --samples {} or less",
+                  count, seq_len, most_tokens, most_tokens / seq_len));
+}
+
 void append_window(const Tokens& tokens, int64_t begin, Windows& windows) {
   const auto first = tokens.ids.begin() + begin;
   windows.ids.insert(windows.ids.end(), first, first + windows.seq_len);
@@ -66,6 +78,7 @@ Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len
     return windows;
   }
   check_text_length(tokens, seq_len);
+  check_amount(count, seq_len);
   const uint64_t positions = static_cast<uint64_t>(size_of(tokens) - seq_len + 1);
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t begin =

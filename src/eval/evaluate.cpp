@@ -61,8 +61,8 @@ double kl_divergence(std::span<const float> p, std::span<const float> log_p,
                      std::span<const float> log_q) {
   double sum = 0;
   for (size_t v = 0; v < p.size(); ++v) {
-    // A probability that float32 rounds to 0 may have an infinite logarithm.
-    if (p[v] > 0) sum += double{p[v]} * (double{log_p[v]} - double{log_q[v]});
+    // A probability that float32 rounds to 0 may have an infinite logarithm. NaN must come through.
+    if (p[v] != 0) sum += double{p[v]} * (double{log_p[v]} - double{log_q[v]});
   }
   return sum;
 }

@@ -26,16 +26,32 @@ class FolderCheck {
     check(family.embedding, {config_.vocab_size, config_.hidden_size});
     for (int64_t block = 0; block < config_.blocks; ++block) {
       // A config with far too many blocks needs no list of all that are missing.
-      if (problems_.size() > most_problems) break;
+      if (problems_.size() >= most_problems) {
+        problems_.push_back(fmt::format(
+            "and perhaps more: config.json says num_hidden_layers is {}", config_.blocks));
+        break;
+      }
       check_block(block);
     }
+    check_nothing_beyond_the_last_block();
     check(family.final_norm, {config_.hidden_size});
     if (!config_.tied_embeddings) check(family.head, {config_.vocab_size, config_.hidden_size});
     return std::move(problems_);
   }
 
  private:
-  static constexpr size_t most_problems = 50;
+  static constexpr size_t most_problems = 10;
+
+  // A config that tells of fewer blocks than there are would make another model of the same file.
+  void check_nothing_beyond_the_last_block() {
+    const std::string beyond = block_tensor(config_, config_.blocks, "");
+    for (const std::string& name : tensors_.names()) {
+      if (!name.starts_with(beyond)) continue;
+      problems_.push_back(fmt::format(
+          "config.json says num_hidden_layers is {}, and \"{}\" is there", config_.blocks, name));
+      return;
+    }
+  }
 
   void check_block(int64_t block) {
     for (const auto norm : {config_.family->input_norm, config_.family->middle_norm}) {

@@ -88,5 +88,26 @@ TEST_F(Ranks, InspectAndEvalSpeakOnce) {
   EXPECT_EQ(nlohmann::json::parse(figures.out).at("windows"), 3);
 }
 
+// Eleven samples: the last batch of three, and of eight, is not full.
+class Batch : public Ranks, public ::testing::WithParamInterface<int> {};
+
+TEST_P(Batch, BytesAreTheSameForOneToFiveRanksAndAnyThreads) {
+  const auto words = [&](int ranks) {
+    return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 11 " +
+           "--seq-len 32 --epochs 2 --lag 1 --max-blocks 2 --batch " + std::to_string(GetParam()) +
+           " --output-dir " + folder_ / std::to_string(ranks) + " --threads " +
+           std::to_string(1 + ranks % 3);
+  };
+  for (int ranks = 1; ranks <= 5; ++ranks) {
+    const ProgramRun result = run(ranks, words(ranks));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(folder_.read(std::to_string(ranks) + "/model.safetensors") ==
+                folder_.read("1/model.safetensors"))
+        << ranks << " ranks";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mpirun, Batch, ::testing::Values(1, 3, 8));
+
 }  // namespace
 }  // namespace bitmill

@@ -228,6 +228,19 @@ TEST_F(EvaluateTest, ALossThatIsNotFiniteNamesItsWindowOnEveryRank) {
   EXPECT_THAT(messages, ElementsAre(HasSubstr("window 2"), HasSubstr("window 2")));
 }
 
+// Finite weights whose logits overflow: a divergence from NaN is not 0.
+TEST_F(EvaluateTest, AReferenceThatOverflowsIsRefused) {
+  std::vector<TensorSource> tensors = tiny_tensors(config_, 2);
+  tensors.back().produce = [] {  // lm_head
+    const std::vector<float> values(vocab * 12, 3e38F);
+    const auto bytes = std::as_bytes(std::span(values));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  test::write_model(*files_, folder_.path() + "/big", config_, tensors);
+  const SourceModel big(*files_, folder_.path() + "/big"), model = make_model("m", 1);
+  EXPECT_THROW(evaluate_alone(model, &big, random_windows(2, 5)), NumericError);
+}
+
 TEST_F(EvaluateTest, WindowsWithoutAPredictionAreRefused) {
   const SourceModel model = make_model("m", 1);
   EXPECT_THROW(evaluate_alone(model, nullptr, random_windows(0, 8)), UsageError);
