@@ -193,6 +193,16 @@ void RunDir::finish() {
   files_.remove_tree(join_path(path_, live_folder));
 }
 
+void RunDir::abandon() noexcept {
+  try {
+    if (count_packed(files_, path_) > 0) return;
+    remove_run(files_, path_);
+    if (files_.list(path_).empty()) files_.remove_tree(path_);
+  } catch (const std::exception&) {
+    // The next start finds an unfinished run, and says so.
+  }
+}
+
 std::string RunDir::block_path(const char* folder, int block) const {
   assert(block >= 0);
   return join_path(join_path(path_, folder), fmt::format("{:04}.safetensors", block));

@@ -73,6 +73,11 @@ class RunDir {
   // Marks the run done, and removes packed blocks and live state.
   void finish();
 
+  // For a run that failed: when it has packed no block there is nothing to keep, and the folder is
+  // left as if the run had never begun, so that a corrected one can start. Otherwise nothing
+  // happens. Never throws: the failure is what people must hear of.
+  void abandon() noexcept;
+
  private:
   std::string block_path(const char* folder, int block) const;
   SafetensorsFile open_block(const char* folder, int block) const;

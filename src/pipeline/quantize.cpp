@@ -42,6 +42,25 @@ std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Sour
   return compute.reports();
 }
 
+// On every rank; run_dir on rank 0.
+std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, Files& files,
+                                            const CheckedRun& checked, const Provenance& provenance,
+                                            RunDir* run_dir, Communicator& comm, ThreadPool& pool,
+                                            QuantizeObserver& observer) {
+  try {
+    std::vector<BlockReport> reports = train_blocks(
+        options, checked.model, checked.calibration.windows, run_dir, files, comm, pool, observer);
+    if (run_dir != nullptr) {
+      assemble(options, files, checked.model, *run_dir, provenance, observer);
+      run_dir->finish();
+    }
+    return reports;
+  } catch (...) {
+    if (run_dir != nullptr) run_dir->abandon();
+    throw;
+  }
+}
+
 void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& result) {
   const Inspection inspection = inspect_folder(files, options.output_dir);
   result.bits_per_weight = inspection.bits_per_weight();
@@ -54,13 +73,13 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
 QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer) {
   const QuantizeOptions options = resolve_lag(given);
-  const auto [plan, model, calibration] = check_run(options, files, comm.size(), pool.size());
+  const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
 
   observer.stage_begins("reading and hashing the model");
-  const Provenance provenance{plan.fingerprint_json, hash_source(model, comm, pool),
+  const Provenance provenance{checked.plan.fingerprint_json, hash_source(checked.model, comm, pool),
                               agreed_numerics_class(options.backend, comm)};
   QuantizeResult result;
-  result.source_bytes = model.tensors().file_bytes();
+  result.source_bytes = checked.model.tensors().file_bytes();
   const bool leader = comm.rank() == 0;
   result.already_done = agree(comm, leader && holds_result(options.output_dir, files, provenance));
   if (result.already_done) {
@@ -70,15 +89,11 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
     std::unique_ptr<RunDir> run_dir;
     if (leader) {
       run_dir = std::make_unique<RunDir>(files, options.work_dir);
-      run_dir->begin(plan.fingerprint_json, options.start_over);
+      run_dir->begin(checked.plan.fingerprint_json, options.start_over);
     }
     comm.barrier();
-    result.blocks = train_blocks(options, model, calibration.windows, run_dir.get(), files, comm,
-                                 pool, observer);
-    if (leader) {
-      assemble(options, files, model, *run_dir, provenance, observer);
-      run_dir->finish();
-    }
+    result.blocks = train_and_assemble(options, files, checked, provenance, run_dir.get(), comm,
+                                       pool, observer);
   }
   if (leader) summarize(options, files, result);
   comm.barrier();

@@ -199,9 +199,10 @@ TEST_F(Quantize, IgnoredLinearsAndLaterBlocksStayAsTheyAre) {
   QuantizeOptions o = options("out");
   o.ignore = "down_proj";
   o.max_blocks = 1;
-  run(o);
+  const QuantizeResult made = run(o);
   const TensorFolder result(*files_, o.output_dir);
   EXPECT_TRUE(is_packed(result, "model.layers.0.self_attn.q_proj.weight"));
+  EXPECT_EQ(made.blocks.size(), 1U);
   EXPECT_FALSE(is_packed(result, "model.layers.0.mlp.down_proj.weight"));
   EXPECT_TRUE(result.contains("model.layers.0.mlp.down_proj.weight"));
   EXPECT_TRUE(result.contains("model.layers.1.self_attn.q_proj.weight"));
@@ -237,6 +238,7 @@ TEST_F(Quantize, LossThatIsNotFiniteNamesBlockEpochAndSample) {
   const std::string text = message(o);
   EXPECT_THAT(text, HasSubstr("block 0"));
   EXPECT_THAT(text, HasSubstr("sample"));
+  EXPECT_FALSE(files_->exists(o.work_dir)) << "the corrected run could not start";
 }
 
 TEST_F(Quantize, TextShorterThanAWindowIsRefused) {
