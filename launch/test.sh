@@ -4,9 +4,11 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
+# The program itself too: its link against CUDA's libraries is part of what is proven here.
 build_kernels() {
   configure cuda
-  cmake --build --preset cuda --target test_kernels test_gpu
+  cmake --build --preset cuda --target bitmill test_kernels test_gpu
+  build/cuda/bin/bitmill --version
 }
 
 main() {
@@ -15,7 +17,7 @@ main() {
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
   if command -v nvcc >/dev/null; then
-    step "CUDA kernels" build_kernels
+    step "CUDA build" build_kernels
     step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error
   else
     say "no nvcc here: the CUDA kernels were not built"
