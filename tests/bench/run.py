@@ -2,7 +2,7 @@
 """Benchmarks of the block step: every figure is a median over rounds, and what is compared is run
 in turn within a round, because shared machines change their speed from minute to minute.
 
-    tests/bench/run.py build/bin/bench_block [--rounds 5] [--seconds 4] [--output FILE.md]
+    tests/bench/run.py build/bin/bench_block [--rounds 5] [--seconds 4] [--shape 576x1536] [--output FILE.md]
 """
 import argparse
 import datetime
@@ -43,9 +43,9 @@ def processor():
     return platform.processor()
 
 
-def variants_table(bench, rounds, seconds):
+def variants_table(bench, shapes, rounds, seconds):
     rows = []
-    for shape, tokens in SHAPES.items():
+    for shape, tokens in shapes.items():
         for threads in (1, 2):
             runs = {name: [] for name in ("matmul", "plain", "reference", "cpu")}
             for _ in range(rounds):
@@ -91,17 +91,20 @@ def main():
     parser.add_argument("bench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--output")
+    parser.add_argument("--shape", choices=SHAPES, help="one shape instead of all")
+    parser.add_argument("--output", help="appended to")
     args = parser.parse_args()
     bench = os.path.abspath(args.bench)
+    shapes = {args.shape: SHAPES[args.shape]} if args.shape else SHAPES
     report = (f"# Block step\n\n{datetime.date.today()}, {processor()}, {os.cpu_count()} processors visible; "
               f"median of {args.rounds} rounds of {args.seconds:g} s each, variants in turn within a round. "
               "GFLOP/s counts two products per linear for every variant.\n\n"
-              f"{variants_table(bench, args.rounds, args.seconds)}\n\n"
-              f"{ranks_table(bench, args.rounds, args.seconds)}\n")
+              f"{variants_table(bench, shapes, args.rounds, args.seconds)}\n\n")
+    if "576x1536" in shapes:
+        report += ranks_table(bench, args.rounds, args.seconds) + "\n"
     print(report)
     if args.output:
-        with open(args.output, "w") as out:
+        with open(args.output, "a") as out:
             out.write(report)
 
 
