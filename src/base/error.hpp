@@ -35,6 +35,14 @@ class DeviceError : public Error {
 class CommError : public Error {
   using Error::Error;
 };
+// Asked to stop; what was done is committed, and running again goes on from there: exit code 75.
+class StopError : public Error {
+  using Error::Error;
+};
+// Another run took this one's run folder over: nothing more may be written.
+class ClaimError : public Error {
+  using Error::Error;
+};
 
 }  // namespace bitmill
 

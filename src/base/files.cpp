@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -40,6 +41,8 @@ Descriptor open_descriptor(std::string_view operation, const std::string& path, 
   return Descriptor(descriptor);
 }
 
+std::atomic<uint64_t> transfers = 0;
+
 // Linux moves at most 2^31 - 4096 bytes in one call.
 constexpr size_t largest_transfer = size_t{1} << 30;
 
@@ -56,6 +59,7 @@ void read_exactly(int descriptor, const std::string& path, int64_t offset,
                       "the file was cut short",
                       path, offset, into.size()));
     }
+    transfers.fetch_add(1, std::memory_order_relaxed);
     into = into.subspan(static_cast<size_t>(got));
     offset += got;
   }
@@ -68,6 +72,7 @@ void write_exactly(int descriptor, const std::string& path, int64_t offset,
         ::pwrite(descriptor, data.data(), std::min(data.size(), largest_transfer), offset);
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) fail("write", path, put == 0 ? ENOSPC : errno);
+    transfers.fetch_add(1, std::memory_order_relaxed);
     data = data.subspan(static_cast<size_t>(put));
     offset += put;
   }
@@ -139,7 +144,7 @@ class PosixFiles final : public Files {
     return std::make_unique<PosixOutput>(path, O_TRUNC);
   }
   std::unique_ptr<OutputFile> open_append(const std::string& path) override {
-    return std::make_unique<PosixOutput>(path, 0);
+    return std::make_unique<PosixOutput>(path, O_APPEND);
   }
 
   bool exists(const std::string& path) override {
@@ -154,6 +159,11 @@ class PosixFiles final : public Files {
     std::error_code error;
     fs::create_directories(path, error);
     if (error) fail("make the folder", path, error.value());
+  }
+  bool make_directory(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0777) == 0) return true;
+    if (errno != EEXIST) fail("make the folder", path, errno);
+    return false;
   }
   void rename(const std::string& from, const std::string& to) override {
     if (::rename(from.c_str(), to.c_str()) != 0) fail("rename to " + to + " the file", from, errno);
@@ -205,6 +215,8 @@ class PosixFiles final : public Files {
 };
 
 }  // namespace
+
+uint64_t file_transfers() { return transfers.load(std::memory_order_relaxed); }
 
 std::unique_ptr<Files> posix_files() { return std::make_unique<PosixFiles>(); }
 

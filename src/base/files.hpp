@@ -43,13 +43,16 @@ class Files {
   virtual std::unique_ptr<InputFile> open(const std::string& path) = 0;
   // Truncates an existing file.
   virtual std::unique_ptr<OutputFile> create(const std::string& path) = 0;
-  // Creates the file when it is missing; append() adds at its end.
+  // Creates the file when it is missing; every write goes to the end it has at that moment.
   virtual std::unique_ptr<OutputFile> open_append(const std::string& path) = 0;
 
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_directory(const std::string& path) = 0;  // follows links
   virtual void make_directories(const std::string& path) = 0;
-  virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces a file
+  // False when something of that name exists; of several makers one gets true. The parent exists.
+  virtual bool make_directory(const std::string& path) = 0;
+  // Replaces a file. A folder takes the place of nothing or of an empty folder only.
+  virtual void rename(const std::string& from, const std::string& to) = 0;
   virtual void remove(const std::string& path) = 0;                         // a file
   virtual void remove_tree(const std::string& path) = 0;  // nothing there is not an error
   virtual void sync_directory(const std::string& path) = 0;
@@ -64,6 +67,9 @@ class Files {
 };
 
 std::unique_ptr<Files> posix_files();
+
+// Reads and writes that this process has finished so far: only tells that work goes on.
+uint64_t file_transfers();
 
 // The whole file. Throws FileError when it is larger than `limit` bytes.
 std::string read_text(Files& files, const std::string& path, int64_t limit = int64_t{1} << 34);

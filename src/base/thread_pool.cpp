@@ -38,6 +38,7 @@ struct ThreadPool::State {
   std::condition_variable helper_left;
   std::list<Job*> jobs;  // innermost last
   bool stopping = false;
+  std::atomic<uint64_t> tasks_done = 0;
   std::vector<std::thread> threads;
 
   // Ends the threads there are, which may be fewer than were asked for.
@@ -50,9 +51,14 @@ struct ThreadPool::State {
     for (auto& thread : threads) thread.join();
   }
 
+  void perform(const std::function<void(int64_t)>& task, int64_t i) {
+    task(i);
+    tasks_done.fetch_add(1, std::memory_order_relaxed);
+  }
+
   void work_on(Job& job) {
     try {
-      for (int64_t i; (i = job.next.fetch_add(1)) < job.count;) (*job.task)(i);
+      for (int64_t i; (i = job.next.fetch_add(1)) < job.count;) perform(*job.task, i);
     } catch (...) {
       job.next.store(job.count);
       std::lock_guard lock(mutex);
@@ -104,10 +110,14 @@ ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
 
+uint64_t ThreadPool::tasks_done() const {
+  return state_->tasks_done.load(std::memory_order_relaxed);
+}
+
 void ThreadPool::parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
   if (count <= 0) return;
   if (count == 1 || size() == 1) {
-    for (int64_t i = 0; i < count; ++i) task(i);
+    for (int64_t i = 0; i < count; ++i) state_->perform(task, i);
     return;
   }
   Job job{&task, count};

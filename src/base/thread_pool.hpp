@@ -28,6 +28,9 @@ class ThreadPool {
   // rethrown here.
   void parallel_for(int64_t count, const std::function<void(int64_t)>& task);
 
+  // Tasks finished so far: only tells that work goes on. Any thread may ask.
+  uint64_t tasks_done() const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -36,6 +36,8 @@ Failure describe_failure(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const UsageError& e) {
     return {exit_code::usage, e.what(), false};
+  } catch (const StopError& e) {
+    return {exit_code::stopped, e.what(), false};
   } catch (const CommError& e) {
     return {exit_code::failed, e.what(), true};
   } catch (const Error& e) {

@@ -14,6 +14,7 @@ namespace exit_code {
 inline constexpr int done = 0;
 inline constexpr int failed = 1;
 inline constexpr int usage = 2;
+inline constexpr int stopped = 75;  // state committed, worth running again (EX_TEMPFAIL)
 }  // namespace exit_code
 
 struct Failure {

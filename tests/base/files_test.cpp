@@ -49,6 +49,44 @@ TEST(Files, AppendingGoesOnWhereTheFileEnds) {
   EXPECT_EQ(folder.read("log"), "one\ntwo\n");
 }
 
+TEST(Files, TwoAppendersLoseNothingOfEachOther) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const std::string path = folder.write("log", "one\n");
+  const auto first = files->open_append(path);
+  const auto second = files->open_append(path);
+  second->append(bytes("two\n"));
+  first->append(bytes("three\n"));
+  EXPECT_EQ(folder.read("log"), "one\ntwo\nthree\n");
+}
+
+TEST(Files, OneMakerOfAFolderWins) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  EXPECT_TRUE(files->make_directory(folder / "claim"));
+  EXPECT_FALSE(files->make_directory(folder / "claim"));
+  EXPECT_THAT([&] { files->make_directory(folder / "missing/claim"); },
+              file_error("cannot make the folder"));
+}
+
+TEST(Files, AFolderDoesNotTakeThePlaceOfAFullOne) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  files->make_directory(folder / "a");
+  files->make_directory(folder / "b");
+  folder.write("b/x", "kept");
+  EXPECT_THAT([&] { files->rename(folder / "a", folder / "b"); }, file_error("cannot rename"));
+  EXPECT_EQ(folder.read("b/x"), "kept");
+}
+
+TEST(Files, TransfersAreCounted) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const uint64_t before = file_transfers();
+  read_text(*files, folder.write("data", "x"));
+  EXPECT_EQ(file_transfers(), before + 1);
+}
+
 TEST(Files, AReadBeyondTheEndIsAnErrorThatSaysWhereTheFileEnds) {
   const TempFolder folder;
   const auto files = posix_files();

@@ -70,6 +70,14 @@ TEST_P(ThreadPoolOf, AnExceptionOfANestedCallReachesTheOuterCaller) {
   EXPECT_THROW(pool.parallel_for(8, nested), std::logic_error);
 }
 
+TEST(ThreadPool, TasksDoneAreCountedAloneAndTogether) {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    pool.parallel_for(7, [](int64_t) {});
+    EXPECT_EQ(pool.tasks_done(), 7U);
+  }
+}
+
 TEST(ThreadPool, TasksThatHaveNotBegunAreLeftOutAfterAFailure) {
   ThreadPool pool(1);
   int64_t last = -1;
