@@ -11,6 +11,8 @@
 #include "cli/console.hpp"
 #include "cli/option_list.hpp"
 #include "cli/settings.hpp"
+#include "cli/stop_signals.hpp"
+#include "comm/activity.hpp"
 #include "comm/communicator.hpp"
 
 namespace bitmill {
@@ -28,6 +30,9 @@ struct RunContext {
   Communicator& comm;
   ThreadPool& pool;
   Console& console;
+  const StopSignals& stop;  // to be looked at between steps; always without a wish where the
+                            // command has no state to commit
+  Activity& activity;       // what this rank is doing, for its peers
 };
 
 class Command {
@@ -49,6 +54,7 @@ struct CommandEntry {
   std::string example;             // a whole command line
   std::string positional;          // the option that a word without dashes sets; may be empty
   OptionGroups options;
+  bool stops_on_signals = false;  // it has state to commit; others end where a signal meets them
   // Reads the settings: UsageError, FileError. Does not look at the model yet.
   std::unique_ptr<Command> (*make)(Files&, const Settings&);
 };

@@ -45,6 +45,7 @@ CommandEntry quantize_entry() {
               "--calib tests/data/books/calib.txt --samples 32",
           .positional = "",
           .options = quantize_option_groups(),
+          .stops_on_signals = true,
           .make = [](Files& files, const Settings& settings) -> std::unique_ptr<Command> {
             return std::make_unique<QuantizeCommand>(read_quantize_request(files, settings));
           }};

@@ -142,6 +142,7 @@ CommandEntry run_entry() {
                         {"dry-run", "", "", "check everything, say what would be done, and stop"},
                         threads_option(),
                         json_option("the result")}}},
+          .stops_on_signals = true,
           .make = make_run};
 }
 

@@ -92,8 +92,12 @@ Evaluation EvalJob::run(RunContext& context, const std::string& what, const Sour
       join_path(request_.scratch_dir,
                 fmt::format("bitmill-eval-{}-{}", context.comm.rank(), ::getpid())));
   BlockProgress progress(context.console, what, steady_clock());
-  return evaluate(model, reference, windows_, budget, context.comm, context.pool,
-                  [&](int64_t done, int64_t total) { progress(done, total); });
+  return evaluate(
+      model, reference, windows_, budget, context.comm, context.pool,
+      [&](int64_t done, int64_t total) {
+        context.activity.set(fmt::format("{}, {} of {} blocks done", what, done, total));
+        progress(done, total);
+      });
 }
 
 nlohmann::ordered_json evaluation_json(const EvalRequest& request, const Evaluation& evaluation) {

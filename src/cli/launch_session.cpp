@@ -33,14 +33,16 @@ LaunchSession::LaunchSession(const Launch& launch) : host_(read_host_name()) {
   default_threads_ = bitmill::default_threads(places, comm_->rank());
 }
 
+std::string LaunchSession::name() const {
+  return comm_->size() > 1 ? fmt::format("rank {} on {}", comm_->rank(), host_) : "";
+}
+
 int LaunchSession::fail(const Failure& failure, Console& console) {
   if (mpi_) {
     std::this_thread::sleep_for(
         std::chrono::duration<double>(seconds_before_report(failure, comm_->rank())));
   }
-  const std::string who =
-      comm_->size() > 1 ? fmt::format("rank {} on {}", comm_->rank(), host_) : "";
-  const std::string text = failure_text(failure, who) + "\n";
+  const std::string text = failure_text(failure, name()) + "\n";
   console.say(text);
   if (console.silent()) std::fputs(text.c_str(), stderr);
   std::fflush(stderr);

@@ -45,10 +45,12 @@ int carry_out(const std::vector<std::string>& words, LaunchSession& session) {
   const std::unique_ptr<Files> files = posix_files();
   std::unique_ptr<Command> command;
   int threads = 1;
+  bool stoppable = false;
   const auto mine = failure_of([&] {
     const Invocation invocation = read_invocation(*files, words);
     threads = static_cast<int>(
         invocation.settings.whole_or("threads", session.default_threads(), 1, 4096));
+    stoppable = invocation.entry->stops_on_signals;
     command = invocation.entry->make(*files, invocation.settings);
     command->check({*files, session.comm().size(), threads});
   });
@@ -57,7 +59,10 @@ int carry_out(const std::vector<std::string>& words, LaunchSession& session) {
     return failure->exit_code;
   }
   ThreadPool pool(threads, keep_libtorch_single_threaded);
-  RunContext context{*files, session.comm(), pool, console};
+  StopSignals stop;
+  if (stoppable) stop.listen(session.name());
+  Activity activity;
+  RunContext context{*files, session.comm(), pool, console, stop, activity};
   const auto failure = failure_of([&] { command->run(context); });
   return failure ? session.fail(*failure, console) : exit_code::done;
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/activity_observer.hpp"
 #include "cli/json_line.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
@@ -36,8 +37,9 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
       context.console,
       {plan_.blocks, options().epochs, options().epochs / plan_.turns, plan_.steps_per_epoch},
       clock);
+  ActivityObserver observer(context.activity, progress);
   Outcome outcome;
-  outcome.result = quantize(options(), context.files, context.comm, context.pool, progress);
+  outcome.result = quantize(options(), context.files, context.comm, context.pool, observer);
   outcome.facts = {clock() - begin, largest_peak_memory(context.comm), ranks_};
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));
