@@ -1,0 +1,42 @@
+#pragma once
+// Why a watchdog ends a job: what it decided, and what every rank did last. Data only.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bitmill {
+
+// What a rank tells about itself with every beat.
+struct RankSample {
+  uint64_t progress = 0;  // changes whenever the rank has done anything
+  std::string activity;   // "block 3, train, epoch 4"
+  std::string call;       // "receive from rank 2" while it is inside a communicator; else empty
+};
+
+enum class TroubleKind {
+  lost,    // a connection ended without a goodbye: the process is gone
+  silent,  // no beat for the timeout: the process is stopped, or its host or network is gone
+  stuck,   // beats arrive, but no rank has done anything for the timeout
+  failed,  // a rank announced its failure, and the job did not end by itself
+};
+
+struct RankReport {
+  int rank = 0;
+  std::string host;
+  RankSample last;
+  double heard_s = 0;  // seconds since its last beat
+  double still_s = 0;  // seconds since its progress changed
+};
+
+struct Trouble {
+  TroubleKind kind = TroubleKind::lost;
+  int judge = 0;           // the rank that decided
+  std::vector<int> ranks;  // that are lost, silent or failed; stuck: those outside communication,
+                           // or all when there is none
+  double seconds = 0;      // that the first of them has not been heard of, or nobody moved
+  int exit_code = 0;       // of the announced failure
+  std::vector<RankReport> reports;  // of every rank that the judge heard, itself included
+};
+
+}  // namespace bitmill

@@ -1,0 +1,172 @@
+#include "comm/watch_door.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <variant>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "comm/watch_messages.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr double seconds_to_speak = 10;    // for a visitor
+constexpr double seconds_per_address = 2;  // a filtered address never answers
+constexpr size_t longest_hello = 256;      // bytes
+constexpr size_t most_strangers = 64;      // at the door at once, beside the ranks
+constexpr rlim_t other_descriptors = 256;  // files and sockets that are not watchdogs'
+constexpr auto pause_between_rounds = std::chrono::milliseconds(200);
+
+std::string random_token() {
+  std::array<unsigned char, 16> bytes = {};
+  BITMILL_CHECK(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
+                CommError, "getrandom gives no random bytes for the watchdogs' token");
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+// One descriptor per rank; the usual soft limit of 1024 is there for programs that use select().
+void allow_descriptors(int ranks) {
+  const rlim_t needed = static_cast<rlim_t>(ranks) + other_descriptors;
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
+  BITMILL_CHECK(limit.rlim_max >= needed, CommError,
+                fmt::format("rank 0 needs {} open files for the watchdogs of {} ranks, and the "
+                            "hard limit is {}; raise it (ulimit -Hn), or use --timeout 0",
+                            needed, ranks, limit.rlim_max));
+  limit.rlim_cur = needed;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::string answer(WatchLink& link, const Invitation& invitation, int rank, double seconds) {
+  link.send(to_line(Hello{invitation.token, rank}));
+  const double deadline = steady_seconds() + seconds;
+  while (wait_readable(link.descriptor(), deadline - steady_seconds())) {
+    for (const std::string& line : link.receive(longest_hello)) {
+      const WatchMessage message = parse_line(line);
+      const auto* const welcome = std::get_if<Welcome>(&message);
+      if (welcome != nullptr && welcome->token == invitation.token) return "";
+      return "somebody else answers";
+    }
+    if (!link.open()) return "the connection was ended";
+  }
+  return "no answer";
+}
+
+// The link, or the problem with this address.
+std::pair<WatchLink, std::string> try_address(const Invitation& invitation,
+                                              const std::string& address, int rank) {
+  ConnectResult result = connect_to(address, invitation.port, seconds_per_address);
+  if (result.socket.get() < 0) return {WatchLink(), result.problem};
+  WatchLink link(std::move(result.socket));
+  try {
+    const std::string problem = answer(link, invitation, rank, seconds_per_address);
+    return problem.empty() ? std::pair{std::move(link), problem} : std::pair{WatchLink(), problem};
+  } catch (const FormatError&) {
+    return {WatchLink(), "somebody else answers"};
+  }
+}
+
+}  // namespace
+
+std::string Invitation::text() const {
+  return nlohmann::json{{"host", host}, {"addresses", addresses}, {"port", port}, {"token", token}}
+      .dump();
+}
+
+Invitation Invitation::parse(const std::string& text) {
+  const std::string where = "the invitation of rank 0's watchdog";
+  const nlohmann::json json = parse_json(text, where);
+  return {json_string(json, "host", where), json.value("addresses", std::vector<std::string>()),
+          static_cast<uint16_t>(json_int(json, "port", where)), json_string(json, "token", where)};
+}
+
+WatchDoor::WatchDoor(int ranks, const std::string& host)
+    : listener_(listen_anywhere()), joined_(static_cast<size_t>(ranks), false) {
+  allow_descriptors(ranks);
+  invitation_ = {host, addresses_of_this_host(), listener_.port, random_token()};
+  joined_[0] = true;
+}
+
+void WatchDoor::add_to(std::vector<pollfd>& waiting) const {
+  if (closed()) return;
+  waiting.push_back({listener_.socket.get(), POLLIN, 0});
+  for (const Visitor& visitor : visitors_) {
+    waiting.push_back({visitor.link.descriptor(), POLLIN, 0});
+  }
+}
+
+int WatchDoor::rank_of(const std::string& line) const {
+  try {
+    const WatchMessage message = parse_line(line);
+    const auto* const hello = std::get_if<Hello>(&message);
+    if (hello == nullptr || hello->token != invitation_.token) return -1;
+    const bool expected = hello->rank > 0 && hello->rank < static_cast<int>(joined_.size()) &&
+                          !joined_[static_cast<size_t>(hello->rank)];
+    return expected ? hello->rank : -1;
+  } catch (const FormatError&) {
+    return -1;
+  }
+}
+
+std::vector<std::pair<int, WatchLink>> WatchDoor::admit(double now) {
+  std::vector<std::pair<int, WatchLink>> guests;
+  if (closed()) return guests;
+  while (visitors_.size() < joined_.size() + most_strangers) {
+    Socket socket = accept_one(listener_);
+    if (socket.get() < 0) break;
+    visitors_.push_back({WatchLink(std::move(socket)), now});
+  }
+  for (Visitor& visitor : visitors_) {
+    const std::vector<std::string> lines = visitor.link.receive(longest_hello);
+    const int rank = lines.size() == 1 ? rank_of(lines.front()) : -1;
+    if (rank > 0 && visitor.link.open()) {
+      joined_[static_cast<size_t>(rank)] = true;
+      visitor.link.send(to_line(Welcome{invitation_.token}));
+      guests.emplace_back(rank, std::move(visitor.link));
+    } else if (!lines.empty()) {
+      visitor.link = WatchLink();
+    }
+  }
+  std::erase_if(visitors_, [&](const Visitor& visitor) {
+    return !visitor.link.open() || now - visitor.came_at > seconds_to_speak;
+  });
+  if (std::ranges::find(joined_, false) == joined_.end()) {
+    listener_.socket = Socket();
+    visitors_.clear();
+  }
+  return guests;
+}
+
+WatchLink knock(const Invitation& invitation, int rank, const std::string& host, double seconds) {
+  std::vector<std::string> addresses = invitation.addresses;
+  if (host == invitation.host) {
+    addresses.insert(addresses.begin(), loopback_addresses().begin(), loopback_addresses().end());
+  }
+  const double deadline = steady_seconds() + seconds;
+  std::vector<std::string> problems;
+  do {
+    problems.clear();
+    for (const std::string& address : addresses) {
+      auto [link, problem] = try_address(invitation, address, rank);
+      if (link.open()) return std::move(link);
+      problems.push_back(fmt::format("{} ({})", address, problem));
+    }
+    std::this_thread::sleep_for(pause_between_rounds);
+  } while (steady_seconds() < deadline);
+  throw CommError(fmt::format(
+      "the watchdog of rank {} on {} cannot reach that of rank 0 on {}, port {}, for {:.0f} s; "
+      "tried: {}. A firewall between the hosts must let ranks connect to each other; --timeout 0 "
+      "does without watchdogs",
+      rank, host, invitation.host, invitation.port, seconds, fmt::join(problems, ", ")));
+}
+
+}  // namespace bitmill

@@ -1,0 +1,60 @@
+#pragma once
+// How the other ranks' watchdogs reach rank 0's: it listens, they come with a token that only ranks
+// of this job know. Who comes without one is sent away. Internal to comm.
+
+#include <poll.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/watch_link.hpp"
+
+namespace bitmill {
+
+// What rank 0 tells the others, through the communicator.
+struct Invitation {
+  std::string host;
+  std::vector<std::string> addresses;
+  uint16_t port = 0;
+  std::string token;  // 32 hexadecimal digits
+
+  std::string text() const;
+  static Invitation parse(const std::string& text);  // FormatError
+};
+
+class WatchDoor {
+ public:
+  // Rank 0 of `ranks`. CommError when the system does not let it listen, or does not allow one
+  // connection per rank.
+  WatchDoor(int ranks, const std::string& host);
+
+  const Invitation& invitation() const { return invitation_; }
+  // Everybody has come: it listens no longer.
+  bool closed() const { return listener_.socket.get() < 0; }
+
+  void add_to(std::vector<pollfd>& waiting) const;
+  // Lets in who has come with the token, each rank once; never waits. `now` in seconds on any
+  // rising clock: who says nothing for long is sent away.
+  std::vector<std::pair<int, WatchLink>> admit(double now);
+
+ private:
+  struct Visitor {
+    WatchLink link;
+    double came_at;
+  };
+  // The rank of somebody who shows the token, or -1.
+  int rank_of(const std::string& line) const;
+
+  Invitation invitation_;
+  Listener listener_;
+  std::vector<Visitor> visitors_;
+  std::vector<bool> joined_;  // by rank
+};
+
+// Another rank's way through the door: tries all addresses, loopback first on rank 0's own host,
+// again and again for `seconds`. CommError saying what was tried and what to do.
+WatchLink knock(const Invitation& invitation, int rank, const std::string& host, double seconds);
+
+}  // namespace bitmill

@@ -1,0 +1,42 @@
+#pragma once
+// What watchdogs say to each other: one JSON object per line. Internal to comm.
+
+#include <string>
+#include <variant>
+
+#include "comm/trouble.hpp"
+
+namespace bitmill {
+
+// A rank asks to be let in, at rank 0's door.
+struct Hello {
+  std::string token;
+  int rank = 0;
+};
+// Rank 0's answer, by which the other knows whom it reached.
+struct Welcome {
+  std::string token;
+};
+struct Beat {
+  RankSample sample;
+};
+// The end of a connection that is nobody's loss.
+struct Goodbye {};
+// The job is about to end with this exit code, because of this rank.
+struct Failing {
+  int rank = 0;
+  int exit_code = 0;
+};
+// Rank 0's decision.
+struct Verdict {
+  Trouble trouble;
+};
+
+using WatchMessage = std::variant<Hello, Welcome, Beat, Goodbye, Failing, Verdict>;
+
+// With its line end. Bytes that are not UTF-8 are replaced.
+std::string to_line(const WatchMessage& message);
+// Of a line without its end. FormatError for anything that to_line does not make.
+WatchMessage parse_line(const std::string& line);
+
+}  // namespace bitmill

@@ -1,0 +1,320 @@
+// Ranks as threads, sockets on loopback. A rank that misbehaves is played by hand: it goes through
+// the door as a watchdog does, and then does something else.
+
+#include "comm/watchdog.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <optional>
+#include <span>
+#include <thread>
+
+#include "base/error.hpp"
+#include "comm/thread_communicator.hpp"
+#include "comm/watch_door.hpp"
+#include "comm/watch_messages.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// The timeout is long enough for threads that wait for a processor.
+constexpr WatchdogSettings quick = {
+    .timeout = 2, .interval = 0.05, .lost_grace = 0.1, .failure_grace = 0.5, .to_connect = 20};
+
+const std::string host = "n1";
+
+std::string name_of(int rank) { return "rank " + std::to_string(rank); }
+
+// A watchdog, and what it called.
+class Watched {
+ public:
+  // `progresses`: the counter of this rank moves. `call`: where it says that it is.
+  Watched(Communicator& comm, bool progresses, const std::string& call = "",
+          const WatchdogSettings& settings = quick) {
+    const auto sample = [this, progresses, call, rank = comm.rank()] {
+      if (progresses) ++progress_;
+      return RankSample{progress_, name_of(rank) + " works", call};
+    };
+    const auto leave = [this](const Trouble& trouble) { left_.set_value(trouble); };
+    watchdog_.emplace(comm, settings, host,
+                      WatchdogCalls{sample, [this](const Trouble&) { ++reports_; }, leave});
+  }
+
+  Watchdog& watchdog() { return *watchdog_; }
+  int reports() const { return reports_; }
+  // What the rank left with; fails the test when it does not.
+  Trouble trouble() {
+    if (future_.wait_for(std::chrono::seconds(60)) != std::future_status::ready) {
+      ADD_FAILURE() << "no trouble was found within a minute";
+      return {};
+    }
+    return future_.get();
+  }
+  bool left_within(double seconds) {
+    return future_.wait_for(std::chrono::duration<double>(seconds)) == std::future_status::ready;
+  }
+
+ private:
+  uint64_t progress_ = 0;
+  std::atomic<int> reports_ = 0;
+  std::promise<Trouble> left_;
+  std::future<Trouble> future_ = left_.get_future();
+  std::optional<Watchdog> watchdog_;  // ends before what it calls
+};
+
+// What the construction of a watchdog says through the communicator, in its order.
+std::string say(Communicator& comm, const std::string& text) {
+  const auto all = gather_everywhere(comm, std::as_bytes(std::span(text)));
+  return {reinterpret_cast<const char*>(all[0].data()), all[0].size()};
+}
+
+WatchLink join_by_hand(Communicator& comm) {
+  say(comm, host);
+  say(comm, "");
+  const Invitation invitation = Invitation::parse(say(comm, ""));
+  WatchLink link = knock(invitation, comm.rank(), host, 20);
+  say(comm, "");
+  return link;
+}
+
+// Rank 0 by hand: lets the others in.
+std::vector<std::pair<int, WatchLink>> open_by_hand(Communicator& comm) {
+  say(comm, host);
+  WatchDoor door(comm.size(), host);
+  say(comm, "");
+  say(comm, door.invitation().text());
+  std::vector<std::pair<int, WatchLink>> guests;
+  while (!door.closed()) {
+    for (auto& guest : door.admit(0)) guests.push_back(std::move(guest));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  say(comm, "");
+  return guests;
+}
+
+TEST(Watchdog, ARankThatIsGoneIsNamedToEveryRank) {
+  run_ranks(3, [](Communicator& comm) {
+    if (comm.rank() == 2) {
+      WatchLink link = join_by_hand(comm);
+      link.send(to_line(Beat{{7, "block 3, train", ""}}));
+      return;
+    }
+    Watched watched(comm, true);
+    const Trouble trouble = watched.trouble();
+    EXPECT_EQ(trouble.kind, TroubleKind::lost);
+    EXPECT_THAT(trouble.ranks, ElementsAre(2));
+    EXPECT_EQ(trouble.judge, 0);
+    ASSERT_EQ(trouble.reports.size(), 3u);
+    EXPECT_EQ(trouble.reports[2].host, host);
+    EXPECT_EQ(trouble.reports[2].last.activity, "block 3, train");
+    EXPECT_EQ(watched.reports(), comm.rank() == 0 ? 1 : 0);
+  });
+}
+
+TEST(Watchdog, ARankThatFallsSilentIsNamedAfterTheTimeout) {
+  std::promise<void> judged;
+  run_ranks(3, [&](Communicator& comm) {
+    if (comm.rank() == 1) {
+      const WatchLink link = join_by_hand(comm);  // stays open, as that of a stopped process
+      judged.get_future().wait();
+      return;
+    }
+    Watched watched(comm, true);
+    const Trouble trouble = watched.trouble();
+    EXPECT_EQ(trouble.kind, TroubleKind::silent);
+    EXPECT_THAT(trouble.ranks, ElementsAre(1));
+    EXPECT_GE(trouble.seconds, quick.timeout);
+    if (comm.rank() == 0) judged.set_value();
+  });
+}
+
+TEST(Watchdog, WhenNobodyMovesTheRankOutsideCommunicationIsNamed) {
+  run_ranks(3, [](Communicator& comm) {
+    Watched watched(comm, false, comm.rank() == 1 ? "" : "receive from rank 1");
+    const Trouble trouble = watched.trouble();
+    EXPECT_EQ(trouble.kind, TroubleKind::stuck);
+    EXPECT_THAT(trouble.ranks, ElementsAre(1));
+    ASSERT_EQ(trouble.reports.size(), 3u);
+    EXPECT_EQ(trouble.reports[1].last.activity, "rank 1 works");
+    EXPECT_EQ(trouble.reports[2].last.call, "receive from rank 1");
+  });
+}
+
+TEST(Watchdog, WhenAllWaitForEachOtherAllAreNamed) {
+  run_ranks(3, [](Communicator& comm) {
+    Watched watched(comm, false, "barrier");
+    EXPECT_THAT(watched.trouble().ranks, ElementsAre(0, 1, 2));
+  });
+}
+
+TEST(Watchdog, OneRankThatMovesIsEnough) {
+  run_ranks(3, [](Communicator& comm) {
+    Watched watched(comm, comm.rank() == 2, "barrier");
+    EXPECT_FALSE(watched.left_within(2 * quick.timeout));
+    comm.barrier();
+  });
+}
+
+TEST(Watchdog, ALostRank0IsNoticedByEveryOther) {
+  run_ranks(3, [](Communicator& comm) {
+    if (comm.rank() == 0) {
+      open_by_hand(comm);
+      return;
+    }
+    Watched watched(comm, true);
+    const Trouble trouble = watched.trouble();
+    EXPECT_EQ(trouble.kind, TroubleKind::lost);
+    EXPECT_THAT(trouble.ranks, ElementsAre(0));
+    EXPECT_EQ(trouble.judge, comm.rank());
+    EXPECT_EQ(watched.reports(), 1);
+  });
+}
+
+TEST(Watchdog, ASilentRank0IsNoticedByEveryOther) {
+  std::atomic<int> judged = 0;
+  run_ranks(3, [&](Communicator& comm) {
+    if (comm.rank() == 0) {
+      const auto guests = open_by_hand(comm);
+      while (judged < 2) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      return;
+    }
+    Watched watched(comm, true);
+    EXPECT_EQ(watched.trouble().kind, TroubleKind::silent);
+    ++judged;
+  });
+}
+
+TEST(Watchdog, AGoodbyeIsNobodysLossInAnyOrder) {
+  for (int first = 0; first < 3; ++first) {
+    run_ranks(3, [&](Communicator& comm) {
+      std::optional<Watched> watched(std::in_place, comm, true);
+      comm.barrier();
+      if (comm.rank() == first) watched.reset();
+      comm.barrier();
+      if (comm.rank() != first) {
+        EXPECT_FALSE(watched->left_within(0.5));
+      }
+    });
+  }
+}
+
+class Failing : public testing::TestWithParam<int> {};
+
+TEST_P(Failing, AnAnnouncedFailureIsNoLossAndItsExitCodeReachesEveryRank) {
+  run_ranks(3, [](Communicator& comm) {
+    std::optional<Watched> watched(std::in_place, comm, true);
+    comm.barrier();
+    if (comm.rank() == GetParam()) {
+      watched->watchdog().announce_failure(1);
+      watched.reset();
+      return;
+    }
+    const Trouble trouble = watched->trouble();
+    EXPECT_EQ(trouble.kind, TroubleKind::failed);
+    EXPECT_EQ(trouble.exit_code, 1);
+    EXPECT_THAT(trouble.ranks, ElementsAre(GetParam()));
+    EXPECT_EQ(watched->reports(), 0);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(OfRank, Failing, testing::Values(0, 2));
+
+// A rank that knows no way to rank 0: the invitation it follows is for a port where nobody listens.
+TEST(Watchdog, ARankThatCannotReachRank0FailsAllRanksAlike) {
+  std::atomic<int> failed = 0;
+  run_ranks(3, [&](Communicator& comm) {
+    if (comm.rank() == 2) {
+      for (int call = 0; call < 3; ++call) say(comm, call == 0 ? host : "");
+      say(comm, "rank 2 cannot reach rank 0");
+      return;
+    }
+    try {
+      const Watched watched(comm, true);
+    } catch (const CommError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("rank 2 cannot reach rank 0"));
+      ++failed;
+    }
+  });
+  EXPECT_EQ(failed, 2);
+}
+
+TEST(Watchdog, GarbageFromARankIsItsLoss) {
+  run_ranks(2, [](Communicator& comm) {
+    if (comm.rank() == 1) {
+      WatchLink link = join_by_hand(comm);
+      link.send("GET / HTTP/1.1\n");
+      while (link.open()) link.receive(1 << 20);
+      return;
+    }
+    Watched watched(comm, true);
+    EXPECT_EQ(watched.trouble().kind, TroubleKind::lost);
+  });
+}
+
+TEST(WatchDoor, StrangersAreSentAwayAndRanksLetIn) {
+  WatchDoor door(2, host);
+  const Invitation& invitation = door.invitation();
+  const auto connect = [&] {
+    return WatchLink(connect_to("127.0.0.1", invitation.port, 5).socket);
+  };
+  std::vector<WatchLink> strangers(4);
+  for (WatchLink& stranger : strangers) stranger = connect();
+  strangers[0].send("GET / HTTP/1.1\r\n\r\n");
+  strangers[1].send(std::string(100'000, 'x'));
+  strangers[2].send(to_line(Hello{std::string(32, '0'), 1}));  // another job's token
+  strangers[3].send(to_line(Hello{invitation.token, 2}));      // no rank of this job
+  for (WatchLink& stranger : strangers) {
+    while (stranger.open()) {
+      EXPECT_THAT(door.admit(0), IsEmpty());
+      EXPECT_THAT(stranger.receive(1000), IsEmpty());
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  EXPECT_FALSE(door.closed());
+
+  auto rank_1 = std::async(std::launch::async, [&] { return knock(invitation, 1, host, 20); });
+  std::vector<std::pair<int, WatchLink>> guests;
+  while (guests.empty()) guests = door.admit(0);
+  EXPECT_EQ(guests.front().first, 1);
+  EXPECT_TRUE(rank_1.get().open());
+  EXPECT_TRUE(door.closed());
+}
+
+TEST(WatchDoor, WhoSaysNothingIsSentAwayAfterAWhile) {
+  WatchDoor door(2, host);
+  WatchLink quiet(connect_to("127.0.0.1", door.invitation().port, 5).socket);
+  door.admit(0);
+  while (quiet.open()) {
+    door.admit(11);
+    door.admit(22);
+    quiet.receive(1000);
+  }
+}
+
+TEST(WatchDoor, AWayThatIsClosedIsAnErrorWithAddressesAndAnAdvice) {
+  Invitation invitation;
+  {
+    const WatchDoor closed(2, host);
+    invitation = closed.invitation();
+  }
+  try {
+    knock(invitation, 1, host, 0.1);
+    FAIL() << "there is nobody";
+  } catch (const CommError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("rank 1 on n1 cannot reach that of rank 0 on n1"));
+    EXPECT_THAT(error.what(), HasSubstr("port " + std::to_string(invitation.port)));
+    EXPECT_THAT(error.what(), HasSubstr("127.0.0.1 (Connection refused)"));
+    EXPECT_THAT(error.what(), HasSubstr("--timeout 0"));
+  }
+}
+
+}  // namespace
+}  // namespace bitmill
