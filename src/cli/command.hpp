@@ -12,6 +12,7 @@
 #include "cli/option_list.hpp"
 #include "cli/settings.hpp"
 #include "cli/stop_signals.hpp"
+#include "cli/watch.hpp"
 #include "comm/activity.hpp"
 #include "comm/communicator.hpp"
 
@@ -33,6 +34,7 @@ struct RunContext {
   const StopSignals& stop;  // to be looked at between steps; always without a wish where the
                             // command has no state to commit
   Activity& activity;       // what this rank is doing, for its peers
+  Watch& watch;
 };
 
 class Command {
@@ -55,6 +57,7 @@ struct CommandEntry {
   std::string positional;          // the option that a word without dashes sets; may be empty
   OptionGroups options;
   bool stops_on_signals = false;  // it has state to commit; others end where a signal meets them
+  bool watched = false;  // its ranks look after each other; it then has timeout_option(), too
   // Reads the settings: UsageError, FileError. Does not look at the model yet.
   std::unique_ptr<Command> (*make)(Files&, const Settings&);
 };
@@ -74,6 +77,7 @@ const CommandEntry& find_command(const std::string& name);
 // Options that several commands have.
 Option config_option();
 Option threads_option();
+Option timeout_option();
 Option json_option(const std::string& what);
 
 }  // namespace bitmill

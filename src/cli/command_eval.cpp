@@ -56,6 +56,7 @@ CommandEntry eval_entry() {
               "--reference tests/data/books-2M",
           .positional = "",
           .options = eval_option_groups(),
+          .watched = true,
           .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
             return std::make_unique<EvalCommand>(read_eval_request(settings));
           }};

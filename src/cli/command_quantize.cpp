@@ -46,6 +46,7 @@ CommandEntry quantize_entry() {
           .positional = "",
           .options = quantize_option_groups(),
           .stops_on_signals = true,
+          .watched = true,
           .make = [](Files& files, const Settings& settings) -> std::unique_ptr<Command> {
             return std::make_unique<QuantizeCommand>(read_quantize_request(files, settings));
           }};

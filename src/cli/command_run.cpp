@@ -143,6 +143,7 @@ CommandEntry run_entry() {
                         threads_option(),
                         json_option("the result")}}},
           .stops_on_signals = true,
+          .watched = true,
           .make = make_run};
 }
 

@@ -8,9 +8,14 @@
 namespace bitmill {
 
 const std::vector<CommandEntry>& command_table() {
-  static const std::vector<CommandEntry> table = {quantize_entry(), eval_entry(),
-                                                  inspect_entry(),  export_entry(),
-                                                  tokenize_entry(), run_entry()};
+  static const std::vector<CommandEntry> table = [] {
+    std::vector<CommandEntry> entries = {quantize_entry(), eval_entry(),     inspect_entry(),
+                                         export_entry(),   tokenize_entry(), run_entry()};
+    for (CommandEntry& entry : entries) {
+      if (entry.watched) entry.options.back().options.push_back(timeout_option());
+    }
+    return entries;
+  }();
   return table;
 }
 
@@ -33,6 +38,12 @@ Option config_option() {
 Option threads_option() {
   return {"threads", "N", "the processors of this rank, divided among the ranks that share them",
           "threads of one rank; changes the speed, never the result"};
+}
+
+Option timeout_option() {
+  return {"timeout", "TIME", "300",
+          "end the job when a rank is not heard of, or none does anything, for this long; seconds, "
+          "or as 5m or 00:05:00; 0: never"};
 }
 
 Option json_option(const std::string& what) {

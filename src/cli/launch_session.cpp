@@ -37,11 +37,14 @@ std::string LaunchSession::name() const {
   return comm_->size() > 1 ? fmt::format("rank {} on {}", comm_->rank(), host_) : "";
 }
 
-int LaunchSession::fail(const Failure& failure, Console& console) {
+int LaunchSession::fail(const Failure& failure, Console& console,
+                        const std::function<void()>& announce) {
+  if (!failure.from_peer) announce();
   if (mpi_) {
     std::this_thread::sleep_for(
         std::chrono::duration<double>(seconds_before_report(failure, comm_->rank())));
   }
+  if (failure.from_peer) announce();
   const std::string text = failure_text(failure, name()) + "\n";
   console.say(text);
   if (console.silent()) std::fputs(text.c_str(), stderr);

@@ -1,6 +1,7 @@
 #pragma once
 // The ranks of this run: all of an MPI job, or this process alone.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,9 @@ class LaunchSession {
   int default_threads() const { return default_threads_; }
 
   // Reports a failure in the middle of the work, also where `console` is silent, and ends every
-  // rank. Without MPI it returns the exit code.
-  int fail(const Failure& failure, Console& console);
+  // rank. Without MPI it returns the exit code. `announce` is called before the end; for a failure
+  // that is most likely a peer's, after the time in which that peer, or a watchdog, speaks.
+  int fail(const Failure& failure, Console& console, const std::function<void()>& announce);
 
  private:
   std::optional<MpiSession> mpi_;  // destroyed last

@@ -1,6 +1,7 @@
 #include "cli/program.hpp"
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 
 #include <climits>
 #include <cstdio>
@@ -38,6 +39,28 @@ int answer(Console& console, const std::vector<std::string>& words) {
   return exit_code::usage;
 }
 
+// What all ranks agreed on.
+int report_once(Console& console, const Failure& failure) {
+  console.say(failure.message);
+  return failure.exit_code;
+}
+
+int run_command(Command& command, RunContext& context, LaunchSession& session) {
+  auto failure = failure_of([&] { command.run(context); });
+  const bool stopped = failure && failure->exit_code == exit_code::stopped;
+  if (!failure || stopped) {
+    // Ranks succeed together and agree on a stop: all come here, and leave the watch together.
+    if (const auto broken = failure_of([&] { context.comm.barrier(); })) failure = broken;
+  }
+  if (!failure) return exit_code::done;
+  if (failure->exit_code == exit_code::stopped) {
+    context.console.say(fmt::format("bitmill: {}", failure->message));
+    return exit_code::stopped;
+  }
+  return session.fail(*failure, context.console,
+                      [&] { context.watch.announce_failure(failure->exit_code); });
+}
+
 // Reads and checks what was asked for, on every rank; then the ranks agree that all may begin, so
 // that a mistake is reported once and nobody waits for a rank that has left.
 int carry_out(const std::vector<std::string>& words, LaunchSession& session) {
@@ -45,26 +68,31 @@ int carry_out(const std::vector<std::string>& words, LaunchSession& session) {
   const std::unique_ptr<Files> files = posix_files();
   std::unique_ptr<Command> command;
   int threads = 1;
+  int64_t timeout = 0;
   bool stoppable = false;
   const auto mine = failure_of([&] {
     const Invocation invocation = read_invocation(*files, words);
     threads = static_cast<int>(
         invocation.settings.whole_or("threads", session.default_threads(), 1, 4096));
+    if (invocation.entry->watched) timeout = read_timeout(invocation.settings);
     stoppable = invocation.entry->stops_on_signals;
     command = invocation.entry->make(*files, invocation.settings);
     command->check({*files, session.comm().size(), threads});
   });
   if (const auto failure = agree_on_failure(session.comm(), mine, session.host())) {
-    console.say(failure->message);
-    return failure->exit_code;
+    return report_once(console, *failure);
   }
   ThreadPool pool(threads, keep_libtorch_single_threaded);
   StopSignals stop;
   if (stoppable) stop.listen(session.name());
-  Activity activity;
-  RunContext context{*files, session.comm(), pool, console, stop, activity};
-  const auto failure = failure_of([&] { command->run(context); });
-  return failure ? session.fail(*failure, console) : exit_code::done;
+  std::optional<Watch> watch;
+  const auto unwatched =
+      failure_of([&] { watch.emplace(session.comm(), session.host(), timeout, pool); });
+  if (const auto failure = agree_on_failure(session.comm(), unwatched, session.host())) {
+    return report_once(console, *failure);
+  }
+  RunContext context{*files, watch->comm(), pool, console, stop, watch->activity(), *watch};
+  return run_command(*command, context, session);
 }
 
 int begin(const std::vector<std::string>& words) {

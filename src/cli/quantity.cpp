@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <string_view>
 
 #include "base/error.hpp"
@@ -28,7 +29,59 @@ double unit_bytes(std::string unit) {
   return 0;
 }
 
+constexpr int64_t minute_s = 60, hour_s = 60 * minute_s, day_s = 24 * hour_s;
+
+// Digits alone, at most nine of them: no sum of such numbers of days overflows.
+std::optional<int64_t> whole_number(std::string_view text) {
+  const bool digits = !text.empty() && text.size() <= 9 &&
+                      text.find_first_not_of("0123456789") == std::string_view::npos;
+  int64_t number = 0;
+  if (digits) std::from_chars(text.data(), text.data() + text.size(), number);
+  return digits ? std::optional(number) : std::nullopt;
+}
+
+// "MM:SS" or "HH:MM:SS"; the first number may be large, the others are below 60.
+std::optional<int64_t> clock_seconds(std::string_view text) {
+  int64_t seconds = 0;
+  for (int parts = 1; parts <= 3; ++parts) {
+    const size_t colon = text.find(':');
+    const auto number = whole_number(text.substr(0, colon));
+    if (!number || (parts > 1 && *number >= 60)) return std::nullopt;
+    seconds = 60 * seconds + *number;
+    if (colon == std::string_view::npos) return parts > 1 ? std::optional(seconds) : std::nullopt;
+    text.remove_prefix(colon + 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<int64_t> any_seconds(std::string_view text) {
+  if (const size_t dash = text.find('-'); dash != std::string_view::npos) {
+    const std::string_view time = text.substr(dash + 1);
+    const auto days = whole_number(text.substr(0, dash));
+    const auto rest = clock_seconds(time);
+    const bool full = std::ranges::count(time, ':') == 2;
+    return days && rest && full && *rest < day_s ? std::optional(*days * day_s + *rest)
+                                                 : std::nullopt;
+  }
+  if (text.find(':') != std::string_view::npos) return clock_seconds(text);
+  const int64_t unit = text.ends_with('s')   ? 1
+                       : text.ends_with('m') ? minute_s
+                       : text.ends_with('h') ? hour_s
+                                             : 0;
+  const auto number = whole_number(unit > 0 ? text.substr(0, text.size() - 1) : text);
+  return number ? std::optional(*number * std::max<int64_t>(unit, 1)) : std::nullopt;
+}
+
 }  // namespace
+
+int64_t parse_seconds(const std::string& text) {
+  const std::optional<int64_t> seconds = any_seconds(text);
+  BITMILL_CHECK(seconds, UsageError,
+                fmt::format("\"{}\" is not a time; write it as 90, 90s, 15m, 2h, 02:03:04 or "
+                            "1-02:03:04 (days-hours:minutes:seconds)",
+                            text));
+  return *seconds;
+}
 
 int64_t parse_bytes(const std::string& text) {
   const std::string problem =
@@ -64,10 +117,10 @@ std::string format_seconds(double seconds) {
   if (seconds < 9.995) return fmt::format("{:.2f} s", seconds);
   if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
   const int64_t whole = std::llround(seconds);
-  constexpr int64_t minute = 60, hour = 60 * minute, day = 24 * hour;
-  if (whole < hour) return fmt::format("{} min {:02} s", whole / minute, whole % minute);
-  if (whole < day) return fmt::format("{} h {:02} min", whole / hour, whole % hour / minute);
-  return fmt::format("{} d {:02} h", whole / day, whole % day / hour);
+  if (whole < hour_s) return fmt::format("{} min {:02} s", whole / minute_s, whole % minute_s);
+  if (whole < day_s)
+    return fmt::format("{} h {:02} min", whole / hour_s, whole % hour_s / minute_s);
+  return fmt::format("{} d {:02} h", whole / day_s, whole % day_s / hour_s);
 }
 
 std::string format_count(int64_t count) {

@@ -10,6 +10,10 @@ namespace bitmill {
 // and KiB, MiB, ... are powers of 1024; KB, MB, ... are powers of 1000. UsageError otherwise.
 int64_t parse_bytes(const std::string& text);
 
+// "90", "90s", "15m", "2h", or as Slurm writes it: "03:04", "02:03:04", "1-02:03:04", to seconds.
+// UsageError otherwise.
+int64_t parse_seconds(const std::string& text);
+
 // "999 bytes", "4.35 MB", "13.5 GB": powers of 1000, three digits.
 std::string format_bytes(int64_t bytes);
 
