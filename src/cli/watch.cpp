@@ -34,11 +34,13 @@ void write_in_time(const std::string& path, const std::string& text) {
   if (!words.empty()) std::fprintf(stderr, "bitmill: %s\n", words.c_str());
 }
 
-// When rank 0 is lost every other rank finds out by itself. The launcher ends the job when the
-// first leaves, so they do not all speak at once.
+// When rank 0 is lost every other rank finds out by itself. Rank 1 speaks, and leaves within a
+// second; a launcher ends the job then, which takes mpirun another one. Only where there is no such
+// launcher, or no rank 1 either, do the others speak.
 void wait_for_turn(const Trouble& trouble) {
-  constexpr double for_lower_ranks = 0.2;
-  const double seconds = for_lower_ranks * std::clamp(trouble.judge - 1, 0, 10);
+  if (trouble.judge <= 1) return;
+  constexpr double for_rank_1 = 3, for_lower_ranks = 0.2;
+  const double seconds = for_rank_1 + for_lower_ranks * std::min(trouble.judge - 2, 10);
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 

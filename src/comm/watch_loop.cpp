@@ -119,9 +119,9 @@ void WatchLoop::serve() {
     hear_all();
     if (now_ >= next_beat_) beat();
     if (const auto trouble = find_trouble()) {
-      const bool judged_here = !verdict_ && trouble->kind != TroubleKind::failed;
-      if (judged_here) {
-        calls_.report(*trouble);
+      const bool is_verdict = trouble->kind != TroubleKind::failed;
+      if (is_verdict && !verdict_) calls_.report(*trouble);
+      if (is_verdict && (!verdict_ || self_ == 0)) {
         tell_all(Verdict{*trouble});
         part(seconds_to_part);
       }
@@ -194,7 +194,7 @@ void WatchLoop::hear(int rank, const WatchMessage& message) {
   } else if (const auto* const failing = std::get_if<Failing>(&message)) {
     hear_failing(rank, *failing);
   } else if (const auto* const verdict = std::get_if<Verdict>(&message)) {
-    if (rank == 0 && !verdict_) verdict_ = verdict->trouble;
+    if (!verdict_) verdict_ = verdict->trouble;
   }
 }
 

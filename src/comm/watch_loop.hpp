@@ -75,7 +75,7 @@ class WatchLoop {
   double next_beat_ = 0;
   std::optional<WatchDoor> door_;
   std::map<int, WatchLink> links_;  // by rank
-  std::optional<Trouble> verdict_;  // from rank 0
+  std::optional<Trouble> verdict_;  // of another rank
 
   std::thread thread_;
 };

@@ -27,7 +27,8 @@ struct Failing {
   int rank = 0;
   int exit_code = 0;
 };
-// Rank 0's decision.
+// Rank 0's decision about anybody, or another's about rank 0: one that was stopped and wakes up
+// must learn that it was given up, and not accuse those that left.
 struct Verdict {
   Trouble trouble;
 };

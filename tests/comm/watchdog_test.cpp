@@ -192,6 +192,23 @@ TEST(Watchdog, ASilentRank0IsNoticedByEveryOther) {
   });
 }
 
+// As a rank 0 that was stopped hears it when it wakes up.
+TEST(Watchdog, Rank0AcceptsThatItWasGivenUpAndPassesItOn) {
+  run_ranks(3, [](Communicator& comm) {
+    if (comm.rank() == 2) {
+      WatchLink link = join_by_hand(comm);
+      link.send(to_line(Verdict{{TroubleKind::silent, 2, {0}, 300, 0, {}}}));
+      while (link.open()) link.receive(1 << 20);
+      return;
+    }
+    Watched watched(comm, true);
+    const Trouble trouble = watched.trouble();
+    EXPECT_EQ(trouble.kind, TroubleKind::silent);
+    EXPECT_EQ(trouble.judge, 2);
+    EXPECT_EQ(watched.reports(), 0);
+  });
+}
+
 TEST(Watchdog, AGoodbyeIsNobodysLossInAnyOrder) {
   for (int first = 0; first < 3; ++first) {
     run_ranks(3, [&](Communicator& comm) {

@@ -3,21 +3,31 @@
 //   communicator_program contract          every rule; exit code 0
 //   communicator_program abort             one rank reports an error and aborts; the job returns 7
 //   communicator_program unwind            an error leaves the session's scope first; the same
+//   communicator_program stuck             a rank never comes to a barrier; the watchdogs end the
+//                                          job with 75
 //
 // No test framework: every rank is one of these processes, and one that fails must end the job.
 
+#include <unistd.h>
+
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/error.hpp"
 #include "comm/communicator_contract.hpp"
 #include "comm/mpi_communicator.hpp"
+#include "comm/watchdog.hpp"
+#include "comm/watched_communicator.hpp"
 
 namespace bitmill {
 namespace {
 
 constexpr int abort_code = 7;
+constexpr int stuck_code = 75;
 
 void run_rules(Communicator& comm, const char* title) {
   for (const comm_contract::Rule& rule : comm_contract::rules) {
@@ -103,15 +113,36 @@ void unwind() {
   fail_or_wait(*comm);
 }
 
+// The last rank never comes to the barrier; MPI has no thread to spare, and needs none.
+void wait_forever() {
+  MpiSession session;
+  const auto world = session.world();
+  WatchedCommunicator comm(*world);
+  const int absent = comm.size() - 1;
+  const auto report = [absent](const Trouble& trouble) {
+    const bool right = trouble.kind == TroubleKind::stuck && trouble.ranks == std::vector{absent} &&
+                       trouble.reports[0].last.call == "barrier";
+    if (!right) MpiSession::abort(abort_code);
+  };
+  const Watchdog watchdog(*world, {.timeout = 2, .interval = 0.1}, "host",
+                          {[&] {
+                             return RankSample{comm.calls_done(), "", comm.call_under_way()};
+                           },
+                           report, [](const Trouble&) { ::_exit(stuck_code); }});
+  if (comm.rank() == absent) std::this_thread::sleep_for(std::chrono::hours(1));
+  comm.barrier();
+}
+
 int run(const std::string& mode) {
   try {
     if (mode == "contract") return contract(), 0;
     if (mode == "abort") return abort_inside(), 0;
     if (mode == "unwind") return unwind(), 0;
+    if (mode == "stuck") return wait_forever(), 0;
   } catch (const Error& error) {
     report_and_abort(error);
   }
-  std::fprintf(stderr, "contract, abort or unwind?\n");
+  std::fprintf(stderr, "contract, abort, unwind or stuck?\n");
   return 2;
 }
 
