@@ -23,7 +23,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 // The timeout is long enough for threads that wait for a processor.
 constexpr WatchdogSettings quick = {
@@ -274,63 +273,6 @@ TEST(Watchdog, GarbageFromARankIsItsLoss) {
     Watched watched(comm, true);
     EXPECT_EQ(watched.trouble().kind, TroubleKind::lost);
   });
-}
-
-TEST(WatchDoor, StrangersAreSentAwayAndRanksLetIn) {
-  WatchDoor door(2, host);
-  const Invitation& invitation = door.invitation();
-  const auto connect = [&] {
-    return WatchLink(connect_to("127.0.0.1", invitation.port, 5).socket);
-  };
-  std::vector<WatchLink> strangers(4);
-  for (WatchLink& stranger : strangers) stranger = connect();
-  strangers[0].send("GET / HTTP/1.1\r\n\r\n");
-  strangers[1].send(std::string(100'000, 'x'));
-  strangers[2].send(to_line(Hello{std::string(32, '0'), 1}));  // another job's token
-  strangers[3].send(to_line(Hello{invitation.token, 2}));      // no rank of this job
-  for (WatchLink& stranger : strangers) {
-    while (stranger.open()) {
-      EXPECT_THAT(door.admit(0), IsEmpty());
-      EXPECT_THAT(stranger.receive(1000), IsEmpty());
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
-  EXPECT_FALSE(door.closed());
-
-  auto rank_1 = std::async(std::launch::async, [&] { return knock(invitation, 1, host, 20); });
-  std::vector<std::pair<int, WatchLink>> guests;
-  while (guests.empty()) guests = door.admit(0);
-  EXPECT_EQ(guests.front().first, 1);
-  EXPECT_TRUE(rank_1.get().open());
-  EXPECT_TRUE(door.closed());
-}
-
-TEST(WatchDoor, WhoSaysNothingIsSentAwayAfterAWhile) {
-  WatchDoor door(2, host);
-  WatchLink quiet(connect_to("127.0.0.1", door.invitation().port, 5).socket);
-  door.admit(0);
-  while (quiet.open()) {
-    door.admit(11);
-    door.admit(22);
-    quiet.receive(1000);
-  }
-}
-
-TEST(WatchDoor, AWayThatIsClosedIsAnErrorWithAddressesAndAnAdvice) {
-  Invitation invitation;
-  {
-    const WatchDoor closed(2, host);
-    invitation = closed.invitation();
-  }
-  try {
-    knock(invitation, 1, host, 0.1);
-    FAIL() << "there is nobody";
-  } catch (const CommError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("rank 1 on n1 cannot reach that of rank 0 on n1"));
-    EXPECT_THAT(error.what(), HasSubstr("port " + std::to_string(invitation.port)));
-    EXPECT_THAT(error.what(), HasSubstr("127.0.0.1 (Connection refused)"));
-    EXPECT_THAT(error.what(), HasSubstr("--timeout 0"));
-  }
 }
 
 }  // namespace
