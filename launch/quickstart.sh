@@ -8,24 +8,14 @@ readonly model=tests/data/books-2M texts=tests/data/books results=build/quicksta
 readonly packed=$results/books-2M-packed
 readonly bitmill=build/bin/bitmill
 
-# Ranks on one machine: as many as asked for, on any core, as root too where there is nobody else.
-# Containers forbid the single-copy transport, and Open MPI complains before it does without.
-allow_any_ranks() {
-  export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
-  export OMPI_MCA_btl_vader_single_copy_mechanism=none
-  if [ "$(id -u)" -eq 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  fi
-}
-
 build() {
   configure cpu
   cmake --build --preset cpu --target bitmill
 }
 
 quantize() {
-  mpirun -n 2 $bitmill quantize --model $model --output-dir $packed --calib $texts/calib.txt \
-    --recipe parallel --samples 64 --seq-len 256
+  launch/bitmill-mpirun -n 2 $bitmill quantize --model $model --output-dir $packed \
+    --calib $texts/calib.txt --recipe parallel --samples 64 --seq-len 256
 }
 
 # evaluate FOLDER RESULT
@@ -57,7 +47,6 @@ print_table() {
 
 main() {
   cd "$root"
-  allow_any_ranks
   step "set-up" launch/setup.sh
   step "build" build
   mkdir -p $results
@@ -68,7 +57,7 @@ main() {
   step "inspect" inspect
   print_table
   printf '\nNext, a model of yours (a Hugging Face folder) and any text:\n  %s\n' \
-    "mpirun -n 2 $bitmill quantize --model DIR --output-dir DIR-packed --calib TEXT --recipe parallel"
+    "launch/bitmill-mpirun -n 2 $bitmill quantize --model DIR --output-dir DIR-packed --calib TEXT --recipe parallel"
 }
 
 main "$@"

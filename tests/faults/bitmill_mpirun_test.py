@@ -1,0 +1,236 @@
+#!/usr/bin/python3
+"""launch/bitmill-mpirun: signals, exit statuses, nothing left behind. The ranks are stand-ins."""
+
+import os
+import pathlib
+import pty
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+WRAPPER = HERE.parent.parent / "launch" / "bitmill-mpirun"
+PATIENCE = 40  # seconds until a wait has failed; a busy machine needs some of it
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {PATIENCE} s")
+        time.sleep(0.05)
+
+
+def runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Job:
+    """bitmill-mpirun with two stand-in ranks, and where they are."""
+
+    def __init__(self, folder, command="work", exit_code=None, files=(), **options):
+        self.folder = pathlib.Path(folder)
+        program = self.folder / "bitmill"
+        shutil.copy(HERE / "stand_in_bitmill.py", program)
+        program.chmod(0o755)
+        for name in files:
+            (self.folder / name).touch()
+        words = [WRAPPER, "-n", "2", program, command, folder]
+        if exit_code is not None:
+            words.append(str(exit_code))
+        environment = dict(os.environ, OMPI_MCA_odls_base_sigkill_timeout="1")
+        self.errors = open(self.folder / "stderr", "w+")
+        self.process = subprocess.Popen(words, stderr=self.errors, env=environment, **options)
+
+    def wait_until_ranks_work(self):
+        until(lambda: all(self.pid_file(rank).exists() for rank in (0, 1)), "two ranks at work")
+        self.ranks = [int(self.pid_file(rank).read_text()) for rank in (0, 1)]
+        with open(f"/proc/{self.ranks[0]}/stat") as stat:
+            self.mpirun = int(stat.read().rpartition(")")[2].split()[1])
+
+    def pid_file(self, rank):
+        return self.folder / f"rank.{rank}"
+
+    def verdict(self, code):
+        (self.folder / "verdict").write_text(str(code))
+
+    def committed(self):
+        return [(self.folder / f"committed.{rank}").exists() for rank in (0, 1)]
+
+    def status(self):
+        return self.process.wait(PATIENCE)
+
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+
+class BitmillMpirun(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="bitmill-mpirun-test.")
+        self.job = None
+
+    def tearDown(self):
+        if self.job:
+            if self.job.process.poll() is None:
+                self.job.process.kill()
+                self.job.process.wait()
+            self.job.errors.close()
+        shutil.rmtree(self.folder)
+
+    def start(self, *words, **options):
+        self.job = Job(self.folder, *words, **options)
+        return self.job
+
+    def start_and_wait(self, *words, **options):
+        self.start(*words, **options).wait_until_ranks_work()
+        return self.job
+
+    def assert_nothing_is_left(self):
+        for pid in (self.job.mpirun, *self.job.ranks):
+            self.assertFalse(runs(pid), f"process {pid} is still there")
+
+    def test_statuses_that_mean_something_are_passed_on(self):
+        for code in (0, 2, 75):
+            self.start("work", code)
+            self.assertEqual(self.job.status(), code)
+            self.job.errors.close()
+
+    def test_a_failure_without_a_note_stays_a_failure(self):
+        self.start("work", 1, files=["no-note"])
+        self.assertEqual(self.job.status(), 1)
+
+    def test_the_run_folder_decides_about_a_killed_rank(self):
+        for verdict in (75, 1):
+            job = self.start_and_wait()
+            job.verdict(verdict)
+            os.kill(job.ranks[1], signal.SIGKILL)
+            self.assertEqual(job.status(), verdict)
+            self.assert_nothing_is_left()
+            for rank in (0, 1):
+                job.pid_file(rank).unlink()
+            job.errors.close()
+
+    def test_a_killed_rank_without_a_note_is_a_failure_that_is_explained(self):
+        job = self.start_and_wait(files=["no-note"])
+        os.kill(job.ranks[0], signal.SIGKILL)
+        self.assertEqual(job.status(), 1)
+        self.assertIn("mpirun ended with 137", job.said())
+
+    def test_a_folder_that_cannot_be_judged_is_a_failure(self):
+        job = self.start_and_wait()
+        job.verdict(2)
+        os.kill(job.ranks[0], signal.SIGKILL)
+        self.assertEqual(job.status(), 1)
+        self.assertIn("cannot judge", job.said())
+
+    def test_every_polite_signal_lets_all_ranks_commit(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            job = self.start_and_wait()
+            os.kill(job.process.pid, number)
+            self.assertEqual(job.status(), 75, number)
+            self.assertEqual(job.committed(), [True, True], number)
+            self.assert_nothing_is_left()
+            job.errors.close()
+            for rank in (0, 1):
+                job.pid_file(rank).unlink()
+                (job.folder / f"committed.{rank}").unlink()
+
+    def test_control_c_at_a_terminal_lets_all_ranks_commit(self):
+        # The wrapper leads the terminal's foreground group, as a command of an interactive shell.
+        leader, follower = pty.openpty()
+        job = self.start_and_wait(stdin=follower, start_new_session=True,
+                                  preexec_fn=lambda: self.take_terminal(follower))
+        os.write(leader, b"\x03")
+        self.assertEqual(job.status(), 75)
+        self.assertEqual(job.committed(), [True, True])
+        os.close(leader)
+        os.close(follower)
+
+    @staticmethod
+    def take_terminal(terminal):
+        import fcntl
+        import termios
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    def test_two_signals_in_one_second_are_one_wish(self):
+        job = self.start_and_wait()
+        os.kill(job.process.pid, signal.SIGTERM)
+        os.kill(job.process.pid, signal.SIGUSR1)
+        self.assertEqual(job.status(), 75)
+        self.assertEqual(job.committed(), [True, True])
+
+    def test_a_later_second_signal_ends_at_once(self):
+        for command in ("work", "deaf"):
+            job = self.start_and_wait(command, files=["slow"])
+            job.verdict(75)
+            os.kill(job.process.pid, signal.SIGTERM)
+            time.sleep(1.5)
+            began = time.monotonic()
+            os.kill(job.process.pid, signal.SIGTERM)
+            self.assertEqual(job.status(), 75)
+            self.assertLess(time.monotonic() - began, 30)  # the "work" lasts 60
+            self.assert_nothing_is_left()
+            for rank in (0, 1):
+                job.pid_file(rank).unlink()
+            job.errors.close()
+
+    def test_a_signal_before_the_ranks_listen_ends_the_job(self):
+        job = self.start(files=["no-note"])
+        until(lambda: self.mpirun_of(job.process.pid), "mpirun")
+        os.kill(job.process.pid, signal.SIGTERM)
+        self.assertEqual(job.status(), 75)
+
+    @staticmethod
+    def mpirun_of(pid):
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [child for child in children if "mpirun" in
+                pathlib.Path(f"/proc/{child}/cmdline").read_text().split("\0")[0]]
+
+    def test_ranks_of_a_killed_mpirun_do_not_stay(self):
+        job = self.start_and_wait("deaf")
+        job.verdict(75)
+        os.kill(job.ranks[1], signal.SIGSTOP)
+        os.kill(job.mpirun, signal.SIGKILL)
+        self.assertEqual(job.status(), 75)
+        self.assert_nothing_is_left()
+
+    def test_a_signal_to_mpirun_itself_is_judged_by_the_run_folder(self):
+        job = self.start_and_wait()
+        job.verdict(75)
+        os.kill(job.mpirun, signal.SIGTERM)
+        self.assertEqual(job.status(), 75)
+        self.assertEqual(job.committed(), [True, True])
+        self.assert_nothing_is_left()
+
+    def test_ranks_of_a_killed_wrapper_commit_and_go(self):
+        job = self.start_and_wait()
+        os.kill(job.process.pid, signal.SIGKILL)
+        self.assertEqual(job.status(), -signal.SIGKILL)
+        until(lambda: not any(runs(pid) for pid in (job.mpirun, *job.ranks)), "all gone")
+        self.assertEqual(job.committed(), [True, True])
+
+    def test_a_stranger_keeps_its_processes(self):
+        # Another job's ranks do not fall to the end of this one.
+        job = self.start_and_wait()
+        with tempfile.TemporaryDirectory(prefix="bitmill-mpirun-test.") as other_folder:
+            other = Job(other_folder)
+            other.wait_until_ranks_work()
+            job.verdict(75)
+            os.kill(job.mpirun, signal.SIGKILL)
+            self.assertEqual(job.status(), 75)
+            self.assertTrue(all(runs(pid) for pid in other.ranks))
+            other.process.terminate()
+            self.assertEqual(other.status(), 75)
+            other.errors.close()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
