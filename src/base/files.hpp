@@ -53,7 +53,7 @@ class Files {
   virtual bool make_directory(const std::string& path) = 0;
   // Replaces a file. A folder takes the place of nothing or of an empty folder only.
   virtual void rename(const std::string& from, const std::string& to) = 0;
-  virtual void remove(const std::string& path) = 0;                         // a file
+  virtual void remove(const std::string& path) = 0;       // a file
   virtual void remove_tree(const std::string& path) = 0;  // nothing there is not an error
   virtual void sync_directory(const std::string& path) = 0;
   virtual std::vector<std::string> list(const std::string& path) = 0;  // names, sorted

@@ -16,8 +16,26 @@ using nlohmann::json;
 
 // Of everything but the tensors' bytes: what the metadata counts is as much part of the state.
 constexpr const char* header_hash_key = "bitmill.header";
+constexpr const char* content_hash_key = "bitmill.content";
 
-// `tensors` sorted by name, as they come back from the file.
+void add_info(Hasher& hasher, const TensorInfo& info) {
+  hasher.add_text(info.name);
+  hasher.add_text(dtype_name(info.dtype));
+  hasher.add(std::as_bytes(std::span(info.shape)));
+}
+
+// Sorted by name, as they come back from a file.
+std::map<std::string, TensorInfo> infos_of(const std::vector<TensorSource>& tensors) {
+  std::map<std::string, TensorInfo> infos;
+  for (const TensorSource& tensor : tensors) {
+    TensorInfo& info = infos[tensor.name];
+    info.name = tensor.name;
+    info.dtype = tensor.dtype;
+    info.shape = tensor.shape;
+  }
+  return infos;
+}
+
 std::string header_hash(const std::map<std::string, std::string>& metadata,
                         const std::map<std::string, TensorInfo>& tensors) {
   Hasher hasher;
@@ -26,11 +44,7 @@ std::string header_hash(const std::map<std::string, std::string>& metadata,
     hasher.add_text(key);
     hasher.add_text(value);
   }
-  for (const auto& [name, info] : tensors) {
-    hasher.add_text(name);
-    hasher.add_text(dtype_name(info.dtype));
-    hasher.add(std::as_bytes(std::span(info.shape)));
-  }
+  for (const auto& [name, info] : tensors) add_info(hasher, info);
   return hasher.hex();
 }
 
@@ -67,19 +81,25 @@ void verify_tensors(const SafetensorsFile& file) {
 
 }  // namespace
 
-void write_hashed(Files& files, const std::string& path, const std::vector<TensorSource>& tensors,
-                  std::map<std::string, std::string> metadata) {
-  json hashes = json::object();
-  std::map<std::string, TensorInfo> infos;
-  for (const TensorSource& tensor : tensors) {
-    hashes[tensor.name] = hash_hex(tensor.produce());
-    TensorInfo& info = infos[tensor.name];
-    info.dtype = tensor.dtype;
-    info.shape = tensor.shape;
+ContentHashes hash_content(const std::vector<TensorSource>& tensors) {
+  ContentHashes hashes;
+  for (const TensorSource& tensor : tensors)
+    hashes.tensors[tensor.name] = hash_hex(tensor.produce());
+  Hasher hasher;
+  for (const auto& [name, info] : infos_of(tensors)) {
+    add_info(hasher, info);
+    hasher.add_text(hashes.tensors.at(name));
   }
-  metadata[hashes_key] = hashes.dump();
-  metadata[header_hash_key] = header_hash(metadata, infos);
-  const std::string beside = path + ".new";
+  hashes.content = hasher.hex();
+  return hashes;
+}
+
+void write_hashed(Files& files, const std::string& path, const std::string& beside,
+                  const std::vector<TensorSource>& tensors, const ContentHashes& hashes,
+                  std::map<std::string, std::string> metadata) {
+  metadata[hashes_key] = json(hashes.tensors).dump();
+  metadata[content_hash_key] = hashes.content;
+  metadata[header_hash_key] = header_hash(metadata, infos_of(tensors));
   write_safetensors(files, beside, tensors, metadata);
   files.rename(beside, path);
   files.sync_directory(parent_path(path));
@@ -90,6 +110,15 @@ SafetensorsFile open_hashed(Files& files, const std::string& path) {
   verify_header(file);
   verify_tensors(file);
   return file;
+}
+
+std::string read_content_hash(Files& files, const std::string& path) {
+  const SafetensorsFile file(files, path);
+  verify_header(file);
+  const auto entry = file.metadata().find(content_hash_key);
+  BITMILL_CHECK(entry != file.metadata().end(), FormatError,
+                fmt::format("{}: the metadata \"{}\" is missing", path, content_hash_key));
+  return entry->second;
 }
 
 int64_t metadata_count(const SafetensorsFile& file, const std::string& key) {

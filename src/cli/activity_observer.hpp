@@ -12,6 +12,7 @@ class ActivityObserver : public QuantizeObserver {
   // Both outlive this one.
   ActivityObserver(Activity& activity, QuantizeObserver& next) : activity_(activity), next_(next) {}
 
+  void resumed(const std::vector<BlockDone>& done) override { next_.resumed(done); }
   void action_begins(const Action& action) override;
   void step_done(const Position& at) override;
   void epoch_done(const Position& at, double loss) override;

@@ -68,6 +68,7 @@ CommandEntry inspect_entry();
 CommandEntry export_entry();
 CommandEntry tokenize_entry();
 CommandEntry run_entry();
+CommandEntry status_entry();
 
 // In the order in which a newcomer meets them.
 const std::vector<CommandEntry>& command_table();

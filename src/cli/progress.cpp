@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <chrono>
 
 #include "cli/quantity.hpp"
@@ -23,6 +25,13 @@ Clock steady_clock() {
 
 QuantizeProgress::QuantizeProgress(Console& console, const QuantizeExtent& extent, Clock clock)
     : console_(console), extent_(extent), clock_(std::move(clock)) {}
+
+void QuantizeProgress::resumed(const std::vector<BlockDone>& done) {
+  for (const BlockDone& block : done) {
+    const int64_t packed = int64_t{block.turns} * extent_.lag * extent_.steps_per_epoch;
+    steps_before_ += std::max(packed, block.steps);
+  }
+}
 
 void QuantizeProgress::action_begins(const Action& action) {
   if (!begin_) {
@@ -66,8 +75,8 @@ std::string QuantizeProgress::line(double now) const {
       static_cast<double>(extent_.epochs) * static_cast<double>(extent_.steps_per_epoch);
   const double seconds_per_block =
       (now - *begin_) / static_cast<double>(steps_done_) * steps_per_block;
-  const double blocks_left =
-      static_cast<double>(extent_.blocks) - static_cast<double>(steps_done_) / steps_per_block;
+  const double blocks_left = static_cast<double>(extent_.blocks) -
+                             static_cast<double>(steps_before_ + steps_done_) / steps_per_block;
   return text + fmt::format(" · {}/block · ETA {}", format_seconds(seconds_per_block),
                             format_seconds(seconds_per_block * blocks_left));
 }

@@ -27,6 +27,7 @@ class QuantizeProgress : public QuantizeObserver {
  public:
   QuantizeProgress(Console& console, const QuantizeExtent& extent, Clock clock);
 
+  void resumed(const std::vector<BlockDone>& done) override;
   void action_begins(const Action& action) override;
   void step_done(const Position& at) override;
   void epoch_done(const Position& at, double loss) override;
@@ -46,7 +47,8 @@ class QuantizeProgress : public QuantizeObserver {
   int block_ = 0;
   int turn_ = 0;
   int epoch_ = 0;               // finished, over the whole run of the block
-  int64_t steps_done_ = 0;      // of the whole run
+  int64_t steps_done_ = 0;      // of this start
+  int64_t steps_before_ = 0;    // of earlier starts
   std::optional<double> loss_;  // of the last finished epoch of this block
 };
 

@@ -1,16 +1,59 @@
 #include "cli/quantize_job.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/activity_observer.hpp"
 #include "cli/json_line.hpp"
+#include "cli/launch.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
 #include "cli/quantity.hpp"
 
 namespace bitmill {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// The batch system's deadline as a moment of the steady clock, which nobody sets back.
+std::optional<SteadyClock::time_point> slurm_deadline(const Environment& environment) {
+  const auto text = environment("SLURM_JOB_END_TIME");
+  if (!text) return std::nullopt;
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const double left_s = std::strtod(text->c_str(), nullptr) - now;
+  return SteadyClock::now() +
+         std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(left_s));
+}
+
+std::string host_name() {
+  std::array<char, 256> name = {};  // POSIX allows 255
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
+}
+
+RunControl make_control(const StopSignals& signals, std::optional<double> time_limit_s) {
+  const Environment environment = process_environment();
+  RunControl control;
+  control.host = host_name();
+  control.job = environment("SLURM_JOB_ID").value_or("");
+  control.wishes.asked = [&signals] { return signals.wanted() ? signals.reason() : ""; };
+  control.wishes.deadline = slurm_deadline(environment);
+  if (time_limit_s) {
+    control.wishes.deadline =
+        SteadyClock::now() + std::chrono::duration_cast<SteadyClock::duration>(
+                                 std::chrono::duration<double>(*time_limit_s));
+  }
+  return control;
+}
+
+}  // namespace
 
 void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
@@ -21,6 +64,13 @@ void QuantizeJob::check(const CheckContext& context) {
 std::string QuantizeJob::dry_run_text() const {
   return request_.json ? json_line(plan_json(options(), plan_, ranks_, threads_))
                        : describe_plan(options(), plan_, ranks_, threads_);
+}
+
+// For a launcher that must judge how the job ended: which run folder to ask.
+void QuantizeJob::leave_note(RunContext& context) const {
+  const auto note = process_environment()("BITMILL_RUN_NOTE");
+  if (!note || context.comm.rank() != 0) return;
+  replace_file(context.files, *note, context.files.resolve(options().work_dir) + "\n");
 }
 
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
@@ -39,7 +89,10 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
       clock);
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
-  outcome.result = quantize(options(), context.files, context.comm, context.pool, observer);
+  leave_note(context);
+  context.watch.set_report_path(join_path(options().work_dir, "trouble.json"));
+  outcome.result = quantize(options(), context.files, context.comm, context.pool, observer,
+                            make_control(context.stop, request_.time_limit_s));
   outcome.facts = {clock() - begin, largest_peak_memory(context.comm), ranks_};
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));

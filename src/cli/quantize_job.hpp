@@ -27,6 +27,8 @@ class QuantizeJob {
   Outcome run(RunContext& context);
 
  private:
+  void leave_note(RunContext& context) const;
+
   QuantizeRequest request_;
   QuantizePlan plan_;
   int ranks_ = 1;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <climits>
 #include <utility>
 
@@ -56,8 +58,15 @@ OptionGroup machine_options() {
            {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
            {"work-dir", "DIR", "the output folder's name with .work added",
             "the state and log of the run"},
-           {"resume", "auto|never", "auto",
-            "never: throw an unfinished run in the work folder away and start over"},
+           {"resume", "auto|required|never", "auto",
+            "go on with an unfinished run in the work folder; required: or fail; never: throw it "
+            "away and start over"},
+           {"redo-blocks", "N,N,...", "",
+            "of an unfinished run: build these blocks again and compare with what was recorded"},
+           {"time-limit", "TIME", "no limit",
+            "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
+           {"allow-mixed-hardware", "", "",
+            "go on with a run that another kind of machine began; config.json then says so"},
            {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
            {"stages", "1", "1", "groups of ranks that share the depth"},
            {"walk", "auto|sweep", "auto", "order of the blocks' turns"}}};
@@ -105,10 +114,25 @@ void refuse_what_is_not_there(const Settings& settings) {
                 fmt::format("{}: wavefront needs several stages, which are not available in this "
                             "version; use auto or sweep",
                             settings.origin("walk")));
-  BITMILL_CHECK(settings.word_or("resume", {"auto", "never", "required"}, 0) < 2, UsageError,
-                fmt::format("{}: this version cannot resume a run; use --resume never to start "
-                            "over",
-                            settings.origin("resume")));
+}
+
+// "3,7"
+std::vector<int> read_blocks(const Settings& settings) {
+  std::vector<int> blocks;
+  const std::string text = settings.text_or("redo-blocks", "");
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    int block = -1;
+    const auto [rest, error] = std::from_chars(at, end, block);
+    BITMILL_CHECK(error == std::errc() && block >= 0 && (rest == end || *rest == ','), UsageError,
+                  fmt::format("{}: \"{}\" must be numbers of blocks with commas between them, such "
+                              "as 3,7",
+                              settings.origin("redo-blocks"), text));
+    blocks.push_back(block);
+    at = rest == end ? end : rest + 1;
+  }
+  return blocks;
 }
 
 void read_machine(const Settings& settings, QuantizeOptions& options) {
@@ -118,7 +142,10 @@ void read_machine(const Settings& settings, QuantizeOptions& options) {
   options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
   options.work_dir = settings.folder_or("work-dir", options.output_dir + ".work");
   options.scratch_dir = settings.folder_or("scratch-dir", options.work_dir);
-  options.start_over = settings.word_or("resume", {"auto", "never", "required"}, 0) == 1;
+  constexpr std::array choices = {Resume::automatic, Resume::required, Resume::never};
+  options.resume = choices[settings.word_or("resume", {"auto", "required", "never"}, 0)];
+  options.redo_blocks = read_blocks(settings);
+  options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
 }
 
 void check_contradictions(const QuantizeOptions& options) {
@@ -176,6 +203,9 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
+  if (settings.has("time-limit")) {
+    request.time_limit_s = parse_seconds(settings.text_or("time-limit", ""));
+  }
   return request;
 }
 

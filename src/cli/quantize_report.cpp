@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "cli/quantity.hpp"
@@ -12,6 +13,11 @@ namespace bitmill {
 namespace {
 
 Table pairs_table() { return Table({{"", Table::Align::left}, {"", Table::Align::left}}); }
+
+// An earlier start may have seen it.
+std::string format_loss(double loss) {
+  return std::isnan(loss) ? "-" : fmt::format("{:.4g}", loss);
+}
 
 bool is_bad(const BlockReport& block) { return !(block.cosine >= bad_block_cosine); }
 
@@ -106,8 +112,8 @@ std::string quality_table(const std::vector<BlockReport>& blocks) {
                {"bits/weight"},
                {"", Table::Align::left}});
   for (const BlockReport& block : blocks) {
-    table.add_row({fmt::format("{}", block.block), fmt::format("{:.4g}", block.first_loss),
-                   fmt::format("{:.4g}", block.last_loss), fmt::format("{:.4f}", block.cosine),
+    table.add_row({fmt::format("{}", block.block), format_loss(block.first_loss),
+                   format_loss(block.last_loss), fmt::format("{:.4f}", block.cosine),
                    fmt::format("{:.4f}", block.relative_error),
                    fmt::format("{:.4f}", block.bits_per_weight), is_bad(block) ? "!" : ""});
   }

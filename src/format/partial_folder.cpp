@@ -55,11 +55,12 @@ PartialFolder::~PartialFolder() {
 
 void PartialFolder::commit() {
   check_is_free(files_, target_);
-  files_.remove(join_path(path_, mark));
   files_.sync_directory(path_);
-  // rename(2) replaces an empty folder, and refuses one with anything in it.
+  // rename(2) replaces an empty folder, and refuses one with anything in it. The mark goes along:
+  // without it, whoever is interrupted here would leave a folder that nobody knows as ours.
   files_.rename(path_, target_);
   committed_ = true;
+  files_.remove(join_path(target_, mark));
   files_.sync_directory(parent_path(target_));
 }
 

@@ -87,12 +87,13 @@ void add_packed(std::shared_ptr<const SafetensorsFile> file, const std::string& 
 
 // Block by block, so that a shard holds neighbours; then everything else by name.
 std::vector<TensorSource> result_tensors(const QuantizeOptions& options, const SourceModel& model,
-                                         const RunDir& run_dir) {
+                                         const RunState& state) {
   std::vector<TensorSource> out;
   std::set<std::string> packed;
+  const int last_turn = options.epochs / options.lag - 1;
   for (int64_t block = 0; block < blocks_to_pack(options, model); ++block) {
-    const auto file =
-        std::make_shared<const SafetensorsFile>(run_dir.open_packed(static_cast<int>(block)));
+    const auto file = std::make_shared<const SafetensorsFile>(
+        state.open_packed(static_cast<int>(block), last_turn));
     for (const LinearShape& shape : block_linears(model.config(), block)) {
       if (is_kept(options, block, shape.tensor)) continue;
       add_packed(file, shape.tensor, out);
@@ -145,11 +146,11 @@ bool holds_result(const std::string& output_dir, Files& files, const Provenance&
 }
 
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,
-              const RunDir& run_dir, const Provenance& provenance, QuantizeObserver& observer) {
+              const RunState& state, const Provenance& provenance, QuantizeObserver& observer) {
   PartialFolder partial(files, options.output_dir);
   observer.stage_begins("writing the packed model");
   copy_companion_files(files, options.model, partial.path());
-  write_shards(files, partial.path(), result_tensors(options, model, run_dir),
+  write_shards(files, partial.path(), result_tensors(options, model, state),
                {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
                options.max_shard_bytes);
   write_config(files, options.model, partial.path(), describe(options, provenance));

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "checkpoint/run_dir.hpp"
+#include "checkpoint/run_state.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/quantize.hpp"
 
@@ -26,8 +26,8 @@ void check_output(const QuantizeOptions& options, Files& files, const QuantizePl
 // that names the first difference.
 bool holds_result(const std::string& output_dir, Files& files, const Provenance& provenance);
 
-// On one rank. Packed linears come from `run_dir`, everything else is copied from the model.
+// On one rank. Packed linears come from `state`, everything else is copied from the model.
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,
-              const RunDir& run_dir, const Provenance& provenance, QuantizeObserver& observer);
+              const RunState& state, const Provenance& provenance, QuantizeObserver& observer);
 
 }  // namespace bitmill

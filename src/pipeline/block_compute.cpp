@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.hpp"
 #include "method/loss.hpp"
@@ -31,7 +32,14 @@ BlockCompute::BlockCompute(const ComputeContext& context)
       homologous_(context.budget, share_.own_count(), context.windows.seq_len,
                   context.model.config().hidden_size),
       losses_(static_cast<size_t>(share_.own_count())),
-      reports_(static_cast<size_t>(blocks_to_pack(context.options, context.model))) {}
+      reports_(static_cast<size_t>(blocks_to_pack(context.options, context.model))),
+      reported_(reports_.size(), false) {
+  for (size_t block = 0; block < reports_.size(); ++block) {
+    reports_[block].block = static_cast<int>(block);
+    reports_[block].first_loss = std::numeric_limits<double>::quiet_NaN();
+    reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
+  }
+}
 
 BlockCompute::~BlockCompute() = default;
 
@@ -52,18 +60,32 @@ void BlockCompute::load(int block) {
                                       context_.pool);
 }
 
-void BlockCompute::teach(int block, int turn) {
-  reports_[block].block = block;
+void BlockCompute::teach(int /*block*/, int /*turn*/, bool saved) {
   advance(live_->weights(), student_, homologous_);
   // A rank without samples takes its part in sums and state, and needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
-  if (turn == 0) {
+  if (!saved) {
     const SaliencyLayout layout(live_->shapes());
     live_->quantize(probe_and_advance(live_->weights(), layout), backend, rotary_);
   } else {
     advance(live_->weights(), teacher_, teacher_);
-    live_->restore(context_.run_dir, backend, rotary_);
+    const std::vector<float> losses =
+        live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
+    for (int64_t i = 0; i < share_.own_count(); ++i) {
+      losses_[i] = static_cast<double>(losses[static_cast<size_t>(share_.own()[i])]);
+    }
   }
+}
+
+void BlockCompute::pass(int /*block*/, int /*turn*/) {
+  advance(live_->weights(), teacher_, teacher_);
+}
+
+void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
+
+void BlockCompute::save(const Progress& done) {
+  const std::vector<double> losses = share_.gather_in_order(context_.comm, losses_, 1);
+  live_->save(context_.run_dir, done, {losses.begin(), losses.end()});
 }
 
 void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
@@ -134,15 +156,9 @@ double BlockCompute::finish_epoch(const Position& at) {
 }
 
 void BlockCompute::pack(int block, int turn) {
-  // Between two turns the state waits in the run folder: one block is resident, never all.
-  if (!last_turn(turn)) {
-    live_->save(context_.run_dir, turn + 1, (turn + 1) * context_.options.lag);
-  }
   if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
-  if (last_turn(turn) && context_.run_dir != nullptr) {
-    context_.run_dir->write_packed(block, live_->packed_tensors());
-    if (turns_ > 1) context_.run_dir->remove_live(block);
-  }
+  if (context_.run_dir == nullptr) return;
+  context_.run_dir->write_packed(block, turn, last_turn(turn), live_->packed_tensors());
 }
 
 void BlockCompute::forward(int block, int turn) {
@@ -179,11 +195,18 @@ void BlockCompute::report_block(int block, std::span<const double> closeness) {
   report.relative_error =
       sum.squared_target > 0 ? std::sqrt(sum.squared_error / sum.squared_target) : 0;
   report.bits_per_weight = live_->bits_per_weight();
+  reported_[block] = true;
   context_.observer.block_packed(report);
 }
 
 void BlockCompute::drop(int /*block*/) { live_.reset(); }
 
-std::vector<BlockReport> BlockCompute::reports() const { return reports_; }
+std::vector<BlockReport> BlockCompute::reports() const {
+  std::vector<BlockReport> known;
+  for (const BlockReport& report : reports_) {
+    if (reported_[static_cast<size_t>(report.block)]) known.push_back(report);
+  }
+  return known;
+}
 
 }  // namespace bitmill

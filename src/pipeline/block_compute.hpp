@@ -39,15 +39,19 @@ class BlockCompute final : public Compute {
 
   void embed(int turn) override;
   void load(int block) override;
-  void teach(int block, int turn) override;
+  void teach(int block, int turn, bool saved) override;
   int64_t steps_per_epoch() const override { return share_.steps(); }
   void train_step(const Position& at) override;
   double finish_epoch(const Position& at) override;
+  void save(const Progress& done) override;
   void pack(int block, int turn) override;
   void forward(int block, int turn) override;
   void drop(int block) override;
+  void pass(int block, int turn) override;
+  void reload(int block, int turn) override;
 
-  // Of every block that was packed for good, in order.
+  // Of every block that this start packed for good, or passed on its way, in order. Losses that an
+  // earlier start saw are NaN.
   std::vector<BlockReport> reports() const;
 
  private:
@@ -66,8 +70,9 @@ class BlockCompute final : public Compute {
   SampleStream student_;     // Q_l; from forward on Q_{l+1}
   SampleStream homologous_;  // Y_homo
   std::unique_ptr<LiveBlock> live_;
-  std::vector<double> losses_;  // of this epoch, per own sample
-  std::vector<BlockReport> reports_;
+  std::vector<double> losses_;        // of this epoch, per own sample
+  std::vector<BlockReport> reports_;  // [blocks]
+  std::vector<bool> reported_;        // [blocks]
 };
 
 }  // namespace bitmill

@@ -1,53 +1,156 @@
 #include "pipeline/executor.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
 #include "base/error.hpp"
 
 namespace bitmill {
 namespace {
 
-// Epochs [turn * lag, (turn + 1) * lag) of one block.
-void train_turn(const Action& action, int lag, Compute& compute, Observer& observer) {
-  const int64_t steps = compute.steps_per_epoch();
-  Position at{action.block, action.turn};
-  for (at.epoch = action.turn * lag; at.epoch < (action.turn + 1) * lag; ++at.epoch) {
-    for (at.step = 0; at.step < steps; ++at.step) {
-      compute.train_step(at);
-      observer.step_done(at);
-    }
-    const double loss = compute.finish_epoch(at);
-    observer.epoch_done(at, loss);
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
   }
-}
 
-void perform(const Action& action, int lag, Compute& compute, Observer& observer) {
-  switch (action.kind) {
-    case ActionKind::embed:
-      return compute.embed(action.turn);
-    case ActionKind::load:
-      return compute.load(action.block);
-    case ActionKind::teach:
-      return compute.teach(action.block, action.turn);
-    case ActionKind::train:
-      return train_turn(action, lag, compute, observer);
-    case ActionKind::pack:
-      return compute.pack(action.block, action.turn);
-    case ActionKind::forward:
-      return compute.forward(action.block, action.turn);
-    case ActionKind::drop:
-      return compute.drop(action.block);
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+class Executor {
+ public:
+  Executor(const Plan& plan, const std::vector<BlockDone>& done, Compute& compute,
+           StopControl& stop, Observer& observer)
+      : plan_(plan), done_(done), compute_(compute), stop_(stop), observer_(observer) {}
+
+  void run() {
+    const std::vector<Manner> manners = plan_resume(plan_, done_);
+    if (std::ranges::any_of(done_, [](const BlockDone& one) { return one != BlockDone{}; })) {
+      observer_.resumed(done_);
+    }
+    for (size_t i = 0; i < plan_.actions.size(); ++i) {
+      const bool replayed = manners[i] == Manner::replay;
+      if (manners[i] == Manner::skip) continue;
+      if (replayed && plan_.actions[i].kind == ActionKind::train) continue;
+      if (stop_.stop_here()) throw_stop("between two actions; nothing was under way");
+      observer_.action_begins(plan_.actions[i]);
+      if (replayed) {
+        replay(plan_.actions[i]);
+      } else {
+        perform(plan_.actions[i]);
+      }
+      observer_.action_done(plan_.actions[i]);
+    }
   }
-}
+
+ private:
+  // Of the turn that the earlier start was in, if this is it.
+  BlockDone saved_state(const Action& action) const {
+    const BlockDone& done = done_[static_cast<size_t>(action.block)];
+    return done.turns == action.turn ? done : BlockDone{};
+  }
+
+  void perform(const Action& action) {
+    switch (action.kind) {
+      case ActionKind::embed:
+        return compute_.embed(action.turn);
+      case ActionKind::load:
+        return compute_.load(action.block);
+      case ActionKind::teach:
+        return compute_.teach(action.block, action.turn,
+                              action.turn > 0 || saved_state(action).steps > 0);
+      case ActionKind::train:
+        return train(action);
+      case ActionKind::pack:
+        return compute_.pack(action.block, action.turn);
+      case ActionKind::forward:
+        return compute_.forward(action.block, action.turn);
+      case ActionKind::drop:
+        return compute_.drop(action.block);
+    }
+  }
+
+  void replay(const Action& action) {
+    switch (action.kind) {
+      case ActionKind::teach:
+        return compute_.pass(action.block, action.turn);
+      case ActionKind::pack:
+        return compute_.reload(action.block, action.turn);
+      default:
+        return perform(action);
+    }
+  }
+
+  // Epochs [turn * lag, (turn + 1) * lag) of one block, from where its saved state stands.
+  void train(const Action& action) {
+    const int64_t steps = compute_.steps_per_epoch();
+    const BlockDone saved = saved_state(action);
+    Position at{action.block, action.turn, action.turn * plan_.lag, 0};
+    if (saved.steps > at.epoch * steps) {
+      at.epoch = saved.epochs;
+      at.step = saved.steps - saved.epochs * steps;
+    }
+    for (; at.epoch < (action.turn + 1) * plan_.lag; ++at.epoch, at.step = 0)
+      train_epoch(at, steps);
+  }
+
+  void train_epoch(Position& at, int64_t steps) {
+    double step_seconds = 0;
+    for (; at.step < steps; ++at.step) {
+      // Not before the first step: an epoch that has not begun was saved with the one before it.
+      if (step_seconds > 0 && stop_.stop_here()) leave_epoch(at, steps, step_seconds);
+      const Stopwatch watch;
+      compute_.train_step(at);
+      step_seconds = watch.seconds();
+      stop_.step_took(step_seconds);
+      observer_.step_done(at);
+    }
+    const double loss = compute_.finish_epoch(at);
+    observer_.epoch_done(at, loss);
+    save({at.block, at.epoch + 1, (at.epoch + 1) * steps});
+    // Packing follows the last epoch of a turn anyway.
+    if (at.epoch + 1 < (at.turn + 1) * plan_.lag && stop_.stop_here()) {
+      throw_stop(fmt::format("after epoch {} of block {}", at.epoch, at.block));
+    }
+  }
+
+  [[noreturn]] void leave_epoch(const Position& at, int64_t steps, double step_seconds) {
+    const double save_seconds = save({at.block, at.epoch, at.epoch * steps + at.step});
+    throw_stop(fmt::format(
+        "after step {} of epoch {} of block {}: the step took {:.3f} s, writing the state {:.3f} s",
+        at.step, at.epoch, at.block, step_seconds, save_seconds));
+  }
+
+  double save(const Progress& done) {
+    const Stopwatch watch;
+    compute_.save(done);
+    const double seconds = watch.seconds();
+    stop_.save_took(seconds);
+    return seconds;
+  }
+
+  [[noreturn]] void throw_stop(const std::string& where) const {
+    throw AgreedStop(
+        fmt::format("{}: stopped {}. Run the same command again to go on", stop_.reason(), where));
+  }
+
+  const Plan& plan_;
+  const std::vector<BlockDone>& done_;
+  Compute& compute_;
+  StopControl& stop_;
+  Observer& observer_;
+};
 
 }  // namespace
 
-void execute(const Plan& plan, Compute& compute, Observer& observer) {
+void execute(const Plan& plan, const std::vector<BlockDone>& done, Compute& compute,
+             StopControl& stop, Observer& observer) {
   const std::string fault = find_fault(plan);
   BITMILL_CHECK(fault.empty(), UsageError, "the plan cannot be carried out: " + fault);
-  for (const Action& action : plan.actions) {
-    observer.action_begins(action);
-    perform(action, plan.lag, compute, observer);
-    observer.action_done(action);
-  }
+  Executor(plan, done, compute, stop, observer).run();
 }
 
 }  // namespace bitmill

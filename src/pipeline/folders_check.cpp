@@ -7,8 +7,8 @@
 #include <map>
 
 #include "base/error.hpp"
-#include "checkpoint/run_dir.hpp"
 #include "format/partial_folder.hpp"
+#include "pipeline/run_session.hpp"
 
 namespace bitmill {
 namespace {
@@ -75,10 +75,11 @@ void check_places(const QuantizeOptions& options, Files& files, Problems& proble
   check_partial(options, files, {model, calib, work, scratch}, problems);
 }
 
-void check_work_state(const QuantizeOptions& options, Files& files, Problems& problems) {
+void check_work_state(const QuantizeOptions& options, Files& files, const QuantizePlan& plan,
+                      Problems& problems) {
   try {
-    RunDir(files, options.work_dir).check(options.start_over);
-  } catch (const UsageError& error) {
+    check_work_dir(options, files, plan.fingerprint_json);
+  } catch (const Error& error) {
     problems.push_back(error.what());
   }
 }
@@ -94,8 +95,9 @@ void check_mount(const QuantizeOptions& options, Files& files, Problems& problem
                   options.output_dir, join_path(options.output_dir, "result")));
 }
 
-// plan.disk_bytes is two packed models and the scratch files of all ranks. A scratch folder on a
-// file system of its own may be one for each machine: there one rank's file is all that is sure.
+// plan.disk_bytes is the result, a packed model for every turn, and the scratch files of all ranks.
+// A scratch folder on a file system of its own may be one for each machine: there one rank's file
+// is all that is sure.
 std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
                              const QuantizePlan& plan) {
   const auto place = [&](const std::string& path) {
@@ -103,9 +105,9 @@ std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
   };
   const Need output = {"--output-dir", place(parent_path(files.resolve(options.output_dir))),
                        plan.packed_bytes};
-  const Need work = {"--work-dir", place(options.work_dir), plan.packed_bytes};
+  const Need work = {"--work-dir", place(options.work_dir), plan.turns * plan.packed_bytes};
   std::vector<Need> needs = {output, work};
-  const int64_t all_scratch = plan.disk_bytes - 2 * plan.packed_bytes;
+  const int64_t all_scratch = plan.disk_bytes - (1 + plan.turns) * plan.packed_bytes;
   if (all_scratch == 0) return needs;
   Need scratch = {"--scratch-dir", place(options.scratch_dir), all_scratch};
   const bool shared = std::ranges::any_of(needs, [&](const Need& need) {
@@ -156,7 +158,7 @@ void check_folders(const QuantizeOptions& options, Files& files, const QuantizeP
   if (files.exists(output) && !files.list(output).empty()) return;  // the finished result
   Problems problems;
   check_places(options, files, problems);
-  check_work_state(options, files, problems);
+  check_work_state(options, files, plan, problems);
   check_mount(options, files, problems);
   const std::vector<Need> needs = list_needs(options, files, plan);
   check_writable(files, needs, problems);

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "method/pack.hpp"
+#include "pipeline/packed_share.hpp"
 
 namespace bitmill {
 
@@ -97,37 +98,43 @@ BlockWeights LiveBlock::deployed_weights() const {
 
 double LiveBlock::bits_per_weight() const {
   int64_t bits = 0, weights = 0;
-  for (const BlockLinear& linear : linears_) {
-    if (!linear.quantized()) continue;
-    const FrozenLinear& frozen = linear.initial.frozen;
-    bits += stored_bits(frozen.rows, frozen.cols, frozen.salient_columns.size(0));
-    weights += frozen.rows * frozen.cols;
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    const int64_t rows = shapes_[role].rows, cols = shapes_[role].cols;
+    if (role < packed_.size() && packed_[role]) {
+      bits += stored_bits(*packed_[role]);
+    } else if (linears_[role].quantized()) {
+      bits += stored_bits(rows, cols, linears_[role].initial.frozen.salient_columns.size(0));
+    } else {
+      continue;
+    }
+    weights += rows * cols;
   }
   return weights == 0 ? 0 : static_cast<double>(bits) / static_cast<double>(weights);
 }
 
-void LiveBlock::save(RunDir* run_dir, int turns_done, int epochs_done) {
+void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<float>& losses) {
   const ShardedOptimizer::State state = optimizer_->gather_state();
   if (run_dir == nullptr) return;
-  run_dir->write_live({block_, turns_done, epochs_done, optimizer_->steps()},
-                      {{"learned", learned_},
-                       {"first_moment", state.first_moment},
-                       {"second_moment", state.second_moment},
-                       {"saliency", saliency_}});
+  run_dir->write_live(done, {{"learned", learned_},
+                             {"first_moment", state.first_moment},
+                             {"second_moment", state.second_moment},
+                             {"saliency", saliency_},
+                             {"losses", losses}});
 }
 
-void LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary) {
+std::vector<float> LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+                                      int64_t samples) {
   int64_t cols = 0;
   for (const LinearShape& shape : shapes_) cols += shape.cols;
-  std::map<std::string, std::vector<float>> vectors;
+  LiveVectors vectors;
   int64_t steps = 0;
-  if (run_dir != nullptr) steps = run_dir->read_live(block_, vectors).steps;
+  if (run_dir != nullptr) steps = run_dir->state().read_live(block_, vectors).steps;
   const auto everywhere = [&](const char* name, int64_t size) {
     std::vector<float>& values = vectors[name];
     BITMILL_CHECK(run_dir == nullptr || std::ssize(values) == size, FormatError,
                   fmt::format("the saved state of block {} has {} values of \"{}\", and {} belong "
-                              "there: start over with --resume never",
-                              block_, values.size(), name, size));
+                              "there: build it again with --redo-blocks {}",
+                              block_, values.size(), name, size, block_));
     values.resize(static_cast<size_t>(size));
     comm_.broadcast(std::as_writable_bytes(std::span(values)), 0);
     return std::move(values);
@@ -138,6 +145,22 @@ void LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& r
                                       everywhere("second_moment", layout_->size())};
   comm_.broadcast(std::as_writable_bytes(std::span(&steps, 1)), 0);
   optimizer_->restore(state, steps);
+  return everywhere("losses", samples);
+}
+
+void LiveBlock::reload(RunDir* run_dir, int turn) {
+  std::optional<SafetensorsFile> file;
+  if (run_dir != nullptr) file.emplace(run_dir->state().open_packed(block_, turn));
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    if (is_kept(options_, block_, shapes_[role].tensor)) {
+      linears_.push_back({{}, weights_.linears[role]});
+      packed_.push_back(nullptr);
+      continue;
+    }
+    linears_.emplace_back();
+    packed_.push_back(share_packed(comm_, file ? &*file : nullptr, shapes_[role]));
+    weights_.linears[role].reset();
+  }
 }
 
 }  // namespace bitmill

@@ -48,10 +48,14 @@ class LiveBlock {
   // Dense weights with exactly the packed values; kept linears as they are.
   BlockWeights deployed_weights() const;
 
-  // Collective; run_dir on rank 0 only. What a later turn needs, and how it comes back: restore()
-  // takes the place of quantize() in turns after the first.
-  void save(RunDir* run_dir, int turns_done, int epochs_done);
-  void restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary);
+  // Collective; run_dir on rank 0 only, as in the two below. Commits what going on needs; `losses`
+  // [samples] are those of an epoch that is under way.
+  void save(RunDir* run_dir, const Progress& done, const std::vector<float>& losses);
+  // Takes the place of quantize() for a block that was saved. Gives the losses back.
+  std::vector<float> restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+                             int64_t samples);
+  // Takes the place of quantize() and pack() for a turn that is packed: reads what it packed.
+  void reload(RunDir* run_dir, int turn);
 
  private:
   const int block_;

@@ -111,7 +111,8 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
   // block is being made ready.
   plan.peak_memory_bytes = library_memory + streams_in_memory + threads * block.activations +
                            2 * block.weights + block.weights / 4;
-  plan.disk_bytes = 2 * plan.packed_bytes + (plan.stream_bytes - streams_in_memory) * ranks;
+  plan.disk_bytes =
+      (1 + plan.turns) * plan.packed_bytes + (plan.stream_bytes - streams_in_memory) * ranks;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/run_log.hpp"
+#include "pipeline/run_session.hpp"
 
 namespace bitmill {
 namespace {
@@ -25,38 +26,67 @@ bool agree(Communicator& comm, bool answer) {
   return byte != std::byte{0};
 }
 
-std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const SourceModel& model,
-                                      const Windows& windows, RunDir* run_dir, Files& files,
-                                      Communicator& comm, ThreadPool& pool,
-                                      QuantizeObserver& observer) {
+Plan make_plan(const QuantizeOptions& options, const SourceModel& model) {
+  return plan_sweeps(static_cast<int>(blocks_to_pack(options, model)), options.epochs, options.lag);
+}
+
+// What rank 0 found in the run folder, for everybody.
+std::vector<BlockDone> share_done(Communicator& comm, const RunSession* session, const Plan& plan) {
+  std::vector<BlockDone> done(static_cast<size_t>(plan.blocks));
+  if (session != nullptr) done = session->done();
+  comm.broadcast(std::as_writable_bytes(std::span(done)), 0);
+  return done;
+}
+
+// What a start works with besides its options.
+struct Start {
+  const CheckedRun& checked;
+  Files& files;
+  Communicator& comm;
+  ThreadPool& pool;
+  QuantizeObserver& observer;
+  const RunControl& control;
+};
+
+std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Start& start,
+                                      const Plan& plan, RunSession* session) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
+  const std::vector<BlockDone> done = share_done(start.comm, session, plan);
+  RunDir* const run_dir = session != nullptr ? &session->dir() : nullptr;
   // The rank keeps ranks apart, the process id jobs that share a scratch folder.
-  const std::string scratch_name = fmt::format("streams-{}-{}.tmp", comm.rank(), ::getpid());
-  StreamBudget budget(files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
+  const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
+  StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir, scratch_name));
-  RunLog log(run_dir, observer);
-  BlockCompute compute({options, model, windows, *backend, run_dir, budget, comm, pool, log});
-  execute(
-      plan_sweeps(static_cast<int>(blocks_to_pack(options, model)), options.epochs, options.lag),
-      compute, log);
+  RunLog log(run_dir, start.observer);
+  StopControl stop(start.comm, start.control.wishes);
+  BlockCompute compute({options, start.checked.model, start.checked.calibration.windows, *backend,
+                        run_dir, budget, start.comm, start.pool, log});
+  execute(plan, done, compute, stop, log);
   return compute.reports();
 }
 
-// On every rank; run_dir on rank 0.
-std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, Files& files,
-                                            const CheckedRun& checked, const Provenance& provenance,
-                                            RunDir* run_dir, Communicator& comm, ThreadPool& pool,
-                                            QuantizeObserver& observer) {
+// On every rank; session on rank 0.
+std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, const Start& start,
+                                            const Plan& plan, Provenance provenance,
+                                            RunSession* session) {
   try {
-    std::vector<BlockReport> reports = train_blocks(
-        options, checked.model, checked.calibration.windows, run_dir, files, comm, pool, observer);
-    if (run_dir != nullptr) {
-      assemble(options, files, checked.model, *run_dir, provenance, observer);
-      run_dir->finish();
+    std::vector<BlockReport> reports = train_blocks(options, start, plan, session);
+    if (session != nullptr) {
+      provenance.numerics_class = session->numerics_classes();
+      assemble(options, start.files, start.checked.model, session->dir().state(), provenance,
+               start.observer);
+      session->finish();
     }
     return reports;
-  } catch (...) {
-    if (run_dir != nullptr) run_dir->abandon();
+  } catch (const AgreedStop& stop) {
+    if (session != nullptr) session->stop(stop.what());
+    throw;
+  } catch (const ClaimError&) {
+    throw;  // nothing in the folder is ours any more
+  } catch (const CommError&) {
+    throw;  // a peer is gone: nothing speaks against running again
+  } catch (const std::exception& error) {
+    if (session != nullptr) session->fail(error.what());
     throw;
   }
 }
@@ -71,7 +101,7 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
 }  // namespace
 
 QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
-                        ThreadPool& pool, QuantizeObserver& observer) {
+                        ThreadPool& pool, QuantizeObserver& observer, const RunControl& control) {
   const QuantizeOptions options = resolve_lag(given);
   const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
 
@@ -86,14 +116,17 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
     observer.stage_begins("verifying the result that is there");
     if (leader) verify_packed_folder(files, options.output_dir, {});
   } else {
-    std::unique_ptr<RunDir> run_dir;
+    const Plan plan = make_plan(options, checked.model);
+    std::unique_ptr<RunSession> session;
     if (leader) {
-      run_dir = std::make_unique<RunDir>(files, options.work_dir);
-      run_dir->begin(checked.plan.fingerprint_json, options.start_over);
+      session = std::make_unique<RunSession>(
+          options, files,
+          RunRecord{
+              provenance.fingerprint_json, provenance.source_hash, {provenance.numerics_class}},
+          plan, control, [&](const std::string& text) { observer.stage_begins(text); });
     }
-    comm.barrier();
-    result.blocks = train_and_assemble(options, files, checked, provenance, run_dir.get(), comm,
-                                       pool, observer);
+    result.blocks = train_and_assemble(options, {checked, files, comm, pool, observer, control},
+                                       plan, provenance, session.get());
   }
   if (leader) summarize(options, files, result);
   comm.barrier();

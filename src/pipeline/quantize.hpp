@@ -7,11 +7,16 @@
 
 #include "base/files.hpp"
 #include "base/thread_pool.hpp"
+#include "checkpoint/claim.hpp"
 #include "comm/communicator.hpp"
 #include "method/settings.hpp"
 #include "pipeline/executor.hpp"
 
 namespace bitmill {
+
+// What to do with an unfinished run in the work folder: go on with it or begin where there is none;
+// insist on going on; or discard it.
+enum class Resume { automatic, required, never };
 
 // Every setting, resolved: a recipe's name is kept for the record only.
 struct QuantizeOptions {
@@ -37,7 +42,9 @@ struct QuantizeOptions {
 
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
-  bool start_over = false;    // discard an unfinished run in work_dir
+  Resume resume = Resume::automatic;
+  std::vector<int> redo_blocks;       // of an unfinished run: built again, and compared
+  bool allow_mixed_hardware = false;  // go on with a run that another numerics class began
 };
 
 // Quality of one finished block.
@@ -95,8 +102,18 @@ struct QuantizeResult {
   int64_t packed_bytes = 0;  // safetensors files
 };
 
-// Collective. Nothing is left under output_dir unless it is whole and was read back.
+// What the caller knows of this start.
+struct RunControl {
+  StopWishes wishes;
+  std::string host = "this host";  // as people know it
+  std::string job;                 // of the batch system; may be empty
+  ClaimTiming claim_timing;
+  bool heartbeat = true;  // off for tests that count file operations
+};
+
+// Collective. AgreedStop when the ranks left at a safe point: the run folder then holds everything
+// that the next start needs. Nothing is left under output_dir unless it is whole and was read back.
 QuantizeResult quantize(const QuantizeOptions& options, Files& files, Communicator& comm,
-                        ThreadPool& pool, QuantizeObserver& observer);
+                        ThreadPool& pool, QuantizeObserver& observer, const RunControl& control);
 
 }  // namespace bitmill

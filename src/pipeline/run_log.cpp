@@ -7,7 +7,9 @@ namespace bitmill {
 using nlohmann::json;
 
 RunLog::RunLog(RunDir* run_dir, QuantizeObserver& next)
-    : run_dir_(run_dir), next_(next), last_(std::chrono::steady_clock::now()) {}
+    : run_dir_(run_dir), next_(next), last_(std::chrono::steady_clock::now()) {
+  if (run_dir_ != nullptr) logged_ = run_dir_->packed_events();
+}
 
 double RunLog::seconds_since_last() {
   const auto now = std::chrono::steady_clock::now();
@@ -35,7 +37,7 @@ void RunLog::epoch_done(const Position& at, double loss) {
 }
 
 void RunLog::block_packed(const BlockReport& report) {
-  if (run_dir_ != nullptr) {
+  if (run_dir_ != nullptr && logged_.insert(report.block).second) {
     run_dir_->append_event(json{
         {"block", report.block},
         {"event", "packed"},

@@ -2,6 +2,7 @@
 // blocks.jsonl in the work folder: one line per finished epoch and per finished block.
 
 #include <chrono>
+#include <set>
 
 #include "checkpoint/run_dir.hpp"
 #include "pipeline/quantize.hpp"
@@ -13,6 +14,7 @@ class RunLog final : public QuantizeObserver {
  public:
   RunLog(RunDir* run_dir, QuantizeObserver& next);
 
+  void resumed(const std::vector<BlockDone>& done) override { next_.resumed(done); }
   void action_begins(const Action& action) override;
   void step_done(const Position& at) override { next_.step_done(at); }
   void epoch_done(const Position& at, double loss) override;
@@ -23,7 +25,8 @@ class RunLog final : public QuantizeObserver {
  private:
   double seconds_since_last();
 
-  RunDir* run_dir_;  // may be null
+  RunDir* run_dir_;
+  std::set<int> logged_;  // blocks that have their line already  // may be null
   QuantizeObserver& next_;
   std::chrono::steady_clock::time_point last_;
 };

@@ -16,7 +16,9 @@ namespace bitmill {
 
 class FailingFiles final : public ForwardingFiles {
  public:
-  explicit FailingFiles(int first_failure) : left_(first_failure) {}
+  // for_good: all that follow fail, too.
+  explicit FailingFiles(int first_failure, bool for_good = true)
+      : for_good_(for_good), left_(first_failure) {}
 
   // Whether any operation was refused.
   bool failed() const { return left_ < 0; }
@@ -32,6 +34,10 @@ class FailingFiles final : public ForwardingFiles {
   void make_directories(const std::string& path) override {
     spend(path);
     ForwardingFiles::make_directories(path);
+  }
+  bool make_directory(const std::string& path) override {
+    spend(path);
+    return ForwardingFiles::make_directory(path);
   }
   void rename(const std::string& from, const std::string& to) override {
     spend(from);
@@ -86,10 +92,12 @@ class FailingFiles final : public ForwardingFiles {
       --left_;
       return;
     }
+    if (left_ < 0 && !for_good_) return;
     left_ = -1;
     throw FileError("made to fail at " + path);
   }
 
+  const bool for_good_;
   int left_;  // operations before the first failure; -1 after it
 };
 

@@ -207,10 +207,6 @@ TEST(QuantizeRequests, WhatThisVersionCannotDoIsRefusedWithAReason) {
   EXPECT_THAT(complaint([] { read_request({"--dtype", "bfloat16"}); }), HasSubstr("float32"));
   EXPECT_THAT(complaint([] { read_request({"--stages", "2"}); }), HasSubstr("not available"));
   EXPECT_THAT(complaint([] { read_request({"--walk", "wavefront"}); }), HasSubstr("not available"));
-  EXPECT_THAT(complaint([] {
-                read_request({"--resume", "required"});
-              }),
-              HasSubstr("cannot resume"));
   EXPECT_EQ(complaint([] {
               read_request(
                   {"--dtype", "float32", "--stages", "1", "--walk", "sweep", "--resume", "never"});
@@ -253,13 +249,13 @@ TEST(QuantizeRequests, FoldersFollowTheOutputFolder) {
   const QuantizeOptions options = read_request({}).options;
   EXPECT_EQ(options.work_dir, "out.work");
   EXPECT_EQ(options.scratch_dir, "out.work");
-  EXPECT_FALSE(options.start_over);
+  EXPECT_FALSE(options.resume == Resume::never);
 
   const QuantizeOptions given =
       read_request({"--work-dir", "w/", "--resume", "never", "--max-shard-size", "1GB"}).options;
   EXPECT_EQ(given.work_dir, "w");
   EXPECT_EQ(given.scratch_dir, "w");
-  EXPECT_TRUE(given.start_over);
+  EXPECT_TRUE(given.resume == Resume::never);
   EXPECT_EQ(given.max_shard_bytes, 1'000'000'000);
 }
 

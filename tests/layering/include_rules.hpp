@@ -64,7 +64,8 @@ inline const std::vector<PlaceRule>& place_rules() {
       {std::regex(R"(\b(getenv|setenv|_?exit|quick_exit)\s*\()"), std::regex("^src/cli/"),
        "environment and exit only in src/cli"},
       {std::regex(R"(#\s*include <(fstream|filesystem|fcntl\.h|sys/stat\.h|dirent\.h)>)"),
-       std::regex("^src/base/"), "the file system only through base/files.hpp"},
+       std::regex("^src/(base/|checkpoint/holder)"),
+       "the file system only through base/files.hpp; /proc in checkpoint/holder"},
   };
   return rules;
 }

@@ -24,9 +24,32 @@ inline std::string hash_of(std::initializer_list<std::string> parts) {
   return hasher.hex();
 }
 
+// What survives a start, in the place of the run folder.
+struct HashStore {
+  std::map<int, std::pair<Progress, std::string>> live;  // by block
+  std::map<std::pair<int, int>, std::string> packed;     // by (block, turn)
+
+  std::vector<BlockDone> done(const Plan& plan) const {
+    std::vector<BlockDone> all;
+    for (int block = 0; block < plan.blocks; ++block) {
+      BlockDone one;
+      while (packed.contains({block, one.turns})) ++one.turns;
+      if (const auto it = live.find(block); it != live.end()) {
+        one.epochs = it->second.first.epochs;
+        one.steps = it->second.first.steps;
+      }
+      all.push_back(usable(one, plan));
+    }
+    return all;
+  }
+};
+
 class HashCompute final : public Compute {
  public:
-  explicit HashCompute(int64_t steps_per_epoch) : steps_per_epoch_(steps_per_epoch) {}
+  explicit HashCompute(int64_t steps_per_epoch, HashStore left = {})
+      : store(std::move(left)), steps_per_epoch_(steps_per_epoch) {}
+
+  HashStore store;
 
   void embed(int turn) override {
     record("embed {}", turn);
@@ -38,11 +61,15 @@ class HashCompute final : public Compute {
     require(resident_.emplace(block, std::string()).second, "is already resident", block);
   }
 
-  void teach(int block, int turn) override {
+  void teach(int block, int turn, bool saved) override {
     record("teach {} {}", block, turn);
     std::string& targets = resident(block);
     const Streams& streams = streams_at(block, turn);
-    if (turn == 0) learned_[block] = hash_of({"prepare", id(block), streams.teacher});
+    if (saved) {
+      learned_[block] = store.live.at(block).second;
+    } else {
+      learned_[block] = hash_of({"prepare", id(block), streams.teacher});
+    }
     targets = hash_of({"targets", id(block), streams.teacher, streams.student});
   }
 
@@ -64,6 +91,21 @@ class HashCompute final : public Compute {
     record("pack {} {}", block, turn);
     resident(block);
     packed_[{block, turn}] = hash_of({"pack", learned_.at(block)});
+    store.packed[{block, turn}] = packed_[{block, turn}];
+  }
+
+  void save(const Progress& done) override {
+    store.live[done.block] = {done, learned_.at(done.block)};
+  }
+
+  void pass(int block, int turn) override {
+    record("pass {} {}", block, turn);
+    resident(block);
+  }
+
+  void reload(int block, int turn) override {
+    record("reload {} {}", block, turn);
+    packed_[{block, turn}] = store.packed.at({block, turn});
   }
 
   void forward(int block, int turn) override {

@@ -72,7 +72,7 @@ class Preflight : public testing::Test {
     const auto comm = self_communicator();
     ThreadPool pool(1);
     QuantizeObserver silent;
-    quantize(options_, files_, *comm, pool, silent);
+    quantize(options_, files_, *comm, pool, silent, RunControl());
   }
 
   // What the user reads; empty when there is nothing to complain about.
@@ -144,11 +144,12 @@ TEST_F(Preflight, AWorkFolderAroundTheOutputIsRefused) {
   EXPECT_THAT(complaint(), HasSubstr("lies in --work-dir"));
 }
 
-TEST_F(Preflight, AnUnfinishedRunIsFoundWithoutTouchingIt) {
+TEST_F(Preflight, ARunFolderOfTheFirstVersionIsRefusedAndKept) {
   folder_.write("out.work/run.json", "{}");
-  EXPECT_THAT(complaint(), HasSubstr("unfinished run"));
-  options_.start_over = true;
-  EXPECT_EQ(complaint(), "");
+  for (const Resume resume : {Resume::automatic, Resume::required, Resume::never}) {
+    options_.resume = resume;
+    EXPECT_THAT(complaint(), HasSubstr("version 1"));
+  }
   EXPECT_EQ(folder_.read("out.work/run.json"), "{}");
 }
 

@@ -48,7 +48,7 @@ class Tiles : public testing::Test {
     run_ranks(ranks, [&](Communicator& comm) {
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       QuantizeObserver silent;
-      quantize(o, *files_, comm, pool, silent);
+      quantize(o, *files_, comm, pool, silent, RunControl());
     });
     return folder_.read(name + "/model.safetensors");
   }

@@ -1,0 +1,233 @@
+#include "checkpoint/claim.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "checkpoint/hashed_json.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr std::string_view state_prefix = "state-";
+constexpr const char* holder_name = "holder.json";
+constexpr const char* beat_name = "beat";
+
+std::string state_name(int generation) { return fmt::format("{}{:04}", state_prefix, generation); }
+
+// The generation in a state folder's name; 0 for any other name.
+int generation_of(const std::string& name) {
+  if (!name.starts_with(state_prefix)) return 0;
+  const char* const begin = name.data() + state_prefix.size();
+  const char* const end = name.data() + name.size();
+  int generation = 0;
+  const auto [rest, error] = std::from_chars(begin, end, generation);
+  const bool whole = error == std::errc() && rest == end && generation > 0;
+  return whole && state_name(generation) == name ? generation : 0;
+}
+
+// The counter as it is; empty where it cannot be read, which is no sign of life.
+std::string read_beat(Files& files, const std::string& state_path) {
+  try {
+    return read_text(files, join_path(state_path, beat_name));
+  } catch (const Error&) {
+    return "";
+  }
+}
+
+struct Watched {
+  bool alive = false;
+  double silent_s = 0;  // since the last beat that was seen, or since watching began
+};
+
+// Watches the counter until it moves, or for as long as a living holder could be silent.
+Watched watch(Files& files, const std::string& state_path, const ClaimTiming& timing) {
+  const auto begin = SteadyClock::now();
+  const std::string first = read_beat(files, state_path);
+  while (SteadyClock::now() - begin < timing.stale_after) {
+    std::this_thread::sleep_for(timing.poll);
+    const std::string now = read_beat(files, state_path);
+    if (now != first && !now.empty()) return {true, 0};
+    if (!files.exists(state_path)) return {true, 0};  // somebody else has taken it over
+  }
+  const std::chrono::duration<double> silent = SteadyClock::now() - begin;
+  return {false, silent.count()};
+}
+
+[[noreturn]] void refuse(const std::string& work_dir, const std::optional<HolderRecord>& record,
+                         double silent_s) {
+  throw UsageError(fmt::format(
+      "{} is held by another run: {}, whose last beat was seen {:.1f} s ago; wait until it is "
+      "done, stop it, or give another --work-dir",
+      work_dir, record ? describe(record->holder) : "a process that has not said its name",
+      silent_s));
+}
+
+}  // namespace
+
+std::optional<StateFolder> find_state(Files& files, const std::string& work_dir) {
+  if (!files.exists(work_dir)) return std::nullopt;
+  int highest = 0;
+  for (const std::string& name : files.list(work_dir)) {
+    highest = std::max(highest, generation_of(name));
+  }
+  if (highest == 0) return std::nullopt;
+  return StateFolder{highest, join_path(work_dir, state_name(highest))};
+}
+
+std::optional<HolderRecord> read_holder(Files& files, const std::string& state_path) {
+  const std::string path = join_path(state_path, holder_name);
+  try {
+    const json content = read_hashed_json(files, path);
+    HolderRecord record;
+    record.holder = holder_from_json(content.value("holder", json::object()), path);
+    record.released = json_bool_or(content, "released", false, path);
+    record.outcome = json_string_or(content, "outcome", "", path);
+    record.starts_without_commit =
+        static_cast<int>(json_int(content, "starts_without_commit", path));
+    record.steps_at_start = json_int(content, "steps_at_start", path);
+    return record;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+bool is_alive(Files& files, const std::string& state_path, const ClaimTiming& timing) {
+  return watch(files, state_path, timing).alive;
+}
+
+Claim::Claim(Files& files, std::string work_dir, const Holder& me)
+    : files_(files), work_dir_(std::move(work_dir)) {
+  record_.holder = me;
+}
+
+std::unique_ptr<Claim> Claim::take(Files& files, const std::string& work_dir, const Holder& me,
+                                   const ClaimTiming& timing,
+                                   const std::function<void(const std::string&)>& say) {
+  files.make_directories(work_dir);
+  std::unique_ptr<Claim> claim(new Claim(files, work_dir, me));
+  const auto found = find_state(files, work_dir);
+  if (!found) {
+    if (!claim->make_first(1)) refuse(work_dir, std::nullopt, 0);
+    return claim;
+  }
+  const auto record = read_holder(files, found->path);
+  const bool free = record && (record->released || is_gone(record->holder));
+  if (!free) {
+    say(fmt::format("{} is held by {}: watching for up to {:.0f} s whether it is alive", work_dir,
+                    record ? describe(record->holder) : "an unnamed process",
+                    std::chrono::duration<double>(timing.stale_after).count()));
+    const Watched watched = watch(files, found->path, timing);
+    if (watched.alive) refuse(work_dir, record, watched.silent_s);
+  }
+  claim->predecessor_ = record;
+  if (!claim->take_over(*found)) {
+    const auto winner = find_state(files, work_dir);
+    refuse(work_dir, winner ? read_holder(files, winner->path) : std::nullopt, 0);
+  }
+  return claim;
+}
+
+// Prepared beside, so that whoever sees the folder sees its holder.
+bool Claim::make_first(int generation) {
+  const std::string target = join_path(work_dir_, state_name(generation));
+  const std::string fresh = join_path(work_dir_, "new-" + record_.holder.token);
+  files_.make_directories(fresh);
+  state_path_ = fresh;
+  generation_ = generation;
+  write_record();
+  try {
+    files_.rename(fresh, target);
+  } catch (const FileError&) {
+    files_.remove_tree(fresh);
+    if (files_.exists(target)) return false;
+    throw;
+  }
+  state_path_ = target;
+  files_.sync_directory(work_dir_);
+  return true;
+}
+
+bool Claim::take_over(const StateFolder& found) {
+  const std::string target = join_path(work_dir_, state_name(found.generation + 1));
+  try {
+    files_.rename(found.path, target);
+  } catch (const FileError&) {
+    if (!files_.exists(found.path)) return false;
+    throw;
+  }
+  state_path_ = target;
+  generation_ = found.generation + 1;
+  try {
+    files_.sync_directory(work_dir_);
+    write_record();
+  } catch (const FileError&) {
+    // Whoever came between still saw the former holder's record, and took it over once more.
+    if (!files_.exists(target)) return false;
+    throw;
+  }
+  return true;
+}
+
+void Claim::write_record() {
+  const std::string path = join_path(state_path_, holder_name);
+  write_hashed_json(files_, path, beside(path),
+                    {{"holder", to_json(record_.holder)},
+                     {"released", record_.released},
+                     {"outcome", record_.outcome},
+                     {"starts_without_commit", record_.starts_without_commit},
+                     {"steps_at_start", record_.steps_at_start}});
+}
+
+std::string Claim::beside(const std::string& path) const {
+  return fmt::format("{}.new-{}", path, generation_);
+}
+
+void Claim::check() const {
+  const auto record = lost_ ? std::nullopt : read_holder(files_, state_path_);
+  if (record && record->holder.token == record_.holder.token) return;
+  const auto now = find_state(files_, work_dir_);
+  const auto successor = now ? read_holder(files_, now->path) : std::nullopt;
+  throw ClaimError(fmt::format(
+      "{}: this run has lost its folder{}; it was silent for so long that it was taken for dead. "
+      "Nothing more was written",
+      work_dir_, successor ? " to " + describe(successor->holder) : ""));
+}
+
+void Claim::beat() {
+  if (lost_) return;
+  try {
+    const std::string text = std::to_string(++beats_) + "\n";
+    const auto file = files_.create(join_path(state_path_, beat_name));
+    file->append(std::as_bytes(std::span(text)));
+    file->close();
+  } catch (const FileError&) {
+    // A full disk is no loss, and the next commit says so if it stays full.
+    if (!files_.exists(state_path_)) lost_ = true;
+  }
+}
+
+void Claim::record_start(int64_t steps_committed) {
+  record_.steps_at_start = steps_committed;
+  const bool no_progress = predecessor_ && predecessor_->steps_at_start == steps_committed;
+  record_.starts_without_commit = no_progress ? predecessor_->starts_without_commit + 1 : 1;
+  write_record();
+}
+
+void Claim::release(const std::string& outcome) {
+  check();
+  record_.released = true;
+  record_.outcome = outcome;
+  write_record();
+}
+
+}  // namespace bitmill

@@ -1,0 +1,24 @@
+#include "checkpoint/heartbeat.hpp"
+
+namespace bitmill {
+
+Heartbeat::Heartbeat(Claim& claim, std::chrono::milliseconds interval)
+    : thread_([this, &claim, interval] {
+        std::unique_lock lock(mutex_);
+        do {
+          lock.unlock();
+          claim.beat();
+          lock.lock();
+        } while (!stopped_.wait_for(lock, interval, [&] { return stopping_; }));
+      }) {}
+
+Heartbeat::~Heartbeat() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stopped_.notify_all();
+  thread_.join();
+}
+
+}  // namespace bitmill

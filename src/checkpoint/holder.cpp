@@ -1,0 +1,90 @@
+#include "checkpoint/holder.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+
+#include "base/json.hpp"
+
+namespace bitmill {
+namespace {
+
+// Files of /proc have no size and are no part of a run: they are read here, beside the door.
+std::string read_kernel_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return "";
+  std::array<char, 1024> space = {};
+  const ssize_t length = ::read(descriptor, space.data(), space.size());
+  ::close(descriptor);
+  std::string text(space.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+std::string this_machine() {
+  std::array<char, 64> space = {};
+  const ssize_t length = ::readlink("/proc/self/ns/pid", space.data(), space.size() - 1);
+  return read_kernel_file("/proc/sys/kernel/random/boot_id") + " " +
+         (length > 0 ? std::string(space.data(), static_cast<size_t>(length)) : "");
+}
+
+struct ProcessEntry {
+  char state = '\0';  // '\0': there is no such process
+  std::string begun;
+};
+
+// Fields 3 and 22 of /proc/PID/stat; the second field, a name in parentheses, may hold anything.
+ProcessEntry look_up(int64_t pid) {
+  const std::string text = read_kernel_file(fmt::format("/proc/{}/stat", pid));
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return {};
+  std::istringstream fields(text.substr(name_end + 1));
+  ProcessEntry entry;
+  fields >> entry.state;
+  for (int field = 4; field <= 22; ++field) fields >> entry.begun;
+  return entry;
+}
+
+std::string random_token() {
+  std::random_device source;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", source(), source(), source(), source());
+}
+
+}  // namespace
+
+Holder this_process(const std::string& host, const std::string& job) {
+  const int64_t pid = ::getpid();
+  return {host, pid, job, this_machine(), look_up(pid).begun, random_token()};
+}
+
+bool is_gone(const Holder& holder) {
+  if (holder.machine.empty() || holder.machine != this_machine()) return false;
+  const ProcessEntry now = look_up(holder.pid);
+  const bool ended = now.state == '\0' || now.state == 'Z' || now.state == 'X';
+  return ended || now.begun != holder.begun;
+}
+
+std::string describe(const Holder& holder) {
+  std::string text = fmt::format("process {} on {}", holder.pid, holder.host);
+  if (!holder.job.empty()) text += fmt::format(", job {}", holder.job);
+  return text;
+}
+
+nlohmann::json to_json(const Holder& holder) {
+  return {{"host", holder.host},       {"pid", holder.pid},     {"job", holder.job},
+          {"machine", holder.machine}, {"begun", holder.begun}, {"token", holder.token}};
+}
+
+Holder holder_from_json(const nlohmann::json& json, const std::string& where) {
+  return {json_string(json, "host", where),  json_int(json, "pid", where),
+          json_string(json, "job", where),   json_string(json, "machine", where),
+          json_string(json, "begun", where), json_string(json, "token", where)};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,24 @@
+#pragma once
+// Names in a run folder and keys in its files, shared by what writes and what reads them.
+
+namespace bitmill::layout {
+
+// In the work folder.
+inline constexpr const char* events = "blocks.jsonl";
+inline constexpr const char* trouble = "trouble.json";
+
+// In the state folder.
+inline constexpr const char* record = "run.json";
+inline constexpr const char* packed = "blocks";
+inline constexpr const char* live = "live";
+inline constexpr const char* set_aside = "redo";
+inline constexpr const char* done = "DONE";
+inline constexpr const char* failure = "failure.json";
+
+// Metadata of block files.
+inline constexpr const char* block_key = "bitmill.block";
+inline constexpr const char* turn_key = "bitmill.turn";
+inline constexpr const char* epochs_key = "bitmill.epochs";
+inline constexpr const char* steps_key = "bitmill.steps";
+
+}  // namespace bitmill::layout

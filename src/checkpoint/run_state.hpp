@@ -1,0 +1,90 @@
+#pragma once
+// The state of a run as it lies on disk, for whoever reads it: the run itself, status, verify.
+// Everything is keyed by (block, turn, epoch, step), never by rank. RUNDIR.md is the page of the
+// bytes.
+//
+//   <work>/blocks.jsonl          what happened, a line an event (block_log.hpp)
+//   <work>/state-0007/           generation 7 of the claim (claim.hpp)
+//     run.json                   what the run is
+//     blocks/0003.1.safetensors  the packed tensors of block 3 at the end of turn 1, in final form
+//     live/0003.safetensors      learned values and optimiser state of block 3 after its last
+//                                finished epoch, or step
+//     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with what replaces it
+//     DONE                       the result was assembled; only run.json is left beside it
+//     failure.json               why the last start ended for good
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "format/tensor_folder.hpp"
+
+namespace bitmill {
+
+inline constexpr int run_dir_version = 2;
+
+// How far a block has come: `epochs` and `steps` count what is finished over its whole run, so
+// steps beyond the finished epochs belong to one that is under way.
+struct Progress {
+  int block = 0;
+  int epochs = 0;
+  int64_t steps = 0;
+
+  bool operator==(const Progress&) const = default;
+};
+
+// The vectors of a live block by name. The names belong to the caller.
+using LiveVectors = std::map<std::string, std::vector<float>>;
+
+// What run.json says.
+struct RunRecord {
+  std::string fingerprint_json;  // everything that determines the result, as one JSON object
+  std::string source_hash;       // over all tensors of the source
+  std::vector<std::string> numerics_classes;  // of the machines that worked on it so far
+};
+
+class RunState {
+ public:
+  // `path`: the state folder.
+  RunState(Files& files, std::string path);
+
+  const std::string& path() const { return path_; }
+  Files& files() const { return files_; }
+
+  bool has_record() const;
+  // FormatError when damaged or of another version of the run folder.
+  RunRecord record() const;
+  bool is_done() const;
+  bool has_packed_blocks() const;  // of any turn
+
+  bool has_packed(int block, int turn) const;
+  // Verified against the hashes in its metadata: FormatError when damaged, FileError when missing.
+  SafetensorsFile open_packed(int block, int turn) const;
+  // The content's hash as the file's header records it. FormatError when the header is damaged.
+  std::string recorded_content(int block, int turn) const;
+
+  bool has_live(int block) const;
+  // Replaces `vectors`.
+  Progress read_live(int block, LiveVectors& vectors) const;
+
+  bool has_set_aside(int block, int turn) const;
+
+  std::string packed_path(int block, int turn) const;
+  std::string live_path(int block) const;
+  std::string set_aside_path(int block, int turn) const;
+
+ private:
+  Files& files_;
+  std::string path_;
+};
+
+enum class Occupancy { nothing, unfinished, finished };
+
+// What a work folder holds; touches nothing. UsageError when it is a file, or holds something that
+// no run writes, or a run folder of another version, all named.
+Occupancy inspect_work_dir(Files& files, const std::string& work_dir);
+
+}  // namespace bitmill

@@ -1,0 +1,134 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "cli/command.hpp"
+#include "cli/json_line.hpp"
+#include "cli/quantity.hpp"
+#include "cli/table.hpp"
+#include "pipeline/run_status.hpp"
+
+namespace bitmill {
+namespace {
+
+const char* word_of(RunPhase phase) {
+  switch (phase) {
+    case RunPhase::running:
+      return "running";
+    case RunPhase::stopped:
+      return "stopped";
+    case RunPhase::failed:
+      return "failed";
+    case RunPhase::done:
+      return "done";
+  }
+  return "unknown";
+}
+
+std::string status_table(const RunStatus& status) {
+  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+  table.add_row({"state", word_of(status.phase)});
+  table.add_row(
+      {"blocks", fmt::format("{} of {} packed", status.blocks_done, status.blocks_total)});
+  for (const LiveStatus& live : status.live) {
+    table.add_row({"live", fmt::format("block {}: {} committed", live.block,
+                                       format_number_of("epoch", live.epoch))});
+  }
+  if (status.last_loss) table.add_row({"last loss", fmt::format("{:.4g}", *status.last_loss)});
+  if (status.eta_s) table.add_row({"work left", "about " + format_seconds(*status.eta_s)});
+  if (status.holder) {
+    table.add_row({"holder", describe(status.holder->holder)});
+    if (!status.holder->outcome.empty()) table.add_row({"outcome", status.holder->outcome});
+    if (status.starts_in_vain() > 0) {
+      table.add_row({"starts in vain", fmt::format("{}", status.starts_in_vain())});
+    }
+  }
+  if (!status.failure.empty()) table.add_row({"failure", status.failure});
+  return table.text();
+}
+
+nlohmann::ordered_json status_json(const RunStatus& status) {
+  nlohmann::ordered_json live = nlohmann::ordered_json::array();
+  for (const LiveStatus& one : status.live) {
+    live.push_back({{"block", one.block}, {"epoch", one.epoch}});
+  }
+  nlohmann::ordered_json json = {{"state", word_of(status.phase)},
+                                 {"blocks_total", status.blocks_total},
+                                 {"blocks_done", status.blocks_done},
+                                 {"live", live},
+                                 {"loss", nullptr},
+                                 {"eta_s", nullptr},
+                                 {"holder", nullptr},
+                                 {"starts_in_vain", status.starts_in_vain()},
+                                 {"failure", status.failure}};
+  if (status.last_loss) json["loss"] = *status.last_loss;
+  if (status.eta_s) json["eta_s"] = *status.eta_s;
+  if (status.holder) {
+    const Holder& holder = status.holder->holder;
+    json["holder"] = {{"host", holder.host},
+                      {"pid", holder.pid},
+                      {"job", holder.job},
+                      {"released", status.holder->released},
+                      {"outcome", status.holder->outcome}};
+  }
+  return json;
+}
+
+// What a launcher should report for a job that ended without telling.
+void judge(const std::string& work_dir, const RunStatus& status) {
+  if (status.phase == RunPhase::done) return;
+  BITMILL_CHECK(status.failure.empty(), Error,
+                fmt::format("the run in {} failed: {}", work_dir, status.failure));
+  BITMILL_CHECK(status.starts_in_vain() < most_starts_in_vain, Error,
+                fmt::format("the last {} starts of the run in {} ended without a new commit; look "
+                            "into why before it is started again",
+                            status.starts_in_vain(), work_dir));
+  throw StopError(
+      fmt::format("the run in {} is not done; run the same command again to go on", work_dir));
+}
+
+class StatusCommand : public Command {
+ public:
+  StatusCommand(std::string work_dir, bool exit_status, bool json)
+      : work_dir_(std::move(work_dir)), exit_status_(exit_status), json_(json) {}
+
+  void run(RunContext& context) override {
+    // A holder writes a beat each second.
+    const ClaimTiming timing{std::chrono::milliseconds(3000), std::chrono::milliseconds(100)};
+    const RunStatus status = read_status(context.files, work_dir_, timing);
+    if (exit_status_) return judge(work_dir_, status);
+    context.console.print(json_ ? json_line(status_json(status)) : status_table(status));
+  }
+
+ private:
+  const std::string work_dir_;
+  const bool exit_status_;
+  const bool json_;
+};
+
+}  // namespace
+
+CommandEntry status_entry() {
+  return {.name = "status",
+          .summary = "where a run stands, from the outside",
+          .about =
+              "Reads the work folder of a run, while it runs or afterwards, and changes nothing. "
+              "With --exit-status it exits as a launcher of that run should: 0 done, 75 worth "
+              "running again, 1 failed for good or started several times in vain.",
+          .usage = {"status --work-dir DIR [options]"},
+          .example = "bitmill status --work-dir smol-packed.work",
+          .positional = "work-dir",
+          .options = {{"options",
+                       {{"work-dir", "DIR", "", "the work folder of the run"},
+                        {"exit-status", "", "", "say by the exit status what to do next"},
+                        json_option("the status")}}},
+          .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
+            settings.require({"work-dir"}, "status");
+            return std::make_unique<StatusCommand>(settings.folder_or("work-dir", ""),
+                                                   settings.is_on("exit-status"),
+                                                   settings.is_on("json"));
+          }};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,185 @@
+#include "pipeline/run_session.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+// "model.blocks is 30 there and 5 here"; empty without a difference.
+std::string first_difference(const json& there, const json& here, const std::string& prefix) {
+  for (const auto& [key, value] : here.items()) {
+    const std::string name = prefix + key;
+    const json other = there.value(key, json());
+    if (value.is_object() && other.is_object()) {
+      const std::string inner = first_difference(other, value, name + ".");
+      if (!inner.empty()) return inner;
+    } else if (other != value) {
+      return fmt::format("{} is {} there and {} here", name, other.dump(), value.dump());
+    }
+  }
+  return "";
+}
+
+void check_fingerprint(const QuantizeOptions& options, const RunState& state,
+                       const std::string& fingerprint_json) {
+  BITMILL_CHECK(state.has_record(), UsageError,
+                fmt::format("{} holds packed blocks of an unfinished run, and its run.json is "
+                            "missing; restore it, or discard the run with --resume never",
+                            options.work_dir));
+  const std::string difference = first_difference(json::parse(state.record().fingerprint_json),
+                                                  json::parse(fingerprint_json), "");
+  BITMILL_CHECK(difference.empty(), UsageError,
+                fmt::format("{} holds an unfinished run of another configuration: {}; give the "
+                            "same settings to go on with it, --resume never to discard it, or "
+                            "another --work-dir",
+                            options.work_dir, difference));
+}
+
+// Hashes and machines, which are known only when the model was read.
+void check_origin(const QuantizeOptions& options, const RunRecord& there, const RunRecord& here) {
+  BITMILL_CHECK(there.source_hash == here.source_hash, UsageError,
+                fmt::format("{} holds an unfinished run on other weights: source_hash is {} there "
+                            "and {} here; give the same model, or --resume never to discard it",
+                            options.work_dir, there.source_hash, here.source_hash));
+  const std::string& mine = here.numerics_classes.front();
+  const bool known =
+      std::ranges::find(there.numerics_classes, mine) != there.numerics_classes.end();
+  BITMILL_CHECK(known || options.allow_mixed_hardware, UsageError,
+                fmt::format("{}: numerics_class is \"{}\" there and \"{}\" here: the bits would "
+                            "not be those of one machine; go on with it on a machine of the first "
+                            "kind, or give --allow-mixed-hardware",
+                            options.work_dir, fmt::join(there.numerics_classes, "\", \""), mine));
+}
+
+int64_t committed_steps(const std::vector<BlockDone>& done, const Plan& plan) {
+  // Turns count as the epochs they are made of, whatever an epoch's steps are: only equality
+  // matters.
+  int64_t sum = 0;
+  for (const BlockDone& one : done) {
+    sum += one.turns >= plan.turns() ? int64_t{1} << 32 : one.turns + one.steps;
+  }
+  return sum;
+}
+
+}  // namespace
+
+void check_work_dir(const QuantizeOptions& options, Files& files,
+                    const std::string& fingerprint_json) {
+  const Occupancy found = inspect_work_dir(files, options.work_dir);
+  const bool goes_on = found == Occupancy::unfinished && options.resume != Resume::never;
+  BITMILL_CHECK(goes_on || options.resume != Resume::required, UsageError,
+                fmt::format("--resume required: {} holds no unfinished run", options.work_dir));
+  BITMILL_CHECK(goes_on || options.redo_blocks.empty(), UsageError,
+                fmt::format("--redo-blocks: {} holds no unfinished run whose blocks could be built "
+                            "again",
+                            options.work_dir));
+  if (!goes_on) return;
+  const auto state = find_state(files, options.work_dir);
+  if (state) check_fingerprint(options, RunState(files, state->path), fingerprint_json);
+}
+
+RunSession::RunSession(const QuantizeOptions& options, Files& files, const RunRecord& record,
+                       const Plan& plan, const RunControl& control,
+                       const std::function<void(const std::string&)>& say)
+    : claim_(Claim::take(files, options.work_dir, this_process(control.host, control.job),
+                         control.claim_timing, say)),
+      heartbeat_(control.heartbeat ? std::make_unique<Heartbeat>(*claim_) : nullptr),
+      dir_(files, *claim_),
+      record_(record),
+      done_(static_cast<size_t>(plan.blocks)) {
+  // Once more: the folder may have changed hands since the first look.
+  check_work_dir(options, files, record.fingerprint_json);
+  if (inspect_work_dir(files, options.work_dir) == Occupancy::unfinished &&
+      options.resume != Resume::never) {
+    go_on(options, plan, say);
+  } else {
+    dir_.begin(record_);
+  }
+  claim_->record_start(committed_steps(done_, plan));
+}
+
+void RunSession::go_on(const QuantizeOptions& options, const Plan& plan,
+                       const std::function<void(const std::string&)>& say) {
+  const RunRecord there = dir_.state().record();
+  check_origin(options, there, record_);
+  const std::string mine = record_.numerics_classes.front();
+  record_ = there;
+  dir_.resume();
+  if (std::ranges::find(record_.numerics_classes, mine) == record_.numerics_classes.end()) {
+    record_.numerics_classes.push_back(mine);
+    dir_.replace_record(record_);
+  }
+  set_aside(options, plan);
+  done_ = take_inventory(plan);
+  const auto packed =
+      std::ranges::count_if(done_, [&](const BlockDone& one) { return one.turns >= plan.turns(); });
+  say(fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
+                  packed, plan.blocks));
+}
+
+void RunSession::set_aside(const QuantizeOptions& options, const Plan& plan) {
+  for (const int block : options.redo_blocks) {
+    BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
+                  fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
+    dir_.set_aside(block, plan.turns());
+  }
+}
+
+std::vector<BlockDone> RunSession::take_inventory(const Plan& plan) const {
+  const RunState& state = dir_.state();
+  std::vector<BlockDone> all;
+  std::vector<std::string> damage;
+  std::vector<int> damaged;
+  for (int block = 0; block < plan.blocks; ++block) {
+    BlockDone found;
+    try {
+      for (; found.turns < plan.turns() && state.has_packed(block, found.turns); ++found.turns) {
+        state.open_packed(block, found.turns);
+      }
+      if (found.turns < plan.turns() && state.has_live(block)) {
+        LiveVectors vectors;
+        const Progress live = state.read_live(block, vectors);
+        found.epochs = live.epochs;
+        found.steps = live.steps;
+      }
+    } catch (const Error& error) {
+      damage.emplace_back(error.what());
+      damaged.push_back(block);
+    }
+    all.push_back(usable(found, plan));
+  }
+  BITMILL_CHECK(damage.empty(), FormatError,
+                fmt::format("{}\nbuild these blocks again with --redo-blocks {}",
+                            fmt::join(damage, "\n"), fmt::join(damaged, ",")));
+  return all;
+}
+
+std::string RunSession::numerics_classes() const {
+  return fmt::format("{}", fmt::join(record_.numerics_classes, "; "));
+}
+
+void RunSession::finish() {
+  dir_.finish();
+  claim_->release("done");
+}
+
+void RunSession::stop(const std::string& why) { claim_->release("stopped: " + why); }
+
+void RunSession::fail(const std::string& why) noexcept {
+  dir_.abandon(why);
+  try {
+    claim_->release("failed: " + why);
+  } catch (const std::exception&) {
+    // The next start watches for a while whether we live.
+  }
+}
+
+}  // namespace bitmill

@@ -1,0 +1,53 @@
+#pragma once
+// One start of a run on rank 0: the work folder claimed, a new run begun in it or the one that is
+// there gone on with.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/heartbeat.hpp"
+#include "checkpoint/run_dir.hpp"
+#include "pipeline/quantize.hpp"
+#include "schedule/resume.hpp"
+
+namespace bitmill {
+
+// UsageError when options.resume does not go with what the work folder holds: another
+// configuration, with the field and both values; nothing to go on with; files of another kind.
+// Touches nothing.
+void check_work_dir(const QuantizeOptions& options, Files& files,
+                    const std::string& fingerprint_json);
+
+class RunSession {
+ public:
+  // Besides the errors of check_work_dir() and of Claim::take(): FormatError with every damaged
+  // file of the run. `say` hears what is worth telling.
+  RunSession(const QuantizeOptions& options, Files& files, const RunRecord& record,
+             const Plan& plan, const RunControl& control,
+             const std::function<void(const std::string&)>& say);
+
+  RunDir& dir() { return dir_; }
+  const std::vector<BlockDone>& done() const { return done_; }
+  // Of all machines that worked on the run, this one included.
+  std::string numerics_classes() const;
+
+  void finish();
+  void stop(const std::string& why);  // to be gone on with
+  void fail(const std::string& why) noexcept;
+
+ private:
+  void go_on(const QuantizeOptions& options, const Plan& plan,
+             const std::function<void(const std::string&)>& say);
+  void set_aside(const QuantizeOptions& options, const Plan& plan);
+  std::vector<BlockDone> take_inventory(const Plan& plan) const;
+
+  std::unique_ptr<Claim> claim_;
+  std::unique_ptr<Heartbeat> heartbeat_;
+  RunDir dir_;
+  RunRecord record_;
+  std::vector<BlockDone> done_;
+};
+
+}  // namespace bitmill

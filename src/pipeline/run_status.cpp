@@ -1,0 +1,112 @@
+#include "pipeline/run_status.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.hpp"
+#include "checkpoint/layout.hpp"
+#include "checkpoint/run_dir.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+struct Extent {
+  int64_t blocks = 0;
+  int epochs = 0;
+  int turns = 1;
+};
+
+Extent read_extent(const RunState& state) {
+  const json fingerprint = json::parse(state.record().fingerprint_json);
+  Extent extent;
+  extent.blocks = fingerprint.at("model").at("blocks").get<int64_t>();
+  const auto most = fingerprint.at("max_blocks").get<int64_t>();
+  if (most > 0) extent.blocks = std::min(extent.blocks, most);
+  extent.epochs = fingerprint.at("epochs").get<int>();
+  extent.turns = extent.epochs / fingerprint.at("lag").get<int>();
+  return extent;
+}
+
+// The pace and the last loss that blocks.jsonl tells; cut lines are passed over.
+struct Logged {
+  int64_t epochs = 0;
+  double seconds = 0;
+  std::optional<double> last_loss;
+};
+Logged read_log(Files& files, const std::string& work_dir) {
+  Logged logged;
+  const std::string path = join_path(work_dir, layout::events);
+  if (!files.exists(path)) return logged;
+  std::istringstream lines(read_text(files, path));
+  for (std::string line; std::getline(lines, line);) {
+    const json event = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!event.is_object() || !event.contains("epoch")) continue;
+    ++logged.epochs;
+    logged.seconds += event.value("seconds", 0.0);
+    if (event.contains("loss") && event["loss"].is_number()) logged.last_loss = event["loss"];
+  }
+  return logged;
+}
+
+// Fills blocks and live; returns the epochs that are committed.
+int64_t read_blocks(const RunState& state, const Extent& extent, RunStatus& status) {
+  int64_t epochs = 0;
+  for (int block = 0; block < extent.blocks; ++block) {
+    if (state.has_packed(block, extent.turns - 1)) {
+      ++status.blocks_done;
+      epochs += extent.epochs;
+    } else if (state.has_live(block)) {
+      LiveVectors ignored;
+      const Progress progress = state.read_live(block, ignored);
+      status.live.push_back({block, progress.epochs});
+      epochs += progress.epochs;
+    }
+  }
+  return epochs;
+}
+
+}  // namespace
+
+RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTiming& timing) {
+  const Occupancy occupancy = inspect_work_dir(files, work_dir);
+  const auto found = find_state(files, work_dir);
+  RunStatus status;
+  if (found) status.failure = read_failure(RunState(files, found->path));
+  BITMILL_CHECK(found && (occupancy != Occupancy::nothing || !status.failure.empty()), UsageError,
+                fmt::format("{} holds no run; give the --work-dir of one (by default the output "
+                            "folder's name with .work added)",
+                            work_dir));
+  const RunState state(files, found->path);
+  status.holder = read_holder(files, found->path);
+  if (occupancy == Occupancy::nothing) {
+    status.phase = RunPhase::failed;
+    return status;
+  }
+  const Extent extent = read_extent(state);
+  status.blocks_total = extent.blocks;
+  const Logged logged = read_log(files, work_dir);
+  status.last_loss = logged.last_loss;
+  if (occupancy == Occupancy::finished) {
+    status.phase = RunPhase::done;
+    status.blocks_done = extent.blocks;
+    return status;
+  }
+  const int64_t left = extent.blocks * extent.epochs - read_blocks(state, extent, status);
+  if (logged.epochs > 0) {
+    status.eta_s = logged.seconds / static_cast<double>(logged.epochs) * static_cast<double>(left);
+  }
+  const bool released = status.holder && status.holder->released;
+  if (!released && is_alive(files, found->path, timing)) {
+    status.phase = RunPhase::running;
+  } else if (!status.failure.empty()) {
+    status.phase = RunPhase::failed;
+  }
+  return status;
+}
+
+}  // namespace bitmill
