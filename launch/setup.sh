@@ -2,6 +2,7 @@
 # Installs what bitmill is built from: Debian packages, and libtorch from the torch wheel.
 #
 #   launch/setup.sh                    install what is missing; a second run changes nothing
+#   launch/setup.sh --with-slurm       the same, and a Slurm to test under (its daemons stay off)
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (cmake/FindLibTorch.cmake)
 #
 # libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
@@ -12,10 +13,12 @@ readonly torch_version=2.11.0
 readonly deps=${BITMILL_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/bitmill}
 
 # ca-certificates: pip has no other source of them in a bare container.
-readonly debian_packages=(
+debian_packages=(
   ca-certificates g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev
   nlohmann-json3-dev libfmt-dev libboost-program-options-dev libxxhash-dev libpcre2-dev
   libgtest-dev libgmock-dev python3 python3-venv)
+# libpmix-dev: without its link libpmix.so, Slurm cannot load its pmix plugin.
+readonly slurm_packages=(slurmctld slurmd slurm-client munge libpmix-dev)
 
 # The libraries libtorch is linked to, and the wheel to take one from where the machine lacks it.
 # Versions are those torch 2.11.0 asks for. libtorch_cpu.so needs the first two even on a CPU.
@@ -130,8 +133,9 @@ main() {
       echo "$target/site-packages/torch"
       return
       ;;
+    --with-slurm) debian_packages+=("${slurm_packages[@]}") ;;
     '') ;;
-    *) die "unknown option $1 (there is only --print-libtorch)" ;;
+    *) die "unknown option $1 (there are --with-slurm and --print-libtorch)" ;;
   esac
   mkdir -p "$deps"
   exec 9>"$deps/lock"

@@ -13,7 +13,7 @@ build_kernels() {
 
 main() {
   cd "$root"
-  step "set-up" launch/setup.sh
+  step "set-up" launch/setup.sh --with-slurm
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
   if command -v nvcc >/dev/null; then
@@ -23,7 +23,8 @@ main() {
     say "no nvcc here: the CUDA kernels were not built"
   fi
   printf '%s\n' "time spent before the tests:" "${spent[@]}"
-  ctest --preset cpu --output-on-failure --no-tests=error --parallel "$(nproc)"
+  ctest --preset cpu --output-on-failure --no-tests=error --parallel "$(nproc)" \
+    --label-exclude slurm-long
 }
 
 main "$@"
