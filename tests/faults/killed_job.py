@@ -1,0 +1,216 @@
+"""One start of a job under bitmill-mpirun, what is done to it, and what became of it."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+# What is done to a job -> the exit statuses that may follow. A kill that comes too late finds a
+# job that gets done all the same (0), and 75 is the rule. Whoever kills the launcher sees that.
+ACTIONS = {
+    "kill a rank": (0, 75),
+    "kill all ranks": (0, 75),
+    "kill mpirun": (0, 75),
+    "kill the launcher": (-signal.SIGKILL,),
+    "stop a rank": (0, 75),
+    "ask a rank": (0, 75),
+    "ask mpirun": (0, 75),
+    "ask the launcher": (0, 75),
+}
+# What may be said with a status of 1: there was no run yet that could be asked, or the kills came
+# so early, one after the other, that no start got anywhere.
+FAIR_FAILURES = ("before there was a work folder", "ended without a new commit")
+# Nothing may take longer than this beyond what was promised; a busy machine takes some.
+PATIENCE = 60
+
+
+class Settings:
+    """What all starts have in common. `words`: the options of kill_loop."""
+
+    def __init__(self, words, folder):
+        self.folder = folder.resolve()
+        self.timeout = words.timeout
+        self.command = [str(words.program.resolve()), "quantize", "--model", str(words.model),
+                        "--calib", str(words.calib), "--recipe", words.recipe,
+                        "--timeout", str(words.timeout), *shlex.split(words.options)]
+
+
+def hash_of_tensors(folder):
+    """Of the safetensors files of a packed folder; their names count too."""
+    digest = hashlib.sha256()
+    files = sorted(pathlib.Path(folder).glob("*.safetensors"))
+    if not files:
+        raise SystemExit(f"kill_loop: {folder} holds no safetensors file")
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def carriers(mark):
+    """Processes of this host whose environment holds `mark`. Zombies have no environment."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                pass  # gone, or somebody else's
+    return found
+
+
+def is_rank(pid):
+    try:
+        return b"\0OMPI_COMM_WORLD_RANK=" in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def logged_epochs(work_dir):
+    """The epochs of blocks.jsonl in the order they were logged: [(block, epoch), ...]."""
+    log = work_dir / "blocks.jsonl"
+    epochs = []
+    for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # cut short by a crash
+        if "epoch" in entry:
+            epochs.append((entry["block"], entry["epoch"]))
+    return epochs
+
+
+class KilledJob:
+    starts = 0
+
+    def __init__(self, settings, output, lag, ranks):
+        KilledJob.starts += 1
+        self.mark = f"BITMILL_KILL_LOOP={os.getpid()}.{KilledJob.starts}".encode()
+        self.work_dir = pathlib.Path(f"{output}.work")
+        self.log = settings.folder / f"start-{KilledJob.starts:04d}.log"
+        self.timeout = settings.timeout
+        self.action = None
+        self.status = None
+        self.lost = {}  # block -> epochs that were done again after this job
+        self.left_behind = []
+        self.seconds_to_end = 0.0
+        self.epochs_before = logged_epochs(self.work_dir)
+        name, value = self.mark.decode().split("=")
+        # Ranks more than processors; ends of a job that do not wait for long.
+        environment = {"OMPI_MCA_mpi_yield_when_idle": "1",
+                       "OMPI_MCA_odls_base_sigkill_timeout": "1", **os.environ, name: value}
+        words = [ROOT / "launch/bitmill-mpirun", "-n", str(ranks), *settings.command,
+                 "--lag", lag, "--output-dir", str(output)]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
+        self.began = time.monotonic()
+
+    def parts(self):
+        """mpirun (None before it is there) and the ranks."""
+        pids = [pid for pid in carriers(self.mark) if pid != self.process.pid]
+        ranks = [pid for pid in pids if is_rank(pid)]
+        others = [pid for pid in pids if pid not in ranks]
+        launchers = [pid for pid in others if self.runs_mpirun(pid)]
+        return (launchers[0] if launchers else None), ranks
+
+    @staticmethod
+    def runs_mpirun(pid):
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return os.path.basename(words[0]) == b"mpirun"
+
+    def targets(self, action, random):
+        """(signal, processes) of an action, or None when there is nobody to do it to."""
+        mpirun, ranks = self.parts()
+        if action.endswith(" the launcher"):
+            pids = [self.process.pid]
+        elif action.endswith(" mpirun"):
+            pids = [mpirun] if mpirun else []
+        elif action.endswith(" all ranks"):
+            pids = ranks
+        else:
+            pids = [random.choice(ranks)] if ranks else []
+        number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "ask": signal.SIGTERM}
+        return number[action.split()[0]], pids
+
+    def wait_for_targets(self, action, random):
+        """As targets(), when there are any; (signal, []) when the job is done before."""
+        while self.process.poll() is None:
+            number, pids = self.targets(action, random)
+            # Only a job that has begun to work can know that one of its ranks is silent.
+            if pids and (number != signal.SIGSTOP or "bitmill quantize: " in self.said()):
+                return number, pids
+            time.sleep(0.02)
+        return None, []
+
+    def kill(self, action, instant, random):
+        """Does `action` `instant` seconds after the start. False: the job was done before."""
+        try:
+            self.process.wait(max(0.0, self.began + instant - time.monotonic()))
+            return False
+        except subprocess.TimeoutExpired:
+            pass
+        number, pids = self.wait_for_targets(action, random)
+        if not pids:
+            return False
+        self.action = action
+        self.killed_at = time.monotonic()
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        return True
+
+    def wait(self):
+        """Until the job is over, with all its processes. Its exit status; None: it does not end."""
+        promised = self.timeout + 10 if self.action else 3600
+        try:
+            self.status = self.process.wait(promised + PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+        deadline = time.monotonic() + PATIENCE
+        while self.action == "kill the launcher" and carriers(self.mark):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        if self.action:
+            self.seconds_to_end = time.monotonic() - self.killed_at
+        self.left_behind = carriers(self.mark)
+        for pid in self.left_behind:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        return self.status
+
+    def said(self):
+        return self.log.read_text(errors="replace")
+
+    def repeated_epochs(self):
+        """block -> how many of its epochs this start did that an earlier one had logged."""
+        known = set(self.epochs_before)
+        again = [block for block, epoch in logged_epochs(self.work_dir)[len(self.epochs_before):]
+                 if (block, epoch) in known]
+        return {block: again.count(block) for block in set(again)}
+
+    def problems(self):
+        """What is wrong about the way this job ended, in sentences."""
+        found = []
+        if self.left_behind:
+            found.append(f"processes {self.left_behind} were left behind")
+        if self.status is None:
+            found.append("the job did not end")
+        elif self.status == 1 and any(reason in self.said() for reason in FAIR_FAILURES):
+            pass
+        elif self.status not in ACTIONS.get(self.action, (0,)):
+            found.append(f"exit status {self.status}")
+        if any(count > 1 for count in self.repeated_epochs().values()):
+            found.append(f"the kill before cost several epochs of a block: {self.repeated_epochs()}")
+        return found
