@@ -17,7 +17,7 @@ ROOT = HERE.parent.parent
 BOOKS = ROOT / "tests/data/books-2M"
 CALIB = ROOT / "tests/data/books/calib.txt"
 CORPUS = ROOT / "tests/data/books/eval.txt"
-PATIENCE = 150  # seconds until a wait has failed
+PATIENCE = 240  # seconds until a wait has failed
 
 
 def until(condition, what):

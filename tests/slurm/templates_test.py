@@ -120,13 +120,13 @@ class Long(Short):
 
     def test_a_time_limit_is_met_with_a_commit(self):
         # Slurm counts limits in minutes, and sends the signal up to a minute early.
-        work = self.work("limit", MANY * 10)
+        work = self.work("limit", 2 * MANY)
         job = work.submit("--ntasks=1", "--cpus-per-task=1", "--time=1", "--signal=B:USR1@40",
                           "one-node.sbatch")
         until(lambda: work.restarts(job) == 1, "the first requeue")
         self.assertIn("asking bitmill to commit", work.logs())
         self.cluster.say("scontrol", "update", f"jobid={job}", "timelimit=30")
-        self.assert_done(work, job, MANY * 10, restarts=None)
+        self.assert_done(work, job, 2 * MANY, restarts=None)
 
     def test_a_requeue_by_hand_goes_on(self):
         for template, words in (("one-node", ["--ntasks=2", "--cpus-per-task=1"]),
@@ -181,6 +181,7 @@ class Long(Short):
 
     def test_evaluation_waits_for_a_job_that_is_requeued(self):
         work = self.work("chain", MANY)
+        work.edit("evaluate.sbatch", {"#SBATCH --cpus-per-task": 1})  # the nodes are small
         said = subprocess.run([work.folder / "quantize-then-evaluate.sh", "one-node.sbatch",
                                "--ntasks=2", "--cpus-per-task=1"], check=True, text=True,
                               env=self.cluster.environment, capture_output=True).stdout
