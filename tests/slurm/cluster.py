@@ -45,13 +45,13 @@ def hash_of_tensors(folder):
 class Cluster:
     """Slurm in a folder of its own. start() ends the process with 77 where there can be none."""
 
-    def start(self, requeue_exit=True):
+    def start(self, requeue_exit):
         # Short: sockets are in it.
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="bmslurm.", dir="/tmp"))
         self.folder = self.base / "cluster"
         environment = dict(os.environ)
-        if not requeue_exit:
-            environment["requeue_exit"] = ""
+        if requeue_exit:
+            environment["REQUEUE_EXIT_LINE"] = "RequeueExit=75"
         done = subprocess.run([HERE / "cluster.sh", "start", self.folder], env=environment)
         if done.returncode != 0:
             shutil.rmtree(self.base)

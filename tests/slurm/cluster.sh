@@ -2,6 +2,7 @@
 # A Slurm of its own, with two nodes on this host, for tests:
 #
 #   tests/slurm/cluster.sh start FOLDER    FOLDER: to be made; everything is kept in it
+#   tests/slurm/cluster.sh start-node FOLDER NODE    one whose slurmd was killed
 #   tests/slurm/cluster.sh stop FOLDER     works after a crash too; leaves the logs
 #   export SLURM_CONF=FOLDER/slurm.conf    for sbatch, squeue, scontrol ...
 #
@@ -35,8 +36,8 @@ print(*(s.getsockname()[1] for s in sockets))
 PYTHON
 }
 
-# write_config HOST CONTROL_PORT N0_PORT N1_PORT. RequeueExit is on, as on some sites: the templates
-# have to get along with it, and without it (requeue_exit= in the environment).
+# write_config HOST CONTROL_PORT N0_PORT N1_PORT. The line RequeueExit, which few sites have, comes
+# from the environment: the templates have to get along with it and without it.
 write_config() {
   cat >"$folder/slurm.conf" <<CONFIG
 ClusterName=test
@@ -77,7 +78,7 @@ InactiveLimit=0
 KillWait=5
 MinJobAge=300
 JobRequeue=1
-${requeue_exit-RequeueExit=75}
+${REQUEUE_EXIT_LINE-}
 UnkillableStepTimeout=15
 GresTypes=gpu
 PreemptType=preempt/partition_prio

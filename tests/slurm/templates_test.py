@@ -17,7 +17,7 @@ PROGRAM = None
 
 
 class UnderSlurm(unittest.TestCase):
-    requeue_exit = True
+    requeue_exit = False  # as most sites are
     expected = {}  # epochs -> hash of the undisturbed result, made when first asked for
 
     @classmethod
@@ -99,12 +99,13 @@ class Short(UnderSlurm):
         work.wait_for_epochs(3)
         self.cluster.say("scancel", "--batch", "--signal=USR1", job)
         self.assert_done(work, job, MANY, restarts=1)
+        self.assertIn("state committed: requeueing", work.logs())
 
 
 class Long(Short):
-    """Without RequeueExit, as most sites are."""
+    """The same and more, with RequeueExit=75: still one requeue at a time."""
 
-    requeue_exit = False
+    requeue_exit = True
 
     def test_one_gpu_finishes(self):
         work = self.work("one-gpu", FEW)
