@@ -78,6 +78,9 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
 // What a launcher should report for a job that ended without telling.
 void judge(const std::string& work_dir, const RunStatus& status) {
   if (status.phase == RunPhase::done) return;
+  BITMILL_CHECK(status.phase != RunPhase::running, Error,
+                fmt::format("the run in {} is held by {}, which is alive", work_dir,
+                            status.holder ? describe(status.holder->holder) : "a process"));
   BITMILL_CHECK(status.failure.empty(), Error,
                 fmt::format("the run in {} failed: {}", work_dir, status.failure));
   BITMILL_CHECK(status.starts_in_vain() < most_starts_in_vain, Error,

@@ -37,14 +37,16 @@ std::string LaunchSession::name() const {
   return comm_->size() > 1 ? fmt::format("rank {} on {}", comm_->rank(), host_) : "";
 }
 
-int LaunchSession::fail(const Failure& failure, Console& console,
-                        const std::function<void()>& announce) {
-  if (!failure.from_peer) announce();
+int LaunchSession::fail(const Failure& failure, Console& console, Watch& watch) {
+  if (!failure.from_peer) watch.announce_failure(failure.exit_code);
   if (mpi_) {
     std::this_thread::sleep_for(
         std::chrono::duration<double>(seconds_before_report(failure, comm_->rank())));
   }
-  if (failure.from_peer) announce();
+  if (failure.from_peer) watch.announce_failure(failure.exit_code);
+  // An abort takes seconds to reach a rank that listens to signals. The wait is longer than a
+  // watchdog gives the peer that speaks: who still lives then has nobody left to wait for.
+  if (!watch.failed_first()) std::this_thread::sleep_for(std::chrono::seconds(15));
   const std::string text = failure_text(failure, name()) + "\n";
   console.say(text);
   if (console.silent()) std::fputs(text.c_str(), stderr);

@@ -9,6 +9,7 @@
 #include "cli/console.hpp"
 #include "cli/failure.hpp"
 #include "cli/launch.hpp"
+#include "cli/watch.hpp"
 #include "comm/communicator.hpp"
 #include "comm/mpi_communicator.hpp"
 
@@ -28,9 +29,10 @@ class LaunchSession {
   int default_threads() const { return default_threads_; }
 
   // Reports a failure in the middle of the work, also where `console` is silent, and ends every
-  // rank. Without MPI it returns the exit code. `announce` is called before the end; for a failure
-  // that is most likely a peer's, after the time in which that peer, or a watchdog, speaks.
-  int fail(const Failure& failure, Console& console, const std::function<void()>& announce);
+  // rank. Without MPI it returns the exit code. The peers are told before the end; of a failure
+  // that is most likely a peer's, after the time in which that peer, or a watchdog, speaks. Where a
+  // peer has failed first, that one speaks, and ends this rank too.
+  int fail(const Failure& failure, Console& console, Watch& watch);
 
  private:
   std::optional<MpiSession> mpi_;  // destroyed last

@@ -57,8 +57,7 @@ int run_command(Command& command, RunContext& context, LaunchSession& session) {
     context.console.say(fmt::format("bitmill: {}", failure->message));
     return exit_code::stopped;
   }
-  return session.fail(*failure, context.console,
-                      [&] { context.watch.announce_failure(failure->exit_code); });
+  return session.fail(*failure, context.console, context.watch);
 }
 
 // Reads and checks what was asked for, on every rank; then the ranks agree that all may begin, so

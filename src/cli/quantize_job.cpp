@@ -66,11 +66,11 @@ std::string QuantizeJob::dry_run_text() const {
                        : describe_plan(options(), plan_, ranks_, threads_);
 }
 
-// For a launcher that must judge how the job ended: which run folder to ask.
-void QuantizeJob::leave_note(RunContext& context) const {
+// For a launcher that must judge how the job ended: which run folder to ask. Not before the claim:
+// a start that was refused has no say in what becomes of the run.
+void QuantizeJob::leave_note(Files& files) const {
   const auto note = process_environment()("BITMILL_RUN_NOTE");
-  if (!note || context.comm.rank() != 0) return;
-  replace_file(context.files, *note, context.files.resolve(options().work_dir) + "\n");
+  if (note) replace_file(files, *note, files.resolve(options().work_dir) + "\n");
 }
 
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
@@ -89,10 +89,11 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
       clock);
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
-  leave_note(context);
   context.watch.set_report_path(join_path(options().work_dir, "trouble.json"));
-  outcome.result = quantize(options(), context.files, context.comm, context.pool, observer,
-                            make_control(context.stop, request_.time_limit_s));
+  RunControl control = make_control(context.stop, request_.time_limit_s);
+  control.claimed = [&] { leave_note(context.files); };
+  outcome.result =
+      quantize(options(), context.files, context.comm, context.pool, observer, control);
   outcome.facts = {clock() - begin, largest_peak_memory(context.comm), ranks_};
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));

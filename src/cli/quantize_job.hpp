@@ -27,7 +27,7 @@ class QuantizeJob {
   Outcome run(RunContext& context);
 
  private:
-  void leave_note(RunContext& context) const;
+  void leave_note(Files& files) const;
 
   QuantizeRequest request_;
   QuantizePlan plan_;

@@ -81,6 +81,8 @@ void Watch::announce_failure(int exit_code) {
   if (watchdog_) watchdog_->announce_failure(exit_code);
 }
 
+bool Watch::failed_first() const { return !watchdog_ || watchdog_->failed_first(); }
+
 RankSample Watch::sample(const ThreadPool& pool) const {
   return {pool.tasks_done() + file_transfers() + comm_.calls_done(), activity_.text(),
           comm_.call_under_way()};

@@ -37,6 +37,8 @@ class Watch {
 
   // This rank is about to end the job: its peers shall not take it for lost.
   void announce_failure(int exit_code);
+  // Whether this rank is the one to report: see Watchdog. A moment after the announcement.
+  bool failed_first() const;
 
  private:
   RankSample sample(const ThreadPool& pool) const;

@@ -80,6 +80,11 @@ void WatchLoop::announce_failure(int exit_code) {
   changed_.wait_for(lock, wait_for_announcement, [&] { return announced_ || over_; });
 }
 
+bool WatchLoop::failed_first() const {
+  const std::lock_guard lock(mutex_);
+  return !preceded_ && lowest_failing_ >= self_;
+}
+
 void WatchLoop::say_goodbye() {
   const std::lock_guard lock(mutex_);
   orders_.goodbye = true;
@@ -139,9 +144,11 @@ void WatchLoop::obey(const Orders& orders) {
       if (link.open()) roll_.joined(rank, now_);
     }
   }
-  if (!orders.failure || roll_.is_failing()) return;
-  hear_failing(self_, {self_, *orders.failure});
+  if (!orders.failure || announced_) return;
+  const bool preceded = roll_.is_failing();
+  if (!preceded) hear_failing(self_, {self_, *orders.failure});
   const std::lock_guard lock(mutex_);
+  preceded_ = preceded;
   announced_ = true;
   changed_.notify_all();
 }
@@ -200,6 +207,10 @@ void WatchLoop::hear(int rank, const WatchMessage& message) {
 
 void WatchLoop::hear_failing(int from, const Failing& message) {
   roll_.failing(message.rank, message.exit_code, now_);
+  {
+    const std::lock_guard lock(mutex_);
+    lowest_failing_ = std::min(lowest_failing_, message.rank);
+  }
   if (self_ == 0 || from == self_) tell_all(message, from);
 }
 

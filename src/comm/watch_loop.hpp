@@ -1,6 +1,7 @@
 #pragma once
 // The thread of a watchdog: hears, beats, judges. Internal to comm.
 
+#include <climits>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -29,6 +30,7 @@ class WatchLoop {
   // All ranks have met: from here on they are judged.
   void arm();
   void announce_failure(int exit_code);
+  bool failed_first() const;
   void say_goodbye();
 
  private:
@@ -62,9 +64,11 @@ class WatchLoop {
   Socket wake_;  // an eventfd
 
   mutable std::mutex mutex_;
-  Orders orders_;           // guarded by mutex_
-  bool over_ = false;       // guarded: the thread serves no more
-  bool announced_ = false;  // guarded
+  Orders orders_;                 // guarded by mutex_
+  bool over_ = false;             // guarded: the thread serves no more
+  bool announced_ = false;        // guarded; written by the thread alone
+  bool preceded_ = false;         // guarded: another rank's failure was known before
+  int lowest_failing_ = INT_MAX;  // guarded: of the ranks that announced
   std::condition_variable changed_;
 
   // Of the thread alone.

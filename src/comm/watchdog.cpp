@@ -65,4 +65,6 @@ Watchdog::~Watchdog() { loop_->say_goodbye(); }
 
 void Watchdog::announce_failure(int exit_code) { loop_->announce_failure(exit_code); }
 
+bool Watchdog::failed_first() const { return loop_->failed_first(); }
+
 }  // namespace bitmill

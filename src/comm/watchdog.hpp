@@ -53,6 +53,9 @@ class Watchdog {
   // lost, and a rank that is still there after the grace leaves as `failed`. Returns when it was
   // said, after two seconds at most.
   void announce_failure(int exit_code);
+  // Of an announced failure, for the one report that a job needs: false when a peer was known to
+  // fail before, or a lower rank failed at the same time.
+  bool failed_first() const;
 
  private:
   std::unique_ptr<WatchLoop> loop_;

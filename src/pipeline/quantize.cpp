@@ -124,6 +124,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
           RunRecord{
               provenance.fingerprint_json, provenance.source_hash, {provenance.numerics_class}},
           plan, control, [&](const std::string& text) { observer.stage_begins(text); });
+      control.claimed();
     }
     result.blocks = train_and_assemble(options, {checked, files, comm, pool, observer, control},
                                        plan, provenance, session.get());

@@ -2,6 +2,7 @@
 // The main job: a 16-bit Hugging Face folder and a calibration text become a packed folder.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -108,7 +109,8 @@ struct RunControl {
   std::string host = "this host";  // as people know it
   std::string job;                 // of the batch system; may be empty
   ClaimTiming claim_timing;
-  bool heartbeat = true;  // off for tests that count file operations
+  std::function<void()> claimed = [] {};  // on rank 0, once the work folder is this start's own
+  bool heartbeat = true;                  // off for tests that count file operations
 };
 
 // Collective. AgreedStop when the ranks left at a safe point: the run folder then holds everything

@@ -241,6 +241,24 @@ TEST_P(Failing, AnAnnouncedFailureIsNoLossAndItsExitCodeReachesEveryRank) {
   });
 }
 
+TEST(Watchdog, OfRanksThatFailAtTheSameTimeOneIsFirst) {
+  for (int round = 0; round < 5; ++round) {
+    std::atomic<int> first = 0;
+    run_ranks(3, [&](Communicator& comm) {
+      std::optional<Watched> watched(std::in_place, comm, true);
+      comm.barrier();
+      watched->watchdog().announce_failure(1);
+      comm.barrier();
+      // As long as the lowest rank's word may need to arrive.
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      if (watched->watchdog().failed_first()) ++first;
+      comm.barrier();
+      watched.reset();
+    });
+    EXPECT_EQ(first, 1);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(OfRank, Failing, testing::Values(0, 2));
 
 // A rank that knows no way to rank 0: the invitation it follows is for a port where nobody listens.
