@@ -63,7 +63,15 @@ function(bitmill_tests name)
   add_executable(test_${name} ${sources})
   target_link_libraries(test_${name} PRIVATE ${arg_LIBRARIES} GTest::gmock GTest::gtest_main)
   target_include_directories(test_${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
-  target_compile_definitions(test_${name} PRIVATE BITMILL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  # Only where it is used: with a path of this clone on its command line, an object is not found in
+  # the ccache of another.
+  foreach(source ${sources})
+    file(STRINGS "${source}" uses REGEX BITMILL_SOURCE_DIR)
+    if(uses)
+      set_property(SOURCE "${source}" APPEND PROPERTY
+        COMPILE_DEFINITIONS BITMILL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    endif()
+  endforeach()
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
 endfunction()
