@@ -18,7 +18,7 @@ debian_packages=(
   nlohmann-json3-dev libfmt-dev libboost-program-options-dev libxxhash-dev libpcre2-dev
   libgtest-dev libgmock-dev python3 python3-venv)
 # libpmix-dev: without its link libpmix.so, Slurm cannot load its pmix plugin.
-readonly slurm_packages=(slurmctld slurmd slurm-client munge libpmix-dev)
+readonly fault_packages=(slurmctld slurmd slurm-client munge libpmix-dev faketime)
 
 # The libraries libtorch is linked to, and the wheel to take one from where the machine lacks it.
 # Versions are those torch 2.11.0 asks for. libtorch_cpu.so needs the first two even on a CPU.
@@ -133,7 +133,7 @@ main() {
       echo "$target/site-packages/torch"
       return
       ;;
-    --with-slurm) debian_packages+=("${slurm_packages[@]}") ;;
+    --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
     '') ;;
     *) die "unknown option $1 (there are --with-slurm and --print-libtorch)" ;;
   esac

@@ -105,16 +105,20 @@ void write_hashed(Files& files, const std::string& path, const std::string& besi
   files.sync_directory(parent_path(path));
 }
 
-SafetensorsFile open_hashed(Files& files, const std::string& path) {
+SafetensorsFile open_header(Files& files, const std::string& path) {
   SafetensorsFile file(files, path);
   verify_header(file);
+  return file;
+}
+
+SafetensorsFile open_hashed(Files& files, const std::string& path) {
+  SafetensorsFile file = open_header(files, path);
   verify_tensors(file);
   return file;
 }
 
 std::string read_content_hash(Files& files, const std::string& path) {
-  const SafetensorsFile file(files, path);
-  verify_header(file);
+  const SafetensorsFile file = open_header(files, path);
   const auto entry = file.metadata().find(content_hash_key);
   BITMILL_CHECK(entry != file.metadata().end(), FormatError,
                 fmt::format("{}: the metadata \"{}\" is missing", path, content_hash_key));

@@ -32,6 +32,9 @@ void write_hashed(Files& files, const std::string& path, const std::string& besi
 // time.
 SafetensorsFile open_hashed(Files& files, const std::string& path);
 
+// With its header verified and its data not read: for what stands in the metadata.
+SafetensorsFile open_header(Files& files, const std::string& path);
+
 // ContentHashes::content as the file's header records it, whatever became of the data. FormatError
 // when the header is damaged.
 std::string read_content_hash(Files& files, const std::string& path);

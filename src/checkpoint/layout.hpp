@@ -1,17 +1,22 @@
 #pragma once
 // Names in a run folder and keys in its files, shared by what writes and what reads them.
 
+#include <array>
+
 namespace bitmill::layout {
 
 // In the work folder.
 inline constexpr const char* events = "blocks.jsonl";
 inline constexpr const char* trouble = "trouble.json";
+inline constexpr const char* trouble_being_written = "trouble.json.new";  // base/files.hpp
 
 // In the state folder.
 inline constexpr const char* record = "run.json";
 inline constexpr const char* packed = "blocks";
 inline constexpr const char* live = "live";
 inline constexpr const char* set_aside = "redo";
+inline constexpr const char* sources = "sources";
+inline constexpr std::array folders = {packed, live, set_aside, sources};
 inline constexpr const char* done = "DONE";
 inline constexpr const char* failure = "failure.json";
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cassert>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -26,6 +27,21 @@ std::vector<std::byte> bytes_of(std::span<const float> values) {
 
 bool is_unfinished_name(const std::string& name) { return name.find(".new-") != std::string::npos; }
 
+// Adds the seconds of its life to a sum.
+class TimedScope {
+ public:
+  explicit TimedScope(double& sum) : sum_(sum) {}
+  ~TimedScope() {
+    sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+  TimedScope(const TimedScope&) = delete;
+  TimedScope& operator=(const TimedScope&) = delete;
+
+ private:
+  double& sum_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
 // A kept hash that cannot be read is no reason to stop: the block was damaged, after all.
 std::string kept_hash(const RunState& state, int block, int turn) {
   if (!state.has_set_aside(block, turn)) return "";
@@ -47,8 +63,14 @@ void RunDir::remove_if_there(const std::string& path) {
   if (files_.exists(path)) files_.remove(path);
 }
 
+void RunDir::remove_unfinished(const std::string& folder) {
+  for (const std::string& name : files_.list(folder)) {
+    if (is_unfinished_name(name)) files_.remove(join_path(folder, name));
+  }
+}
+
 void RunDir::make_folders() {
-  for (const char* folder : {layout::packed, layout::live, layout::set_aside}) {
+  for (const char* folder : layout::folders) {
     files_.make_directories(in_state(folder));
   }
   files_.sync_directory(state_.path());
@@ -56,7 +78,7 @@ void RunDir::make_folders() {
 
 // run.json and DONE go last: while the rest goes, they still say whether the run was finished.
 void RunDir::remove_all() {
-  for (const char* folder : {layout::packed, layout::live, layout::set_aside}) {
+  for (const char* folder : layout::folders) {
     files_.remove_tree(in_state(folder));
   }
   remove_if_there(join_path(claim_.work_dir(), layout::events));
@@ -75,16 +97,15 @@ void RunDir::begin(const RunRecord& record) {
 void RunDir::resume() {
   claim_.check();
   make_folders();
-  for (const char* folder : {"", layout::packed, layout::live, layout::set_aside}) {
-    const std::string path = in_state(folder);
-    for (const std::string& name : files_.list(path)) {
-      if (is_unfinished_name(name)) files_.remove(join_path(path, name));
-    }
-  }
+  remove_unfinished(state_.path());
+  for (const char* folder : layout::folders) remove_unfinished(in_state(folder));
   for (const std::string& name : files_.list(claim_.work_dir())) {
     if (name.starts_with("new-")) files_.remove_tree(join_path(claim_.work_dir(), name));
   }
   remove_if_there(in_state(layout::failure));
+  for (const char* name : {layout::trouble, layout::trouble_being_written}) {
+    remove_if_there(join_path(claim_.work_dir(), name));
+  }
 }
 
 void RunDir::replace_record(const RunRecord& record) {
@@ -94,7 +115,6 @@ void RunDir::replace_record(const RunRecord& record) {
                     {{"run_dir_version", run_dir_version},
                      {"bitmill", std::string(version)},
                      {"fingerprint", json::parse(record.fingerprint_json)},
-                     {"source_hash", record.source_hash},
                      {"numerics_classes", record.numerics_classes}});
 }
 
@@ -122,6 +142,7 @@ std::set<int> RunDir::packed_events() const {
 }
 
 void RunDir::write_live(const Progress& progress, const std::vector<StateVector>& vectors) {
+  const TimedScope timed(seconds_writing_);
   claim_.check();
   std::vector<TensorSource> tensors;
   for (const StateVector& vector : vectors) {
@@ -138,6 +159,7 @@ void RunDir::write_live(const Progress& progress, const std::vector<StateVector>
 
 std::string RunDir::write_packed(int block, int turn, bool last,
                                  const std::vector<TensorSource>& tensors) {
+  const TimedScope timed(seconds_writing_);
   claim_.check();
   const ContentHashes hashes = hash_content(tensors);
   const std::string kept = kept_hash(state_, block, turn);
@@ -169,12 +191,49 @@ void RunDir::set_aside(int block, int turns) {
   files_.sync_directory(in_state(layout::packed));
 }
 
+void RunDir::keep_source(int block, const TensorHashes& hashes) {
+  claim_.check();
+  const std::string path = state_.source_path(block);
+  if (!state_.has_source(block)) {
+    return write_hashed_json(files_, path, claim_.beside(path), json(hashes));
+  }
+  const TensorHashes kept = state_.source(block);
+  for (const auto& [name, hash] : hashes) {
+    const auto there = kept.find(name);
+    BITMILL_CHECK(
+        there != kept.end() && there->second == hash, UsageError,
+        fmt::format("the run in {} was begun with other weights: tensor \"{}\" hashed to {} there "
+                    "and hashes to {} here; give the model it was begun with, or --resume never to "
+                    "discard it",
+                    claim_.work_dir(), name, there == kept.end() ? "nothing" : there->second,
+                    hash));
+  }
+}
+
+double RunDir::rehearse_save(int64_t bytes) {
+  claim_.check();
+  // Under a name of what is being written: a crash in between leaves nothing that counts.
+  const std::string path = claim_.beside(join_path(in_state(layout::live), "rehearsal"));
+  const std::vector<TensorSource> tensors = {{"rehearsal", Dtype::uint8, {bytes}, [bytes] {
+                                                return std::vector<std::byte>(
+                                                    static_cast<size_t>(bytes), std::byte{0x5a});
+                                              }}};
+  double seconds = 0;
+  {
+    const TimedScope timed(seconds);
+    write_hashed(files_, path, claim_.beside(path), tensors, hash_content(tensors), {});
+  }
+  open_hashed(files_, path);
+  files_.remove(path);
+  return seconds;
+}
+
 void RunDir::finish() {
   claim_.check();
   // First, so that a run without blocks is never taken for an unfinished one.
   const std::string done = in_state(layout::done);
   write_hashed_json(files_, done, claim_.beside(done), json::object());
-  for (const char* folder : {layout::packed, layout::live, layout::set_aside}) {
+  for (const char* folder : layout::folders) {
     files_.remove_tree(in_state(folder));
   }
 }
@@ -184,18 +243,22 @@ void RunDir::abandon(const std::string& why) noexcept {
     claim_.check();
     const bool committed =
         state_.has_packed_blocks() || !files_.list(in_state(layout::live)).empty();
+    const json settings =
+        state_.has_record() ? json::parse(state_.record().fingerprint_json) : json();
     if (!committed) remove_all();
     const std::string path = in_state(layout::failure);
-    write_hashed_json(files_, path, claim_.beside(path), {{"error", why}});
+    write_hashed_json(files_, path, claim_.beside(path),
+                      {{"error", why}, {"fingerprint", settings}});
   } catch (const std::exception&) {
     // The next start finds what there is.
   }
 }
 
-std::string read_failure(const RunState& state) {
+RunFailure read_failure(const RunState& state) {
   const std::string path = join_path(state.path(), layout::failure);
-  if (!state.files().exists(path)) return "";
-  return json_string(read_hashed_json(state.files(), path), "error", path);
+  if (!state.files().exists(path)) return {};
+  const json content = read_hashed_json(state.files(), path);
+  return {json_string(content, "error", path), content.value("fingerprint", json()).dump()};
 }
 
 }  // namespace bitmill

@@ -52,6 +52,17 @@ class RunDir {
   // built again, and the live state goes.
   void set_aside(int block, int turns);
 
+  // Of a block, or of outside_blocks. The first time they are kept; afterwards they must be the
+  // same: UsageError naming the tensor and both hashes otherwise.
+  void keep_source(int block, const TensorHashes& hashes);
+
+  // Writes a file of `bytes` as a block's state is written, reads it back and removes it: what
+  // would make a save fail after hours does so now. Returns the seconds of the writing.
+  double rehearse_save(int64_t bytes);
+
+  // That this object spent writing what it commits.
+  double seconds_writing() const { return seconds_writing_; }
+
   // Marks the run done, and removes packed blocks and live state.
   void finish();
 
@@ -62,6 +73,7 @@ class RunDir {
 
  private:
   void make_folders();
+  void remove_unfinished(const std::string& folder);
   void remove_all();
   void remove_if_there(const std::string& path);
   std::string in_state(const char* name) const;
@@ -69,9 +81,15 @@ class RunDir {
   Files& files_;
   Claim& claim_;
   RunState state_;
+  double seconds_writing_ = 0;
 };
 
-// The reason that abandon() left; empty without one.
-std::string read_failure(const RunState& state);
+// What abandon() left: the reason, and the settings of a run whose record may be gone. Empty
+// without a failure.
+struct RunFailure {
+  std::string error;
+  std::string fingerprint_json;
+};
+RunFailure read_failure(const RunState& state);
 
 }  // namespace bitmill

@@ -28,7 +28,8 @@ bool is_scratch_file(std::string_view name) {
 }
 
 bool is_run_file(std::string_view name) {
-  return name == layout::events || name == layout::trouble || name.starts_with("new-") ||
+  return name == layout::events || name == layout::trouble ||
+         name == layout::trouble_being_written || name.starts_with("new-") ||
          name.starts_with("state-");
 }
 
@@ -61,6 +62,13 @@ void check_key(const SafetensorsFile& file, const char* key, int64_t expected) {
                 fmt::format("{} says that its {} is {}", file.path(), key, found));
 }
 
+Progress read_progress(const SafetensorsFile& file, int block) {
+  const int64_t epochs = metadata_count(file, layout::epochs_key);
+  BITMILL_CHECK(epochs <= std::numeric_limits<int>::max(), FormatError,
+                fmt::format("{}: {} epochs cannot be", file.path(), epochs));
+  return {block, static_cast<int>(epochs), metadata_count(file, layout::steps_key)};
+}
+
 }  // namespace
 
 RunState::RunState(Files& files, std::string path) : files_(files), path_(std::move(path)) {}
@@ -78,7 +86,6 @@ RunRecord RunState::record() const {
                             json_string_or(content, "bitmill", "unknown", path)));
   RunRecord record;
   record.fingerprint_json = content.at("fingerprint").dump();
-  record.source_hash = json_string(content, "source_hash", path);
   record.numerics_classes = content.at("numerics_classes").get<std::vector<std::string>>();
   return record;
 }
@@ -112,6 +119,12 @@ std::string RunState::recorded_content(int block, int turn) const {
 
 bool RunState::has_live(int block) const { return files_.exists(live_path(block)); }
 
+Progress RunState::live_progress(int block) const {
+  const SafetensorsFile file = open_header(files_, live_path(block));
+  check_key(file, layout::block_key, block);
+  return read_progress(file, block);
+}
+
 Progress RunState::read_live(int block, LiveVectors& vectors) const {
   const SafetensorsFile file = open_hashed(files_, live_path(block));
   check_key(file, layout::block_key, block);
@@ -124,16 +137,25 @@ Progress RunState::read_live(int block, LiveVectors& vectors) const {
     file.read(info, std::as_writable_bytes(std::span(values)));
     found.emplace(name, std::move(values));
   }
-  const int64_t epochs = metadata_count(file, layout::epochs_key);
-  const int64_t steps = metadata_count(file, layout::steps_key);
-  BITMILL_CHECK(epochs <= std::numeric_limits<int>::max(), FormatError,
-                fmt::format("{}: {} epochs cannot be", file.path(), epochs));
+  const Progress progress = read_progress(file, block);
   vectors = std::move(found);
-  return {block, static_cast<int>(epochs), steps};
+  return progress;
 }
 
 bool RunState::has_set_aside(int block, int turn) const {
   return files_.exists(set_aside_path(block, turn));
+}
+
+bool RunState::has_source(int block) const { return files_.exists(source_path(block)); }
+
+TensorHashes RunState::source(int block) const {
+  const std::string path = source_path(block);
+  const json content = read_hashed_json(files_, path);
+  TensorHashes hashes;
+  for (const auto& [name, hash] : content.items()) {
+    hashes[name] = json_string(content, name.c_str(), path);
+  }
+  return hashes;
 }
 
 std::string RunState::packed_path(int block, int turn) const {
@@ -150,6 +172,11 @@ std::string RunState::live_path(int block) const {
 std::string RunState::set_aside_path(int block, int turn) const {
   return join_path(join_path(path_, layout::set_aside),
                    fmt::format("{:04}.{}.safetensors", block, turn));
+}
+
+std::string RunState::source_path(int block) const {
+  return join_path(join_path(path_, layout::sources),
+                   block == outside_blocks ? "outside.json" : fmt::format("{:04}.json", block));
 }
 
 Occupancy inspect_work_dir(Files& files, const std::string& work_dir) {

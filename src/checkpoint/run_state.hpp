@@ -10,6 +10,7 @@
 //     live/0003.safetensors      learned values and optimiser state of block 3 after its last
 //                                finished epoch, or step
 //     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with what replaces it
+//     sources/0003.json          hashes of the source's tensors of block 3, as first read
 //     DONE                       the result was assembled; only run.json is left beside it
 //     failure.json               why the last start ended for good
 
@@ -24,7 +25,7 @@
 
 namespace bitmill {
 
-inline constexpr int run_dir_version = 2;
+inline constexpr int run_dir_version = 3;
 
 // How far a block has come: `epochs` and `steps` count what is finished over its whole run, so
 // steps beyond the finished epochs belong to one that is under way.
@@ -39,10 +40,15 @@ struct Progress {
 // The vectors of a live block by name. The names belong to the caller.
 using LiveVectors = std::map<std::string, std::vector<float>>;
 
+// Hashes of the source's tensors by name: XXH3-128 of a tensor's bytes.
+using TensorHashes = std::map<std::string, std::string>;
+// The name under which the hashes of what belongs to no packed block are kept; a block's is its
+// number.
+inline constexpr int outside_blocks = -1;
+
 // What run.json says.
 struct RunRecord {
   std::string fingerprint_json;  // everything that determines the result, as one JSON object
-  std::string source_hash;       // over all tensors of the source
   std::vector<std::string> numerics_classes;  // of the machines that worked on it so far
 };
 
@@ -67,14 +73,21 @@ class RunState {
   std::string recorded_content(int block, int turn) const;
 
   bool has_live(int block) const;
+  // As its header says; the vectors are not read.
+  Progress live_progress(int block) const;
   // Replaces `vectors`.
   Progress read_live(int block, LiveVectors& vectors) const;
 
   bool has_set_aside(int block, int turn) const;
 
+  // Of a block, or of outside_blocks.
+  bool has_source(int block) const;
+  TensorHashes source(int block) const;
+
   std::string packed_path(int block, int turn) const;
   std::string live_path(int block) const;
   std::string set_aside_path(int block, int turn) const;
+  std::string source_path(int block) const;
 
  private:
   Files& files_;

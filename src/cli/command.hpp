@@ -69,6 +69,8 @@ CommandEntry export_entry();
 CommandEntry tokenize_entry();
 CommandEntry run_entry();
 CommandEntry status_entry();
+CommandEntry verify_entry();
+CommandEntry report_entry();
 
 // In the order in which a newcomer meets them.
 const std::vector<CommandEntry>& command_table();

@@ -6,47 +6,11 @@
 #include "cli/command.hpp"
 #include "cli/json_line.hpp"
 #include "cli/quantity.hpp"
-#include "cli/table.hpp"
+#include "cli/status_table.hpp"
 #include "pipeline/run_status.hpp"
 
 namespace bitmill {
 namespace {
-
-const char* word_of(RunPhase phase) {
-  switch (phase) {
-    case RunPhase::running:
-      return "running";
-    case RunPhase::stopped:
-      return "stopped";
-    case RunPhase::failed:
-      return "failed";
-    case RunPhase::done:
-      return "done";
-  }
-  return "unknown";
-}
-
-std::string status_table(const RunStatus& status) {
-  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
-  table.add_row({"state", word_of(status.phase)});
-  table.add_row(
-      {"blocks", fmt::format("{} of {} packed", status.blocks_done, status.blocks_total)});
-  for (const LiveStatus& live : status.live) {
-    table.add_row({"live", fmt::format("block {}: {} committed", live.block,
-                                       format_number_of("epoch", live.epoch))});
-  }
-  if (status.last_loss) table.add_row({"last loss", fmt::format("{:.4g}", *status.last_loss)});
-  if (status.eta_s) table.add_row({"work left", "about " + format_seconds(*status.eta_s)});
-  if (status.holder) {
-    table.add_row({"holder", describe(status.holder->holder)});
-    if (!status.holder->outcome.empty()) table.add_row({"outcome", status.holder->outcome});
-    if (status.starts_in_vain() > 0) {
-      table.add_row({"starts in vain", fmt::format("{}", status.starts_in_vain())});
-    }
-  }
-  if (!status.failure.empty()) table.add_row({"failure", status.failure});
-  return table.text();
-}
 
 nlohmann::ordered_json status_json(const RunStatus& status) {
   nlohmann::ordered_json live = nlohmann::ordered_json::array();
@@ -58,11 +22,14 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
                                  {"blocks_done", status.blocks_done},
                                  {"live", live},
                                  {"loss", nullptr},
+                                 {"epoch_s", nullptr},
                                  {"eta_s", nullptr},
                                  {"holder", nullptr},
                                  {"starts_in_vain", status.starts_in_vain()},
-                                 {"failure", status.failure}};
+                                 {"failure", status.failure},
+                                 {"last_events", status.last_events}};
   if (status.last_loss) json["loss"] = *status.last_loss;
+  if (status.epoch_s) json["epoch_s"] = *status.epoch_s;
   if (status.eta_s) json["eta_s"] = *status.eta_s;
   if (status.holder) {
     const Holder& holder = status.holder->holder;

@@ -11,7 +11,7 @@ const std::vector<CommandEntry>& command_table() {
   static const std::vector<CommandEntry> table = [] {
     std::vector<CommandEntry> entries = {quantize_entry(), eval_entry(),     inspect_entry(),
                                          export_entry(),   tokenize_entry(), run_entry(),
-                                         status_entry()};
+                                         status_entry(),   verify_entry(),   report_entry()};
     for (CommandEntry& entry : entries) {
       if (entry.watched) entry.options.back().options.push_back(timeout_option());
     }

@@ -61,6 +61,10 @@ void QuantizeJob::check(const CheckContext& context) {
   plan_ = plan_quantize(options(), context.files, ranks_, threads_);
 }
 
+void QuantizeJob::compare_ranks(RunContext& context) const {
+  bitmill::compare_ranks(options(), plan_, context.files, context.comm, host_name());
+}
+
 std::string QuantizeJob::dry_run_text() const {
   return request_.json ? json_line(plan_json(options(), plan_, ranks_, threads_))
                        : describe_plan(options(), plan_, ranks_, threads_);
@@ -89,9 +93,14 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
       clock);
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
-  context.watch.set_report_path(join_path(options().work_dir, "trouble.json"));
+  const std::string report_path = join_path(options().work_dir, "trouble.json");
+  // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
+  if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
   RunControl control = make_control(context.stop, request_.time_limit_s);
-  control.claimed = [&] { leave_note(context.files); };
+  control.claimed = [&] {
+    context.watch.set_report_path(report_path);
+    leave_note(context.files);
+  };
   outcome.result =
       quantize(options(), context.files, context.comm, context.pool, observer, control);
   outcome.facts = {clock() - begin, largest_peak_memory(context.comm), ranks_};

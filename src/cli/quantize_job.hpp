@@ -16,6 +16,8 @@ class QuantizeJob {
   const QuantizePlan& plan() const { return plan_; }
 
   void check(const CheckContext& context);
+  // Collective: what the checks of one rank cannot see. run() asks it too.
+  void compare_ranks(RunContext& context) const;
   // For --dry-run: the plan, as a table or as JSON.
   std::string dry_run_text() const;
 

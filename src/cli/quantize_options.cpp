@@ -63,6 +63,8 @@ OptionGroup machine_options() {
             "away and start over"},
            {"redo-blocks", "N,N,...", "",
             "of an unfinished run: build these blocks again and compare with what was recorded"},
+           {"verify-source", "", "",
+            "read and hash the whole model first, instead of each block when its turn comes"},
            {"time-limit", "TIME", "no limit",
             "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
            {"allow-mixed-hardware", "", "",
@@ -145,6 +147,7 @@ void read_machine(const Settings& settings, QuantizeOptions& options) {
   constexpr std::array choices = {Resume::automatic, Resume::required, Resume::never};
   options.resume = choices[settings.word_or("resume", {"auto", "required", "never"}, 0)];
   options.redo_blocks = read_blocks(settings);
+  options.verify_source = settings.is_on("verify-source");
   options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
 }
 

@@ -141,6 +141,11 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
   table.add_row({"size", fmt::format("{}, from {}", format_bytes(result.packed_bytes),
                                      format_bytes(result.source_bytes))});
   table.add_row({"time", format_seconds(facts.seconds)});
+  if (!result.already_done) {
+    table.add_row(
+        {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
+                                      100 * result.state_seconds / facts.seconds)});
+  }
   table.add_row({"peak memory", format_bytes(facts.peak_memory_bytes) +
                                     (facts.ranks > 1 ? " (busiest rank)" : "")});
   table.add_row({"packed model", options.output_dir});
@@ -169,6 +174,7 @@ nlohmann::ordered_json result_json(const QuantizeOptions& options, const Quantiz
                                  {"source_bytes", result.source_bytes},
                                  {"packed_bytes", result.packed_bytes},
                                  {"seconds", facts.seconds},
+                                 {"state_seconds", result.state_seconds},
                                  {"peak_memory_bytes", facts.peak_memory_bytes},
                                  {"ranks", facts.ranks},
                                  {"blocks", blocks}};

@@ -62,14 +62,15 @@ int64_t read_timeout(const Settings& settings) {
 }
 
 Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const ThreadPool& pool)
-    : comm_(comm) {
+    : pool_(pool), host_(host), comm_(comm) {
   if (comm.size() == 1 || timeout == 0) return;
   WatchdogSettings settings;
   settings.timeout = static_cast<double>(timeout);
   settings.interval = std::min(settings.interval, settings.timeout / 10);
   watchdog_.emplace(comm, settings, host,
-                    WatchdogCalls{[this, &pool] { return sample(pool); },
-                                  [this](const Trouble& trouble) { report(trouble); }, leave});
+                    WatchdogCalls{[this] { return sample(); },
+                                  [this](const Trouble& trouble) { report(trouble); }, leave,
+                                  [this](const Trouble& trouble) { record(trouble); }});
 }
 
 void Watch::set_report_path(const std::string& path) {
@@ -78,13 +79,20 @@ void Watch::set_report_path(const std::string& path) {
 }
 
 void Watch::announce_failure(int exit_code) {
-  if (watchdog_) watchdog_->announce_failure(exit_code);
+  if (watchdog_) return watchdog_->announce_failure(exit_code);
+  if (comm_.size() > 1) return;  // --timeout 0: nobody knows of the others
+  record({.kind = TroubleKind::failed,
+          .judge = 0,
+          .ranks = {0},
+          .seconds = 0,
+          .exit_code = exit_code,
+          .reports = {{0, host_, sample(), 0, 0}}});
 }
 
 bool Watch::failed_first() const { return !watchdog_ || watchdog_->failed_first(); }
 
-RankSample Watch::sample(const ThreadPool& pool) const {
-  return {pool.tasks_done() + file_transfers() + comm_.calls_done(), activity_.text(),
+RankSample Watch::sample() const {
+  return {pool_.tasks_done() + file_transfers() + comm_.calls_done(), activity_.text(),
           comm_.call_under_way()};
 }
 
@@ -92,6 +100,10 @@ void Watch::report(const Trouble& trouble) {
   wait_for_turn(trouble);
   std::fputs(describe_trouble(trouble).c_str(), stderr);
   std::fflush(stderr);
+  record(trouble);
+}
+
+void Watch::record(const Trouble& trouble) {
   std::string path;
   {
     const std::lock_guard lock(mutex_);

@@ -31,8 +31,8 @@ class Watch {
   Communicator& comm() { return comm_; }
   Activity& activity() { return activity_; }
 
-  // Where the rank that judges leaves what every rank did last, as JSON, before it ends the job.
-  // Its folder exists. Every rank sets it: any may come to judge.
+  // Where the rank that judges leaves what every rank did last, as JSON, before it ends the job or
+  // a failure does. Its folder exists. Every rank sets it: any may come to judge.
   void set_report_path(const std::string& path);
 
   // This rank is about to end the job: its peers shall not take it for lost.
@@ -41,9 +41,12 @@ class Watch {
   bool failed_first() const;
 
  private:
-  RankSample sample(const ThreadPool& pool) const;
+  RankSample sample() const;
   void report(const Trouble& trouble);
+  void record(const Trouble& trouble);
 
+  const ThreadPool& pool_;
+  const std::string host_;
   WatchedCommunicator comm_;
   Activity activity_;
   std::mutex mutex_;

@@ -241,6 +241,14 @@ int MpiSession::host_ranks() const { return host_ranks_; }
 
 int MpiSession::host_rank() const { return host_rank_; }
 
+std::string MpiSession::library() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text = {};
+  int length = 0;
+  check_mpi(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
+  std::string words(text.data(), static_cast<size_t>(length));
+  return words.substr(0, words.find_first_of(",\n"));
+}
+
 void MpiSession::abort(int exit_code) {
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::abort();  // MPI_Abort came back, which it must not

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "comm/communicator.hpp"
 
@@ -29,6 +30,9 @@ class MpiSession {
   // Ranks of this job on this host, this one included, and this one's place among them.
   int host_ranks() const;
   int host_rank() const;
+
+  // The library and its version, in its own words; a session is not needed.
+  static std::string library();
 
   // Ends every rank of the job with this exit status. Does not return.
   [[noreturn]] static void abort(int exit_code);

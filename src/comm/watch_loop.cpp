@@ -206,12 +206,14 @@ void WatchLoop::hear(int rank, const WatchMessage& message) {
 }
 
 void WatchLoop::hear_failing(int from, const Failing& message) {
+  const bool first = !roll_.is_failing();
   roll_.failing(message.rank, message.exit_code, now_);
   {
     const std::lock_guard lock(mutex_);
     lowest_failing_ = std::min(lowest_failing_, message.rank);
   }
   if (self_ == 0 || from == self_) tell_all(message, from);
+  if (self_ == 0 && first) calls_.record(roll_.announced(now_));
 }
 
 void WatchLoop::beat() {

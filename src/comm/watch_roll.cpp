@@ -42,13 +42,17 @@ void WatchRoll::failing(int rank, int exit_code, double now) {
 std::optional<Trouble> WatchRoll::judge(double now) const {
   if (failure_) {
     if (now - failure_->at < times_.failure_grace) return std::nullopt;
-    Trouble found = trouble(TroubleKind::failed, {failure_->rank}, now - failure_->at, now);
-    found.exit_code = failure_->exit_code;
-    return found;
+    return announced(now);
   }
   if (auto found = find_lost(now)) return found;
   if (auto found = find_silent(now)) return found;
   return find_stuck(now);
+}
+
+Trouble WatchRoll::announced(double now) const {
+  Trouble found = trouble(TroubleKind::failed, {failure_->rank}, now - failure_->at, now);
+  found.exit_code = failure_->exit_code;
+  return found;
 }
 
 template <class Wanted>

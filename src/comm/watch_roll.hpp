@@ -36,6 +36,8 @@ class WatchRoll {
   bool is_failing() const { return failure_.has_value(); }
 
   std::optional<Trouble> judge(double now) const;
+  // The announced failure, and what every rank did last. REQUIRES: is_failing().
+  Trouble announced(double now) const;
 
  private:
   enum class State { absent, present, left, gone };

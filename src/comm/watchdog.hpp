@@ -33,6 +33,8 @@ struct WatchdogCalls {
   std::function<void(const Trouble&)> report;
   // On every rank, at last: leave. If it returns, this watchdog is over.
   std::function<void(const Trouble&)> leave;
+  // On rank 0, at the first failure that is announced: keep what every rank did last.
+  std::function<void(const Trouble&)> record = [](const Trouble&) {};
 };
 
 class WatchLoop;

@@ -14,6 +14,7 @@
 #include "format/packed_linear.hpp"
 #include "format/partial_folder.hpp"
 #include "pipeline/calibration.hpp"
+#include "pipeline/fingerprint.hpp"
 #include "pipeline/live_block.hpp"
 
 namespace bitmill {
@@ -44,17 +45,6 @@ json describe(const QuantizeOptions& options, const Provenance& provenance) {
           {"settings", json::parse(provenance.fingerprint_json)},
           {"source_hash", provenance.source_hash},
           {"numerics_class", provenance.numerics_class}};
-}
-
-// "batch is 8 there and 1 here"
-std::string first_difference(const json& there, const json& here) {
-  for (const auto& [key, value] : here.items()) {
-    if (!there.contains(key)) return fmt::format("\"{}\" is missing there", key);
-    if (there[key] != value) {
-      return fmt::format("{} is {} there and {} here", key, there[key].dump(), value.dump());
-    }
-  }
-  return "";
 }
 
 [[noreturn]] void refuse(const std::string& output_dir, const std::string& why) {
@@ -129,20 +119,24 @@ void check_output(const QuantizeOptions& options, Files& files, const QuantizePl
   const json there = recorded_provenance(files, options.output_dir);
   if (there.is_null()) refuse(options.output_dir, "is not empty");
   const std::string difference =
-      first_difference(there.value("settings", json::object()), json::parse(plan.fingerprint_json));
+      fingerprint_difference(there.value("settings", json::object()).dump(), plan.fingerprint_json);
   if (!difference.empty()) {
     refuse(options.output_dir, "holds the result of another configuration: " + difference);
   }
 }
 
-bool holds_result(const std::string& output_dir, Files& files, const Provenance& provenance) {
-  if (is_empty_or_missing(files, output_dir)) return false;
-  const json there = recorded_provenance(files, output_dir);
-  const json here = {{"settings", json::parse(provenance.fingerprint_json)},
-                     {"source_hash", provenance.source_hash}};
-  const std::string difference = first_difference(there, here);
-  if (!difference.empty()) refuse(output_dir, "holds another result: " + difference);
-  return true;
+bool holds_result(Files& files, const std::string& output_dir) {
+  return !is_empty_or_missing(files, output_dir);
+}
+
+void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash) {
+  const std::string there = recorded_provenance(files, output_dir).value("source_hash", "nothing");
+  if (there != source_hash) {
+    refuse(output_dir, fmt::format("holds the result of other weights: source_hash is {} there and "
+                                   "{} here",
+                                   there, source_hash));
+  }
+  verify_packed_folder(files, output_dir, {});
 }
 
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,

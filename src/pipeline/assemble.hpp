@@ -22,9 +22,11 @@ void check_is_source(Files& files, const std::string& model_folder);
 // UsageError when output_dir is neither missing, nor empty, nor a result with this fingerprint.
 void check_output(const QuantizeOptions& options, Files& files, const QuantizePlan& plan);
 
-// True when output_dir holds a result of exactly this provenance. Another result is a UsageError
-// that names the first difference.
-bool holds_result(const std::string& output_dir, Files& files, const Provenance& provenance);
+// Whether output_dir holds something. REQUIRES: check_output() has nothing against it, so that it
+// is a result of this configuration.
+bool holds_result(Files& files, const std::string& output_dir);
+// UsageError when that result was made from other weights; FormatError when it is damaged.
+void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash);
 
 // On one rank. Packed linears come from `state`, everything else is copied from the model.
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,

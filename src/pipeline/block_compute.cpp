@@ -21,6 +21,7 @@ constexpr int64_t closeness_values = 4;  // doubles in a Closeness
 
 BlockCompute::BlockCompute(const ComputeContext& context)
     : context_(context),
+      guard_(context.model, context.comm, context.pool, context.run_dir),
       share_(context.windows.count, context.options.batch, context.comm.size(),
              context.comm.rank()),
       turns_(context.options.epochs / context.options.lag),
@@ -56,6 +57,7 @@ void BlockCompute::embed(int /*turn*/) {
 }
 
 void BlockCompute::load(int block) {
+  guard_.read_block(block);
   live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, context_.comm,
                                       context_.pool);
 }

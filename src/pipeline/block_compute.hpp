@@ -16,6 +16,7 @@
 #include "pipeline/live_block.hpp"
 #include "pipeline/quantize.hpp"
 #include "pipeline/sample_share.hpp"
+#include "pipeline/source_hashes.hpp"
 
 namespace bitmill {
 
@@ -63,6 +64,7 @@ class BlockCompute final : public Compute {
   void report_block(int block, std::span<const double> closeness);
 
   const ComputeContext context_;
+  SourceGuard guard_;
   const SampleShare share_;
   const int turns_;
   const Rotary rotary_;

@@ -21,8 +21,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t hash_digits = 32;
-
 std::string hash_shapes(const TensorFolder& tensors) {
   Hasher hasher;
   for (const std::string& name : tensors.names()) {
@@ -30,31 +28,6 @@ std::string hash_shapes(const TensorFolder& tensors) {
     hasher.add_text(name);
     hasher.add_text(info.dtype_text);
     hasher.add(std::as_bytes(std::span(info.shape)));
-  }
-  return hasher.hex();
-}
-
-constexpr int64_t bytes_per_read = int64_t{4} << 20;
-
-bool all_finite(Dtype dtype, std::span<const std::byte> raw) {
-  std::vector<float> values(raw.size() / static_cast<size_t>(dtype_bytes(dtype)));
-  to_float32(dtype, raw, values);
-  return std::all_of(values.begin(), values.end(),
-                     [](float value) { return std::isfinite(value); });
-}
-
-// The hash of a tensor's bytes, read in pieces.
-std::string checked_hash(const TensorFolder& tensors, const std::string& name) {
-  const TensorInfo& info = tensors.info(name);
-  Hasher hasher;
-  std::vector<std::byte> buffer(static_cast<size_t>(std::min(info.bytes, bytes_per_read)));
-  for (int64_t first = 0; first < info.bytes; first += bytes_per_read) {
-    const auto piece =
-        std::span(buffer).first(static_cast<size_t>(std::min(info.bytes - first, bytes_per_read)));
-    tensors.read_part(name, first, piece);
-    hasher.add(piece);
-    // Reading it as floats says which element it is.
-    if (is_float(info.dtype) && !all_finite(info.dtype, piece)) tensors.read_float32(name);
   }
   return hasher.hex();
 }
@@ -116,38 +89,26 @@ std::string numerics_class(const std::string& backend) {
                      at::get_cpu_capability());
 }
 
-std::string agreed_numerics_class(const std::string& backend, Communicator& comm) {
-  const std::string mine = numerics_class(backend);
-  const auto all = gather_everywhere(comm, std::as_bytes(std::span(mine)));
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    const std::string theirs(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
-    const std::string first(reinterpret_cast<const char*>(all[0].data()), all[0].size());
-    BITMILL_CHECK(
-        theirs == first, UsageError,
-        fmt::format("the ranks would not compute the same bits: rank 0 is \"{}\", rank {} "
-                    "is \"{}\"; run on machines of one kind",
-                    first, rank, theirs));
+namespace {
+
+std::string first_difference(const json& there, const json& here, const std::string& prefix) {
+  for (const auto& [key, value] : here.items()) {
+    const std::string name = prefix + key;
+    const json other = there.value(key, json());
+    if (value.is_object() && other.is_object()) {
+      const std::string inner = first_difference(other, value, name + ".");
+      if (!inner.empty()) return inner;
+    } else if (other != value) {
+      return fmt::format("{} is {} there and {} here", name, other.dump(), value.dump());
+    }
   }
-  return mine;
+  return "";
 }
 
-std::string hash_source(const SourceModel& model, Communicator& comm, ThreadPool& pool) {
-  const TensorFolder& tensors = model.tensors();
-  const std::vector<std::string> names = tensors.names();
-  const auto ranks = static_cast<size_t>(comm.size()), rank = static_cast<size_t>(comm.rank());
-  std::vector<std::string> own;
-  for (size_t i = rank; i < names.size(); i += ranks) own.push_back(names[i]);
-  std::vector<std::string> hashes(own.size());
-  pool.parallel_for(static_cast<int64_t>(own.size()),
-                    [&](int64_t i) { hashes[i] = checked_hash(tensors, own[i]); });
-  const std::string digits = fmt::format("{}", fmt::join(hashes, ""));
-  const auto parts = gather_everywhere(comm, std::as_bytes(std::span(digits)));
-  Hasher hasher;
-  for (size_t i = 0; i < names.size(); ++i) {
-    hasher.add_text(names[i]);
-    hasher.add(std::span(parts[i % ranks]).subspan(i / ranks * hash_digits, hash_digits));
-  }
-  return hasher.hex();
+}  // namespace
+
+std::string fingerprint_difference(const std::string& there, const std::string& here) {
+  return first_difference(json::parse(there), json::parse(here), "");
 }
 
 }  // namespace bitmill

@@ -4,8 +4,6 @@
 
 #include <string>
 
-#include "base/thread_pool.hpp"
-#include "comm/communicator.hpp"
 #include "data/windows.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/quantize.hpp"
@@ -22,11 +20,8 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
 // model and the vector instructions that libtorch uses on it.
 std::string numerics_class(const std::string& backend);
 
-// Collective. The numerics class, when every rank has the same; UsageError naming both otherwise.
-std::string agreed_numerics_class(const std::string& backend, Communicator& comm);
-
-// Collective. A hash over all tensors of the source, each read once by one rank. NumericError names
-// the first value that is not finite.
-std::string hash_source(const SourceModel& model, Communicator& comm, ThreadPool& pool);
+// "model.blocks is 30 there and 5 here": the first field of `here` that `there` has not, or with
+// another value; empty without one. Both as make_fingerprint() gives them.
+std::string fingerprint_difference(const std::string& there, const std::string& here);
 
 }  // namespace bitmill

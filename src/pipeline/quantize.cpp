@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
 
 #include "base/error.hpp"
@@ -13,8 +15,10 @@
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/preflight.hpp"
+#include "pipeline/ranks_check.hpp"
 #include "pipeline/run_log.hpp"
 #include "pipeline/run_session.hpp"
+#include "pipeline/source_hashes.hpp"
 
 namespace bitmill {
 namespace {
@@ -67,13 +71,14 @@ std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Star
 
 // On every rank; session on rank 0.
 std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, const Start& start,
-                                            const Plan& plan, Provenance provenance,
-                                            RunSession* session) {
+                                            const Plan& plan, RunSession* session) {
   try {
     std::vector<BlockReport> reports = train_blocks(options, start, plan, session);
     if (session != nullptr) {
-      provenance.numerics_class = session->numerics_classes();
-      assemble(options, start.files, start.checked.model, session->dir().state(), provenance,
+      const RunState& state = session->dir().state();
+      assemble(options, start.files, start.checked.model, state,
+               {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
+                session->numerics_classes()},
                start.observer);
       session->finish();
     }
@@ -91,6 +96,56 @@ std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, cons
   }
 }
 
+// The result of an earlier job: whole, and made from these weights?
+void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
+  start.observer.stage_begins("hashing the model");
+  const SourceModel& model = start.checked.model;
+  const TensorHashes source = hash_shared(model, model.tensors().names(), start.comm, start.pool);
+  start.observer.stage_begins("verifying the result that is there");
+  if (start.comm.rank() == 0) {
+    verify_result(start.files, options.output_dir, combined_hash(source));
+  }
+}
+
+// Hashes of what belongs to no block that is packed; with --verify-source also of every block,
+// which otherwise waits until the block is read.
+std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const Start& start) {
+  const SourceModel& model = start.checked.model;
+  const int64_t blocks = blocks_to_pack(options, model);
+  start.observer.stage_begins(options.verify_source ? "reading and hashing the model"
+                                                    : "hashing embeddings and head");
+  std::map<int, TensorHashes> sources;
+  sources[outside_blocks] =
+      hash_shared(model, tensors_outside(model, blocks), start.comm, start.pool);
+  for (int64_t block = 0; options.verify_source && block < blocks; ++block) {
+    sources[static_cast<int>(block)] =
+        hash_shared(model, tensors_of_block(model, block), start.comm, start.pool);
+  }
+  return sources;
+}
+
+// The state of a block is smaller; above this a rehearsal would only take time.
+constexpr int64_t most_rehearsed_bytes = int64_t{16} << 20;
+
+// On rank 0: claims the work folder, and tries there what the run will do in it.
+std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const Start& start,
+                                         const Plan& plan,
+                                         const std::map<int, TensorHashes>& sources) {
+  const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
+  auto session = std::make_unique<RunSession>(
+      options, start.files,
+      RunRecord{start.checked.plan.fingerprint_json, {numerics_class(options.backend)}}, plan,
+      start.control, say);
+  for (const auto& [block, hashes] : sources) session->dir().keep_source(block, hashes);
+  const int64_t bytes =
+      std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
+  const double seconds = session->dir().rehearse_save(bytes);
+  say(fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
+                  options.work_dir, bytes, seconds));
+  start.control.claimed();
+  return session;
+}
+
 void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& result) {
   const Inspection inspection = inspect_folder(files, options.output_dir);
   result.bits_per_weight = inspection.bits_per_weight();
@@ -100,34 +155,32 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
 
 }  // namespace
 
+void compare_ranks(const QuantizeOptions& given, const QuantizePlan& plan, Files& files,
+                   Communicator& comm, const std::string& host) {
+  check_ranks(resolve_lag(given), plan, files, comm, host);
+}
+
 QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer, const RunControl& control) {
   const QuantizeOptions options = resolve_lag(given);
   const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
+  const Start start{checked, files, comm, pool, observer, control};
+  observer.stage_begins("comparing what the ranks see");
+  check_ranks(options, checked.plan, files, comm, control.host);
 
-  observer.stage_begins("reading and hashing the model");
-  const Provenance provenance{checked.plan.fingerprint_json, hash_source(checked.model, comm, pool),
-                              agreed_numerics_class(options.backend, comm)};
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
   const bool leader = comm.rank() == 0;
-  result.already_done = agree(comm, leader && holds_result(options.output_dir, files, provenance));
+  result.already_done = agree(comm, leader && holds_result(files, options.output_dir));
   if (result.already_done) {
-    observer.stage_begins("verifying the result that is there");
-    if (leader) verify_packed_folder(files, options.output_dir, {});
+    verify_what_is_there(options, start);
   } else {
+    const std::map<int, TensorHashes> sources = read_sources(options, start);
     const Plan plan = make_plan(options, checked.model);
     std::unique_ptr<RunSession> session;
-    if (leader) {
-      session = std::make_unique<RunSession>(
-          options, files,
-          RunRecord{
-              provenance.fingerprint_json, provenance.source_hash, {provenance.numerics_class}},
-          plan, control, [&](const std::string& text) { observer.stage_begins(text); });
-      control.claimed();
-    }
-    result.blocks = train_and_assemble(options, {checked, files, comm, pool, observer, control},
-                                       plan, provenance, session.get());
+    if (leader) session = open_session(options, start, plan, sources);
+    result.blocks = train_and_assemble(options, start, plan, session.get());
+    if (leader) result.state_seconds = session->dir().seconds_writing();
   }
   if (leader) summarize(options, files, result);
   comm.barrier();

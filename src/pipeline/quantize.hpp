@@ -45,6 +45,7 @@ struct QuantizeOptions {
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
   Resume resume = Resume::automatic;
   std::vector<int> redo_blocks;       // of an unfinished run: built again, and compared
+  bool verify_source = false;         // read and hash all of the model before the work begins
   bool allow_mixed_hardware = false;  // go on with a run that another numerics class began
 };
 
@@ -94,6 +95,12 @@ struct QuantizePlan {
 // one per line.
 QuantizePlan plan_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads);
 
+// Collective. What no rank can see alone: UsageError, the same on every rank, when they would not
+// do the same work (another binary, model, calibration, kind of machine) or the ranks of a host do
+// not fit into its memory together; all of it, a line each. quantize() asks this first.
+void compare_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
+                   Communicator& comm, const std::string& host);
+
 struct QuantizeResult {
   bool already_done = false;  // the folder held the finished result of this very configuration
   std::vector<BlockReport> blocks;
@@ -101,6 +108,7 @@ struct QuantizeResult {
   double bits_per_parameter = 0;
   int64_t source_bytes = 0;
   int64_t packed_bytes = 0;  // safetensors files
+  double state_seconds = 0;  // rank 0 spent writing state and packed blocks into the work folder
 };
 
 // What the caller knows of this start.

@@ -4,29 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "pipeline/fingerprint.hpp"
 
 namespace bitmill {
 namespace {
-
-using nlohmann::json;
-
-// "model.blocks is 30 there and 5 here"; empty without a difference.
-std::string first_difference(const json& there, const json& here, const std::string& prefix) {
-  for (const auto& [key, value] : here.items()) {
-    const std::string name = prefix + key;
-    const json other = there.value(key, json());
-    if (value.is_object() && other.is_object()) {
-      const std::string inner = first_difference(other, value, name + ".");
-      if (!inner.empty()) return inner;
-    } else if (other != value) {
-      return fmt::format("{} is {} there and {} here", name, other.dump(), value.dump());
-    }
-  }
-  return "";
-}
 
 void check_fingerprint(const QuantizeOptions& options, const RunState& state,
                        const std::string& fingerprint_json) {
@@ -34,8 +17,8 @@ void check_fingerprint(const QuantizeOptions& options, const RunState& state,
                 fmt::format("{} holds packed blocks of an unfinished run, and its run.json is "
                             "missing; restore it, or discard the run with --resume never",
                             options.work_dir));
-  const std::string difference = first_difference(json::parse(state.record().fingerprint_json),
-                                                  json::parse(fingerprint_json), "");
+  const std::string difference =
+      fingerprint_difference(state.record().fingerprint_json, fingerprint_json);
   BITMILL_CHECK(difference.empty(), UsageError,
                 fmt::format("{} holds an unfinished run of another configuration: {}; give the "
                             "same settings to go on with it, --resume never to discard it, or "
@@ -43,12 +26,7 @@ void check_fingerprint(const QuantizeOptions& options, const RunState& state,
                             options.work_dir, difference));
 }
 
-// Hashes and machines, which are known only when the model was read.
-void check_origin(const QuantizeOptions& options, const RunRecord& there, const RunRecord& here) {
-  BITMILL_CHECK(there.source_hash == here.source_hash, UsageError,
-                fmt::format("{} holds an unfinished run on other weights: source_hash is {} there "
-                            "and {} here; give the same model, or --resume never to discard it",
-                            options.work_dir, there.source_hash, here.source_hash));
+void check_machine(const QuantizeOptions& options, const RunRecord& there, const RunRecord& here) {
   const std::string& mine = here.numerics_classes.front();
   const bool known =
       std::ranges::find(there.numerics_classes, mine) != there.numerics_classes.end();
@@ -109,7 +87,7 @@ RunSession::RunSession(const QuantizeOptions& options, Files& files, const RunRe
 void RunSession::go_on(const QuantizeOptions& options, const Plan& plan,
                        const std::function<void(const std::string&)>& say) {
   const RunRecord there = dir_.state().record();
-  check_origin(options, there, record_);
+  check_machine(options, there, record_);
   const std::string mine = record_.numerics_classes.front();
   record_ = there;
   dir_.resume();

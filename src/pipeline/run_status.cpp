@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -37,6 +38,7 @@ struct Logged {
   int64_t epochs = 0;
   double seconds = 0;
   std::optional<double> last_loss;
+  std::deque<std::string> last_events;
 };
 Logged read_log(Files& files, const std::string& work_dir) {
   Logged logged;
@@ -45,7 +47,10 @@ Logged read_log(Files& files, const std::string& work_dir) {
   std::istringstream lines(read_text(files, path));
   for (std::string line; std::getline(lines, line);) {
     const json event = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!event.is_object() || !event.contains("epoch")) continue;
+    if (!event.is_object()) continue;
+    logged.last_events.push_back(line);
+    if (logged.last_events.size() > most_last_events) logged.last_events.pop_front();
+    if (!event.contains("epoch")) continue;
     ++logged.epochs;
     logged.seconds += event.value("seconds", 0.0);
     if (event.contains("loss") && event["loss"].is_number()) logged.last_loss = event["loss"];
@@ -61,8 +66,7 @@ int64_t read_blocks(const RunState& state, const Extent& extent, RunStatus& stat
       ++status.blocks_done;
       epochs += extent.epochs;
     } else if (state.has_live(block)) {
-      LiveVectors ignored;
-      const Progress progress = state.read_live(block, ignored);
+      const Progress progress = state.live_progress(block);
       status.live.push_back({block, progress.epochs});
       epochs += progress.epochs;
     }
@@ -76,7 +80,7 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   const Occupancy occupancy = inspect_work_dir(files, work_dir);
   const auto found = find_state(files, work_dir);
   RunStatus status;
-  if (found) status.failure = read_failure(RunState(files, found->path));
+  if (found) status.failure = read_failure(RunState(files, found->path)).error;
   BITMILL_CHECK(found && (occupancy != Occupancy::nothing || !status.failure.empty()), UsageError,
                 fmt::format("{} holds no run; give the --work-dir of one (by default the output "
                             "folder's name with .work added)",
@@ -91,6 +95,7 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   status.blocks_total = extent.blocks;
   const Logged logged = read_log(files, work_dir);
   status.last_loss = logged.last_loss;
+  status.last_events.assign(logged.last_events.begin(), logged.last_events.end());
   if (occupancy == Occupancy::finished) {
     status.phase = RunPhase::done;
     status.blocks_done = extent.blocks;
@@ -98,7 +103,8 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   }
   const int64_t left = extent.blocks * extent.epochs - read_blocks(state, extent, status);
   if (logged.epochs > 0) {
-    status.eta_s = logged.seconds / static_cast<double>(logged.epochs) * static_cast<double>(left);
+    status.epoch_s = logged.seconds / static_cast<double>(logged.epochs);
+    status.eta_s = *status.epoch_s * static_cast<double>(left);
   }
   const bool released = status.holder && status.holder->released;
   if (!released && is_alive(files, found->path, timing)) {

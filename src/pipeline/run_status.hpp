@@ -21,14 +21,17 @@ struct RunStatus {
   int64_t blocks_total = 0;
   int64_t blocks_done = 0;
   std::vector<LiveStatus> live;
-  std::optional<double> last_loss;  // of the last epoch that was logged
-  std::optional<double> eta_s;      // at the mean pace of the epochs that were logged
+  std::optional<double> last_loss;       // of the last epoch that was logged
+  std::optional<double> epoch_s;         // mean seconds of the epochs that were logged
+  std::optional<double> eta_s;           // at that pace
+  std::vector<std::string> last_events;  // lines of blocks.jsonl, oldest first
   std::optional<HolderRecord> holder;
   std::string failure;  // why the last start failed for good
 
   // Starts in a row, the last one left out, that committed nothing.
   int starts_in_vain() const { return holder ? holder->starts_without_commit - 1 : 0; }
 };
+inline constexpr size_t most_last_events = 20;
 // A run that was started this often in vain is not worth another start.
 inline constexpr int most_starts_in_vain = 3;
 

@@ -1,12 +1,15 @@
 #include "checkpoint/run_dir.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/error.hpp"
 #include "checkpoint/failing_files.hpp"
+#include "checkpoint/hashed_json.hpp"
 #include "checkpoint/heartbeat.hpp"
 #include "temp_folder.hpp"
 
@@ -43,7 +46,7 @@ class RunDirTest : public testing::Test {
   const TempFolder folder_;
   const std::unique_ptr<Files> files_ = posix_files();
   const std::string path_ = folder_ / "work";
-  const RunRecord record_{R"({"lag":5})", "abc", {"cpu"}};
+  const RunRecord record_{R"({"lag":5})", {"cpu"}};
   std::vector<std::string> said_;
 };
 
@@ -161,7 +164,8 @@ TEST_F(RunDirTest, FailedRunThatCommittedNothingLeavesRoomForACorrectedOne) {
   run.begin(record_);
   run.abandon("no memory");
   EXPECT_EQ(inspect_work_dir(*files_, path_), Occupancy::nothing);
-  EXPECT_EQ(read_failure(run.state()), "no memory");
+  EXPECT_EQ(read_failure(run.state()).error, "no memory");
+  EXPECT_EQ(read_failure(run.state()).fingerprint_json, R"({"lag":5})");
 }
 
 TEST_F(RunDirTest, FolderOfTheFirstVersionAndForeignFilesAreRefusedByName) {
@@ -171,6 +175,44 @@ TEST_F(RunDirTest, FolderOfTheFirstVersionAndForeignFilesAreRefusedByName) {
   folder_.write("work/thesis.tex", "mine");
   EXPECT_THAT([&] { inspect_work_dir(*files_, path_); }, throws<UsageError>("thesis.tex"));
   EXPECT_EQ(text("thesis.tex"), "mine");
+}
+
+TEST_F(RunDirTest, FolderOfAnotherVersionIsRefusedByNumber) {
+  const auto mine = claim();
+  RunDir run(*files_, *mine);
+  run.begin(record_);
+  const std::string path = mine->state_path() + "/run.json";
+  nlohmann::json content = read_hashed_json(*files_, path);
+  content["run_dir_version"] = run_dir_version - 1;
+  write_hashed_json(*files_, path, path + ".new", content);
+  EXPECT_THAT([&] { run.state().record(); },
+              throws<FormatError>(fmt::format("version {}", run_dir_version - 1)));
+}
+
+TEST_F(RunDirTest, SourceIsKeptOnceAndOtherWeightsAreNamedWithBothHashes) {
+  const auto mine = claim();
+  RunDir run(*files_, *mine);
+  run.begin(record_);
+  run.keep_source(3, {{"a", "11"}, {"b", "22"}});
+  run.keep_source(3, {{"a", "11"}, {"b", "22"}});
+  EXPECT_THAT(
+      [&] {
+        run.keep_source(3, {{"a", "11"}, {"b", "23"}});
+      },
+      Throws<UsageError>(Property(&UsageError::what,
+                                  AllOf(HasSubstr("\"b\""), HasSubstr("22"), HasSubstr("23")))));
+  EXPECT_EQ(run.state().source(3), (TensorHashes{{"a", "11"}, {"b", "22"}}));
+}
+
+TEST_F(RunDirTest, RehearsalLeavesNothingAndFailsWhereASaveWould) {
+  const auto mine = claim();
+  RunDir run(*files_, *mine);
+  run.begin(record_);
+  EXPECT_GT(run.rehearse_save(1000), 0);
+  EXPECT_THAT(files_->list(mine->state_path() + "/live"), IsEmpty());
+  FailingFiles full(0);
+  RunDir failing(full, *mine);
+  EXPECT_THROW(failing.rehearse_save(1000), FileError);
 }
 
 }  // namespace

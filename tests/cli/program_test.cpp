@@ -182,5 +182,32 @@ TEST_F(Program, RunTakesAWholePipelineFromAConfig) {
   EXPECT_LT(figures.at("bits_per_weight"), 3);
 }
 
+TEST_F(Program, AWorkFolderIsVerifiedAndReportedOnWithoutAChange) {
+  // The rate overflows in the first block: a run that failed for good.
+  const ProgramRun failed =
+      quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --lr-gain 1e30");
+  EXPECT_EQ(failed.exit_code, 1) << failed.err;
+  const ProgramRun report = run("report --work-dir " + folder_ / "result.work");
+  EXPECT_EQ(report.exit_code, 0) << report.err;
+  for (const char* part :
+       {"arithmetic", "Open MPI", "\nrun\n", "the loss of block 0", "\"salient_ratio\": \"0.2\"",
+        "what every rank did last", "block 0, train", "\nfiles\n"}) {
+    EXPECT_THAT(report.out, HasSubstr(part));
+  }
+
+  const ProgramRun done =
+      quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1");
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  const ProgramRun verified = run("verify --work-dir " + folder_ / "result.work");
+  EXPECT_EQ(verified.exit_code, 0) << verified.err;
+  EXPECT_THAT(verified.out, HasSubstr("are whole"));
+  folder_.write("result.work/state-0002/run.json", "{}");  // the second start's
+  const ProgramRun damaged = run("verify --json --work-dir " + folder_ / "result.work");
+  EXPECT_EQ(damaged.exit_code, 1);
+  const auto found = nlohmann::json::parse(damaged.out);
+  EXPECT_EQ(found.at("sound"), false);
+  EXPECT_THAT(found.at("faults").at(0).at("what").get<std::string>(), HasSubstr("run.json"));
+}
+
 }  // namespace
 }  // namespace bitmill

@@ -2,103 +2,22 @@
 
 #include "pipeline/quantize.hpp"
 
-#include <ATen/Parallel.h>
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <limits>
 
 #include "base/error.hpp"
-#include "checkpoint/failing_files.hpp"
-#include "comm/self_communicator.hpp"
-#include "comm/thread_communicator.hpp"
-#include "data/token_text.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
-#include "model/one_thread.hpp"
-#include "model/tiny_model.hpp"
-#include "temp_folder.hpp"
+#include "pipeline/tiny_job.hpp"
 
 namespace bitmill {
 namespace {
 
 using testing::HasSubstr;
-
-class Quantize : public testing::Test {
- protected:
-  Quantize() {
-    test::write_model(*files_, folder_ / "model", config_, test::tiny_tensors(config_));
-    write_tokens(31);
-    folder_.write("model/tokenizer_config.json", "{}");
-  }
-
-  void write_tokens(int32_t vocab) {
-    Tokens tokens;
-    for (int i = 0; i < 400; ++i) tokens.ids.push_back((i * 7 + i / 5) % vocab);
-    write_token_file(*files_, folder_ / "calib.safetensors", tokens);
-  }
-
-  QuantizeOptions options(const std::string& name) {
-    QuantizeOptions o;
-    o.model = folder_ / "model";
-    o.output_dir = folder_ / name;
-    o.work_dir = o.scratch_dir = folder_ / (name + ".work");
-    o.calib = folder_ / "calib.safetensors";
-    o.samples = 11;
-    o.seq_len = 9;
-    o.epochs = 2;
-    o.method.lr_scale = o.method.lr_gain = 1e-2;
-    return o;
-  }
-
-  QuantizeResult run(const QuantizeOptions& o, int ranks = 1, int threads = 1) {
-    QuantizeResult result;
-    run_ranks(ranks, [&](Communicator& comm) {
-      ThreadPool pool(threads, [] { at::set_num_threads(1); });
-      QuantizeObserver silent;
-      const QuantizeResult mine = quantize(o, *files_, comm, pool, silent, control_);
-      if (comm.rank() == 0) result = mine;
-    });
-    return result;
-  }
-
-  void run_on(Files& files, const QuantizeOptions& o) {
-    const auto comm = self_communicator();
-    ThreadPool pool(1);
-    QuantizeObserver silent;
-    quantize(o, files, *comm, pool, silent, control_);
-  }
-
-  // A run that leaves when the ranks agree for that many-th time.
-  void stop_early(const QuantizeOptions& o, int leave_at = 6) {
-    control_.wishes.asked = [leave_at, left = 0]() mutable {
-      return left++ == leave_at ? "SIGTERM" : "";
-    };
-    EXPECT_THROW(run(o), AgreedStop);
-    control_.wishes.asked = [] { return ""; };
-  }
-
-  std::string bytes(const std::string& name) { return folder_.read(name + "/model.safetensors"); }
-
-  std::string message(const QuantizeOptions& o) {
-    try {
-      run(o);
-    } catch (const Error& error) {
-      EXPECT_FALSE(files_->exists(o.output_dir)) << "something was left behind";
-      EXPECT_FALSE(files_->exists(o.output_dir + ".partial")) << "something was left behind";
-      return error.what();
-    }
-    return "no error";
-  }
-
-  TempFolder folder_;
-  std::unique_ptr<Files> files_ = posix_files();
-  nlohmann::json config_ = test::tiny_config();
-  RunControl control_;
-};
+using Quantize = TinyJob;
 
 TEST_F(Quantize, BytesAreTheSameForAnyRanksAndThreads) {
   for (const int64_t batch : {1, 3, 8}) {
@@ -302,92 +221,6 @@ TEST_F(Quantize, SettingsThatContradictAreRefused) {
   refused([](QuantizeOptions& o) { o.ignore = "."; });
   refused([](QuantizeOptions& o) { o.backend = "cuda"; });
   refused([](QuantizeOptions& o) { o.method.lr_gain = -1; });
-}
-
-TEST_F(Quantize, StoppedAnywhereAndResumedOnOtherRanksItGivesTheSameBytes) {
-  for (const int lag : {2, 1}) {
-    QuantizeOptions whole = options("whole" + std::to_string(lag));
-    whole.batch = 3;
-    whole.lag = lag;
-    run(whole);
-    for (int leave_at = 1; leave_at < 24; leave_at += 2) {
-      QuantizeOptions o = options(std::to_string(lag) + "at" + std::to_string(leave_at));
-      o.batch = 3;
-      o.lag = lag;
-      control_.wishes.asked = [leave_at, left = 0]() mutable {
-        return left++ == leave_at ? "SIGTERM" : "";
-      };
-      EXPECT_THROW(run(o), AgreedStop);
-      control_.wishes.asked = [] { return ""; };
-      run(o, 1 + leave_at % 3);
-      EXPECT_TRUE(bytes(file_name(o.output_dir)) == bytes(file_name(whole.output_dir)))
-          << "lag " << lag << ", left at " << leave_at;
-    }
-  }
-}
-
-// Once as for a process that died there, once as for one operation that failed.
-TEST_F(Quantize, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
-  control_.heartbeat = false;
-  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
-  QuantizeOptions whole = options("whole");
-  whole.samples = 2;
-  whole.lag = 1;
-  run(whole);
-  for (const bool for_good : {true, false}) {
-    int operation = 0;
-    for (bool failed = true; failed; ++operation) {
-      QuantizeOptions o = options(fmt::format("{}{}", for_good ? "crash" : "error", operation));
-      o.samples = 2;
-      o.lag = 1;
-      FailingFiles failing(operation, for_good);
-      try {
-        run_on(failing, o);
-      } catch (const Error&) {
-      }
-      failed = failing.failed();
-      run(o);
-      ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole")) << "operation " << operation;
-      files_->remove_tree(o.output_dir);
-      files_->remove_tree(o.work_dir);
-    }
-    EXPECT_GT(operation, 60);
-  }
-}
-
-TEST_F(Quantize, OtherSettingsAreNotResumedAndTheFieldIsNamed) {
-  QuantizeOptions o = options("out");
-  stop_early(o);
-  o.epochs = 4;
-  EXPECT_THAT(message(o), testing::AllOf(HasSubstr("epochs is 2 there and 4 here"),
-                                         HasSubstr("--resume never")));
-  o.resume = Resume::never;
-  run(o);
-  verify_packed_folder(*files_, o.output_dir, {});
-}
-
-TEST_F(Quantize, ResumeRequiredNeedsARun) {
-  QuantizeOptions o = options("out");
-  o.resume = Resume::required;
-  EXPECT_THAT(message(o), HasSubstr("no unfinished run"));
-  o.resume = Resume::automatic;
-  stop_early(o);
-  o.resume = Resume::required;
-  run(o);
-}
-
-TEST_F(Quantize, DamagedBlockIsNamedAndRepairedOnRequest) {
-  QuantizeOptions whole = options("whole"), o = options("out");
-  run(whole);
-  stop_early(o, 29);
-  const std::string name = "out.work/state-0001/blocks/0000.0.safetensors";
-  std::string content = folder_.read(name);
-  content.back() = static_cast<char>(content.back() ^ 1);
-  folder_.write(name, content);
-  EXPECT_THAT(message(o), HasSubstr("build these blocks again with --redo-blocks 0"));
-  o.redo_blocks = {0};
-  run(o);
-  EXPECT_TRUE(bytes("out") == bytes("whole"));
 }
 
 }  // namespace

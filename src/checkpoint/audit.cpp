@@ -1,0 +1,195 @@
+#include "checkpoint/audit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.hpp"
+#include "checkpoint/claim.hpp"
+#include "checkpoint/hashed_json.hpp"
+#include "checkpoint/layout.hpp"
+#include "checkpoint/run_state.hpp"
+
+namespace bitmill {
+namespace {
+
+// "0003.1.safetensors" -> (3, 1), "0003.json" -> (3, 0).
+struct BlockName {
+  int block = 0;
+  int turn = 0;
+};
+std::optional<BlockName> parse_name(const std::string& name) {
+  BlockName parsed;
+  const char* const end = name.data() + name.size();
+  auto [at, error] = std::from_chars(name.data(), end, parsed.block);
+  if (error != std::errc() || at == end || *at != '.') return std::nullopt;
+  std::from_chars(at + 1, end, parsed.turn);
+  return parsed;
+}
+
+// One file, how to verify it, and what helps when it is damaged.
+struct Item {
+  std::string path;
+  std::function<void()> verify;
+  std::string advice;
+  int redo_block = -1;  // -1: building a block again does not help
+};
+
+class Audit {
+ public:
+  Audit(Files& files, const StateFolder& found) : files_(files), state_(files, found.path) {
+    result_.state_path = found.path;
+  }
+
+  RunAudit run(ThreadPool& pool) {
+    list_single_files();
+    list_blocks(layout::packed);
+    list_live();
+    list_blocks(layout::set_aside);
+    list_sources();
+    pool.parallel_for(std::ssize(items_),
+                      [&](int64_t i) { look_at(items_[static_cast<size_t>(i)]); });
+    find_gaps();
+    std::ranges::sort(result_.faults, {}, &FileFault::path);
+    result_.redo_blocks.assign(redo_.begin(), redo_.end());
+    return std::move(result_);
+  }
+
+ private:
+  std::vector<std::string> names_in(const char* folder) const {
+    const std::string path = join_path(state_.path(), folder);
+    if (!files_.exists(path)) return {};
+    std::vector<std::string> names = files_.list(path);
+    // A writer is at it, or died: the next start removes these.
+    std::erase_if(names, [](const std::string& n) { return n.find(".new-") != std::string::npos; });
+    return names;
+  }
+
+  void list_single_files() {
+    const std::string record = join_path(state_.path(), layout::record);
+    items_.push_back({record, [this] { state_.record(); },
+                      "restore it from a copy, or discard the run with --resume never"});
+    for (const char* name : {layout::done, layout::failure}) {
+      const std::string path = join_path(state_.path(), name);
+      if (!files_.exists(path)) continue;
+      items_.push_back({path, [this, path] { read_hashed_json(files_, path); },
+                        "it may be removed: the next start does without it"});
+    }
+  }
+
+  void list_blocks(const char* folder) {
+    const bool packed = folder == layout::packed;
+    for (const std::string& name : names_in(folder)) {
+      const auto key = parse_name(name);
+      const std::string path = join_path(join_path(state_.path(), folder), name);
+      if (!key) {
+        faults_of_listing(path, "is no name of a run's file; remove it");
+      } else if (packed) {
+        packed_.insert({key->block, key->turn});
+        items_.push_back(
+            {path, [this, key] { state_.open_packed(key->block, key->turn); }, "", key->block});
+      } else {
+        set_aside_.insert({key->block, key->turn});
+        items_.push_back({path, [this, key] { state_.recorded_content(key->block, key->turn); },
+                          "it may be removed: what replaces it can then not be compared"});
+      }
+    }
+  }
+
+  void list_live() {
+    for (const std::string& name : names_in(layout::live)) {
+      const auto key = parse_name(name);
+      const std::string path = join_path(join_path(state_.path(), layout::live), name);
+      if (!key) {
+        faults_of_listing(path, "is no name of a run's file; remove it");
+        continue;
+      }
+      const auto verify = [this, block = key->block] {
+        LiveVectors vectors;
+        state_.read_live(block, vectors);
+      };
+      items_.push_back({path, verify, "", key->block});
+    }
+  }
+
+  void list_sources() {
+    for (const std::string& name : names_in(layout::sources)) {
+      const auto key = parse_name(name);
+      const std::string path = join_path(join_path(state_.path(), layout::sources), name);
+      const int block = key ? key->block : outside_blocks;
+      items_.push_back({path, [this, block] { state_.source(block); },
+                        "remove it: the next start records the weights anew, without comparing"});
+    }
+  }
+
+  void look_at(const Item& item) {
+    std::string what;
+    int64_t bytes = 0;
+    try {
+      item.verify();
+      bytes = files_.open(item.path)->size();
+    } catch (const Error& error) {
+      // A run that goes on removes live states, and takes its folder along when it is taken over.
+      if (!files_.exists(item.path)) return;
+      what = error.what();
+    }
+    const std::lock_guard lock(mutex_);
+    ++result_.files;
+    result_.bytes += bytes;
+    if (what.empty()) return;
+    if (item.redo_block >= 0) redo_.insert(item.redo_block);
+    result_.faults.push_back({item.path, item.advice.empty() ? what : what + "; " + item.advice});
+  }
+
+  // Turns of a block are packed in order, and a turn of a block after the same one of the block
+  // before; what is being built again is set aside.
+  void find_gaps() {
+    std::set<std::pair<int, int>> missing;
+    for (const auto& [block, turn] : packed_) {
+      for (const std::pair<int, int>& needed :
+           {std::pair(block, turn - 1), std::pair(block - 1, turn)}) {
+        const bool exists = needed.first >= 0 && needed.second >= 0;
+        if (!exists || packed_.contains(needed) || set_aside_.contains(needed)) continue;
+        if (files_.exists(state_.packed_path(block, turn))) missing.insert(needed);
+      }
+    }
+    for (const auto& [block, turn] : missing) {
+      if (state_.has_packed(block, turn)) continue;  // written while this looked
+      faults_of_listing(state_.packed_path(block, turn),
+                        "is missing, and later ones are there; the next start builds it again");
+    }
+  }
+
+  void faults_of_listing(const std::string& path, const std::string& what) {
+    result_.faults.push_back({path, path + " " + what});
+  }
+
+  Files& files_;
+  const RunState state_;
+  std::vector<Item> items_;
+  std::set<std::pair<int, int>> packed_, set_aside_;  // (block, turn)
+  std::mutex mutex_;                                  // guards result_ and redo_ while looking
+  RunAudit result_;
+  std::set<int> redo_;
+};
+
+}  // namespace
+
+RunAudit audit_run(Files& files, const std::string& work_dir, ThreadPool& pool) {
+  const Occupancy occupancy = inspect_work_dir(files, work_dir);
+  const auto found = find_state(files, work_dir);
+  BITMILL_CHECK(found && occupancy != Occupancy::nothing, UsageError,
+                fmt::format("{} holds no run; give the --work-dir of one (by default the output "
+                            "folder's name with .work added)",
+                            work_dir));
+  return Audit(files, *found).run(pool);
+}
+
+}  // namespace bitmill

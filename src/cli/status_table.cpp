@@ -1,0 +1,59 @@
+#include "cli/status_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/quantity.hpp"
+#include "cli/table.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr size_t few_events = 3;  // of those that the JSON has
+
+}  // namespace
+
+const char* word_of(RunPhase phase) {
+  switch (phase) {
+    case RunPhase::running:
+      return "running";
+    case RunPhase::stopped:
+      return "stopped";
+    case RunPhase::failed:
+      return "failed";
+    case RunPhase::done:
+      return "done";
+  }
+  return "unknown";
+}
+
+std::string status_table(const RunStatus& status) {
+  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+  table.add_row({"state", word_of(status.phase)});
+  table.add_row(
+      {"blocks", fmt::format("{} of {} packed", status.blocks_done, status.blocks_total)});
+  for (const LiveStatus& live : status.live) {
+    table.add_row({"live", fmt::format("block {}: {} committed", live.block,
+                                       format_number_of("epoch", live.epoch))});
+  }
+  if (status.last_loss) table.add_row({"last loss", fmt::format("{:.4g}", *status.last_loss)});
+  if (status.epoch_s) table.add_row({"pace", format_seconds(*status.epoch_s) + " an epoch"});
+  if (status.eta_s) table.add_row({"work left", "about " + format_seconds(*status.eta_s)});
+  if (status.holder) {
+    table.add_row({"holder", describe(status.holder->holder)});
+    if (!status.holder->outcome.empty()) table.add_row({"outcome", status.holder->outcome});
+    if (status.starts_in_vain() > 0) {
+      table.add_row({"starts in vain", fmt::format("{}", status.starts_in_vain())});
+    }
+  }
+  if (!status.failure.empty()) table.add_row({"failure", status.failure});
+  const size_t few = std::min<size_t>(few_events, status.last_events.size());
+  for (size_t i = 0; i < few; ++i) {
+    table.add_row(
+        {i == 0 ? "last events" : "", status.last_events[status.last_events.size() - few + i]});
+  }
+  return table.text();
+}
+
+}  // namespace bitmill

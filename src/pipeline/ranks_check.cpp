@@ -1,0 +1,134 @@
+#include "pipeline/ranks_check.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/memory.hpp"
+#include "base/version.hpp"
+#include "pipeline/fingerprint.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+// Of the running binary; its libraries are in the numerics class.
+std::string describe_program(Files& files) {
+  const std::string path = files.resolve("/proc/self/exe");
+  std::string hash = "unreadable";
+  if (files.exists(path)) {
+    const auto binary = files.open(path);
+    Hasher hasher;
+    std::vector<std::byte> piece(size_t{1} << 20);
+    for (int64_t first = 0; first < binary->size(); first += std::ssize(piece)) {
+      const auto part = std::span(piece).first(
+          static_cast<size_t>(std::min<int64_t>(std::ssize(piece), binary->size() - first)));
+      binary->read(first, part);
+      hasher.add(part);
+    }
+    hash = hasher.hex();
+  }
+  return fmt::format("bitmill {}, binary {}", version, hash);
+}
+
+std::string to_text(const RankFacts& facts) {
+  return json{{"host", facts.host},
+              {"program", facts.program},
+              {"fingerprint", facts.fingerprint_json},
+              {"numerics_class", facts.numerics_class},
+              {"memory_needed", facts.memory_needed},
+              {"memory_available", facts.memory_available}}
+      .dump();
+}
+
+RankFacts from_text(const std::vector<std::byte>& bytes) {
+  const json facts =
+      json::parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  return {facts.at("host"),           facts.at("program"),       facts.at("fingerprint"),
+          facts.at("numerics_class"), facts.at("memory_needed"), facts.at("memory_available")};
+}
+
+// "rank 2 on n1"
+std::string name_of(const std::vector<RankFacts>& all, size_t rank) {
+  return fmt::format("rank {} on {}", rank, all[rank].host);
+}
+
+std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_t rank) {
+  const RankFacts &first = all[0], &other = all[rank];
+  std::vector<std::string> problems;
+  const std::string who = name_of(all, rank), leader = name_of(all, 0);
+  if (other.program != first.program) {
+    problems.push_back(fmt::format("{} runs {}, and {} runs {}; install one binary everywhere", who,
+                                   other.program, leader, first.program));
+  }
+  const std::string field = fingerprint_difference(other.fingerprint_json, first.fingerprint_json);
+  if (!field.empty()) {
+    problems.push_back(
+        fmt::format("{} would do another work than {}: {}; give all hosts the same model, "
+                    "calibration and settings",
+                    who, leader, field));
+  }
+  if (other.numerics_class != first.numerics_class) {
+    problems.push_back(
+        fmt::format("{} would not compute the bits of {}: it is \"{}\", and that is "
+                    "\"{}\"; run on machines of one kind",
+                    who, leader, other.numerics_class, first.numerics_class));
+  }
+  return problems;
+}
+
+}  // namespace
+
+std::vector<std::string> differences(const std::vector<RankFacts>& all) {
+  std::vector<std::string> problems;
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    for (std::string& problem : differences_of(all, rank)) problems.push_back(std::move(problem));
+  }
+  return problems;
+}
+
+std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
+  struct Host {
+    int ranks = 0;
+    int64_t needed = 0;
+    int64_t available = 0;
+  };
+  std::map<std::string, Host> hosts;
+  for (const RankFacts& facts : all) {
+    Host& host = hosts[facts.host];
+    ++host.ranks;
+    host.needed += facts.memory_needed;
+    host.available = facts.memory_available;
+  }
+  std::vector<std::string> problems;
+  for (const auto& [name, host] : hosts) {
+    if (host.available == 0 || host.needed <= host.available) continue;
+    problems.push_back(fmt::format(
+        "{} has {} bytes of memory left, and its {} ranks need about {}; start fewer ranks there, "
+        "or lower --stream-memory, --samples, --seq-len or --threads",
+        name, host.available, host.ranks, host.needed));
+  }
+  return problems;
+}
+
+void check_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
+                 Communicator& comm, const std::string& host) {
+  const std::string mine =
+      to_text({host, describe_program(files), plan.fingerprint_json,
+               numerics_class(options.backend), plan.peak_memory_bytes, available_memory_bytes()});
+  std::vector<RankFacts> all;
+  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
+    all.push_back(from_text(bytes));
+  }
+  std::vector<std::string> problems = differences(all);
+  for (std::string& problem : memory_problems(all)) problems.push_back(std::move(problem));
+  BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+}  // namespace bitmill

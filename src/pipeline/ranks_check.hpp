@@ -1,0 +1,31 @@
+#pragma once
+// What no rank can see alone: whether all of them are about to do the same work, and whether the
+// ranks of a host fit into it together.
+
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "pipeline/quantize.hpp"
+
+namespace bitmill {
+
+// One rank's answer to the questions on which all must agree.
+struct RankFacts {
+  std::string host;
+  std::string program;           // version, and hash of the binary where it can be read
+  std::string fingerprint_json;  // settings, model headers, calibration windows
+  std::string numerics_class;
+  int64_t memory_needed = 0;     // bytes, estimate
+  int64_t memory_available = 0;  // bytes, of the host; 0: not known
+};
+
+// Every problem, in words; `all` is by rank. Pure.
+std::vector<std::string> differences(const std::vector<RankFacts>& all);
+std::vector<std::string> memory_problems(const std::vector<RankFacts>& all);
+
+// Collective. UsageError, the same on every rank, with every problem, one a line.
+void check_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
+                 Communicator& comm, const std::string& host);
+
+}  // namespace bitmill

@@ -1,0 +1,211 @@
+#!/usr/bin/python3
+"""Disks that fill up, folders that vanish, clocks that step back: real_faults_test.py PROGRAM.
+
+Each happens to a real job in its middle. What it says is looked at, and the same words started
+again, with the cause gone, end with the bytes of a run that nobody touched.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from killed_job import ROOT, hash_of_tensors, logged_epochs
+
+PROGRAM = None
+EPOCHS = 12
+WORDS = ["quantize", "--model", str(ROOT / "tests/data/books-2M"),
+         "--calib", str(ROOT / "tests/data/books/calib.txt"), "--recipe", "parallel",
+         "--samples", "16", "--seq-len", "64", "--epochs", str(EPOCHS), "--threads", "1"]
+PATIENCE = 120  # seconds; a busy machine needs some of them
+
+
+def may_mount():
+    """In the mount namespace of its own in which main() starts this."""
+    return os.environ.get("BITMILL_OWN_MOUNTS") == "yes"
+
+
+class Job:
+    def __init__(self, folder, *options, **environment):
+        self.output = folder / "result"
+        self.work_dir = folder / "result.work"
+        words = [PROGRAM, *WORDS, "--output-dir", str(self.output), *options]
+        self.process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, **environment})
+
+    def wait_for_epochs(self, count):
+        deadline = time.monotonic() + PATIENCE
+        while len(logged_epochs(self.work_dir)) < count:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise AssertionError(f"{count} epochs were not reached: {self.process.stderr.read()}")
+            time.sleep(0.005)
+
+    def end(self):
+        """(exit status, what was said)"""
+        _, said = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, said
+
+
+class RealFaults(unittest.TestCase):
+    expected = None
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bitmill-faults."))
+        self.mounted = None
+
+    def tearDown(self):
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.mounted], check=True)
+        shutil.rmtree(self.folder)
+
+    def undisturbed(self):
+        if RealFaults.expected is None:
+            with tempfile.TemporaryDirectory() as name:
+                job = Job(pathlib.Path(name))
+                status, said = job.end()
+                self.assertEqual(status, 0, said)
+                RealFaults.expected = hash_of_tensors(job.output)
+        return RealFaults.expected
+
+    def assert_finishes(self, *options):
+        job = Job(self.folder, *options)
+        status, said = job.end()
+        self.assertEqual(status, 0, said)
+        self.assertEqual(hash_of_tensors(job.output), self.undisturbed())
+
+    def mount_small_disk(self):
+        if not may_mount():
+            self.skipTest("this needs root, to mount a small file system")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", self.folder], check=True)
+        self.mounted = self.folder
+
+    def test_full_disk(self):
+        self.mount_small_disk()
+        job = Job(self.folder)
+        job.wait_for_epochs(EPOCHS + 2)
+        filler = self.folder / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(1 << 12))
+            except OSError:
+                pass  # now it is full
+        status, said = job.end()
+        self.assertEqual(status, 1, said)
+        self.assertIn("No space left on device", said)
+        self.assertIn(str(self.folder), said)
+        filler.unlink()
+        self.assert_finishes("--resume", "required")
+
+    def test_disk_that_is_too_small_is_refused_with_both_figures(self):
+        self.mount_small_disk()
+        subprocess.run(["mount", "-o", "remount,size=1m", self.folder], check=True)
+        status, said = Job(self.folder).end()
+        self.assertEqual(status, 2, said)
+        self.assertRegex(said, r"writes about \d+ bytes .* has \d+ free")
+
+    def test_disk_that_becomes_read_only(self):
+        self.mount_small_disk()
+        job = Job(self.folder)
+        job.wait_for_epochs(EPOCHS + 2)
+        # Open files keep a file system busy: as a disk with errors does, by force.
+        while subprocess.run(["mount", "-o", "remount,ro", self.folder], capture_output=True).returncode:
+            time.sleep(0.01)
+        status, said = job.end()
+        self.assertEqual(status, 1, said)
+        self.assertIn("Read-only file system", said)
+        status, said = Job(self.folder).end()
+        self.assertEqual(status, 2, said)
+        self.assertIn("nothing can be written", said)
+        subprocess.run(["mount", "-o", "remount,rw", self.folder], check=True)
+        self.assert_finishes("--resume", "required")
+
+    def streams_on_disk(self):
+        return "--scratch-dir", str(self.folder / "scratch"), "--stream-memory", "100K"
+
+    def test_scratch_folder_that_vanishes(self):
+        job = Job(self.folder, *self.streams_on_disk())
+        job.wait_for_epochs(2)
+        shutil.rmtree(self.folder / "scratch")
+        status, said = job.end()
+        self.assertEqual(status, 0, said)
+        self.assertEqual(hash_of_tensors(job.output), self.undisturbed())
+
+    def test_scratch_folder_that_vanishes_between_two_starts(self):
+        job = Job(self.folder, *self.streams_on_disk())
+        job.wait_for_epochs(EPOCHS + 2)
+        job.process.kill()
+        job.end()
+        shutil.rmtree(self.folder / "scratch")
+        self.assert_finishes("--resume", "required", *self.streams_on_disk())
+
+    def test_stream_file_that_was_truncated(self):
+        job = Job(self.folder, *self.streams_on_disk())
+        job.wait_for_epochs(EPOCHS + 2)
+        # It has no name any more: the kernel's view of the open file is the way to it.
+        for entry in pathlib.Path(f"/proc/{job.process.pid}/fd").iterdir():
+            if "streams-" in os.readlink(entry):
+                os.truncate(entry, 100)
+        status, said = job.end()
+        self.assertEqual(status, 1, said)
+        self.assertIn("streams-", said)
+        self.assert_finishes("--resume", "required", *self.streams_on_disk())
+
+    def test_damaged_block_is_named_and_built_again_on_request(self):
+        job = Job(self.folder)
+        job.wait_for_epochs(2 * EPOCHS + 2)
+        job.process.kill()
+        job.end()
+        state = next(job.work_dir.glob("state-*"))
+        packed = next(iter(sorted((state / "blocks").iterdir())))
+        content = bytearray(packed.read_bytes())
+        content[-1] ^= 1
+        packed.write_bytes(content)
+        said = subprocess.run([PROGRAM, "verify", "--work-dir", str(job.work_dir)],
+                              capture_output=True, text=True)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("--redo-blocks 0", said.stderr)
+        status, said = Job(self.folder).end()
+        self.assertEqual(status, 1, said)
+        self.assertIn("--redo-blocks 0", said)
+        self.assert_finishes("--redo-blocks", "0")
+
+    def test_clock_that_steps_back(self):
+        library = next(pathlib.Path("/usr/lib").rglob("libfaketime.so.1"), None)
+        if library is None:
+            self.skipTest("libfaketime is not installed: launch/setup.sh --with-slurm does that")
+        clock = self.folder / "clock"
+        clock.write_text("+0\n")
+        job = Job(self.folder, "--time-limit", "1h", LD_PRELOAD=str(library),
+                  FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1",
+                  FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1")
+        job.wait_for_epochs(EPOCHS + 2)
+        clock.write_text("-2h\n")
+        job.wait_for_epochs(EPOCHS + 6)
+        status = subprocess.run([PROGRAM, "status", "--json", "--work-dir", str(job.work_dir)],
+                                capture_output=True, text=True)
+        self.assertIn('"state":"running"', status.stdout)
+        status, said = job.end()
+        self.assertEqual(status, 0, said)
+        self.assertEqual(hash_of_tensors(job.output), self.undisturbed())
+
+
+def main():
+    """Once more in a mount namespace of its own, where that is allowed."""
+    if "BITMILL_OWN_MOUNTS" not in os.environ:
+        allowed = subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+        environment = {**os.environ, "BITMILL_OWN_MOUNTS": "yes" if allowed else "no"}
+        prefix = ["unshare", "--mount"] if allowed else []
+        words = [*prefix, sys.executable, *sys.argv]
+        os.execvpe(words[0], words, environment)
+    global PROGRAM
+    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main(verbosity=2)
+
+
+main()

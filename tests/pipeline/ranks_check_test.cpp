@@ -1,0 +1,47 @@
+#include "pipeline/ranks_check.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace bitmill {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+RankFacts facts(const std::string& host) {
+  return {host, "bitmill 1, binary ab", R"({"epochs":20,"windows":"cd"})", "cpu, float32", 100,
+          1000};
+}
+
+TEST(RanksCheck, EqualRanksThatFitHaveNoProblem) {
+  const std::vector<RankFacts> all = {facts("n1"), facts("n1"), facts("n2")};
+  EXPECT_THAT(differences(all), IsEmpty());
+  EXPECT_THAT(memory_problems(all), IsEmpty());
+}
+
+TEST(RanksCheck, EveryDifferenceOfEveryRankIsNamedWithBothValues) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2"), facts("n3")};
+  all[1].program = "bitmill 2, binary ef";
+  all[1].fingerprint_json = R"({"epochs":20,"windows":"gh"})";
+  all[2].numerics_class = "cpu, float32, other";
+  EXPECT_THAT(
+      differences(all),
+      ElementsAre(
+          AllOf(HasSubstr("rank 1 on n2"), HasSubstr("binary ef"), HasSubstr("binary ab")),
+          AllOf(HasSubstr("rank 1 on n2"), HasSubstr("windows is \"gh\" there and \"cd\" here")),
+          AllOf(HasSubstr("rank 2 on n3"), HasSubstr("other"))));
+}
+
+TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n1"), facts("n2")};
+  for (RankFacts& one : all) one.memory_needed = 600;
+  all[2].memory_available = 0;
+  EXPECT_THAT(memory_problems(all), ElementsAre(AllOf(HasSubstr("n1 has 1000 bytes"),
+                                                      HasSubstr("2 ranks need about 1200"))));
+}
+
+}  // namespace
+}  // namespace bitmill

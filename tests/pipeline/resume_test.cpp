@@ -1,0 +1,200 @@
+// A run that was stopped, killed or failed, and what the next start makes of what it left.
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "base/error.hpp"
+#include "checkpoint/failing_files.hpp"
+#include "checkpoint/hashed_json.hpp"
+#include "format/packed_folder.hpp"
+#include "pipeline/tiny_job.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class ResumedJob : public TinyJob {
+ protected:
+  // Block 1 of the model with other weights under the same names and shapes.
+  void change_block_1(const std::string& model) {
+    auto tensors = test::tiny_tensors(config_);
+    for (TensorSource& tensor : tensors) {
+      if (tensor.name != "model.layers.1.mlp.up_proj.weight") continue;
+      tensor = test::random_tensor(tensor.name, tensor.shape, 77);
+    }
+    test::write_model(*files_, model, config_, tensors);
+  }
+};
+TEST_F(ResumedJob, StoppedAnywhereAndResumedOnOtherRanksItGivesTheSameBytes) {
+  for (const int lag : {2, 1}) {
+    QuantizeOptions whole = options("whole" + std::to_string(lag));
+    whole.batch = 3;
+    whole.lag = lag;
+    run(whole);
+    for (int leave_at = 1; leave_at < 24; leave_at += 2) {
+      QuantizeOptions o = options(std::to_string(lag) + "at" + std::to_string(leave_at));
+      o.batch = 3;
+      o.lag = lag;
+      control_.wishes.asked = [leave_at, left = 0]() mutable {
+        return left++ == leave_at ? "SIGTERM" : "";
+      };
+      EXPECT_THROW(run(o), AgreedStop);
+      control_.wishes.asked = [] { return ""; };
+      run(o, 1 + leave_at % 3);
+      EXPECT_TRUE(bytes(file_name(o.output_dir)) == bytes(file_name(whole.output_dir)))
+          << "lag " << lag << ", left at " << leave_at;
+    }
+  }
+}
+
+// Once as for a process that died there, once as for one operation that failed.
+TEST_F(ResumedJob, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
+  control_.heartbeat = false;
+  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
+  QuantizeOptions whole = options("whole");
+  whole.samples = 2;
+  whole.lag = 1;
+  run(whole);
+  for (const bool for_good : {true, false}) {
+    int operation = 0;
+    for (bool failed = true; failed; ++operation) {
+      QuantizeOptions o = options(fmt::format("{}{}", for_good ? "crash" : "error", operation));
+      o.samples = 2;
+      o.lag = 1;
+      FailingFiles failing(operation, for_good);
+      try {
+        run_on(failing, o);
+      } catch (const Error&) {
+      }
+      failed = failing.failed();
+      run(o);
+      ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole")) << "operation " << operation;
+      files_->remove_tree(o.output_dir);
+      files_->remove_tree(o.work_dir);
+    }
+    EXPECT_GT(operation, 60);
+  }
+}
+
+TEST_F(ResumedJob, OtherSettingsAreNotResumedAndTheFieldIsNamed) {
+  QuantizeOptions o = options("out");
+  stop_early(o);
+  o.epochs = 4;
+  EXPECT_THAT(message(o), testing::AllOf(HasSubstr("epochs is 2 there and 4 here"),
+                                         HasSubstr("--resume never")));
+  o.resume = Resume::never;
+  run(o);
+  verify_packed_folder(*files_, o.output_dir, {});
+}
+
+TEST_F(ResumedJob, ResumeRequiredNeedsARun) {
+  QuantizeOptions o = options("out");
+  o.resume = Resume::required;
+  EXPECT_THAT(message(o), HasSubstr("no unfinished run"));
+  o.resume = Resume::automatic;
+  stop_early(o);
+  o.resume = Resume::required;
+  run(o);
+}
+
+TEST_F(ResumedJob, DamagedBlockIsNamedAndRepairedOnRequest) {
+  QuantizeOptions whole = options("whole"), o = options("out");
+  run(whole);
+  stop_early(o, 29);
+  const std::string name = "out.work/state-0001/blocks/0000.0.safetensors";
+  std::string content = folder_.read(name);
+  content.back() = static_cast<char>(content.back() ^ 1);
+  folder_.write(name, content);
+  EXPECT_THAT(message(o), HasSubstr("build these blocks again with --redo-blocks 0"));
+  o.redo_blocks = {0};
+  run(o);
+  EXPECT_TRUE(bytes("out") == bytes("whole"));
+}
+
+TEST_F(ResumedJob, OtherWeightsThanTheRunBeganWithAreNamed) {
+  QuantizeOptions o = options("out");
+  stop_early(o, 29);  // both blocks were read
+  change_block_1(o.model);
+  EXPECT_THAT(message(o), AllOf(HasSubstr("model.layers.1.mlp.up_proj.weight"),
+                                HasSubstr("begun with other weights")));
+  test::write_model(*files_, o.model, config_, test::tiny_tensors(config_));
+  run(o);
+}
+
+TEST_F(ResumedJob, RanksThatReadDifferentCopiesOfTheModelAreNamed) {
+  change_block_1(folder_ / "copy");
+  run_ranks(2, [&](Communicator& comm) {
+    QuantizeOptions o = options("out");
+    if (comm.rank() == 1) o.model = folder_ / "copy";
+    ThreadPool pool(1, [] { at::set_num_threads(1); });
+    QuantizeObserver silent;
+    EXPECT_THROW(
+        {
+          try {
+            quantize(o, *files_, comm, pool, silent, control_);
+          } catch (const UsageError& error) {
+            EXPECT_THAT(error.what(), HasSubstr("different weights of block 1"));
+            throw;
+          }
+        },
+        UsageError);
+  });
+}
+
+TEST_F(ResumedJob, VerifySourceFindsDamageInTheLastBlockBeforeAnythingIsBegun) {
+  auto tensors = test::tiny_tensors(config_);
+  for (TensorSource& tensor : tensors) {
+    if (tensor.name != "model.layers.1.mlp.up_proj.weight") continue;
+    tensor.produce = [bytes = tensor.bytes()] {
+      const std::vector<float> values(bytes / 4, std::numeric_limits<float>::infinity());
+      const auto raw = std::as_bytes(std::span(values));
+      return std::vector<std::byte>(raw.begin(), raw.end());
+    };
+  }
+  test::write_model(*files_, folder_ / "model", config_, tensors);
+  QuantizeOptions o = options("out");
+  o.verify_source = true;
+  EXPECT_THAT(message(o), HasSubstr("model.layers.1.mlp.up_proj.weight"));
+  EXPECT_FALSE(files_->exists(o.work_dir));
+}
+
+TEST_F(ResumedJob, VerifiedSourceGivesTheSameBytes) {
+  QuantizeOptions lazy = options("lazy"), first = options("first");
+  first.verify_source = true;
+  run(lazy);
+  run(first, 2);
+  EXPECT_TRUE(bytes("lazy") == bytes("first"));
+  EXPECT_EQ(folder_.read("lazy/config.json"), folder_.read("first/config.json"));
+}
+
+TEST_F(ResumedJob, RunOfAnotherKindOfMachineIsRefusedUnlessItIsAllowedAndThenItSays) {
+  QuantizeOptions o = options("out");
+  stop_early(o);
+  const std::string path = o.work_dir + "/state-0001/run.json";
+  nlohmann::json record = read_hashed_json(*files_, path);
+  record["numerics_classes"] = {"a processor of another kind"};
+  write_hashed_json(*files_, path, path + ".new", record);
+  EXPECT_THAT(message(o),
+              AllOf(HasSubstr("a processor of another kind"), HasSubstr("--allow-mixed-hardware")));
+  o.allow_mixed_hardware = true;
+  run(o);
+  EXPECT_THAT(folder_.read("out/config.json"), HasSubstr("a processor of another kind; cpu"));
+}
+
+TEST_F(ResumedJob, WorkFolderMayBeMovedAndCopied) {
+  QuantizeOptions whole = options("whole"), o = options("out");
+  run(whole);
+  stop_early(o, 29);
+  files_->rename(o.work_dir, folder_ / "elsewhere");
+  o.work_dir = folder_ / "elsewhere";
+  run(o);
+  EXPECT_TRUE(bytes("out") == bytes("whole"));
+}
+
+}  // namespace
+}  // namespace bitmill

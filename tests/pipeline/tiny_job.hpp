@@ -1,0 +1,92 @@
+#pragma once
+// The whole job on a tiny model, in process: what every test of it needs.
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "comm/self_communicator.hpp"
+#include "comm/thread_communicator.hpp"
+#include "data/token_text.hpp"
+#include "model/tiny_model.hpp"
+#include "pipeline/quantize.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+
+class TinyJob : public testing::Test {
+ protected:
+  TinyJob() {
+    test::write_model(*files_, folder_ / "model", config_, test::tiny_tensors(config_));
+    write_tokens(31);
+    folder_.write("model/tokenizer_config.json", "{}");
+  }
+
+  void write_tokens(int32_t vocab) {
+    Tokens tokens;
+    for (int i = 0; i < 400; ++i) tokens.ids.push_back((i * 7 + i / 5) % vocab);
+    write_token_file(*files_, folder_ / "calib.safetensors", tokens);
+  }
+
+  QuantizeOptions options(const std::string& name) {
+    QuantizeOptions o;
+    o.model = folder_ / "model";
+    o.output_dir = folder_ / name;
+    o.work_dir = o.scratch_dir = folder_ / (name + ".work");
+    o.calib = folder_ / "calib.safetensors";
+    o.samples = 11;
+    o.seq_len = 9;
+    o.epochs = 2;
+    o.method.lr_scale = o.method.lr_gain = 1e-2;
+    return o;
+  }
+
+  QuantizeResult run(const QuantizeOptions& o, int ranks = 1, int threads = 1) {
+    QuantizeResult result;
+    run_ranks(ranks, [&](Communicator& comm) {
+      ThreadPool pool(threads, [] { at::set_num_threads(1); });
+      QuantizeObserver silent;
+      const QuantizeResult mine = quantize(o, *files_, comm, pool, silent, control_);
+      if (comm.rank() == 0) result = mine;
+    });
+    return result;
+  }
+
+  void run_on(Files& files, const QuantizeOptions& o) {
+    const auto comm = self_communicator();
+    ThreadPool pool(1);
+    QuantizeObserver silent;
+    quantize(o, files, *comm, pool, silent, control_);
+  }
+
+  // A run that leaves when the ranks agree for that many-th time.
+  void stop_early(const QuantizeOptions& o, int leave_at = 6) {
+    control_.wishes.asked = [leave_at, left = 0]() mutable {
+      return left++ == leave_at ? "SIGTERM" : "";
+    };
+    EXPECT_THROW(run(o), AgreedStop);
+    control_.wishes.asked = [] { return ""; };
+  }
+
+  std::string bytes(const std::string& name) { return folder_.read(name + "/model.safetensors"); }
+
+  std::string message(const QuantizeOptions& o) {
+    try {
+      run(o);
+    } catch (const Error& error) {
+      EXPECT_FALSE(files_->exists(o.output_dir)) << "something was left behind";
+      EXPECT_FALSE(files_->exists(o.output_dir + ".partial")) << "something was left behind";
+      return error.what();
+    }
+    return "no error";
+  }
+
+  TempFolder folder_;
+  std::unique_ptr<Files> files_ = posix_files();
+  nlohmann::json config_ = test::tiny_config();
+  RunControl control_;
+};
+
+}  // namespace bitmill
