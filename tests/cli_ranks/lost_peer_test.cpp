@@ -82,7 +82,7 @@ class Job {
 
   // Sends `signal` to a rank once training has begun.
   void hit(int rank, int signal) {
-    wait_for("reading and hashing the model");
+    wait_for("saving and reading back a trial");
     std::this_thread::sleep_for(Seconds(2));
     const std::string mark = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank) + '\0';
     for (const Process& one : processes_with(result())) {
