@@ -8,6 +8,9 @@ find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+# Its .pc file also names the library that trains models.
+find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
 find_package(LibTorch REQUIRED)
 # The same for a program in the build folder and an installed one: absolute, so that it runs from
 # wherever it is copied to on this machine.

@@ -3,30 +3,61 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <limits>
+#include <utility>
 
 #include "base/error.hpp"
-#include "base/json.hpp"
-#include "data/tokenizer_part.hpp"
 #include "data/unicode_classes.hpp"
+#include "data/utf8.hpp"
 
 namespace bitmill {
 
-using nlohmann::json;
-
-void PatternFinder::add(Pattern pattern) {
-  std::vector<Pattern>& list = patterns_[static_cast<uint8_t>(pattern.text.front())];
-  const auto shorter = [&](const Pattern& other) {
-    return other.text.size() < pattern.text.size();
-  };
-  list.insert(std::find_if(list.begin(), list.end(), shorter), std::move(pattern));
+PatternFinder::PatternFinder(std::vector<Pattern> patterns) : patterns_(std::move(patterns)) {
+  begins_pattern_.fill(false);
+  std::stable_sort(patterns_.begin(), patterns_.end(),
+                   [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
+  const auto same = [](const Pattern& a, const Pattern& b) { return a.text == b.text; };
+  patterns_.erase(std::unique(patterns_.begin(), patterns_.end(), same), patterns_.end());
+  for (size_t i = 0; i < patterns_.size(); ++i) {
+    const Pattern& pattern = patterns_[i];
+    begins_pattern_[static_cast<uint8_t>(pattern.text.front())] = true;
+    if (pattern.single_word && word_ == nullptr) {
+      word_ = std::make_unique<const Regex>(fmt::format("[{}]", word_class()), pattern.text);
+    }
+    int32_t shorter = static_cast<int32_t>(i) - 1;
+    while (shorter >= 0 && !pattern.text.starts_with(patterns_[shorter].text)) {
+      shorter = shorter_[shorter];
+    }
+    shorter_.push_back(shorter);
+  }
 }
 
+// Every pattern that `text` begins with is a beginning of the last one that is not above `text`.
 const PatternFinder::Pattern* PatternFinder::match_at(std::string_view text) const {
-  for (const Pattern& pattern : patterns_[static_cast<uint8_t>(text.front())]) {
-    if (text.starts_with(pattern.text)) return &pattern;
+  if (!begins_pattern_[static_cast<uint8_t>(text.front())]) return nullptr;
+  const auto above = std::upper_bound(
+      patterns_.begin(), patterns_.end(), text,
+      [](std::string_view value, const Pattern& pattern) { return value < pattern.text; });
+  int32_t found = static_cast<int32_t>(above - patterns_.begin()) - 1;
+  while (found >= 0 && !text.starts_with(patterns_[found].text)) found = shorter_[found];
+  return found < 0 ? nullptr : &patterns_[found];
+}
+
+// Whether a character of a word stands right before `begin` or at `end`.
+bool PatternFinder::touches_word(std::string_view text, size_t begin, size_t end) const {
+  const auto is_word = [&](std::string_view character) {
+    bool found = false;
+    word_->find_all(character, [&](size_t, size_t) { found = true; });
+    return found;
+  };
+  if (end < text.size()) {
+    const std::string_view after = text.substr(end);
+    if (is_word(after.substr(0, utf8_char_bytes(after)))) return true;
   }
-  return nullptr;
+  if (begin == 0) return false;
+  size_t first = begin - 1;
+  while ((static_cast<uint8_t>(text[first]) & 0xC0) == 0x80) --first;
+  return is_word(text.substr(first, begin - first));
 }
 
 void PatternFinder::split(
@@ -42,6 +73,7 @@ void PatternFinder::split(
     size_t begin = at;
     at += pattern->text.size();
     size_t end = at;
+    if (pattern->single_word && touches_word(text, begin, end)) continue;
     if (pattern->take_left_space) {
       begin = std::max(done, begin - trailing_space_bytes(text.substr(0, begin)));
     }
@@ -53,40 +85,45 @@ void PatternFinder::split(
   if (done < text.size()) segment(text.substr(done), std::nullopt);
 }
 
-AddedTokens::AddedTokens(const json& list, const BpeModel& model, const Normalizer& normalizer,
-                         const std::string& file) {
-  const std::string where = file + ": added_tokens";
-  if (list.is_null()) return;
-  BITMILL_CHECK(list.is_array(), FormatError, fmt::format("{}: must be a list", where));
-  for (const json& token : list) add(token, model, normalizer, where);
+AddedTokens::AddedTokens(const std::vector<AddedToken>& list, const TokenModel& model,
+                         const Normalizer& normalizer, const std::string& where) {
+  Patterns patterns = read(list, model, normalizer, where);
+  in_text_ = PatternFinder(std::move(patterns.in_text));
+  in_normalized_text_ = PatternFinder(std::move(patterns.in_normalized_text));
 }
 
-void AddedTokens::add(const json& token, const BpeModel& model, const Normalizer& normalizer,
-                      const std::string& where) {
-  const std::string content = json_string(token, "content", where);
-  if (content.empty()) return;  // the package ignores it
-  if (json_bool_or(token, "single_word", false, where)) {
-    refuse_part(where, fmt::format("single_word of \"{}\"", content), "single_word false");
+AddedTokens::Patterns AddedTokens::read(const std::vector<AddedToken>& list,
+                                        const TokenModel& model, const Normalizer& normalizer,
+                                        const std::string& where) {
+  Patterns patterns;
+  for (const AddedToken& token : list) {
+    if (token.content.empty()) continue;  // the package ignores it
+    const int32_t id = id_for(token, model, where);
+    BITMILL_CHECK(token_of_.emplace(id, token.content).second, FormatError,
+                  fmt::format("{}: \"{}\" is listed twice", where, token.content));
+    if (token.special) special_.insert(token.content);
+    const std::string text = token.normalized ? normalizer.apply(token.content) : token.content;
+    BITMILL_CHECK(
+        !text.empty(), FormatError,
+        fmt::format("{}: nothing is left of \"{}\" when it is normalized", where, token.content));
+    (token.normalized ? patterns.in_normalized_text : patterns.in_text)
+        .push_back({text, id, token.lstrip, token.rstrip, token.single_word});
   }
-  const int64_t id = json_int(token, "id", where);
-  const int32_t next_id = std::max(largest_id() + 1, model.token_count());
-  const int32_t expected = model.id_of(content).value_or(next_id);
-  BITMILL_CHECK(
-      id == expected, FormatError,
-      fmt::format("{}: \"{}\" has the id {}, but {} {}", where, content, id,
-                  model.id_of(content) ? "the vocabulary gives it" : "the next free id is",
-                  expected));
-  BITMILL_CHECK(token_of_.emplace(expected, content).second, FormatError,
-                fmt::format("{}: \"{}\" is listed twice", where, content));
-  if (json_bool_or(token, "special", false, where)) special_.insert(content);
+  return patterns;
+}
 
-  const bool normalized = json_bool_or(token, "normalized", false, where);
-  const std::string pattern = normalized ? normalizer.apply(content) : content;
-  BITMILL_CHECK(!pattern.empty(), FormatError,
-                fmt::format("{}: nothing is left of \"{}\" when it is normalized", where, content));
-  (normalized ? in_normalized_text_ : in_text_)
-      .add({pattern, expected, json_bool_or(token, "lstrip", false, where),
-            json_bool_or(token, "rstrip", false, where)});
+int32_t AddedTokens::id_for(const AddedToken& token, const TokenModel& model,
+                            const std::string& where) const {
+  const std::optional<int32_t> known = model.id_of(token.content);
+  const int64_t next = std::max<int64_t>(int64_t{largest_id()} + 1, model.token_count());
+  const int64_t expected = known ? *known : next;
+  BITMILL_CHECK(
+      token.id.value_or(expected) == expected && expected < std::numeric_limits<int32_t>::max(),
+      FormatError,
+      fmt::format("{}: \"{}\" has the id {}, but {} {}", where, token.content,
+                  token.id.value_or(expected),
+                  known ? "the vocabulary gives it" : "the next free id is", expected));
+  return static_cast<int32_t>(expected);
 }
 
 std::optional<std::string_view> AddedTokens::token_of(int32_t id) const {

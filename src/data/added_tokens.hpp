@@ -5,15 +5,17 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
-#include "data/bpe.hpp"
+#include "data/added_token.hpp"
 #include "data/normalizer.hpp"
+#include "data/regex.hpp"
+#include "data/token_model.hpp"
 
 namespace bitmill {
 
@@ -25,8 +27,10 @@ class PatternFinder {
     int32_t id = 0;
     bool take_left_space = false;  // White_Space before a match belongs to it
     bool take_right_space = false;
+    bool single_word = false;  // counts only with no letter, mark, digit or "_" beside it
   };
-  void add(Pattern pattern);
+  // Of patterns with the same text the first counts.
+  explicit PatternFinder(std::vector<Pattern> patterns);
 
   // Cuts `text` into matches, with their id, and what lies between them, which is not empty.
   void split(std::string_view text,
@@ -34,16 +38,20 @@ class PatternFinder {
 
  private:
   const Pattern* match_at(std::string_view text) const;
+  bool touches_word(std::string_view text, size_t begin, size_t end) const;
 
-  std::array<std::vector<Pattern>, 256> patterns_;  // by first byte; longest first
+  std::vector<Pattern> patterns_;         // sorted by text, each text once
+  std::vector<int32_t> shorter_;          // of a pattern: the longest other it begins with, or -1
+  std::array<bool, 256> begins_pattern_;  // by byte
+  std::unique_ptr<const Regex> word_;     // when a pattern is single_word
 };
 
 class AddedTokens {
  public:
-  // The "added_tokens" of a tokenizer.json. FormatError for what is not supported, and for an id
-  // that the `tokenizers` package would not give this token.
-  AddedTokens(const nlohmann::json& list, const BpeModel& model, const Normalizer& normalizer,
-              const std::string& where);
+  // FormatError for a token that is listed twice, and for an id that the `tokenizers` package would
+  // not give this token.
+  AddedTokens(const std::vector<AddedToken>& list, const TokenModel& model,
+              const Normalizer& normalizer, const std::string& where);
 
   const PatternFinder& in_text() const { return in_text_; }
   const PatternFinder& in_normalized_text() const { return in_normalized_text_; }
@@ -53,13 +61,18 @@ class AddedTokens {
   int32_t largest_id() const;  // -1: none
 
  private:
-  void add(const nlohmann::json& token, const BpeModel& model, const Normalizer& normalizer,
-           const std::string& where);
+  struct Patterns {
+    std::vector<PatternFinder::Pattern> in_text;
+    std::vector<PatternFinder::Pattern> in_normalized_text;
+  };
+  Patterns read(const std::vector<AddedToken>& list, const TokenModel& model,
+                const Normalizer& normalizer, const std::string& where);
+  int32_t id_for(const AddedToken& token, const TokenModel& model, const std::string& where) const;
 
-  PatternFinder in_text_;
-  PatternFinder in_normalized_text_;
   std::map<int32_t, std::string> token_of_;
   std::unordered_set<std::string> special_;
+  PatternFinder in_text_{{}};
+  PatternFinder in_normalized_text_{{}};
 };
 
 }  // namespace bitmill

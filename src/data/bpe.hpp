@@ -3,27 +3,35 @@
 // merged until no two have one. O(n log n) in the length of the word, because SentencePiece-style
 // tokenizers make a whole text one word.
 
+#include <array>
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "data/bpe_tables.hpp"
+#include "data/merge_table.hpp"
+
 namespace bitmill {
 
 class BpeModel {
  public:
-  // The "model" of a tokenizer.json. FormatError for another kind of model, an option that is not
-  // supported, or merges whose parts or result are not in the vocabulary.
-  BpeModel(const nlohmann::json& model, const std::string& where);
+  // FormatError for two tokens with one id, and merges whose parts or result are not tokens.
+  explicit BpeModel(const BpeTables& tables);
   BpeModel(const BpeModel&) = delete;  // token_of_ points into id_of_
   BpeModel& operator=(const BpeModel&) = delete;
 
   // Appends the ids of one word, valid UTF-8. FormatError when it needs an unknown token that the
   // file names and its vocabulary lacks.
   void encode(std::string_view word, std::vector<int32_t>& ids) const;
+  // The same for a word of bytes, which the vocabulary spells in the byte-level alphabet.
+  void encode_bytes(std::string_view word, std::vector<int32_t>& ids) const;
+
+  // Whether a word may be cut before every `character` that another comes before, without a change
+  // of its ids: no token holds `character` behind another.
+  bool begins_tokens_only(std::string_view character) const;
 
   std::optional<int32_t> id_of(std::string_view token) const;
   std::optional<std::string_view> token_of(int32_t id) const;
@@ -31,10 +39,6 @@ class BpeModel {
   int32_t largest_id() const { return largest_id_; }  // -1: none
 
  private:
-  struct Merge {
-    int32_t rank;
-    int32_t id;  // of the result
-  };
   // A stretch of the word that is one token so far; a doubly linked list inside a vector.
   struct Symbol {
     int32_t id;
@@ -52,27 +56,23 @@ class BpeModel {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
 
-  void read_options(const nlohmann::json& model, const std::string& where);
-  void read_vocabulary(const nlohmann::json& model, const std::string& where);
-  void read_merges(const nlohmann::json& model, const std::string& where);
-  void add_merge(const std::string& left, const std::string& right, int32_t rank,
-                 const std::string& where);
+  void add_token(std::string_view token, int32_t id, const std::string& where);
+  void add_merge(const BpeTables::Merge& merge, const std::string& where);
+  void find_byte_tokens();
 
-  const Merge* merge_of(int32_t left, int32_t right) const;
-  static uint64_t pair_key(int32_t left, int32_t right);
-  static std::vector<Symbol> linked(const std::vector<int32_t>& ids);
   std::vector<int32_t> characters_of(std::string_view word) const;
   bool append_byte_tokens(std::string_view character, std::vector<int32_t>& ids) const;
   int32_t unknown_id() const;
-  void merge_all(std::vector<Symbol>& symbols) const;
+  void merge_all(const std::vector<int32_t>& characters, std::vector<int32_t>& ids) const;
+  void merge_long(const std::vector<int32_t>& characters, std::vector<int32_t>& ids) const;
+  void merge_symbols(std::vector<Symbol>& symbols) const;
 
   std::unordered_map<std::string, int32_t, TextHash, std::equal_to<>> id_of_;
   std::unordered_map<int32_t, std::string_view> token_of_;
-  std::unordered_map<uint64_t, Merge> merges_;  // by pair_key(left, right)
-  std::optional<std::string> unknown_token_;
-  bool fuse_unknown_ = false;
-  bool byte_fallback_ = false;
-  bool ignore_merges_ = false;  // a word that is a token is that token
+  MergeTable merges_;
+  std::array<std::optional<int32_t>, 256> alphabet_id_;  // of a byte's character in the alphabet
+  std::array<std::optional<int32_t>, 256> fallback_id_;  // of "<0xHH>"
+  BpeOptions options_;
   int32_t largest_id_ = -1;
   std::string where_;
 };

@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "data/byte_level.hpp"
-#include "data/normalizer.hpp"
 #include "data/tokenizer_part.hpp"
 #include "data/utf8.hpp"
 
@@ -18,64 +16,14 @@ namespace {
 
 using nlohmann::json;
 
-std::string concatenate(const std::vector<std::string>& tokens, std::string_view between) {
-  std::string text;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (i > 0) text += between;
-    text += tokens[i];
-  }
-  return text;
-}
+constexpr const char* metaspace = "\u2581";
 
-std::string decode_byte_level(const std::vector<std::string>& tokens) {
-  std::string bytes;
-  for (const std::string& token : tokens) append_token_bytes(token, bytes);
-  return replace_invalid_utf8(bytes);
-}
+// A chain of replacements makes more of what the one before made.
+constexpr size_t most_growth = 1000;
 
-// "<0x41>" -> 'A'.
-std::optional<char> byte_of_token(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return std::nullopt;
-  uint8_t byte = 0;
-  const char* end = token.data() + 5;
-  const auto [stopped, error] = std::from_chars(token.data() + 3, end, byte, 16);
-  if (error != std::errc() || stopped != end) return std::nullopt;
-  return static_cast<char>(byte);
-}
-
-// A run of byte tokens becomes its text when it is UTF-8, else one U+FFFD per byte.
-std::vector<std::string> decode_byte_fallback(const std::vector<std::string>& tokens) {
-  std::vector<std::string> decoded;
-  std::string run;
-  const auto end_run = [&] {
-    if (run.empty()) return;
-    if (first_invalid_utf8(run) == run.npos) {
-      decoded.push_back(run);
-    } else {
-      decoded.insert(decoded.end(), run.size(), "\xEF\xBF\xBD");
-    }
-    run.clear();
-  };
-  for (const std::string& token : tokens) {
-    if (const std::optional<char> byte = byte_of_token(token)) {
-      run += *byte;
-    } else {
-      end_run();
-      decoded.push_back(token);
-    }
-  }
-  end_run();
-  return decoded;
-}
-
-std::string strip(std::string_view token, std::string_view character, int64_t start, int64_t stop) {
-  for (int64_t i = 0; i < start && token.starts_with(character); ++i) {
-    token.remove_prefix(character.size());
-  }
-  for (int64_t i = 0; i < stop && token.ends_with(character); ++i) {
-    token.remove_suffix(character.size());
-  }
-  return std::string(token);
+void check_one_character(const std::string& text, const char* part, const std::string& where) {
+  BITMILL_CHECK(!text.empty() && utf8_char_bytes(text) == text.size(), FormatError,
+                fmt::format("{}: {} takes one character, not \"{}\"", where, part, text));
 }
 
 }  // namespace
@@ -83,9 +31,38 @@ std::string strip(std::string_view token, std::string_view character, int64_t st
 Decoder::Decoder(const json& decoder, const std::string& file)
     : joins_with_space_(decoder.is_null()) {
   const std::string where = file + ": decoder";
+  size_t growth = 1;  // what the steps can make of a byte
   for (const json* leaf : part_leaves(decoder, "decoders", where)) {
     steps_.push_back(read_step(*leaf, where));
+    const Step& step = steps_.back();
+    if (step.kind == Kind::replace) {
+      growth *= std::max<size_t>(
+          1, (step.content.size() + step.pattern.size() - 1) / step.pattern.size());
+    }
+    BITMILL_CHECK(growth <= most_growth, FormatError,
+                  fmt::format("{}: its replacements make over {} bytes of one; get the tokenizer "
+                              "again from where the model came from",
+                              where, most_growth));
   }
+}
+
+Decoder Decoder::sentencepiece(bool strips_first_space) {
+  Decoder decoder;
+  Step replace;
+  replace.kind = Kind::replace;
+  replace.pattern = std::string(metaspace);
+  replace.content = std::string(1, ' ');
+  Step bytes;
+  bytes.kind = Kind::sentencepiece_bytes;
+  decoder.steps_ = {replace, bytes, Step()};
+  if (strips_first_space) {
+    Step strip;
+    strip.kind = Kind::strip;
+    strip.content = std::string(1, ' ');
+    strip.start = 1;
+    decoder.steps_.push_back(strip);
+  }
+  return decoder;
 }
 
 Decoder::Step Decoder::read_step(const json& leaf, const std::string& where) {
@@ -102,42 +79,83 @@ Decoder::Step Decoder::read_step(const json& leaf, const std::string& where) {
     step.pattern = plain_pattern(leaf, where);
     step.content = json_string(leaf, "content", where);
   } else if (type == "Strip") {
-    step.kind = Kind::strip;
-    step.content = json_string(leaf, "content", where);
-    step.start = json_int(leaf, "start", where);
-    step.stop = json_int(leaf, "stop", where);
-    BITMILL_CHECK(!step.content.empty() && utf8_char_bytes(step.content) == step.content.size(),
-                  FormatError,
-                  fmt::format("{}: Strip takes one character, not \"{}\"", where, step.content));
+    return read_strip(leaf, where);
+  } else if (type == "Metaspace") {
+    return read_metaspace(leaf, where);
   } else {
-    refuse_part(where, type, "ByteLevel, ByteFallback, Fuse, Replace, Strip, and their Sequence");
+    refuse_part(where, type,
+                "ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, and their Sequence");
   }
   return step;
 }
 
-std::string Decoder::decode(std::vector<std::string> tokens) const {
-  for (const Step& step : steps_) {
-    switch (step.kind) {
-      case Kind::byte_level:
-        tokens = {decode_byte_level(tokens)};
-        break;
-      case Kind::byte_fallback:
-        tokens = decode_byte_fallback(tokens);
-        break;
-      case Kind::fuse:
-        tokens = {concatenate(tokens, "")};
-        break;
-      case Kind::replace:
-        for (std::string& token : tokens) token = replace_all(token, step.pattern, step.content);
-        break;
-      case Kind::strip:
-        for (std::string& token : tokens) {
-          token = strip(token, step.content, step.start, step.stop);
-        }
-        break;
-    }
+Decoder::Step Decoder::read_strip(const json& leaf, const std::string& where) {
+  Step step;
+  step.kind = Kind::strip;
+  step.content = json_string(leaf, "content", where);
+  step.start = json_int(leaf, "start", where);
+  step.stop = json_int(leaf, "stop", where);
+  check_one_character(step.content, "Strip", where);
+  BITMILL_CHECK(step.start >= 0 && step.stop >= 0, FormatError,
+                fmt::format("{}: Strip has start {} and stop {}; neither may be negative", where,
+                            step.start, step.stop));
+  return step;
+}
+
+Decoder::Step Decoder::read_metaspace(const json& leaf, const std::string& where) {
+  Step step;
+  step.kind = Kind::metaspace;
+  step.pattern = json_string_or(leaf, "replacement", metaspace, where);
+  check_one_character(step.pattern, "Metaspace", where);
+  const bool prefixes = json_bool_or(leaf, "add_prefix_space", true, where);
+  step.first =
+      json_string_or(leaf, "prepend_scheme", prefixes ? "always" : "never", where) != "never";
+  return step;
+}
+
+std::unique_ptr<DecodeStage> Decoder::make_stage(const Step& step, DecodeStage& next) {
+  switch (step.kind) {
+    case Kind::byte_level:
+      return make_byte_level_stage(next);
+    case Kind::byte_fallback:
+      return make_byte_fallback_stage(BadBytes::spoil_the_run, next);
+    case Kind::sentencepiece_bytes:
+      return make_byte_fallback_stage(BadBytes::stand_alone, next);
+    case Kind::fuse:
+      return make_fuse_stage(next);
+    case Kind::replace:
+      return make_replace_stage(step.pattern, step.content, next);
+    case Kind::strip:
+      return make_strip_stage(step.content, step.start, step.stop, next);
+    case Kind::metaspace:
+      return make_metaspace_stage(step.pattern, step.first, next);
   }
-  return concatenate(tokens, joins_with_space_ ? " " : "");
+  return make_fuse_stage(next);
+}
+
+DecodeStream Decoder::start() const {
+  auto text = std::make_unique<std::string>();
+  std::vector<std::unique_ptr<DecodeStage>> stages;
+  stages.push_back(make_text_stage(*text, joins_with_space_ ? " " : ""));
+  for (size_t i = steps_.size(); i-- > 0;) {
+    stages.push_back(make_stage(steps_[i], *stages.back()));
+  }
+  return DecodeStream(std::move(text), std::move(stages));
+}
+
+DecodeStream::DecodeStream(std::unique_ptr<std::string> text,
+                           std::vector<std::unique_ptr<DecodeStage>> stages)
+    : text_(std::move(text)), stages_(std::move(stages)) {}
+
+std::string DecodeStream::push(std::string_view token) {
+  stages_.back()->add(token);
+  stages_.back()->end_token();
+  return std::exchange(*text_, {});
+}
+
+std::string DecodeStream::finish() {
+  stages_.back()->finish();
+  return std::exchange(*text_, {});
 }
 
 }  // namespace bitmill

@@ -1,10 +1,16 @@
 #pragma once
-// What happens to a text before it is cut into words. Prepend and Replace, in the file's order.
+// What happens to a text before it is cut into words: Prepend, Replace, and the Unicode normal
+// forms, in the file's order.
 
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/normal_form.hpp"
+#include "data/regex.hpp"
 
 namespace bitmill {
 
@@ -14,14 +20,23 @@ class Normalizer {
   Normalizer(const nlohmann::json& normalizer, const std::string& where);
 
   bool is_identity() const { return steps_.empty(); }
+  // FormatError for a file that would blow the text up.
   std::string apply(std::string_view text) const;
 
  private:
+  enum class Kind { prepend, replace_text, replace_matches, normal_form };
   struct Step {
-    std::string pattern;  // empty: prepend, which leaves an empty text alone
-    std::string content;
+    Kind kind = Kind::prepend;                // an empty text is left alone
+    std::string content;                      // what is prepended, or comes instead
+    std::string pattern;                      // replace_text
+    std::unique_ptr<const Regex> expression;  // replace_matches
+    NormalForm form = NormalForm::nfc;
   };
+  static Step read_step(const nlohmann::json& leaf, const std::string& where);
+  static std::string changed(const Step& step, std::string text);
+
   std::vector<Step> steps_;
+  std::string where_;
 };
 
 // Every occurrence of `pattern` (not empty), from the left, without overlap.

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/regex.hpp"
+#include "data/splitter.hpp"
 
 namespace bitmill {
 
@@ -18,7 +18,9 @@ class PreTokenizer {
   PreTokenizer(const nlohmann::json& pre_tokenizer, const std::string& where);
 
   // Calls `word` with the words of `text` (valid UTF-8), in order; they live during the call only.
-  void split(std::string_view text, const std::function<void(std::string_view)>& word) const;
+  // `begins_text`: nothing of what is encoded comes before `text`.
+  void split(std::string_view text, bool begins_text,
+             const std::function<void(std::string_view)>& word) const;
 
   // The words are bytes that the model's vocabulary spells in the byte-level alphabet.
   bool is_byte_level() const { return byte_level_; }
@@ -26,11 +28,16 @@ class PreTokenizer {
  private:
   // One pre-tokenizer of the sequence.
   struct Step {
-    bool add_prefix_space = false;     // before a piece that does not begin with one
-    std::unique_ptr<const Regex> cut;  // null: leaves pieces whole
+    std::string space;                    // what comes instead of ' '; empty: ' ' stays
+    std::string prefix;                   // before a piece that does not begin with it
+    bool prefixes_first_only = false;     // only before the piece that begins the text
+    std::unique_ptr<const Splitter> cut;  // null: leaves pieces whole
   };
-  void add_byte_level(const nlohmann::json& leaf, const std::string& where);
-  void split_from(size_t step, std::string_view piece,
+  Step read_step(const std::string& type, const nlohmann::json& leaf, const std::string& where);
+  static Step read_split(const nlohmann::json& leaf, const std::string& where);
+  Step read_metaspace(const nlohmann::json& leaf, const std::string& where) const;
+  Step read_byte_level(const nlohmann::json& leaf, const std::string& where);
+  void split_from(size_t step, std::string_view piece, bool begins_text,
                   const std::function<void(std::string_view)>& word) const;
 
   std::vector<Step> steps_;

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/error.hpp"
+#include "data/utf8.hpp"
 
 namespace bitmill {
 namespace {
@@ -28,37 +29,45 @@ std::string words_of(int code) {
 
 void Regex::CodeTraits::destroy(Type code) { pcre2_code_free(code); }
 
-Regex::Regex(const std::string& pattern) {
+Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   code_ =
       UniqueHandle<CodeTraits>(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()),
                                              pattern.size(), PCRE2_UTF, &error, &offset, nullptr));
-  BITMILL_CHECK(code_.get() != nullptr, Error,
-                fmt::format("PCRE2 refuses the expression \"{}\" at byte {}: {}", pattern, offset,
-                            words_of(error)));
+  BITMILL_CHECK(code_.get() != nullptr, FormatError,
+                fmt::format("{}: PCRE2 refuses the expression, \"{}\" to it, at byte {}: {}", where,
+                            pattern, offset, words_of(error)));
   // Only faster: a library without a compiler for this machine interprets the same expression.
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
 }
 
-void Regex::split(std::string_view text, const std::function<void(std::string_view)>& piece) const {
+void Regex::find_all(std::string_view text,
+                     const std::function<void(size_t, size_t)>& match) const {
   const UniqueHandle<MatchDataTraits> data(pcre2_match_data_create(1, nullptr));
   if (data.get() == nullptr) throw std::bad_alloc();
+  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
   const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  size_t done = 0;
-  while (done < text.size()) {
-    const int found = pcre2_match(code_.get(), subject, text.size(), done,
-                                  PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, data.get(), nullptr);
-    if (found == PCRE2_ERROR_NOMATCH) break;
-    BITMILL_CHECK(found >= 0, Error,
-                  fmt::format("PCRE2 fails at byte {} of a text of {}: {}", done, text.size(),
-                              words_of(found)));
-    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
-    if (range[0] > done) piece(text.substr(done, range[0] - done));
-    piece(text.substr(range[0], range[1] - range[0]));
-    done = range[1];
+  size_t last_end = text.npos;  // of the match before
+  for (size_t from = 0; from <= text.size();) {
+    int found = pcre2_match(code_.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK, data.get(),
+                            nullptr);
+    // The interpreter takes its memory from the heap, and so gets through longer texts.
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
+      found = pcre2_match(code_.get(), subject, text.size(), from,
+                          PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data.get(), nullptr);
+    }
+    if (found == PCRE2_ERROR_NOMATCH) return;
+    BITMILL_CHECK(found >= 0, FormatError,
+                  fmt::format("{}: PCRE2 gives up on the expression at byte {} of a text of {}: {}",
+                              where_, from, text.size(), words_of(found)));
+    if (range[0] == range[1] && range[1] == last_end) {
+      from += from < text.size() ? utf8_char_bytes(text.substr(from)) : 1;
+      continue;
+    }
+    match(range[0], range[1]);
+    from = last_end = range[1];
   }
-  if (done < text.size()) piece(text.substr(done));
 }
 
 }  // namespace bitmill

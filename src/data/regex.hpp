@@ -14,12 +14,14 @@ namespace bitmill {
 // May be used from several threads at once.
 class Regex {
  public:
-  // Throws Error with the library's words when the pattern is wrong.
-  explicit Regex(const std::string& pattern);
+  // An expression of PCRE2: see regex_syntax.hpp. Throws FormatError with `where` and the library's
+  // words when it refuses the expression.
+  Regex(const std::string& pattern, const std::string& where);
 
-  // Cuts `text`, valid UTF-8, into its matches and what lies between them, none of them empty, in
-  // order. Together they are the whole text.
-  void split(std::string_view text, const std::function<void(std::string_view)>& piece) const;
+  // Calls `match` with the bytes [begin, end) of every match in `text` (valid UTF-8), in order.
+  // Matches may be empty, but not where the one before ended. FormatError when the library gives
+  // up on this text.
+  void find_all(std::string_view text, const std::function<void(size_t, size_t)>& match) const;
 
  private:
   struct CodeTraits {
@@ -28,6 +30,7 @@ class Regex {
     static void destroy(Type code);
   };
   UniqueHandle<CodeTraits> code_;
+  std::string where_;
 };
 
 }  // namespace bitmill

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -52,6 +53,9 @@ SequenceTemplate::SequenceTemplate(const json& post_processor, const std::string
     read(*leaf, where);
   }
 }
+
+SequenceTemplate::SequenceTemplate(std::vector<int32_t> before, std::vector<int32_t> after)
+    : before_(std::move(before)), after_(std::move(after)) {}
 
 void SequenceTemplate::read(const json& leaf, const std::string& where) {
   const json single = leaf.value("single", json());

@@ -13,6 +13,8 @@ class SequenceTemplate {
   // The "post_processor" of a tokenizer.json, or null. FormatError for what is not supported.
   SequenceTemplate(const nlohmann::json& post_processor, const std::string& where);
 
+  SequenceTemplate(std::vector<int32_t> before, std::vector<int32_t> after);
+
   const std::vector<int32_t>& before() const { return before_; }
   const std::vector<int32_t>& after() const { return after_; }
   int32_t largest_id() const;  // -1: none

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "data/regex_syntax.hpp"
 
 namespace bitmill {
 
@@ -34,14 +35,27 @@ void refuse_part(const std::string& where, const std::string& what, const char* 
   throw FormatError(fmt::format("{}: {} is not supported; supported: {}", where, what, supported));
 }
 
+bool has_plain_pattern(const json& part) {
+  const auto pattern = part.find("pattern");
+  return pattern != part.end() && pattern->is_object() && pattern->contains("String");
+}
+
 std::string plain_pattern(const json& part, const std::string& where) {
-  const json pattern = part.value("pattern", json());
-  if (!pattern.is_object() || !pattern.contains("String")) {
-    refuse_part(where, fmt::format("the pattern {}", pattern.dump()), "{\"String\": text}");
+  if (!has_plain_pattern(part)) {
+    refuse_part(where, fmt::format("the pattern {}", part.value("pattern", json()).dump()),
+                "{\"String\": text}");
   }
-  const std::string text = json_string(pattern, "String", where);
+  const std::string text = json_string(part["pattern"], "String", where);
   BITMILL_CHECK(!text.empty(), FormatError, fmt::format("{}: an empty pattern", where));
   return text;
+}
+
+Regex part_pattern(const json& part, const std::string& where) {
+  if (has_plain_pattern(part)) return Regex(pcre2_literal(plain_pattern(part, where)), where);
+  const auto pattern = part.find("pattern");
+  BITMILL_CHECK(pattern != part.end(), FormatError,
+                fmt::format("{}: there is no \"pattern\"", where));
+  return Regex(pcre2_expression(json_string(*pattern, "Regex", where), where), where);
 }
 
 }  // namespace bitmill

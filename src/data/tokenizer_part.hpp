@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "data/regex.hpp"
+
 namespace bitmill {
 
 // "type" of a part.
@@ -20,7 +22,12 @@ std::vector<const nlohmann::json*> part_leaves(const nlohmann::json& part, const
 [[noreturn]] void refuse_part(const std::string& where, const std::string& what,
                               const char* supported);
 
+// Whether part["pattern"] is {"String": text}.
+bool has_plain_pattern(const nlohmann::json& part);
 // FormatError unless part["pattern"] is {"String": text} with a text that is not empty. Returns it.
 std::string plain_pattern(const nlohmann::json& part, const std::string& where);
+
+// part["pattern"], {"String": text} or {"Regex": expression}, as an expression.
+Regex part_pattern(const nlohmann::json& part, const std::string& where);
 
 }  // namespace bitmill

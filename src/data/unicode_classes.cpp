@@ -1,28 +1,19 @@
 #include "data/unicode_classes.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
-#include "data/utf8.hpp"
+#include "data/unicode_newer.hpp"
 
 namespace bitmill {
 namespace {
 
-// What Unicode 15 and 16 added to the letters of Unicode 14, which is what PCRE2 10.42 knows. Found
-// by asking the package and PCRE2 about every code point; a newer PCRE2 holds them already.
-constexpr const char* newer_letters =
-    "\\x{1C89}\\x{1C8A}\\x{A7CB}-\\x{A7CD}\\x{A7DA}-\\x{A7DC}\\x{105C0}-\\x{105F3}"
-    "\\x{10D4A}-\\x{10D65}\\x{10D6F}-\\x{10D85}\\x{10EC2}-\\x{10EC4}\\x{1123F}\\x{11240}"
-    "\\x{11380}-\\x{11389}\\x{1138B}\\x{1138E}\\x{11390}-\\x{113B5}\\x{113B7}\\x{113D1}\\x{113D3}"
-    "\\x{11BC0}-\\x{11BE0}\\x{11F02}\\x{11F04}-\\x{11F10}\\x{11F12}-\\x{11F33}\\x{1342F}"
-    "\\x{13441}-\\x{13446}\\x{13460}-\\x{143FA}\\x{16100}-\\x{1611D}\\x{16D40}-\\x{16D6C}"
-    "\\x{18CFF}\\x{1B132}\\x{1B155}\\x{1DF25}-\\x{1DF2A}\\x{1E030}-\\x{1E06D}"
-    "\\x{1E4D0}-\\x{1E4EB}\\x{1E5D0}-\\x{1E5ED}\\x{1E5F0}\\x{2B739}\\x{2EBF0}-\\x{2EE5D}"
-    "\\x{31350}-\\x{323AF}";
-constexpr const char* newer_numbers =
-    "\\x{10D40}-\\x{10D49}\\x{116D0}-\\x{116E3}\\x{11BF0}-\\x{11BF9}\\x{11F50}-\\x{11F59}"
-    "\\x{16130}-\\x{16139}\\x{16D70}-\\x{16D79}\\x{1CCF0}-\\x{1CCF9}\\x{1D2C0}-\\x{1D2D3}"
-    "\\x{1E4F0}-\\x{1E4F9}\\x{1E5F1}-\\x{1E5FA}";
+constexpr std::array<std::string_view, 22> categories = {
+    "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No",
+    "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So"};
+
 constexpr const char* unicode_17_numbers = "\\x{11DE0}-\\x{11DE9}\\x{16FF4}-\\x{16FF6}";
 
 // White_Space as UTF-8: U+0009..000D, 0020, 0085, 00A0, 1680, 2000..200A, 2028, 2029, 202F, 205F,
@@ -36,11 +27,29 @@ constexpr std::array<std::string_view, 25> space_characters = {
 
 }  // namespace
 
-std::string letter_class() { return std::string("\\p{L}") + newer_letters; }
+std::string category_class(std::string_view category) {
+  // U+1171E moved from Mn to Mc after Unicode 14, and a class cannot be made smaller.
+  if (category.empty() || category == "Mn" || category == "Mc") return "";
+  std::string newer;
+  bool known = false;
+  for (const std::string_view member : categories) {
+    if (!member.starts_with(category)) continue;
+    known = true;
+    newer += newer_members(member);
+  }
+  return known ? fmt::format("\\p{{{}}}{}", category, newer) : "";
+}
 
-std::string number_class() { return std::string("\\p{N}") + newer_numbers; }
+std::string numeric_class() { return category_class("N") + unicode_17_numbers; }
 
-std::string numeric_class() { return number_class() + unicode_17_numbers; }
+// Rust's regex \w: Alphabetic, which takes in circled letters, M, Nd, Pc, Join_Control.
+std::string word_class() {
+  std::string members =
+      "\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}"
+      "\\x{1F170}-\\x{1F189}";
+  for (const char* category : {"L", "M", "Nd", "Nl", "Pc"}) members += category_class(category);
+  return members;
+}
 
 std::string space_class() {
   return "\\t-\\r\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}"

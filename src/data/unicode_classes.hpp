@@ -1,16 +1,22 @@
 #pragma once
-// The Unicode classes that decide where words end, as the `tokenizers` package 0.23 (Unicode 16
-// letters, Unicode 17 digits) sees them, whatever Unicode version the PCRE2 of this machine knows.
+// The Unicode classes that decide where words end, as the `tokenizers` package 0.23 (Unicode 16;
+// Unicode 17 for the Digits pre-tokenizer) sees them, whatever Unicode version the PCRE2 of this
+// machine knows.
 
 #include <string>
 #include <string_view>
 
 namespace bitmill {
 
-// The inside of a bracket expression for PCRE2 in UTF mode.
-std::string letter_class();   // \p{L}
-std::string number_class();   // \p{N}
-std::string numeric_class();  // \p{N}, as Rust's char::is_numeric (the Digits pre-tokenizer) has it
+// Each is the inside of a bracket expression for PCRE2 in UTF mode.
+
+// A general category ("Lu") or group of them ("L"); empty for a name that is not one we know. The
+// groups Z and C and their members are not among them.
+std::string category_class(std::string_view category);
+// Rust's char::is_numeric, which the Digits pre-tokenizer asks.
+std::string numeric_class();
+// What makes a word that a single_word token must not touch: letters, marks, digits, connectors.
+std::string word_class();
 // White_Space. PCRE2's own \s also holds U+180E, which stopped being a space in Unicode 6.3.
 std::string space_class();
 

@@ -41,6 +41,15 @@ Utf8Step next_utf8(std::string_view text) {
   return {lead.bytes, true};
 }
 
+size_t incomplete_utf8_bytes(std::string_view text) {
+  for (size_t bytes = 1; bytes <= 3 && bytes <= text.size(); ++bytes) {
+    const std::string_view end = text.substr(text.size() - bytes);
+    const Lead lead = lead_of(static_cast<uint8_t>(end[0]));
+    if (lead.bytes > bytes) return next_utf8(end).bytes == bytes ? bytes : 0;
+  }
+  return 0;
+}
+
 size_t first_invalid_utf8(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const Utf8Step step = next_utf8(text.substr(at));
@@ -52,6 +61,15 @@ size_t first_invalid_utf8(std::string_view text) {
 
 size_t utf8_char_bytes(std::string_view text) {
   return lead_of(static_cast<uint8_t>(text[0])).bytes;
+}
+
+uint32_t decode_utf8(std::string_view text) {
+  const uint8_t lead = static_cast<uint8_t>(text[0]);
+  const size_t bytes = utf8_char_bytes(text);
+  if (bytes == 1) return lead;
+  uint32_t code = lead & (0x7Fu >> bytes);
+  for (size_t i = 1; i < bytes; ++i) code = code << 6 | (static_cast<uint8_t>(text[i]) & 0x3Fu);
+  return code;
 }
 
 void append_utf8(uint32_t code_point, std::string& text) {

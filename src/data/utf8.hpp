@@ -16,11 +16,17 @@ struct Utf8Step {
 // Looks at the front of `text`, which is not empty.
 Utf8Step next_utf8(std::string_view text);
 
+// Bytes at the end of `text` with which a character begins that is not complete; 0 to 3.
+size_t incomplete_utf8_bytes(std::string_view text);
+
 // Offset of the first byte that is not part of a valid character; npos when all is valid.
 size_t first_invalid_utf8(std::string_view text);
 
 // Bytes of the character that begins `text`: valid UTF-8, not empty.
 size_t utf8_char_bytes(std::string_view text);
+
+// The character that begins `text`: valid UTF-8, not empty.
+uint32_t decode_utf8(std::string_view text);
 
 void append_utf8(uint32_t code_point, std::string& text);
 

@@ -7,6 +7,9 @@
                           missing (so that <unk> is needed and fused), a template with a BOS
 - options/tokenizer.json  Digits + ByteLevel with a prefix space, ignore_merges, merges as strings,
                           added tokens with lstrip, rstrip and normalized, no template
+- metaspace/tokenizer.json NFKC, a Metaspace pre-tokenizer that prefixes the first piece only, and
+                          its decoder; byte_fallback with all bytes
+- split/tokenizer.json    NFC, four Splits, single Digits, ByteLevel; single_word added tokens, an EOS
 - NAME.jsonl              first the version of the package, then one object per text: the text, its
                           ids without and with special tokens, what decoding gives, with special
                           tokens kept; and decoding of every second id (broken characters), with
@@ -19,7 +22,7 @@ import pathlib
 import random
 
 import tokenizers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 here = pathlib.Path(__file__).resolve().parent
 data_folder = here.parents[1] / "data"
@@ -83,6 +86,50 @@ def make_options():
     return data
 
 
+def make_metaspace():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
+    data = trained(tokenizer, 300)
+    names = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(0x100)]
+    names += sorted(data["model"]["vocab"], key=data["model"]["vocab"].get)
+    data["model"] |= dict(vocab={name: i for i, name in enumerate(names)}, unk_token="<unk>",
+                          fuse_unk=True, byte_fallback=True)
+    data["added_tokens"] = [added("<unk>", 0), added("<s>", 1), added("</s>", 2)]
+    return data
+
+
+def make_split():
+    def split(pattern, behavior, invert=False):
+        return pre_tokenizers.Split(pattern, behavior, invert)
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split(Regex(r"[^\p{L}\p{M}\p{N}\s]+|\r?\n"), "isolated"), split(Regex(r"\p{Lu}(?=\p{Ll})"), "merged_with_next"),
+         split("_", "merged_with_previous"), split(Regex(r"[\p{L}\p{M}]+"), "contiguous", True),
+         pre_tokenizers.Digits(individual_digits=True),
+         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    data = trained(tokenizer, 400, sorted(pre_tokenizers.ByteLevel.alphabet()))
+    next_id = len(data["model"]["vocab"])
+    data["added_tokens"] = [
+        added("<|endoftext|>", next_id), added("<word>", next_id + 1, single_word=True),
+        added("pad", next_id + 2, special=False, single_word=True, normalized=True, lstrip=True)]
+    data["post_processor"] = {
+        "type": "Sequence", "processors": [
+            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+            {"type": "TemplateProcessing",
+             "single": [{"Sequence": {"id": "A", "type_id": 0}},
+                        {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}],
+             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+             "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [next_id],
+                                                  "tokens": ["<|endoftext|>"]}}}]}
+    return data
+
+
 def texts():
     random.seed(7)
     result = ["", " ", "   ", "\n", "\t\n \r\n", "Hello world", " Hello  world ", "we'll DON'T I'm",
@@ -94,7 +141,8 @@ def texts():
              "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f44d\U0001f3fd", "\u0301", "...",
              "#$%", "_", "{}", "\x00", "\x7f", "\U0001d518", "\U00011f55", "\U00031355", "\ua7cb",
              "\U00011de3", "\U0010ffff", "<s>", "</s>", "<unk>", "<0x41>", "<|im_start|>",
-             "<|im_start|>user", "<|im_", "<mask>", "<sep>", "<both>", "plain word"]
+             "<|im_start|>user", "<|im_", "<mask>", "<sep>", "<both>", "plain word",
+             "<word>", "pad", "x_y", "FooBar", "\ufb01", "\uff21", "\u1112\u1161\u11ab"]
     result += ["".join(random.choices(parts, k=random.randint(2, 16))) for _ in range(60)]
     result += text[100000:101500].split("\n")
     return result
@@ -113,7 +161,8 @@ def write(name, tokenizer):
     (here / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-for name, make in [("spm", make_spm), ("options", make_options)]:
+for name, make in [("spm", make_spm), ("options", make_options), ("metaspace", make_metaspace),
+                   ("split", make_split)]:
     (here / name).mkdir(exist_ok=True)
     content = json.dumps(make(), ensure_ascii=False, separators=(",", ":")) + "\n"
     (here / name / "tokenizer.json").write_text(content, encoding="utf-8")

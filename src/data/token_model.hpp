@@ -1,0 +1,24 @@
+#pragma once
+// What turns a text without added tokens into ids: words and BPE, or the sentencepiece library.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace bitmill {
+
+// May be used from several threads at once.
+class TokenModel {
+ public:
+  virtual ~TokenModel() = default;
+  // Appends the ids of `text`, valid UTF-8, normalized. `begins_text`: it is the beginning of what
+  // is encoded, not what comes after an added token.
+  virtual void encode(std::string_view text, bool begins_text, std::vector<int32_t>& ids) const = 0;
+  virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
+  virtual std::optional<std::string_view> token_of(int32_t id) const = 0;
+  virtual int32_t token_count() const = 0;
+  virtual int32_t largest_id() const = 0;  // -1: none
+};
+
+}  // namespace bitmill

@@ -1,0 +1,51 @@
+#include "data/word_model.hpp"
+
+#include <utility>
+
+namespace bitmill {
+namespace {
+
+constexpr std::string_view space = "\u2581";  // SentencePiece's
+
+// The bytes of `word` before its first space that another character comes before; all of them when
+// there is none.
+size_t bytes_before_space(std::string_view word) {
+  size_t at = 0;
+  while (word.substr(at).starts_with(space)) at += space.size();
+  return std::min(word.find(space, at), word.size());
+}
+
+}  // namespace
+
+WordModel::WordModel(PreTokenizer pre_tokenizer, const BpeTables& tables)
+    : pre_tokenizer_(std::move(pre_tokenizer)),
+      bpe_(tables),
+      cuts_at_spaces_(!pre_tokenizer_.is_byte_level() && !tables.options.ignore_merges &&
+                      bpe_.begins_tokens_only(space)) {}
+
+void WordModel::encode(std::string_view text, bool begins_text, std::vector<int32_t>& ids) const {
+  std::unique_ptr<WordCache> cache = caches_.take();
+  pre_tokenizer_.split(text, begins_text, [&](std::string_view word) {
+    // SentencePiece-style files make a whole text one word. What can be known as words is cached.
+    while (cuts_at_spaces_ && !word.empty()) {
+      const size_t bytes = bytes_before_space(word);
+      encode_word(word.substr(0, bytes), *cache, ids);
+      word.remove_prefix(bytes);
+    }
+    if (!word.empty()) encode_word(word, *cache, ids);
+  });
+  caches_.give_back(std::move(cache));
+}
+
+void WordModel::encode_word(std::string_view word, WordCache& cache,
+                            std::vector<int32_t>& ids) const {
+  cache.append(word, ids, [&](std::string_view anew, std::vector<int32_t>& into) {
+    if (pre_tokenizer_.is_byte_level()) {
+      bpe_.encode_bytes(anew, into);
+    } else {
+      bpe_.encode(anew, into);
+    }
+  });
+}
+
+}  // namespace bitmill
