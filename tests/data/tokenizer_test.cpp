@@ -1,5 +1,6 @@
 #include "data/tokenizer.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -208,7 +209,7 @@ TEST(Tokenizer, ManyAddedTokensAreReadInSeconds) {
   json file = small_file();
   for (int i = 0; i < 100000; ++i) {
     file["added_tokens"].push_back(
-        {{"id", 6 + i}, {"content", "<" + std::to_string(i) + ">"}, {"normalized", false}});
+        {{"id", 6 + i}, {"content", fmt::format("<{}>", i)}, {"normalized", false}});
   }
   EXPECT_THAT(open_json(file)->encode("a<99999>b", false), ElementsAre(0, 100005, 1));
 }

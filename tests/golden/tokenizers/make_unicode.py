@@ -3,13 +3,14 @@
 
     python3 make_unicode.py
 
-- unicode.json   of every class, and of every normal form, the FNV-1a hash over all code points: of a
+- unicode.json   of every class, and of every normal form, the CRC-32 over all code points: of a
                  class the members, as "%X "; of a form what becomes of each character c as
                  "a" c U+0301 U+0327 c
 - splits.jsonl   the pieces into which Split cuts texts, for expressions, behaviors and invert
 """
 import json
 import pathlib
+import zlib
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -25,12 +26,6 @@ EXPRESSIONS = [
 TEXTS = ["", " ", "abc", "Hello, World's\r\n\r\n 123 x_y", "a\nb\n", "\n\na", "aXXbxcd cc ccc ddd", "don't KK \u212aelvin 'S '\u017f", "A\u6f22\U0001f600\u3002 \u2026!?(|)",
          "CamelCaseWORD caf\u00e9 e\u0301\u0301 \u0939\u093f\u0928\u094d", "  \t x \u00a0 \u3000 \u180e y  ", "-+a]b\\c[d]^", "abab aab ab", "\u0661\u0662 12345 \u2167 \U00011f55\U0001e4f3"]
 BEHAVIORS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
-
-
-def fnv(data, state=0xCBF29CE484222325):
-    for byte in data:
-        state = (state ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return state
 
 
 def members(pre_tokenizer):
@@ -55,14 +50,14 @@ def word_characters():
 
 
 def hash_members(codes):
-    return "%016x" % fnv("".join("%X " % c for c in codes).encode())
+    return "%08x" % zlib.crc32("".join("%X " % c for c in codes).encode())
 
 
 def hash_form(form):
-    state = fnv(b"")
+    state = 0
     for c in POINTS[1:]:
-        state = fnv(form.normalize_str("a%s\u0301\u0327%s" % (chr(c), chr(c))).encode(), state)
-    return "%016x" % state
+        state = zlib.crc32(form.normalize_str("a%s\u0301\u0327%s" % (chr(c), chr(c))).encode(), state)
+    return "%08x" % state
 
 
 def write_unicode():
