@@ -23,6 +23,7 @@ using nlohmann::json;
 
 // LLaMA-3's published file has so many ranks, and no other published one does.
 constexpr size_t llama3_ranks = 128000;
+constexpr size_t longest_token = 128;  // bytes; LLaMA-3's own
 
 constexpr const char* llama3_expression =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
@@ -98,6 +99,12 @@ std::vector<RankedToken> read_ranks(std::string_view text, const std::string& pa
     BITMILL_CHECK(token.has_value(), FormatError,
                   fmt::format("{}, line {}: \"{}\" is not a token in base64 and its rank", path,
                               number, line.substr(0, 80)));
+    // Every way to cut a token in two is looked up: a long one would take for ever.
+    BITMILL_CHECK(
+        token->bytes.size() <= longest_token, FormatError,
+        fmt::format("{}, line {}: a token of {} bytes; LLaMA-3 has none above {}. Get the "
+                    "file again from where the model came from",
+                    path, number, token->bytes.size(), longest_token));
     ranks.push_back(*token);
   }
   BITMILL_CHECK(

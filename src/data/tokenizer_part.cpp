@@ -12,6 +12,14 @@ namespace bitmill {
 
 using nlohmann::json;
 
+namespace {
+
+// Each part of a sequence calls the next, so their number is the depth of the stack. Published
+// files have seven at most.
+constexpr size_t most_parts = 64;
+
+}  // namespace
+
 std::string part_type(const json& part, const std::string& where) {
   return json_string(part, "type", where);
 }
@@ -28,6 +36,9 @@ std::vector<const json*> part_leaves(const json& part, const char* list_key,
     const std::vector<const json*> more = part_leaves(inner, list_key, where);
     leaves.insert(leaves.end(), more.begin(), more.end());
   }
+  BITMILL_CHECK(leaves.size() <= most_parts, FormatError,
+                fmt::format("{}: a Sequence of {} parts; at most {} are supported", where,
+                            leaves.size(), most_parts));
   return leaves;
 }
 

@@ -42,6 +42,15 @@ TEST(TokenizerKinds, FolderWithoutTokenizerIsRefusedWithWhatItLacks) {
   EXPECT_THAT(refusal_of({{"vocab.json", "{}"}}), HasSubstr("only one of the two"));
 }
 
+TEST(TokenizerKinds, SequenceOfThousandsOfPartsIsRefused) {
+  const json digits = {{"type", "Digits"}};
+  const json file = {
+      {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", json(100000, digits)}}},
+      {"model", {{"type", "BPE"}, {"vocab", {{"a", 0}}}, {"merges", json::array()}}}};
+  EXPECT_THAT(refusal_of({{"tokenizer.json", file.dump()}}),
+              AllOf(HasSubstr("pre_tokenizer"), HasSubstr("100000 parts")));
+}
+
 // Letters a, b with the token ab, and <s>, in the manner of `name`.
 Folder vocab_and_merges(const std::string& name) {
   const json config = {{"tokenizer_class", name},
@@ -118,6 +127,9 @@ TEST(TokenizerKinds, TiktokenFileOfAnotherModelIsRefused) {
   EXPECT_THAT(refusal_of({{"tokenizer.model", "YQ== 0\nY*== 1\n"}}),
               AllOf(HasSubstr("line 2"), HasSubstr("base64")));
   EXPECT_THAT(refusal_of({{"tokenizer.model", "YQ== 0\nYg== 99999999999\n"}}), HasSubstr("line 2"));
+  const std::string long_token = std::string(4000000, 'Q') + " 1\n";
+  EXPECT_THAT(refusal_of({{"tokenizer.model", "YQ== 0\n" + long_token}}),
+              AllOf(HasSubstr("line 2"), HasSubstr("3000000 bytes")));
 }
 
 // A protobuf field: number, wire type 2.
