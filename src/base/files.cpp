@@ -81,10 +81,14 @@ void write_exactly(int descriptor, const std::string& path, int64_t offset,
 class PosixInput final : public InputFile {
  public:
   explicit PosixInput(std::string path)
-      : path_(std::move(path)), descriptor_(open_descriptor("open", path_, O_RDONLY)) {
+      // Opening a pipe that nobody writes to would wait for ever; to files it makes no difference.
+      : path_(std::move(path)), descriptor_(open_descriptor("open", path_, O_RDONLY | O_NONBLOCK)) {
     struct stat info = {};
     if (::fstat(descriptor_.get(), &info) != 0) fail("stat", path_, errno);
     if (S_ISDIR(info.st_mode)) fail("open", path_, EISDIR);
+    BITMILL_CHECK(
+        S_ISREG(info.st_mode), FileError,
+        fmt::format("cannot open {}: it is a pipe, a socket or a device, not a file", path_));
     size_ = info.st_size;
   }
 

@@ -2,8 +2,8 @@
 // The one door to the file system. Everything that reads or writes a file takes a Files&, so that a
 // test can make any single operation fail or stop short.
 //
-// All calls throw FileError with the operation, the path and the system's words. Offsets and sizes
-// are bytes. Objects may be used from several threads where the method is const (pread, pwrite).
+// Calls throw FileError with operation, path and the system's words. Offsets and sizes are bytes.
+// Const methods may be used from several threads. Only regular files open: no pipe is waited for.
 
 #include <cstddef>
 #include <cstdint>

@@ -52,7 +52,14 @@ std::string as_string(const json& value, const char* key, const std::string& whe
 
 }  // namespace
 
+void refuse_zero_bytes(std::string_view text, const std::string& where) {
+  const size_t zero = text.find('\0');
+  BITMILL_CHECK(zero == text.npos, FormatError,
+                fmt::format("{} is not valid JSON: byte {} is zero", where, zero));
+}
+
 json parse_json(std::string_view text, const std::string& where) {
+  refuse_zero_bytes(text, where);
   try {
     return json::parse(text, [&](int depth, json::parse_event_t, json&) {
       BITMILL_CHECK(depth <= deepest_nesting, FormatError,

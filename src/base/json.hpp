@@ -12,6 +12,8 @@ namespace bitmill {
 // `where` names the source in errors. Throws FormatError with the parser's words, also when the
 // nesting is deeper than any file we read has a reason to be.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
+// FormatError: the parser takes a zero byte for the end, whatever comes after it.
+void refuse_zero_bytes(std::string_view text, const std::string& where);
 
 // object[key], or FormatError naming `where` and the key when it is missing or of another type.
 int64_t json_int(const nlohmann::json& object, const char* key, const std::string& where);

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/json.hpp"
+#include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "format/partial_folder.hpp"
@@ -31,6 +31,14 @@ bool is_companion(const std::string& name) {
   return name != "config.json" &&
          std::none_of(weight_endings.begin(), weight_endings.end(),
                       [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+std::vector<std::string> companions(Files& files, const std::string& folder) {
+  std::vector<std::string> names = files.list(folder);
+  std::erase_if(names, [&](const std::string& name) {
+    return !is_companion(name) || files.is_directory(join_path(folder, name));
+  });
+  return names;
 }
 
 void copy_file(Files& files, const std::string& from, const std::string& to) {
@@ -109,8 +117,7 @@ std::string torch_name(Dtype dtype) {
 }
 
 std::string exported_config(Files& files, const std::string& from, Dtype dtype) {
-  const std::string path = join_path(from, "config.json");
-  json config = parse_json(read_text(files, path), path);
+  json config = read_config_json(files, from);
   config.erase("quantization_config");
   // transformers 4 writes "torch_dtype", transformers 5 "dtype"; both read either.
   const bool newer = config.contains("dtype");
@@ -144,11 +151,22 @@ void fill_folder(Files& files, const std::string& from, const std::string& to, D
 }  // namespace
 
 void copy_companion_files(Files& files, const std::string& from, const std::string& to) {
-  for (const std::string& name : files.list(from)) {
-    const std::string path = join_path(from, name);
-    if (is_companion(name) && !files.is_directory(path))
-      copy_file(files, path, join_path(to, name));
+  for (const std::string& name : companions(files, from)) {
+    copy_file(files, join_path(from, name), join_path(to, name));
   }
+}
+
+std::vector<std::string> companion_problems(Files& files, const std::string& from) {
+  std::vector<std::string> problems;
+  for (const std::string& name : companions(files, from)) {
+    try {
+      files.open(join_path(from, name));
+    } catch (const FileError& error) {
+      problems.push_back(
+          fmt::format("{}; the result takes this file over: repair or remove it", error.what()));
+    }
+  }
+  return problems;
 }
 
 void export_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/files.hpp"
 #include "format/dtype.hpp"
@@ -18,9 +19,10 @@ inline constexpr std::string_view quant_method = "ptq161";
 // version that this binary does not understand (naming both).
 bool is_packed_folder(Files& files, const std::string& folder);
 
-// Reads every tensor and compares its hash with the recorded one; checks the parts of every
-// linear. FormatError naming file and tensor. `progress(bytes_done, bytes_total)` may be empty; it
-// counts the bytes that are read, and those of packed linears are read twice.
+// Checks that the files belong together (packed_seal.hpp), reads every tensor and compares its hash
+// with the recorded one, and checks the parts of every linear. FormatError naming file and tensor.
+// `progress(bytes_done, bytes_total)` may be empty; it counts the bytes that are read, and those of
+// packed linears are read twice.
 void verify_packed_folder(Files& files, const std::string& folder,
                           const std::function<void(int64_t, int64_t)>& progress);
 
@@ -28,6 +30,8 @@ void verify_packed_folder(Files& files, const std::string& folder,
 // (*.bin, *.pt, *.pth, *.gguf, *.h5, *.msgpack, *.onnx) into `to`; links are followed, sub-folders
 // left out.
 void copy_companion_files(Files& files, const std::string& from, const std::string& to);
+// The files that it would fail on, as a sentence each: what cannot be opened, and what is no file.
+std::vector<std::string> companion_problems(Files& files, const std::string& from);
 
 // Packed to an ordinary Hugging Face folder with float16, bfloat16 or float32 linears; everything
 // that is not packed keeps its own dtype unless `dtype` is float32. config.json loses its

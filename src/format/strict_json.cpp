@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 namespace bitmill {
 namespace {
 
 using nlohmann::json;
 
-constexpr int deepest_nesting = 8;  // a header needs 2: tensor, shape
+constexpr int deepest_nesting = 16;  // a header needs 2: tensor, shape; a config.json half of it
 
 }  // namespace
 
@@ -31,6 +32,7 @@ json parse_strict_json(std::string_view text, const std::string& where) {
     }
     return true;
   };
+  refuse_zero_bytes(text, where);
   try {
     return json::parse(text, check);
   } catch (const json::exception& error) {

@@ -67,5 +67,10 @@ TEST(Json, DeepNestingIsRefusedBeforeItIsBuilt) {
               format_error("nested deeper than 100 levels"));
 }
 
+TEST(Json, WhatStandsBehindAZeroByteIsNotOverlooked) {
+  const std::string text = std::string("{\"a\": 1}") + '\0' + "and more";
+  EXPECT_THAT([&] { parse_json(text, "here"); }, format_error("byte 8 is zero"));
+}
+
 }  // namespace
 }  // namespace bitmill
