@@ -9,8 +9,10 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/json.hpp"
+#include "format/config_file.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
+#include "format/packed_seal.hpp"
 #include "format/tensor_folder.hpp"
 
 namespace bitmill {
@@ -73,9 +75,8 @@ int64_t packed_bytes(const TensorFolder& tensors, const std::string& name) {
 }  // namespace
 
 bool is_packed_folder(Files& files, const std::string& folder) {
+  const json config = read_config_json(files, folder);
   const std::string path = join_path(folder, "config.json");
-  const json config = parse_json(read_text(files, path), path);
-  BITMILL_CHECK(config.is_object(), FormatError, path + ": must be a JSON object");
   const auto it = config.find("quantization_config");
   if (it == config.end() || it->is_null()) return false;
   const std::string where = path + ": quantization_config";
@@ -97,6 +98,7 @@ void verify_packed_folder(Files& files, const std::string& folder,
   BITMILL_CHECK(is_packed_folder(files, folder), FormatError,
                 folder + " is not a packed model: its config.json has no quantization_config");
   const TensorFolder tensors(files, folder);
+  check_seal(files, tensors);
   std::map<std::string, PackedShape> linears;
   int64_t total = tensors.tensor_bytes();
   for (const std::string& name : packed_names(tensors)) {

@@ -7,11 +7,12 @@
 #include <set>
 
 #include "base/error.hpp"
-#include "base/json.hpp"
 #include "base/version.hpp"
+#include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
+#include "format/packed_seal.hpp"
 #include "format/partial_folder.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
@@ -21,11 +22,6 @@ namespace bitmill {
 namespace {
 
 using nlohmann::json;
-
-json read_config_json(Files& files, const std::string& folder) {
-  const std::string path = join_path(folder, "config.json");
-  return parse_json(read_text(files, path), path);
-}
 
 bool is_empty_or_missing(Files& files, const std::string& folder) {
   return !files.exists(folder) || (files.is_directory(folder) && files.list(folder).empty());
@@ -102,7 +98,7 @@ void write_config(Files& files, const std::string& from, const std::string& to,
   config["quantization_config"] = {{"quant_method", std::string(quant_method)},
                                    {"version", packed::format_version},
                                    {"bitmill", provenance}};
-  replace_file(files, join_path(to, "config.json"), config.dump(2) + "\n");
+  write_sealed_config(files, to, std::move(config));
 }
 
 }  // namespace

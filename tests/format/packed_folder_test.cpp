@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -102,10 +103,12 @@ TEST(VerifyPackedFolder, AFolderWithoutHashesIsRefused) {
   const PackedModel model;
   const auto files = posix_files();
   write_safetensors(*files, model.folder / "model.safetensors", model.tensors, {});
+  model.seal();
   EXPECT_THAT([&] { verify_packed_folder(*files, model.folder.path(), {}); },
               throws_with<FormatError>("\"bitmill.hashes\" is missing"));
   write_safetensors(*files, model.folder / "model.safetensors", model.tensors,
                     {{hashes_key, "{}"}});
+  model.seal();
   EXPECT_THAT([&] { verify_packed_folder(*files, model.folder.path(), {}); },
               throws_with<FormatError>("a hash for each of"));
 }
@@ -159,6 +162,23 @@ TEST(CopyCompanionFiles, EverythingButWeightsAndConfigIsCopied) {
   EXPECT_EQ(to.read("tokenizer.model"), std::string("binary\0data", 11));
   EXPECT_EQ(to.read("merges.txt"), "merges");
   EXPECT_FALSE(std::filesystem::is_symlink(to / "merges.txt"));
+}
+
+// Once, the first copy waited for a writer for ever, and hours of work waited with it.
+TEST(CopyCompanionFiles, APipeAndALinkToNothingAreNamedBeforehandAndNeverWaitedFor) {
+  const TempFolder from, to;
+  const auto files = posix_files();
+  from.write("tokenizer.json", "{}");
+  std::filesystem::create_symlink(from / "gone", from / "merges.txt");
+  ASSERT_EQ(::mkfifo((from / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(companion_problems(*files, from.path()),
+              ElementsAre(AllOf(HasSubstr(from / "merges.txt"), HasSubstr("repair or remove it")),
+                          AllOf(HasSubstr(from / "pipe"), HasSubstr("a pipe"))));
+  EXPECT_THROW(copy_companion_files(*files, from.path(), to.path()), FileError);
+  std::filesystem::remove(from / "merges.txt");
+  EXPECT_THROW(copy_companion_files(*files, from.path(), to.path()), FileError);
+  std::filesystem::remove(from / "pipe");
+  EXPECT_THAT(companion_problems(*files, from.path()), ElementsAre());
 }
 
 }  // namespace
