@@ -31,6 +31,7 @@ std::optional<BlockName> parse_name(const std::string& name) {
   auto [at, error] = std::from_chars(name.data(), end, parsed.block);
   if (error != std::errc() || at == end || *at != '.') return std::nullopt;
   std::from_chars(at + 1, end, parsed.turn);
+  if (parsed.block < 0 || parsed.turn < 0) return std::nullopt;
   return parsed;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
@@ -21,24 +22,27 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr std::string_view state_prefix = "state-";
 constexpr const char* holder_name = "holder.json";
 constexpr const char* beat_name = "beat";
+constexpr int64_t longest_beat = 32;            // bytes: a number of 64 bits
+constexpr int64_t most_starts = 1'000'000'000;  // one a second, for thirty years
 
 std::string state_name(int generation) { return fmt::format("{}{:04}", state_prefix, generation); }
 
-// The generation in a state folder's name; 0 for any other name.
+// The generation in a state folder's name; 0 for any other name, and for one without a successor.
 int generation_of(const std::string& name) {
   if (!name.starts_with(state_prefix)) return 0;
   const char* const begin = name.data() + state_prefix.size();
   const char* const end = name.data() + name.size();
   int generation = 0;
   const auto [rest, error] = std::from_chars(begin, end, generation);
-  const bool whole = error == std::errc() && rest == end && generation > 0;
+  const bool whole = error == std::errc() && rest == end && generation > 0 &&
+                     generation < std::numeric_limits<int>::max();
   return whole && state_name(generation) == name ? generation : 0;
 }
 
 // The counter as it is; empty where it cannot be read, which is no sign of life.
 std::string read_beat(Files& files, const std::string& state_path) {
   try {
-    return read_text(files, join_path(state_path, beat_name));
+    return read_text(files, join_path(state_path, beat_name), longest_beat);
   } catch (const Error&) {
     return "";
   }
@@ -92,8 +96,10 @@ std::optional<HolderRecord> read_holder(Files& files, const std::string& state_p
     record.holder = holder_from_json(content.value("holder", json::object()), path);
     record.released = json_bool_or(content, "released", false, path);
     record.outcome = json_string_or(content, "outcome", "", path);
-    record.starts_without_commit =
-        static_cast<int>(json_int(content, "starts_without_commit", path));
+    const int64_t starts = json_int(content, "starts_without_commit", path);
+    BITMILL_CHECK(0 <= starts && starts <= most_starts, FormatError,
+                  fmt::format("{}: {} starts without a commit cannot be", path, starts));
+    record.starts_without_commit = static_cast<int>(starts);
     record.steps_at_start = json_int(content, "steps_at_start", path);
     return record;
   } catch (const Error&) {

@@ -13,6 +13,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t largest_file = int64_t{64} << 20;  // bytes; a fingerprint has a few thousand
+
 std::string hash_of(const json& content) {
   const std::string text = content.dump();
   return hash_hex(std::as_bytes(std::span(text)));
@@ -33,7 +35,7 @@ void write_hashed_json(Files& files, const std::string& path, const std::string&
 }
 
 json read_hashed_json(Files& files, const std::string& path) {
-  const json whole = parse_json(read_text(files, path), path);
+  const json whole = parse_json(read_text(files, path, largest_file), path);
   const std::string recorded = json_string(whole, "hash", path);
   BITMILL_CHECK(whole.contains("content") && whole["content"].is_object(), FormatError,
                 fmt::format("{}: \"content\" must be an object", path));

@@ -134,9 +134,9 @@ std::set<int> RunDir::packed_events() const {
   std::istringstream lines(read_text(files_, path));
   for (std::string line; std::getline(lines, line);) {
     const json event = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (event.is_object() && event.value("event", "") == "packed" && event.contains("block")) {
-      blocks.insert(event["block"].get<int>());
-    }
+    if (!event.is_object() || event.value("event", json()) != "packed") continue;
+    const json block = event.value("block", json());
+    if (block.is_number_integer()) blocks.insert(block.get<int>());
   }
   return blocks;
 }

@@ -85,8 +85,14 @@ RunRecord RunState::record() const {
                             path, found, run_dir_version,
                             json_string_or(content, "bitmill", "unknown", path)));
   RunRecord record;
-  record.fingerprint_json = content.at("fingerprint").dump();
-  record.numerics_classes = content.at("numerics_classes").get<std::vector<std::string>>();
+  const json fingerprint = content.value("fingerprint", json());
+  BITMILL_CHECK(fingerprint.is_object(), FormatError, path + ": \"fingerprint\" must be an object");
+  record.fingerprint_json = fingerprint.dump();
+  for (const json& name : content.value("numerics_classes", json::array())) {
+    BITMILL_CHECK(name.is_string(), FormatError,
+                  path + ": \"numerics_classes\" must be a list of names");
+    record.numerics_classes.push_back(name.get<std::string>());
+  }
   return record;
 }
 

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "checkpoint/layout.hpp"
 #include "checkpoint/run_dir.hpp"
 
@@ -16,6 +17,9 @@ namespace {
 
 using nlohmann::json;
 
+// Blocks or epochs: far above any run there is, and few enough to look at each.
+constexpr int64_t most_of_anything = 100'000;
+
 struct Extent {
   int64_t blocks = 0;
   int epochs = 0;
@@ -23,13 +27,22 @@ struct Extent {
 };
 
 Extent read_extent(const RunState& state) {
-  const json fingerprint = json::parse(state.record().fingerprint_json);
+  const std::string where = state.path() + ": the fingerprint of the run";
+  const json fingerprint = parse_json(state.record().fingerprint_json, where);
+  const auto count = [&](const json& object, const char* key, int64_t least) {
+    const int64_t value = json_int(object, key, where);
+    BITMILL_CHECK(least <= value && value <= most_of_anything, FormatError,
+                  fmt::format("{}: \"{}\" cannot be {}", where, key, value));
+    return value;
+  };
   Extent extent;
-  extent.blocks = fingerprint.at("model").at("blocks").get<int64_t>();
-  const auto most = fingerprint.at("max_blocks").get<int64_t>();
+  extent.blocks = count(fingerprint.value("model", json()), "blocks", 1);
+  const int64_t most = count(fingerprint, "max_blocks", 0);
   if (most > 0) extent.blocks = std::min(extent.blocks, most);
-  extent.epochs = fingerprint.at("epochs").get<int>();
-  extent.turns = extent.epochs / fingerprint.at("lag").get<int>();
+  extent.epochs = static_cast<int>(count(fingerprint, "epochs", 1));
+  extent.turns = extent.epochs / static_cast<int>(count(fingerprint, "lag", 1));
+  BITMILL_CHECK(extent.turns >= 1, FormatError,
+                fmt::format("{}: a lag beyond its {} epochs cannot be", where, extent.epochs));
   return extent;
 }
 
@@ -52,7 +65,9 @@ Logged read_log(Files& files, const std::string& work_dir) {
     if (logged.last_events.size() > most_last_events) logged.last_events.pop_front();
     if (!event.contains("epoch")) continue;
     ++logged.epochs;
-    logged.seconds += event.value("seconds", 0.0);
+    if (event.contains("seconds") && event["seconds"].is_number()) {
+      logged.seconds += event["seconds"].get<double>();
+    }
     if (event.contains("loss") && event["loss"].is_number()) logged.last_loss = event["loss"];
   }
   return logged;
