@@ -63,16 +63,42 @@ WeightMap read_index(Files& files, const std::string& path) {
                   folder, single_file_name, index_file_name));
 }
 
-void check_shard_against_index(const SafetensorsFile& file, const std::string& shard,
-                               const WeightMap& weight_map, const std::string& index) {
+// Sentences, the first of them: a folder of two models mixed has thousands of the same kind.
+class Complaints {
+ public:
+  explicit Complaints(std::vector<std::string>& problems) : problems_(problems) {}
+  ~Complaints() {
+    if (left_out_ > 0) problems_.push_back(fmt::format("and {} more of this kind", left_out_));
+  }
+  void add(std::string problem) {
+    if (++count_ <= most) {
+      problems_.push_back(std::move(problem));
+    } else {
+      ++left_out_;
+    }
+  }
+
+ private:
+  static constexpr int most = 10;
+  std::vector<std::string>& problems_;
+  int count_ = 0, left_out_ = 0;
+};
+
+void compare_shard_with_index(const SafetensorsFile& file, const std::string& shard,
+                              const WeightMap& weight_map, const std::string& index,
+                              Complaints& complaints) {
   for (const auto& [tensor, info] : file.tensors()) {
     const auto it = weight_map.find(tensor);
-    BITMILL_CHECK(
-        it != weight_map.end(), FormatError,
-        fmt::format("{} holds tensor \"{}\", which {} does not list", file.path(), tensor, index));
-    BITMILL_CHECK(it->second == shard, FormatError,
-                  fmt::format("{} holds tensor \"{}\", which by {} is in {}", file.path(), tensor,
-                              index, it->second));
+    if (it == weight_map.end()) {
+      complaints.add(fmt::format(
+          "{} holds tensor \"{}\", which {} does not list; the two are not of one download",
+          file.path(), tensor, index));
+    } else if (it->second != shard) {
+      complaints.add(
+          fmt::format("{} holds tensor \"{}\", which by {} is in {}; remove the shard that is not "
+                      "of this model",
+                      file.path(), tensor, index, it->second));
+    }
   }
 }
 
@@ -119,37 +145,67 @@ void SafetensorsFile::read_part(const TensorInfo& info, int64_t first,
 }
 
 TensorFolder::TensorFolder(Files& files, const std::string& folder) : folder_(folder) {
-  const std::string single = join_path(folder, single_file_name);
-  const std::string index = join_path(folder, index_file_name);
+  std::vector<std::string> problems;
+  open(files, problems);
+  BITMILL_CHECK(problems.empty(), FormatError, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+TensorFolder::TensorFolder(Files& files, const std::string& folder,
+                           std::vector<std::string>& problems)
+    : folder_(folder) {
+  open(files, problems);
+}
+
+void TensorFolder::open(Files& files, std::vector<std::string>& problems) {
+  const std::string single = join_path(folder_, single_file_name);
+  const std::string index = join_path(folder_, index_file_name);
   const bool is_single = files.exists(single);
-  if (!is_single && !files.exists(index)) refuse_folder(files, folder);
+  if (!is_single && !files.exists(index)) refuse_folder(files, folder_);
   BITMILL_CHECK(!is_single || !files.exists(index), FormatError,
-                fmt::format("{} holds both {} and {}, which may be two models; remove one", folder,
+                fmt::format("{} holds both {} and {}, which may be two models; remove one", folder_,
                             single_file_name, index_file_name));
   if (is_single) {
-    shards_.push_back(std::make_unique<SafetensorsFile>(files, single));
-    for (const auto& [tensor, info] : shards_[0]->tensors()) place_.emplace(tensor, 0);
+    whole_is_lost_ = !open_shard(files, single, problems);
     return;
   }
   const WeightMap weight_map = read_index(files, index);
-  std::set<std::string> shard_names;
-  for (const auto& [tensor, shard] : weight_map) shard_names.insert(shard);
-  for (const std::string& shard : shard_names) {
-    const std::string path = join_path(folder, shard);
-    BITMILL_CHECK(files.exists(path), FormatError,
-                  fmt::format("{} is missing, and {} lists it; download the folder again", path,
-                              index_file_name));
-    shards_.push_back(std::make_unique<SafetensorsFile>(files, path));
-    check_shard_against_index(*shards_.back(), shard, weight_map, index);
-    for (const auto& [tensor, info] : shards_.back()->tensors()) {
-      place_.emplace(tensor, shards_.size() - 1);
+  std::map<std::string, bool> is_open;  // by shard
+  for (const auto& [tensor, shard] : weight_map) is_open.emplace(shard, false);
+  Complaints strangers(problems);
+  for (auto& [shard, opened] : is_open) {
+    opened = open_shard(files, join_path(folder_, shard), problems);
+    if (opened) compare_shard_with_index(*shards_.back(), shard, weight_map, index, strangers);
+  }
+  Complaints missing(problems);
+  for (const auto& [tensor, shard] : weight_map) {
+    if (!is_open[shard]) {
+      lost_.insert(tensor);
+    } else if (!contains(tensor)) {
+      missing.add(
+          fmt::format("{} lists tensor \"{}\" in {}, which does not hold it; download the "
+                      "folder again",
+                      index, tensor, shard));
     }
   }
-  for (const auto& [tensor, shard] : weight_map) {
-    BITMILL_CHECK(
-        contains(tensor), FormatError,
-        fmt::format("{} lists tensor \"{}\" in {}, which does not hold it", index, tensor, shard));
+}
+
+bool TensorFolder::open_shard(Files& files, const std::string& path,
+                              std::vector<std::string>& problems) {
+  if (!files.exists(path)) {
+    problems.push_back(fmt::format("{} is missing, and {} lists it; download the folder again",
+                                   path, index_file_name));
+    return false;
   }
+  try {
+    shards_.push_back(std::make_unique<SafetensorsFile>(files, path));
+  } catch (const Error& error) {
+    problems.emplace_back(error.what());
+    return false;
+  }
+  for (const auto& [tensor, info] : shards_.back()->tensors()) {
+    place_.emplace(tensor, shards_.size() - 1);
+  }
+  return true;
 }
 
 const TensorInfo& TensorFolder::info(const std::string& name) const {

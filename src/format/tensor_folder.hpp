@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,11 +56,17 @@ class SafetensorsFile {
 
 class TensorFolder {
  public:
-  // Refuses a folder with only pytorch_model*.bin, with advice.
+  // FormatError with everything that is wrong, one a line. Refuses a folder with only
+  // pytorch_model*.bin, with advice.
   TensorFolder(Files& files, const std::string& folder);
+  // Opens what can be opened, and adds a sentence to `problems` for everything else: for whoever
+  // lists all that is wrong with a model. Throws where there is nothing to open.
+  TensorFolder(Files& files, const std::string& folder, std::vector<std::string>& problems);
 
   const std::string& path() const { return folder_; }
   bool contains(const std::string& name) const { return place_.contains(name); }
+  // Not there, but in a shard that could not be opened, as far as anybody can tell.
+  bool is_lost(const std::string& name) const { return whole_is_lost_ || lost_.contains(name); }
   const TensorInfo& info(const std::string& name) const;  // FormatError when missing
   std::vector<std::string> names() const;                 // sorted
   int64_t tensor_bytes() const;                           // of all tensors
@@ -75,11 +82,15 @@ class TensorFolder {
   void read_float32(const std::string& name, std::span<float> values) const;
 
  private:
+  void open(Files& files, std::vector<std::string>& problems);
+  bool open_shard(Files& files, const std::string& path, std::vector<std::string>& problems);
   const SafetensorsFile& shard_of(const std::string& name) const;
 
   std::string folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> shards_;
   std::map<std::string, size_t> place_;  // tensor -> shard
+  std::set<std::string> lost_;
+  bool whole_is_lost_ = false;
 };
 
 }  // namespace bitmill

@@ -68,6 +68,7 @@ class FolderCheck {
 
   void check(std::string_view tensor, const std::vector<int64_t>& shape) {
     const std::string name(tensor);
+    if (tensors_.is_lost(name)) return;
     if (!tensors_.contains(name)) {
       problems_.push_back(fmt::format("\"{}\" is missing", name));
       return;
@@ -103,9 +104,13 @@ class FolderCheck {
 
 }  // namespace
 
+std::vector<std::string> tensor_problems(const TensorFolder& tensors, const ModelConfig& config) {
+  return FolderCheck(tensors, config).problems();
+}
+
 SourceModel::SourceModel(Files& files, const std::string& folder)
     : config_(read_model_config(files, folder)), tensors_(files, folder) {
-  const std::vector<std::string> problems = FolderCheck(tensors_, config_).problems();
+  const std::vector<std::string> problems = tensor_problems(tensors_, config_);
   BITMILL_CHECK(problems.empty(), FormatError,
                 fmt::format("the tensors in {} do not fit its config.json:\n  {}", folder,
                             fmt::join(problems, "\n  ")));

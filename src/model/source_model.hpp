@@ -29,6 +29,10 @@ struct HeadWeights {
   at::Tensor head;  // [vocab, hidden]
 };
 
+// What does not fit between the tensors of a folder and its config.json: a sentence each. Nothing
+// about tensors of shards that could not be opened.
+std::vector<std::string> tensor_problems(const TensorFolder& tensors, const ModelConfig& config);
+
 class SourceModel {
  public:
   // Checks that every tensor is there with its right shape and a float dtype: FormatError lists

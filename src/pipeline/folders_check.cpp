@@ -13,7 +13,7 @@
 namespace bitmill {
 namespace {
 
-using Problems = std::vector<std::string>;
+using Sentences = std::vector<std::string>;
 
 // A path as the user named it and as it is.
 struct NamedPath {
@@ -33,15 +33,19 @@ NamedPath name_path(Files& files, const char* option, const std::string& path) {
   return {option, path, files.resolve(path)};
 }
 
-void check_apart(const NamedPath& inner, const NamedPath& outer, Problems& problems) {
+void check_apart(const NamedPath& inner, const NamedPath& outer, Sentences& problems) {
   if (!lies_in(inner.real, outer.real)) return;
   problems.push_back(fmt::format("{} {} lies in {} {}; give another folder", inner.option,
                                  inner.given, outer.option, outer.given));
 }
 
+bool is_filled(Files& files, const std::string& folder) {
+  return files.exists(folder) && (!files.is_directory(folder) || !files.list(folder).empty());
+}
+
 // The result is made under another name beside its place: nothing else may stand there.
 void check_partial(const QuantizeOptions& options, Files& files,
-                   const std::vector<NamedPath>& others, Problems& problems) {
+                   const std::vector<NamedPath>& others, Sentences& problems) {
   const std::string partial = partial_path(files, options.output_dir);
   for (const NamedPath& other : others) {
     if (!lies_in(other.real, partial)) continue;
@@ -51,6 +55,7 @@ void check_partial(const QuantizeOptions& options, Files& files,
                     partial, other.option, other.given));
     return;
   }
+  if (is_filled(files, options.output_dir)) return;  // check_output() has spoken of that
   try {
     check_partial_place(files, options.output_dir);
   } catch (const UsageError& error) {
@@ -58,7 +63,7 @@ void check_partial(const QuantizeOptions& options, Files& files,
   }
 }
 
-void check_places(const QuantizeOptions& options, Files& files, Problems& problems) {
+void check_places(const QuantizeOptions& options, Files& files, Sentences& problems) {
   const NamedPath model = name_path(files, "--model", options.model);
   const NamedPath calib = name_path(files, "--calib", options.calib);
   const NamedPath output = name_path(files, "--output-dir", options.output_dir);
@@ -76,7 +81,7 @@ void check_places(const QuantizeOptions& options, Files& files, Problems& proble
 }
 
 void check_work_state(const QuantizeOptions& options, Files& files, const QuantizePlan& plan,
-                      Problems& problems) {
+                      Sentences& problems) {
   try {
     check_work_dir(options, files, plan.fingerprint_json);
   } catch (const Error& error) {
@@ -85,7 +90,7 @@ void check_work_state(const QuantizeOptions& options, Files& files, const Quanti
 }
 
 // An empty folder is replaced by the result, which a mount point does not let happen.
-void check_mount(const QuantizeOptions& options, Files& files, Problems& problems) {
+void check_mount(const QuantizeOptions& options, Files& files, Sentences& problems) {
   const std::string output = files.resolve(options.output_dir);
   if (!files.exists(output)) return;
   if (files.file_system(output) == files.file_system(parent_path(output))) return;
@@ -118,7 +123,7 @@ std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
   return needs;
 }
 
-void check_writable(Files& files, const std::vector<Need>& needs, Problems& problems) {
+void check_writable(Files& files, const std::vector<Need>& needs, Sentences& problems) {
   for (const Need& need : needs) {
     if (!files.is_directory(need.place)) {
       problems.push_back(fmt::format("{}: {} is a file and no folder; give another folder",
@@ -132,7 +137,7 @@ void check_writable(Files& files, const std::vector<Need>& needs, Problems& prob
   }
 }
 
-void check_space(Files& files, const std::vector<Need>& needs, Problems& problems) {
+void check_space(Files& files, const std::vector<Need>& needs, Sentences& problems) {
   std::map<uint64_t, std::vector<Need>> by_file_system;
   for (const Need& need : needs) by_file_system[files.file_system(need.place)].push_back(need);
   for (const auto& [file_system, together] : by_file_system) {
@@ -153,16 +158,21 @@ void check_space(Files& files, const std::vector<Need>& needs, Problems& problem
 
 }  // namespace
 
-void check_folders(const QuantizeOptions& options, Files& files, const QuantizePlan& plan) {
-  const std::string& output = options.output_dir;
-  if (files.exists(output) && !files.list(output).empty()) return;  // the finished result
-  Problems problems;
+std::vector<std::string> folder_problems(const QuantizeOptions& options, Files& files,
+                                         const QuantizePlan& plan) {
+  Sentences problems;
   check_places(options, files, problems);
   check_work_state(options, files, plan, problems);
   check_mount(options, files, problems);
   const std::vector<Need> needs = list_needs(options, files, plan);
   check_writable(files, needs, problems);
   check_space(files, needs, problems);
+  return problems;
+}
+
+void check_folders(const QuantizeOptions& options, Files& files, const QuantizePlan& plan) {
+  if (is_filled(files, options.output_dir)) return;  // the finished result
+  const Sentences problems = folder_problems(options, files, plan);
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 // Whether the folders of a run can take what it will write, asked before the hours of work.
 
+#include <string>
+#include <vector>
+
 #include "pipeline/quantize.hpp"
 
 namespace bitmill {
@@ -11,5 +14,9 @@ namespace bitmill {
 //
 // REQUIRES: check_output() has nothing against the output folder.
 void check_folders(const QuantizeOptions& options, Files& files, const QuantizePlan& plan);
+
+// The same as a list, whatever the output folder holds.
+std::vector<std::string> folder_problems(const QuantizeOptions& options, Files& files,
+                                         const QuantizePlan& plan);
 
 }  // namespace bitmill

@@ -1,6 +1,7 @@
 // plan_quantize: everything that can be known before the long work.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,10 +9,12 @@
 
 #include "base/error.hpp"
 #include "data/windows.hpp"
+#include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/assemble.hpp"
 #include "pipeline/calibration.hpp"
+#include "pipeline/doctor.hpp"
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/folders_check.hpp"
 #include "pipeline/live_block.hpp"
@@ -27,11 +30,17 @@ constexpr int64_t float_bytes = 4;
 // What a rank takes before it has read anything: libtorch, MPI and the heap's reserve. Measured.
 constexpr int64_t library_memory = int64_t{150} * 1000 * 1000;
 
-void check_range(bool fine, const char* option, const std::string& value, const char* allowed) {
-  BITMILL_CHECK(fine, UsageError, fmt::format("{} is {}: it must be {}", option, value, allowed));
+std::string range_problem(const char* option, const std::string& value, const char* allowed) {
+  return fmt::format("{} is {}: it must be {}", option, value, allowed);
 }
 
-void check_settings(const QuantizeOptions& options) {
+}  // namespace
+
+void check_settings(const QuantizeOptions& options, Problems& problems) {
+  const auto check_range = [&](bool fine, const char* option, const std::string& value,
+                               const char* allowed) {
+    if (!fine) problems.add_usage(range_problem(option, value, allowed));
+  };
   check_range(options.samples >= 1, "--samples", fmt::to_string(options.samples), "at least 1");
   check_range(options.epochs >= 1, "--epochs", fmt::to_string(options.epochs), "at least 1");
   check_range(options.batch >= 1, "--batch", fmt::to_string(options.batch), "at least 1");
@@ -49,11 +58,16 @@ void check_settings(const QuantizeOptions& options) {
   try {
     const std::regex compiled(options.ignore);
   } catch (const std::regex_error& error) {
-    throw UsageError(fmt::format("--ignore \"{}\" is not a regular expression: {}", options.ignore,
-                                 error.what()));
+    problems.add_usage(fmt::format("--ignore \"{}\" is not a regular expression: {}",
+                                   options.ignore, error.what()));
   }
-  plan_sweeps(1, options.epochs, options.lag);  // refuses a lag that does not divide
+  if (options.epochs < 1) return;
+  problems.attempt([&] {
+    plan_sweeps(1, options.epochs, options.lag);  // refuses a lag that does not divide
+  });
 }
+
+namespace {
 
 // What is packed and what it takes, exactly.
 void count_packed(const QuantizeOptions& options, const SourceModel& model, QuantizePlan& plan) {
@@ -122,27 +136,52 @@ int64_t blocks_to_pack(const QuantizeOptions& options, const SourceModel& model)
   return options.max_blocks > 0 ? std::min(options.max_blocks, blocks) : blocks;
 }
 
-CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
-  check_settings(options);
+void check_companions(Files& files, const std::string& model_folder) {
+  const std::vector<std::string> problems = companion_problems(files, model_folder);
+  BITMILL_CHECK(problems.empty(), FormatError, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+void check_batch(const QuantizeOptions& options, int64_t samples) {
+  BITMILL_CHECK(options.batch <= samples, UsageError,
+                range_problem("--batch", fmt::to_string(options.batch),
+                              fmt::format("at most the {} samples there are", samples).c_str()));
+}
+
+CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
   check_is_source(files, options.model);
   SourceModel model(files, options.model);
+  check_companions(files, options.model);
   Calibration calibration = read_calibration(options, files, model.config());
 
   QuantizePlan plan;
   plan.calibration_tokens = calibration.text_tokens;
   plan.samples = calibration.windows.count;
   plan.seq_len = calibration.windows.seq_len;
-  check_range(options.batch <= plan.samples, "--batch", fmt::to_string(options.batch),
-              fmt::format("at most the {} samples there are", plan.samples).c_str());
+  check_batch(options, plan.samples);
   plan.steps_per_epoch = (plan.samples + options.batch - 1) / options.batch;
   plan.turns = options.epochs / options.lag;
   plan.useful_ranks = static_cast<int>(std::min<int64_t>(options.batch, ranks));
   count_packed(options, model, plan);
   estimate_resources(options, model, ranks, threads, plan);
   plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
-  check_output(options, files, plan);
-  check_folders(options, files, plan);
   return {std::move(plan), std::move(model), std::move(calibration)};
+}
+
+CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+  try {
+    Problems settings;
+    check_settings(options, settings);
+    settings.throw_if_any();
+    CheckedRun checked = plan_run(options, files, ranks, threads);
+    check_output(options, files, checked.plan);
+    check_folders(options, files, checked.plan);
+    return checked;
+  } catch (const Error&) {
+    // Whoever mends this one thing should not find the next one then.
+    const Problems all = find_problems(options, files, ranks, threads);
+    if (all.count() > 1) all.throw_if_any();
+    throw;
+  }
 }
 
 QuantizePlan plan_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads) {

@@ -1,6 +1,7 @@
 #pragma once
 // The checks of a run, and what they found: read once, used by the run.
 
+#include "base/problems.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/quantize.hpp"
@@ -15,5 +16,15 @@ struct CheckedRun {
 
 // As plan_quantize(), for options whose lag is resolved.
 CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads);
+
+// Its parts, in this order; check_output() and check_folders() come after them.
+void check_settings(const QuantizeOptions& options, Problems& problems);
+// Stops at the first error. REQUIRES: check_settings() has nothing to say.
+CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads);
+
+// FormatError with every file of the model folder that the result takes over and cannot be read.
+void check_companions(Files& files, const std::string& model_folder);
+// UsageError when a step would take more samples than there are.
+void check_batch(const QuantizeOptions& options, int64_t samples);
 
 }  // namespace bitmill
