@@ -3,6 +3,7 @@
 #
 #   launch/setup.sh                    install what is missing; a second run changes nothing
 #   launch/setup.sh --with-slurm       the same, and a Slurm to test under (its daemons stay off)
+#   launch/setup.sh --with-clang       the same, and the compiler of the fuzzers; both may be given
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (cmake/FindLibTorch.cmake)
 #
 # libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
@@ -20,6 +21,8 @@ debian_packages=(
   libgtest-dev libgmock-dev python3 python3-venv)
 # libpmix-dev: without its link libpmix.so, Slurm cannot load its pmix plugin.
 readonly fault_packages=(slurmctld slurmd slurm-client munge libpmix-dev faketime)
+# libFuzzer and the sanitizers are in the second.
+readonly clang_packages=(clang-16 libclang-rt-16-dev)
 
 # The libraries libtorch is linked to, and the wheel to take one from where the machine lacks it.
 # Versions are those torch 2.11.0 asks for. libtorch_cpu.so needs the first two even on a CPU.
@@ -128,16 +131,19 @@ main() {
   local kind target
   kind=$(variant)
   target=$deps/torch-$torch_version-$kind
-  case "${1-}" in
-    --print-libtorch)
-      [ -e "$target/complete" ] || die "no complete $target; run launch/setup.sh"
-      echo "$target/site-packages/torch"
-      return
-      ;;
-    --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
-    '') ;;
-    *) die "unknown option $1 (there are --with-slurm and --print-libtorch)" ;;
-  esac
+  local option
+  for option in "$@"; do
+    case "$option" in
+      --print-libtorch)
+        [ -e "$target/complete" ] || die "no complete $target; run launch/setup.sh"
+        echo "$target/site-packages/torch"
+        return
+        ;;
+      --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
+      --with-clang) debian_packages+=("${clang_packages[@]}") ;;
+      *) die "unknown option $option (there are --with-slurm, --with-clang and --print-libtorch)" ;;
+    esac
+  done
   mkdir -p "$deps"
   exec 9>"$deps/lock"
   flock 9  # released when this process ends, however it ends

@@ -11,9 +11,16 @@ build_kernels() {
   build/cuda/bin/bitmill --version
 }
 
+# A minute each, two at a time; -V: the line in which each says how many inputs it tried.
+fuzz() {
+  configure fuzz
+  cmake --build --preset fuzz
+  ctest --preset fuzz --verbose --no-tests=error --parallel "$(nproc)"
+}
+
 main() {
   cd "$root"
-  step "set-up" launch/setup.sh --with-slurm
+  step "set-up" launch/setup.sh --with-slurm --with-clang
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
   if command -v nvcc >/dev/null; then
@@ -21,6 +28,11 @@ main() {
     step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error
   else
     say "no nvcc here: the CUDA kernels were not built"
+  fi
+  if command -v clang++-16 >/dev/null; then
+    step "fuzzers" fuzz
+  else
+    say "no clang++-16 here: the fuzzers were neither built nor run"
   fi
   printf '%s\n' "time spent before the tests:" "${spent[@]}"
   ctest --preset cpu --output-on-failure --no-tests=error --parallel "$(nproc)" \

@@ -1,0 +1,16 @@
+// A .jsonl and a .txt of anybody's, read with a byte-level tokenizer of three tokens.
+
+#include "data/token_text.hpp"
+#include "fuzz/target.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace bitmill;
+  MemoryFiles files;
+  files.put("/m/tokenizer.json", R"({"model": {"type": "BPE", "merges": [["a", "b"]],
+      "vocab": {"a": 0, "b": 1, "ab": 2}}, "pre_tokenizer": {"type": "ByteLevel"}})");
+  for (const char* path : {"/t.jsonl", "/t.txt"}) {
+    files.put(path, std::string(fuzz::text_of(data, size)));
+    fuzz::may_refuse([&] { read_tokens(files, path, "/m", 3); });
+  }
+  return 0;
+}

@@ -1,0 +1,16 @@
+// A token file of anybody's, cut into windows.
+
+#include "data/windows.hpp"
+#include "fuzz/target.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace bitmill;
+  MemoryFiles files;
+  files.put("/t.safetensors", std::string(fuzz::text_of(data, size)));
+  fuzz::may_refuse([&] {
+    const Tokens tokens = read_tokens(files, "/t.safetensors", "/no-model", 1000);
+    fuzz::may_refuse([&] { calibration_windows(tokens, 3, 2, 0); });
+    fuzz::may_refuse([&] { evaluation_windows(tokens, 2, 0); });
+  });
+  return 0;
+}

@@ -1,0 +1,12 @@
+// A tokenizer.json of anybody's, used on a text with a little of everything.
+
+#include "fuzz/target.hpp"
+#include "fuzz/use_tokenizer.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace bitmill;
+  MemoryFiles files;
+  files.put("/m/tokenizer.json", std::string(fuzz::text_of(data, size)));
+  fuzz::may_refuse([&] { fuzz::use_tokenizer(*open_tokenizer(files, "/m")); });
+  return 0;
+}
