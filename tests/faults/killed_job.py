@@ -200,6 +200,11 @@ class KilledJob:
                  if (block, epoch) in known]
         return {block: again.count(block) for block in set(again)}
 
+    def failed_fairly(self):
+        # An mpirun that is signalled before it has started a rank ends with 1 and without a word.
+        never_began = self.action == "ask mpirun" and not self.said()
+        return never_began or any(reason in self.said() for reason in FAIR_FAILURES)
+
     def problems(self):
         """What is wrong about the way this job ended, in sentences."""
         found = []
@@ -207,7 +212,7 @@ class KilledJob:
             found.append(f"processes {self.left_behind} were left behind")
         if self.status is None:
             found.append("the job did not end")
-        elif self.status == 1 and any(reason in self.said() for reason in FAIR_FAILURES):
+        elif self.status == 1 and self.failed_fairly():
             pass
         elif self.status not in ACTIONS.get(self.action, (0,)):
             found.append(f"exit status {self.status}")
