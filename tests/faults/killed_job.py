@@ -111,6 +111,10 @@ class KilledJob:
             self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
         self.began = time.monotonic()
 
+    def wait_for_first_epoch(self):
+        while self.process.poll() is None and not logged_epochs(self.work_dir):
+            time.sleep(0.02)
+
     def parts(self):
         """mpirun (None before it is there) and the ranks."""
         pids = [pid for pid in carriers(self.mark) if pid != self.process.pid]
