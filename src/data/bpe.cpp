@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "data/byte_level.hpp"
 #include "data/utf8.hpp"
+#include "data/word_cuts.hpp"
 
 namespace bitmill {
 namespace {
@@ -74,11 +75,7 @@ std::optional<std::string_view> BpeModel::token_of(int32_t id) const {
 
 bool BpeModel::begins_tokens_only(std::string_view character) const {
   for (const auto& [token, id] : id_of_) {
-    for (size_t at = token.find(character); at != token.npos; at = token.find(character, at + 1)) {
-      const bool behind_another =
-          at > 0 && !std::string_view(token).substr(0, at).ends_with(character);
-      if (behind_another) return false;
-    }
+    if (holds_behind_another(token, character)) return false;
   }
   // An unknown character, which fuses with the next, must not be able to stand there.
   return id_of(character).has_value();

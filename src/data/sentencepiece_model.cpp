@@ -8,9 +8,20 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "data/word_cache.hpp"
+#include "data/word_cuts.hpp"
 
 namespace bitmill {
 namespace {
+
+// The bytes of `text` before the first space behind another character that is none.
+size_t bytes_before_space(std::string_view text) {
+  for (size_t at = text.find(' ', 1); at != text.npos; at = text.find(' ', at + 1)) {
+    const std::string_view before = text.substr(0, at);
+    if (!before.ends_with(' ') && !before.ends_with(word_space)) return at;
+  }
+  return text.size();
+}
 
 class SentencePieceModel final : public TokenModel {
  public:
@@ -26,20 +37,29 @@ class SentencePieceModel final : public TokenModel {
     BITMILL_CHECK(processor_.GetPieceSize() == token_count(), FormatError,
                   fmt::format("{}: has {} pieces, and the sentencepiece library finds {}", path,
                               token_count(), processor_.GetPieceSize()));
+    cuts_at_spaces_ = may_cut_at_spaces();
   }
 
+  // The library makes a whole text one word. Where it may be cut before a space, that space is the
+  // dummy prefix of what follows, and what was seen before is remembered.
   void encode(std::string_view text, bool, std::vector<int32_t>& ids) const override {
-    BITMILL_CHECK(
-        text.size() < std::numeric_limits<int32_t>::max(), FormatError,
-        fmt::format("a text of {} bytes without an added token: the sentencepiece library "
-                    "takes up to 2^31 - 2; cut the text into several files",
-                    text.size()));
-    std::vector<int> pieces;
-    const auto status = processor_.Encode(text, &pieces);
-    BITMILL_CHECK(status.ok(), Error,
-                  fmt::format("{}: the sentencepiece library fails on a text of {} bytes: {}",
-                              path_, text.size(), status.ToString()));
-    ids.insert(ids.end(), pieces.begin(), pieces.end());
+    if (!cuts_at_spaces_) return encode_part(text, ids);
+    std::unique_ptr<WordCache> cache = caches_.take();
+    const auto anew = [&](std::string_view part, std::vector<int32_t>& into) {
+      encode_part(part, into);
+    };
+    for (bool is_first = true; !text.empty(); is_first = false) {
+      const size_t bytes = bytes_before_space(text);
+      std::string_view part = text.substr(0, bytes);
+      text.remove_prefix(bytes);
+      if (!is_first) part.remove_prefix(1);
+      if (part.empty()) {
+        ids.push_back(*id_of(word_space));  // the library gives an empty text no prefix
+      } else {
+        cache->append(part, ids, anew);
+      }
+    }
+    caches_.give_back(std::move(cache));
   }
   std::optional<int32_t> id_of(std::string_view token) const override {
     const auto found = id_of_.find(token);
@@ -53,10 +73,37 @@ class SentencePieceModel final : public TokenModel {
   int32_t largest_id() const override { return token_count() - 1; }
 
  private:
+  void encode_part(std::string_view text, std::vector<int32_t>& ids) const {
+    BITMILL_CHECK(
+        text.size() < std::numeric_limits<int32_t>::max(), FormatError,
+        fmt::format("a text of {} bytes in one piece: the sentencepiece library takes up to "
+                    "2^31 - 2; cut the text into several files",
+                    text.size()));
+    std::vector<int> pieces;
+    const auto status = processor_.Encode(text, &pieces);
+    BITMILL_CHECK(status.ok(), Error,
+                  fmt::format("{}: the sentencepiece library fails on a text of {} bytes: {}",
+                              path_, text.size(), status.ToString()));
+    ids.insert(ids.end(), pieces.begin(), pieces.end());
+  }
+
+  // Whether a text may be cut before every space behind another character: no piece holds a space
+  // behind one, and the library has no pieces of its own to look for first.
+  bool may_cut_at_spaces() const {
+    if (!file_.add_dummy_prefix || !id_of(word_space)) return false;
+    for (const SentencePieceFile::Piece& piece : file_.pieces) {
+      if (piece.type == PieceType::user_defined) return false;
+      if (holds_behind_another(piece.text, word_space)) return false;
+    }
+    return true;
+  }
+
   const std::string path_;
   const SentencePieceFile file_;
   std::unordered_map<std::string_view, int32_t> id_of_;  // points into file_
   sentencepiece::SentencePieceProcessor processor_;
+  bool cuts_at_spaces_ = false;
+  mutable WordCaches caches_;
 };
 
 }  // namespace

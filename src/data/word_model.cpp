@@ -2,17 +2,17 @@
 
 #include <utility>
 
+#include "data/word_cuts.hpp"
+
 namespace bitmill {
 namespace {
-
-constexpr std::string_view space = "\u2581";  // SentencePiece's
 
 // The bytes of `word` before its first space that another character comes before; all of them when
 // there is none.
 size_t bytes_before_space(std::string_view word) {
   size_t at = 0;
-  while (word.substr(at).starts_with(space)) at += space.size();
-  return std::min(word.find(space, at), word.size());
+  while (word.substr(at).starts_with(word_space)) at += word_space.size();
+  return std::min(word.find(word_space, at), word.size());
 }
 
 }  // namespace
@@ -21,7 +21,7 @@ WordModel::WordModel(PreTokenizer pre_tokenizer, const BpeTables& tables)
     : pre_tokenizer_(std::move(pre_tokenizer)),
       bpe_(tables),
       cuts_at_spaces_(!pre_tokenizer_.is_byte_level() && !tables.options.ignore_merges &&
-                      bpe_.begins_tokens_only(space)) {}
+                      bpe_.begins_tokens_only(word_space)) {}
 
 void WordModel::encode(std::string_view text, bool begins_text, std::vector<int32_t>& ids) const {
   std::unique_ptr<WordCache> cache = caches_.take();
