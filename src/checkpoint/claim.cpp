@@ -143,6 +143,16 @@ std::unique_ptr<Claim> Claim::take(Files& files, const std::string& work_dir, co
   return claim;
 }
 
+std::unique_ptr<Claim> Claim::join(Files& files, const std::string& work_dir, const Pass& pass) {
+  Holder holder;
+  holder.token = pass.token;
+  std::unique_ptr<Claim> claim(new Claim(files, work_dir, holder));
+  claim->generation_ = pass.generation;
+  claim->state_path_ = join_path(work_dir, state_name(pass.generation));
+  claim->check();
+  return claim;
+}
+
 // Prepared beside, so that whoever sees the folder sees its holder.
 bool Claim::make_first(int generation) {
   const std::string target = join_path(work_dir_, state_name(generation));

@@ -60,6 +60,16 @@ class Claim {
                                      const ClaimTiming& timing,
                                      const std::function<void(const std::string&)>& say);
 
+  // What another process of the same job needs to write under this claim: every file by one
+  // process, which asks check() as the holder does. Only the holder beats and releases.
+  struct Pass {
+    int generation = 0;
+    std::string token;
+  };
+  Pass pass() const { return {generation_, record_.holder.token}; }
+  // ClaimError when the claim does not stand any more.
+  static std::unique_ptr<Claim> join(Files& files, const std::string& work_dir, const Pass& pass);
+
   const std::string& work_dir() const { return work_dir_; }
   const std::string& state_path() const { return state_path_; }
   int generation() const { return generation_; }

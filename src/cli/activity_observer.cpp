@@ -9,6 +9,8 @@ const char* word_of(ActionKind kind) {
   switch (kind) {
     case ActionKind::embed:
       return "embed";
+    case ActionKind::receive:
+      return "receive";
     case ActionKind::load:
       return "load";
     case ActionKind::teach:
@@ -19,6 +21,8 @@ const char* word_of(ActionKind kind) {
       return "pack";
     case ActionKind::forward:
       return "forward";
+    case ActionKind::send:
+      return "send";
     case ActionKind::drop:
       return "drop";
   }

@@ -71,6 +71,7 @@ CommandEntry run_entry();
 CommandEntry status_entry();
 CommandEntry verify_entry();
 CommandEntry report_entry();
+CommandEntry plan_entry();
 
 // In the order in which a newcomer meets them.
 const std::vector<CommandEntry>& command_table();

@@ -16,8 +16,7 @@ class QuantizeCommand : public Command {
   void run(RunContext& context) override {
     if (job_.request().dry_run) {
       job_.compare_ranks(context);
-      const std::string idle = idle_ranks_note(job_.options(), job_.plan(), context.comm.size());
-      if (!idle.empty()) context.console.say(idle);
+      context.console.say(job_.mesh_text());
       context.console.print(job_.dry_run_text());
       return;
     }

@@ -27,7 +27,8 @@ QuantizeProgress::QuantizeProgress(Console& console, const QuantizeExtent& exten
     : console_(console), extent_(extent), clock_(std::move(clock)) {}
 
 void QuantizeProgress::resumed(const std::vector<BlockDone>& done) {
-  for (const BlockDone& block : done) {
+  for (size_t i = 0; i < done.size(); i += static_cast<size_t>(extent_.stages)) {
+    const BlockDone& block = done[i];
     const int64_t packed = int64_t{block.turns} * extent_.lag * extent_.steps_per_epoch;
     steps_before_ += std::max(packed, block.steps);
   }
@@ -75,7 +76,8 @@ std::string QuantizeProgress::line(double now) const {
       static_cast<double>(extent_.epochs) * static_cast<double>(extent_.steps_per_epoch);
   const double seconds_per_block =
       (now - *begin_) / static_cast<double>(steps_done_) * steps_per_block;
-  const double blocks_left = static_cast<double>(extent_.blocks) -
+  const int64_t own_blocks = (extent_.blocks + extent_.stages - 1) / extent_.stages;
+  const double blocks_left = static_cast<double>(own_blocks) -
                              static_cast<double>(steps_before_ + steps_done_) / steps_per_block;
   return text + fmt::format(" · {}/block · ETA {}", format_seconds(seconds_per_block),
                             format_seconds(seconds_per_block * blocks_left));

@@ -21,6 +21,7 @@ struct QuantizeExtent {
   int epochs = 0;
   int lag = 0;
   int64_t steps_per_epoch = 0;
+  int stages = 1;  // rank 0, which shows it, is on the first: every stages-th block is its own
 };
 
 class QuantizeProgress : public QuantizeObserver {

@@ -10,12 +10,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "cli/activity_observer.hpp"
+#include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
 #include "cli/launch.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
 #include "cli/quantity.hpp"
+#include "model/config.hpp"
+#include "pipeline/workload.hpp"
 
 namespace bitmill {
 namespace {
@@ -58,11 +62,61 @@ RunControl make_control(const StopSignals& signals, std::optional<double> time_l
 void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
   threads_ = context.threads;
+  try {
+    choose_mesh(context);
+  } catch (const FormatError&) {
+    // A model that cannot be read: what follows says so, and what else is wrong.
+  } catch (const FileError&) {
+  }
   plan_ = plan_quantize(options(), context.files, ranks_, threads_);
 }
 
 void QuantizeJob::compare_ranks(RunContext& context) const {
   bitmill::compare_ranks(options(), plan_, context.files, context.comm, host_name());
+}
+
+// Of the meshes that the user leaves open, the one that the planner finds soonest on a processor.
+void QuantizeJob::choose_mesh(const CheckContext& context) {
+  const ModelConfig config = read_model_config(context.files, options().model);
+  PlanRequest request;
+  request.work = workload_of(options(), config);
+  request.machine = read_hardware(context.files, "cpu", threads_);
+  request.ranks = ranks_;
+  request.stages = options().stages;
+  request.walk = options().walk;
+  request.memory_limit = request_.memory_limit;
+  forecast_ = choose_plan(request);
+  request_.options.stages = forecast_.mesh.stages;
+  request_.options.walk = forecast_.walk;
+  if (forecast_.mesh.ranks() == ranks_) return;
+
+  Settings other;
+  other.add("model", {options().model, "--model"});
+  other.add("recipe", {"parallel", "--recipe"});
+  other.add("epochs", {fmt::to_string(options().epochs), "--epochs"});
+  other.add("samples", {fmt::to_string(options().samples), "--samples"});
+  if (options().seq_len > 0) other.add("seq-len", {fmt::to_string(options().seq_len), "--seq-len"});
+  request.work = workload_of(read_plan_options(context.files, other), config);
+  if (request.work.batch > request.work.samples) return;
+  request.stages = 0;
+  request.walk = Walk::automatic;
+  request.memory_limit = 0;
+  parallel_s_ = choose_plan(request).makespan_s();
+}
+
+std::string QuantizeJob::mesh_text() const {
+  std::string text =
+      fmt::format("mesh: {} of {}, {}; forecast {}", format_number_of("stage", plan_.mesh.stages),
+                  format_number_of("replica", plan_.mesh.replicas),
+                  plan_.walk == Walk::wavefront ? "wavefront" : "sweep",
+                  format_seconds(forecast_.makespan_s()));
+  const std::string idle = idle_ranks_note(options(), plan_, ranks_);
+  if (idle.empty()) return text;
+  text += "\n" + idle;
+  if (parallel_s_ > 0 && parallel_s_ < 0.9 * forecast_.makespan_s()) {
+    text += fmt::format(" Forecast with --recipe parallel: {}.", format_seconds(parallel_s_));
+  }
+  return text;
 }
 
 std::string QuantizeJob::dry_run_text() const {
@@ -84,13 +138,12 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                                   options().model, format_number_of("rank", ranks_),
                                   format_number_of("thread", threads_), options().backend));
   context.console.say(describe_settings(options(), plan_));
-  const std::string idle = idle_ranks_note(options(), plan_, ranks_);
-  if (!idle.empty()) context.console.say(idle);
+  context.console.say(mesh_text());
 
-  QuantizeProgress progress(
-      context.console,
-      {plan_.blocks, options().epochs, options().epochs / plan_.turns, plan_.steps_per_epoch},
-      clock);
+  QuantizeProgress progress(context.console,
+                            {plan_.blocks, options().epochs, options().epochs / plan_.turns,
+                             plan_.steps_per_epoch, plan_.mesh.stages},
+                            clock);
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
   const std::string report_path = join_path(options().work_dir, "trouble.json");

@@ -4,6 +4,7 @@
 #include "cli/command.hpp"
 #include "cli/quantize_options.hpp"
 #include "cli/quantize_report.hpp"
+#include "schedule/planner.hpp"
 
 namespace bitmill {
 
@@ -18,6 +19,8 @@ class QuantizeJob {
   void check(const CheckContext& context);
   // Collective: what the checks of one rank cannot see. run() asks it too.
   void compare_ranks(RunContext& context) const;
+  // The mesh in a line, the ranks that idle, and what another recipe would save.
+  std::string mesh_text() const;
   // For --dry-run: the plan, as a table or as JSON.
   std::string dry_run_text() const;
 
@@ -29,10 +32,13 @@ class QuantizeJob {
   Outcome run(RunContext& context);
 
  private:
+  void choose_mesh(const CheckContext& context);
   void leave_note(Files& files) const;
 
   QuantizeRequest request_;
   QuantizePlan plan_;
+  Forecast forecast_;
+  double parallel_s_ = 0;  // what recipe `parallel` would take on the same ranks
   int ranks_ = 1;
   int threads_ = 1;
 };

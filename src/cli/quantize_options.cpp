@@ -70,8 +70,11 @@ OptionGroup machine_options() {
            {"allow-mixed-hardware", "", "",
             "go on with a run that another kind of machine began; config.json then says so"},
            {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
-           {"stages", "1", "1", "groups of ranks that share the depth"},
-           {"walk", "auto|sweep", "auto", "order of the blocks' turns"}}};
+           {"stages", "N", "chosen",
+            "groups of ranks that share the depth; the ranks of a group share the batch"},
+           {"memory-limit", "BYTES", "no limit", "memory of a rank, for the choice of the stages"},
+           {"walk", "auto|wavefront|sweep", "auto",
+            "whether all turns walk through the depth together, or as many as there are stages"}}};
 }
 
 void read_method(const Settings& settings, QuantizeOptions& options) {
@@ -108,14 +111,6 @@ void refuse_what_is_not_there(const Settings& settings) {
                 fmt::format("{}: bfloat16 needs a backend with bfloat16 arithmetic, and this "
                             "version has none; the cpu and reference backends compute in float32",
                             settings.origin("dtype")));
-  BITMILL_CHECK(settings.whole_or("stages", 1, 1, INT_MAX) == 1, UsageError,
-                fmt::format("{}: several stages are not available in this version; ranks share the "
-                            "batch instead (--batch, --recipe parallel)",
-                            settings.origin("stages")));
-  BITMILL_CHECK(settings.word_or("walk", {"auto", "sweep", "wavefront"}, 0) < 2, UsageError,
-                fmt::format("{}: wavefront needs several stages, which are not available in this "
-                            "version; use auto or sweep",
-                            settings.origin("walk")));
 }
 
 // "3,7"
@@ -137,6 +132,13 @@ std::vector<int> read_blocks(const Settings& settings) {
   return blocks;
 }
 
+void read_mesh(const Settings& settings, QuantizeOptions& options) {
+  options.stages = static_cast<int>(settings.whole_or("stages", 0, 1, INT_MAX));
+  constexpr std::array walks = {Walk::automatic, Walk::wavefront, Walk::sweep};
+  options.walk = walks[settings.word_or("walk", {"auto", "wavefront", "sweep"}, 0)];
+  options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
+}
+
 void read_machine(const Settings& settings, QuantizeOptions& options) {
   options.backend = settings.text_or("backend", options.backend);
   make_backend(options.backend);  // says what is wrong with a name
@@ -149,6 +151,7 @@ void read_machine(const Settings& settings, QuantizeOptions& options) {
   options.redo_blocks = read_blocks(settings);
   options.verify_source = settings.is_on("verify-source");
   options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
+  read_mesh(settings, options);
 }
 
 void check_contradictions(const QuantizeOptions& options) {
@@ -186,6 +189,21 @@ OptionGroups quantize_option_groups() {
   return groups;
 }
 
+OptionGroup method_option_group() { return quantize_option_groups()[1]; }
+
+QuantizeOptions read_plan_options(Files& files, const Settings& given) {
+  QuantizeOptions options;
+  const Recipe recipe =
+      read_recipe(files, given.text_or("recipe", options.recipe), {method_options()});
+  Settings settings = given;
+  settings.add_missing(recipe.settings);
+  options.recipe = recipe.name;
+  options.model = settings.folder_or("model", "");
+  read_method(settings, options);
+  read_mesh(settings, options);
+  return options;
+}
+
 QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   given.require({"model", "output-dir", "calib"}, "quantize");
   QuantizeRequest request;
@@ -206,6 +224,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
+  request.memory_limit = settings.bytes_or("memory-limit", 0);
   if (settings.has("time-limit")) {
     request.time_limit_s = parse_seconds(settings.text_or("time-limit", ""));
   }

@@ -11,11 +11,17 @@ namespace bitmill {
 
 OptionGroups quantize_option_groups();
 
+// Those that determine the result and are set by a recipe, with the default recipe's values.
+OptionGroup method_option_group();
+// What `plan` needs of them: `model`, recipe, method, stages and walk.
+QuantizeOptions read_plan_options(Files& files, const Settings& given);
+
 struct QuantizeRequest {
   QuantizeOptions options;
   bool dry_run = false;
   bool json = false;
   std::optional<double> time_limit_s;
+  int64_t memory_limit = 0;  // bytes of a rank; 0: none
 };
 
 // `given` without a recipe's settings: they are added here. UsageError for values out of range and

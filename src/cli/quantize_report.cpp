@@ -52,8 +52,8 @@ std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& pl
                                      format_number_of("step", plan.steps_per_epoch),
                                      format_number_of("turn", plan.turns))});
   table.add_row({"ranks", fmt::format("{} ({} of them useful) with {} each, backend {}", ranks,
-                                      std::min(ranks, plan.useful_ranks),
-                                      format_number_of("thread", threads), options.backend)});
+                                      plan.mesh.ranks(), format_number_of("thread", threads),
+                                      options.backend)});
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
                                        format_bytes(plan.peak_memory_bytes))});
   table.add_row({"streams", fmt::format("{} on the busiest rank, in memory or {}",
@@ -74,7 +74,9 @@ nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeP
       {"backend", options.backend},
       {"ranks", ranks},
       {"threads", threads},
-      {"useful_ranks", plan.useful_ranks},
+      {"useful_ranks", plan.mesh.ranks()},
+      {"stages", plan.mesh.stages},
+      {"replicas", plan.mesh.replicas},
       {"blocks", plan.blocks},
       {"linears", plan.linears},
       {"linear_weights", plan.linear_weights},
@@ -95,11 +97,13 @@ nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeP
 }
 
 std::string idle_ranks_note(const QuantizeOptions& options, const QuantizePlan& plan, int ranks) {
-  if (ranks <= plan.useful_ranks) return "";
+  if (ranks <= plan.mesh.ranks()) return "";
   return fmt::format(
-      "note: {} of {} ranks will idle: the ranks of a step share its batch, and the batch is {}. "
-      "--recipe parallel (batch 8) or --batch {} would use them; both change the result.",
-      ranks - plan.useful_ranks, ranks, options.batch, ranks);
+      "note: {} of {} ranks will idle: a step is shared by as many ranks as its batch ({}), and "
+      "the "
+      "depth by as many stages as a block has turns ({}). --recipe parallel (batch 8, four turns) "
+      "or --batch {} would use more; both change the result.",
+      ranks - plan.mesh.ranks(), ranks, options.batch, std::max(1, plan.turns), ranks);
 }
 
 std::string quality_table(const std::vector<BlockReport>& blocks) {

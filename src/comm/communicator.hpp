@@ -6,6 +6,8 @@
 //  - messages between a pair arrive in the order sent; there are no tags;
 //  - a receive names the exact size that was sent, or throws; the message is then gone;
 //  - a rank does not send to itself;
+//  - a message under way is finished before its communicator ends, and those of one pair and
+//    direction are finished in the order in which they were started;
 //  - calls return when the buffer may be reused;
 //  - buffers may be of any size, also above 2 GiB, also empty;
 //  - a failure throws CommError saying which call failed, and between whom.
@@ -15,10 +17,19 @@
 // the last bits of the result. Sums are made by us, in an order we fix.
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
 namespace bitmill {
+
+// A message under way. Its buffer must stay as it is until done() said yes.
+class Transfer {
+ public:
+  virtual ~Transfer() = default;
+  // Moves it on as far as it goes without waiting. Not to be asked again after it said yes.
+  virtual bool done() = 0;
+};
 
 class Communicator {
  public:
@@ -35,6 +46,15 @@ class Communicator {
                         std::span<const std::span<std::byte>> from) = 0;
   virtual void send(std::span<const std::byte> data, int to) = 0;
   virtual void receive(std::span<std::byte> data, int from) = 0;
+
+  // As send(), without waiting. Large messages move only inside calls of both ranks.
+  virtual std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) = 0;
+  // As receive(), without waiting: null while nothing has come from there.
+  virtual std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) = 0;
+
+  // Collective. The ranks that gave the same color, in the order of their ranks here, as a world of
+  // their own: its messages and those of this one do not meet. Lives shorter than this one.
+  virtual std::unique_ptr<Communicator> split(int color) = 0;
 };
 
 // Collective. Every rank's `mine`, which may differ in length, in rank order, on every rank.

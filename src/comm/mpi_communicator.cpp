@@ -60,6 +60,14 @@ struct RequestTraits {
 };
 using Request = UniqueHandle<RequestTraits>;
 
+// Errors of a communicator must come back as codes; the default handler would end the job without
+// saying what it was about.
+CommHandle returning_errors(MPI_Comm raw) {
+  CommHandle comm(raw);
+  check_mpi(MPI_Comm_set_errhandler(raw, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return comm;
+}
+
 class MpiCommunicator final : public Communicator {
  public:
   // Takes over `comm`, whose errors are returned.
@@ -91,10 +99,10 @@ class MpiCommunicator final : public Communicator {
     copy_own_entry(*this, to, from);
     std::vector<Pending> pending;
     for (int peer = 0; peer < size_; ++peer) {
-      if (peer != rank_) start_receive(from[static_cast<size_t>(peer)], peer, pending);
+      if (peer != rank_) begin_receive(from[static_cast<size_t>(peer)], peer, pending);
     }
     for (int peer = 0; peer < size_; ++peer) {
-      if (peer != rank_) start_send(to[static_cast<size_t>(peer)], peer, pending);
+      if (peer != rank_) begin_send(to[static_cast<size_t>(peer)], peer, pending);
     }
     for (Pending& one : pending) finish(one);
   }
@@ -118,6 +126,41 @@ class MpiCommunicator final : public Communicator {
     });
   }
 
+  std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) override {
+    check_peer(*this, "start_send", to);
+    auto transfer = std::make_unique<Pieces>(*this);
+    begin_send(data, to, transfer->pending);
+    return transfer;
+  }
+
+  // What has not come is not asked for, so that nothing must be called off when a job stops. The
+  // pieces after the first were sent with it.
+  std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) override {
+    check_peer(*this, "start_receive", from);
+    int here = 0;
+    MPI_Message message = MPI_MESSAGE_NULL;
+    MPI_Status status;
+    const auto first = data.first(std::min(data.size(), piece_bytes_));
+    check("MPI_Improbe", "from", from, first.size(),
+          MPI_Improbe(from, message_tag, comm_.get(), &here, &message, &status));
+    if (here == 0) return nullptr;
+    auto transfer = std::make_unique<Pieces>(*this);
+    MPI_Request raw = MPI_REQUEST_NULL;
+    check("MPI_Imrecv", "from", from, first.size(),
+          MPI_Imrecv(first.data(), count(first), MPI_BYTE, &message, &raw));
+    transfer->pending.push_back({Request(raw), true, from, first.size()});
+    const auto rest = data.subspan(first.size());
+    if (!rest.empty()) begin_receive(rest, from, transfer->pending);
+    return transfer;
+  }
+
+  std::unique_ptr<Communicator> split(int color) override {
+    MPI_Comm raw = MPI_COMM_NULL;
+    const int code = MPI_Comm_split(comm_.get(), color, rank_, &raw);
+    if (code != MPI_SUCCESS) throw CommError(failure("MPI_Comm_split", code));
+    return std::make_unique<MpiCommunicator>(returning_errors(raw), piece_bytes_);
+  }
+
  private:
   // One nonblocking call; its buffer belongs to the caller of exchange().
   struct Pending {
@@ -125,6 +168,24 @@ class MpiCommunicator final : public Communicator {
     bool is_receive;
     int peer;
     size_t bytes;
+  };
+
+  class Pieces final : public Transfer {
+   public:
+    explicit Pieces(const MpiCommunicator& comm) : comm_(comm) {}
+
+    bool done() override {
+      for (; next_ < pending.size(); ++next_) {
+        if (!comm_.test(pending[next_])) return false;
+      }
+      return true;
+    }
+
+    std::vector<Pending> pending;
+
+   private:
+    const MpiCommunicator& comm_;
+    size_t next_ = 0;  // those before it are finished
   };
 
   // Also one empty piece for an empty message, so that a size that the ranks disagree about is
@@ -140,7 +201,7 @@ class MpiCommunicator final : public Communicator {
 
   static int count(std::span<const std::byte> piece) { return static_cast<int>(piece.size()); }
 
-  void start_receive(std::span<std::byte> data, int from, std::vector<Pending>& pending) const {
+  void begin_receive(std::span<std::byte> data, int from, std::vector<Pending>& pending) const {
     for_each_piece(data, [&](std::span<std::byte> piece) {
       MPI_Request raw = MPI_REQUEST_NULL;
       check("MPI_Irecv", "from", from, piece.size(),
@@ -149,7 +210,7 @@ class MpiCommunicator final : public Communicator {
     });
   }
 
-  void start_send(std::span<const std::byte> data, int to, std::vector<Pending>& pending) const {
+  void begin_send(std::span<const std::byte> data, int to, std::vector<Pending>& pending) const {
     for_each_piece(data, [&](std::span<const std::byte> piece) {
       MPI_Request raw = MPI_REQUEST_NULL;
       check("MPI_Isend", "to", to, piece.size(),
@@ -165,6 +226,19 @@ class MpiCommunicator final : public Communicator {
     MPI_Status status;
     check(call, one.is_receive ? "from" : "to", one.peer, one.bytes, MPI_Wait(&raw, &status));
     if (one.is_receive) check_arrived(call, one.peer, one.bytes, status);
+  }
+
+  // finish(), if that needs no waiting.
+  bool test(Pending& one) const {
+    const char* call = one.is_receive ? "MPI_Test for a receive" : "MPI_Test for a send";
+    MPI_Request raw = one.request.release();
+    int over = 0;
+    MPI_Status status;
+    const int code = MPI_Test(&raw, &over, &status);
+    one.request = Request(raw);  // null again when it is over
+    check(call, one.is_receive ? "from" : "to", one.peer, one.bytes, code);
+    if (over != 0 && one.is_receive) check_arrived(call, one.peer, one.bytes, status);
+    return over != 0;
   }
 
   std::string failure(const std::string& call, int code) const {
@@ -191,14 +265,6 @@ class MpiCommunicator final : public Communicator {
   int rank_ = 0;
   int size_ = 0;
 };
-
-// Errors of a communicator must come back as codes; the default handler would end the job without
-// saying what it was about.
-CommHandle returning_errors(MPI_Comm raw) {
-  CommHandle comm(raw);
-  check_mpi(MPI_Comm_set_errhandler(raw, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  return comm;
-}
 
 }  // namespace
 

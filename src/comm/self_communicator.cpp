@@ -23,6 +23,15 @@ class SelfCommunicator final : public Communicator {
   void receive(std::span<std::byte> /*data*/, int from) override {
     check_peer(*this, "receive", from);
   }
+  std::unique_ptr<Transfer> start_send(std::span<const std::byte> /*data*/, int to) override {
+    check_peer(*this, "start_send", to);
+    return nullptr;
+  }
+  std::unique_ptr<Transfer> start_receive(std::span<std::byte> /*data*/, int from) override {
+    check_peer(*this, "start_receive", from);
+    return nullptr;
+  }
+  std::unique_ptr<Communicator> split(int /*color*/) override { return self_communicator(); }
 };
 
 }  // namespace

@@ -5,11 +5,17 @@
 #include <algorithm>
 #include <cassert>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <exception>
+#include <map>
+#include <memory>
 #include <mutex>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -23,30 +29,49 @@ using Message = std::vector<std::byte>;
 // How a call ended that may depend on another rank.
 enum class Outcome { done, peer_returned, peer_failed };
 
+// The ranks of one communicator, and what is under way between them.
+struct Group {
+  explicit Group(std::vector<int> ranks)
+      : members(std::move(ranks)), mail(members.size() * members.size()), splits(members.size()) {}
+
+  std::deque<Message>& box(int from, int to) {
+    return mail[static_cast<size_t>(from) * members.size() + static_cast<size_t>(to)];
+  }
+
+  const std::vector<int> members;         // ranks of the world
+  std::vector<std::deque<Message>> mail;  // [from * members + to]
+  int arrived = 0;                        // at the barrier that is under way
+  int64_t meetings = 0;                   // barriers passed
+  std::vector<int> splits;                // [members] split() calls of a member so far
+  std::map<std::pair<int, int>, std::unique_ptr<Group>> parts;  // by (number of the split, color)
+};
+
 // Everything the ranks share. A rank that fails or returns wakes those who wait for it: a test must
 // fail, not hang.
 class World {
  public:
-  explicit World(int size)
-      : size_(size), mail_(static_cast<size_t>(size) * static_cast<size_t>(size)) {}
+  explicit World(int size) : all_(one_to(size)), returned_(static_cast<size_t>(size), false) {}
 
-  int size() const { return size_; }
+  Group& all() { return all_; }
 
-  Outcome post(int from, int to, std::span<const std::byte> data) {
+  Outcome post(Group& group, int from, int to, std::span<const std::byte> data) {
     Message message(data.begin(), data.end());
     const std::lock_guard lock(mutex_);
     if (first_error_) return Outcome::peer_failed;
-    box(from, to).push_back(std::move(message));
+    group.box(from, to).push_back(std::move(message));
     changed_.notify_all();
     return Outcome::done;
   }
 
-  Outcome take(int from, int to, Message& message) {
+  // Where it need not wait, it leaves `message` alone instead.
+  Outcome take(Group& group, int from, int to, bool wait, std::optional<Message>& message) {
     std::unique_lock lock(mutex_);
-    auto& messages = box(from, to);
-    changed_.wait(lock, [&] {
-      return first_error_ || !messages.empty() || returned_[static_cast<size_t>(from)];
-    });
+    auto& messages = group.box(from, to);
+    const auto over = [&] {
+      return first_error_ || !messages.empty() || has_returned(group, from);
+    };
+    if (wait) changed_.wait(lock, over);
+    if (!over()) return Outcome::done;
     if (first_error_) return Outcome::peer_failed;
     if (messages.empty()) return Outcome::peer_returned;
     message = std::move(messages.front());
@@ -54,17 +79,26 @@ class World {
     return Outcome::done;
   }
 
-  Outcome meet() {
+  Outcome meet(Group& group) {
     std::unique_lock lock(mutex_);
-    const int64_t mine = meetings_;
-    if (++arrived_ == size_) {
-      arrived_ = 0;
-      ++meetings_;
+    const int64_t mine = group.meetings;
+    if (++group.arrived == std::ssize(group.members)) {
+      group.arrived = 0;
+      ++group.meetings;
       changed_.notify_all();
     }
-    changed_.wait(lock, [&] { return first_error_ || meetings_ != mine || any_returned(); });
-    if (meetings_ != mine) return Outcome::done;
+    changed_.wait(lock,
+                  [&] { return first_error_ || group.meetings != mine || any_returned(group); });
+    if (group.meetings != mine) return Outcome::done;
     return first_error_ ? Outcome::peer_failed : Outcome::peer_returned;
+  }
+
+  // The part of `members`, the same object for each of them.
+  Group& part(Group& group, int rank, int color, const std::vector<int>& members) {
+    const std::lock_guard lock(mutex_);
+    auto& part = group.parts[{group.splits[static_cast<size_t>(rank)]++, color}];
+    if (!part) part = std::make_unique<Group>(members);
+    return *part;
   }
 
   void rank_returned(int rank) {
@@ -83,31 +117,41 @@ class World {
   std::exception_ptr first_error() const { return first_error_; }
 
  private:
-  std::deque<Message>& box(int from, int to) {
-    return mail_[static_cast<size_t>(from) * static_cast<size_t>(size_) + static_cast<size_t>(to)];
+  static std::vector<int> one_to(int size) {
+    std::vector<int> ranks(static_cast<size_t>(size));
+    std::iota(ranks.begin(), ranks.end(), 0);
+    return ranks;
   }
-  bool any_returned() const {
-    return std::find(returned_.begin(), returned_.end(), true) != returned_.end();
+  bool has_returned(const Group& group, int member) const {
+    return returned_[static_cast<size_t>(group.members[static_cast<size_t>(member)])];
+  }
+  bool any_returned(const Group& group) const {
+    return std::ranges::any_of(group.members,
+                               [&](int rank) { return returned_[static_cast<size_t>(rank)]; });
   }
 
-  const int size_;
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
-  std::vector<std::deque<Message>> mail_;  // [from * size + to]
-  int arrived_ = 0;                        // at the barrier that is under way
-  int64_t meetings_ = 0;                   // barriers passed
-  std::vector<bool> returned_ = std::vector<bool>(static_cast<size_t>(size_), false);
+  Group all_;
+  std::vector<bool> returned_;
   std::exception_ptr first_error_;
+};
+
+// What was copied is over.
+class Copied final : public Transfer {
+ public:
+  bool done() override { return true; }
 };
 
 class ThreadCommunicator final : public Communicator {
  public:
-  ThreadCommunicator(World& world, int rank) : world_(world), rank_(rank) {}
+  ThreadCommunicator(World& world, Group& group, int rank)
+      : world_(world), group_(group), rank_(rank) {}
 
   int rank() const override { return rank_; }
-  int size() const override { return world_.size(); }
+  int size() const override { return static_cast<int>(group_.members.size()); }
 
-  void barrier() override { check("barrier", "another rank", world_.meet()); }
+  void barrier() override { check("barrier", "another rank", world_.meet(group_)); }
 
   void broadcast(std::span<std::byte> data, int root) override {
     check_rank(*this, "broadcast", root);
@@ -138,6 +182,33 @@ class ThreadCommunicator final : public Communicator {
     take("receive", data, from);
   }
 
+  std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) override {
+    check_peer(*this, "start_send", to);
+    post("start_send", data, to);
+    return std::make_unique<Copied>();
+  }
+
+  std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) override {
+    check_peer(*this, "start_receive", from);
+    if (!take_message("start_receive", data, from, false)) return nullptr;
+    return std::make_unique<Copied>();
+  }
+
+  std::unique_ptr<Communicator> split(int color) override {
+    const auto colors = gather_everywhere(*this, std::as_bytes(std::span(&color, 1)));
+    std::vector<int> members;
+    int rank = 0;
+    for (int peer = 0; peer < size(); ++peer) {
+      int theirs = 0;
+      std::memcpy(&theirs, colors[static_cast<size_t>(peer)].data(), sizeof theirs);
+      if (theirs != color) continue;
+      if (peer < rank_) ++rank;
+      members.push_back(group_.members[static_cast<size_t>(peer)]);
+    }
+    return std::make_unique<ThreadCommunicator>(world_, world_.part(group_, rank_, color, members),
+                                                rank);
+  }
+
  private:
   void check(const char* call, const std::string& peer, Outcome outcome) const {
     BITMILL_CHECK(outcome != Outcome::peer_failed, CommError,
@@ -147,19 +218,27 @@ class ThreadCommunicator final : public Communicator {
   }
 
   void post(const char* call, std::span<const std::byte> data, int to) {
-    check(call, fmt::format("rank {}", to), world_.post(rank_, to, data));
+    check(call, fmt::format("rank {}", to), world_.post(group_, rank_, to, data));
   }
 
   void take(const char* call, std::span<std::byte> data, int from) {
-    Message message;
-    check(call, fmt::format("rank {}", from), world_.take(from, rank_, message));
-    BITMILL_CHECK(message.size() == data.size(), CommError,
+    take_message(call, data, from, true);
+  }
+
+  // False when it need not wait and nothing has come.
+  bool take_message(const char* call, std::span<std::byte> data, int from, bool wait) {
+    std::optional<Message> message;
+    check(call, fmt::format("rank {}", from), world_.take(group_, from, rank_, wait, message));
+    if (!message) return false;
+    BITMILL_CHECK(message->size() == data.size(), CommError,
                   fmt::format("{}: rank {} sent {} bytes where {} were expected",
-                              describe_call(*this, call), from, message.size(), data.size()));
-    std::copy(message.begin(), message.end(), data.begin());
+                              describe_call(*this, call), from, message->size(), data.size()));
+    std::copy(message->begin(), message->end(), data.begin());
+    return true;
   }
 
   World& world_;
+  Group& group_;
   const int rank_;
 };
 
@@ -173,7 +252,7 @@ void run_ranks(int size, const std::function<void(Communicator&)>& body) {
     for (int rank = 0; rank < size; ++rank) {
       ranks.emplace_back([&world, &body, rank] {
         try {
-          ThreadCommunicator comm(world, rank);
+          ThreadCommunicator comm(world, world.all(), rank);
           body(comm);
           world.rank_returned(rank);
         } catch (...) {

@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "comm/communicator.hpp"
 
@@ -12,7 +14,7 @@ namespace bitmill {
 class WatchedCommunicator final : public Communicator {
  public:
   // Passes every call on to `inner`, which outlives it.
-  explicit WatchedCommunicator(Communicator& inner) : inner_(inner) {}
+  explicit WatchedCommunicator(Communicator& inner) : inner_(inner), calls_(own_calls_) {}
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
@@ -22,18 +24,33 @@ class WatchedCommunicator final : public Communicator {
                 std::span<const std::span<std::byte>> from) override;
   void send(std::span<const std::byte> data, int to) override;
   void receive(std::span<std::byte> data, int from) override;
+  // Started messages count once they are done: to ask in vain is no progress.
+  std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) override;
+  std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) override;
+  // Calls of the part count here.
+  std::unique_ptr<Communicator> split(int color) override;
 
   // Any thread may ask.
-  uint64_t calls_done() const { return calls_done_; }
+  uint64_t calls_done() const { return calls_.done; }
   // "receive from rank 2", "barrier"; empty outside a call.
   std::string call_under_way() const;
 
  private:
+  struct Calls {
+    std::atomic<uint64_t> done = 0;
+    std::atomic<uint64_t> under_way = 0;  // kind of the call, and peer in the lower half; 0: none
+  };
   class Mark;
+  class WatchedTransfer;
 
+  // A part of `parent`.
+  WatchedCommunicator(std::unique_ptr<Communicator> part, WatchedCommunicator& parent)
+      : part_(std::move(part)), inner_(*part_), calls_(parent.calls_) {}
+
+  std::unique_ptr<Communicator> part_;
   Communicator& inner_;
-  std::atomic<uint64_t> calls_done_ = 0;
-  std::atomic<uint64_t> under_way_ = 0;  // kind of the call, and peer in the lower half; 0: none
+  Calls own_calls_;
+  Calls& calls_;  // of the whole
 };
 
 }  // namespace bitmill

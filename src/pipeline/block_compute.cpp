@@ -9,7 +9,7 @@
 
 #include "base/error.hpp"
 #include "method/loss.hpp"
-#include "pipeline/calibration.hpp"
+#include "pipeline/sample_box.hpp"
 #include "pipeline/tree_sum.hpp"
 
 namespace bitmill {
@@ -21,72 +21,98 @@ constexpr int64_t closeness_values = 4;  // doubles in a Closeness
 
 BlockCompute::BlockCompute(const ComputeContext& context)
     : context_(context),
-      guard_(context.model, context.comm, context.pool, context.run_dir),
-      share_(context.windows.count, context.options.batch, context.comm.size(),
-             context.comm.rank()),
-      turns_(context.options.epochs / context.options.lag),
+      guard_(context.model, context.rank.replicas(), context.pool, context.run_dir),
+      share_(context.windows.count, context.options.batch, context.rank.mesh().replicas,
+             context.rank.replica()),
       rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
-      teacher_(context.budget, share_.own_count(), context.windows.seq_len,
-               context.model.config().hidden_size),
-      student_(context.budget, share_.own_count(), context.windows.seq_len,
-               context.model.config().hidden_size),
-      homologous_(context.budget, share_.own_count(), context.windows.seq_len,
-                  context.model.config().hidden_size),
       losses_(static_cast<size_t>(share_.own_count())),
-      reports_(static_cast<size_t>(blocks_to_pack(context.options, context.model))),
+      reports_(static_cast<size_t>(context.plan.blocks)),
       reported_(reports_.size(), false) {
   for (size_t block = 0; block < reports_.size(); ++block) {
     reports_[block].block = static_cast<int>(block);
     reports_[block].first_loss = std::numeric_limits<double>::quiet_NaN();
     reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
   }
+  if (context.rank.mesh().stages == 1) return;
+  constexpr int most_travellers = 2;  // with one send
+  link_.emplace(
+      context.rank, [this] { return box_of(new_stream()); }, most_travellers,
+      most_travellers * context.plan.link_capacity);
 }
 
 BlockCompute::~BlockCompute() = default;
+
+BlockCompute::Stream BlockCompute::new_stream() const {
+  return std::make_shared<SampleStream>(context_.budget, share_.own_count(),
+                                        context_.windows.seq_len,
+                                        context_.model.config().hidden_size);
+}
+
+std::shared_ptr<StreamBox> BlockCompute::box_of(Stream stream) const {
+  return std::make_shared<SampleBox>(std::move(stream), context_.windows.seq_len,
+                                     context_.model.config().hidden_size);
+}
 
 void BlockCompute::for_own_samples(const std::function<void(int64_t)>& task) {
   context_.pool.parallel_for(share_.own_count(), task);
 }
 
-void BlockCompute::embed(int /*turn*/) {
+void BlockCompute::embed(int turn) {
+  const Stream student = student_inputs_[{0, turn}] = new_stream();
+  const Stream teacher = context_.plan.begins_band(turn) ? new_stream() : nullptr;
+  if (teacher) teacher_inputs_[0] = teacher;
   for_own_samples([&](int64_t i) {
     const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
-    teacher_.store(i, x);
-    student_.store(i, x);
+    student->store(i, x);
+    if (teacher) teacher->store(i, x);
   });
 }
 
 void BlockCompute::load(int block) {
   guard_.read_block(block);
-  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, context_.comm,
+  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, replicas(),
                                       context_.pool);
 }
 
-void BlockCompute::teach(int /*block*/, int /*turn*/, bool saved) {
-  advance(live_->weights(), student_, homologous_);
+// Begins the visit: the student's input is at hand, and, with the first turn of a band, the
+// teacher's is given back, to be advanced into targets_[block].
+BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
+  student_ = std::move(student_inputs_.extract({block, turn}).mapped());
+  if (!context_.plan.begins_band(turn)) return nullptr;
+  Stream teacher = std::move(teacher_inputs_.extract(block).mapped());
+  targets_[block] = teacher.use_count() == 1 ? teacher : new_stream();
+  return teacher;
+}
+
+void BlockCompute::teach(int block, int turn, bool saved) {
+  const Stream teacher = begin_visit(block, turn);
+  homologous_ = new_stream();
+  advance(live_->weights(), *student_, *homologous_);
   // A rank without samples takes its part in sums and state, and needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
   if (!saved) {
     const SaliencyLayout layout(live_->shapes());
-    live_->quantize(probe_and_advance(live_->weights(), layout), backend, rotary_);
-  } else {
-    advance(live_->weights(), teacher_, teacher_);
-    const std::vector<float> losses =
-        live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
-    for (int64_t i = 0; i < share_.own_count(); ++i) {
-      losses_[i] = static_cast<double>(losses[static_cast<size_t>(share_.own()[i])]);
-    }
+    live_->quantize(probe_and_advance(live_->weights(), layout, *teacher, *targets_[block]),
+                    backend, rotary_);
+    return;
+  }
+  if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
+  const std::vector<float> losses =
+      live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
+  for (int64_t i = 0; i < share_.own_count(); ++i) {
+    losses_[i] = static_cast<double>(losses[static_cast<size_t>(share_.own()[i])]);
   }
 }
 
-void BlockCompute::pass(int /*block*/, int /*turn*/) {
-  advance(live_->weights(), teacher_, teacher_);
+void BlockCompute::pass(int block, int turn) {
+  const Stream teacher = begin_visit(block, turn);
+  if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
 }
 
 void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
 
 void BlockCompute::save(const Progress& done) {
-  const std::vector<double> losses = share_.gather_in_order(context_.comm, losses_, 1);
+  const std::vector<double> losses = share_.gather_in_order(replicas(), losses_, 1);
   live_->save(context_.run_dir, done, {losses.begin(), losses.end()});
 }
 
@@ -99,24 +125,25 @@ void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from
 }
 
 std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
-                                                   const SaliencyLayout& layout) {
+                                                   const SaliencyLayout& layout,
+                                                   const SampleStream& from, SampleStream& to) {
   const Saliency kind = context_.options.method.saliency;
-  const auto merge = [&](std::span<double> into, std::span<const double> from) {
-    merge_statistics(kind, into, from);
+  const auto merge = [&](std::span<double> into, std::span<const double> more) {
+    merge_statistics(kind, into, more);
   };
   std::vector<double> total(static_cast<size_t>(layout.size()), 0.0);
   for (int64_t step = 0; step < share_.steps(); ++step) {
     const int64_t n = share_.batch_size(step);
     const auto probe = [&](int64_t position, std::span<double> statistics) {
       const int64_t i = share_.own_index(step, position);
-      teacher_.store(i, probing_forward(context_.model.config(), weights, rotary_, teacher_.load(i),
-                                        kind, layout, statistics, context_.pool));
+      to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
+                                  layout, statistics, context_.pool));
     };
     const Partials<double> own = sum_own_positions<double>(
         n, share_.replicas(), share_.replica(), layout.size(), context_.pool, probe, merge);
     std::vector<double> flat;
     for (const auto& [position, sum] : own) flat.insert(flat.end(), sum.begin(), sum.end());
-    auto parts = gather_everywhere(context_.comm, std::as_bytes(std::span(flat)));
+    auto parts = gather_everywhere(replicas(), std::as_bytes(std::span(flat)));
     std::map<int64_t, std::span<double>> partials;
     for (int replica = 0; replica < share_.replicas(); ++replica) {
       auto* values = reinterpret_cast<double*>(parts[replica].data());
@@ -135,9 +162,10 @@ std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
 }
 
 void BlockCompute::train_step(const Position& at) {
+  const SampleStream& targets = *targets_.at(at.block);
   live_->step(share_.batch_size(at.step), [&](int64_t position, std::span<float> gradient) {
     const int64_t i = share_.own_index(at.step, position);
-    const TrainingSample sample{student_.load(i), teacher_.load(i), homologous_.load(i)};
+    const TrainingSample sample{student_->load(i), targets.load(i), homologous_->load(i)};
     losses_[i] = live_->student().unit_gradient(sample, live_->learned(), gradient);
     BITMILL_CHECK(std::isfinite(losses_[i]), NumericError,
                   fmt::format("the loss of block {}, epoch {}, sample {} is {}; lower --lr-scale "
@@ -145,10 +173,11 @@ void BlockCompute::train_step(const Position& at) {
                               at.block, at.epoch, share_.own()[i], losses_[i],
                               context_.options.method.lr_scale, context_.options.method.lr_gain));
   });
+  if (link_) link_->pump();
 }
 
 double BlockCompute::finish_epoch(const Position& at) {
-  const std::vector<double> all = share_.gather_in_order(context_.comm, losses_, 1);
+  const std::vector<double> all = share_.gather_in_order(replicas(), losses_, 1);
   double sum = 0;
   for (const double loss : all) sum += loss;
   const double mean = sum / static_cast<double>(all.size());
@@ -163,28 +192,31 @@ void BlockCompute::pack(int block, int turn) {
   context_.run_dir->write_packed(block, turn, last_turn(turn), live_->packed_tensors());
 }
 
-void BlockCompute::forward(int block, int turn) {
+void BlockCompute::forward(int block, int turn, bool wanted) {
   const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
+  const Stream targets = targets_.at(block);
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
   for_own_samples([&](int64_t i) {
     const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
-                                               student_.load(i), context_.pool);
+                                               student_->load(i), context_.pool);
     if (last_turn(turn)) {
-      const Closeness one = measure_closeness(out, teacher_.load(i));
+      const Closeness one = measure_closeness(out, targets->load(i));
       double* values = closeness.data() + i * closeness_values;
       values[0] = one.squared_error;
       values[1] = one.squared_target;
       values[2] = one.cosine;
       values[3] = one.tokens;
     }
-    student_.store(i, out);
+    student_->store(i, out);
   });
   if (last_turn(turn)) report_block(block, closeness);
+  if (!wanted) return;
+  student_inputs_[{block + 1, turn}] = student_;
+  if (context_.plan.begins_band(turn)) teacher_inputs_[block + 1] = targets;
 }
 
 void BlockCompute::report_block(int block, std::span<const double> closeness) {
-  const std::vector<double> all =
-      share_.gather_in_order(context_.comm, closeness, closeness_values);
+  const std::vector<double> all = share_.gather_in_order(replicas(), closeness, closeness_values);
   Closeness sum;
   for (size_t i = 0; i < all.size(); i += closeness_values) {
     sum.squared_error += all[i];
@@ -201,7 +233,46 @@ void BlockCompute::report_block(int block, std::span<const double> closeness) {
   context_.observer.block_packed(report);
 }
 
-void BlockCompute::drop(int /*block*/) { live_.reset(); }
+void BlockCompute::drop(int block, bool comes_back) {
+  live_.reset();
+  student_.reset();
+  homologous_.reset();
+  if (!comes_back) targets_.erase(block);
+}
+
+bool BlockCompute::has_arrived(int /*block*/, int turn) {
+  link_->pump();
+  return link_->arrived() >= travellers(turn);
+}
+
+void BlockCompute::receive(int block, int turn) {
+  const auto take = [&] { return static_cast<const SampleBox&>(*link_->take()).stream(); };
+  if (context_.plan.begins_band(turn)) teacher_inputs_[block] = take();
+  student_inputs_[{block, turn}] = take();
+}
+
+bool BlockCompute::has_room() {
+  link_->pump();
+  return link_->has_room();
+}
+
+void BlockCompute::send(int block, int turn) {
+  if (context_.plan.begins_band(turn)) {
+    link_->send(box_of(std::move(teacher_inputs_.extract(block + 1).mapped())));
+  }
+  student_.reset();
+  link_->send(box_of(std::move(student_inputs_.extract({block + 1, turn}).mapped())));
+}
+
+bool BlockCompute::all_sent() {
+  if (!link_) return true;
+  link_->pump();
+  return link_->all_sent();
+}
+
+void BlockCompute::leave_streams() {
+  if (link_) link_->leave();
+}
 
 std::vector<BlockReport> BlockCompute::reports() const {
   std::vector<BlockReport> known;

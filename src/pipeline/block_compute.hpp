@@ -1,7 +1,9 @@
 #pragma once
 // The real meaning of a plan's actions: the method, on this rank's share of the samples.
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,21 +16,24 @@
 #include "model/source_model.hpp"
 #include "pipeline/executor.hpp"
 #include "pipeline/live_block.hpp"
+#include "pipeline/mesh_rank.hpp"
 #include "pipeline/quantize.hpp"
 #include "pipeline/sample_share.hpp"
 #include "pipeline/source_hashes.hpp"
+#include "pipeline/stream_link.hpp"
 
 namespace bitmill {
 
 // What a BlockCompute works with; all of it outlives it.
 struct ComputeContext {
   const QuantizeOptions& options;
+  const Plan& plan;
   const SourceModel& model;
   const Windows& windows;
   const Backend& backend;
-  RunDir* run_dir;  // on rank 0, else null
+  RunDir* run_dir;  // where this rank leads its stage, else null
   StreamBudget& budget;
-  Communicator& comm;
+  MeshRank& rank;
   ThreadPool& pool;
   QuantizeObserver& observer;
 };
@@ -46,32 +51,52 @@ class BlockCompute final : public Compute {
   double finish_epoch(const Position& at) override;
   void save(const Progress& done) override;
   void pack(int block, int turn) override;
-  void forward(int block, int turn) override;
-  void drop(int block) override;
+  void forward(int block, int turn, bool wanted) override;
+  void drop(int block, bool comes_back) override;
   void pass(int block, int turn) override;
   void reload(int block, int turn) override;
+  bool has_arrived(int block, int turn) override;
+  void receive(int block, int turn) override;
+  bool has_room() override;
+  void send(int block, int turn) override;
+  bool all_sent() override;
+  void leave_streams() override;
 
-  // Of every block that this start packed for good, or passed on its way, in order. Losses that an
-  // earlier start saw are NaN.
+  // Of every block of this stage that this start packed for good, or passed on its way, in order.
+  // Losses that an earlier start saw are NaN.
   std::vector<BlockReport> reports() const;
 
  private:
-  bool last_turn(int turn) const { return turn == turns_ - 1; }
+  // Shared where two read it: what the teacher makes of a block is a target there, and the next
+  // block's input. Whoever is the only one left may change it in place.
+  using Stream = std::shared_ptr<SampleStream>;
+
+  bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
+  Communicator& replicas() const { return context_.rank.replicas(); }
+  Stream new_stream() const;
+  std::shared_ptr<StreamBox> box_of(Stream stream) const;
+  // Streams that travel with a turn.
+  int travellers(int turn) const { return context_.plan.begins_band(turn) ? 2 : 1; }
+  // Takes what `block` reads at this turn into student_, and gives the teacher's stream.
+  Stream begin_visit(int block, int turn);
   // task(i) for every own sample, spread over the pool.
   void for_own_samples(const std::function<void(int64_t)>& task);
-  std::vector<float> probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout);
+  std::vector<float> probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout,
+                                       const SampleStream& from, SampleStream& to);
   void advance(const BlockWeights& weights, const SampleStream& from, SampleStream& to);
   void report_block(int block, std::span<const double> closeness);
 
   const ComputeContext context_;
   SourceGuard guard_;
   const SampleShare share_;
-  const int turns_;
   const Rotary rotary_;
-  SampleStream teacher_;     // F_l; from teach on Y_norm = F_{l+1}
-  SampleStream student_;     // Q_l; from forward on Q_{l+1}
-  SampleStream homologous_;  // Y_homo
+  std::map<std::pair<int, int>, Stream> student_inputs_;  // Q_l^(k), by (block l, turn k)
+  std::map<int, Stream> teacher_inputs_;                  // F_l, by block l: of this band
+  std::map<int, Stream> targets_;  // Y_norm, by block: while a later turn of the band needs it
+  Stream student_;                 // Q_l^(k) of the visit under way; from forward on Q_{l+1}^(k)
+  Stream homologous_;              // Y_homo of it
   std::unique_ptr<LiveBlock> live_;
+  std::optional<StreamLink> link_;    // where there are several stages
   std::vector<double> losses_;        // of this epoch, per own sample
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]

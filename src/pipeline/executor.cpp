@@ -22,41 +22,73 @@ class Stopwatch {
 
 class Executor {
  public:
-  Executor(const Plan& plan, const std::vector<BlockDone>& done, Compute& compute,
+  Executor(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
            StopControl& stop, Observer& observer)
-      : plan_(plan), done_(done), compute_(compute), stop_(stop), observer_(observer) {}
+      : plan_(plan),
+        actions_(plan.stages[static_cast<size_t>(stage)]),
+        manners_(Remaining(plan, done).of_stage(stage)),
+        remaining_(plan, done),
+        done_(done),
+        compute_(compute),
+        stop_(stop),
+        observer_(observer) {}
 
   void run() {
-    const std::vector<Manner> manners = plan_resume(plan_, done_);
     if (std::ranges::any_of(done_, [](const BlockDone& one) { return one != BlockDone{}; })) {
       observer_.resumed(done_);
     }
-    for (size_t i = 0; i < plan_.actions.size(); ++i) {
-      const bool replayed = manners[i] == Manner::replay;
-      if (manners[i] == Manner::skip) continue;
-      if (replayed && plan_.actions[i].kind == ActionKind::train) continue;
-      if (stop_.stop_here()) throw_stop("between two actions; nothing was under way");
-      observer_.action_begins(plan_.actions[i]);
+    for (size_t i = 0; i < actions_.size(); ++i) {
+      const bool replayed = manners_[i] == Manner::replay;
+      if (manners_[i] == Manner::skip) continue;
+      if (replayed && actions_[i].kind == ActionKind::train) continue;
+      if (leave_before(actions_[i])) throw_stop("between two actions; nothing was under way");
+      observer_.action_begins(actions_[i]);
       if (replayed) {
-        replay(plan_.actions[i]);
+        replay(actions_[i]);
       } else {
-        perform(plan_.actions[i]);
+        perform(actions_[i]);
       }
-      observer_.action_done(plan_.actions[i]);
+      if (actions_[i].kind == ActionKind::teach) turn_ = actions_[i].turn;
+      observer_.action_done(actions_[i]);
+    }
+    if (stop_.finish_or_stop([this] { compute_.all_sent(); })) {
+      throw_stop("after the last action of this stage");
+    }
+    stop_.settle();
+    while (!compute_.all_sent()) {
     }
   }
 
  private:
+  // Another stage may keep us waiting; it is never waited for elsewhere.
+  bool leave_before(const Action& action) {
+    switch (action.kind) {
+      case ActionKind::receive:
+        return stop_.wait_or_stop([&] { return compute_.has_arrived(action.block, action.turn); });
+      case ActionKind::send:
+        return stop_.wait_or_stop([&] { return compute_.has_room(); });
+      default:
+        return stop_.stop_here();
+    }
+  }
+
   // Of the turn that the earlier start was in, if this is it.
   BlockDone saved_state(const Action& action) const {
     const BlockDone& done = done_[static_cast<size_t>(action.block)];
     return done.turns == action.turn ? done : BlockDone{};
   }
 
+  bool is_read(const Action& action) const {
+    return action.block + 1 < plan_.blocks &&
+           remaining_.visit(action.block + 1, action.turn) != Manner::skip;
+  }
+
   void perform(const Action& action) {
     switch (action.kind) {
       case ActionKind::embed:
         return compute_.embed(action.turn);
+      case ActionKind::receive:
+        return compute_.receive(action.block, action.turn);
       case ActionKind::load:
         return compute_.load(action.block);
       case ActionKind::teach:
@@ -67,9 +99,11 @@ class Executor {
       case ActionKind::pack:
         return compute_.pack(action.block, action.turn);
       case ActionKind::forward:
-        return compute_.forward(action.block, action.turn);
+        return compute_.forward(action.block, action.turn, is_read(action));
+      case ActionKind::send:
+        return compute_.send(action.block, action.turn);
       case ActionKind::drop:
-        return compute_.drop(action.block);
+        return compute_.drop(action.block, remaining_.comes_back(action.block, turn_));
     }
   }
 
@@ -132,13 +166,19 @@ class Executor {
     return seconds;
   }
 
-  [[noreturn]] void throw_stop(const std::string& where) const {
+  [[noreturn]] void throw_stop(const std::string& where) {
+    stop_.settle();
+    compute_.leave_streams();
     throw AgreedStop(
         fmt::format("{}: stopped {}. Run the same command again to go on", stop_.reason(), where));
   }
 
   const Plan& plan_;
+  const std::vector<Action>& actions_;  // of this stage
+  const std::vector<Manner> manners_;   // of actions_
+  const Remaining remaining_;
   const std::vector<BlockDone>& done_;
+  int turn_ = -1;  // of the visit under way
   Compute& compute_;
   StopControl& stop_;
   Observer& observer_;
@@ -146,11 +186,11 @@ class Executor {
 
 }  // namespace
 
-void execute(const Plan& plan, const std::vector<BlockDone>& done, Compute& compute,
+void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
              StopControl& stop, Observer& observer) {
   const std::string fault = find_fault(plan);
   BITMILL_CHECK(fault.empty(), UsageError, "the plan cannot be carried out: " + fault);
-  Executor(plan, done, compute, stop, observer).run();
+  Executor(plan, stage, done, compute, stop, observer).run();
 }
 
 }  // namespace bitmill

@@ -1,5 +1,5 @@
 #pragma once
-// The only loop over blocks: it carries out a plan through the Compute seam.
+// The only loop over blocks: it carries out a stage's part of a plan through the Compute seam.
 
 #include <cstdint>
 
@@ -24,7 +24,8 @@ struct Position {
 };
 
 // What the actions of a plan mean. The real one is BlockCompute; tests use a chain of hashes that
-// needs no tensors. Every rank makes the same calls; an implementation may communicate in each.
+// needs no tensors. Every replica of a stage makes the same calls; an implementation may
+// communicate with them in each, but for those that say otherwise.
 class Compute {
  public:
   virtual ~Compute() = default;
@@ -36,18 +37,30 @@ class Compute {
   virtual int64_t steps_per_epoch() const = 0;
   virtual void train_step(const Position& at) = 0;
   // After the last step of an epoch, with at.step == steps_per_epoch(): the mean loss of its
-  // samples, the same on every rank.
+  // samples, the same on every replica.
   virtual double finish_epoch(const Position& at) = 0;
   // Commits the learned values and the optimiser's state.
   virtual void save(const Progress& done) = 0;
   virtual void pack(int block, int turn) = 0;
-  virtual void forward(int block, int turn) = 0;
-  virtual void drop(int block) = 0;
+  // `wanted`: the next block reads what it hands on.
+  virtual void forward(int block, int turn, bool wanted) = 0;
+  // `comes_back`: for a later turn of the same band, which needs the same targets.
+  virtual void drop(int block, bool comes_back) = 0;
 
   // Where the turn was packed by an earlier start: in the place of teach, only the teacher's stream
   // moves on; in the place of pack, what is packed is read.
   virtual void pass(int block, int turn) = 0;
   virtual void reload(int block, int turn) = 0;
+
+  // Streams between stages. has_arrived(), has_room() and all_sent() move things on, do not wait,
+  // and may differ between replicas.
+  virtual bool has_arrived(int block, int turn) = 0;
+  virtual void receive(int block, int turn) = 0;
+  virtual bool has_room() = 0;
+  virtual void send(int block, int turn) = 0;
+  virtual bool all_sent() = 0;
+  // In the place of everything that is left, when the mesh stops: nothing stays under way.
+  virtual void leave_streams() = 0;
 };
 
 // Hears what happens, on every rank. Must not communicate.
@@ -62,11 +75,12 @@ class Observer {
   virtual void action_done(const Action&) {}
 };
 
-// Carries out what is left of the plan after `done`, one entry a block, each usable(). The state is
-// saved after every epoch, and AgreedStop thrown at the first safe point where the ranks agree to
-// leave: between actions, and, with the state saved, after a step. The plan must have no fault
+// Carries out what is left of one stage of the plan after `done`, one entry a block, each usable().
+// The state is saved after every epoch, and AgreedStop thrown at the first safe point where the
+// ranks agree to leave: between actions, while waiting for another stage, and, with the state
+// saved, after a step. Returns when every stage is through. The plan must have no fault
 // (find_fault): checked first, UsageError otherwise.
-void execute(const Plan& plan, const std::vector<BlockDone>& done, Compute& compute,
+void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
              StopControl& stop, Observer& observer);
 
 }  // namespace bitmill

@@ -62,9 +62,7 @@ void check_settings(const QuantizeOptions& options, Problems& problems) {
                                    options.ignore, error.what()));
   }
   if (options.epochs < 1) return;
-  problems.attempt([&] {
-    plan_sweeps(1, options.epochs, options.lag);  // refuses a lag that does not divide
-  });
+  problems.attempt([&] { check_lag(options.epochs, options.lag); });
 }
 
 namespace {
@@ -110,10 +108,21 @@ BlockSize block_size(const ModelConfig& config, int64_t seq_len) {
   return size;
 }
 
-void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int ranks,
-                        int threads, QuantizePlan& plan) {
+// More replicas than a batch has samples would idle.
+void choose_mesh(const QuantizeOptions& options, int ranks, QuantizePlan& plan) {
+  const int stages = std::max(1, options.stages);
+  BITMILL_CHECK(
+      stages <= ranks, UsageError,
+      fmt::format("--stages is {}: it must be at most the {} ranks there are", stages, ranks));
+  plan.mesh = {stages, static_cast<int>(std::min<int64_t>(options.batch, ranks / stages))};
+  plan.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
+}
+
+void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
+                        QuantizePlan& plan) {
   const ModelConfig& config = model.config();
-  const SampleShare busiest(plan.samples, options.batch, ranks, ranks - 1);
+  const int replicas = plan.mesh.replicas;
+  const SampleShare busiest(plan.samples, options.batch, replicas, replicas - 1);
   constexpr int64_t streams = 3;  // teacher, student, homologous
   plan.stream_bytes =
       streams * busiest.own_count() * plan.seq_len * config.hidden_size * float_bytes;
@@ -125,8 +134,8 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
   // block is being made ready.
   plan.peak_memory_bytes = library_memory + streams_in_memory + threads * block.activations +
                            2 * block.weights + block.weights / 4;
-  plan.disk_bytes =
-      (1 + plan.turns) * plan.packed_bytes + (plan.stream_bytes - streams_in_memory) * ranks;
+  plan.disk_bytes = (1 + plan.turns) * plan.packed_bytes +
+                    (plan.stream_bytes - streams_in_memory) * plan.mesh.ranks();
 }
 
 }  // namespace
@@ -160,9 +169,9 @@ CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int
   check_batch(options, plan.samples);
   plan.steps_per_epoch = (plan.samples + options.batch - 1) / options.batch;
   plan.turns = options.epochs / options.lag;
-  plan.useful_ranks = static_cast<int>(std::min<int64_t>(options.batch, ranks));
+  choose_mesh(options, ranks, plan);
   count_packed(options, model, plan);
-  estimate_resources(options, model, ranks, threads, plan);
+  estimate_resources(options, model, threads, plan);
   plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
   return {std::move(plan), std::move(model), std::move(calibration)};
 }

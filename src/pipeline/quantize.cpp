@@ -4,8 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "base/error.hpp"
 #include "format/inspection.hpp"
@@ -14,6 +18,7 @@
 #include "pipeline/block_compute.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
+#include "pipeline/mesh_rank.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/ranks_check.hpp"
 #include "pipeline/run_log.hpp"
@@ -30,8 +35,29 @@ bool agree(Communicator& comm, bool answer) {
   return byte != std::byte{0};
 }
 
-Plan make_plan(const QuantizeOptions& options, const SourceModel& model) {
-  return plan_sweeps(static_cast<int>(blocks_to_pack(options, model)), options.epochs, options.lag);
+Plan make_plan(const QuantizeOptions& options, const QuantizePlan& plan) {
+  return make_plan(static_cast<int>(plan.blocks), options.epochs, options.lag, plan.mesh.stages,
+                   plan.walk);
+}
+
+// What a leader of a stage needs to write into the run folder.
+struct LeaderPass {
+  int generation = 0;
+  std::array<char, 64> token = {};
+};
+// The leaders of the other stages write under rank 0's claim: each the files of its own blocks.
+std::unique_ptr<Claim> share_claim(Communicator& comm, const QuantizeOptions& options, Files& files,
+                                   RunSession* session, bool leads) {
+  LeaderPass pass;
+  if (session != nullptr) {
+    const Claim::Pass own = session->pass();
+    pass.generation = own.generation;
+    assert(own.token.size() < pass.token.size());
+    std::copy(own.token.begin(), own.token.end(), pass.token.begin());
+  }
+  comm.broadcast(std::as_writable_bytes(std::span(&pass, 1)), 0);
+  if (session != nullptr || !leads) return nullptr;
+  return Claim::join(files, options.work_dir, {pass.generation, pass.token.data()});
 }
 
 // What rank 0 found in the run folder, for everybody.
@@ -52,21 +78,65 @@ struct Start {
   const RunControl& control;
 };
 
-std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Start& start,
-                                      const Plan& plan, RunSession* session) {
+// Of all stages, on every rank.
+std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<BlockReport>& own) {
+  std::vector<BlockReport> all;
+  for (const auto& part : gather_everywhere(comm, std::as_bytes(std::span(own)))) {
+    std::vector<BlockReport> theirs(part.size() / sizeof(BlockReport));
+    std::memcpy(theirs.data(), part.data(), part.size());
+    all.insert(all.end(), theirs.begin(), theirs.end());
+  }
+  std::ranges::sort(all, {}, &BlockReport::block);
+  return all;
+}
+
+// On a rank of the mesh; run_dir where it leads its stage.
+std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start& start,
+                                     const Plan& plan, const std::vector<BlockDone>& done,
+                                     MeshRank& rank, RunDir* run_dir) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
-  const std::vector<BlockDone> done = share_done(start.comm, session, plan);
-  RunDir* const run_dir = session != nullptr ? &session->dir() : nullptr;
   // The rank keeps ranks apart, the process id jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir, scratch_name));
   RunLog log(run_dir, start.observer);
-  StopControl stop(start.comm, start.control.wishes);
-  BlockCompute compute({options, start.checked.model, start.checked.calibration.windows, *backend,
-                        run_dir, budget, start.comm, start.pool, log});
-  execute(plan, done, compute, stop, log);
-  return compute.reports();
+  std::optional<StopRing> ring;
+  if (rank.mesh().stages > 1 && rank.leads()) ring.emplace(rank);
+  StopControl stop(rank.replicas(), start.control.wishes, ring ? &*ring : nullptr);
+  BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
+                        *backend, run_dir, budget, rank, start.pool, log});
+  execute(plan, rank.stage(), done, compute, stop, log);
+  return rank.leads() ? compute.reports() : std::vector<BlockReport>();
+}
+
+// Every rank of the mesh ends its work in one way; the idle ones learn here which it was.
+void end_together(Communicator& comm, bool idle, const std::string& stopped) {
+  std::array<char, 256> why = {};
+  std::copy_n(stopped.begin(), std::min(stopped.size(), why.size() - 1), why.begin());
+  comm.broadcast(std::as_writable_bytes(std::span(why)), 0);
+  comm.barrier();
+  if (idle && why[0] != '\0') throw AgreedStop(why.data());
+}
+
+std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Start& start,
+                                      const Plan& plan, RunSession* session) {
+  const std::vector<BlockDone> done = share_done(start.comm, session, plan);
+  MeshRank rank(start.checked.plan.mesh, start.comm);
+  const std::unique_ptr<Claim> claim =
+      share_claim(start.comm, options, start.files, session, rank.has_work() && rank.leads());
+  std::optional<RunDir> joined;
+  if (claim) joined.emplace(start.files, *claim);
+  RunDir* run_dir = joined ? &*joined : nullptr;
+  if (session != nullptr) run_dir = &session->dir();
+  std::vector<BlockReport> reports;
+  try {
+    if (rank.has_work()) reports = train_stage(options, start, plan, done, rank, run_dir);
+  } catch (const AgreedStop& stop) {
+    end_together(start.comm, false, stop.what());
+    throw;
+  }
+  end_together(start.comm, !rank.has_work(), "");
+  return gather_reports(start.comm, reports);
 }
 
 // On every rank; session on rank 0.
@@ -176,7 +246,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
     verify_what_is_there(options, start);
   } else {
     const std::map<int, TensorHashes> sources = read_sources(options, start);
-    const Plan plan = make_plan(options, checked.model);
+    const Plan plan = make_plan(options, checked.plan);
     std::unique_ptr<RunSession> session;
     if (leader) session = open_session(options, start, plan, sources);
     result.blocks = train_and_assemble(options, start, plan, session.get());

@@ -41,6 +41,8 @@ struct QuantizeOptions {
   std::string ignore;  // regular expression over weight names; matching linears stay as they are
   int64_t max_blocks = 0;  // 0: all; else the blocks after these stay as they are
 
+  int stages = 0;  // groups of ranks that share the depth; 0: chosen
+  Walk walk = Walk::automatic;
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
   Resume resume = Resume::automatic;
@@ -83,7 +85,8 @@ struct QuantizePlan {
   int64_t samples = 0, seq_len = 0;
   int64_t steps_per_epoch = 0;
   int turns = 0;
-  int useful_ranks = 0;           // replicas up to the batch; the rest idle
+  Mesh mesh;                      // of the ranks that work; the rest idle
+  Walk walk = Walk::sweep;        // never automatic
   int64_t stream_bytes = 0;       // on the busiest rank, memory and scratch together
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
   int64_t disk_bytes = 0;         // work folder and result together

@@ -30,6 +30,8 @@ class RunSession {
 
   RunDir& dir() { return dir_; }
   const std::vector<BlockDone>& done() const { return done_; }
+  // For the other ranks that write into the folder.
+  Claim::Pass pass() const { return claim_->pass(); }
   // Of all machines that worked on the run, this one included.
   std::string numerics_classes() const;
 

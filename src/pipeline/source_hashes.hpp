@@ -30,7 +30,7 @@ std::string combined_hash(const TensorHashes& hashes);
 // Looks at every block's tensors when the run reads them for the first time in this start.
 class SourceGuard {
  public:
-  // `run_dir` on rank 0, else null. All arguments outlive it.
+  // `comm`: the replicas of a stage. `run_dir` on its rank 0, else null. All arguments outlive it.
   SourceGuard(const SourceModel& model, Communicator& comm, ThreadPool& pool, RunDir* run_dir);
 
   // Collective. UsageError when a rank reads other weights than rank 0, or the run was begun with

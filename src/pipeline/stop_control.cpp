@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace bitmill {
 namespace {
 
 // As much of a reason as travels.
 using Note = std::array<char, 80>;
+
+std::span<std::byte> bytes_of(Note& note) { return std::as_writable_bytes(std::span(note)); }
 
 Note to_note(const std::string& text) {
   Note note = {};
@@ -21,30 +26,64 @@ Note to_note(const std::string& text) {
 // The first note of a binary tree over the ranks that is not empty, on every rank.
 Note first_note(Communicator& comm, Note note) {
   const int rank = comm.rank(), size = comm.size();
-  const auto bytes = [](Note& one) { return std::as_writable_bytes(std::span(one)); };
   int reach = 1;
   for (; reach < size && rank % (2 * reach) == 0; reach *= 2) {
     if (rank + reach >= size) continue;
     Note theirs = {};
-    comm.receive(bytes(theirs), rank + reach);
+    comm.receive(bytes_of(theirs), rank + reach);
     if (note[0] == '\0') note = theirs;
   }
   if (rank != 0) {
-    comm.send(bytes(note), rank - reach);
-    comm.receive(bytes(note), rank - reach);
+    comm.send(bytes_of(note), rank - reach);
+    comm.receive(bytes_of(note), rank - reach);
   }
   for (reach /= 2; reach >= 1; reach /= 2) {
-    if (rank + reach < size) comm.send(bytes(note), rank + reach);
+    if (rank + reach < size) comm.send(bytes_of(note), rank + reach);
   }
   return note;
 }
 
+// A note that may come.
+class Expected {
+ public:
+  Expected(Communicator& comm, int from) : comm_(comm), from_(from) {}
+
+  bool here() {
+    if (here_) return true;
+    if (!transfer_) transfer_ = comm_.start_receive(bytes_of(note_), from_);
+    here_ = transfer_ && transfer_->done();
+    return here_;
+  }
+  std::string text() const { return note_.data(); }
+
+ private:
+  Communicator& comm_;
+  const int from_;
+  Note note_ = {};
+  std::unique_ptr<Transfer> transfer_;
+  bool here_ = false;
+};
+
+// Between two looks: short at first, since what is waited for mostly comes soon.
+class Pause {
+ public:
+  void operator()() {
+    std::this_thread::sleep_for(length_);
+    length_ = std::min(length_ * 2, longest);
+  }
+
+ private:
+  static constexpr std::chrono::microseconds longest{1000};
+  std::chrono::microseconds length_{10};
+};
+
 }  // namespace
 
-StopControl::StopControl(Communicator& comm, StopWishes wishes)
-    : comm_(comm), wishes_(std::move(wishes)) {}
+StopControl::StopControl(Communicator& replicas, StopWishes wishes, StopRing* ring)
+    : replicas_(replicas), wishes_(std::move(wishes)), ring_(ring) {}
 
-std::string StopControl::own_reason() const {
+std::string StopControl::own_reason() {
+  if (ring_ != nullptr && !ring_->heard().empty()) return ring_->heard();
   if (std::string asked = wishes_.asked(); !asked.empty()) return asked;
   if (!wishes_.deadline) return "";
   // The step that is under way when the question is asked once more, and the state; twice, because
@@ -53,10 +92,87 @@ std::string StopControl::own_reason() const {
   return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : "the time limit";
 }
 
-bool StopControl::stop_here() {
-  const Note note = first_note(comm_, to_note(own_reason()));
-  reason_ = note.data();
-  return !reason_.empty();
+// True when there is a reason.
+bool StopControl::leave(const std::string& reason) {
+  reason_ = reason;
+  if (reason.empty()) return false;
+  if (ring_ != nullptr) ring_->stop(reason);
+  return true;
+}
+
+bool StopControl::stop_here() { return leave(first_note(replicas_, to_note(own_reason())).data()); }
+
+bool StopControl::wait_or_stop(const std::function<bool()>& ready) {
+  return replicas_.rank() == 0 ? lead_wait(ready, true) : follow_wait(ready);
+}
+
+bool StopControl::finish_or_stop(const std::function<void()>& meanwhile) {
+  if (ring_ != nullptr) ring_->finish();
+  const auto never = [&] {
+    meanwhile();
+    return false;
+  };
+  const auto all_finished = [&] {
+    meanwhile();
+    if (ring_ == nullptr) return true;
+    ring_->heard();
+    return ring_->all_finished();
+  };
+  return replicas_.rank() == 0 ? lead_wait(all_finished, false) : follow_wait(never);
+}
+
+// Every other replica reports once, when it is ready (an empty note) or wishes to stop, at the
+// latest when it hears what was decided.
+bool StopControl::lead_wait(const std::function<bool()>& ready, bool for_replicas) {
+  std::vector<Expected> reports;
+  for (int replica = 1; replica < replicas_.size(); ++replica) {
+    reports.emplace_back(replicas_, replica);
+  }
+  std::string reason;
+  for (Pause pause;; pause()) {
+    bool all_ready = ready();
+    for (Expected& report : reports) {
+      const bool here = report.here();
+      if (here && reason.empty()) reason = report.text();
+      if (for_replicas && !here) all_ready = false;
+    }
+    // At the end of a run a wish may come too late.
+    if (all_ready && !for_replicas) reason.clear();
+    if (all_ready && reason.empty()) break;
+    if (reason.empty()) reason = own_reason();
+    if (!reason.empty() && (ring_ == nullptr || ring_->stop(reason))) break;
+    reason.clear();
+  }
+  Note decision = to_note(reason);
+  for (int replica = 1; replica < replicas_.size(); ++replica) {
+    replicas_.send(bytes_of(decision), replica);
+  }
+  for (Expected& report : reports) {
+    for (Pause pause; !report.here();) pause();
+  }
+  return leave(decision.data());
+}
+
+bool StopControl::follow_wait(const std::function<bool()>& ready) {
+  Expected decision(replicas_, 0);
+  bool reported = false;
+  const auto report = [&](const std::string& reason) {
+    Note note = to_note(reason);
+    replicas_.send(bytes_of(note), 0);
+    reported = true;
+  };
+  for (Pause pause; !decision.here(); pause()) {
+    const bool is_ready = ready();
+    if (reported) continue;
+    const std::string reason = own_reason();
+    if (is_ready || !reason.empty()) report(is_ready ? "" : reason);
+  }
+  if (!reported) report("");
+  return leave(decision.text());
+}
+
+void StopControl::settle() {
+  if (ring_ != nullptr) ring_->settle();
 }
 
 void StopControl::step_took(double seconds) {

@@ -6,35 +6,16 @@
 namespace bitmill {
 namespace {
 
-// The last block whose turn is not packed; -1 when all are.
-int last_unpacked(const std::vector<BlockDone>& done, int turn) {
-  for (int block = static_cast<int>(done.size()) - 1; block >= 0; --block) {
-    if (done[static_cast<size_t>(block)].turns <= turn) return block;
-  }
-  return -1;
-}
-
 // A load or a drop is for the turns between them: the turn of the nearest action on this block that
 // has one, `direction` +1 or -1 from it. A plan without fault has one.
-int turn_of_visit(const Plan& plan, size_t index, int direction) {
-  const int block = plan.actions[index].block;
+int turn_of_visit(const std::vector<Action>& actions, size_t index, int direction) {
+  const int block = actions[index].block;
   auto i = static_cast<int64_t>(index);
   do {
     i += direction;
-    assert(0 <= i && i < std::ssize(plan.actions));
-  } while (plan.actions[static_cast<size_t>(i)].block != block);
-  return plan.actions[static_cast<size_t>(i)].turn;
-}
-
-int turn_of(const Plan& plan, size_t index) {
-  switch (plan.actions[index].kind) {
-    case ActionKind::load:
-      return turn_of_visit(plan, index, 1);
-    case ActionKind::drop:
-      return turn_of_visit(plan, index, -1);
-    default:
-      return plan.actions[index].turn;
-  }
+    assert(0 <= i && i < std::ssize(actions));
+  } while (actions[static_cast<size_t>(i)].block != block);
+  return actions[static_cast<size_t>(i)].turn;
 }
 
 }  // namespace
@@ -45,23 +26,63 @@ BlockDone usable(const BlockDone& found, const Plan& plan) {
   return first <= found.epochs && found.epochs <= last ? found : BlockDone{};
 }
 
-std::vector<Manner> plan_resume(const Plan& plan, const std::vector<BlockDone>& done) {
+Remaining::Remaining(const Plan& plan, const std::vector<BlockDone>& done)
+    : plan_(plan), done_(done) {
   assert(std::ssize(done) == plan.blocks);
+  for (int turn = 0; turn < plan.turns(); ++turn) {
+    const bool teacher = plan.begins_band(turn);
+    last_.push_back(last_unpacked(teacher ? plan.band_end(turn) - 1 : turn));
+  }
+}
+
+// The last block whose turn is not packed, and so whose later ones are not; -1 when all are.
+int Remaining::last_unpacked(int turn) const {
+  for (int block = plan_.blocks - 1; block >= 0; --block) {
+    if (done_[static_cast<size_t>(block)].turns <= turn) return block;
+  }
+  return -1;
+}
+
+Manner Remaining::visit(int block, int turn) const {
+  if (block > last_[static_cast<size_t>(turn)]) return Manner::skip;
+  return done_[static_cast<size_t>(block)].turns > turn ? Manner::replay : Manner::full;
+}
+
+std::vector<Manner> Remaining::of_stage(int stage) const {
+  const std::vector<Action>& actions = plan_.stages[static_cast<size_t>(stage)];
   std::vector<Manner> manners;
-  for (size_t i = 0; i < plan.actions.size(); ++i) {
-    const Action& action = plan.actions[i];
-    const int turn = turn_of(plan, i);
-    const int last = last_unpacked(done, turn);
-    if (action.kind == ActionKind::embed) {
-      manners.push_back(last >= 0 ? Manner::full : Manner::skip);
-    } else if (action.block > last) {
-      manners.push_back(Manner::skip);
-    } else {
-      const bool packed = done[static_cast<size_t>(action.block)].turns > turn;
-      manners.push_back(packed ? Manner::replay : Manner::full);
+  for (size_t i = 0; i < actions.size(); ++i) {
+    const Action& action = actions[i];
+    switch (action.kind) {
+      case ActionKind::embed:
+        manners.push_back(visit(0, action.turn));
+        break;
+      case ActionKind::send:
+        manners.push_back(visit(action.block + 1, action.turn));
+        break;
+      case ActionKind::load:
+        manners.push_back(visit(action.block, turn_of_visit(actions, i, 1)));
+        break;
+      case ActionKind::drop:
+        manners.push_back(visit(action.block, turn_of_visit(actions, i, -1)));
+        break;
+      default:
+        manners.push_back(visit(action.block, action.turn));
+    }
+    if (manners.back() == Manner::replay &&
+        (action.kind == ActionKind::embed || action.kind == ActionKind::receive ||
+         action.kind == ActionKind::send)) {
+      manners.back() = Manner::full;
     }
   }
   return manners;
+}
+
+bool Remaining::comes_back(int block, int turn) const {
+  for (int later = turn + 1; later < plan_.band_end(turn); ++later) {
+    if (visit(block, later) != Manner::skip) return true;
+  }
+  return false;
 }
 
 }  // namespace bitmill

@@ -29,8 +29,28 @@ enum class Manner {
   full,
 };
 
-// One for every action of the plan. In each turn, blocks before the last one that is not packed
-// must hand their streams on, and those behind it have no reader left.
-std::vector<Manner> plan_resume(const Plan& plan, const std::vector<BlockDone>& done);
+// What is left of the plan: every stage finds the same answers.
+class Remaining {
+ public:
+  // One entry a block, each usable().
+  Remaining(const Plan& plan, const std::vector<BlockDone>& done);
+
+  // Of a turn of a block. Blocks before the last one that is not packed must hand the turn's
+  // streams on, and those behind it have no reader left; the teacher's stream, which travels with
+  // the first turn of a band, is needed for every turn of it.
+  Manner visit(int block, int turn) const;
+  // One for every action of the stage: the manner of the visit that it belongs to. A send is
+  // skipped with the visit that would receive.
+  std::vector<Manner> of_stage(int stage) const;
+  // Whether a later turn of the band visits the block, so that its targets stay in memory.
+  bool comes_back(int block, int turn) const;
+
+ private:
+  int last_unpacked(int turn) const;
+
+  const Plan& plan_;
+  const std::vector<BlockDone> done_;
+  std::vector<int> last_;  // [turns] the last block with a reason to visit it; -1: none
+};
 
 }  // namespace bitmill

@@ -105,7 +105,6 @@ TEST(QualityTable, BadBlocksAreMarkedAndExplained) {
 TEST(IdleRanks, AreMentionedOnlyWhenThereAreAny) {
   QuantizeOptions options;
   QuantizePlan plan;
-  plan.useful_ranks = 1;
   EXPECT_EQ(idle_ranks_note(options, plan, 1), "");
   EXPECT_THAT(idle_ranks_note(options, plan, 4), HasSubstr("3 of 4 ranks will idle"));
   EXPECT_THAT(idle_ranks_note(options, plan, 4), HasSubstr("--recipe parallel"));

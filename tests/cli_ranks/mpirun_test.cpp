@@ -61,11 +61,11 @@ TEST_F(Ranks, AWrongOptionIsReportedOnceAndEndsAllRanksWithTwo) {
 }
 
 TEST_F(Ranks, AFailureInTheMiddleOfTheWorkIsReportedOnceWithItsRank) {
-  // Of a batch of one the last rank has the sample; the others wait for its gradient.
+  // Of a batch of one the first rank has the sample; the others idle.
   const ProgramRun result = run(3, quantize_words("r") + "--lr-scale 1e30 --lr-gain 1e30");
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(occurrences(result.err, "bitmill: error:"), 1) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("rank 2"));
+  EXPECT_THAT(result.err, HasSubstr("rank 0"));
   EXPECT_THAT(result.err, HasSubstr("the loss of block 0"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "r"));
 }
@@ -88,6 +88,35 @@ TEST_F(Ranks, InspectAndEvalSpeakOnce) {
                                         " --corpus " + texts + "/eval.txt");
   EXPECT_EQ(figures.exit_code, 0) << figures.err;
   EXPECT_EQ(nlohmann::json::parse(figures.out).at("windows"), 3);
+}
+
+TEST_F(Ranks, StagesGiveTheBytesOfOneRank) {
+  const auto words = [&](const std::string& name, const std::string& more) {
+    return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 5 " +
+           "--seq-len 32 --epochs 4 --lag 1 --batch 2 --max-blocks 3 --threads 1 --output-dir " +
+           folder_ / name + " " + more;
+  };
+  ASSERT_EQ(run(1, words("one", "--stages 1")).exit_code, 0);
+  struct Case {
+    int ranks;
+    std::string name, more;
+  };
+  for (const Case& one : {Case{2, "2x1", "--stages 2 --walk wavefront"},
+                          Case{4, "2x2", "--stages 2 --walk sweep --stream-memory 20000"},
+                          Case{3, "3x1", "--stages 3"}, Case{4, "4x1", "--stages 4"},
+                          Case{2, "1x2", "--stages 1 --walk wavefront"}}) {
+    const ProgramRun result = run(one.ranks, words(one.name, one.more));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(folder_.read(one.name + "/model.safetensors") ==
+                folder_.read("one/model.safetensors"))
+        << one.name;
+  }
+}
+
+TEST_F(Ranks, AMeshThatDoesNotFitTheRanksIsRefused) {
+  const ProgramRun result = run(2, quantize_words("r") + "--stages 3");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(occurrences(result.err, "--stages 3"), 1) << result.err;
 }
 
 // Eleven samples: the last batch of three, and of eight, is not full.

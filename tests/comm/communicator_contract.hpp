@@ -253,12 +253,84 @@ inline void exchange_of_another_size_is_refused(Communicator& comm) {
   require(comm, words.find("sent 3 bytes where 5 were expected") != std::string::npos, words);
 }
 
+// Waits for a message that comes without being waited for.
+inline void receive_started(Communicator& comm, std::span<std::byte> data, int from) {
+  std::unique_ptr<Transfer> transfer;
+  while (!transfer) transfer = comm.start_receive(data, from);
+  while (!transfer->done()) {
+  }
+}
+
+// Around a ring, so that everybody sends before anybody receives; sizes around those that MPI
+// treats in different ways.
+inline void started_messages_arrive_in_order(Communicator& comm) {
+  if (comm.size() == 1) return;
+  const int after = (comm.rank() + 1) % comm.size();
+  const int before = (comm.rank() + comm.size() - 1) % comm.size();
+  constexpr std::array<size_t, 5> sizes = {1, 0, 70001, 3 << 20, 17};
+  std::vector<std::vector<std::byte>> letters;
+  std::vector<std::unique_ptr<Transfer>> transfers;
+  for (const size_t bytes : sizes) {
+    letters.push_back(letter(comm.rank(), after + static_cast<int>(bytes), bytes));
+    transfers.push_back(comm.start_send(letters.back(), after));
+  }
+  for (const size_t bytes : sizes) {
+    std::vector<std::byte> data(bytes);
+    receive_started(comm, data, before);
+    require(comm, is_letter(data, before, comm.rank() + static_cast<int>(bytes)),
+            fmt::format("the started message of {} bytes comes in its turn", bytes));
+  }
+  for (const auto& transfer : transfers) {
+    while (!transfer->done()) {
+    }
+  }
+}
+
+inline void nothing_comes_unless_it_was_sent(Communicator& comm) {
+  std::array<std::byte, 1> data = {};
+  for (int peer = 0; peer < comm.size(); ++peer) {
+    if (peer == comm.rank()) continue;
+    require(comm, !comm.start_receive(data, peer), "there is no message");
+  }
+  comm.barrier();
+}
+
+// By parity, twice: messages of a part stay in it, and parts of parts have ranks of their own.
+inline void parts_are_worlds_of_their_own(Communicator& comm) {
+  const auto part = comm.split(comm.rank() % 2);
+  require(comm, part->size() == (comm.size() + 1 - comm.rank() % 2) / 2, "half of the ranks");
+  require(comm, part->rank() == comm.rank() / 2, "in the order of the whole");
+  const auto again = part->split(0);
+  require(comm, again->size() == part->size() && again->rank() == part->rank(), "all of the part");
+  const auto mine = static_cast<std::byte>(comm.rank());
+  for (Communicator* one : {part.get(), again.get()}) {
+    const auto all = gather_everywhere(*one, std::span(&mine, 1));
+    for (size_t p = 0; p < all.size(); ++p) {
+      require(comm,
+              all[p][0] == static_cast<std::byte>(2 * p + static_cast<size_t>(comm.rank()) % 2),
+              "the part holds every other rank");
+    }
+    one->barrier();
+  }
+  if (part->size() < 2) return;
+  // Sent in the part first, received in the part of the part first.
+  if (part->rank() == 0) {
+    part->send(letter(1, 1, 3), 1);
+    again->send(letter(2, 2, 5), 1);
+  } else if (part->rank() == 1) {
+    std::vector<std::byte> inner(5), outer(3);
+    again->receive(inner, 0);
+    part->receive(outer, 0);
+    require(comm, is_letter(inner, 2, 2) && is_letter(outer, 1, 1), "messages do not meet");
+  }
+}
+
 struct Rule {
   const char* name;
   void (*body)(Communicator&);
 };
 
-inline constexpr std::array<Rule, 12> rules = {{
+inline constexpr std::array<Rule, 15> rules = {{
     {"RanksAreNumbered", ranks_are_numbered},
     {"BarriersPass", barriers_pass},
     {"BroadcastReachesAllFromEveryRoot", broadcast_reaches_all_from_every_root},
@@ -271,6 +343,9 @@ inline constexpr std::array<Rule, 12> rules = {{
     {"WrongArgumentsAreRefused", wrong_arguments_are_refused},
     {"MessageOfAnotherSizeIsRefused", message_of_another_size_is_refused},
     {"ExchangeOfAnotherSizeIsRefused", exchange_of_another_size_is_refused},
+    {"StartedMessagesArriveInOrder", started_messages_arrive_in_order},
+    {"NothingComesUnlessItWasSent", nothing_comes_unless_it_was_sent},
+    {"PartsAreWorldsOfTheirOwn", parts_are_worlds_of_their_own},
 }};
 
 }  // namespace bitmill::comm_contract

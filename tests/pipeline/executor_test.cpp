@@ -17,13 +17,23 @@ using testing_chain::HashStore;
 
 class SilentObserver final : public Observer {};
 
+Plan sweeps(int blocks, int epochs, int lag) {
+  return make_plan(blocks, epochs, lag, 1, Walk::sweep);
+}
+
 // One start. With `leave_at`, somebody asks for a stop when the ranks agree for that many-th time.
-void carry_out(const Plan& plan, HashCompute& compute, Observer& observer, int leave_at = -1) {
+void carry_out(const Plan& plan, const HashStore& store, HashCompute& compute, Observer& observer,
+               int leave_at = -1) {
   const auto comm = self_communicator();
   StopWishes wishes;
   wishes.asked = [left = leave_at]() mutable { return left-- == 0 ? "SIGTERM" : ""; };
   StopControl stop(*comm, wishes);
-  execute(plan, compute.store.done(plan), compute, stop, observer);
+  execute(plan, 0, store.done(plan), compute, stop, observer);
+}
+
+std::vector<std::string> without_saves(std::vector<std::string> calls) {
+  std::erase_if(calls, [](const std::string& call) { return call.starts_with("save"); });
+  return calls;
 }
 
 class RecordingObserver final : public Observer {
@@ -43,17 +53,22 @@ class RecordingObserver final : public Observer {
 
 std::map<std::pair<int, int>, std::string> packed_by_sweeps(int blocks, int epochs, int lag,
                                                             int64_t steps_per_epoch) {
-  HashCompute compute(steps_per_epoch);
+  const Plan plan = sweeps(blocks, epochs, lag);
+  HashStore store;
+  HashCompute compute(plan, steps_per_epoch, store);
   SilentObserver observer;
-  carry_out(plan_sweeps(blocks, epochs, lag), compute, observer);
-  return compute.packed();
+  carry_out(plan, store, compute, observer);
+  EXPECT_EQ(compute.left_over(), 0U);
+  return store.packed;
 }
 
 TEST(Executor, CallsOfASmallPlanInOrder) {
-  HashCompute compute(2);
+  const Plan plan = sweeps(2, 2, 1);
+  HashStore store;
+  HashCompute compute(plan, 2, store);
   SilentObserver observer;
-  carry_out(plan_sweeps(2, 2, 1), compute, observer);
-  EXPECT_THAT(compute.calls(),
+  carry_out(plan, store, compute, observer);
+  EXPECT_THAT(without_saves(compute.calls()),
               ElementsAre("embed 0",                                                           //
                           "load 0", "teach 0 0", "train 0 turn 0 epoch 0 step 0",              //
                           "train 0 turn 0 epoch 0 step 1", "finish 0 turn 0 epoch 0 steps 2",  //
@@ -71,9 +86,11 @@ TEST(Executor, CallsOfASmallPlanInOrder) {
 }
 
 TEST(Executor, TurnTrainsItsEpochsAndEveryStep) {
-  HashCompute compute(3);
+  const Plan plan = sweeps(1, 6, 2);
+  HashStore store;
+  HashCompute compute(plan, 3, store);
   RecordingObserver observer;
-  carry_out(plan_sweeps(1, 6, 2), compute, observer);
+  carry_out(plan, store, compute, observer);
   std::vector<Position> expected_steps, expected_epochs;
   for (int epoch = 0; epoch < 6; ++epoch) {
     for (int64_t step = 0; step < 3; ++step) expected_steps.push_back({0, epoch / 2, epoch, step});
@@ -84,9 +101,11 @@ TEST(Executor, TurnTrainsItsEpochsAndEveryStep) {
 }
 
 TEST(Executor, ObserverHearsEveryActionAndEveryLoss) {
-  HashCompute compute(1);
+  const Plan plan = sweeps(1, 2, 2);
+  HashStore store;
+  HashCompute compute(plan, 1, store);
   RecordingObserver observer;
-  carry_out(plan_sweeps(1, 2, 2), compute, observer);
+  carry_out(plan, store, compute, observer);
   EXPECT_THAT(observer.heard,
               ElementsAre("+E0", "-E0", "+L0", "-L0", "+T0.0", "-T0.0", "+O0.0", "-O0.0", "+P0.0",
                           "-P0.0", "+F0.0", "-F0.0", "+D0", "-D0"));
@@ -95,12 +114,13 @@ TEST(Executor, ObserverHearsEveryActionAndEveryLoss) {
 }
 
 TEST(Executor, FaultyPlanIsRefusedBeforeAnyWork) {
-  Plan plan = plan_sweeps(2, 2, 1);
-  plan.actions.pop_back();
-  HashCompute compute(1);
+  Plan plan = sweeps(2, 2, 1);
+  plan.stages[0].pop_back();
+  HashStore store;
+  HashCompute compute(plan, 1, store);
   SilentObserver observer;
   try {
-    carry_out(plan, compute, observer);
+    carry_out(plan, store, compute, observer);
     FAIL() << "a plan that never drops its last block was carried out";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("block 1 never leaves memory"));
@@ -114,8 +134,10 @@ TEST(Executor, FailureOfAnActionPassesThrough) {
       if (at.block == 1) throw CommError("rank 3 is gone");
     }
   } observer;
-  HashCompute compute(1);
-  EXPECT_THROW(carry_out(plan_sweeps(3, 1, 1), compute, observer), CommError);
+  const Plan plan = sweeps(3, 1, 1);
+  HashStore store;
+  HashCompute compute(plan, 1, store);
+  EXPECT_THROW(carry_out(plan, store, compute, observer), CommError);
   EXPECT_EQ(compute.calls().back(), "train 1 turn 0 epoch 0 step 0");
 }
 
@@ -123,46 +145,43 @@ TEST(Executor, FailureOfAnActionPassesThrough) {
 TEST(Executor, StoppedAnywhereItEndsWithTheSameHashes) {
   SilentObserver observer;
   for (const int lag : {4, 2, 1}) {
-    const Plan plan = plan_sweeps(2, 4, lag);
-    HashCompute whole(3);
-    carry_out(plan, whole, observer);
+    const Plan plan = sweeps(2, 4, lag);
+    const auto whole = packed_by_sweeps(2, 4, lag, 3);
     for (int leave_at = 0;; ++leave_at) {
       HashStore store;
       int stops = 0;
       const auto start = [&](int at) {
-        HashCompute compute(3, store);
+        HashCompute compute(plan, 3, store);
         try {
-          carry_out(plan, compute, observer, at);
+          carry_out(plan, store, compute, observer, at);
         } catch (const AgreedStop& stop) {
           EXPECT_THAT(stop.what(), HasSubstr("SIGTERM"));
           ++stops;
         }
-        store = compute.store;
       };
       start(leave_at);
       if (stops == 0) break;
       start(leave_at / 2);
       start(-1);
-      EXPECT_EQ(store.packed, whole.store.packed) << "lag " << lag << ", left at " << leave_at;
+      EXPECT_EQ(store.packed, whole) << "lag " << lag << ", left at " << leave_at;
     }
   }
 }
 
 TEST(Executor, FinishedBlocksAreReplayedAndLaterOnesOfAFinishedTurnLeftAlone) {
   SilentObserver observer;
-  const Plan plan = plan_sweeps(3, 1, 1);
-  HashCompute first(1);
-  carry_out(plan, first, observer);
-  HashStore store = first.store;
+  const Plan plan = sweeps(3, 1, 1);
+  const auto whole = packed_by_sweeps(3, 1, 1, 1);
+  HashStore store;
+  store.packed = whole;
   store.packed.erase({1, 0});
-  store.live.erase(1);
-  HashCompute second(1, store);
-  carry_out(plan, second, observer);
-  EXPECT_THAT(second.calls(),
+  HashCompute second(plan, 1, store);
+  carry_out(plan, store, second, observer);
+  EXPECT_THAT(without_saves(second.calls()),
               ElementsAre("embed 0", "load 0", "pass 0 0", "reload 0 0", "forward 0 0", "drop 0",
                           "load 1", "teach 1 0", "train 1 turn 0 epoch 0 step 0",
                           "finish 1 turn 0 epoch 0 steps 1", "pack 1 0", "forward 1 0", "drop 1"));
-  EXPECT_EQ(second.store.packed, first.store.packed);
+  EXPECT_EQ(store.packed, whole);
 }
 
 TEST(Executor, ResultDependsOnLagAndSteps) {
@@ -174,32 +193,11 @@ TEST(Executor, ResultDependsOnLagAndSteps) {
   EXPECT_NE(last(4, 4, 2), last(4, 4, 3));
 }
 
-// Each block does all its turns as soon as its streams are there: the wavefront's order, on one
-// rank. Needs no plan; what is tested is that the chain tells dependence from order.
-TEST(HashChain, WalkOrderDoesNotChangeWhatIsPacked) {
-  const int blocks = 3, epochs = 4, lag = 2, steps = 2;
-  HashCompute compute(steps);
-  for (int turn = 0; turn < epochs / lag; ++turn) compute.embed(turn);
-  for (int block = 0; block < blocks; ++block) {
-    for (int turn = 0; turn < epochs / lag; ++turn) {
-      compute.load(block);
-      compute.teach(block, turn, turn > 0);
-      for (int epoch = turn * lag; epoch < (turn + 1) * lag; ++epoch) {
-        for (int step = 0; step < steps; ++step) compute.train_step({block, turn, epoch, step});
-        compute.finish_epoch({block, turn, epoch, steps});
-        compute.save({block, epoch + 1, (epoch + 1) * steps});
-      }
-      compute.pack(block, turn);
-      compute.forward(block, turn);
-      compute.drop(block);
-    }
-  }
-  EXPECT_EQ(compute.packed(), packed_by_sweeps(blocks, epochs, lag, steps));
-}
-
 TEST(HashChain, MissingInputIsAnError) {
-  HashCompute compute(1);
-  EXPECT_THROW(compute.drop(0), std::logic_error);
+  const Plan plan = make_plan(2, 2, 1, 1, Walk::wavefront);
+  HashStore store;
+  HashCompute compute(plan, 1, store);
+  EXPECT_THROW(compute.drop(0, false), std::logic_error);
   compute.load(0);
   EXPECT_THROW(compute.load(0), std::logic_error);
   EXPECT_THROW(compute.teach(0, 0, false), std::logic_error);
@@ -207,6 +205,58 @@ TEST(HashChain, MissingInputIsAnError) {
   EXPECT_THROW(compute.teach(0, 1, true), std::logic_error);
   EXPECT_NO_THROW(compute.teach(0, 0, false));
 }
+
+// A plan that differs from a good one in one place is either a fault or does the same work.
+void expect_fault_or_same_work(const Plan& mutant,
+                               const std::map<std::pair<int, int>, std::string>& whole) {
+  if (!find_fault(mutant).empty()) return;
+  HashStore store;
+  HashCompute compute(mutant, 1, store);
+  SilentObserver observer;
+  ASSERT_NO_THROW(carry_out(mutant, store, compute, observer)) << draw(mutant);
+  ASSERT_EQ(store.packed, whole) << draw(mutant);
+}
+
+class MutatedPlan : public testing::TestWithParam<Plan> {
+ protected:
+  std::map<std::pair<int, int>, std::string> whole_ =
+      packed_by_sweeps(GetParam().blocks, GetParam().epochs, GetParam().lag, 1);
+};
+
+TEST_P(MutatedPlan, DroppingAnActionIsAFaultOrHarmless) {
+  for (size_t i = 0; i < GetParam().stages[0].size(); ++i) {
+    Plan mutant = GetParam();
+    mutant.stages[0].erase(mutant.stages[0].begin() + static_cast<ptrdiff_t>(i));
+    EXPECT_NE(find_fault(mutant), "") << draw(mutant);
+  }
+}
+
+TEST_P(MutatedPlan, RepeatingAnActionAnywhereIsAFaultOrHarmless) {
+  const auto& actions = GetParam().stages[0];
+  for (const Action& action : actions) {
+    for (size_t at = 0; at <= actions.size(); ++at) {
+      Plan mutant = GetParam();
+      mutant.stages[0].insert(mutant.stages[0].begin() + static_cast<ptrdiff_t>(at), action);
+      expect_fault_or_same_work(mutant, whole_);
+    }
+  }
+}
+
+TEST_P(MutatedPlan, SwappingTwoActionsIsAFaultOrHarmless) {
+  const size_t count = GetParam().stages[0].size();
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t j = i + 1; j < count; ++j) {
+      Plan mutant = GetParam();
+      std::swap(mutant.stages[0][i], mutant.stages[0][j]);
+      expect_fault_or_same_work(mutant, whole_);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, MutatedPlan,
+                         testing::Values(sweeps(1, 1, 1), sweeps(1, 4, 1), sweeps(3, 2, 2),
+                                         sweeps(3, 4, 2), sweeps(4, 3, 1),
+                                         make_plan(3, 3, 1, 1, Walk::wavefront)));
 
 }  // namespace
 }  // namespace bitmill

@@ -5,9 +5,15 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -15,6 +21,8 @@
 
 #include "base/hash.hpp"
 #include "pipeline/executor.hpp"
+#include "pipeline/mesh_rank.hpp"
+#include "pipeline/stream_link.hpp"
 
 namespace bitmill::testing_chain {
 
@@ -24,10 +32,11 @@ inline std::string hash_of(std::initializer_list<std::string> parts) {
   return hasher.hex();
 }
 
-// What survives a start, in the place of the run folder.
+// What survives a start, in the place of the run folder. Copies share the mutex.
 struct HashStore {
   std::map<int, std::pair<Progress, std::string>> live;  // by block
   std::map<std::pair<int, int>, std::string> packed;     // by (block, turn)
+  std::shared_ptr<std::mutex> mutex = std::make_shared<std::mutex>();
 
   std::vector<BlockDone> done(const Plan& plan) const {
     std::vector<BlockDone> all;
@@ -44,96 +53,161 @@ struct HashStore {
   }
 };
 
+// A hash that travels in two packets.
+class HashBox final : public StreamBox {
+ public:
+  explicit HashBox(std::string text = std::string(32, ' ')) : text_(std::move(text)) {}
+  const std::string& text() const { return text_; }
+
+  int64_t count() const override { return 2; }
+  Packet read(int64_t i) override {
+    Packet packet = room();
+    std::memcpy(packet.bytes.data(), text_.data() + 16 * i, 16);
+    return packet;
+  }
+  Packet room() override {
+    auto bytes = std::make_shared<std::array<std::byte, 16>>();
+    return {bytes, *bytes};
+  }
+  void keep(int64_t i, const Packet& packet) override {
+    std::memcpy(text_.data() + 16 * i, packet.bytes.data(), 16);
+  }
+
+ private:
+  std::string text_;
+};
+
 class HashCompute final : public Compute {
  public:
-  explicit HashCompute(int64_t steps_per_epoch, HashStore left = {})
-      : store(std::move(left)), steps_per_epoch_(steps_per_epoch) {}
-
-  HashStore store;
+  // `store` outlives it. Without a rank it is the only one.
+  HashCompute(const Plan& plan, int64_t steps_per_epoch, HashStore& store, MeshRank* rank = nullptr)
+      : plan_(plan), steps_per_epoch_(steps_per_epoch), store_(store), rank_(rank) {
+    if (rank == nullptr || rank->mesh().stages == 1) return;
+    link_.emplace(
+        *rank, [] { return std::make_shared<HashBox>(); }, 2, 2 * plan.link_capacity);
+  }
 
   void embed(int turn) override {
     record("embed {}", turn);
-    streams_[turn] = {0, hash_of({"teacher"}), hash_of({"student"})};
+    students_[{0, turn}] = hash_of({"student"});
+    if (plan_.begins_band(turn)) teachers_[0] = hash_of({"teacher"});
   }
 
   void load(int block) override {
     record("load {}", block);
-    require(resident_.emplace(block, std::string()).second, "is already resident", block);
+    require(resident_ < 0, "comes while another is resident", block);
+    resident_ = block;
   }
 
   void teach(int block, int turn, bool saved) override {
     record("teach {} {}", block, turn);
-    std::string& targets = resident(block);
-    const Streams& streams = streams_at(block, turn);
-    if (saved) {
-      learned_[block] = store.live.at(block).second;
-    } else {
-      learned_[block] = hash_of({"prepare", id(block), streams.teacher});
-    }
-    targets = hash_of({"targets", id(block), streams.teacher, streams.student});
+    begin(block, turn);
+    const std::lock_guard lock(*store_.mutex);
+    learned_ = saved ? store_.live.at(block).second : hash_of({"prepare", targets_.at(block)});
   }
 
   int64_t steps_per_epoch() const override { return steps_per_epoch_; }
 
   void train_step(const Position& at) override {
     record("train {} turn {} epoch {} step {}", at.block, at.turn, at.epoch, at.step);
-    std::string& learned = learned_.at(at.block);
-    learned = hash_of({"step", id(at.epoch), id(at.step), resident(at.block), learned});
+    require(resident_ == at.block, "is not resident", at.block);
+    learned_ =
+        hash_of({"step", id(at.epoch), id(at.step), targets_.at(at.block), student_, learned_});
+    if (link_) link_->pump();
   }
 
   // Made of the learned hash, exact in double.
   double finish_epoch(const Position& at) override {
     record("finish {} turn {} epoch {} steps {}", at.block, at.turn, at.epoch, at.step);
-    return static_cast<double>(std::stoul(learned_.at(at.block).substr(0, 8), nullptr, 16));
+    return static_cast<double>(std::stoul(learned_.substr(0, 8), nullptr, 16));
+  }
+
+  void save(const Progress& done) override {
+    record("save {} epochs {} steps {}", done.block, done.epochs, done.steps);
+    if (!writes()) return;
+    const std::lock_guard lock(*store_.mutex);
+    store_.live[done.block] = {done, learned_};
   }
 
   void pack(int block, int turn) override {
     record("pack {} {}", block, turn);
-    resident(block);
-    packed_[{block, turn}] = hash_of({"pack", learned_.at(block)});
-    store.packed[{block, turn}] = packed_[{block, turn}];
-  }
-
-  void save(const Progress& done) override {
-    store.live[done.block] = {done, learned_.at(done.block)};
+    packed_ = hash_of({"pack", learned_});
+    if (!writes()) return;
+    const std::lock_guard lock(*store_.mutex);
+    const auto [there, fresh] = store_.packed.emplace(std::pair(block, turn), packed_);
+    require(fresh || there->second == packed_, "was packed in another way before", block);
   }
 
   void pass(int block, int turn) override {
     record("pass {} {}", block, turn);
-    resident(block);
+    begin(block, turn);
   }
 
   void reload(int block, int turn) override {
     record("reload {} {}", block, turn);
-    packed_[{block, turn}] = store.packed.at({block, turn});
+    const std::lock_guard lock(*store_.mutex);
+    packed_ = store_.packed.at({block, turn});
   }
 
-  void forward(int block, int turn) override {
+  void forward(int block, int turn, bool wanted) override {
     record("forward {} {}", block, turn);
-    resident(block);
-    const Streams from = streams_at(block, turn);
-    streams_[turn] = {block + 1, hash_of({"teacher", id(block), from.teacher}),
-                      hash_of({"student", packed_.at({block, turn}), from.student})};
+    require(resident_ == block, "is not resident", block);
+    if (!wanted) return;
+    students_[{block + 1, turn}] = hash_of({"student", packed_, student_});
+    if (plan_.begins_band(turn)) teachers_[block + 1] = targets_.at(block);
   }
 
-  void drop(int block) override {
+  void drop(int block, bool comes_back) override {
     record("drop {}", block);
-    resident(block);
-    resident_.erase(block);
+    require(resident_ == block, "is not resident", block);
+    resident_ = -1;
+    if (!comes_back) targets_.erase(block);
+  }
+
+  bool has_arrived(int /*block*/, int turn) override {
+    link_->pump();
+    return link_->arrived() >= (plan_.begins_band(turn) ? 2 : 1);
+  }
+
+  void receive(int block, int turn) override {
+    record("receive {} {}", block, turn);
+    const auto take = [&] { return static_cast<const HashBox&>(*link_->take()).text(); };
+    if (plan_.begins_band(turn)) teachers_[block] = take();
+    students_[{block, turn}] = take();
+  }
+
+  bool has_room() override {
+    link_->pump();
+    return link_->has_room();
+  }
+
+  void send(int block, int turn) override {
+    record("send {} {}", block, turn);
+    const auto box = [](auto node) { return std::make_shared<HashBox>(node.mapped()); };
+    if (plan_.begins_band(turn)) link_->send(box(teachers_.extract(block + 1)));
+    link_->send(box(students_.extract({block + 1, turn})));
+  }
+
+  bool all_sent() override {
+    if (!link_) return true;
+    link_->pump();
+    return link_->all_sent();
+  }
+
+  void leave_streams() override {
+    if (link_) link_->leave();
   }
 
   // In the order of the calls; see record() for the words.
   const std::vector<std::string>& calls() const { return calls_; }
-  // (block, turn) -> what was packed; the last turn is the result.
-  const std::map<std::pair<int, int>, std::string>& packed() const { return packed_; }
+  // A call throws CommError, as if its process had died, when this many were made before.
+  void die_after(size_t calls) { die_after_ = calls; }
+  // Streams and blocks in memory: 0 when a run has ended, or memory is lost.
+  size_t left_over() const {
+    return students_.size() + teachers_.size() + targets_.size() + (resident_ >= 0 ? 1 : 0);
+  }
 
  private:
-  struct Streams {
-    int block = 0;  // that reads them next
-    std::string teacher;
-    std::string student;
-  };
-
   template <class Number>
   static std::string id(Number number) {
     return std::to_string(number);
@@ -141,6 +215,7 @@ class HashCompute final : public Compute {
 
   template <class... Values>
   void record(fmt::format_string<Values...> words, Values... values) {
+    if (die_after_ && calls_.size() >= *die_after_) throw CommError("this process died");
     calls_.push_back(fmt::format(words, std::forward<Values>(values)...));
   }
 
@@ -148,25 +223,33 @@ class HashCompute final : public Compute {
     if (!condition) throw std::logic_error(fmt::format("block {} {}", block, what));
   }
 
-  // The targets of a resident block.
-  std::string& resident(int block) {
-    const auto it = resident_.find(block);
-    require(it != resident_.end(), "is not resident", block);
-    return it->second;
+  bool writes() const { return rank_ == nullptr || rank_->leads(); }
+
+  void begin(int block, int turn) {
+    require(resident_ == block, "is not resident", block);
+    const auto student = students_.extract({block, turn});
+    require(!student.empty(), "has no stream of this turn", block);
+    student_ = student.mapped();
+    if (plan_.begins_band(turn)) {
+      const auto teacher = teachers_.extract(block);
+      require(!teacher.empty(), "has no stream of the teacher", block);
+      targets_[block] = hash_of({"teacher", id(block), teacher.mapped()});
+    }
+    require(targets_.contains(block), "has no targets", block);
   }
 
-  const Streams& streams_at(int block, int turn) const {
-    const auto it = streams_.find(turn);
-    require(it != streams_.end() && it->second.block == block, "has no stream of this turn", block);
-    return it->second;
-  }
-
+  const Plan& plan_;
   const int64_t steps_per_epoch_;
+  HashStore& store_;
+  MeshRank* const rank_;
+  std::optional<StreamLink> link_;
+  std::optional<size_t> die_after_;
   std::vector<std::string> calls_;
-  std::map<int, Streams> streams_;       // by turn
-  std::map<int, std::string> resident_;  // block -> targets
-  std::map<int, std::string> learned_;   // by block, kept from turn to turn
-  std::map<std::pair<int, int>, std::string> packed_;
+  std::map<std::pair<int, int>, std::string> students_;  // by reading block and turn
+  std::map<int, std::string> teachers_;                  // by reading block
+  std::map<int, std::string> targets_;                   // by block
+  int resident_ = -1;
+  std::string student_, learned_, packed_;  // of the resident block
 };
 
 }  // namespace bitmill::testing_chain

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
 #include <limits>
 
 #include "base/error.hpp"
@@ -55,6 +57,79 @@ TEST_F(Quantize, TurnsGiveTheSameBytesForAnyRanksAndOtherBytesThanNoTurns) {
   run(whole);
   EXPECT_TRUE(bytes("one") == bytes("two"));
   EXPECT_FALSE(bytes("one") == bytes("whole"));
+}
+
+// Stages x replicas; the last have more stages than there are blocks, or than turns.
+constexpr std::array<Mesh, 8> meshes = {
+    {{1, 1}, {2, 1}, {1, 2}, {3, 1}, {2, 2}, {4, 1}, {5, 1}, {3, 2}}};
+
+TEST_F(Quantize, BytesAreTheSameOnEveryMeshAndWalk) {
+  use_blocks(4);
+  for (const int lag : {4, 2, 1}) {
+    QuantizeOptions one = options(fmt::format("one{}", lag));
+    const auto set = [&](QuantizeOptions& o) {
+      o.samples = 5;
+      o.epochs = 4;
+      o.batch = 2;
+      o.lag = lag;
+    };
+    set(one);
+    const QuantizeResult whole = run(one);
+    for (const Mesh& mesh : meshes) {
+      for (const Walk walk : {Walk::sweep, Walk::wavefront}) {
+        QuantizeOptions many = options(
+            fmt::format("lag{}-{}x{}-{}", lag, mesh.stages, mesh.replicas, static_cast<int>(walk)));
+        set(many);
+        many.stages = mesh.stages;
+        many.walk = walk;
+        if (mesh.stages == 2) many.stream_memory = 2000;  // a few samples
+        const QuantizeResult result = run(many, mesh.ranks(), 1 + mesh.stages % 2);
+        ASSERT_TRUE(bytes(file_name(many.output_dir)) == bytes(file_name(one.output_dir)))
+            << many.output_dir;
+        ASSERT_EQ(result.blocks.size(), 4U);
+        for (size_t block = 0; block < 4; ++block) {
+          EXPECT_EQ(result.blocks[block].block, static_cast<int>(block));
+          EXPECT_EQ(result.blocks[block].last_loss, whole.blocks[block].last_loss);
+          EXPECT_EQ(result.blocks[block].cosine, whole.blocks[block].cosine);
+        }
+      }
+    }
+  }
+}
+
+// A rank beyond the mesh sees the end, and the stop.
+TEST_F(Quantize, StoppedOnOneMeshItGoesOnOnAnother) {
+  use_blocks(4);
+  const auto set = [](QuantizeOptions& o, int i) {
+    o.samples = 4;
+    o.epochs = 4;
+    o.batch = 2;
+    o.lag = 1;
+    o.stages = meshes[static_cast<size_t>(i) % meshes.size()].stages;
+    o.walk = i % 2 == 0 ? Walk::wavefront : Walk::sweep;
+  };
+  QuantizeOptions whole = options("whole");
+  set(whole, 0);
+  run(whole);
+  int stops = 0;
+  for (int i = 1; i < 16; ++i) {
+    QuantizeOptions o = options(fmt::format("stopped{}", i));
+    for (const int start : {i, i + 3}) {
+      set(o, start);
+      std::atomic<int> left = 7 * start;
+      control_.wishes.asked = [&] { return left-- <= 0 ? "SIGTERM" : ""; };
+      try {
+        run(o, meshes[static_cast<size_t>(start) % meshes.size()].ranks() + start % 2);
+      } catch (const AgreedStop&) {
+        ++stops;
+      }
+    }
+    control_.wishes.asked = [] { return ""; };
+    set(o, i + 5);
+    run(o, meshes[static_cast<size_t>(i + 5) % meshes.size()].ranks());
+    EXPECT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole")) << "case " << i;
+  }
+  EXPECT_GT(stops, 20);
 }
 
 TEST_F(Quantize, StreamsOnDiskGiveTheSameBytes) {

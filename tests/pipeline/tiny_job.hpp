@@ -24,6 +24,11 @@ class TinyJob : public testing::Test {
     folder_.write("model/tokenizer_config.json", "{}");
   }
 
+  void use_blocks(int blocks) {
+    config_["num_hidden_layers"] = blocks;
+    test::write_model(*files_, folder_ / "model", config_, test::tiny_tensors(config_));
+  }
+
   void write_tokens(int32_t vocab) {
     Tokens tokens;
     for (int i = 0; i < 400; ++i) tokens.ids.push_back((i * 7 + i / 5) % vocab);

@@ -1,0 +1,44 @@
+#pragma once
+// From what a model asks for and what a machine gives to what every action of a plan takes.
+
+#include <cstdint>
+
+#include "schedule/mesh.hpp"
+#include "schedule/simulate.hpp"
+
+namespace bitmill {
+
+// What one block of a model asks for, the same for all blocks, and how it is trained.
+struct Workload {
+  int blocks = 0, epochs = 0, lag = 0;
+  int64_t batch = 0, samples = 0, seq_len = 0, hidden = 0;
+  double forward_flops = 0;      // one sample, dense
+  double unit_flops = 0;         // the gradient of one sample
+  int64_t weights = 0;           // of the linears of a block
+  int64_t learned = 0;           // parameters of a block
+  int64_t source_bytes = 0;      // of a block, as it lies on disk
+  int64_t packed_bytes = 0;      // of a block, as one turn leaves it
+  int64_t activation_bytes = 0;  // of one sample while it is trained
+};
+
+// What a rank can do. Sources of the figures: configs/hardware.
+struct Machine {
+  double forward_flops_per_s = 1;  // dense products of a rank, sustained
+  double unit_flops_per_s = 1;     // of a step's gradients
+  double unit_s = 0;               // what a unit takes beside its products
+  double memory_bytes_per_s = 1;   // of the rank's own memory
+  double link_bytes_per_s = 1;     // to another rank, for one that sends alone
+  double link_latency_s = 0;
+  double read_bytes_per_s = 1;   // of the model's files, for one rank
+  double write_bytes_per_s = 1;  // to the run folder, for one rank
+  int64_t memory_bytes = 0;      // that a rank may use; 0: not limited
+  int64_t fixed_bytes = 0;       // that it holds before it has work
+  int samples_at_once = 1;       // trained side by side (threads)
+  int weight_bytes = 4;          // of a weight while it is computed with
+  int stream_bytes = 4;          // of an activation between blocks
+};
+
+// Of one replica. Its first one of a stage is never the busiest, the last one always is.
+PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int replica);
+
+}  // namespace bitmill

@@ -1,0 +1,48 @@
+#pragma once
+// The mesh and the walk that carry out a recipe soonest on so many ranks, within their memory.
+
+#include <cstdint>
+#include <vector>
+
+#include "schedule/cost_model.hpp"
+#include "schedule/plan.hpp"
+
+namespace bitmill {
+
+struct PlanRequest {
+  Workload work;
+  Machine machine;
+  int ranks = 1;
+  int stages = 0;  // 0: any
+  Walk walk = Walk::automatic;
+  int64_t memory_limit = 0;  // bytes of a rank; 0: the machine's
+};
+
+struct RankForecast {
+  int rank = 0;
+  int64_t peak_bytes = 0;
+  double busy_s = 0;
+};
+
+struct Forecast {
+  Mesh mesh;
+  Walk walk = Walk::sweep;
+  Plan plan;
+  PlanCosts costs;  // of the busiest replica
+  Simulation simulation;
+  std::vector<RankForecast> ranks;  // of the whole job: idle ones hold and do nothing
+
+  double makespan_s() const { return simulation.makespan_s; }
+  int64_t peak_bytes() const;    // of the rank that needs most
+  double idle_fraction() const;  // of all ranks that were given
+};
+
+// The forecast of one mesh and walk.
+Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);
+
+// The soonest of all that fit; of equals, the one with the fewest ranks. UsageError when request
+// asks for stages that do not divide the ranks, or when nothing fits: it then says the smallest
+// memory that would.
+Forecast choose_plan(const PlanRequest& request);
+
+}  // namespace bitmill

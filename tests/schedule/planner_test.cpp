@@ -1,0 +1,108 @@
+#include "schedule/planner.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing::HasSubstr;
+
+// Training is all that takes time; a sample's stream is as large as the rest of a rank.
+PlanRequest request(int ranks) {
+  PlanRequest one;
+  one.work.blocks = 32;
+  one.work.epochs = 20;
+  one.work.lag = 5;
+  one.work.batch = 8;
+  one.work.samples = 128;
+  one.work.seq_len = 100;
+  one.work.hidden = 100;
+  one.work.unit_flops = 1;
+  one.work.learned = 64;
+  one.machine.link_bytes_per_s = one.machine.memory_bytes_per_s = 1e12;
+  one.machine.read_bytes_per_s = one.machine.write_bytes_per_s = 1e12;
+  one.machine.fixed_bytes = 1000;
+  one.ranks = ranks;
+  return one;
+}
+
+TEST(Planner, UsesReplicasUpToTheBatchAndStagesUpToTheTurns) {
+  EXPECT_EQ(choose_plan(request(1)).mesh, (Mesh{1, 1}));
+  EXPECT_EQ(choose_plan(request(8)).mesh, (Mesh{1, 8}));  // no fill and drain
+  EXPECT_EQ(choose_plan(request(32)).mesh, (Mesh{4, 8}));
+  EXPECT_EQ(choose_plan(request(4096)).mesh, (Mesh{4, 8}));
+}
+
+TEST(Planner, SequentialRecipeHasWorkForOneRank) {
+  PlanRequest published = request(64);
+  published.work.batch = 1;
+  published.work.lag = 20;
+  const Forecast best = choose_plan(published);
+  EXPECT_EQ(best.mesh, (Mesh{1, 1}));
+  ASSERT_EQ(best.ranks.size(), 64U);
+  EXPECT_EQ(best.ranks[1].busy_s, 0);
+  EXPECT_NEAR(best.idle_fraction(), 63.0 / 64, 1e-9);
+}
+
+TEST(Planner, TheForecastOfTheChosenMeshIsTheSoonest) {
+  for (const int ranks : {2, 3, 5, 12, 24}) {
+    const PlanRequest one = request(ranks);
+    const Forecast best = choose_plan(one);
+    for (int stages = 1; stages <= 4 && stages <= ranks; ++stages) {
+      const Mesh mesh{stages, std::min(8, ranks / stages)};
+      EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::sweep).makespan_s());
+      EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::wavefront).makespan_s());
+    }
+  }
+}
+
+TEST(Planner, MemoryThatNothingSatisfiesNamesTheSmallestThatWould) {
+  PlanRequest small = request(4);
+  small.memory_limit = 1001;
+  std::string words;
+  try {
+    choose_plan(small);
+    FAIL() << "it fits";
+  } catch (const UsageError& error) {
+    words = error.what();
+  }
+  const size_t at = words.find("--memory-limit ");
+  ASSERT_NE(at, std::string::npos) << words;
+  const int64_t least = std::stoll(words.substr(at + 15));
+  small.memory_limit = least;
+  EXPECT_EQ(choose_plan(small).peak_bytes(), least);
+  small.memory_limit = least - 1;
+  EXPECT_THROW(choose_plan(small), UsageError);
+}
+
+TEST(Planner, StagesThatDoNotDivideTheRanksAreRefused) {
+  PlanRequest one = request(4);
+  one.stages = 3;
+  try {
+    choose_plan(one);
+    FAIL() << "three stages on four ranks";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--stages 3 does not divide 4 ranks"));
+  }
+}
+
+TEST(Planner, ReplicasOfUnevenSharesAreTheBusiestLast) {
+  const PlanRequest one = request(3);
+  const Forecast uneven = forecast(one, {1, 3}, Walk::sweep);
+  EXPECT_LE(uneven.ranks[0].busy_s, uneven.ranks[2].busy_s);
+  EXPECT_LE(uneven.ranks[0].peak_bytes, uneven.ranks[2].peak_bytes);
+}
+
+TEST(Planner, ManyRanksTakeNoLonger) {
+  PlanRequest big = request(4096);
+  big.work.blocks = 126;
+  big.work.lag = 1;
+  big.work.batch = 64;
+  EXPECT_EQ(choose_plan(big).ranks.size(), 4096U);  // the test's time limit is the point
+}
+
+}  // namespace
+}  // namespace bitmill
