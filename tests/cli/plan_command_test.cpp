@@ -48,12 +48,9 @@ TEST_F(PlanCommand, MistakesAreNamed) {
     EXPECT_EQ(result.exit_code, 2) << words << result.err;
     EXPECT_THAT(result.err, HasSubstr(message)) << words;
   };
-  refused("--ranks 0", "--ranks");
   refused("--ranks 4 --stages 3", "--stages 3 does not divide 4 ranks");
-  refused("--lag 0", "--lag");
   refused("--lag 6", "5 or 10");
   refused("--memory-limit 1K", "the smallest memory that would is");
-  refused("--hardware h200", "there is no hardware");
 }
 
 // A forecast is a file that needs nothing else: no script, no style, no font of another place.
