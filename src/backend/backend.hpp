@@ -8,29 +8,37 @@
 #include <string>
 #include <string_view>
 
+#include "backend/learned_parts.hpp"
 #include "base/thread_pool.hpp"
 
 namespace bitmill {
 
-// The part of a quantized linear that training leaves alone. float32 on the CPU unless said
-// otherwise. low + salient = cols; either may be 0.
+// A quantized linear before it is trained. float32 on the CPU unless said otherwise.
+// low + salient = cols; either may be 0. What is learned of it (LearnedParts) begins as it is here
+// and is taken from LearnedLinear from then on.
 struct FrozenLinear {
   int64_t rows = 0;
   int64_t cols = 0;
   at::Tensor low_columns;      // int64 [low], ascending
   at::Tensor salient_columns;  // int64 [salient], ascending
-  at::Tensor signs;            // int8  [rows, low], -1 or +1
+  at::Tensor signs;            // int8  [rows, low], -1 or +1; undefined where they are learned
   at::Tensor row_mean;         // [rows], mu
   at::Tensor codes;            // uint8 [rows, salient], 0 .. 15
   at::Tensor code_scale;       // [rows]
   at::Tensor code_zero;        // [rows], whole numbers 0 .. 15
 };
 
-// What is learned of one linear.
-struct LearnedScales {
-  at::Tensor row_scale;  // [rows], alpha
-  at::Tensor row_gain;   // [rows], r1
-  at::Tensor col_gain;   // [low], r2
+// What is learned of one linear. The parts that are not learned are undefined.
+struct LearnedLinear {
+  at::Tensor row_scale;        // [rows], alpha
+  at::Tensor row_gain;         // [rows], r1
+  at::Tensor col_gain;         // [low], r2
+  at::Tensor row_mean = {};    // [rows], mu
+  at::Tensor code_scale = {};  // [rows], s
+  at::Tensor latents = {};     // [rows, low], theta: S = +1 where theta >= 0, else -1
+  // [rows, low]: the backward pass writes the gradient of `latents` here, and hands none through
+  // autograd, which would hold those of all linears a second time.
+  at::Tensor latent_gradient = {};
 };
 
 // The student's linear, ready for many steps. Safe from several threads. It must outlive the
@@ -39,11 +47,16 @@ class StudentLinear {
  public:
   virtual ~StudentLinear() = default;
 
+  // The signs of `latents` [rows, low] are those of every forward() from here on. Needed before the
+  // first one, where signs are learned. Not at the same time as forward() or a backward pass.
+  virtual void take_signs(const at::Tensor& latents) = 0;
+
   // x [T, cols] -> y [T, rows] (spec section 8):
   //   y_i = r1_i (alpha_i (S x^)_i + mu_i sum_j x^_j) + s_i ((q - z) x_salient)_i,
   //   x^ = r2 * x_low.
-  // Differentiable in x and in the learned scales.
-  virtual at::Tensor forward(const at::Tensor& x, const LearnedScales& learned) const = 0;
+  // Differentiable in x and in what is learned; straight through the signs. Where signs are
+  // learned, `latents` are the ones last taken.
+  virtual at::Tensor forward(const at::Tensor& x, const LearnedLinear& learned) const = 0;
 };
 
 class Backend {
@@ -53,6 +66,7 @@ class Backend {
   virtual std::string_view name() const = 0;
   // `pool` must outlive what is returned.
   virtual std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen,
+                                                 const LearnedParts& parts,
                                                  ThreadPool& pool) const = 0;
 };
 
@@ -62,9 +76,10 @@ std::unique_ptr<Backend> make_backend(const std::string& name);
 // Plain libtorch: builds the dequantized weight at every step and lets autograd do the rest.
 std::unique_ptr<Backend> reference_backend();
 
-// The factored form: two matrix products per linear and step. While a linear lives it holds its
-// signs and its 4-bit values as float32, 4 bytes per weight, made once, and nothing else of that
-// size; no dequantized low part and no weight gradient is ever formed.
+// The factored form: two matrix products per linear and step, and a third where signs are learned.
+// While a linear lives it holds its signs and its 4-bit values as float32, 4 bytes per weight, and
+// nothing else of that size: no dequantized low part, and no gradient of a weight but the latents',
+// which is formed where the caller wants it.
 std::unique_ptr<Backend> cpu_backend();
 
 }  // namespace bitmill

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+
+#include "backend/learned_parts.hpp"
 
 namespace bitmill::cpu_loops {
 namespace {
@@ -28,14 +31,24 @@ class LaneSum {
   static constexpr int64_t lanes = 16;
 };
 
+// x^ of one token.
+void gather_low_of(const GatherInput& in, int64_t token, int64_t stride, float* low) {
+  const float* x = in.x + token * in.cols;
+  for (int64_t j = 0; j < in.low; ++j) low[j] = x[in.low_columns[j]] * in.col_gain[j];
+  std::fill(low + in.low, low + stride, 0.0F);
+}
+
 }  // namespace
+
+void gather_low(const GatherInput& in, int64_t stride, float* low) {
+  for (int64_t t = 0; t < in.tokens; ++t) gather_low_of(in, t, stride, low + t * stride);
+}
 
 void gather(const GatherInput& in, const GatherOutput& out) {
   for (int64_t t = 0; t < in.tokens; ++t) {
     const float* x = in.x + t * in.cols;
     float* low = out.low + t * out.low_stride;
-    for (int64_t j = 0; j < in.low; ++j) low[j] = x[in.low_columns[j]] * in.col_gain[j];
-    std::fill(low + in.low, low + out.low_stride, 0.0F);
+    gather_low_of(in, t, out.low_stride, low);
     out.low_sum[t] = LaneSum::over(in.low, [&](int64_t j) { return low[j]; });
     float* salient = out.salient + t * out.salient_stride;
     for (int64_t j = 0; j < in.salient; ++j) salient[j] = x[in.salient_columns[j]];
@@ -89,6 +102,35 @@ void scatter(const GatherInput& input, const ScatterInput& in, float* col_gain_s
     }
     const float* salient = in.salient_product + t * in.salient_stride;
     for (int64_t j = 0; j < input.salient; ++j) dx[input.salient_columns[j]] = salient[j];
+  }
+}
+
+void scale_rows(const float* values, const float* factor, int64_t tokens, int64_t rows,
+                float* out) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t i = 0; i < rows; ++i) out[t * rows + i] = values[t * rows + i] * factor[i];
+  }
+}
+
+void dot_over_tokens(const float* a, const float* b, int64_t tokens, int64_t rows, float* sum) {
+  std::fill(sum, sum + rows, 0.0F);
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t i = 0; i < rows; ++i) sum[i] += a[t * rows + i] * b[t * rows + i];
+  }
+}
+
+void take_signs(const float* latents, int64_t rows, int64_t low, int64_t stride, float* signs) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = latents + i * low;
+    float* to = signs + i * stride;
+    for (int64_t j = 0; j < low; ++j) to[j] = from[j] >= 0 ? 1.0F : -1.0F;
+    std::fill(to + low, to + stride, 0.0F);
+  }
+}
+
+void clip_to_window(const float* latents, int64_t count, float* gradient) {
+  for (int64_t i = 0; i < count; ++i) {
+    gradient[i] = std::abs(latents[i]) < straight_through_window ? gradient[i] : 0.0F;
   }
 }
 

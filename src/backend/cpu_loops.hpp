@@ -22,6 +22,8 @@ struct GatherOutput {
   int64_t low_stride, salient_stride;
 };
 void gather(const GatherInput& in, const GatherOutput& out);
+// x^ alone: [tokens, stride]; columns from `low` on become 0.
+void gather_low(const GatherInput& in, int64_t stride, float* low);
 
 // y = row_factor * u + mean_factor * v + w, with row_factor = r1 alpha, mean_factor = r1 mu; `y`
 // holds w, the product of the 4-bit columns, on entry.
@@ -56,5 +58,18 @@ struct ScatterInput {
 };
 void scatter(const GatherInput& input, const ScatterInput& in, float* col_gain_sum,
              float* x_gradient);
+
+// out_ti = values_ti * factor_i; all [tokens, rows]. `out` may be `values`.
+void scale_rows(const float* values, const float* factor, int64_t tokens, int64_t rows, float* out);
+
+// sum_i = sum_t a_ti b_ti.
+void dot_over_tokens(const float* a, const float* b, int64_t tokens, int64_t rows, float* sum);
+
+// +1 where a latent is 0 or more, else -1: signs [rows, stride], latents [rows, low]; columns from
+// `low` on become 0.
+void take_signs(const float* latents, int64_t rows, int64_t low, int64_t stride, float* signs);
+
+// A gradient becomes 0 where its latent lies outside the window of straight_through_window.
+void clip_to_window(const float* latents, int64_t count, float* gradient);
 
 }  // namespace bitmill::cpu_loops

@@ -112,10 +112,7 @@ class Audit {
         faults_of_listing(path, "is no name of a run's file; remove it");
         continue;
       }
-      const auto verify = [this, block = key->block] {
-        LiveVectors vectors;
-        state_.read_live(block, vectors);
-      };
+      const auto verify = [this, block = key->block] { state_.open_live(block); };
       items_.push_back({path, verify, "", key->block});
     }
   }

@@ -20,11 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-std::vector<std::byte> bytes_of(std::span<const float> values) {
-  const auto bytes = std::as_bytes(values);
-  return {bytes.begin(), bytes.end()};
-}
-
 bool is_unfinished_name(const std::string& name) { return name.find(".new-") != std::string::npos; }
 
 // Adds the seconds of its life to a sum.
@@ -141,15 +136,9 @@ std::set<int> RunDir::packed_events() const {
   return blocks;
 }
 
-void RunDir::write_live(const Progress& progress, const std::vector<StateVector>& vectors) {
+void RunDir::write_live(const Progress& progress, const std::vector<TensorSource>& tensors) {
   const TimedScope timed(seconds_writing_);
   claim_.check();
-  std::vector<TensorSource> tensors;
-  for (const StateVector& vector : vectors) {
-    tensors.push_back({vector.name, Dtype::float32, {std::ssize(vector.values)}, [&vector] {
-                         return bytes_of(vector.values);
-                       }});
-  }
   const std::string path = state_.live_path(progress.block);
   write_hashed(files_, path, claim_.beside(path), tensors, hash_content(tensors),
                {{layout::block_key, std::to_string(progress.block)},

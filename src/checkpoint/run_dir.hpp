@@ -15,14 +15,11 @@
 
 namespace bitmill {
 
-// One float32 vector of a block's live state: a view, which lives longer than the call.
-struct StateVector {
-  std::string name;
-  std::span<const float> values;
-};
-
 class RunDir {
  public:
+  // Hashes stand in a file's header, before the data.
+  static constexpr int produced_per_write = 2;
+
   // `claim` outlives it.
   RunDir(Files& files, Claim& claim);
 
@@ -39,7 +36,9 @@ class RunDir {
   // Blocks whose line in blocks.jsonl says "packed". Lines that were cut short are passed over.
   std::set<int> packed_events() const;
 
-  void write_live(const Progress& progress, const std::vector<StateVector>& vectors);
+  // Every tensor is produced produced_per_write times: all of them in the order given, and then
+  // again. Who produces them from several ranks counts on it.
+  void write_live(const Progress& progress, const std::vector<TensorSource>& tensors);
 
   // Commits a turn: on return its tensors survive a crash. Each is produced twice. With the last
   // turn of a block its live state goes. Where a file of this turn was set aside, the content must

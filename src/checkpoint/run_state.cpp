@@ -131,21 +131,11 @@ Progress RunState::live_progress(int block) const {
   return read_progress(file, block);
 }
 
-Progress RunState::read_live(int block, LiveVectors& vectors) const {
-  const SafetensorsFile file = open_hashed(files_, live_path(block));
+SavedBlock RunState::open_live(int block) const {
+  SafetensorsFile file = open_hashed(files_, live_path(block));
   check_key(file, layout::block_key, block);
-  LiveVectors found;
-  for (const auto& [name, info] : file.tensors()) {
-    BITMILL_CHECK(info.dtype == Dtype::float32, FormatError,
-                  fmt::format("{}: vector \"{}\" must be F32, and is {}", file.path(), name,
-                              info.dtype_text));
-    std::vector<float> values(static_cast<size_t>(info.elements()));
-    file.read(info, std::as_writable_bytes(std::span(values)));
-    found.emplace(name, std::move(values));
-  }
   const Progress progress = read_progress(file, block);
-  vectors = std::move(found);
-  return progress;
+  return {progress, std::move(file)};
 }
 
 bool RunState::has_set_aside(int block, int turn) const {

@@ -15,7 +15,6 @@
 //     failure.json               why the last start ended for good
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,8 +36,11 @@ struct Progress {
   bool operator==(const Progress&) const = default;
 };
 
-// The vectors of a live block by name. The names belong to the caller.
-using LiveVectors = std::map<std::string, std::vector<float>>;
+// A live block's saved state. What its tensors are called belongs to the caller.
+struct SavedBlock {
+  Progress progress;
+  SafetensorsFile tensors;
+};
 
 // Hashes of the source's tensors by name: XXH3-128 of a tensor's bytes.
 using TensorHashes = std::map<std::string, std::string>;
@@ -73,10 +75,10 @@ class RunState {
   std::string recorded_content(int block, int turn) const;
 
   bool has_live(int block) const;
-  // As its header says; the vectors are not read.
+  // As its header says; the tensors are not read.
   Progress live_progress(int block) const;
-  // Replaces `vectors`.
-  Progress read_live(int block, LiveVectors& vectors) const;
+  // Verified like a packed block, one tensor in memory at a time.
+  SavedBlock open_live(int block) const;
 
   bool has_set_aside(int block, int turn) const;
 

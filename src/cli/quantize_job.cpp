@@ -156,7 +156,8 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   };
   outcome.result =
       quantize(options(), context.files, context.comm, context.pool, observer, control);
-  outcome.facts = {clock() - begin, largest_peak_memory(context.comm), ranks_};
+  outcome.facts = {clock() - begin, largest_peak_memory(context.comm), plan_.peak_memory_bytes,
+                   ranks_};
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));
   context.console.say(

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <climits>
+#include <tuple>
 #include <utility>
 
 #include "backend/backend.hpp"
@@ -29,8 +30,27 @@ OptionGroup method_options() {
        {"salient-ratio", "RATIO", "", "share of the input channels kept in 4 bits"},
        {"saliency", "max|mean", "", "what of its inputs makes a channel salient"},
        {"int4-range", "row|salient", "", "what the 4-bit grid of a row spans"},
+       {"int4-clip", "", "", "narrow that range where it lowers the error, weighted by the inputs"},
+       {"center", "", "", "row scales begin as the mean of |W - mean| instead of |W|"},
+       {"init", "weights|cd", "weights",
+        "signs and codes as the weights have them, or coordinate descent from there"},
+       {"loss", "mse|relative", "mse", "squared error, or each token's against its target's size"},
+       {"loss-normal", "WEIGHT", "1", "of the full-precision stream's output in the loss"},
+       {"loss-homologous", "WEIGHT", "1",
+        "of the full-precision block's output for the student's own input"},
+       {"learn-signs", "", "",
+        "learn every sign, not scales alone: far better, with more work, memory and state"},
+       {"learn-means", "", "", "learn the row means"},
+       {"learn-code-scales", "", "", "learn the scales of the 4-bit grids"},
        {"lr-scale", "RATE", "", "learning rate of the row scales"},
        {"lr-gain", "RATE", "", "learning rate of the row and column gains"},
+       {"lr-sign", "RATE", "3e-2", "learning rate of the signs' latents"},
+       {"lr-mean", "RATE", "5e-4", "learning rate of the row means"},
+       {"lr-code-scale", "RATE", "1e-4", "learning rate of the 4-bit scales"},
+       {"lr-schedule", "constant|cosine", "cosine with --learn-signs, else constant",
+        "of all rates, over all epochs of a block"},
+       {"sign-state", "32|16", "32",
+        "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
        {"seed", "N", "0", "of the positions of the calibration windows"},
        {"ignore", "REGEX", "", "linears with matching names stay as they are"},
        {"max-blocks", "N", "0", "pack the first N blocks only; 0 means all"}}};
@@ -101,8 +121,39 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
   method.int4_range = settings.word_or("int4-range", {"row", "salient"}, 0) == 0
                           ? Int4Range::row
                           : Int4Range::salient;
+  method.int4_clip = settings.is_on("int4-clip");
+  method.center = settings.is_on("center");
+  method.start =
+      settings.word_or("init", {"weights", "cd"}, 0) == 0 ? Start::weights : Start::descent;
+  method.loss.error = settings.word_or("loss", {"mse", "relative"}, 0) == 0 ? ErrorKind::absolute
+                                                                            : ErrorKind::relative;
+  method.loss.normal = settings.rate_or("loss-normal", method.loss.normal);
+  method.loss.homologous = settings.rate_or("loss-homologous", method.loss.homologous);
+}
+
+// What is learned, and how fast. A rate for what is not learned is refused: it would do nothing.
+void read_learning(const Settings& settings, QuantizeOptions& options) {
+  MethodSettings& method = options.method;
+  method.learned = {settings.is_on("learn-signs"), settings.is_on("learn-means"),
+                    settings.is_on("learn-code-scales")};
   method.lr_scale = settings.rate_or("lr-scale", method.lr_scale);
   method.lr_gain = settings.rate_or("lr-gain", method.lr_gain);
+  method.lr_sign = settings.rate_or("lr-sign", method.lr_sign);
+  method.lr_mean = settings.rate_or("lr-mean", method.lr_mean);
+  method.lr_code_scale = settings.rate_or("lr-code-scale", method.lr_code_scale);
+  const size_t normal_schedule = method.learned.signs ? 1 : 0;
+  method.schedule = settings.word_or("lr-schedule", {"constant", "cosine"}, normal_schedule) == 0
+                        ? RateSchedule::constant
+                        : RateSchedule::cosine;
+  options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
+  for (const auto& [option, learned, part] :
+       {std::tuple{"lr-sign", method.learned.signs, "learn-signs"},
+        std::tuple{"sign-state", method.learned.signs, "learn-signs"},
+        std::tuple{"lr-mean", method.learned.row_means, "learn-means"},
+        std::tuple{"lr-code-scale", method.learned.code_scales, "learn-code-scales"}}) {
+    BITMILL_CHECK(learned || !settings.has(option), UsageError,
+                  fmt::format("{} has no effect without --{}", settings.origin(option), part));
+  }
 }
 
 // What `cli.md` names and this version does not have is refused with a reason, not ignored.
@@ -219,6 +270,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   options.calib = settings.text_or("calib", "");
   refuse_what_is_not_there(settings);
   read_method(settings, options);
+  read_learning(settings, options);
   options.samples_by_hand = given.has("samples");
   read_machine(settings, options);
   check_contradictions(options);

@@ -19,6 +19,27 @@ std::string format_loss(double loss) {
   return std::isnan(loss) ? "-" : fmt::format("{:.4g}", loss);
 }
 
+// What departs from the published method, with a comma before each.
+std::string describe_extras(const MethodSettings& method, bool half_latents) {
+  std::string text;
+  const auto add = [&](bool there, const std::string& words) {
+    if (there) text += ", " + words;
+  };
+  add(method.learned.signs, fmt::format("signs learned at {:g}{}", method.lr_sign,
+                                        half_latents ? ", their state in 16 bit" : ""));
+  add(method.learned.row_means, fmt::format("means learned at {:g}", method.lr_mean));
+  add(method.learned.code_scales,
+      fmt::format("4-bit scales learned at {:g}", method.lr_code_scale));
+  add(method.schedule == RateSchedule::cosine, "cosine rates");
+  add(method.int4_clip, "clipped");
+  add(method.center, "centred");
+  add(method.start == Start::descent, "coordinate descent first");
+  add(method.loss.error == ErrorKind::relative, "relative error");
+  add(method.loss.normal != 1 || method.loss.homologous != 1,
+      fmt::format("targets {:g} and {:g}", method.loss.normal, method.loss.homologous));
+  return text;
+}
+
 bool is_bad(const BlockReport& block) { return !(block.cosine >= bad_block_cosine); }
 
 }  // namespace
@@ -27,11 +48,12 @@ std::string describe_settings(const QuantizeOptions& options, const QuantizePlan
   const MethodSettings& method = options.method;
   return fmt::format(
       "recipe {}: {} windows of {} tokens, {} epochs, batch {}, lag {}, rates {:g} and {:g}, "
-      "salient ratio {} by {}, 4-bit range {}, seed {}",
+      "salient ratio {} by {}, 4-bit range {}, seed {}{}",
       options.recipe, plan.samples, plan.seq_len, options.epochs, options.batch,
       options.epochs / std::max(1, plan.turns), method.lr_scale, method.lr_gain,
       method.salient_ratio.text(), method.saliency == Saliency::max ? "max" : "mean",
-      method.int4_range == Int4Range::row ? "row" : "salient", options.seed);
+      method.int4_range == Int4Range::row ? "row" : "salient", options.seed,
+      describe_extras(method, options.half_latents));
 }
 
 std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& plan, int ranks,
@@ -60,6 +82,10 @@ std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& pl
                                         format_bytes(plan.stream_bytes), options.scratch_dir)});
   table.add_row({"disk", fmt::format("{} with the work folder {}", format_bytes(plan.disk_bytes),
                                      options.work_dir)});
+  if (plan.state_bytes > 0) {
+    table.add_row({"", fmt::format("of it up to {} of latents and moments while blocks are live",
+                                   format_bytes(plan.state_bytes))});
+  }
   return table.text();
 }
 
@@ -91,6 +117,7 @@ nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeP
       {"turns", plan.turns},
       {"stream_bytes", plan.stream_bytes},
       {"peak_memory_bytes", plan.peak_memory_bytes},
+      {"state_bytes", plan.state_bytes},
       {"disk_bytes", plan.disk_bytes},
       {"fingerprint", nlohmann::ordered_json::parse(plan.fingerprint_json)}};
   return json;
@@ -150,8 +177,10 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
         {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
                                       100 * result.state_seconds / facts.seconds)});
   }
-  table.add_row({"peak memory", format_bytes(facts.peak_memory_bytes) +
-                                    (facts.ranks > 1 ? " (busiest rank)" : "")});
+  table.add_row(
+      {"peak memory", fmt::format("{}{}, planned {}", format_bytes(facts.peak_memory_bytes),
+                                  facts.ranks > 1 ? " (busiest rank)" : "",
+                                  format_bytes(facts.planned_memory_bytes))});
   table.add_row({"packed model", options.output_dir});
   table.add_row({"next", fmt::format("bitmill eval --model {} --corpus FILE --reference {}",
                                      options.output_dir, options.model)});
@@ -180,6 +209,7 @@ nlohmann::ordered_json result_json(const QuantizeOptions& options, const Quantiz
                                  {"seconds", facts.seconds},
                                  {"state_seconds", result.state_seconds},
                                  {"peak_memory_bytes", facts.peak_memory_bytes},
+                                 {"planned_memory_bytes", facts.planned_memory_bytes},
                                  {"ranks", facts.ranks},
                                  {"blocks", blocks}};
   return json;

@@ -23,7 +23,8 @@ std::string idle_ranks_note(const QuantizeOptions& options, const QuantizePlan& 
 // What only the caller of quantize() knows.
 struct RunFacts {
   double seconds = 0;
-  int64_t peak_memory_bytes = 0;  // of the busiest rank
+  int64_t peak_memory_bytes = 0;     // of the busiest rank
+  int64_t planned_memory_bytes = 0;  // what the plan said it would be
   int ranks = 1;
 };
 

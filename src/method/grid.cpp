@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace bitmill {
@@ -36,9 +37,56 @@ std::vector<float> pick(const float* row, const std::vector<int64_t>& columns) {
   return values;
 }
 
-CodeGrid grid_of(std::span<const float> values) {
-  const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
-  return values.empty() ? make_code_grid(0, 0) : make_code_grid(*least, *greatest);
+// What every row of a linear is made with.
+struct RowContext {
+  const MethodSettings& settings;
+  const std::vector<int64_t>& low;
+  const std::vector<int64_t>& salient;
+  const std::vector<float> importance;  // of salient columns; empty unless the range is clipped
+};
+
+CodeGrid grid_of(const RowContext& context, std::span<const float> row,
+                 std::span<const float> salient_values) {
+  const std::span<const float> range =
+      context.settings.int4_range == Int4Range::row ? row : salient_values;
+  if (range.empty()) return make_code_grid(0, 0);
+  const auto [least, greatest] = std::minmax_element(range.begin(), range.end());
+  return context.settings.int4_clip
+             ? make_clipped_grid(*least, *greatest, salient_values, context.importance)
+             : make_code_grid(*least, *greatest);
+}
+
+void fill_codes(const RowContext& context, std::span<const float> row, int64_t i,
+                FrozenLinear& frozen) {
+  const std::vector<float> values = pick(row.data(), context.salient);
+  const CodeGrid grid = grid_of(context, row, values);
+  frozen.code_scale.data_ptr<float>()[i] = grid.scale;
+  frozen.code_zero.data_ptr<float>()[i] = grid.zero;
+  uint8_t* codes = frozen.codes.data_ptr<uint8_t>() + i * frozen.codes.size(1);
+  for (size_t j = 0; j < values.size(); ++j) codes[j] = encode(values[j], grid);
+}
+
+void fill_signs(const RowContext& context, std::span<const float> row, int64_t i,
+                InitialLinear& out) {
+  const std::vector<float> values = pick(row.data(), context.low);
+  const RowMoments moments = row_moments(values);
+  const float mean = moments.mean, deviation = moments.mean_deviation;
+  const bool learned = context.settings.learned.signs;
+  const auto first = static_cast<int64_t>(values.size()) * i;
+  float alpha = context.settings.center ? deviation : moments.mean_abs;
+  if (learned && deviation == 0) alpha = 0;
+  out.frozen.row_mean.data_ptr<float>()[i] = mean;
+  out.row_scale.data_ptr<float>()[i] = alpha;
+  if (learned) {
+    float* latents = out.latents.data_ptr<float>() + first;
+    for (size_t j = 0; j < values.size(); ++j) {
+      const float theta = deviation == 0 ? 0.0F : (values[j] - mean) / deviation;
+      latents[j] = std::clamp(theta, -largest_first_latent, largest_first_latent);
+    }
+  } else {
+    int8_t* signs = out.frozen.signs.data_ptr<int8_t>() + first;
+    for (size_t j = 0; j < values.size(); ++j) signs[j] = values[j] - mean >= 0 ? 1 : -1;
+  }
 }
 
 }  // namespace
@@ -69,6 +117,25 @@ uint8_t encode(float value, const CodeGrid& grid) {
   return static_cast<uint8_t>(std::clamp(code, 0.0F, largest_code));
 }
 
+CodeGrid make_clipped_grid(float least, float greatest, std::span<const float> values,
+                           std::span<const float> importance) {
+  CodeGrid best;
+  double least_error = std::numeric_limits<double>::infinity();
+  for (const float factor : {1.0F, 0.95F, 0.9F, 0.85F, 0.8F, 0.75F, 0.7F}) {
+    const CodeGrid grid = make_code_grid(least * factor, greatest * factor);
+    double error = 0;
+    for (size_t j = 0; j < values.size(); ++j) {
+      const double off =
+          double{grid.scale} * (encode(values[j], grid) - double{grid.zero}) - double{values[j]};
+      error += double{importance[j]} * off * off;
+    }
+    if (error >= least_error) continue;
+    least_error = error;
+    best = grid;
+  }
+  return best;
+}
+
 RowMoments row_moments(std::span<const float> values) {
   double sum = 0, sum_abs = 0;
   int64_t count = 0;
@@ -80,44 +147,41 @@ RowMoments row_moments(std::span<const float> values) {
   }
   if (count == 0) return {};
   const auto divisor = static_cast<double>(count);
-  return {static_cast<float>(sum / divisor), static_cast<float>(sum_abs / divisor)};
+  const auto mean = static_cast<float>(sum / divisor);
+  double deviation = 0;
+  for (const float value : values) {
+    if (value != 0) deviation += std::abs(double{value} - double{mean});
+  }
+  return {mean, static_cast<float>(sum_abs / divisor), static_cast<float>(deviation / divisor)};
 }
 
 InitialLinear quantize_linear(const at::Tensor& weight, std::span<const float> saliency,
-                              const MethodSettings& settings, ThreadPool& pool) {
+                              const MethodSettings& settings, ThreadPool& pool,
+                              std::span<const float> mean_square) {
   const int64_t rows = weight.size(0), cols = weight.size(1);
   const std::vector<int64_t> salient = salient_columns(saliency, settings.salient_ratio);
   const std::vector<int64_t> low = other_columns(salient, cols);
   const auto salient_count = static_cast<int64_t>(salient.size());
   const auto low_count = static_cast<int64_t>(low.size());
+  const RowContext context{
+      settings, low, salient,
+      settings.int4_clip ? pick(mean_square.data(), salient) : std::vector<float>()};
 
   InitialLinear out{
-      {rows, cols, index_tensor(low), index_tensor(salient),
-       at::empty({rows, low_count}, at::kChar), at::empty({rows}),
+      {rows, cols, index_tensor(low), index_tensor(salient), at::Tensor(), at::empty({rows}),
        at::empty({rows, salient_count}, at::kByte), at::empty({rows}), at::empty({rows})},
-      at::empty({rows})};
+      at::empty({rows}),
+      at::Tensor()};
+  if (settings.learned.signs) {
+    out.latents = at::empty({rows, low_count});
+  } else {
+    out.frozen.signs = at::empty({rows, low_count}, at::kChar);
+  }
   const float* source = weight.data_ptr<float>();
-  int8_t* signs = out.frozen.signs.data_ptr<int8_t>();
-  uint8_t* codes = out.frozen.codes.data_ptr<uint8_t>();
   pool.parallel_for(rows, [&](int64_t i) {
-    const float* row = source + i * cols;
-    const std::vector<float> low_values = pick(row, low), salient_values = pick(row, salient);
-
-    const CodeGrid grid = settings.int4_range == Int4Range::row
-                              ? grid_of(std::span(row, static_cast<size_t>(cols)))
-                              : grid_of(salient_values);
-    out.frozen.code_scale.data_ptr<float>()[i] = grid.scale;
-    out.frozen.code_zero.data_ptr<float>()[i] = grid.zero;
-    for (int64_t j = 0; j < salient_count; ++j) {
-      codes[i * salient_count + j] = encode(salient_values[j], grid);
-    }
-
-    const RowMoments moments = row_moments(low_values);
-    out.frozen.row_mean.data_ptr<float>()[i] = moments.mean;
-    out.row_scale.data_ptr<float>()[i] = moments.mean_abs;
-    for (int64_t j = 0; j < low_count; ++j) {
-      signs[i * low_count + j] = low_values[j] - moments.mean >= 0 ? 1 : -1;
-    }
+    const std::span row(source + i * cols, static_cast<size_t>(cols));
+    fill_codes(context, row, i, out.frozen);
+    fill_signs(context, row, i, out);
   });
   return out;
 }

@@ -1,7 +1,7 @@
 #pragma once
-// What is fixed before a block is trained: the structured mask, 4-bit codes, signs and the first
-// scales (spec sections 1 to 3). One obvious implementation, a row per task: it runs once per
-// block.
+// What a block is before it is trained: the structured mask, 4-bit codes, signs or their latents,
+// and the first scales (spec sections 1 to 3, and 9). One obvious implementation, a row per task:
+// it runs once per block.
 
 #include <ATen/core/Tensor.h>
 
@@ -28,22 +28,35 @@ struct CodeGrid {
 // is [-1, 1]. Rounding is half to even.
 CodeGrid make_code_grid(float least, float greatest);
 uint8_t encode(float value, const CodeGrid& grid);
+// That range scaled by the factor of {1, .95, .9, .85, .8, .75, .7} with the least
+// sum_j importance_j (W^_j - W_j)^2 over `values`; of equals the first.
+CodeGrid make_clipped_grid(float least, float greatest, std::span<const float> values,
+                           std::span<const float> importance);
 
-// mu and alpha of one row: means over the entries that are not exactly 0. Sums are made in double
-// and rounded once. Of no entries: both 0.
+// Of one row: means over the entries that are not exactly 0. Sums are made in double and rounded
+// once. Of no entries: all 0.
 struct RowMoments {
-  float mean = 0;      // mu
-  float mean_abs = 0;  // alpha
+  float mean = 0;            // of W: mu
+  float mean_abs = 0;        // of |W|: alpha
+  float mean_deviation = 0;  // of |W - mu|: alpha where it is centred, and a latent's unit
 };
 RowMoments row_moments(std::span<const float> values);
 
 struct InitialLinear {
   FrozenLinear frozen;
   at::Tensor row_scale;  // float32 [rows], the first alpha
+  // float32 [rows, low], the first theta: (W - mu) / mean |W - mu| within +-1.4. A row that is its
+  // mean everywhere begins with theta and alpha 0. Undefined unless signs are learned.
+  at::Tensor latents = {};
 };
 
-// weight float32 [rows, cols], contiguous; saliency [cols] of its input.
+// Latents begin within this (spec section 9).
+inline constexpr float largest_first_latent = 1.4F;
+
+// weight float32 [rows, cols], contiguous; of its input [cols]: saliency, and, where the 4-bit
+// range is clipped, the mean square.
 InitialLinear quantize_linear(const at::Tensor& weight, std::span<const float> saliency,
-                              const MethodSettings& settings, ThreadPool& pool);
+                              const MethodSettings& settings, ThreadPool& pool,
+                              std::span<const float> mean_square = {});
 
 }  // namespace bitmill

@@ -1,16 +1,20 @@
 #pragma once
-// The loss of one sample (spec section 4).
+// The loss of one sample (spec sections 4 and 9).
 
 #include <ATen/core/Tensor.h>
 
+#include "method/settings.hpp"
+
 namespace bitmill {
 
-// MSE(student, normal) + MSE(student, homologous) - log|C(student, normal)|
-//   - log|C(student, homologous)|; C is the cosine over the hidden dimension of each token,
-//   averaged
-// over tokens. All [T, hidden] float32; the result is a scalar, differentiable in `student`.
+// The sum over both targets, each with its weight, of
+//   error(student, target) - log|C(student, target)|,
+// C the cosine over the hidden dimension of each token, averaged over tokens; error the mean square
+// of the difference, or, where it is relative, the mean over tokens of a token's mean square
+// divided by its target's (plus 1e-6). A target of weight 0 is not looked at. All [T, hidden]
+// float32; the result is a scalar, differentiable in `student`.
 at::Tensor sample_loss(const at::Tensor& student, const at::Tensor& normal,
-                       const at::Tensor& homologous);
+                       const at::Tensor& homologous, const LossSettings& settings = {});
 
 // How close an output is to its target, for reports: float64 sums over all elements, so that
 // samples can be added up in a fixed order.

@@ -26,14 +26,16 @@ std::vector<uint16_t> round_to_half(const at::Tensor& values, const std::string&
   return out;
 }
 
-std::vector<uint32_t> pack_signs(const at::Tensor& signs) {
-  const int64_t rows = signs.size(0), low = signs.size(1);
+// Signs, or latents, whose sign is + at 0.
+template <class Value>
+std::vector<uint32_t> pack_signs(const at::Tensor& values) {
+  const int64_t rows = values.size(0), low = values.size(1);
   const int64_t words = packed::words_for(low, packed::bits_per_word);
-  const int8_t* source = signs.data_ptr<int8_t>();
+  const Value* source = values.data_ptr<Value>();
   std::vector<uint32_t> out(static_cast<size_t>(rows * words), 0);
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < low; ++j) {
-      if (source[i * low + j] > 0) packed::set_bit(out.data() + i * words, j);
+      if (source[i * low + j] >= 0) packed::set_bit(out.data() + i * words, j);
     }
   }
   return out;
@@ -72,19 +74,23 @@ std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols)
 }  // namespace
 
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
-                         const LearnedScales& learned) {
+                         const LearnedLinear& learned) {
   PackedLinear out;
   out.rows = frozen.rows;
   out.cols = frozen.cols;
   out.salient_cols = frozen.salient_columns.size(0);
-  out.signs = pack_signs(frozen.signs);
+  out.signs = learned.latents.defined() ? pack_signs<float>(learned.latents)
+                                        : pack_signs<int8_t>(frozen.signs);
   out.codes = pack_codes(frozen.codes);
   out.mask = pack_mask(frozen.salient_columns, frozen.cols);
   out.code_zero = pack_zeros(frozen.code_zero);
+  const at::Tensor row_mean = learned.row_mean.defined() ? learned.row_mean : frozen.row_mean;
+  const at::Tensor code_scale =
+      learned.code_scale.defined() ? learned.code_scale : frozen.code_scale;
   out.row_scale = round_to_half(learned.row_scale * learned.row_gain, name + ".row_scale");
-  out.row_mean = round_to_half(frozen.row_mean * learned.row_gain, name + ".row_mean");
+  out.row_mean = round_to_half(row_mean * learned.row_gain, name + ".row_mean");
   out.col_gain = round_to_half(learned.col_gain, name + ".col_gain");
-  out.code_scale = round_to_half(frozen.code_scale, name + ".code_scale");
+  out.code_scale = round_to_half(code_scale, name + ".code_scale");
   return out;
 }
 

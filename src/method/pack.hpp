@@ -9,6 +9,6 @@ namespace bitmill {
 // row_scale = alpha r1 and row_mean = mu r1 are each folded in float32, then rounded. NumericError
 // saying which vector and row when a value does not fit float16; `name` is for that message.
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
-                         const LearnedScales& learned);
+                         const LearnedLinear& learned);
 
 }  // namespace bitmill

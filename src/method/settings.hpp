@@ -1,9 +1,11 @@
 #pragma once
-// What the method can be told (spec sections 1 to 4). Everything here changes the result, so all of
-// it is part of a run's fingerprint.
+// What the method can be told (spec sections 1 to 4 and 9). Everything here changes the result, so
+// all of it is part of a run's fingerprint.
 
 #include <cstdint>
 #include <string>
+
+#include "backend/learned_parts.hpp"
 
 namespace bitmill {
 
@@ -21,12 +23,34 @@ struct ExactRatio {
 enum class Saliency { max, mean };      // published code, paper
 enum class Int4Range { row, salient };  // published code, finer steps
 
+enum class Start {
+  weights,
+  descent
+};  // signs and codes as the weights have them, or cd after that
+enum class ErrorKind { absolute, relative };   // published code; per token, to its target's size
+enum class RateSchedule { constant, cosine };  // published code; down to a twentieth
+
+struct LossSettings {
+  ErrorKind error = ErrorKind::absolute;
+  double normal = 1;  // weights of the two targets
+  double homologous = 1;
+};
+
 struct MethodSettings {
   ExactRatio salient_ratio{1, 5};
   Saliency saliency = Saliency::max;
   Int4Range int4_range = Int4Range::row;
-  double lr_scale = 5e-4;  // of alpha
-  double lr_gain = 1e-3;   // of r1 and r2
+  bool int4_clip = false;  // the range is narrowed where that lowers the weighted error
+  bool center = false;     // alpha starts as mean |W - mu| instead of mean |W|
+  Start start = Start::weights;
+  LossSettings loss;
+  LearnedParts learned;
+  double lr_scale = 5e-4;       // of alpha
+  double lr_gain = 1e-3;        // of r1 and r2
+  double lr_sign = 3e-2;        // of the signs' latents
+  double lr_mean = 5e-4;        // of mu
+  double lr_code_scale = 1e-4;  // of s
+  RateSchedule schedule = RateSchedule::constant;
 };
 
 }  // namespace bitmill

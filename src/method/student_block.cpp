@@ -11,28 +11,6 @@
 namespace bitmill {
 namespace {
 
-// The learned tensors of one sample as leaves of its own graph, over memory that all samples share.
-std::vector<LearnedScales> as_leaves(std::vector<LearnedScales> views) {
-  for (LearnedScales& scales : views) {
-    for (at::Tensor* leaf : {&scales.row_scale, &scales.row_gain, &scales.col_gain}) {
-      leaf->requires_grad_(true);
-    }
-  }
-  return views;
-}
-
-at::Tensor tensor_of(const LearnedScales& scales, LearnedKind kind) {
-  switch (kind) {
-    case LearnedKind::row_scale:
-      return scales.row_scale;
-    case LearnedKind::row_gain:
-      return scales.row_gain;
-    case LearnedKind::col_gain:
-      return scales.col_gain;
-  }
-  return {};
-}
-
 // from_blob takes writable memory; nothing writes to learned values through these views.
 std::span<float> writable(std::span<const float> values) {
   return {const_cast<float*>(values.data()), values.size()};
@@ -42,17 +20,24 @@ std::span<float> writable(std::span<const float> values) {
 
 StudentBlock::StudentBlock(const ModelConfig& config, BlockNorms norms,
                            std::span<const BlockLinear> linears, const LearnedLayout& layout,
-                           const Backend& backend, const Rotary& rotary, ThreadPool& pool)
-    : config_(config), norms_(std::move(norms)), layout_(layout), rotary_(rotary), pool_(pool) {
+                           const LossSettings& loss, const Backend& backend, const Rotary& rotary,
+                           ThreadPool& pool)
+    : config_(config),
+      norms_(std::move(norms)),
+      layout_(layout),
+      loss_(loss),
+      rotary_(rotary),
+      pool_(pool) {
   for (const BlockLinear& linear : linears) {
     student_of_role_.push_back(linear.quantized() ? static_cast<int>(students_.size()) : -1);
     kept_.push_back(linear.kept);
-    if (linear.quantized()) students_.push_back(backend.prepare(linear.initial.frozen, pool));
+    if (linear.quantized())
+      students_.push_back(backend.prepare(linear.initial.frozen, layout.parts(), pool));
   }
 }
 
 at::Tensor StudentBlock::forward(const at::Tensor& x,
-                                 const std::vector<LearnedScales>& learned) const {
+                                 const std::vector<LearnedLinear>& learned) const {
   return block_forward(
       config_, norms_, rotary_, x,
       [&](LinearRole role, const at::Tensor& input) {
@@ -63,24 +48,35 @@ at::Tensor StudentBlock::forward(const at::Tensor& x,
       pool_);
 }
 
+void StudentBlock::take_signs(std::span<const float> learned) {
+  if (!layout_.parts().signs) return;
+  const std::vector<LearnedLinear> views = layout_.views(writable(learned));
+  for (size_t i = 0; i < views.size(); ++i) students_[i]->take_signs(views[i].latents);
+}
+
 double StudentBlock::unit_gradient(const TrainingSample& sample, std::span<const float> learned,
                                    std::span<float> gradient) const {
   const at::AutoGradMode grad_mode(true);
-  const std::vector<LearnedScales> leaves = as_leaves(layout_.views(writable(learned)));
-  const at::Tensor loss =
-      sample_loss(forward(sample.input, leaves), sample.normal, sample.homologous);
-
+  std::fill(gradient.begin(), gradient.end(), 0.0F);
+  // Leaves of this sample's own graph, over memory that all samples share.
+  std::vector<LearnedLinear> leaves = layout_.views(writable(learned));
+  std::vector<LearnedLinear> places = layout_.views(gradient);
   torch::autograd::variable_list inputs;
   for (const LearnedSegment& segment : layout_.segments()) {
-    inputs.push_back(tensor_of(leaves[segment.linear], segment.kind));
+    at::Tensor& leaf = leaves[segment.linear].*member_of(segment.kind);
+    inputs.push_back(leaf.requires_grad_(true));
+    leaves[segment.linear].latent_gradient = places[segment.linear].latents;
   }
-  std::fill(gradient.begin(), gradient.end(), 0.0F);
+  const at::Tensor loss =
+      sample_loss(forward(sample.input, leaves), sample.normal, sample.homologous, loss_);
   if (inputs.empty()) return loss.item<double>();  // every linear is kept
-  const auto gradients = torch::autograd::grad({loss}, inputs);
+  const auto gradients = torch::autograd::grad({loss}, inputs, /*grad_outputs=*/{},
+                                               /*retain_graph=*/std::nullopt,
+                                               /*create_graph=*/false, /*allow_unused=*/true);
   for (size_t i = 0; i < inputs.size(); ++i) {
     const LearnedSegment& segment = layout_.segments()[i];
-    const at::Tensor values = gradients[i].contiguous();
-    std::copy_n(values.data_ptr<float>(), segment.size, gradient.data() + segment.offset);
+    if (segment.kind == LearnedKind::latents) continue;  // written by the backward pass
+    (places[segment.linear].*member_of(segment.kind)).copy_(gradients[i]);
   }
   return loss.item<double>();
 }

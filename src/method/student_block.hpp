@@ -34,8 +34,12 @@ class StudentBlock {
   // `linears` by role; `layout` is over the quantized ones of them, in order. All arguments that
   // are references must outlive the student.
   StudentBlock(const ModelConfig& config, BlockNorms norms, std::span<const BlockLinear> linears,
-               const LearnedLayout& layout, const Backend& backend, const Rotary& rotary,
-               ThreadPool& pool);
+               const LearnedLayout& layout, const LossSettings& loss, const Backend& backend,
+               const Rotary& rotary, ThreadPool& pool);
+
+  // Where signs are learned: the ones of `learned` hold from here on. Before the first
+  // unit_gradient() and whenever latents have changed; not at the same time as one.
+  void take_signs(std::span<const float> learned);
 
   // The unit of summation: the gradient of this one sample's loss, computed alone. `learned` and
   // `gradient` are flat (layout.size() elements); gaps of the gradient become 0. Returns the loss,
@@ -45,11 +49,12 @@ class StudentBlock {
 
  private:
   // [T, hidden], with unrounded learned values.
-  at::Tensor forward(const at::Tensor& x, const std::vector<LearnedScales>& learned) const;
+  at::Tensor forward(const at::Tensor& x, const std::vector<LearnedLinear>& learned) const;
 
   const ModelConfig& config_;
   const BlockNorms norms_;
   const LearnedLayout& layout_;
+  const LossSettings loss_;
   const Rotary& rotary_;
   ThreadPool& pool_;
   std::vector<std::unique_ptr<StudentLinear>> students_;  // of quantized linears

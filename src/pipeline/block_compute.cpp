@@ -8,8 +8,10 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "method/input_moments.hpp"
 #include "method/loss.hpp"
 #include "pipeline/sample_box.hpp"
+#include "pipeline/sample_mean.hpp"
 #include "pipeline/tree_sum.hpp"
 
 namespace bitmill {
@@ -70,8 +72,8 @@ void BlockCompute::embed(int turn) {
 
 void BlockCompute::load(int block) {
   guard_.read_block(block);
-  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, replicas(),
-                                      context_.pool);
+  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, share_.steps(),
+                                      replicas(), context_.pool);
 }
 
 // Begins the visit: the student's input is at hand, and, with the first turn of a band, the
@@ -87,15 +89,17 @@ BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
 void BlockCompute::teach(int block, int turn, bool saved) {
   const Stream teacher = begin_visit(block, turn);
   homologous_ = new_stream();
-  advance(live_->weights(), *student_, *homologous_);
   // A rank without samples takes its part in sums and state, and needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
   if (!saved) {
-    const SaliencyLayout layout(live_->shapes());
-    live_->quantize(probe_and_advance(live_->weights(), layout, *teacher, *targets_[block]),
-                    backend, rotary_);
+    InputStatistics inputs;
+    inputs.moments = teach_homologous();
+    inputs.saliency = probe_and_advance(live_->weights(), SaliencyLayout(live_->shapes()), *teacher,
+                                        *targets_[block]);
+    live_->quantize(std::move(inputs), backend, rotary_);
     return;
   }
+  advance(live_->weights(), *student_, *homologous_);
   if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
   const std::vector<float> losses =
       live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
@@ -122,6 +126,21 @@ void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from
     to.store(i, dense_block_forward(context_.model.config(), weights, rotary_, from.load(i),
                                     context_.pool));
   });
+}
+
+std::vector<float> BlockCompute::teach_homologous() {
+  const auto width = MomentLayout::needed(context_.options.method);
+  if (!width) {
+    advance(live_->weights(), *student_, *homologous_);
+    return {};
+  }
+  const MomentLayout layout(live_->shapes(), *width);
+  const auto probe = [&](int64_t i, std::span<float> sums) {
+    homologous_->store(i, layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
+                                                 student_->load(i), sums, context_.pool));
+  };
+  const auto tokens = static_cast<double>(context_.windows.count * context_.windows.seq_len);
+  return mean_over_samples(layout.size(), tokens, share_, probe, replicas(), context_.pool);
 }
 
 std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
@@ -169,7 +188,7 @@ void BlockCompute::train_step(const Position& at) {
     losses_[i] = live_->student().unit_gradient(sample, live_->learned(), gradient);
     BITMILL_CHECK(std::isfinite(losses_[i]), NumericError,
                   fmt::format("the loss of block {}, epoch {}, sample {} is {}; lower --lr-scale "
-                              "({}) and --lr-gain ({})",
+                              "({}), --lr-gain ({}) and the rates of what else is learned",
                               at.block, at.epoch, share_.own()[i], losses_[i],
                               context_.options.method.lr_scale, context_.options.method.lr_gain));
   });
@@ -177,6 +196,7 @@ void BlockCompute::train_step(const Position& at) {
 }
 
 double BlockCompute::finish_epoch(const Position& at) {
+  live_->finish_epoch();
   const std::vector<double> all = share_.gather_in_order(replicas(), losses_, 1);
   double sum = 0;
   for (const double loss : all) sum += loss;

@@ -81,6 +81,9 @@ class BlockCompute final : public Compute {
   Stream begin_visit(int block, int turn);
   // task(i) for every own sample, spread over the pool.
   void for_own_samples(const std::function<void(int64_t)>& task);
+  // Y_homo of every own sample; the moments of the linears' inputs on the way, where they are
+  // needed.
+  std::vector<float> teach_homologous();
   std::vector<float> probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout,
                                        const SampleStream& from, SampleStream& to);
   void advance(const BlockWeights& weights, const SampleStream& from, SampleStream& to);

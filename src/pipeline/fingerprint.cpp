@@ -46,6 +46,25 @@ std::string processor() {
   return fmt::format("{} family {} model {}", vendor.data(), family, model);
 }
 
+// What is not learned has no rate, and what has no effect is not there.
+json describe_method(const QuantizeOptions& options) {
+  const MethodSettings& method = options.method;
+  json text = {{"int4_clip", method.int4_clip},
+               {"center", method.center},
+               {"init", method.start == Start::descent ? "cd" : "weights"},
+               {"loss", method.loss.error == ErrorKind::relative ? "relative" : "mse"},
+               {"loss_normal", method.loss.normal},
+               {"loss_homologous", method.loss.homologous},
+               {"lr_schedule", method.schedule == RateSchedule::cosine ? "cosine" : "constant"}};
+  if (method.learned.signs) {
+    text["lr_sign"] = method.lr_sign;
+    text["sign_state_bits"] = options.half_latents ? 16 : 32;
+  }
+  if (method.learned.row_means) text["lr_mean"] = method.lr_mean;
+  if (method.learned.code_scales) text["lr_code_scale"] = method.lr_code_scale;
+  return text;
+}
+
 }  // namespace
 
 std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& model,
@@ -76,6 +95,7 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
       {"int4_range", options.method.int4_range == Int4Range::row ? "row" : "salient"},
       {"lr_scale", options.method.lr_scale},
       {"lr_gain", options.method.lr_gain},
+      {"method", describe_method(options)},
       {"backend", options.backend},
       {"stream_dtype", "float32"},
       {"ignore", options.ignore},

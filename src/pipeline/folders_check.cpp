@@ -100,7 +100,8 @@ void check_mount(const QuantizeOptions& options, Files& files, Sentences& proble
                   options.output_dir, join_path(options.output_dir, "result")));
 }
 
-// plan.disk_bytes is the result, a packed model for every turn, and the scratch files of all ranks.
+// plan.disk_bytes is the result, a packed model for every turn, the state of live blocks, and the
+// scratch files of all ranks.
 // A scratch folder on a file system of its own may be one for each machine: there one rank's file
 // is all that is sure.
 std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
@@ -110,9 +111,11 @@ std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
   };
   const Need output = {"--output-dir", place(parent_path(files.resolve(options.output_dir))),
                        plan.packed_bytes};
-  const Need work = {"--work-dir", place(options.work_dir), plan.turns * plan.packed_bytes};
+  const Need work = {"--work-dir", place(options.work_dir),
+                     plan.turns * plan.packed_bytes + plan.state_bytes};
   std::vector<Need> needs = {output, work};
-  const int64_t all_scratch = plan.disk_bytes - (1 + plan.turns) * plan.packed_bytes;
+  const int64_t all_scratch =
+      plan.disk_bytes - (1 + plan.turns) * plan.packed_bytes - plan.state_bytes;
   if (all_scratch == 0) return needs;
   Need scratch = {"--scratch-dir", place(options.scratch_dir), all_scratch};
   const bool shared = std::ranges::any_of(needs, [&](const Need& need) {

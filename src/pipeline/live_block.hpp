@@ -2,6 +2,7 @@
 // The one block that is resident: weights while the teacher needs them, the student while it
 // trains, the packed linears from pack on. What is not needed any more is let go at once.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,33 +12,43 @@
 #include "checkpoint/run_dir.hpp"
 #include "comm/communicator.hpp"
 #include "format/packed_linear.hpp"
+#include "method/input_moments.hpp"
 #include "method/saliency.hpp"
 #include "method/student_block.hpp"
 #include "model/source_model.hpp"
+#include "pipeline/live_state.hpp"
 #include "pipeline/quantize.hpp"
 #include "pipeline/sharded_optimizer.hpp"
 
 namespace bitmill {
 
+// What is known of the inputs of a block's linears when it is quantized.
+struct InputStatistics {
+  std::vector<float> saliency;  // of every channel, in SaliencyLayout's order
+  std::vector<float> moments;   // in MomentLayout's order; empty where no setting needs them
+};
+
 class LiveBlock {
  public:
   // Reads the weights.
-  LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options, Communicator& comm,
-            ThreadPool& pool);
+  LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
+            int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool);
 
   const std::vector<LinearShape>& shapes() const { return shapes_; }
   // The teacher's; valid until quantize().
   const BlockWeights& weights() const { return weights_; }
 
-  // Fixes mask, codes, signs and first values from the saliency of every linear's input channels
-  // (SaliencyLayout's order), and makes the student; without a backend, on a rank that has no
-  // samples, there is none. The teacher's quantized weights are gone afterwards.
-  void quantize(std::vector<float> saliency, const Backend* backend, const Rotary& rotary);
+  // Fixes mask, codes and first values from what is known of the linears' inputs, and makes the
+  // student; without a backend, on a rank that has no samples, there is none. The teacher's
+  // quantized weights are gone afterwards.
+  void quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary);
 
   const StudentBlock& student() const { return *student_; }
   std::span<const float> learned() const { return learned_; }
   // Collective: one step over a batch; see ShardedOptimizer.
   void step(int64_t batch_size, const ShardedOptimizer::Unit& unit);
+  // After the last step of an epoch: rounds what is kept in 16 bit from here on.
+  void finish_epoch();
 
   double bits_per_weight() const;
   // Rounds to what is stored; the student is gone afterwards. packed_tensors() and
@@ -58,6 +69,19 @@ class LiveBlock {
   void reload(RunDir* run_dir, int turn);
 
  private:
+  // What coordinate descent fixed, which the weights alone do not tell.
+  struct FrozenPart {
+    std::string name;
+    Dtype dtype;
+    at::Tensor tensor;
+  };
+  std::vector<FrozenPart> frozen_parts() const;
+
+  LiveState state() { return {*layout_, learned_, *optimizer_}; }
+  // linears_ from the weights, saliency_ and mean_squares_; `finish` may change each.
+  void begin_linears(const std::function<void(size_t role, InitialLinear&)>& finish);
+  void begin_training(const Backend* backend, const Rotary& rotary);
+
   const int block_;
   const SourceModel& model_;
   const QuantizeOptions& options_;
@@ -65,7 +89,9 @@ class LiveBlock {
   ThreadPool& pool_;
   const std::vector<LinearShape> shapes_;
   BlockWeights weights_;
+  const RatePlan rates_;
   std::vector<float> saliency_;
+  std::vector<float> mean_squares_;      // of MomentLayout's channels; empty where not needed
   std::vector<BlockLinear> linears_;     // by role
   std::optional<LearnedLayout> layout_;  // over the quantized ones
   std::vector<float> learned_;           // layout_->size()

@@ -17,6 +17,7 @@
 #include "pipeline/doctor.hpp"
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/folders_check.hpp"
+#include "pipeline/learning_cost.hpp"
 #include "pipeline/live_block.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/quantize.hpp"
@@ -50,11 +51,18 @@ void check_settings(const QuantizeOptions& options, Problems& problems) {
               "at least 0 (0 means all)");
   check_range(options.max_shard_bytes >= 1, "--max-shard-size",
               fmt::to_string(options.max_shard_bytes), "at least one byte");
-  for (const auto& [option, rate] : {std::pair{"--lr-scale", options.method.lr_scale},
-                                     std::pair{"--lr-gain", options.method.lr_gain}}) {
-    check_range(std::isfinite(rate) && rate >= 0, option, fmt::to_string(rate),
+  const MethodSettings& method = options.method;
+  for (const auto& [option, value] :
+       {std::pair{"--lr-scale", method.lr_scale}, std::pair{"--lr-gain", method.lr_gain},
+        std::pair{"--lr-sign", method.lr_sign}, std::pair{"--lr-mean", method.lr_mean},
+        std::pair{"--lr-code-scale", method.lr_code_scale},
+        std::pair{"--loss-normal", method.loss.normal},
+        std::pair{"--loss-homologous", method.loss.homologous}}) {
+    check_range(std::isfinite(value) && value >= 0, option, fmt::to_string(value),
                 "a finite number, 0 or more");
   }
+  check_range(method.loss.normal > 0 || method.loss.homologous > 0, "--loss-normal", "0",
+              "above 0 where --loss-homologous is 0");
   try {
     const std::regex compiled(options.ignore);
   } catch (const std::regex_error& error) {
@@ -130,11 +138,15 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
                                         ? std::min(options.stream_memory, plan.stream_bytes)
                                         : plan.stream_bytes;
   const BlockSize block = block_size(config, plan.seq_len);
-  // The teacher's weights, the student's operands, and its signs and codes live at once while a
-  // block is being made ready.
-  plan.peak_memory_bytes = library_memory + streams_in_memory + threads * block.activations +
-                           2 * block.weights + block.weights / 4;
-  plan.disk_bytes = (1 + plan.turns) * plan.packed_bytes +
+  const LearningCost learning = learning_cost(options, config, plan.samples, replicas, threads);
+  // The teacher's weights live while a block is being made ready, beside its operands, signs and
+  // codes or what is known of its inputs; what signs are learned with comes after them.
+  plan.peak_memory_bytes =
+      library_memory + streams_in_memory + threads * block.activations + block.weights +
+      block.weights / 4 +
+      std::max({block.weights, learning.training_bytes, learning.statistics_bytes});
+  plan.state_bytes = learning.state_bytes;
+  plan.disk_bytes = (1 + plan.turns) * plan.packed_bytes + plan.state_bytes +
                     (plan.stream_bytes - streams_in_memory) * plan.mesh.ranks();
 }
 

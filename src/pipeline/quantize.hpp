@@ -37,6 +37,9 @@ struct QuantizeOptions {
   int lag = 0;  // 0: epochs
   uint64_t seed = 0;
   MethodSettings method;
+  // Learned signs: their latents and moments are kept in bfloat16 from epoch to epoch, which is
+  // what the state on disk takes then.
+  bool half_latents = false;
   std::string backend = "cpu";
   std::string ignore;  // regular expression over weight names; matching linears stay as they are
   int64_t max_blocks = 0;  // 0: all; else the blocks after these stay as they are
@@ -89,6 +92,7 @@ struct QuantizePlan {
   Walk walk = Walk::sweep;        // never automatic
   int64_t stream_bytes = 0;       // on the busiest rank, memory and scratch together
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
+  int64_t state_bytes = 0;        // in the work folder: latents and moments of live blocks, at most
   int64_t disk_bytes = 0;         // work folder and result together
   std::string fingerprint_json;   // everything that determines the result, and nothing else
 };

@@ -123,8 +123,7 @@ std::vector<BlockDone> RunSession::take_inventory(const Plan& plan) const {
         state.open_packed(block, found.turns);
       }
       if (found.turns < plan.turns() && state.has_live(block)) {
-        LiveVectors vectors;
-        const Progress live = state.read_live(block, vectors);
+        const Progress live = state.open_live(block).progress;
         found.epochs = live.epochs;
         found.steps = live.steps;
       }

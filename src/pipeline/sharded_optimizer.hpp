@@ -4,7 +4,6 @@
 // bits do not depend on the number of replicas or threads.
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
@@ -12,39 +11,49 @@
 #include "comm/communicator.hpp"
 #include "method/adamw.hpp"
 #include "method/learned.hpp"
+#include "pipeline/sliced_sum.hpp"
 
 namespace bitmill {
+
+// The rate over all steps of a block, whatever turns they are cut into.
+struct RatePlan {
+  RateSchedule schedule = RateSchedule::constant;
+  int64_t total_steps = 1;
+};
+
+enum class Moment { first, second };
 
 class ShardedOptimizer {
  public:
   // Every rank of `comm` is a replica. The layout's size may be anything.
-  ShardedOptimizer(const LearnedLayout& layout, Communicator& comm, ThreadPool& pool);
+  ShardedOptimizer(const LearnedLayout& layout, const RatePlan& rates, Communicator& comm,
+                   ThreadPool& pool);
 
   // The gradient of the sample at a position of the batch, layout.size() elements.
-  using Unit = std::function<void(int64_t position, std::span<float> gradient)>;
+  using Unit = SlicedSum::Unit;
 
   // Collective. `values` (layout.size() elements) is the same on every rank before and after.
   void step(int64_t batch_size, const Unit& unit, std::span<float> values);
 
   int64_t steps() const { return steps_; }
 
-  // Collective: first and second moments of all elements, on every rank.
-  struct State {
-    std::vector<float> first_moment;
-    std::vector<float> second_moment;
-  };
-  State gather_state();
-  void restore(const State& state, int64_t steps);
+  // Collective. Elements [begin, end) of a moment, on rank 0; empty on the others.
+  std::vector<float> collect(Moment moment, int64_t begin, int64_t end);
+  // Collective: its counterpart. `values` (end - begin elements) on rank 0, ignored on the others.
+  void hand_out(Moment moment, int64_t begin, int64_t end, std::span<const float> values);
+  // After all moments were handed out: how many steps they have seen.
+  void set_steps(int64_t steps) { steps_ = steps; }
+
+  // Rounds this rank's moments, of elements from `begin` on, to bfloat16.
+  void round_moments(int64_t begin);
 
  private:
-  std::vector<float> reduce_own_slice(int64_t batch_size, const Unit& unit);
-  int64_t slice_size(int replica) const { return bounds_[replica + 1] - bounds_[replica]; }
-  void gather_slices(std::span<float> values);
+  std::span<float> own_moment(Moment moment, int64_t begin, int64_t end);
 
   Communicator& comm_;
   ThreadPool& pool_;
-  const int64_t size_;
-  const std::vector<int64_t> bounds_;  // of slices, in elements
+  const RatePlan rates_;
+  SlicedSum sum_;
   AdamW adamw_;
   int64_t steps_ = 0;
 };

@@ -35,13 +35,13 @@ struct Result {
 
 Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
   const FrozenLinear frozen = test::random_frozen(shape, 7);
-  LearnedScales learned = test::random_learned(shape);
+  LearnedLinear learned = test::random_learned(shape);
   at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient});
   const at::Tensor upstream = at::randn({shape.tokens, shape.rows});
   for (at::Tensor* leaf : {&x, &learned.row_scale, &learned.row_gain, &learned.col_gain}) {
     leaf->requires_grad_(true);
   }
-  const auto linear = backend.prepare(frozen, pool);
+  const auto linear = backend.prepare(frozen, {}, pool);
   const at::Tensor y = linear->forward(x, learned);
   EXPECT_LT(relative_difference(y.detach(), test::expected_output(frozen, learned, x)), 2e-6);
   const auto g = torch::autograd::grad(
@@ -79,13 +79,13 @@ TEST(CpuBackend, InputThatNeedsNoGradientStillGivesTheScalesTheirs) {
   const Case shape = {20, 9, 8, 3};
   ThreadPool pool(1);
   const FrozenLinear frozen = test::random_frozen(shape, 3);
-  const LearnedScales learned = test::random_learned(shape);
+  const LearnedLinear learned = test::random_learned(shape);
   const at::Tensor x = at::randn({shape.tokens, 11});
   const auto gradients = [&](const Backend& backend) {
-    LearnedScales leaves{learned.row_scale.clone().requires_grad_(true),
+    LearnedLinear leaves{learned.row_scale.clone().requires_grad_(true),
                          learned.row_gain.clone().requires_grad_(true),
                          learned.col_gain.clone().requires_grad_(true)};
-    const auto linear = backend.prepare(frozen, pool);
+    const auto linear = backend.prepare(frozen, {}, pool);
     const at::Tensor loss = linear->forward(x, leaves).square().sum();
     return torch::autograd::grad({loss}, {leaves.row_scale, leaves.row_gain, leaves.col_gain});
   };
@@ -100,24 +100,24 @@ TEST(ReferenceBackend, GradientsEqualFiniteDifferencesInFloat64) {
   const Case shape = {4, 3, 5, 2};
   ThreadPool pool(1);
   const FrozenLinear frozen = test::random_frozen(shape, 11);
-  const LearnedScales learned = test::random_learned(shape);
+  const LearnedLinear learned = test::random_learned(shape);
   const at::Tensor x = at::randn({shape.tokens, 7}), upstream = at::randn({shape.tokens, 3});
-  const auto objective = [&](const LearnedScales& at_scales) {
+  const auto objective = [&](const LearnedLinear& at_scales) {
     return (test::expected_output(frozen, at_scales, x) * upstream).sum().item<double>();
   };
 
-  LearnedScales leaves{learned.row_scale.clone().requires_grad_(true),
+  LearnedLinear leaves{learned.row_scale.clone().requires_grad_(true),
                        learned.row_gain.clone().requires_grad_(true),
                        learned.col_gain.clone().requires_grad_(true)};
-  const auto linear = reference_backend()->prepare(frozen, pool);
+  const auto linear = reference_backend()->prepare(frozen, {}, pool);
   const at::Tensor y = linear->forward(x, leaves);
   const auto gradients =
       torch::autograd::grad({y}, {leaves.row_scale, leaves.row_gain, leaves.col_gain}, {upstream});
 
   constexpr double h = 1e-5;
-  const auto check = [&](at::Tensor LearnedScales::*member, const at::Tensor& gradient) {
+  const auto check = [&](at::Tensor LearnedLinear::*member, const at::Tensor& gradient) {
     for (int64_t i = 0; i < gradient.size(0); ++i) {
-      LearnedScales up = learned, down = learned;
+      LearnedLinear up = learned, down = learned;
       up.*member = (learned.*member).to(at::kDouble).clone();
       down.*member = (learned.*member).to(at::kDouble).clone();
       (up.*member)[i] += h;
@@ -126,9 +126,9 @@ TEST(ReferenceBackend, GradientsEqualFiniteDifferencesInFloat64) {
       EXPECT_NEAR(gradient[i].item<double>(), slope, 1e-4 * (1 + std::abs(slope)));
     }
   };
-  check(&LearnedScales::row_scale, gradients[0]);
-  check(&LearnedScales::row_gain, gradients[1]);
-  check(&LearnedScales::col_gain, gradients[2]);
+  check(&LearnedLinear::row_scale, gradients[0]);
+  check(&LearnedLinear::row_gain, gradients[1]);
+  check(&LearnedLinear::col_gain, gradients[2]);
 }
 
 TEST(MakeBackend, NamesAreKnownOrRefused) {

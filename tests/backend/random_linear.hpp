@@ -28,12 +28,12 @@ inline FrozenLinear random_frozen(const Case& shape, uint64_t seed) {
           at::randint(0, 16, {shape.rows}).to(at::kFloat)};
 }
 
-inline LearnedScales random_learned(const Case& shape) {
+inline LearnedLinear random_learned(const Case& shape) {
   return {at::rand({shape.rows}) + 0.5, at::rand({shape.rows}) + 0.5, at::rand({shape.low}) + 0.5};
 }
 
 // y = x W^T with W built by hand in float64, column by column: spec sections 2 and 3.
-inline at::Tensor expected_output(const FrozenLinear& frozen, const LearnedScales& learned,
+inline at::Tensor expected_output(const FrozenLinear& frozen, const LearnedLinear& learned,
                                   const at::Tensor& x) {
   at::Tensor weight = at::zeros({frozen.rows, frozen.cols}, at::kDouble);
   const auto as_double = [](const at::Tensor& t) { return t.detach().to(at::kDouble); };

@@ -2,7 +2,8 @@
 // side by side and puts the table together. Prints one JSON object on rank 0.
 //
 //   bench_block matmul SECONDS
-//   bench_block step VARIANT SHAPE BATCH THREADS SECONDS     VARIANT: cpu, reference, plain
+//   bench_block step VARIANT SHAPE BATCH THREADS SECONDS     VARIANT: cpu, reference, plain, or
+//                                                            signs: cpu, signs learned too
 //
 // Under mpirun, `step` shares its batch over the ranks as quantize does.
 
@@ -78,7 +79,9 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
                   double seconds, Communicator& comm) {
   at::set_num_threads(variant == "plain" ? threads : 1);
   ThreadPool pool(variant == "plain" ? 1 : threads, [] { at::set_num_threads(1); });
-  const Fixture f(shape, batch, pool);
+  MethodSettings settings;
+  settings.learned.signs = variant == "signs";
+  const Fixture f(shape, batch, pool, settings);
   std::pair<int64_t, double> result;
   if (variant == "plain") {
     const auto scales = plain_scales(f);
@@ -86,11 +89,12 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
       for (const TrainingSample& sample : f.samples) plain_step(f, sample, scales, pool);
     });
   } else {
-    const auto backend = make_backend(variant);
-    const LearnedLayout layout(f.initial, {});
-    const StudentBlock student(f.config, f.norms, f.linears, layout, *backend, f.rotary, pool);
-    ShardedOptimizer optimizer(layout, comm, pool);
+    const auto backend = make_backend(variant == "signs" ? "cpu" : variant);
+    const LearnedLayout layout(f.initial, settings);
+    StudentBlock student(f.config, f.norms, f.linears, layout, {}, *backend, f.rotary, pool);
+    ShardedOptimizer optimizer(layout, {}, comm, pool);
     std::vector<float> learned = layout.initial_values(f.initial);
+    student.take_signs(learned);
     result = repeat(seconds, comm, [&] {
       optimizer.step(
           batch,
@@ -98,6 +102,7 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
             student.unit_gradient(f.samples[static_cast<size_t>(position)], learned, gradient);
           },
           learned);
+      student.take_signs(learned);
     });
   }
   int64_t weights = 0;
@@ -128,7 +133,7 @@ int run(int argc, char** argv) {
   } else {
     fmt::print(stderr,
                "usage: bench_block matmul SECONDS\n"
-               "       bench_block step cpu|reference|plain SHAPE BATCH THREADS SECONDS\n");
+               "       bench_block step cpu|signs|reference|plain SHAPE BATCH THREADS SECONDS\n");
     return 2;
   }
   return 0;

@@ -35,7 +35,8 @@ struct Fixture {
   std::vector<InitialLinear> initial;  // the same
   std::vector<TrainingSample> samples;
 
-  Fixture(const Shape& shape, int64_t count, ThreadPool& pool) {
+  Fixture(const Shape& shape, int64_t count, ThreadPool& pool,
+          const MethodSettings& settings = {}) {
     at::manual_seed(1);
     config = {find_family("LlamaForCausalLM"),
               shape.hidden,
@@ -55,7 +56,7 @@ struct Fixture {
       const at::Tensor saliency = at::rand({linear.cols});
       weights.push_back(at::randn({linear.rows, linear.cols}) * 0.02);
       initial.push_back(quantize_linear(
-          weights.back(), {saliency.data_ptr<float>(), static_cast<size_t>(linear.cols)}, {},
+          weights.back(), {saliency.data_ptr<float>(), static_cast<size_t>(linear.cols)}, settings,
           pool));
       linears.push_back({initial.back(), {}});
       masks.push_back(at::zeros({linear.cols}, at::kBool));

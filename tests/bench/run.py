@@ -86,16 +86,37 @@ def ranks_table(bench, rounds, seconds):
             f"| one rank, two threads | {t:.2f} | {t / p:.2f} |")
 
 
+def signs_table(bench, shapes, rounds, seconds):
+    rows = []
+    for shape, tokens in shapes.items():
+        for batch in (1, 8):
+            runs = {"cpu": [], "signs": []}
+            for _ in range(rounds):
+                for name in runs:
+                    runs[name].append(once([bench, "step", name, shape, str(batch), "1", str(seconds)]))
+            ratio = statistics.median(b["step_ms"] / a["step_ms"] for a, b in zip(runs["cpu"], runs["signs"]))
+            a, b = medians(runs["cpu"]), medians(runs["signs"])
+            rows.append(f"| {shape}, {tokens} tokens | {batch} | {a['step_ms']:.1f} | {b['step_ms']:.1f} | {ratio:.2f} | "
+                        f"{a['peak_bytes'] / 1e6:.0f} | {b['peak_bytes'] / 1e6:.0f} |")
+    head = ("| shape | batch | scales alone, ms per step | signs too | ratio | scales alone, peak MB | signs too |\n"
+            "| --- | --- | --- | --- | --- | --- | --- |\n")
+    return head + "\n".join(rows)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("bench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--shape", choices=SHAPES, help="one shape instead of all")
+    parser.add_argument("--signs", action="store_true", help="learned signs against scales alone, and nothing else")
     parser.add_argument("--output", help="appended to")
     args = parser.parse_args()
     bench = os.path.abspath(args.bench)
     shapes = {args.shape: SHAPES[args.shape]} if args.shape else SHAPES
+    if args.signs:
+        print(signs_table(bench, shapes, args.rounds, args.seconds))
+        return
     report = (f"# Block step\n\n{datetime.date.today()}, {processor()}, {os.cpu_count()} processors visible; "
               f"median of {args.rounds} rounds of {args.seconds:g} s each, variants in turn within a round. "
               "GFLOP/s counts two products per linear for every variant.\n\n"

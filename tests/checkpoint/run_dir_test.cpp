@@ -120,11 +120,17 @@ TEST_F(RunDirTest, WhatIsWrittenIsRead) {
   RunDir run(*files_, *mine);
   run.begin(record_);
   const std::vector<float> values = {1.5F, -2};
-  run.write_live({3, 2, 17}, {{"learned", values}});
+  run.write_live({3, 2, 17}, {{"learned", Dtype::float32, {2}, [&] {
+                                 const auto bytes = std::as_bytes(std::span(values));
+                                 return std::vector(bytes.begin(), bytes.end());
+                               }}});
   run.write_packed(2, 1, false, {tensor_of("a", "packed")});
-  LiveVectors vectors;
-  EXPECT_EQ(run.state().read_live(3, vectors), (Progress{3, 2, 17}));
-  EXPECT_EQ(vectors.at("learned"), values);
+  EXPECT_EQ(run.state().live_progress(3), (Progress{3, 2, 17}));
+  const SavedBlock live = run.state().open_live(3);
+  EXPECT_EQ(live.progress, (Progress{3, 2, 17}));
+  std::vector<float> read(2);
+  live.tensors.read(live.tensors.info("learned"), std::as_writable_bytes(std::span(read)));
+  EXPECT_EQ(read, values);
   EXPECT_EQ(run.state().open_packed(2, 1).tensors().size(), 1U);
   EXPECT_EQ(run.state().record().fingerprint_json, R"({"lag":5})");
   EXPECT_EQ(inspect_work_dir(*files_, path_), Occupancy::unfinished);

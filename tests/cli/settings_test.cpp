@@ -212,6 +212,24 @@ TEST(QuantizeRequests, WhatThisVersionCannotDoIsRefusedWithAReason) {
             "");
 }
 
+TEST(QuantizeRequests, LearnedSignsBringTheCosineAndRatesNeedWhatTheyAreFor) {
+  const MethodSettings plain = read_request({}).options.method;
+  EXPECT_TRUE(plain.schedule == RateSchedule::constant);
+  EXPECT_FALSE(plain.learned.signs);
+  const MethodSettings signs = read_request({"--learn-signs", "--lr-sign", "1e-2"}).options.method;
+  EXPECT_TRUE(signs.schedule == RateSchedule::cosine);
+  EXPECT_EQ(signs.lr_sign, 1e-2);
+  EXPECT_TRUE(
+      read_request({"--learn-signs", "--lr-schedule", "constant"}).options.method.schedule ==
+      RateSchedule::constant);
+  for (const char* option : {"--lr-sign", "--lr-mean", "--lr-code-scale"}) {
+    EXPECT_THAT(complaint([&] {
+                  read_request({option, "1e-2"});
+                }),
+                HasSubstr(std::string(option) + " has no effect without --learn-"));
+  }
+}
+
 TEST(QuantizeRequests, ContradictionsAreRefused) {
   EXPECT_THAT(complaint([] {
                 read_request({"--batch", "9", "--samples", "8"});

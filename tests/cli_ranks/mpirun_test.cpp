@@ -90,6 +90,20 @@ TEST_F(Ranks, InspectAndEvalSpeakOnce) {
   EXPECT_EQ(nlohmann::json::parse(figures.out).at("windows"), 3);
 }
 
+TEST_F(Ranks, LearnedSignsGiveTheBytesOfOneRank) {
+  for (int ranks = 1; ranks <= 3; ++ranks) {
+    const std::string name = std::to_string(ranks);
+    const ProgramRun result =
+        run(ranks, quantize_words(name) +
+                       "--batch 3 --lag 1 --learn-signs --sign-state 16 --int4-range salient "
+                       "--int4-clip --center --init cd --threads " +
+                       std::to_string(1 + ranks % 2));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(folder_.read(name + "/model.safetensors") == folder_.read("1/model.safetensors"))
+        << ranks << " ranks";
+  }
+}
+
 TEST_F(Ranks, StagesGiveTheBytesOfOneRank) {
   const auto words = [&](const std::string& name, const std::string& more) {
     return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 5 " +

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "base/error.hpp"
@@ -119,6 +120,63 @@ TEST(QuantizeLinear, SalientRangeLooksAtSalientColumnsOnly) {
   ThreadPool pool(1);
   const InitialLinear linear = quantize_linear(weight, saliency, settings, pool);
   EXPECT_FLOAT_EQ(linear.frozen.code_scale[0].item<float>(), 4.0F / 15.0F);  // [-1, 3]
+}
+
+TEST(CodeGrid, ClippingNarrowsTheRangeWhereTheImportantValuesGain) {
+  const std::vector<float> values = {0.31F, 0.77F, 1.49F, 15.0F};
+  const std::vector<float> even = {1, 1, 1, 1}, without_last = {1, 1, 1, 0};
+  EXPECT_FLOAT_EQ(make_clipped_grid(0, 15, values, even).scale, 1.0F);
+  const CodeGrid narrow = make_clipped_grid(0, 15, values, without_last);
+  EXPECT_LT(narrow.scale, 1.0F);
+  double best = 1e9;
+  float expected = 0;
+  for (const float factor : {1.0F, 0.95F, 0.9F, 0.85F, 0.8F, 0.75F, 0.7F}) {
+    double error = 0;
+    for (int j = 0; j < 3; ++j) {
+      const double off = std::nearbyint(values[j] / factor) * factor - values[j];
+      error += off * off;
+    }
+    if (error < best) {
+      best = error;
+      expected = factor;
+    }
+  }
+  EXPECT_NEAR(narrow.scale, expected, 1e-6);
+}
+
+TEST(CodeGrid, OfEqualErrorsTheWidestRangeWins) {
+  const std::vector<float> nothing;
+  EXPECT_FLOAT_EQ(make_clipped_grid(0, 15, nothing, nothing).scale, 1.0F);
+}
+
+TEST(QuantizeLinear, CentredScaleIsTheMeanDistanceFromTheMean) {
+  const at::Tensor weight = at::tensor({1.F, 2.F, 6.F, 0.F}).view({1, 4});
+  const std::vector<float> saliency = {0, 0, 0, 1};
+  MethodSettings settings;
+  settings.salient_ratio = {0, 1};
+  settings.center = true;
+  ThreadPool pool(1);
+  const InitialLinear linear = quantize_linear(weight, saliency, settings, pool);
+  EXPECT_FLOAT_EQ(linear.frozen.row_mean[0].item<float>(), 3.0F);
+  EXPECT_FLOAT_EQ(linear.row_scale[0].item<float>(), 2.0F);  // (2 + 1 + 3) / 3
+}
+
+TEST(QuantizeLinear, LatentsAreDistancesFromTheMeanInUnitsOfTheirMeanWithinTheClamp) {
+  const at::Tensor weight = at::tensor({1.F, 2.F, 6.F, 9.F,  //
+                                        5.F, 5.F, 5.F, 9.F})
+                                .view({2, 4});
+  const std::vector<float> saliency = {0, 0, 0, 1};
+  MethodSettings settings;
+  settings.salient_ratio = {0, 1};
+  settings.learned.signs = true;
+  ThreadPool pool(1);
+  const InitialLinear linear = quantize_linear(weight, saliency, settings, pool);
+  EXPECT_FALSE(linear.frozen.signs.defined());
+  // Mean 3, mean distance 2: -1, -0.5, 1.5, the last clamped; a row that is its mean is all 0.
+  const at::Tensor expected = at::tensor({-1.F, -0.5F, 1.4F, 0.F, 0.F, 0.F}).view({2, 3});
+  EXPECT_TRUE(at::allclose(linear.latents, expected)) << linear.latents;
+  EXPECT_FLOAT_EQ(linear.row_scale[0].item<float>(), 3.0F);
+  EXPECT_EQ(linear.row_scale[1].item<float>(), 0.0F);
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ struct LossAndGradient {
 // A block of odd sizes with random weights, the linears of some roles kept, and one sample.
 class RandomBlock {
  public:
-  RandomBlock(int64_t tokens, const Roles& kept) {
+  RandomBlock(int64_t tokens, const Roles& kept, const MethodSettings& settings = {})
+      : loss_(settings.loss) {
     at::manual_seed(1);
     const int64_t hidden = config_.hidden_size;
     weights_ = {at::rand({hidden}) + 0.5, at::rand({hidden}) + 0.5, {}};
@@ -44,11 +45,11 @@ class RandomBlock {
       }
       linears_.push_back(
           {quantize_linear(weight, {saliency.data_ptr<float>(), static_cast<size_t>(shape.cols)},
-                           {}, pool),
+                           settings, pool),
            {}});
       quantized.push_back(linears_.back().initial);
     }
-    layout_ = std::make_unique<LearnedLayout>(quantized, MethodSettings{});
+    layout_ = std::make_unique<LearnedLayout>(quantized, settings);
     learned_ = layout_->initial_values(quantized);
     for (float& value : learned_) value *= 0.8F + 0.4F * at::rand({1}).item<float>();
     rotary_ = make_rotary(config_, tokens);
@@ -66,8 +67,9 @@ class RandomBlock {
   LossAndGradient run(const Backend& backend, const std::vector<float>& learned,
                       int threads = 1) const {
     ThreadPool pool(threads, [] { at::set_num_threads(1); });
-    const StudentBlock student(config_, {weights_.input_norm, weights_.middle_norm}, linears_,
-                               *layout_, backend, rotary_, pool);
+    StudentBlock student(config_, {weights_.input_norm, weights_.middle_norm}, linears_, *layout_,
+                         loss_, backend, rotary_, pool);
+    student.take_signs(learned);
     LossAndGradient result;
     result.gradient.assign(learned.size(), NAN);
     result.loss = student.unit_gradient(sample_, learned, result.gradient);
@@ -87,6 +89,7 @@ class RandomBlock {
                             .norm_epsilon = 1e-5,
                             .rope_theta = 10000.0,
                             .tied_embeddings = false};
+  const LossSettings loss_;
   BlockWeights weights_;
   std::vector<BlockLinear> linears_;
   std::unique_ptr<LearnedLayout> layout_;
@@ -150,6 +153,62 @@ TEST_P(StudentBlockKeeping, BitsDoNotDependOnThreads) {
     const LossAndGradient many = block.run(*cpu_backend(), block.learned(), threads);
     EXPECT_EQ(many.loss, one.loss);
     EXPECT_EQ(many.gradient, one.gradient);
+  }
+}
+
+// Every part learned, a loss of its own: the reference goes through autograd, the cpu backend
+// through its products.
+class EverythingLearned : public testing::Test {
+ protected:
+  static MethodSettings settings() {
+    MethodSettings all;
+    all.learned = {true, true, true};
+    all.loss = {ErrorKind::relative, 1.0, 0.25};
+    return all;
+  }
+};
+
+TEST_F(EverythingLearned, BackendsAgreeOnLossAndGradient) {
+  for (const int64_t tokens : {1, 7, 33}) {
+    const RandomBlock block(tokens, {LinearRole::key}, settings());
+    const LossAndGradient fast = block.run(*cpu_backend(), block.learned());
+    const LossAndGradient truth = block.run(*reference_backend(), block.learned());
+    EXPECT_NEAR(fast.loss, truth.loss, 1e-5 * std::abs(truth.loss));
+    const at::Tensor a = at::tensor(fast.gradient), b = at::tensor(truth.gradient);
+    EXPECT_LE((a - b).norm().item<float>(), 1e-5 * b.norm().item<float>()) << tokens << " tokens";
+    for (const LearnedSegment& segment : block.segments()) {
+      EXPECT_GT(b.narrow(0, segment.offset, segment.size).abs().max().item<float>(), 0)
+          << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
+    }
+  }
+}
+
+TEST_F(EverythingLearned, BitsDoNotDependOnThreads) {
+  const RandomBlock block(300, {}, settings());
+  const LossAndGradient one = block.run(*cpu_backend(), block.learned(), 1);
+  const LossAndGradient many = block.run(*cpu_backend(), block.learned(), 3);
+  EXPECT_EQ(many.loss, one.loss);
+  EXPECT_EQ(many.gradient, one.gradient);
+}
+
+TEST_F(EverythingLearned, VectorsHaveTheSlopeOfTheLoss) {
+  const RandomBlock block(11, {}, settings());
+  const std::vector<float> gradient = block.run(*cpu_backend(), block.learned()).gradient;
+  for (const LearnedSegment& segment : block.segments()) {
+    if (segment.kind == LearnedKind::latents) continue;  // no slope: the loss sees signs alone
+    const at::Tensor part = at::tensor(gradient).narrow(0, segment.offset, segment.size);
+    const double norm = part.norm().item<double>();
+    const auto loss_at = [&](double distance) {
+      std::vector<float> moved = block.learned();
+      for (int64_t i = 0; i < segment.size; ++i) {
+        moved[segment.offset + i] += static_cast<float>(distance * part[i].item<double>() / norm);
+      }
+      return block.run(*cpu_backend(), moved).loss;
+    };
+    const auto slope = [&](double h) { return (loss_at(h) - loss_at(-h)) / (2 * h); };
+    constexpr double h = 4e-3;
+    EXPECT_NEAR((4 * slope(h) - slope(2 * h)) / 3, norm, 0.01 * norm + 3e-4)
+        << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <mutex>
 
 #include "backend/random_linear.hpp"
@@ -28,6 +29,23 @@ void unit(int64_t step, int64_t position, std::span<float> gradient) {
   }
 }
 
+// A new one with the state of `old`, which goes through rank 0 in two parts.
+std::unique_ptr<ShardedOptimizer> restarted(ShardedOptimizer& old, const LearnedLayout& layout,
+                                            const RatePlan& rates, Communicator& comm,
+                                            ThreadPool& pool) {
+  auto fresh = std::make_unique<ShardedOptimizer>(layout, rates, comm, pool);
+  const int64_t cut = layout.size() / 3;
+  for (const Moment moment : {Moment::first, Moment::second}) {
+    for (const auto& [begin, end] : {std::pair{int64_t{0}, cut}, std::pair{cut, layout.size()}}) {
+      const std::vector<float> values = old.collect(moment, begin, end);
+      EXPECT_EQ(std::ssize(values), comm.rank() == 0 ? end - begin : 0);
+      fresh->hand_out(moment, begin, end, values);
+    }
+  }
+  fresh->set_steps(old.steps());
+  return fresh;
+}
+
 std::vector<float> train(int ranks, int threads, int64_t batch, bool restart) {
   const auto all = linears();
   const LearnedLayout layout(all, {});
@@ -35,15 +53,11 @@ std::vector<float> train(int ranks, int threads, int64_t batch, bool restart) {
   std::mutex mutex;
   run_ranks(ranks, [&](Communicator& comm) {
     ThreadPool pool(threads);
-    auto optimizer = std::make_unique<ShardedOptimizer>(layout, comm, pool);
+    const RatePlan rates{RateSchedule::cosine, 6};
+    auto optimizer = std::make_unique<ShardedOptimizer>(layout, rates, comm, pool);
     std::vector<float> values = layout.initial_values(all);
     for (int64_t step = 0; step < 6; ++step) {
-      if (restart && step == 3) {  // state goes through gather and restore
-        const ShardedOptimizer::State state = optimizer->gather_state();
-        const int64_t steps = optimizer->steps();
-        optimizer = std::make_unique<ShardedOptimizer>(layout, comm, pool);
-        optimizer->restore(state, steps);
-      }
+      if (restart && step == 3) optimizer = restarted(*optimizer, layout, rates, comm, pool);
       const int64_t n = step == 5 ? (batch + 1) / 2 : batch;  // the last batch is not full
       optimizer->step(
           n, [&](int64_t position, std::span<float> g) { unit(step, position, g); }, values);
@@ -63,6 +77,42 @@ TEST(ShardedOptimizer, BitsDoNotDependOnRanksThreadsOrRestarts) {
           << ranks << " ranks, batch " << batch;
     }
   }
+}
+
+// 70 floats for each peer at a time: slices travel in many pieces.
+TEST(SlicedSum, PiecesGiveTheBitsOfTheWhole) {
+  constexpr int64_t size = 1003, batch = 11;
+  const auto sum_on = [&](int ranks, int64_t floats_per_exchange) {
+    std::vector<float> result;
+    std::mutex mutex;
+    run_ranks(ranks, [&](Communicator& comm) {
+      ThreadPool pool(2);
+      SlicedSum sum(size, comm, pool, floats_per_exchange);
+      const std::vector<float> own = sum.reduce(
+          batch, [&](int64_t position, std::span<float> values) { unit(0, position, values); });
+      std::vector<float> all(size);
+      std::copy(own.begin(), own.end(), all.begin() + sum.begin());
+      sum.gather(all);
+      std::lock_guard lock(mutex);
+      result = all;
+    });
+    return result;
+  };
+  const std::vector<float> expected = sum_on(1, 1 << 20);
+  for (const int ranks : {2, 3, 5, 9}) {
+    EXPECT_EQ(sum_on(ranks, 1 << 20), expected) << ranks;
+    EXPECT_EQ(sum_on(ranks, 70 * ranks), expected) << ranks;
+  }
+}
+
+// Positions 0 to 7 one after the other: when 7 comes, the sums 0-3, 4-5 and 6 are there.
+TEST(SlicedSum, PeakOfSumsInFlightByHand) {
+  EXPECT_EQ(peak_sums_in_flight(1, 1, 0, 4), 1);
+  EXPECT_EQ(peak_sums_in_flight(8, 1, 0, 1), 4);
+  EXPECT_EQ(peak_sums_in_flight(8, 1, 0, 2), 4);  // 0-3, 4-5, then 6 and 7
+  EXPECT_EQ(peak_sums_in_flight(8, 1, 0, 8), 8);
+  EXPECT_EQ(peak_sums_in_flight(8, 8, 3, 2), 1);
+  EXPECT_EQ(peak_sums_in_flight(1, 2, 0, 1), 0);  // the last replica has the only position
 }
 
 TEST(ShardedOptimizer, BatchesDiffer) { EXPECT_NE(train(1, 1, 3, false), train(1, 1, 4, false)); }

@@ -1,0 +1,67 @@
+#pragma once
+// What the cpu backend holds of a linear, and a tile of a sample's tokens on its way through it.
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+
+#include "backend/backend.hpp"
+#include "backend/cpu_loops.hpp"
+
+namespace bitmill {
+
+struct CpuPrepared {
+  FrozenLinear frozen;  // without signs and codes
+  LearnedParts parts;
+  at::Tensor signs;     // [rows, padded low]; where signs are learned: those last taken
+  at::Tensor four_bit;  // [rows, padded salient], s (q - z); q - z where s is learned
+  ThreadPool& pool;
+
+  CpuPrepared(const FrozenLinear& linear, const LearnedParts& learned, ThreadPool& threads);
+  void take_signs(const at::Tensor& latents);
+
+  int64_t low() const { return frozen.low_columns.size(0); }
+  int64_t salient() const { return frozen.salient_columns.size(0); }
+};
+
+// Views of one tile, as the loops take them.
+class CpuTile {
+ public:
+  CpuTile(const CpuPrepared& linear, const at::Tensor& x, const at::Tensor& col_gain,
+          int64_t index);
+
+  static int64_t count_for(int64_t tokens);
+
+  int64_t tokens() const { return count_; }
+  at::Tensor narrow(const at::Tensor& all) const { return all.narrow(0, first_, count_); }
+  float* part(const at::Tensor& all) const {
+    return all.data_ptr<float>() + first_ * all.stride(0);
+  }
+  at::Tensor scratch(int64_t columns) const;
+  const cpu_loops::GatherInput& gather_input() const { return gather_; }
+
+  cpu_loops::CombineInput combine_input(const at::Tensor& low_product, const at::Tensor& low_sum,
+                                        const at::Tensor& row_factor,
+                                        const at::Tensor& mean_factor) const;
+
+ private:
+  const CpuPrepared& linear_;
+  int64_t first_;
+  int64_t count_;
+  cpu_loops::GatherInput gather_;
+};
+
+// Rows of a weight that one task treats: enough that what every task reads again, all tokens of the
+// sample, is a small share of its work.
+inline constexpr int64_t rows_per_tile = 128;
+
+// Calls task(first, count) for the tiles of `rows`, on the pool.
+template <class Task>
+void for_row_tiles(ThreadPool& pool, int64_t rows, const Task& task) {
+  pool.parallel_for((rows + rows_per_tile - 1) / rows_per_tile, [&](int64_t index) {
+    const int64_t first = index * rows_per_tile;
+    task(first, std::min(rows_per_tile, rows - first));
+  });
+}
+
+}  // namespace bitmill

@@ -1,0 +1,65 @@
+#pragma once
+// The sum of a batch's units in the fixed tree, when it may be as large as a block's weights: cut
+// into slices, of which every rank finishes and keeps its own. The bits do not depend on the number
+// of ranks or threads.
+//
+// Memory of a rank, in floats: its own sums in flight (peak_sums_in_flight() vectors of size()),
+// its slice, and at most exchange_floats() for what is on its way between ranks.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.hpp"
+#include "comm/communicator.hpp"
+#include "pipeline/tree_sum.hpp"
+
+namespace bitmill {
+
+class SlicedSum {
+ public:
+  // What a rank sends of one partial sum in one exchange, over all its peers: 16 MiB. More would
+  // not be faster, and a rank may hold log2(batch) partial sums.
+  static constexpr int64_t default_floats_per_exchange = int64_t{4} << 20;
+
+  // Every rank of `comm` is a replica; sums have `size` elements.
+  SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
+            int64_t floats_per_exchange = default_floats_per_exchange);
+
+  // What the sample at a position of the batch adds, size() elements.
+  using Unit = std::function<void(int64_t position, std::span<float> values)>;
+
+  // Collective. This rank's slice, elements [begin(), end()) of the sum over the batch.
+  std::vector<float> reduce(int64_t batch_size, const Unit& unit);
+
+  // Collective, in place: slices of `values` (size() elements), each valid on its owner, become
+  // valid on every rank.
+  void gather(std::span<float> values);
+
+  int64_t size() const { return bounds_.back(); }
+  int64_t begin() const { return begin(comm_.rank()); }
+  int64_t end() const { return end(comm_.rank()); }
+  int64_t begin(int rank) const { return bounds_[rank]; }
+  int64_t end(int rank) const { return bounds_[rank + 1]; }
+
+ private:
+  // The next floats_per_slice_ elements of every slice, from its `first` on, of my partial sums to
+  // their owners; `slice` gets the finished sum of its own.
+  void finish_piece(int64_t batch_size, const Partials<float>& own, int64_t first,
+                    std::span<float> slice);
+  void add(std::span<float> into, std::span<const float> from);
+  int64_t slice_size(int rank) const { return end(rank) - begin(rank); }
+
+  Communicator& comm_;
+  ThreadPool& pool_;
+  const std::vector<int64_t> bounds_;  // of slices, in elements
+  const int64_t floats_per_slice_;     // in one exchange
+};
+
+// Vectors that live at once while this replica adds up its own units, `threads` at a time.
+int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int threads);
+// Floats that reduce() has on their way at once at this replica, sent and received.
+int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica);
+
+}  // namespace bitmill

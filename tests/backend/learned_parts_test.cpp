@@ -1,0 +1,151 @@
+// What may be learned beside the scales: signs against the definition of straight through, means
+// and 4-bit scales against finite differences, and the cpu backend against the reference.
+
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "backend/random_linear.hpp"
+#include "model/one_thread.hpp"
+
+namespace bitmill {
+namespace {
+
+using test::Case;
+
+constexpr LearnedParts everything = {true, true, true};
+
+// Odd sizes, more tokens than a tile, more rows than a tile, no low and no salient columns.
+const std::vector<Case> awkward = {{1, 1, 1, 0},     {3, 5, 7, 2},     {31, 33, 29, 8},
+                                   {5, 3, 0, 4},     {600, 37, 53, 0}, {257, 300, 15, 1},
+                                   {40, 129, 46, 11}};
+
+// Latents on both sides of 0 and of the window.
+LearnedLinear random_everything(const Case& shape) {
+  LearnedLinear learned = test::random_learned(shape);
+  learned.row_mean = at::randn({shape.rows}) * 0.1;
+  learned.code_scale = at::rand({shape.rows}) * 0.1 + 0.01;
+  learned.latents = at::randn({shape.rows, shape.low}) * 1.2;
+  return learned;
+}
+
+struct Result {
+  at::Tensor y;
+  std::vector<at::Tensor> gradients;  // of x, then of the members of `learned`
+};
+
+Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
+  FrozenLinear frozen = test::random_frozen(shape, 7);
+  frozen.signs.reset();
+  LearnedLinear learned = random_everything(shape);
+  const at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient}).requires_grad_(true);
+  const at::Tensor upstream = at::randn({shape.tokens, shape.rows});
+  torch::autograd::variable_list inputs = {x};
+  for (at::Tensor* leaf : {&learned.row_scale, &learned.row_gain, &learned.col_gain,
+                           &learned.row_mean, &learned.code_scale, &learned.latents}) {
+    inputs.push_back(leaf->requires_grad_(true));
+  }
+  learned.latent_gradient = at::full({shape.rows, shape.low}, 99.0);
+  const auto linear = backend.prepare(frozen, everything, pool);
+  linear->take_signs(learned.latents.detach());
+  const at::Tensor y = linear->forward(x, learned);
+  Result result{y.detach(), torch::autograd::grad({y}, inputs, {upstream}, std::nullopt, false,
+                                                  /*allow_unused=*/true)};
+  EXPECT_FALSE(result.gradients.back().defined());  // latents' is written, not handed through
+  result.gradients.back() = learned.latent_gradient;
+  return result;
+}
+
+double difference(const at::Tensor& a, const at::Tensor& b) {
+  return b.numel() == 0 ? 0 : ((a - b).abs().max() / (b.abs().max() + 1e-20)).item<double>();
+}
+
+TEST(LearnedParts, CpuBackendEqualsTheReferenceOnAwkwardShapes) {
+  ThreadPool pool(2, [] { at::set_num_threads(1); });
+  for (const Case& shape : awkward) {
+    const Result fast = run(*cpu_backend(), shape, pool);
+    const Result truth = run(*reference_backend(), shape, pool);
+    EXPECT_LT(difference(fast.y, truth.y), 2e-6);
+    for (size_t i = 0; i < truth.gradients.size(); ++i) {
+      EXPECT_LT(difference(fast.gradients[i], truth.gradients[i]), 2e-5)
+          << "gradient " << i << ", " << shape.tokens << " tokens, " << shape.rows << " rows";
+    }
+  }
+}
+
+TEST(LearnedParts, BitsDoNotDependOnThreads) {
+  const Case shape = {700, 196, 77, 20};
+  ThreadPool one(1), four(4, [] { at::set_num_threads(1); });
+  const Result a = run(*cpu_backend(), shape, one), b = run(*cpu_backend(), shape, four);
+  EXPECT_TRUE(at::equal(a.y, b.y));
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    EXPECT_TRUE(at::equal(a.gradients[i], b.gradients[i])) << i;
+  }
+}
+
+class EveryBackend : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Named, EveryBackend, testing::Values("reference", "cpu"),
+                         [](const auto& tested) { return tested.param; });
+
+// One row, y = r1 (alpha (S x^) + mu sum x^), x^ = r2 x: dy/dS_j = r1 alpha r2_j x_j, which reaches
+// theta_j unless it is 1.5 or more from 0.
+TEST_P(EveryBackend, SignsGoStraightThroughWithinTheWindow) {
+  ThreadPool pool(1);
+  FrozenLinear frozen = test::random_frozen({1, 1, 5, 0}, 3);
+  frozen.signs.reset();
+  frozen.row_mean = at::tensor({0.25F});
+  LearnedLinear learned;
+  learned.row_scale = at::tensor({2.0F});
+  learned.row_gain = at::tensor({3.0F});
+  learned.col_gain = at::tensor({1.F, 2.F, 1.F, 1.F, 0.5F});
+  learned.latents = at::tensor({0.F, -0.1F, 1.49F, -1.5F, 2.F}).view({1, 5}).requires_grad_(true);
+  learned.latent_gradient = at::empty({1, 5});
+  const at::Tensor x = at::tensor({1.F, 1.F, -1.F, 4.F, 2.F}).view({1, 5});
+  const auto linear = make_backend(GetParam())->prepare(frozen, {true, false, false}, pool);
+  linear->take_signs(learned.latents.detach());
+  const at::Tensor y = linear->forward(x, learned);
+  // x^ = 1 2 -1 4 1, S = + - + - +: S x^ = 1 - 2 - 1 - 4 + 1 = -5, sum x^ = 7.
+  EXPECT_FLOAT_EQ(y.item<float>(), 3 * (2 * -5 + 0.25F * 7));
+  torch::autograd::grad({y}, {learned.latents}, {at::full({1, 1}, 10.0)}, std::nullopt, false,
+                        true);
+  const at::Tensor expected = at::tensor({60.F, 120.F, -60.F, 0.F, 0.F}).view({1, 5});
+  EXPECT_TRUE(at::allclose(learned.latent_gradient, expected)) << learned.latent_gradient;
+}
+
+TEST_P(EveryBackend, MeansAndCodeScalesHaveTheSlopesOfFiniteDifferences) {
+  const Case shape = {4, 3, 5, 2};
+  ThreadPool pool(1);
+  const FrozenLinear frozen = test::random_frozen(shape, 11);
+  LearnedLinear learned = random_everything(shape);
+  learned.latents.reset();
+  const at::Tensor x = at::randn({shape.tokens, 7}), upstream = at::randn({shape.tokens, 3});
+  learned.row_mean.requires_grad_(true);
+  learned.code_scale.requires_grad_(true);
+  const auto linear = make_backend(GetParam())->prepare(frozen, {false, true, true}, pool);
+  const auto slopes = torch::autograd::grad({linear->forward(x, learned)},
+                                            {learned.row_mean, learned.code_scale}, {upstream});
+  const auto objective = [&](const at::Tensor& mean, const at::Tensor& scale) {
+    FrozenLinear moved = frozen;
+    moved.row_mean = mean;
+    moved.code_scale = scale;
+    return (test::expected_output(moved, learned, x) * upstream).sum().item<double>();
+  };
+  constexpr double h = 1e-5;
+  for (int64_t i = 0; i < shape.rows; ++i) {
+    const at::Tensor mean = learned.row_mean.detach().to(at::kDouble);
+    const at::Tensor scale = learned.code_scale.detach().to(at::kDouble);
+    at::Tensor step = at::zeros({shape.rows}, at::kDouble);
+    step[i] = h;
+    const double of_mean =
+        (objective(mean + step, scale) - objective(mean - step, scale)) / (2 * h);
+    const double of_scale =
+        (objective(mean, scale + step) - objective(mean, scale - step)) / (2 * h);
+    EXPECT_NEAR(slopes[0][i].item<double>(), of_mean, 1e-4 * (1 + std::abs(of_mean)));
+    EXPECT_NEAR(slopes[1][i].item<double>(), of_scale, 1e-4 * (1 + std::abs(of_scale)));
+  }
+}
+
+}  // namespace
+}  // namespace bitmill
