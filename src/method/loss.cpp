@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <utility>
-
 namespace bitmill {
 namespace {
 
@@ -25,23 +23,29 @@ at::Tensor error(ErrorKind kind, const at::Tensor& student, const at::Tensor& ta
   return ((student - target).square().mean(-1) / size).mean();
 }
 
+// Cosine first, and in sample_loss() the homologous target first: autograd adds the gradients of
+// terms in an order that follows from the one in which they were made, and the last bits with it.
 at::Tensor distance(ErrorKind kind, const at::Tensor& student, const at::Tensor& target) {
-  return error(kind, student, target) - token_cosines(student, target).mean().abs().log();
+  const at::Tensor cosine = token_cosines(student, target).mean().abs().log();
+  return error(kind, student, target) - cosine;
+}
+
+// Undefined for a weight of 0.
+at::Tensor term(const LossSettings& settings, double weight, const at::Tensor& student,
+                const at::Tensor& target) {
+  if (weight == 0) return {};
+  const at::Tensor plain = distance(settings.error, student, target);
+  return weight == 1 ? plain : plain * weight;
 }
 
 }  // namespace
 
 at::Tensor sample_loss(const at::Tensor& student, const at::Tensor& normal,
                        const at::Tensor& homologous, const LossSettings& settings) {
-  at::Tensor loss;
-  for (const auto& [weight, target] :
-       {std::pair{settings.normal, normal}, std::pair{settings.homologous, homologous}}) {
-    if (weight == 0) continue;
-    // A weight of 1 multiplies exactly: it is no other arithmetic than none.
-    const at::Tensor term = distance(settings.error, student, target) * weight;
-    loss = loss.defined() ? loss + term : term;
-  }
-  return loss;
+  const at::Tensor second = term(settings, settings.homologous, student, homologous);
+  const at::Tensor first = term(settings, settings.normal, student, normal);
+  if (!second.defined()) return first;
+  return first.defined() ? first + second : second;
 }
 
 Closeness measure_closeness(const at::Tensor& output, const at::Tensor& target) {

@@ -176,6 +176,7 @@ TEST_F(EverythingLearned, BackendsAgreeOnLossAndGradient) {
     EXPECT_NEAR(fast.loss, truth.loss, 1e-5 * std::abs(truth.loss));
     const at::Tensor a = at::tensor(fast.gradient), b = at::tensor(truth.gradient);
     EXPECT_LE((a - b).norm().item<float>(), 1e-5 * b.norm().item<float>()) << tokens << " tokens";
+    if (tokens == 1) continue;  // attention to oneself alone does not depend on the query
     for (const LearnedSegment& segment : block.segments()) {
       EXPECT_GT(b.narrow(0, segment.offset, segment.size).abs().max().item<float>(), 0)
           << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
