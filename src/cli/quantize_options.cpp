@@ -62,7 +62,7 @@ OptionGroup input_options() {
            {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
            {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
            {"recipe", "NAME", "published",
-            "a named set of settings: published, parallel, or the path of a .cfg file"},
+            "a named set of settings: published, parallel, best, or the path of a .cfg file"},
            config_option(),
            {"dry-run", "", "", "check everything, say what would be done, and stop"},
            json_option("the result")}};
@@ -123,8 +123,7 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
                           : Int4Range::salient;
   method.int4_clip = settings.is_on("int4-clip");
   method.center = settings.is_on("center");
-  method.start =
-      settings.word_or("init", {"weights", "cd"}, 0) == 0 ? Start::weights : Start::descent;
+  method.init = settings.word_or("init", {"weights", "cd"}, 0) == 0 ? Init::weights : Init::descent;
   method.loss.error = settings.word_or("loss", {"mse", "relative"}, 0) == 0 ? ErrorKind::absolute
                                                                             : ErrorKind::relative;
   method.loss.normal = settings.rate_or("loss-normal", method.loss.normal);

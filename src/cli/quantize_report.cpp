@@ -33,7 +33,7 @@ std::string describe_extras(const MethodSettings& method, bool half_latents) {
   add(method.schedule == RateSchedule::cosine, "cosine rates");
   add(method.int4_clip, "clipped");
   add(method.center, "centred");
-  add(method.start == Start::descent, "coordinate descent first");
+  add(method.init == Init::descent, "coordinate descent first");
   add(method.loss.error == ErrorKind::relative, "relative error");
   add(method.loss.normal != 1 || method.loss.homologous != 1,
       fmt::format("targets {:g} and {:g}", method.loss.normal, method.loss.homologous));

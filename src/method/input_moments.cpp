@@ -48,7 +48,7 @@ void pair_sums(const at::Tensor& x, float* out, ThreadPool& pool) {
 }  // namespace
 
 std::optional<MomentLayout::Width> MomentLayout::needed(const MethodSettings& settings) {
-  if (settings.start == Start::descent) return Width::pairs;
+  if (settings.init == Init::descent) return Width::pairs;
   if (settings.int4_clip) return Width::channels;
   return std::nullopt;
 }

@@ -23,10 +23,7 @@ struct ExactRatio {
 enum class Saliency { max, mean };      // published code, paper
 enum class Int4Range { row, salient };  // published code, finer steps
 
-enum class Start {
-  weights,
-  descent
-};  // signs and codes as the weights have them, or cd after that
+enum class Init { weights, descent };  // signs and codes as the weights have them, or cd after that
 enum class ErrorKind { absolute, relative };   // published code; per token, to its target's size
 enum class RateSchedule { constant, cosine };  // published code; down to a twentieth
 
@@ -42,7 +39,7 @@ struct MethodSettings {
   Int4Range int4_range = Int4Range::row;
   bool int4_clip = false;  // the range is narrowed where that lowers the weighted error
   bool center = false;     // alpha starts as mean |W - mu| instead of mean |W|
-  Start start = Start::weights;
+  Init init = Init::weights;
   LossSettings loss;
   LearnedParts learned;
   double lr_scale = 5e-4;       // of alpha

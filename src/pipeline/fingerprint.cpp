@@ -51,7 +51,7 @@ json describe_method(const QuantizeOptions& options) {
   const MethodSettings& method = options.method;
   json text = {{"int4_clip", method.int4_clip},
                {"center", method.center},
-               {"init", method.start == Start::descent ? "cd" : "weights"},
+               {"init", method.init == Init::descent ? "cd" : "weights"},
                {"loss", method.loss.error == ErrorKind::relative ? "relative" : "mse"},
                {"loss_normal", method.loss.normal},
                {"loss_homologous", method.loss.homologous},

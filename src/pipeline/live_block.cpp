@@ -43,7 +43,7 @@ void LiveBlock::quantize(InputStatistics inputs, const Backend* backend, const R
   saliency_ = std::move(inputs.saliency);
   if (layout) mean_squares_ = layout->mean_squares(inputs.moments);
   begin_linears([&](size_t role, InitialLinear& linear) {
-    if (options_.method.start != Start::descent) return;
+    if (options_.method.init != Init::descent) return;
     descend(weights_.linears[role], layout->part(inputs.moments, shapes_[role].role), linear,
             pool_);
   });
@@ -158,7 +158,7 @@ double LiveBlock::bits_per_weight() const {
 
 std::vector<LiveBlock::FrozenPart> LiveBlock::frozen_parts() const {
   std::vector<FrozenPart> parts;
-  if (options_.method.start != Start::descent) return parts;
+  if (options_.method.init != Init::descent) return parts;
   for (size_t role = 0; role < linears_.size(); ++role) {
     if (!linears_[role].quantized()) continue;
     const FrozenLinear& frozen = linears_[role].initial.frozen;

@@ -17,7 +17,7 @@ class LearnedSigns : public TinyJob {
     o.batch = 3;
     o.method.int4_range = Int4Range::salient;
     o.method.int4_clip = o.method.center = true;
-    o.method.start = Start::descent;
+    o.method.init = Init::descent;
     o.method.loss = {ErrorKind::relative, 1.0, 0.5};
     o.method.learned = {true, true, true};
     o.method.schedule = RateSchedule::cosine;
@@ -74,7 +74,7 @@ TEST_F(LearnedSigns, EverySettingBeyondThePaperChangesTheResult) {
   result_of([](MethodSettings& m) { m.center = true; });
   result_of([](MethodSettings& m) { m.loss.error = ErrorKind::relative; });
   result_of([](MethodSettings& m) { m.loss.homologous = 0; });
-  result_of([](MethodSettings& m) { m.start = Start::descent; });
+  result_of([](MethodSettings& m) { m.init = Init::descent; });
   result_of([](MethodSettings& m) { m.schedule = RateSchedule::cosine; });
   for (size_t a = 0; a < seen.size(); ++a) {
     EXPECT_EQ(seen[a].size(), seen[0].size()) << "the packed form grew";
