@@ -33,8 +33,7 @@ class AuditTest : public testing::Test {
     run.keep_source(0, {{"a", "22"}});
     for (const int block : {0, 1, 2}) run.write_packed(block, 0, true, {byte_tensor("a")});
     run.set_aside(2, 1);
-    const std::vector<float> values = {1, 2};
-    run.write_live({3, 1, 4}, {{"learned", values}});
+    run.write_live({3, 1, 4}, {byte_tensor("learned")});
     claim->release("stopped");
   }
 

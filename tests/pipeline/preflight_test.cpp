@@ -167,6 +167,22 @@ TEST_F(Preflight, ScratchFilesOfAllRanksCountWhereTheyShareTheDiskAndOfOneElsewh
   EXPECT_THAT(complaint(4), HasSubstr("--scratch-dir"));
 }
 
+// Two blocks: with turns both have state, and one file is being replaced.
+TEST_F(Preflight, LearnedSignsCountInMemoryAndOnDisk) {
+  options_.epochs = 2;
+  const QuantizePlan scales = plan();
+  EXPECT_EQ(scales.state_bytes, 0);
+  options_.method.learned.signs = true;
+  const QuantizePlan signs = plan();
+  EXPECT_GT(signs.peak_memory_bytes, scales.peak_memory_bytes);
+  EXPECT_EQ(signs.disk_bytes, scales.disk_bytes + signs.state_bytes);
+  options_.half_latents = true;
+  EXPECT_EQ(2 * plan().state_bytes, signs.state_bytes);
+  options_.half_latents = false;
+  options_.lag = 1;
+  EXPECT_EQ(2 * plan().state_bytes, 3 * signs.state_bytes);
+}
+
 TEST_F(Preflight, EveryProblemIsNamedOnALineOfItsOwn) {
   folder_.write("out.work/thesis.tex", "mine");
   files_.read_only = files_.resolve(folder_.path());
