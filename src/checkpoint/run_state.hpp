@@ -15,6 +15,7 @@
 //     failure.json               why the last start ended for good
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>

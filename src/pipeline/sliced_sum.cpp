@@ -1,6 +1,7 @@
 #include "pipeline/sliced_sum.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace bitmill {
 namespace {

@@ -1,9 +1,12 @@
 // What may be learned beside the scales: signs against the definition of straight through, means
 // and 4-bit scales against finite differences, and the cpu backend against the reference.
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
+#include <string>
 #include <vector>
 
 #include "backend/backend.hpp"
