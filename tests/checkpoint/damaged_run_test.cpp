@@ -23,8 +23,7 @@ class DamagedRun : public testing::Test {
         Claim::take(files_, "/work", {"host", 7, "88", "m", "1", "token"}, {}, [](const auto&) {});
     RunDir dir(files_, *claim);
     dir.begin({R"({"lag":5})", {"cpu"}});
-    const std::vector<float> values = {1, 2, 3};
-    dir.write_live({0, 4, 17}, {{"learned", values}, {"moments", values}});
+    dir.write_live({0, 4, 17}, {tensor_of("learned"), tensor_of("first_moment")});
     dir.write_packed(0, 0, false, {tensor_of("a"), tensor_of("b")});
   }
 
@@ -65,8 +64,7 @@ TEST_F(DamagedRun, OneFlippedBitInAPackedBlockIsRefused) {
 }
 
 TEST_F(DamagedRun, OneFlippedBitInTheLiveStateIsRefused) {
-  LiveVectors vectors;
-  expect_refused("live/0000.safetensors", [&] { return state_.read_live(0, vectors), true; });
+  expect_refused("live/0000.safetensors", [&] { return state_.open_live(0), true; });
 }
 
 TEST_F(DamagedRun, OneFlippedBitInTheRecordIsRefused) {

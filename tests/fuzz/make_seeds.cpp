@@ -160,8 +160,7 @@ void add_run_folders(Seeds& seeds) {
   claim->record_start(0);
   claim->beat();
   dir.append_event(R"({"block": 0, "turn": 0, "epoch": 0, "loss": 1.5, "seconds": 0.25})");
-  const std::vector<float> values = {1, 2, 3};
-  dir.write_live({0, 1, 3}, {{"learned", values}, {"moments", values}});
+  dir.write_live({0, 1, 3}, small_model());
   seeds.add_folder("run_folder", "live", files, "/w");
   dir.keep_source(0, {{"a.weight", "0123"}});
   dir.write_packed(0, 0, false, small_model());

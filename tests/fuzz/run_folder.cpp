@@ -27,8 +27,8 @@ void use_folder(MemoryFiles& files) {
     fuzz::may_refuse([&] { state.open_packed(0, turn); });
     fuzz::may_refuse([&] { state.recorded_content(0, turn); });
   }
-  LiveVectors vectors;
-  fuzz::may_refuse([&] { state.read_live(0, vectors); });
+  fuzz::may_refuse([&] { state.live_progress(0); });
+  fuzz::may_refuse([&] { state.open_live(0); });
   fuzz::may_refuse([&] { state.source(0); });
   fuzz::may_refuse([&] { read_failure(state); });
   fuzz::may_refuse([&] { audit_run(files, work_dir, pool); });
