@@ -66,10 +66,13 @@ ROWS = {
     "lag 1": base(lag="1"),
     "16-bit state": base(sign_state="16"),
     "normal only, 20 epochs": base(loss_homologous="0", epochs="20"),
-    "normal only, 20 epochs, batch 4": base(loss_homologous="0", epochs="20", batch="4", lr_scale="2e-3",
-                                            lr_gain="4e-3"),
-    "normal only, 40 epochs": base(loss_homologous="0", epochs="40"),
-    "normal only, 20 epochs, mix": base(loss_homologous="0", epochs="20", windows="mix"),
+    "batch 1": base(batch="1", lr_scale="5e-4", lr_gain="1e-3"),
+    "batch 4, relative, cd": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative", init="cd"),
+    "batch 1, relative, cd": base(batch="1", lr_scale="5e-4", lr_gain="1e-3", loss="relative", init="cd"),
+    "batch 4, relative, cd, 20 epochs": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative",
+                                             init="cd", epochs="20"),
+    "batch 4, relative, cd, mix": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative", init="cd",
+                                       windows="mix"),
 }
 
 

@@ -82,16 +82,5 @@ TEST_F(LearnedSigns, EverySettingBeyondThePaperChangesTheResult) {
   }
 }
 
-TEST_F(LearnedSigns, EndAtALowerLossThanScalesAlone) {
-  QuantizeOptions scales = options("scales"), signs = options("signs");
-  scales.epochs = signs.epochs = 20;
-  scales.method.schedule = signs.method.schedule = RateSchedule::cosine;
-  signs.method.learned.signs = true;
-  const QuantizeResult a = run(scales), b = run(signs);
-  for (size_t block = 0; block < a.blocks.size(); ++block) {
-    EXPECT_LT(b.blocks[block].last_loss, a.blocks[block].last_loss) << block;
-  }
-}
-
 }  // namespace
 }  // namespace bitmill
