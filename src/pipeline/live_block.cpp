@@ -48,9 +48,8 @@ void LiveBlock::quantize(std::vector<float> saliency, const Backend* backend,
   learned_ = layout_->initial_values(quantized);
   optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, comm_, pool_);
   if (backend == nullptr) return;
-  student_ = std::make_unique<StudentBlock>(model_.config(),
-                                            BlockNorms{weights_.input_norm, weights_.middle_norm},
-                                            linears_, *layout_, *backend, rotary, pool_);
+  student_ = std::make_unique<StudentBlock>(model_.config(), weights_.vectors, linears_, *layout_,
+                                            *backend, rotary, pool_);
 }
 
 void LiveBlock::step(int64_t batch_size, const ShardedOptimizer::Unit& unit) {
@@ -83,7 +82,7 @@ std::vector<TensorSource> LiveBlock::packed_tensors() const {
 }
 
 BlockWeights LiveBlock::deployed_weights() const {
-  BlockWeights out{weights_.input_norm, weights_.middle_norm, {}};
+  BlockWeights out{weights_.vectors, {}};
   for (size_t role = 0; role < shapes_.size(); ++role) {
     if (!packed_[role]) {
       out.linears.push_back(linears_[role].kept);

@@ -88,7 +88,7 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
   } else {
     const auto backend = make_backend(variant);
     const LearnedLayout layout(f.initial, {});
-    const StudentBlock student(f.config, f.norms, f.linears, layout, *backend, f.rotary, pool);
+    const StudentBlock student(f.config, f.vectors, f.linears, layout, *backend, f.rotary, pool);
     ShardedOptimizer optimizer(layout, comm, pool);
     std::vector<float> learned = layout.initial_values(f.initial);
     result = repeat(seconds, comm, [&] {
