@@ -38,6 +38,7 @@ struct Fixture {
   Fixture(const Shape& shape, int64_t count, ThreadPool& pool) {
     at::manual_seed(1);
     config = {.family = find_family("LlamaForCausalLM"),
+              .tensor_prefix = "model.",
               .hidden_size = shape.hidden,
               .embedding_size = shape.hidden,
               .intermediate_size = shape.inner,

@@ -27,6 +27,7 @@ struct LossAndGradient {
 
 ModelConfig llama() {
   return {.family = find_family("LlamaForCausalLM"),
+          .tensor_prefix = "model.",
           .hidden_size = 13,
           .embedding_size = 13,
           .intermediate_size = 21,
