@@ -106,8 +106,11 @@ class RandomBlock {
     learned_ = layout_->initial_values(quantized);
     for (float& value : learned_) value *= 0.8F + 0.4F * at::rand({1}).item<float>();
     rotary_ = make_rotary(config_, tokens);
-    const at::Tensor normal = at::randn({tokens, hidden});
-    sample_ = {at::randn({tokens, hidden}), normal, normal + 0.3 * at::randn({tokens, hidden})};
+    // Near the input, so that no cosine is near 0: there its logarithm is too steep for
+    // differences.
+    const at::Tensor input = at::randn({tokens, hidden});
+    const at::Tensor normal = input + 0.5 * at::randn({tokens, hidden});
+    sample_ = {input, normal, normal + 0.3 * at::randn({tokens, hidden})};
   }
 
   const ModelConfig& config() const { return config_; }
