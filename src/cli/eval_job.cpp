@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "base/error.hpp"
 #include "cli/launch.hpp"
 #include "cli/progress.hpp"
 #include "data/token_text.hpp"
@@ -19,7 +18,8 @@ constexpr int64_t longest_default = 2048;  // the published evaluation's
 
 // min(2048, the model's context), unless the corpus is windows of its own length.
 int64_t default_seq_len(const Tokens& tokens, const ModelConfig& config) {
-  return tokens.is_windows() ? tokens.window_len : std::min(longest_default, config.context);
+  return tokens.is_windows() ? tokens.window_len
+                             : std::min(longest_default, longest_sequence(config));
 }
 
 }  // namespace
@@ -74,10 +74,8 @@ void EvalJob::check(const CheckContext& context) {
   const Tokens tokens =
       read_tokens(context.files, request_.corpus, request_.model, config.vocab_size);
   const int64_t seq_len = request_.seq_len > 0 ? request_.seq_len : default_seq_len(tokens, config);
-  BITMILL_CHECK(seq_len <= config.context, UsageError,
-                fmt::format("windows of {} tokens are longer than the context of {}, {}: choose "
-                            "--seq-len {} or less",
-                            seq_len, request_.model, config.context, config.context));
+  check_sequence_length(config, request_.model, seq_len);
+  if (reference_) check_sequence_length(reference_->config(), request_.reference, seq_len);
   windows_ = evaluation_windows(tokens, seq_len, request_.max_windows);
 }
 

@@ -16,12 +16,16 @@
 namespace bitmill {
 namespace {
 
-constexpr std::string_view block_marker = ".layers.";
+constexpr std::string_view block_marker = "layers.";
 
-// 12 for "model.layers.12.mlp.up_proj.weight".
+// 12 for "model.layers.12.mlp.up_proj.weight", and without "model.", as a model that was saved
+// without its head has it.
 int64_t block_of(const std::string& name, const std::string& folder) {
   int64_t block = -1;
-  const size_t marker = name.find(block_marker);
+  const size_t after_dot = name.find(fmt::format(".{}", block_marker));
+  const size_t marker = name.starts_with(block_marker) ? 0
+                        : after_dot == name.npos       ? name.npos
+                                                       : after_dot + 1;
   if (marker != std::string::npos) {
     const char* const digits = name.data() + marker + block_marker.size();
     const char* const end = name.data() + name.size();

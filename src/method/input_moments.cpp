@@ -89,7 +89,8 @@ at::Tensor MomentLayout::probing_forward(const ModelConfig& config, const BlockW
                                          std::span<float> sums, ThreadPool& pool) const {
   std::array<bool, inputs_per_block> seen = {};
   return dense_block_forward(config, weights, rotary, x, pool,
-                             [&](LinearRole role, const at::Tensor& input) {
+                             [&](size_t linear, const at::Tensor& input) {
+                               const LinearRole role = config.family->linears[linear].role;
                                if (std::exchange(seen[input_of(role)], true)) return;
                                float* out = sums.data() + offset(role);
                                if (width_ == Width::pairs) {

@@ -21,9 +21,8 @@ SaliencyLayout::SaliencyLayout(std::span<const LinearShape> linears) : offsets_{
   for (const LinearShape& linear : linears) offsets_.push_back(offsets_.back() + linear.cols);
 }
 
-std::span<double> SaliencyLayout::part(std::span<double> flat, LinearRole role) const {
-  const auto index = static_cast<size_t>(role);
-  return flat.subspan(offsets_[index], offsets_[index + 1] - offsets_[index]);
+std::span<double> SaliencyLayout::part(std::span<double> flat, size_t linear) const {
+  return flat.subspan(offsets_[linear], offsets_[linear + 1] - offsets_[linear]);
 }
 
 at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
@@ -31,8 +30,8 @@ at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weight
                            const SaliencyLayout& layout, std::span<double> statistics,
                            ThreadPool& pool) {
   return dense_block_forward(config, weights, rotary, x, pool,
-                             [&](LinearRole role, const at::Tensor& input) {
-                               column_statistics(input, kind, layout.part(statistics, role));
+                             [&](size_t linear, const at::Tensor& input) {
+                               column_statistics(input, kind, layout.part(statistics, linear));
                              });
 }
 

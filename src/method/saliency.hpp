@@ -20,7 +20,7 @@ class SaliencyLayout {
   explicit SaliencyLayout(std::span<const LinearShape> linears);
 
   int64_t size() const { return offsets_.back(); }
-  std::span<double> part(std::span<double> flat, LinearRole role) const;
+  std::span<double> part(std::span<double> flat, size_t linear) const;
 
  private:
   std::vector<int64_t> offsets_;  // linears + 1

@@ -18,18 +18,18 @@ std::span<float> writable(std::span<const float> values) {
 
 }  // namespace
 
-StudentBlock::StudentBlock(const ModelConfig& config, BlockNorms norms,
+StudentBlock::StudentBlock(const ModelConfig& config, BlockVectors vectors,
                            std::span<const BlockLinear> linears, const LearnedLayout& layout,
                            const LossSettings& loss, const Backend& backend, const Rotary& rotary,
                            ThreadPool& pool)
     : config_(config),
-      norms_(std::move(norms)),
+      vectors_(std::move(vectors)),
       layout_(layout),
       loss_(loss),
       rotary_(rotary),
       pool_(pool) {
   for (const BlockLinear& linear : linears) {
-    student_of_role_.push_back(linear.quantized() ? static_cast<int>(students_.size()) : -1);
+    student_of_.push_back(linear.quantized() ? static_cast<int>(students_.size()) : -1);
     kept_.push_back(linear.kept);
     if (linear.quantized())
       students_.push_back(backend.prepare(linear.initial.frozen, layout.parts(), pool));
@@ -39,10 +39,10 @@ StudentBlock::StudentBlock(const ModelConfig& config, BlockNorms norms,
 at::Tensor StudentBlock::forward(const at::Tensor& x,
                                  const std::vector<LearnedLinear>& learned) const {
   return block_forward(
-      config_, norms_, rotary_, x,
-      [&](LinearRole role, const at::Tensor& input) {
-        const int student = student_of_role_[static_cast<size_t>(role)];
-        if (student < 0) return dense_linear(input, kept_[static_cast<size_t>(role)], pool_);
+      config_, vectors_, rotary_, x,
+      [&](size_t linear, const at::Tensor& input) {
+        const int student = student_of_[linear];
+        if (student < 0) return dense_linear(input, kept_[linear], pool_);
         return students_[student]->forward(input, learned[student]);
       },
       pool_);

@@ -31,11 +31,12 @@ struct TrainingSample {
 
 class StudentBlock {
  public:
-  // `linears` by role; `layout` is over the quantized ones of them, in order. All arguments that
+  // `linears` as block_linears(); `layout` is over the quantized ones, in order. All arguments that
   // are references must outlive the student.
-  StudentBlock(const ModelConfig& config, BlockNorms norms, std::span<const BlockLinear> linears,
-               const LearnedLayout& layout, const LossSettings& loss, const Backend& backend,
-               const Rotary& rotary, ThreadPool& pool);
+  StudentBlock(const ModelConfig& config, BlockVectors vectors,
+               std::span<const BlockLinear> linears, const LearnedLayout& layout,
+               const LossSettings& loss, const Backend& backend, const Rotary& rotary,
+               ThreadPool& pool);
 
   // Where signs are learned: the ones of `learned` hold from here on. Before the first
   // unit_gradient() and whenever latents have changed; not at the same time as one.
@@ -52,14 +53,14 @@ class StudentBlock {
   at::Tensor forward(const at::Tensor& x, const std::vector<LearnedLinear>& learned) const;
 
   const ModelConfig& config_;
-  const BlockNorms norms_;
+  const BlockVectors vectors_;
   const LearnedLayout& layout_;
   const LossSettings loss_;
   const Rotary& rotary_;
   ThreadPool& pool_;
   std::vector<std::unique_ptr<StudentLinear>> students_;  // of quantized linears
-  std::vector<int> student_of_role_;                      // -1: kept
-  std::vector<at::Tensor> kept_;                          // by role
+  std::vector<int> student_of_;                           // of every linear; -1: kept
+  std::vector<at::Tensor> kept_;                          // of every linear
 };
 
 }  // namespace bitmill

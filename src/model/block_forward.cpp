@@ -5,9 +5,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "model/attention.hpp"
+#include "model/family.hpp"
+#include "model/norm.hpp"
 
 namespace bitmill {
 namespace {
@@ -53,59 +54,88 @@ struct DenseLinear : torch::autograd::Function<DenseLinear> {
   static ThreadPool& pool_at(int64_t address) { return *reinterpret_cast<ThreadPool*>(address); }
 };
 
-// x [T, hidden]: x / sqrt(mean(x^2) + epsilon) * weight.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-  return x * at::rsqrt(at::mean(x * x, -1, /*keepdim=*/true) + epsilon) * weight;
-}
-
-// x [T, heads, head_dim] times the rotation of its position: halves (a, b) become
-// (a cos - b sin, b cos + a sin).
-at::Tensor rotate(const at::Tensor& x, const Rotary& rotary) {
-  const int64_t half = x.size(2) / 2;
-  const at::Tensor turned = at::cat({-x.narrow(2, half, half), x.narrow(2, 0, half)}, 2);
-  return x * rotary.cosine.unsqueeze(1) + turned * rotary.sine.unsqueeze(1);
-}
-
 at::Tensor heads_of(const at::Tensor& x, int64_t heads) {
   return x.view({x.size(0), heads, x.size(1) / heads});
 }
 
-}  // namespace
-
-Rotary make_rotary(const ModelConfig& config, int64_t seq_len) {
-  const int64_t half = config.head_dim / 2;
-  Rotary rotary{at::empty({seq_len, config.head_dim}), at::empty({seq_len, config.head_dim})};
-  float* cosine = rotary.cosine.data_ptr<float>();
-  float* sine = rotary.sine.data_ptr<float>();
-  for (int64_t i = 0; i < half; ++i) {
-    // float32 steps, as everybody who trains with these tables takes them.
-    const auto exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
-    const float frequency = 1.0F / std::pow(static_cast<float>(config.rope_theta), exponent);
-    for (int64_t t = 0; t < seq_len; ++t) {
-      const float angle = static_cast<float>(t) * frequency;
-      for (const int64_t column : {i, i + half}) {
-        cosine[t * config.head_dim + column] = std::cos(angle);
-        sine[t * config.head_dim + column] = std::sin(angle);
-      }
-    }
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::silu:
+      return at::silu(x);
+    case Activation::relu:
+      return at::relu(x);
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
   }
-  return rotary;
+  return {};
 }
 
-at::Tensor block_forward(const ModelConfig& config, const BlockNorms& norms, const Rotary& rotary,
-                         const at::Tensor& x, const LinearFunction& linear, ThreadPool& pool) {
-  const at::Tensor attention_input = rms_norm(x, norms.input, config.norm_epsilon);
-  const at::Tensor query = heads_of(linear(LinearRole::query, attention_input), config.heads);
-  const at::Tensor key = heads_of(linear(LinearRole::key, attention_input), config.kv_heads);
-  const at::Tensor value = heads_of(linear(LinearRole::value, attention_input), config.kv_heads);
-  const at::Tensor attended =
-      causal_attention(rotate(query, rotary), rotate(key, rotary), value, pool);
-  const at::Tensor middle = x + linear(LinearRole::attention_output, attended.flatten(1));
+class BlockForward {
+ public:
+  BlockForward(const ModelConfig& config, const BlockVectors& vectors, const Rotary& rotary,
+               const LinearFunction& linear, ThreadPool& pool)
+      : config_(config), vectors_(vectors), rotary_(rotary), linear_(linear), pool_(pool) {}
 
-  const at::Tensor mlp_input = rms_norm(middle, norms.middle, config.norm_epsilon);
-  const at::Tensor gate = linear(LinearRole::gate, mlp_input);
-  const at::Tensor up = linear(LinearRole::up, mlp_input);
-  return middle + linear(LinearRole::down, at::silu(gate) * up);
+  // x [T, hidden] -> [T, hidden]
+  at::Tensor operator()(const at::Tensor& x) const {
+    const at::Tensor middle =
+        add_to(x, vectors_.input_norm, [&](const at::Tensor& in) { return attention(in); });
+    return add_to(middle, vectors_.middle_norm, [&](const at::Tensor& in) { return mlp(in); });
+  }
+
+ private:
+  template <class Piece>
+  at::Tensor add_to(const at::Tensor& x, const Norm& norm, const Piece& piece) const {
+    return config_.norm_first ? x + piece(normalized(x, norm)) : normalized(x + piece(x), norm);
+  }
+
+  at::Tensor attention(const at::Tensor& x) const {
+    const TensorNames& names = config_.family->names;
+    at::Tensor query = heads_of(project(LinearRole::query, x), config_.heads);
+    at::Tensor key = heads_of(project(LinearRole::key, x), config_.kv_heads);
+    const at::Tensor value = heads_of(project(LinearRole::value, x), config_.kv_heads);
+    if (!names.query_norm.empty()) query = normalized(query, vectors_.query_norm);
+    if (!names.key_norm.empty()) key = normalized(key, vectors_.key_norm);
+    const at::Tensor attended =
+        causal_attention(rotate(query, rotary_), rotate(key, rotary_), value, pool_);
+    return project(LinearRole::attention_output, attended.flatten(1));
+  }
+
+  at::Tensor mlp(const at::Tensor& x) const {
+    if (!config_.family->is_gated()) {
+      return project(LinearRole::down, activate(config_.activation, project(LinearRole::up, x)));
+    }
+    const at::Tensor gate = project(LinearRole::gate, x);
+    const at::Tensor up = project(LinearRole::up, x);
+    return project(LinearRole::down, activate(config_.activation, gate) * up);
+  }
+
+  at::Tensor normalized(const at::Tensor& x, const Norm& norm) const {
+    return normalize(config_.family->norm, norm, x, config_.norm_epsilon);
+  }
+
+  at::Tensor project(LinearRole role, const at::Tensor& x) const {
+    const auto linear = static_cast<size_t>(config_.family->position(role));
+    const at::Tensor product = linear_(linear, x);
+    const at::Tensor& bias = vectors_.biases[linear];
+    return bias.defined() ? product + bias : product;
+  }
+
+  const ModelConfig& config_;
+  const BlockVectors& vectors_;
+  const Rotary& rotary_;
+  const LinearFunction& linear_;
+  ThreadPool& pool_;
+};
+
+}  // namespace
+
+at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
+                         const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
+                         ThreadPool& pool) {
+  return BlockForward(config, vectors, rotary, linear, pool)(x);
 }
 
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool) {
@@ -117,10 +147,10 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
                                const InputProbe& probe) {
   const at::NoGradGuard no_grad;
   return block_forward(
-      config, {weights.input_norm, weights.middle_norm}, rotary, x,
-      [&](LinearRole role, const at::Tensor& input) {
-        if (probe) probe(role, input);
-        return dense_linear(input, weights.linears[static_cast<size_t>(role)], pool);
+      config, weights.vectors, rotary, x,
+      [&](size_t linear, const at::Tensor& input) {
+        if (probe) probe(linear, input);
+        return dense_linear(input, weights.linears[linear], pool);
       },
       pool);
 }
@@ -128,12 +158,14 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
 at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                        ThreadPool& pool) {
   const at::NoGradGuard no_grad;
-  const at::Tensor normalized = rms_norm(x, weights.norm, config.norm_epsilon);
+  at::Tensor in =
+      config.final_norm ? normalize(config.family->norm, weights.norm, x, config.norm_epsilon) : x;
+  if (weights.projection.defined()) in = dense_linear(in, weights.projection, pool);
   const int64_t vocab = weights.head.size(0);
   const at::Tensor out = at::empty({x.size(0), vocab}, x.options());
   for_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
     at::Tensor tile = out.narrow(1, first, count);
-    at::mm_out(tile, normalized, weights.head.narrow(0, first, count).t());
+    at::mm_out(tile, in, weights.head.narrow(0, first, count).t());
   });
   return out;
 }

@@ -1,40 +1,30 @@
 #pragma once
-// One decoder block: h = x + o(attention(q, k, v of norm(x))); y = h + down(silu(gate) * up of
-// norm(h)), for one sample [T, hidden] at positions 0 .. T-1. Differentiable where grad mode is on
-// and x or a linear's learned values require it.
+// One decoder block: h = x + o(attention(q, k, v of norm(x))); y = h + down(act(gate) * up of
+// norm(h)), for one sample [T, hidden] at positions 0 .. T-1; the family and config say which of
+// the pieces there are. Differentiable where grad mode is on and x or a linear's learned values
+// require it.
 //
 // Products and attention are cut into pieces that depend on shapes only and spread over `pool`.
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 
 #include "base/thread_pool.hpp"
 #include "model/config.hpp"
-#include "model/family.hpp"
+#include "model/rotary.hpp"
 #include "model/source_model.hpp"
 
 namespace bitmill {
 
-// Rotary tables of positions 0 .. T-1: [T, head_dim] float32, both halves equal.
-struct Rotary {
-  at::Tensor cosine;
-  at::Tensor sine;
-};
-Rotary make_rotary(const ModelConfig& config, int64_t seq_len);
+// The output [T, rows] of block_linears()[linear], without its bias, for input [T, cols].
+using LinearFunction = std::function<at::Tensor(size_t linear, const at::Tensor&)>;
 
-// The output [T, rows] of the linear with this role for input [T, cols].
-using LinearFunction = std::function<at::Tensor(LinearRole, const at::Tensor&)>;
-
-struct BlockNorms {
-  at::Tensor input;   // [hidden]
-  at::Tensor middle;  // [hidden]
-};
-
-at::Tensor block_forward(const ModelConfig& config, const BlockNorms& norms, const Rotary& rotary,
-                         const at::Tensor& x, const LinearFunction& linear, ThreadPool& pool);
+at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
+                         const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
+                         ThreadPool& pool);
 
 // Products are cut into tiles of this many tokens. A tile is computed as a whole, so its bits do
 // not depend on who computes it; 256 rows keep the cost of reading the weight again below a few
@@ -45,8 +35,8 @@ inline constexpr int64_t tokens_per_tile = 256;
 // weight must outlive the backward pass.
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);
 
-// Sees the input [T, cols] of each linear before it is used.
-using InputProbe = std::function<void(LinearRole, const at::Tensor&)>;
+// Sees the input [T, cols] of each of block_linears() before it is used.
+using InputProbe = std::function<void(size_t linear, const at::Tensor&)>;
 
 // block_forward with dense weights; no gradient. `probe` may be empty.
 at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& weights,

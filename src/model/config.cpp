@@ -3,195 +3,202 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cmath>
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "format/packed_folder.hpp"
+#include "model/config_fields.hpp"
 #include "model/family.hpp"
+#include "model/rope_config.hpp"
 
 namespace bitmill {
 namespace {
 
 using nlohmann::json;
 
-// Far above any model there is, and low enough that no product of ours can overflow.
-constexpr int64_t largest_size = int64_t{1} << 31;
 constexpr int64_t largest_matrix = int64_t{1} << 40;  // elements
 
-// What the transformers library takes where config.json is silent.
-constexpr int64_t default_context = 2048;
-constexpr double default_norm_epsilon = 1e-6;
-constexpr double default_rope_theta = 10000;
+using ActivationName = std::pair<std::string_view, Activation>;
+constexpr std::array<ActivationName, 5> activations = {{
+    {"silu", Activation::silu},
+    {"swish", Activation::silu},
+    {"relu", Activation::relu},
+    {"gelu", Activation::gelu},
+    {"gelu_pytorch_tanh", Activation::gelu_tanh},
+}};
 
-// Reads a config.json to its end and remembers everything that is wrong with it, so that a user
-// sees all of it at once.
-class ConfigReader {
- public:
-  ConfigReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {}
+// Keys with which models that are otherwise of a known family change what is computed. Null, and
+// the values here, change nothing.
+const std::array<std::pair<const char*, json>, 9> neutral_values = {{
+    {"attn_logit_softcapping", nullptr},
+    {"final_logit_softcapping", nullptr},
+    {"clip_qkv", nullptr},
+    {"logit_scale", 1.0},
+    {"embedding_multiplier", 1.0},
+    {"attention_multiplier", nullptr},
+    {"residual_multiplier", 1.0},
+    {"logits_scaling", 1.0},
+    {"use_bidirectional_attention", false},
+}};
 
-  ModelConfig read();
-
- private:
-  // The value that `get` returns, or `instead` and a problem when it throws.
-  template <class Value, class Get>
-  Value attempt(Value instead, Get get) {
-    try {
-      return get();
-    } catch (const FormatError& error) {
-      problems_.push_back(error.what());
-      return instead;
-    }
-  }
-  void require(bool condition, const std::string& problem) {
-    if (!condition) problems_.push_back(where_ + ": " + problem);
-  }
-
-  const Family* read_family();
-  int64_t read_size(const char* key);
-  int64_t read_size_or(const char* key, int64_t fallback);
-  int64_t checked_size(const char* key, int64_t value);
-  double read_number_or(const char* key, double fallback);
-  bool read_bool_or(const char* key, bool fallback);
-  double read_rope_theta();
-  void check_proportions(const ModelConfig& config);
-  void check_features();
-
-  const json& object_;
-  const std::string where_;
-  std::vector<std::string> problems_;
-};
-
-ModelConfig ConfigReader::read() {
-  ModelConfig config;
-  config.family = read_family();
-  config.hidden_size = read_size("hidden_size");
-  config.intermediate_size = read_size("intermediate_size");
-  config.blocks = read_size("num_hidden_layers");
-  config.heads = read_size("num_attention_heads");
-  config.kv_heads = read_size_or("num_key_value_heads", config.heads);
-  config.head_dim = read_size_or("head_dim", config.hidden_size / config.heads);
-  config.vocab_size = read_size("vocab_size");
-  config.context = read_size_or("max_position_embeddings", default_context);
-  config.norm_epsilon = read_number_or("rms_norm_eps", default_norm_epsilon);
-  config.rope_theta = read_rope_theta();
-  config.tied_embeddings = read_bool_or("tie_word_embeddings", false);
-  check_features();
-  // A size that could not be read is 1 here, and would only add noise.
-  if (problems_.empty()) check_proportions(config);
-  BITMILL_CHECK(problems_.empty(), FormatError, fmt::format("{}", fmt::join(problems_, "\n")));
-  return config;
-}
-
-const Family* ConfigReader::read_family() {
-  const auto it = object_.find("architectures");
-  if (it == object_.end() || !it->is_array() || it->empty() || !it->front().is_string()) {
-    require(false, "\"architectures\" must be a list that begins with the name of an architecture");
+const Family* read_family(ConfigFields& fields) {
+  const json names = fields.object().value("architectures", json());
+  if (!names.is_array() || names.empty() || !names.front().is_string()) {
+    fields.require(false,
+                   "\"architectures\" must be a list that begins with the name of an architecture");
     return nullptr;
   }
-  const auto architecture = it->front().get<std::string>();
+  const auto architecture = names.front().get<std::string>();
   const Family* family = find_family(architecture);
-  require(family != nullptr, fmt::format("architecture \"{}\" is not one that bitmill computes; "
-                                         "it knows {}",
-                                         architecture, known_architectures()));
+  const std::string_view reason = why_not_computed(architecture);
+  fields.require(
+      family != nullptr,
+      fmt::format("architecture \"{}\" is not one that bitmill computes{}{}; it knows "
+                  "{}",
+                  architecture, reason.empty() ? "" : ": ", reason, known_architectures()));
   return family;
 }
 
-int64_t ConfigReader::checked_size(const char* key, int64_t value) {
-  const bool fits = value >= 1 && value <= largest_size;
-  require(fits, fmt::format("\"{}\" is {}; it must lie in [1, {}]", key, value, largest_size));
-  return fits ? value : 1;
+bool flag(ConfigFields& fields, const ConfigKey<bool>& key) {
+  return key.name == nullptr ? key.fallback : fields.flag_or(key.name, key.fallback);
 }
 
-int64_t ConfigReader::read_size(const char* key) {
-  return checked_size(key, attempt(int64_t{1}, [&] { return json_int(object_, key, where_); }));
+// The key's size; `derived` where the key, or the family's fallback, has nothing to say.
+int64_t size(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t derived) {
+  const int64_t fallback = key.fallback > 0 ? key.fallback : std::max<int64_t>(derived, 1);
+  return key.name == nullptr ? fallback : fields.size_or(key.name, fallback);
 }
 
-int64_t ConfigReader::read_size_or(const char* key, int64_t fallback) {
-  return checked_size(
-      key, attempt(int64_t{1}, [&] { return json_int_or(object_, key, fallback, where_); }));
+// Grouped queries that the file does not mention are the family's default, but null means none.
+int64_t read_kv_heads(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t heads) {
+  const bool is_null = key.name != nullptr && fields.object().contains(key.name) &&
+                       fields.object().at(key.name).is_null();
+  return is_null ? heads : size(fields, key, heads);
 }
 
-double ConfigReader::read_number_or(const char* key, double fallback) {
-  const double value =
-      attempt(fallback, [&] { return json_number_or(object_, key, fallback, where_); });
-  require(std::isfinite(value) && value > 0,
-          fmt::format("\"{}\" is {}; it must be a number above 0", key, value));
-  return value;
+Activation read_activation(ConfigFields& fields, const ConfigKey<const char*>& key) {
+  const std::string name = fields.text_or(key.name, key.fallback);
+  const auto it = std::ranges::find(activations, name, &ActivationName::first);
+  if (it != activations.end()) return it->second;
+  std::vector<std::string_view> known;
+  for (const auto& [computed, activation] : activations) known.push_back(computed);
+  fields.require(false, fmt::format("\"{}\" is \"{}\"; computed are {}", key.name, name,
+                                    fmt::join(known, ", ")));
+  return Activation::silu;
 }
 
-bool ConfigReader::read_bool_or(const char* key, bool fallback) {
-  return attempt(fallback, [&] { return json_bool_or(object_, key, fallback, where_); });
-}
-
-// The base of the rotary frequencies stands at top level, or, in files written by transformers 5,
-// in "rope_parameters", which wins where both are there. "rope_scaling" is its older name.
-double ConfigReader::read_rope_theta() {
-  double theta = read_number_or("rope_theta", default_rope_theta);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const auto it = object_.find(key);
-    if (it == object_.end() || it->is_null()) continue;
-    if (!it->is_object()) {
-      require(false, fmt::format("\"{}\" must be an object or null, and is {}", key, it->dump()));
-      continue;
-    }
-    for (const char* type_key : {"rope_type", "type"}) {
-      const json type = it->value(type_key, json());
-      require(type.is_null() || type == "default",
-              fmt::format("\"{}\" has {} {}; only plain rotary positions (\"default\") are "
-                          "computed",
-                          key, type_key, type.dump()));
-    }
-    const json share = it->value("partial_rotary_factor", json());
-    require(
-        share.is_null() || share == 1.0,
-        fmt::format("\"{}\" has partial_rotary_factor {}; only 1 is computed", key, share.dump()));
-    theta = attempt(theta, [&] {
-      return json_number_or(*it, "rope_theta", theta, where_ + ": \"" + key + "\"");
-    });
-    require(std::isfinite(theta) && theta > 0,
-            fmt::format("\"{}\" has rope_theta {}; it must be a number above 0", key, theta));
+// True when some block has the window, where config.json tells it block by block.
+bool has_windowed_block(ConfigFields& fields, int64_t blocks) {
+  if (!fields.flag_or("use_sliding_window", false)) return false;
+  constexpr int64_t default_full_blocks = 28;  // of Qwen 2 and 3
+  if (!fields.has("layer_types")) {
+    return fields.size_or("max_window_layers", default_full_blocks, 0) < blocks;
   }
-  return theta;
+  const json& types = fields.object().at("layer_types");
+  return std::ranges::find(types, json("sliding_attention")) != types.end();
 }
 
-void ConfigReader::check_proportions(const ModelConfig& config) {
-  require(config.heads % config.kv_heads == 0,
-          fmt::format("\"num_attention_heads\" is {}, not a multiple of \"num_key_value_heads\", "
-                      "which is {}",
-                      config.heads, config.kv_heads));
-  require(config.head_dim % 2 == 0,
-          fmt::format("\"head_dim\" is {}; rotary positions need an even one", config.head_dim));
-  const json head_dim = object_.value("head_dim", json());
-  require(!head_dim.is_null() || config.hidden_size % config.heads == 0,
-          fmt::format("\"hidden_size\" is {}, not a multiple of \"num_attention_heads\", which is "
-                      "{}, and there is no \"head_dim\"",
-                      config.hidden_size, config.heads));
+int64_t read_window(ConfigFields& fields, WindowRule rule, int64_t blocks) {
+  constexpr int64_t default_window = 4096;  // of both families that have one
+  if (rule == WindowRule::none) return 0;
+  if (rule == WindowRule::when_used && !has_windowed_block(fields, blocks)) return 0;
+  const json& object = fields.object();
+  if (object.contains("sliding_window") && object.at("sliding_window").is_null()) return 0;
+  return fields.size_or("sliding_window", default_window);
+}
+
+void read_sizes(ConfigFields& fields, const ConfigKeys& keys, ModelConfig& config) {
+  config.hidden_size = fields.size("hidden_size");
+  config.intermediate_size = fields.size(keys.intermediate_size);
+  config.blocks = fields.size("num_hidden_layers");
+  config.heads = fields.size("num_attention_heads");
+  config.vocab_size = fields.size("vocab_size");
+  config.kv_heads = read_kv_heads(fields, keys.kv_heads, config.heads);
+  config.head_dim = size(fields, keys.head_dim, config.hidden_size / config.heads);
+  config.embedding_size = size(fields, keys.embedding_size, config.hidden_size);
+  config.context = size(fields, keys.context, 0);
+}
+
+void read_features(ConfigFields& fields, const Family& family, ModelConfig& config) {
+  const ConfigKeys& keys = family.keys;
+  config.norm_epsilon =
+      keys.norm_epsilon.name == nullptr
+          ? keys.norm_epsilon.fallback
+          : fields.positive_or(keys.norm_epsilon.name, keys.norm_epsilon.fallback);
+  config.activation = read_activation(fields, keys.activation);
+  config.attention_bias = flag(fields, keys.attention_bias);
+  config.mlp_bias = flag(fields, keys.mlp_bias);
+  config.norm_first = flag(fields, keys.norm_first);
+  config.norm_weights = flag(fields, keys.norm_weights);
+  config.final_norm = config.norm_first && !flag(fields, keys.no_final_norm);
+  config.tied_embeddings = flag(fields, keys.tied_embeddings);
+  config.window = read_window(fields, keys.window, config.blocks);
+  if (family.positions == Positions::rotary) config.rope = read_rope(fields, config.context);
+  for (const auto& [key, neutral] : neutral_values) {
+    if (!fields.has(key)) continue;
+    const json& value = fields.object().at(key);
+    fields.require(value == neutral,
+                   fmt::format("\"{}\" is {}; that is not computed", key, value.dump()));
+  }
+}
+
+void check_heads(ConfigFields& fields, const ModelConfig& config) {
+  fields.require(config.heads % config.kv_heads == 0,
+                 fmt::format("\"num_attention_heads\" is {}, not a multiple of "
+                             "\"num_key_value_heads\", which is {}",
+                             config.heads, config.kv_heads));
+  const bool rotary = config.family->positions == Positions::rotary;
+  fields.require(
+      !rotary || config.head_dim % 2 == 0,
+      fmt::format("\"head_dim\" is {}; rotary positions need an even one", config.head_dim));
+  const ConfigKey<int64_t>& key = config.family->keys.head_dim;
+  const bool derived = key.fallback == 0 && (key.name == nullptr || !fields.has(key.name));
+  fields.require(
+      !derived || config.hidden_size % config.heads == 0,
+      fmt::format("\"hidden_size\" is {}, not a multiple of \"num_attention_heads\", which is "
+                  "{}{}",
+                  config.hidden_size, config.heads,
+                  key.name == nullptr ? "" : ", and there is no \"head_dim\""));
+}
+
+void check_matrices(ConfigFields& fields, const ModelConfig& config) {
   // Both factors are at most 2^31, or 2^62 for heads * head_dim: compare without multiplying.
   const auto fits = [](int64_t rows, int64_t cols) { return rows <= largest_matrix / cols; };
   const bool attention_fits = fits(config.heads, config.head_dim) &&
                               fits(config.heads * config.head_dim, config.hidden_size);
-  require(attention_fits && fits(config.intermediate_size, config.hidden_size) &&
-              fits(config.vocab_size, config.hidden_size),
-          fmt::format("a matrix would have more than {} elements; \"hidden_size\" is {}, "
-                      "\"intermediate_size\" {}, \"vocab_size\" {}, \"num_attention_heads\" {}, "
-                      "\"head_dim\" {}",
-                      largest_matrix, config.hidden_size, config.intermediate_size,
-                      config.vocab_size, config.heads, config.head_dim));
+  const bool embedding_fits = fits(config.vocab_size, config.embedding_size) &&
+                              fits(config.hidden_size, config.embedding_size) &&
+                              fits(config.context + 2, config.hidden_size);
+  fields.require(
+      attention_fits && embedding_fits && fits(config.intermediate_size, config.hidden_size),
+      fmt::format("a matrix would have more than {} elements; \"hidden_size\" is {}, \"{}\" {}, "
+                  "\"vocab_size\" {}, \"num_attention_heads\" {}, head_dim {}",
+                  largest_matrix, config.hidden_size, config.family->keys.intermediate_size,
+                  config.intermediate_size, config.vocab_size, config.heads, config.head_dim));
 }
 
-void ConfigReader::check_features() {
-  const std::string activation = attempt(
-      std::string("silu"), [&] { return json_string_or(object_, "hidden_act", "silu", where_); });
-  require(activation == "silu",
-          fmt::format("\"hidden_act\" is \"{}\"; only \"silu\" is computed", activation));
-  for (const char* key : {"attention_bias", "mlp_bias"}) {
-    require(!read_bool_or(key, false),
-            fmt::format("\"{}\" is true; linears with a bias are not computed", key));
+ModelConfig read_config(ConfigFields& fields) {
+  ModelConfig config;
+  config.family = read_family(fields);
+  if (config.family != nullptr) {  // without it there are no keys to look for
+    config.tensor_prefix = config.family->names.prefix;
+    read_sizes(fields, config.family->keys, config);
+    read_features(fields, *config.family, config);
   }
+  // A size that could not be read is 1 here, and would only add noise.
+  if (fields.problems().empty()) {
+    check_heads(fields, config);
+    check_matrices(fields, config);
+  }
+  BITMILL_CHECK(fields.problems().empty(), FormatError,
+                fmt::format("{}", fmt::join(fields.problems(), "\n")));
+  return config;
 }
 
 }  // namespace
@@ -207,7 +214,39 @@ ModelConfig read_model_config(Files& files, const std::string& folder) {
   const json object = parse_json(read_text(files, path, int64_t{1} << 24), path);
   BITMILL_CHECK(object.is_object(), FormatError, path + " must hold a JSON object");
   is_packed_folder(files, folder);  // refuses what another tool, or a newer bitmill, quantized
-  return ConfigReader(object, path).read();
+  ConfigFields fields(object, path);
+  return read_config(fields);
+}
+
+std::string_view name_of(Activation activation) {
+  return std::ranges::find(activations, activation, &ActivationName::second)->first;
+}
+
+std::string_view name_of(RopeScaling scaling) {
+  switch (scaling) {
+    case RopeScaling::none:
+      return "default";
+    case RopeScaling::linear:
+      return "linear";
+    case RopeScaling::llama3:
+      return "llama3";
+  }
+  return {};
+}
+
+int64_t longest_sequence(const ModelConfig& config) {
+  return config.window > 0 ? std::min(config.window, config.context) : config.context;
+}
+
+void check_sequence_length(const ModelConfig& config, const std::string& folder, int64_t seq_len) {
+  const int64_t longest = longest_sequence(config);
+  const bool in_context = seq_len <= config.context;
+  BITMILL_CHECK(
+      seq_len <= longest, UsageError,
+      fmt::format("sequences of {} tokens are longer than the {} of {}, {}: choose "
+                  "--seq-len {} or less",
+                  seq_len, in_context ? "sliding window (which is not computed)" : "context",
+                  folder, in_context ? config.window : config.context, longest));
 }
 
 }  // namespace bitmill

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/files.hpp"
 
@@ -10,24 +11,63 @@ namespace bitmill {
 
 struct Family;  // model/family.hpp
 
+enum class Activation { silu, relu, gelu, gelu_tanh };
+std::string_view name_of(Activation activation);  // as config.json has it
+
+// How the frequencies of rotary positions depart from theta^(-2i / head_dim).
+enum class RopeScaling {
+  none,
+  linear,  // all divided by factor
+  llama3   // long wavelengths divided by factor, short ones kept, a ramp in between
+};
+std::string_view name_of(RopeScaling scaling);
+
+struct RopeConfig {
+  double theta = 0;
+  RopeScaling scaling = RopeScaling::none;
+  double factor = 1;
+  // llama3 alone: wavelengths above original_context / low_freq_factor are long, those below
+  // original_context / high_freq_factor short.
+  double low_freq_factor = 0;
+  double high_freq_factor = 0;
+  int64_t original_context = 0;
+};
+
 struct ModelConfig {
   const Family* family = nullptr;  // never null once read
+  // What the names of all tensors but the head begin with: the family's, until a folder is opened
+  // that lacks the first part of it.
+  std::string tensor_prefix;
   int64_t hidden_size = 0;
+  int64_t embedding_size = 0;  // other than hidden_size: there are projections in and out
   int64_t intermediate_size = 0;
   int64_t blocks = 0;
   int64_t heads = 0;
   int64_t kv_heads = 0;  // divides heads
-  int64_t head_dim = 0;  // even
+  int64_t head_dim = 0;  // even where positions are rotary
   int64_t vocab_size = 0;
   int64_t context = 0;  // max_position_embeddings
+  int64_t window = 0;   // a position sees this many, itself included, in some block; 0: all
   double norm_epsilon = 0;
-  double rope_theta = 0;
+  RopeConfig rope;  // where positions are rotary
+  Activation activation = Activation::silu;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  bool norm_first = true;    // norms before attention and MLP; false: after the residual sums
+  bool norm_weights = true;  // false: norms do not scale and shift
+  bool final_norm = true;
   bool tied_embeddings = false;
 };
 
-// Reads folder/config.json. FormatError, naming key and value, for a missing key, an architecture
-// that is not in the family table, sizes that do not fit together, or a feature that would change
-// the result and is not computed here (rope scaling, biases, another activation).
+// Reads folder/config.json. FormatError, naming key and value of everything that is wrong at once:
+// a missing key, an architecture that is not in the family table, sizes that do not fit together,
+// a feature that would change the result and is not computed here.
 ModelConfig read_model_config(Files& files, const std::string& folder);
+
+// The longest sequence that is computed right: the context, or a sliding window that is shorter.
+int64_t longest_sequence(const ModelConfig& config);
+
+// UsageError, naming the model's folder and advising --seq-len, for sequences that are longer.
+void check_sequence_length(const ModelConfig& config, const std::string& folder, int64_t seq_len);
 
 }  // namespace bitmill

@@ -13,30 +13,36 @@
 #include "format/tensor_folder.hpp"
 #include "model/config.hpp"
 #include "model/family.hpp"
+#include "model/norm.hpp"
 
 namespace bitmill {
 
+// What a block has beside its matrices, float32: never quantized.
+struct BlockVectors {
+  Norm input_norm;                 // [hidden]
+  Norm middle_norm;                // [hidden]
+  Norm query_norm;                 // [head_dim]; of families that have them
+  Norm key_norm;                   // [head_dim]
+  std::vector<at::Tensor> biases;  // of every linear, [rows]; undefined: it has none
+};
+
 // Weights of one block, float32 on the CPU. Packed linears come dequantized.
 struct BlockWeights {
-  at::Tensor input_norm;            // [hidden]
-  at::Tensor middle_norm;           // [hidden]
-  std::vector<at::Tensor> linears;  // by role, [rows, cols]
+  BlockVectors vectors;
+  std::vector<at::Tensor> linears;  // as block_linears(), [rows, cols]
 };
 
-// Final norm and head, float32.
+// From the last block's output to logits, float32.
 struct HeadWeights {
-  at::Tensor norm;  // [hidden]
-  at::Tensor head;  // [vocab, hidden]
+  Norm norm;              // [hidden]
+  at::Tensor projection;  // [embedding, hidden]; undefined where the sizes are the same
+  at::Tensor head;        // [vocab, embedding]
 };
-
-// What does not fit between the tensors of a folder and its config.json: a sentence each. Nothing
-// about tensors of shards that could not be opened.
-std::vector<std::string> tensor_problems(const TensorFolder& tensors, const ModelConfig& config);
 
 class SourceModel {
  public:
-  // Checks that every tensor is there with its right shape and a float dtype: FormatError lists
-  // all that are not.
+  // Checks that every tensor is there with its right shape and a float dtype, and that no block
+  // holds others: FormatError lists all that are wrong.
   SourceModel(Files& files, const std::string& folder);
 
   const ModelConfig& config() const { return config_; }
@@ -46,13 +52,15 @@ class SourceModel {
   // NumericError names a tensor with a value that is not finite.
   BlockWeights load_block(int64_t block) const;
   HeadWeights load_head() const;
-  // The embeddings of these tokens, [ids, hidden] float32, read row by row: the embedding of a
-  // large vocabulary is never in memory. Ids lie in [0, vocab_size). NumericError as above.
+  // What enters the first block for these tokens at positions 0, 1, ...: [ids, hidden] float32.
+  // Embeddings are read row by row: a large vocabulary's are never in memory. Ids lie in
+  // [0, vocab_size), and are no more than the context. NumericError as above.
   at::Tensor embed(std::span<const int32_t> ids) const;
 
  private:
-  at::Tensor load_vector(const std::string& name) const;  // [hidden]
-  at::Tensor load_matrix(const std::string& name, int64_t rows, int64_t cols) const;
+  Norm load_norm(const std::string& name, int64_t size) const;
+  at::Tensor load(const std::string& name, at::IntArrayRef shape) const;
+  void read_row(const std::string& name, int64_t row, std::span<float> values) const;
   at::Tensor load_linear(const LinearShape& shape) const;
 
   ModelConfig config_;

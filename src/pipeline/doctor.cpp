@@ -9,7 +9,7 @@
 #include "data/tokenizer.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
-#include "model/source_model.hpp"
+#include "model/folder_check.hpp"
 #include "pipeline/assemble.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/folders_check.hpp"

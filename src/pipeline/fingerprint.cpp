@@ -32,6 +32,15 @@ std::string hash_shapes(const TensorFolder& tensors) {
   return hasher.hex();
 }
 
+json describe_rope(const RopeConfig& rope) {
+  return {{"theta", rope.theta},
+          {"type", std::string(name_of(rope.scaling))},
+          {"factor", rope.factor},
+          {"low_freq_factor", rope.low_freq_factor},
+          {"high_freq_factor", rope.high_freq_factor},
+          {"original_context", rope.original_context}};
+}
+
 std::string processor() {
   std::array<unsigned, 4> r = {};
   std::array<char, 13> vendor = {};
@@ -82,7 +91,9 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
         {"kv_heads", config.kv_heads},
         {"head_dim", config.head_dim},
         {"norm_epsilon", config.norm_epsilon},
-        {"rope_theta", config.rope_theta},
+        {"rope", describe_rope(config.rope)},
+        {"activation", std::string(name_of(config.activation))},
+        {"norm_first", config.norm_first},
         {"tensors", hash_shapes(model.tensors())}}},
       {"windows", windows.hash()},
       {"samples", windows.count},

@@ -84,9 +84,8 @@ void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
   quantized.clear();
   optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, pool_);
   if (backend == nullptr) return;
-  student_ = std::make_unique<StudentBlock>(
-      model_.config(), BlockNorms{weights_.input_norm, weights_.middle_norm}, linears_, *layout_,
-      options_.method.loss, *backend, rotary, pool_);
+  student_ = std::make_unique<StudentBlock>(model_.config(), weights_.vectors, linears_, *layout_,
+                                            options_.method.loss, *backend, rotary, pool_);
   student_->take_signs(learned_);
 }
 
@@ -127,7 +126,7 @@ std::vector<TensorSource> LiveBlock::packed_tensors() const {
 }
 
 BlockWeights LiveBlock::deployed_weights() const {
-  BlockWeights out{weights_.input_norm, weights_.middle_norm, {}};
+  BlockWeights out{weights_.vectors, {}};
   for (size_t role = 0; role < shapes_.size(); ++role) {
     if (!packed_[role]) {
       out.linears.push_back(linears_[role].kept);

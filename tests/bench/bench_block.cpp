@@ -91,7 +91,7 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
   } else {
     const auto backend = make_backend(variant == "signs" ? "cpu" : variant);
     const LearnedLayout layout(f.initial, settings);
-    StudentBlock student(f.config, f.norms, f.linears, layout, {}, *backend, f.rotary, pool);
+    StudentBlock student(f.config, f.vectors, f.linears, layout, {}, *backend, f.rotary, pool);
     ShardedOptimizer optimizer(layout, {}, comm, pool);
     std::vector<float> learned = layout.initial_values(f.initial);
     student.take_signs(learned);

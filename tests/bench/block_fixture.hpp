@@ -27,7 +27,7 @@ inline const std::vector<Shape>& shapes() {
 
 struct Fixture {
   ModelConfig config;
-  BlockNorms norms;
+  BlockVectors vectors;
   Rotary rotary;
   std::vector<at::Tensor> weights;     // by role, float32 [rows, cols]
   std::vector<at::Tensor> masks;       // by role, bool [cols], true = salient
@@ -38,19 +38,21 @@ struct Fixture {
   Fixture(const Shape& shape, int64_t count, ThreadPool& pool,
           const MethodSettings& settings = {}) {
     at::manual_seed(1);
-    config = {find_family("LlamaForCausalLM"),
-              shape.hidden,
-              shape.inner,
-              1,
-              shape.heads,
-              shape.kv_heads,
-              shape.head_dim,
-              16,
-              4096,
-              1e-5,
-              10000.0,
-              false};
-    norms = {at::ones({shape.hidden}), at::ones({shape.hidden})};
+    config = {.family = find_family("LlamaForCausalLM"),
+              .tensor_prefix = "model.",
+              .hidden_size = shape.hidden,
+              .embedding_size = shape.hidden,
+              .intermediate_size = shape.inner,
+              .blocks = 1,
+              .heads = shape.heads,
+              .kv_heads = shape.kv_heads,
+              .head_dim = shape.head_dim,
+              .vocab_size = 16,
+              .context = 4096,
+              .norm_epsilon = 1e-5,
+              .rope = {.theta = 10000}};
+    vectors.input_norm.weight = vectors.middle_norm.weight = at::ones({shape.hidden});
+    vectors.biases.resize(config.family->linears.size());
     rotary = make_rotary(config, shape.tokens);
     for (const LinearShape& linear : block_linears(config, 0)) {
       const at::Tensor saliency = at::rand({linear.cols});

@@ -35,10 +35,9 @@ inline at::Tensor plain_weight(const at::Tensor& weight, const at::Tensor& salie
 inline double plain_step(const Fixture& f, const TrainingSample& sample,
                          const std::vector<PlainScales>& scales, ThreadPool& pool) {
   const at::Tensor out = block_forward(
-      f.config, f.norms, f.rotary, sample.input,
-      [&](LinearRole role, const at::Tensor& x) {
-        const auto r = static_cast<size_t>(role);
-        return at::linear(x, plain_weight(f.weights[r], f.masks[r], scales[r]));
+      f.config, f.vectors, f.rotary, sample.input,
+      [&](size_t i, const at::Tensor& x) {
+        return at::linear(x, plain_weight(f.weights[i], f.masks[i], scales[i]));
       },
       pool);
   const at::Tensor loss = sample_loss(out, sample.normal, sample.homologous);

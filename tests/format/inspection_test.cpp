@@ -74,6 +74,7 @@ TEST(Inspection, BlocksAreFoundInNamesOfSeveralFamilies) {
   };
   EXPECT_THAT(blocks_of("model.layers.120.mlp.up_proj.weight"), ElementsAre(120));
   EXPECT_THAT(blocks_of("model.decoder.layers.3.fc1.weight"), ElementsAre(3));
+  EXPECT_THAT(blocks_of("layers.4.fc1.weight"), ElementsAre(4));
   for (const char* name : {"lm_head.weight", "model.layers.x.weight", "model.layers.3weight.weight",
                            "model.layers.99999999999999999999.weight"}) {
     EXPECT_THAT([&] { blocks_of(name); }, throws_with<FormatError>("is in no block")) << name;

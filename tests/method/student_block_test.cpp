@@ -25,14 +25,68 @@ struct LossAndGradient {
   std::vector<float> gradient;
 };
 
+ModelConfig llama() {
+  return {.family = find_family("LlamaForCausalLM"),
+          .tensor_prefix = "model.",
+          .hidden_size = 13,
+          .embedding_size = 13,
+          .intermediate_size = 21,
+          .blocks = 1,
+          .heads = 3,
+          .kv_heads = 1,
+          .head_dim = 6,
+          .vocab_size = 31,
+          .context = 512,
+          .norm_epsilon = 1e-5,
+          .rope = {.theta = 10000}};
+}
+
+// No gate, biases, layer norms, after the sums.
+ModelConfig opt() {
+  ModelConfig config = llama();
+  config.family = find_family("OPTForCausalLM");
+  config.hidden_size = config.embedding_size = 12;
+  config.kv_heads = config.heads;
+  config.head_dim = 4;
+  config.activation = Activation::gelu;  // relu has no slope at 0 for differences to find
+  config.attention_bias = config.mlp_bias = true;
+  config.norm_first = false;
+  return config;
+}
+
+// Norms of queries and keys.
+ModelConfig qwen3() {
+  ModelConfig config = llama();
+  config.family = find_family("Qwen3ForCausalLM");
+  return config;
+}
+
+BlockVectors random_vectors(const ModelConfig& config) {
+  const auto norm = [&](int64_t size) {
+    const bool has_bias = config.family->norm == NormKind::layer;
+    return Norm{at::rand({size}) + 0.5, has_bias ? at::randn({size}) : at::Tensor()};
+  };
+  BlockVectors vectors{.input_norm = norm(config.hidden_size),
+                       .middle_norm = norm(config.hidden_size),
+                       .query_norm = norm(config.head_dim),
+                       .key_norm = norm(config.head_dim),
+                       .biases = {}};
+  for (const LinearSpec& spec : config.family->linears) {
+    vectors.biases.push_back(spec.has_bias(config) ? at::randn({spec.rows(config)}) * 0.3
+                                                   : at::Tensor());
+  }
+  return vectors;
+}
+
 // A block of odd sizes with random weights, the linears of some roles kept, and one sample.
 class RandomBlock {
  public:
-  RandomBlock(int64_t tokens, const Roles& kept, const MethodSettings& settings = {})
-      : loss_(settings.loss) {
+  RandomBlock(int64_t tokens, const Roles& kept, const ModelConfig& config = llama(),
+              const MethodSettings& settings = {})
+      : config_(config), loss_(settings.loss) {
     at::manual_seed(1);
     const int64_t hidden = config_.hidden_size;
-    weights_ = {at::rand({hidden}) + 0.5, at::rand({hidden}) + 0.5, {}};
+    weights_.vectors = random_vectors(config_);
     ThreadPool pool(1);
     std::vector<InitialLinear> quantized;
     for (const LinearShape& shape : block_linears(config_, 0)) {
@@ -53,8 +107,11 @@ class RandomBlock {
     learned_ = layout_->initial_values(quantized);
     for (float& value : learned_) value *= 0.8F + 0.4F * at::rand({1}).item<float>();
     rotary_ = make_rotary(config_, tokens);
-    const at::Tensor normal = at::randn({tokens, hidden});
-    sample_ = {at::randn({tokens, hidden}), normal, normal + 0.3 * at::randn({tokens, hidden})};
+    // Near the input, so that no cosine is near 0: there its logarithm is too steep for
+    // differences.
+    const at::Tensor input = at::randn({tokens, hidden});
+    const at::Tensor normal = input + 0.5 * at::randn({tokens, hidden});
+    sample_ = {input, normal, normal + 0.3 * at::randn({tokens, hidden})};
   }
 
   const ModelConfig& config() const { return config_; }
@@ -67,8 +124,8 @@ class RandomBlock {
   LossAndGradient run(const Backend& backend, const std::vector<float>& learned,
                       int threads = 1) const {
     ThreadPool pool(threads, [] { at::set_num_threads(1); });
-    StudentBlock student(config_, {weights_.input_norm, weights_.middle_norm}, linears_, *layout_,
-                         loss_, backend, rotary_, pool);
+    StudentBlock student(config_, weights_.vectors, linears_, *layout_, loss_, backend, rotary_,
+                         pool);
     student.take_signs(learned);
     LossAndGradient result;
     result.gradient.assign(learned.size(), NAN);
@@ -77,18 +134,7 @@ class RandomBlock {
   }
 
  private:
-  const ModelConfig config_{.family = find_family("LlamaForCausalLM"),
-                            .hidden_size = 13,
-                            .intermediate_size = 21,
-                            .blocks = 1,
-                            .heads = 3,
-                            .kv_heads = 1,
-                            .head_dim = 6,
-                            .vocab_size = 31,
-                            .context = 512,
-                            .norm_epsilon = 1e-5,
-                            .rope_theta = 10000.0,
-                            .tied_embeddings = false};
+  const ModelConfig config_;
   const LossSettings loss_;
   BlockWeights weights_;
   std::vector<BlockLinear> linears_;
@@ -112,8 +158,7 @@ INSTANTIATE_TEST_SUITE_P(Some, StudentBlockKeeping,
 
 // Along the gradient of each learned tensor alone, the loss must rise by that gradient's norm.
 // Central differences at h and 2h, combined so that errors of second order cancel.
-TEST_P(StudentBlockKeeping, GradientIsTheSlopeOfTheLoss) {
-  const RandomBlock block(11, GetParam());
+void expect_slope(const RandomBlock& block) {
   const auto backend = cpu_backend();
   const std::vector<float> gradient = block.run(*backend, block.learned()).gradient;
   for (const LearnedSegment& segment : block.segments()) {
@@ -131,6 +176,16 @@ TEST_P(StudentBlockKeeping, GradientIsTheSlopeOfTheLoss) {
     EXPECT_NEAR((4 * slope(h) - slope(2 * h)) / 3, norm, 0.01 * norm + 2e-4)
         << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
   }
+}
+
+TEST_P(StudentBlockKeeping, GradientIsTheSlopeOfTheLoss) {
+  expect_slope(RandomBlock(11, GetParam()));
+}
+
+TEST(StudentBlock, GradientIsTheSlopeOfTheLossInOtherFamilies) {
+  expect_slope(RandomBlock(11, {}, opt()));
+  expect_slope(RandomBlock(11, {LinearRole::up}, opt()));
+  expect_slope(RandomBlock(11, {}, qwen3()));
 }
 
 TEST_P(StudentBlockKeeping, BackendsAgreeOnLossAndGradient) {
@@ -170,7 +225,7 @@ class EverythingLearned : public testing::Test {
 
 TEST_F(EverythingLearned, BackendsAgreeOnLossAndGradient) {
   for (const int64_t tokens : {1, 7, 33}) {
-    const RandomBlock block(tokens, {LinearRole::key}, settings());
+    const RandomBlock block(tokens, {LinearRole::key}, llama(), settings());
     const LossAndGradient fast = block.run(*cpu_backend(), block.learned());
     const LossAndGradient truth = block.run(*reference_backend(), block.learned());
     EXPECT_NEAR(fast.loss, truth.loss, 1e-5 * std::abs(truth.loss));
@@ -185,7 +240,7 @@ TEST_F(EverythingLearned, BackendsAgreeOnLossAndGradient) {
 }
 
 TEST_F(EverythingLearned, BitsDoNotDependOnThreads) {
-  const RandomBlock block(300, {}, settings());
+  const RandomBlock block(300, {}, llama(), settings());
   const LossAndGradient one = block.run(*cpu_backend(), block.learned(), 1);
   const LossAndGradient many = block.run(*cpu_backend(), block.learned(), 3);
   EXPECT_EQ(many.loss, one.loss);
@@ -193,7 +248,7 @@ TEST_F(EverythingLearned, BitsDoNotDependOnThreads) {
 }
 
 TEST_F(EverythingLearned, VectorsHaveTheSlopeOfTheLoss) {
-  const RandomBlock block(11, {}, settings());
+  const RandomBlock block(11, {}, llama(), settings());
   const std::vector<float> gradient = block.run(*cpu_backend(), block.learned()).gradient;
   for (const LearnedSegment& segment : block.segments()) {
     if (segment.kind == LearnedKind::latents) continue;  // no slope: the loss sees signs alone

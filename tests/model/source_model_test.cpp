@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -64,18 +65,18 @@ class SourceModelTest : public testing::Test {
 
 TEST_F(SourceModelTest, BlocksAreReadByRole) {
   const BlockWeights block = open().load_block(1);
-  ASSERT_EQ(block.linears.size(), linears_per_block);
+  ASSERT_EQ(block.linears.size(), 7U);
   const auto expect = [&](const at::Tensor& loaded, const std::string& name) {
     const TensorSource& source = source_of(tensors_, "model.layers.1." + name + ".weight");
     EXPECT_EQ(loaded.sizes().vec(), source.shape) << name;
     EXPECT_TRUE(at::equal(loaded.flatten(), values_of(source))) << name;
   };
-  expect(block.input_norm, "input_layernorm");
-  expect(block.middle_norm, "post_attention_layernorm");
+  expect(block.vectors.input_norm.weight, "input_layernorm");
+  expect(block.vectors.middle_norm.weight, "post_attention_layernorm");
   const char* names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                          "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                          "mlp.down_proj"};
-  for (int i = 0; i < linears_per_block; ++i) expect(block.linears[i], names[i]);
+  for (size_t i = 0; i < block.linears.size(); ++i) expect(block.linears[i], names[i]);
 }
 
 TEST_F(SourceModelTest, WeightsBeginAt64ByteBoundaries) {
@@ -98,7 +99,7 @@ TEST_F(SourceModelTest, SixteenBitWeightsAreWidened) {
 TEST_F(SourceModelTest, AnUntiedHeadIsItsOwnTensor) {
   const HeadWeights head = open().load_head();
   EXPECT_TRUE(at::equal(head.head.flatten(), values_of(source_of(tensors_, "lm_head.weight"))));
-  EXPECT_TRUE(at::equal(head.norm, values_of(source_of(tensors_, "model.norm.weight"))));
+  EXPECT_TRUE(at::equal(head.norm.weight, values_of(source_of(tensors_, "model.norm.weight"))));
 }
 
 TEST_F(SourceModelTest, ATiedHeadIsTheEmbeddingWhateverElseTheFileHolds) {
@@ -114,9 +115,42 @@ TEST_F(SourceModelTest, AnUntiedModelWithoutHeadIsRefused) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("lm_head.weight"), HasSubstr("missing")));
 }
 
-TEST_F(SourceModelTest, TensorsThatNobodyReadsAreTolerated) {
+TEST_F(SourceModelTest, TensorsThatChangeNothingAreTolerated) {
   tensors_.push_back(random_tensor("model.layers.0.self_attn.rotary_emb.inv_freq", {3}, 5));
+  tensors_.push_back(random_tensor("mtp.fc.weight", {3}, 5));
   EXPECT_EQ(refusal(), "accepted");
+}
+
+TEST_F(SourceModelTest, TensorsOfABlockThatNobodyWouldReadAreRefusedByName) {
+  tensors_.push_back(random_tensor("model.layers.0.self_attn.q_proj.bias", {24}, 5));
+  tensors_.push_back(random_tensor("model.layers.1.self_attn.q_norm.weight", {6}, 5));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("model.layers.0.self_attn.q_proj.bias"),
+                               HasSubstr("model.layers.1.self_attn.q_norm.weight")));
+}
+
+TEST_F(SourceModelTest, AFusedMatrixIsNamedBesideWhatIsMissing) {
+  for (const char* part : {"gate_proj", "up_proj"}) {
+    drop(tensors_, fmt::format("model.layers.0.mlp.{}.weight", part));
+  }
+  tensors_.push_back(random_tensor("model.layers.0.mlp.gate_up_proj.weight", {40, 12}, 5));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("\"model.layers.0.mlp.up_proj.weight\" is missing"),
+                               HasSubstr("\"model.layers.0.mlp.gate_up_proj.weight\" is not"),
+                               HasSubstr("fused")));
+}
+
+TEST_F(SourceModelTest, BiasesBelongWhereTheConfigSaysSo) {
+  config_["attention_bias"] = true;
+  EXPECT_THAT(refusal(), HasSubstr("\"model.layers.1.self_attn.o_proj.bias\" is missing"));
+}
+
+TEST_F(SourceModelTest, AModelSavedWithoutWhatStandsAroundItIsReadWithoutItsPrefix) {
+  config_["tie_word_embeddings"] = true;
+  drop(tensors_, "lm_head.weight");
+  for (TensorSource& tensor : tensors_) tensor.name = tensor.name.substr(strlen("model."));
+  const SourceModel model = open();
+  EXPECT_EQ(block_linears(model.config(), 1)[6].tensor, "layers.1.mlp.down_proj.weight");
+  EXPECT_TRUE(at::equal(model.load_block(1).vectors.input_norm.weight,
+                        values_of(source_of(tensors_, "layers.1.input_layernorm.weight"))));
 }
 
 TEST_F(SourceModelTest, EverythingThatDoesNotFitTheConfigIsListed) {

@@ -71,7 +71,7 @@ def make_tied_mha(folder):
 
 
 def load(folder):
-    return transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def write_logits(name, folder, ids, rows):

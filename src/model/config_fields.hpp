@@ -1,0 +1,45 @@
+#pragma once
+// The values of a JSON object, read to its end: everything that is wrong with it is remembered, so
+// that a user sees all of it at once.
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace bitmill {
+
+class ConfigFields {
+ public:
+  // The object outlives this. `where` names it in problems.
+  ConfigFields(const nlohmann::json& object, std::string where);
+
+  // A problem where it is not fine.
+  void require(bool fine, const std::string& problem);
+  const std::vector<std::string>& problems() const { return problems_; }
+  void adopt(const ConfigFields& part);  // its problems are ours too
+
+  // True when the key is there and not null.
+  bool has(const char* key) const;
+  const nlohmann::json& object() const { return object_; }
+  const std::string& where() const { return where_; }
+
+  // A value of another type, or a size or number outside its range, is a problem, and something
+  // harmless is returned. The fallback is for a missing key or null. Sizes lie in [least, 2^31].
+  int64_t size(const char* key);
+  int64_t size_or(const char* key, int64_t fallback, int64_t least = 1);
+  double positive_or(const char* key, double fallback);
+  bool flag_or(const char* key, bool fallback);
+  std::string text_or(const char* key, const std::string& fallback);
+
+ private:
+  int64_t checked_size(const char* key, int64_t value, int64_t least);
+  template <class Value, class Get>
+  Value attempt(Value instead, Get get);
+
+  const nlohmann::json& object_;
+  const std::string where_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace bitmill

@@ -1,0 +1,15 @@
+#include "model/norm.hpp"
+
+#include <ATen/ATen.h>
+
+namespace bitmill {
+
+at::Tensor normalize(NormKind kind, const Norm& norm, const at::Tensor& x, double epsilon) {
+  if (kind == NormKind::rms) {  // x / sqrt(mean(x^2) + epsilon) * weight
+    return x * at::rsqrt(at::mean(x * x, -1, /*keepdim=*/true) + epsilon) * norm.weight;
+  }
+  // (x - mean) / sqrt(variance + epsilon) * weight + bias
+  return at::layer_norm(x, x.size(-1), norm.weight, norm.bias, epsilon);
+}
+
+}  // namespace bitmill

@@ -1,0 +1,23 @@
+#pragma once
+// Rotary positions: the tables of a sequence, and their application to heads.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "model/config.hpp"
+
+namespace bitmill {
+
+// Tables of positions 0 .. T-1: [T, head_dim] float32, both halves equal. Undefined for a family
+// whose positions are not rotary.
+struct Rotary {
+  at::Tensor cosine;
+  at::Tensor sine;
+};
+Rotary make_rotary(const ModelConfig& config, int64_t seq_len);
+
+// x [T, heads, head_dim] times the rotation of its position; x itself without tables.
+at::Tensor rotate(const at::Tensor& x, const Rotary& rotary);
+
+}  // namespace bitmill
