@@ -38,6 +38,7 @@ class FamilyRun : public testing::TestWithParam<const char*> {
     o.batch = 3;
     o.method.lr_scale = o.method.lr_gain = 1e-2;
     run_ranks(ranks, [&](Communicator& comm) {
+      at::set_num_threads(1);
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       QuantizeObserver silent;
       RunControl control;
@@ -61,6 +62,7 @@ class FamilyRun : public testing::TestWithParam<const char*> {
     const Windows windows = evaluation_windows({.ids = golden_.ids}, 12, 0);
     double result = 0;
     run_ranks(1, [&](Communicator& comm) {
+      at::set_num_threads(1);
       ThreadPool pool(1);
       StreamBudget budget(*files_, INT64_MAX, folder_ / "scratch");
       result = evaluate(model, nullptr, windows, budget, comm, pool, {}).perplexity;

@@ -89,8 +89,10 @@ TEST_F(Quantize, BytesAreTheSameOnEveryMeshAndWalk) {
         ASSERT_EQ(result.blocks.size(), 4U);
         for (size_t block = 0; block < 4; ++block) {
           EXPECT_EQ(result.blocks[block].block, static_cast<int>(block));
-          EXPECT_EQ(result.blocks[block].last_loss, whole.blocks[block].last_loss);
-          EXPECT_EQ(result.blocks[block].cosine, whole.blocks[block].cosine);
+          EXPECT_EQ(result.blocks[block].last_loss, whole.blocks[block].last_loss)
+              << many.output_dir << ", block " << block;
+          EXPECT_EQ(result.blocks[block].cosine, whole.blocks[block].cosine)
+              << many.output_dir << ", block " << block;
         }
       }
     }

@@ -130,6 +130,8 @@ TEST_F(ResumedJob, RanksThatReadDifferentCopiesOfTheModelAreNamed) {
   change_block_1(folder_ / "copy");
   run_ranks(2, [&](Communicator& comm) {
     QuantizeOptions o = options("out");
+    o.batch = 2;  // two replicas: both read every block
+    o.stages = 1;
     if (comm.rank() == 1) o.model = folder_ / "copy";
     ThreadPool pool(1, [] { at::set_num_threads(1); });
     QuantizeObserver silent;

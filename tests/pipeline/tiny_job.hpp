@@ -51,6 +51,7 @@ class TinyJob : public testing::Test {
   QuantizeResult run(const QuantizeOptions& o, int ranks = 1, int threads = 1) {
     QuantizeResult result;
     run_ranks(ranks, [&](Communicator& comm) {
+      at::set_num_threads(1);  // MKL counts for each thread, and this one is a rank's main thread
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       QuantizeObserver silent;
       const QuantizeResult mine = quantize(o, *files_, comm, pool, silent, control_);
