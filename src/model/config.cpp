@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "model/config_fields.hpp"
 #include "model/family.hpp"
@@ -204,17 +205,9 @@ ModelConfig read_config(ConfigFields& fields) {
 }  // namespace
 
 ModelConfig read_model_config(Files& files, const std::string& folder) {
-  BITMILL_CHECK(files.is_directory(folder), FileError,
-                fmt::format("cannot open the model folder {}: there is no such folder", folder));
-  const std::string path = join_path(folder, "config.json");
-  BITMILL_CHECK(files.exists(path), FormatError,
-                fmt::format("{} has no config.json: it is not a model folder, or was not "
-                            "downloaded to its end",
-                            folder));
-  const json object = parse_json(read_text(files, path, int64_t{1} << 24), path);
-  BITMILL_CHECK(object.is_object(), FormatError, path + " must hold a JSON object");
+  const json object = read_config_json(files, folder);
   is_packed_folder(files, folder);  // refuses what another tool, or a newer bitmill, quantized
-  ConfigFields fields(object, path);
+  ConfigFields fields(object, join_path(folder, "config.json"));
   return read_config(fields);
 }
 

@@ -26,8 +26,8 @@ class Executor {
            StopControl& stop, Observer& observer)
       : plan_(plan),
         actions_(plan.stages[static_cast<size_t>(stage)]),
-        manners_(Remaining(plan, done).of_stage(stage)),
         remaining_(plan, done),
+        manners_(remaining_.of_stage(stage)),
         done_(done),
         compute_(compute),
         stop_(stop),
@@ -55,6 +55,7 @@ class Executor {
       throw_stop("after the last action of this stage");
     }
     stop_.settle();
+    // Everybody has taken what we sent: only our end of it is still to be closed.
     while (!compute_.all_sent()) {
     }
   }
@@ -175,8 +176,8 @@ class Executor {
 
   const Plan& plan_;
   const std::vector<Action>& actions_;  // of this stage
-  const std::vector<Manner> manners_;   // of actions_
   const Remaining remaining_;
+  const std::vector<Manner> manners_;  // of actions_
   const std::vector<BlockDone>& done_;
   int turn_ = -1;  // of the visit under way
   Compute& compute_;

@@ -23,6 +23,7 @@
 #include "pipeline/quantize.hpp"
 #include "pipeline/sample_share.hpp"
 #include "schedule/plan.hpp"
+#include "schedule/simulate.hpp"
 
 namespace bitmill {
 namespace {
@@ -131,9 +132,8 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
   const ModelConfig& config = model.config();
   const int replicas = plan.mesh.replicas;
   const SampleShare busiest(plan.samples, options.batch, replicas, replicas - 1);
-  constexpr int64_t streams = 3;  // teacher, student, homologous
-  plan.stream_bytes =
-      streams * busiest.own_count() * plan.seq_len * config.hidden_size * float_bytes;
+  plan.stream_bytes = peak_streams(plan_of(options, plan)) * busiest.own_count() * plan.seq_len *
+                      config.hidden_size * float_bytes;
   const int64_t streams_in_memory = options.stream_memory > 0
                                         ? std::min(options.stream_memory, plan.stream_bytes)
                                         : plan.stream_bytes;
@@ -166,6 +166,11 @@ void check_batch(const QuantizeOptions& options, int64_t samples) {
   BITMILL_CHECK(options.batch <= samples, UsageError,
                 range_problem("--batch", fmt::to_string(options.batch),
                               fmt::format("at most the {} samples there are", samples).c_str()));
+}
+
+Plan plan_of(const QuantizeOptions& options, const QuantizePlan& plan) {
+  return make_plan(static_cast<int>(plan.blocks), options.epochs, options.lag, plan.mesh.stages,
+                   plan.walk);
 }
 
 CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {

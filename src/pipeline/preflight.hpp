@@ -14,6 +14,9 @@ struct CheckedRun {
   Calibration calibration;
 };
 
+// The schedule of a run that was planned.
+Plan plan_of(const QuantizeOptions& options, const QuantizePlan& plan);
+
 // As plan_quantize(), for options whose lag is resolved.
 CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads);
 

@@ -35,11 +35,6 @@ bool agree(Communicator& comm, bool answer) {
   return byte != std::byte{0};
 }
 
-Plan make_plan(const QuantizeOptions& options, const QuantizePlan& plan) {
-  return make_plan(static_cast<int>(plan.blocks), options.epochs, options.lag, plan.mesh.stages,
-                   plan.walk);
-}
-
 // What a leader of a stage needs to write into the run folder.
 struct LeaderPass {
   int generation = 0;
@@ -194,7 +189,7 @@ std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const S
   return sources;
 }
 
-// The state of a block is smaller; above this a rehearsal would only take time.
+// As long as a block's packed tensors are; above this a rehearsal would only take time.
 constexpr int64_t most_rehearsed_bytes = int64_t{16} << 20;
 
 // On rank 0: claims the work folder, and tries there what the run will do in it.
@@ -246,7 +241,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
     verify_what_is_there(options, start);
   } else {
     const std::map<int, TensorHashes> sources = read_sources(options, start);
-    const Plan plan = make_plan(options, checked.plan);
+    const Plan plan = plan_of(options, checked.plan);
     std::unique_ptr<RunSession> session;
     if (leader) session = open_session(options, start, plan, sources);
     result.blocks = train_and_assemble(options, start, plan, session.get());

@@ -119,9 +119,10 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
 
 void check_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
                  Communicator& comm, const std::string& host) {
+  const int64_t needed = plan.mesh.contains(comm.rank()) ? plan.peak_memory_bytes : 0;
   const std::string mine =
       to_text({host, describe_program(files), plan.fingerprint_json,
-               numerics_class(options.backend), plan.peak_memory_bytes, available_memory_bytes()});
+               numerics_class(options.backend), needed, available_memory_bytes()});
   std::vector<RankFacts> all;
   for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
     all.push_back(from_text(bytes));

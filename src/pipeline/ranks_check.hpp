@@ -16,7 +16,7 @@ struct RankFacts {
   std::string program;           // version, and hash of the binary where it can be read
   std::string fingerprint_json;  // settings, model headers, calibration windows
   std::string numerics_class;
-  int64_t memory_needed = 0;     // bytes, estimate
+  int64_t memory_needed = 0;     // bytes, estimate; 0 beyond the mesh
   int64_t memory_available = 0;  // bytes, of the host; 0: not known
 };
 

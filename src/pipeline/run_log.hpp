@@ -25,8 +25,8 @@ class RunLog final : public QuantizeObserver {
  private:
   double seconds_since_last();
 
-  RunDir* run_dir_;
-  std::set<int> logged_;  // blocks that have their line already  // may be null
+  RunDir* run_dir_;       // may be null
+  std::set<int> logged_;  // blocks that have their line already
   QuantizeObserver& next_;
   std::chrono::steady_clock::time_point last_;
 };

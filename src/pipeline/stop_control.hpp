@@ -47,8 +47,6 @@ class StopControl {
   // What a stop costs, so that a deadline is met: the longest of each is kept.
   void step_took(double seconds);
   void save_took(double seconds);
-  double longest_step_s() const { return longest_step_s_; }
-  double longest_save_s() const { return longest_save_s_; }
 
  private:
   std::string own_reason();

@@ -24,12 +24,13 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.seq_len = options.seq_len > 0 ? options.seq_len : std::min(default_seq_len, config.context);
   work.hidden = config.hidden_size;
 
-  int64_t bits = 0, activations = 0;
+  int64_t bits = 0, activations = 0, latents = 0;
   for (const LinearShape& shape : block_linears(config, 0)) {
     const int64_t salient =
         std::min(shape.cols, options.method.salient_ratio.floor_times(shape.cols) + 1);
     work.weights += shape.rows * shape.cols;
     work.learned += 2 * shape.rows + shape.cols - salient;  // alpha, r1, r2
+    latents += shape.rows * (shape.cols - salient);
     bits += stored_bits(shape.rows, shape.cols, salient);
     // What a linear reads and writes, and about as much again for norms, attention and gradients.
     activations += 2 * (shape.rows + shape.cols);
@@ -45,9 +46,13 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   const double attention =
       2.0 * tokens * tokens * static_cast<double>(config.heads * config.head_dim);
   work.forward_flops = linears + attention;
-  // Two products per linear (../method: no weight gradient exists), and of attention's backward
-  // pass two and a half times its forward.
+  // Two products per linear (../method: no weight gradient exists but that of signs), and of
+  // attention's backward pass two and a half times its forward.
   work.unit_flops = 2 * linears + 3.5 * attention;
+  if (options.method.learned.signs) {
+    work.learned += latents;
+    work.unit_flops += 2.0 * static_cast<double>(latents) * tokens;  // the third product
+  }
   return work;
 }
 

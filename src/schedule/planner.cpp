@@ -26,9 +26,16 @@ std::vector<Mesh> meshes(const PlanRequest& request) {
   return all;
 }
 
+int64_t memory_limit(const PlanRequest& request) {
+  return request.memory_limit > 0 ? request.memory_limit : request.machine.memory_bytes;
+}
+
+// A wavefront holds streams for as many blocks as there are turns: it is no choice where nobody has
+// said what there is to hold them.
 std::vector<Walk> walks(const PlanRequest& request, const Mesh& mesh) {
   if (request.walk != Walk::automatic) return {request.walk};
   const int turns = request.work.epochs / request.work.lag;
+  if (memory_limit(request) == 0) return {Walk::sweep};
   if (band_width(Walk::sweep, mesh.stages, turns) == turns) return {Walk::sweep};
   return {Walk::sweep, Walk::wavefront};
 }
@@ -95,8 +102,7 @@ Forecast choose_plan(const PlanRequest& request) {
                 fmt::format("--stages {} does not divide {} ranks into equal groups; start a "
                             "multiple of {} ranks, or leave --stages out",
                             request.stages, request.ranks, request.stages));
-  const int64_t limit =
-      request.memory_limit > 0 ? request.memory_limit : request.machine.memory_bytes;
+  const int64_t limit = memory_limit(request);
   std::optional<Forecast> best;
   std::optional<int64_t> least;
   for (const Mesh& mesh : meshes(request)) {

@@ -40,7 +40,8 @@ struct Forecast {
 // The forecast of one mesh and walk.
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);
 
-// The soonest of all that fit; of equals, the one with the fewest ranks. UsageError when request
+// The soonest of all that fit; of equals, the one with the fewest ranks. Without a limit of memory
+// only sweeps are tried, which hold the fewest streams. UsageError when request
 // asks for stages that do not divide the ranks, or when nothing fits: it then says the smallest
 // memory that would.
 Forecast choose_plan(const PlanRequest& request);

@@ -257,4 +257,16 @@ Simulation simulate(const Plan& plan, const PlanCosts& costs) {
   return Simulator(plan, costs).run();
 }
 
+int64_t peak_streams(const Plan& plan) {
+  PlanCosts costs;
+  costs.epoch_s = 1;
+  costs.stream_bytes = 1;
+  costs.link_bytes_per_s = 1e9;
+  int64_t most = 0;
+  for (const SimulatedStage& stage : simulate(plan, costs).stages) {
+    most = std::max(most, stage.peak_stream_bytes);
+  }
+  return most;
+}
+
 }  // namespace bitmill

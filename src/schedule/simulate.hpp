@@ -61,4 +61,7 @@ struct Simulation {
 // moment in which they are made, or have left the sender, until nobody needs them.
 Simulation simulate(const Plan& plan, const PlanCosts& costs);
 
+// The most streams that any stage holds at once, as far as training is what takes time.
+int64_t peak_streams(const Plan& plan);
+
 }  // namespace bitmill

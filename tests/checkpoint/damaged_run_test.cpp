@@ -10,7 +10,7 @@
 namespace bitmill {
 namespace {
 
-const std::string state_path = "/work/state-0001";
+const std::string state_path = "/run/state-0001";
 
 TensorSource tensor_of(const std::string& name) {
   return {name, Dtype::float16, {2}, [] { return std::vector<std::byte>(4); }};
@@ -20,7 +20,7 @@ class DamagedRun : public testing::Test {
  protected:
   DamagedRun() {
     const auto claim =
-        Claim::take(files_, "/work", {"host", 7, "88", "m", "1", "token"}, {}, [](const auto&) {});
+        Claim::take(files_, "/run", {"host", 7, "88", "m", "1", "token"}, {}, [](const auto&) {});
     RunDir dir(files_, *claim);
     dir.begin({R"({"lag":5})", {"cpu"}});
     dir.write_live({0, 4, 17}, {tensor_of("learned"), tensor_of("first_moment")});
@@ -87,19 +87,19 @@ TEST_F(DamagedRun, FilesOfAnotherBlockOrTurnAreRefused) {
 TEST_F(DamagedRun, ANameWithANegativeNumberIsNoBlock) {
   files_.put(state_path + "/blocks/-5.1.safetensors", "");
   ThreadPool pool(1);
-  const RunAudit audit = audit_run(files_, "/work", pool);
+  const RunAudit audit = audit_run(files_, "/run", pool);
   ASSERT_EQ(audit.faults.size(), 1);
   EXPECT_NE(audit.faults[0].what.find("no name of a run's file"), std::string::npos);
 }
 
 TEST_F(DamagedRun, AGenerationWithoutASuccessorIsNoState) {
-  files_.put("/work/state-2147483647/beat", "1");
-  EXPECT_EQ(find_state(files_, "/work")->generation, 1);
+  files_.put("/run/state-2147483647/beat", "1");
+  EXPECT_EQ(find_state(files_, "/run")->generation, 1);
 }
 
 TEST_F(DamagedRun, EventsOfOtherTypesArePassedOver) {
-  const auto claim = Claim::take(files_, "/work", {}, {std::chrono::milliseconds(0)}, [](auto&) {});
-  files_.put("/work/blocks.jsonl",
+  const auto claim = Claim::take(files_, "/run", {}, {std::chrono::milliseconds(0)}, [](auto&) {});
+  files_.put("/run/blocks.jsonl",
              "{\"event\": 5, \"block\": 1}\n{\"event\": \"packed\", \"block\": \"2\"}\n"
              "{\"event\": \"packed\", \"block\": 3}\n[]\n{\"event\": \"pac");
   EXPECT_EQ(RunDir(files_, *claim).packed_events(), std::set<int>({3}));

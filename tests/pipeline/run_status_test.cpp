@@ -21,12 +21,12 @@ class LyingRun : public testing::Test {
     json fingerprint = {{"model", {{"blocks", 2}}}, {"max_blocks", 0}, {"epochs", 4}, {"lag", 2}};
     fingerprint.merge_patch(change);
     MemoryFiles files;
-    const auto claim = Claim::take(files, "/work", {}, {}, [](const auto&) {});
+    const auto claim = Claim::take(files, "/run", {}, {}, [](const auto&) {});
     RunDir dir(files, *claim);
     dir.begin({fingerprint.dump(), {"cpu"}});
-    files.put("/work/blocks.jsonl", events_);
+    files.put("/run/blocks.jsonl", events_);
     claim->release("stopped");
-    return read_status(files, "/work", {});
+    return read_status(files, "/run", {});
   }
 
   std::string events_;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "schedule/simulate.hpp"
 
 namespace bitmill {
 namespace {
@@ -49,13 +50,27 @@ TEST(Planner, SequentialRecipeHasWorkForOneRank) {
 
 TEST(Planner, TheForecastOfTheChosenMeshIsTheSoonest) {
   for (const int ranks : {2, 3, 5, 12, 24}) {
-    const PlanRequest one = request(ranks);
+    PlanRequest one = request(ranks);
+    one.memory_limit = int64_t{1} << 50;  // all of them fit
     const Forecast best = choose_plan(one);
     for (int stages = 1; stages <= 4 && stages <= ranks; ++stages) {
       const Mesh mesh{stages, std::min(8, ranks / stages)};
       EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::sweep).makespan_s());
       EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::wavefront).makespan_s());
     }
+  }
+}
+
+TEST(Planner, WithoutALimitOfMemoryOnlySweepsAreChosen) {
+  for (const int ranks : {1, 2, 5, 24}) {
+    EXPECT_EQ(choose_plan(request(ranks)).walk, Walk::sweep) << ranks << " ranks";
+  }
+}
+
+TEST(PeakStreams, GrowWithTheTurnsThatWalkTogetherAndNotWithTheDepth) {
+  for (const int blocks : {4, 30}) {
+    EXPECT_EQ(peak_streams(make_plan(blocks, 20, 5, 1, Walk::sweep)), 3) << blocks;
+    EXPECT_EQ(peak_streams(make_plan(blocks, 20, 5, 1, Walk::wavefront)), 8) << blocks;
   }
 }
 
