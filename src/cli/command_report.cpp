@@ -11,7 +11,7 @@
 #include "cli/help.hpp"
 #include "cli/quantity.hpp"
 #include "cli/status_table.hpp"
-#include "comm/mpi_communicator.hpp"
+#include "comm/mpi_session.hpp"
 #include "pipeline/fingerprint.hpp"
 
 namespace bitmill {

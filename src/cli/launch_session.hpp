@@ -11,7 +11,7 @@
 #include "cli/launch.hpp"
 #include "cli/watch.hpp"
 #include "comm/communicator.hpp"
-#include "comm/mpi_communicator.hpp"
+#include "comm/mpi_session.hpp"
 
 namespace bitmill {
 

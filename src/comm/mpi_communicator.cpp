@@ -1,13 +1,9 @@
 #include "comm/mpi_communicator.hpp"
 
 #include <fmt/format.h>
-#include <mpi.h>
 
 #include <algorithm>
-#include <array>
 #include <cassert>
-#include <cstdlib>
-#include <exception>
 #include <limits>
 #include <string>
 #include <utility>
@@ -23,32 +19,6 @@ namespace {
 // One tag for everything: messages between a pair keep their order.
 constexpr int message_tag = 161;
 
-// The library's own words.
-std::string mpi_words(int code) {
-  std::array<char, MPI_MAX_ERROR_STRING> text = {};
-  int length = 0;
-  if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) {
-    return fmt::format("MPI error {}", code);
-  }
-  return std::string(text.data(), static_cast<size_t>(length));
-}
-
-// For calls that no communicator of ours makes: `call` says which and where.
-void check_mpi(int code, const std::string& call) {
-  BITMILL_CHECK(code == MPI_SUCCESS, CommError, fmt::format("{}: {}", call, mpi_words(code)));
-}
-
-struct CommTraits {
-  using Type = MPI_Comm;
-  static MPI_Comm null() { return MPI_COMM_NULL; }
-  // Collective, and while an exception passes through, the other ranks may never come: then the
-  // handle is left to the abort that follows.
-  static void destroy(MPI_Comm comm) noexcept {
-    if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
-  }
-};
-using CommHandle = UniqueHandle<CommTraits>;
-
 struct RequestTraits {
   using Type = MPI_Request;
   static MPI_Request null() { return MPI_REQUEST_NULL; }
@@ -59,14 +29,6 @@ struct RequestTraits {
   }
 };
 using Request = UniqueHandle<RequestTraits>;
-
-// Errors of a communicator must come back as codes; the default handler would end the job without
-// saying what it was about.
-CommHandle returning_errors(MPI_Comm raw) {
-  CommHandle comm(raw);
-  check_mpi(MPI_Comm_set_errhandler(raw, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  return comm;
-}
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -268,56 +230,8 @@ class MpiCommunicator final : public Communicator {
 
 }  // namespace
 
-MpiSession::MpiSession() {
-  int initialized = 0;
-  int finalized = 0;
-  check_mpi(MPI_Initialized(&initialized), "MPI_Initialized");
-  check_mpi(MPI_Finalized(&finalized), "MPI_Finalized");
-  BITMILL_CHECK(initialized == 0, CommError,
-                fmt::format("MPI is already {}; a process has one MpiSession in its life",
-                            finalized ? "finalized" : "initialised"));
-
-  int provided = 0;
-  check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
-  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  BITMILL_CHECK(provided >= MPI_THREAD_FUNNELED, CommError,
-                fmt::format("this MPI library provides thread level {} where {} "
-                            "(MPI_THREAD_FUNNELED) is needed; use one that was built with threads",
-                            provided, MPI_THREAD_FUNNELED));
-
-  MPI_Comm raw = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &raw),
-            "MPI_Comm_split_type");
-  const CommHandle host = returning_errors(raw);
-  check_mpi(MPI_Comm_size(host.get(), &host_ranks_), "MPI_Comm_size");
-  check_mpi(MPI_Comm_rank(host.get(), &host_rank_), "MPI_Comm_rank");
-}
-
-MpiSession::~MpiSession() {
-  if (std::uncaught_exceptions() == 0) MPI_Finalize();
-}
-
-std::unique_ptr<Communicator> MpiSession::world(size_t piece_bytes) {
-  MPI_Comm raw = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &raw), "MPI_Comm_dup");
-  return std::make_unique<MpiCommunicator>(returning_errors(raw), piece_bytes);
-}
-
-int MpiSession::host_ranks() const { return host_ranks_; }
-
-int MpiSession::host_rank() const { return host_rank_; }
-
-std::string MpiSession::library() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text = {};
-  int length = 0;
-  check_mpi(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
-  std::string words(text.data(), static_cast<size_t>(length));
-  return words.substr(0, words.find_first_of(",\n"));
-}
-
-void MpiSession::abort(int exit_code) {
-  MPI_Abort(MPI_COMM_WORLD, exit_code);
-  std::abort();  // MPI_Abort came back, which it must not
+std::unique_ptr<Communicator> mpi_communicator(CommHandle comm, size_t piece_bytes) {
+  return std::make_unique<MpiCommunicator>(std::move(comm), piece_bytes);
 }
 
 }  // namespace bitmill

@@ -20,7 +20,7 @@
 #include "base/heap.hpp"
 #include "bench/block_fixture.hpp"
 #include "bench/plain_step.hpp"
-#include "comm/mpi_communicator.hpp"
+#include "comm/mpi_session.hpp"
 #include "comm/self_communicator.hpp"
 #include "pipeline/sharded_optimizer.hpp"
 #include "schedule/reduction_tree.hpp"

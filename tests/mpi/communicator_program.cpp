@@ -19,7 +19,7 @@
 
 #include "base/error.hpp"
 #include "comm/communicator_contract.hpp"
-#include "comm/mpi_communicator.hpp"
+#include "comm/mpi_session.hpp"
 #include "comm/watchdog.hpp"
 #include "comm/watched_communicator.hpp"
 
