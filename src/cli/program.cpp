@@ -15,11 +15,15 @@
 #include "cli/console.hpp"
 #include "cli/failure.hpp"
 #include "cli/invocation.hpp"
+#include "cli/kill_timer.hpp"
 #include "cli/launch.hpp"
 #include "cli/launch_session.hpp"
+#include "cli/start_alarm.hpp"
 
 namespace bitmill {
 namespace {
+
+constexpr int64_t seconds_to_part = 5;
 
 // One libtorch thread per thread of ours: its own division of work would depend on their number.
 void keep_libtorch_single_threaded() { at::set_num_threads(1); }
@@ -60,38 +64,61 @@ int run_command(Command& command, RunContext& context, LaunchSession& session) {
   return session.fail(*failure, context.console, context.watch);
 }
 
-// Reads and checks what was asked for, on every rank; then the ranks agree that all may begin, so
+// What was asked for, or why it cannot be read. Every rank reads it before it knows the others, who
+// are to be told.
+struct Request {
+  Invocation invocation;
+  int64_t timeout = 0;  // seconds; 0: nobody is watched
+  std::optional<Failure> failure;
+};
+
+Request read_request(const std::vector<std::string>& words) {
+  Request request;
+  request.failure = failure_of([&] {
+    request.invocation = read_invocation(*posix_files(), words);
+    if (!request.invocation.entry->watched) return;
+    request.timeout = read_timeout(request.invocation.settings);
+  });
+  return request;
+}
+
+// Checks what was asked for, on every rank; then the ranks agree that all may begin, so
 // that a mistake is reported once and nobody waits for a rank that has left.
-int carry_out(const std::vector<std::string>& words, LaunchSession& session) {
+int carry_out(const Request& request, LaunchSession& session, StartAlarm& alarm) {
   Console console = standard_console(session.comm().rank());
   const std::unique_ptr<Files> files = posix_files();
   std::unique_ptr<Command> command;
   int threads = 1;
-  int64_t timeout = 0;
-  bool stoppable = false;
-  const auto mine = failure_of([&] {
-    const Invocation invocation = read_invocation(*files, words);
-    threads = static_cast<int>(
-        invocation.settings.whole_or("threads", session.default_threads(), 1, 4096));
-    if (invocation.entry->watched) timeout = read_timeout(invocation.settings);
-    stoppable = invocation.entry->stops_on_signals;
-    command = invocation.entry->make(*files, invocation.settings);
-    command->check({*files, session.comm().size(), threads});
-  });
+  auto mine = request.failure;
+  if (!mine) {
+    mine = failure_of([&] {
+      const Invocation& invocation = request.invocation;
+      threads = static_cast<int>(
+          invocation.settings.whole_or("threads", session.default_threads(), 1, 4096));
+      command = invocation.entry->make(*files, invocation.settings);
+      command->check({*files, session.comm().size(), threads});
+    });
+  }
   if (const auto failure = agree_on_failure(session.comm(), mine, session.host())) {
     return report_once(console, *failure);
   }
   ThreadPool pool(threads, keep_libtorch_single_threaded);
   StopSignals stop;
-  if (stoppable) stop.listen(session.name());
+  if (request.invocation.entry->stops_on_signals) stop.listen(session.name());
   std::optional<Watch> watch;
   const auto unwatched =
-      failure_of([&] { watch.emplace(session.comm(), session.host(), timeout, pool); });
+      failure_of([&] { watch.emplace(session.comm(), session.host(), request.timeout, pool); });
   if (const auto failure = agree_on_failure(session.comm(), unwatched, session.host())) {
     return report_once(console, *failure);
   }
+  alarm.stop();
   RunContext context{*files, watch->comm(), pool, console, stop, watch->activity(), *watch};
-  return run_command(*command, context, session);
+  const int code = run_command(*command, context, session);
+  // Ranks part now, wait for each other in MPI_Finalize, and nobody watches any more.
+  if (session.comm().size() > 1 && request.timeout > 0) {
+    end_process_in(request.timeout + seconds_to_part);
+  }
+  return code;
 }
 
 int begin(const std::vector<std::string>& words) {
@@ -104,13 +131,15 @@ int begin(const std::vector<std::string>& words) {
     return failure ? report(console, *failure) : code;
   }
   keep_libtorch_single_threaded();
+  const Request request = read_request(words);
+  StartAlarm alarm(launch, request.timeout);
   std::optional<LaunchSession> session;
   if (const auto failure = failure_of([&] { session.emplace(launch); })) {
     // A wrong launch is the same on every rank; anything else is this rank's own.
     Console own(stderr, stdout, false);
     return report(failure->exit_code == exit_code::usage ? console : own, *failure);
   }
-  return carry_out(words, *session);
+  return carry_out(request, *session, alarm);
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ std::string QuantizeJob::dry_run_text() const {
                        : describe_plan(options(), plan_, ranks_, threads_);
 }
 
-// For a launcher that must judge how the job ended: which run folder to ask. Not before the claim:
+// For a launcher that must judge how the job ended: which run folder to ask. Not before it answers:
 // a start that was refused has no say in what becomes of the run.
 void QuantizeJob::leave_note(Files& files) const {
   const auto note = process_environment()("BITMILL_RUN_NOTE");
@@ -150,7 +150,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
   if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
   RunControl control = make_control(context.stop, request_.time_limit_s);
-  control.claimed = [&] {
+  control.work_dir_answers = [&] {
     context.watch.set_report_path(report_path);
     leave_note(context.files);
   };

@@ -207,7 +207,7 @@ std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const S
   const double seconds = session->dir().rehearse_save(bytes);
   say(fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
-  start.control.claimed();
+  start.control.work_dir_answers();
   return session;
 }
 
@@ -238,6 +238,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
   const bool leader = comm.rank() == 0;
   result.already_done = agree(comm, leader && holds_result(files, options.output_dir));
   if (result.already_done) {
+    if (leader && files.exists(options.work_dir)) control.work_dir_answers();
     verify_what_is_there(options, start);
   } else {
     const std::map<int, TensorHashes> sources = read_sources(options, start);

@@ -124,8 +124,9 @@ struct RunControl {
   std::string host = "this host";  // as people know it
   std::string job;                 // of the batch system; may be empty
   ClaimTiming claim_timing;
-  std::function<void()> claimed = [] {};  // on rank 0, once the work folder is this start's own
-  bool heartbeat = true;                  // off for tests that count file operations
+  // On rank 0, once the work folder can be asked about this run: claimed, or of a finished run.
+  std::function<void()> work_dir_answers = [] {};
+  bool heartbeat = true;  // off for tests that count file operations
 };
 
 // Collective. AgreedStop when the ranks left at a safe point: the run folder then holds everything
