@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
@@ -61,6 +62,14 @@ std::string random_token() {
 Holder this_process(const std::string& host, const std::string& job) {
   const int64_t pid = ::getpid();
   return {host, pid, job, this_machine(), look_up(pid).begun, random_token()};
+}
+
+double process_age_s() {
+  const std::string begun = look_up(::getpid()).begun;
+  timespec now = {};
+  if (begun.empty() || ::clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
+  const double begun_s = std::stod(begun) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - begun_s;
 }
 
 bool is_gone(const Holder& holder) {

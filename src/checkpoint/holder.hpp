@@ -20,6 +20,10 @@ struct Holder {
 // This process, with a token of its own.
 Holder this_process(const std::string& host, const std::string& job);
 
+// How long ago this process was started, its libraries loaded: seconds; 0 when the kernel does not
+// say.
+double process_age_s();
+
 // Surely gone: it ran on this machine, and is no longer there. False is no answer.
 bool is_gone(const Holder& holder);
 

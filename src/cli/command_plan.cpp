@@ -1,14 +1,21 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
+#include "checkpoint/holder.hpp"
 #include "cli/command.hpp"
 #include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
+#include "cli/peak_memory.hpp"
 #include "cli/plan_report.hpp"
+#include "cli/quantity.hpp"
 #include "cli/quantize_options.hpp"
 #include "cli/trace.hpp"
 #include "model/config.hpp"
+#include "model/source_model.hpp"
+#include "pipeline/measure_machine.hpp"
 #include "pipeline/workload.hpp"
 
 namespace bitmill {
@@ -21,7 +28,14 @@ class PlanCommand : public Command {
         hardware_(settings.text_or("hardware", "cpu")),
         timeline_(settings.text_or("timeline", "")),
         trace_(settings.text_or("trace", "")),
+        calibrate_(settings.is_on("calibrate")),
+        save_(settings.text_or("save", "")),
+        scratch_dir_(settings.folder_or("scratch-dir", ".")),
         json_(settings.is_on("json")) {
+    for (const char* option : {"save", "scratch-dir"}) {
+      BITMILL_CHECK(calibrate_ || !settings.has(option), UsageError,
+                    fmt::format("{} has no effect without --calibrate", settings.origin(option)));
+    }
     request_.ranks = static_cast<int>(settings.whole_or("ranks", 1, 1, 1 << 20));
     request_.stages = options_.stages;
     request_.walk = options_.walk;
@@ -31,10 +45,15 @@ class PlanCommand : public Command {
   void check(const CheckContext& context) override {
     request_.machine = read_hardware(context.files, hardware_, context.threads);
     request_.work = workload_of(options_, read_model_config(context.files, options_.model));
-    forecast_ = choose_plan(request_);
+    if (calibrate_) {
+      SourceModel(context.files, options_.model);  // says what is wrong with the weights
+    } else {
+      forecast_ = choose_plan(request_);
+    }
   }
 
   void run(RunContext& context) override {
+    if (calibrate_) calibrate(context);
     if (context.comm.rank() != 0) return;
     context.console.print(json_ ? json_line(forecast_json(request_, forecast_))
                                 : describe_forecast(request_, forecast_));
@@ -47,10 +66,37 @@ class PlanCommand : public Command {
   }
 
  private:
+  // Collective. The plan then rests on what was measured.
+  void calibrate(RunContext& context) {
+    Machine& machine = request_.machine;
+    machine.start_s = process_age_s();
+    machine.fixed_bytes = largest_peak_memory(context.comm);
+    const std::string folder = join_path(
+        scratch_dir_, fmt::format("bitmill-calibrate-{}-{}", ::getpid(), context.comm.rank()));
+    context.console.say(
+        fmt::format("measuring block 0 of {} on {} with {} each: {} samples of {} tokens",
+                    options_.model, format_number_of("rank", context.comm.size()),
+                    format_number_of("thread", context.pool.size()), request_.work.samples,
+                    request_.work.seq_len));
+    machine = measure_machine(options_, context.files, folder, context.comm, context.pool, machine);
+    forecast_ = choose_plan(request_);
+    if (context.comm.rank() != 0) return;
+    if (!json_) context.console.print(describe_machine(request_.work, machine));
+    if (save_.empty()) return;
+    const std::string about =
+        fmt::format("Measured by bitmill plan --calibrate: {}, {} tokens, {} of {}", options_.model,
+                    request_.work.seq_len, format_number_of("rank", context.comm.size()),
+                    format_number_of("thread", context.pool.size()));
+    replace_file(context.files, save_, hardware_text(machine, about));
+  }
+
   const QuantizeOptions options_;
   const std::string hardware_;
   const std::string timeline_;
   const std::string trace_;
+  const bool calibrate_;
+  const std::string save_;
+  const std::string scratch_dir_;
   const bool json_;
   PlanRequest request_;
   Forecast forecast_;
@@ -68,6 +114,11 @@ OptionGroup plan_options() {
            {"stages", "N", "chosen", "groups of ranks that share the depth"},
            {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
            threads_option(),
+           {"calibrate", "", "",
+            "measure a block of the model here, under mpirun also the link between ranks, and plan "
+            "with these figures; takes some twenty seconds for a small block"},
+           {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
+           {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
            {"timeline", "FILE", "", "draw it: a page for a browser"},
            {"trace", "FILE", "", "write it as events for a trace viewer (Chrome's format)"},
            json_option("the forecast")}};
@@ -81,8 +132,9 @@ CommandEntry plan_entry() {
           .about =
               "Simulates the very plan that quantize would carry out, on hardware as a table "
               "describes it: time, memory, and the best mesh of stages and replicas. Reads the "
-              "model's config.json and nothing else.",
-          .usage = {"plan --model DIR --ranks N [options]"},
+              "model's config.json and nothing else, but with --calibrate.",
+          .usage = {"plan --model DIR --ranks N [options]",
+                    "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]"},
           .example = "bitmill plan --model tests/data/books-2M --ranks 4 --recipe parallel",
           .positional = "",
           .options = {plan_options(), method_option_group()},

@@ -19,4 +19,7 @@ const std::vector<EmbeddedRecipe>& embedded_hardware();
 // recipes.
 Machine read_hardware(Files& files, const std::string& given, int threads);
 
+// A table that read_hardware() takes back; `about` says in a line where the figures come from.
+std::string hardware_text(const Machine& machine, const std::string& about);
+
 }  // namespace bitmill

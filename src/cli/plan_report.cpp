@@ -39,6 +39,32 @@ double work_of_lag(const Workload& work, const PlanCosts& costs) {
   return (training + (2 * turns + 1) * costs.forward_s) / (training + 3 * costs.forward_s);
 }
 
+std::string describe_machine(const Workload& work, const Machine& machine) {
+  const PlanCosts costs = plan_costs(work, machine, {1, 1}, 0);
+  const auto samples = static_cast<double>(work.samples);
+  const auto ms = [](double seconds) { return fmt::format("{:.3g} ms", 1e3 * seconds); };
+  const auto rate = [](double bytes) {
+    return format_bytes(static_cast<int64_t>(bytes)) + " a second";
+  };
+  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+  table.add_row({"a sample", fmt::format("{} in training, {} forward", ms(costs.epoch_s / samples),
+                                         ms(costs.forward_s / samples))});
+  table.add_row({"a block", fmt::format("{} to load, {} to make ready, {} to pack",
+                                        ms(costs.load_s), ms(costs.prepare_s), ms(costs.pack_s))});
+  table.add_row({"products",
+                 fmt::format("{:.1f} GFLOP/s a thread in training, {:.1f} forward",
+                             1e-9 * machine.unit_flops_per_s, 1e-9 * machine.forward_flops_per_s)});
+  table.add_row(
+      {"disk", fmt::format("reads {}, writes {} and {} a file", rate(machine.read_bytes_per_s),
+                           rate(machine.write_bytes_per_s), ms(machine.write_latency_s))});
+  table.add_row({"link", fmt::format("{}, {} a message", rate(machine.link_bytes_per_s),
+                                     ms(machine.link_latency_s))});
+  table.add_row(
+      {"a rank at rest", fmt::format("{}, {} after its launch", format_bytes(machine.fixed_bytes),
+                                     format_seconds(machine.start_s))});
+  return table.text();
+}
+
 std::string describe_forecast(const PlanRequest& request, const Forecast& forecast) {
   const Workload& work = request.work;
   Table table({{"", Table::Align::left}, {"", Table::Align::left}});
@@ -51,7 +77,10 @@ std::string describe_forecast(const PlanRequest& request, const Forecast& foreca
                                      format_number_of("block", work.blocks), work.epochs,
                                      format_number_of("turn", work.epochs / work.lag), work.batch,
                                      work.samples, work.seq_len)});
-  table.add_row({"time", format_seconds(forecast.makespan_s())});
+  table.add_row({"time", fmt::format("{}, of it {} before the first block and {} after the last",
+                                     format_seconds(forecast.makespan_s()),
+                                     format_seconds(forecast.ends.before_s),
+                                     format_seconds(forecast.ends.after_s))});
   table.add_row({"idle", fmt::format("{:.1f}% of all ranks' time, {:.1f}% of the mesh's",
                                      100 * forecast.idle_fraction(),
                                      100 * forecast.simulation.idle_fraction())});
@@ -79,6 +108,8 @@ nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast&
           {"walk", word_of(forecast.walk)},
           {"lag", request.work.lag},
           {"makespan_s", forecast.makespan_s()},
+          {"before_s", forecast.ends.before_s},
+          {"after_s", forecast.ends.after_s},
           {"idle_fraction", forecast.idle_fraction()},
           {"peak_bytes", forecast.peak_bytes()},
           {"link_bytes", most_sent(forecast)},

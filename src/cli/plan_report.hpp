@@ -12,6 +12,8 @@ namespace bitmill {
 // its streams on once.
 double work_of_lag(const Workload& work, const PlanCosts& costs);
 
+// What was measured: for this work in milliseconds, and as rates.
+std::string describe_machine(const Workload& work, const Machine& machine);
 std::string describe_forecast(const PlanRequest& request, const Forecast& forecast);
 nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast& forecast);
 

@@ -250,6 +250,7 @@ QuantizeOptions read_plan_options(Files& files, const Settings& given) {
   options.recipe = recipe.name;
   options.model = settings.folder_or("model", "");
   read_method(settings, options);
+  read_learning(settings, options);
   read_mesh(settings, options);
   return options;
 }

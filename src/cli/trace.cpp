@@ -27,7 +27,7 @@ ordered_json page_data(const PlanRequest& request, const Forecast& forecast,
           {"blocks", request.work.blocks},
           {"replicas", forecast.mesh.replicas},
           {"idle_ranks", request.ranks - forecast.mesh.ranks()},
-          {"makespan_s", forecast.makespan_s()},
+          {"makespan_s", forecast.simulation.makespan_s},
           {"stages", stages}};
 }
 

@@ -36,6 +36,10 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
     activations += 2 * (shape.rows + shape.cols);
   }
   work.source_bytes = work.weights * source_dtype_bytes;
+  // Embedding and head are one tensor where they are tied; norms and biases are too small to count.
+  const int64_t tables = config.tied_embeddings ? 1 : 2;
+  work.kept_bytes = tables * config.vocab_size * config.hidden_size * source_dtype_bytes +
+                    (config.blocks - work.blocks) * work.source_bytes;
   work.packed_bytes = bits / 8;
   work.activation_bytes = activations * work.seq_len * static_cast<int64_t>(sizeof(float));
 

@@ -10,18 +10,29 @@ namespace {
 
 constexpr int64_t float_bytes = 4;
 
-// Own samples, and how often as many of a batch as are trained at once.
+// Seconds of the own gradients of a step of n samples: as many at once as there are threads, and
+// what is left over on all of them together.
+double units_seconds(const Workload& work, const Machine& machine, int64_t own) {
+  const double unit = work.unit_flops / machine.unit_flops_per_s + machine.unit_s;
+  const int64_t threads = machine.samples_at_once, rest = own % threads;
+  double seconds = static_cast<double>(own / threads) * unit;
+  if (rest == 0) return seconds;
+  const double helpers = static_cast<double>(threads) / static_cast<double>(rest) - 1;
+  return seconds + unit / (1 + machine.thread_gain * helpers);
+}
+
+// Of one replica, in an epoch.
 struct Share {
   int64_t samples = 0;
-  int64_t rounds = 0;
+  double units_s = 0;
 };
 
-Share share_of(const Workload& work, const Mesh& mesh, int replica, int at_once) {
+Share share_of(const Workload& work, const Machine& machine, const Mesh& mesh, int replica) {
   Share share;
   const auto add = [&](int64_t batch_size, int64_t times) {
     const int64_t own = owned_positions(batch_size, mesh.replicas, replica).size();
     share.samples += times * own;
-    share.rounds += times * ((own + at_once - 1) / at_once);
+    share.units_s += static_cast<double>(times) * units_seconds(work, machine, own);
   };
   add(work.batch, work.samples / work.batch);
   add(work.samples % work.batch, 1);
@@ -30,10 +41,9 @@ Share share_of(const Workload& work, const Mesh& mesh, int replica, int at_once)
 
 // Of one step: partial sums to the owner of each slice, the owner's AdamW, values to everybody.
 double step_seconds(const Workload& work, const Machine& machine, int replicas) {
-  constexpr double passes = 7;  // AdamW reads a gradient and reads and writes three vectors
-  const auto bytes = static_cast<double>(work.learned * float_bytes);
-  const double adam = passes * bytes / replicas / machine.memory_bytes_per_s;
+  const double adam = adam_seconds(work, machine, replicas);
   if (replicas == 1) return adam;
+  const auto bytes = static_cast<double>(work.learned * float_bytes);
   // A power of two that divides the batch leaves one partial sum, others up to log2 of the batch.
   const bool whole =
       std::has_single_bit(static_cast<unsigned>(replicas)) && work.batch % replicas == 0;
@@ -43,10 +53,15 @@ double step_seconds(const Workload& work, const Machine& machine, int replicas) 
          (partials + 1) * bytes / machine.link_bytes_per_s;
 }
 
+// Of `bytes` that are committed to the run folder.
+double write_seconds(const Machine& machine, int64_t bytes) {
+  return machine.write_latency_s + static_cast<double>(bytes) / machine.write_bytes_per_s;
+}
+
 }  // namespace
 
 PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int replica) {
-  const Share share = share_of(work, mesh, replica, machine.samples_at_once);
+  const Share share = share_of(work, machine, mesh, replica);
   const auto samples = static_cast<double>(share.samples);
   const int64_t steps = (work.samples + work.batch - 1) / work.batch;
   const int64_t sample_bytes = work.seq_len * work.hidden * machine.stream_bytes;
@@ -60,15 +75,13 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   costs.load_s = static_cast<double>(work.source_bytes) / machine.read_bytes_per_s;
   costs.forward_s =
       samples * work.forward_flops / (machine.forward_flops_per_s * machine.samples_at_once);
-  // Some ten passes over the weights: means, magnitudes, codes, signs, operands.
-  costs.prepare_s = 10 * static_cast<double>(weight_bytes) / machine.memory_bytes_per_s +
+  const auto weights = static_cast<double>(work.weights);
+  costs.prepare_s = weights / machine.prepare_weights_per_s +
                     static_cast<double>(state_bytes) / machine.read_bytes_per_s;
-  const double unit_s = work.unit_flops / machine.unit_flops_per_s + machine.unit_s;
-  costs.epoch_s = static_cast<double>(share.rounds) * unit_s +
+  costs.epoch_s = share.units_s +
                   static_cast<double>(steps) * step_seconds(work, machine, mesh.replicas) +
-                  static_cast<double>(state_bytes) / machine.write_bytes_per_s;
-  costs.pack_s = static_cast<double>(work.packed_bytes) / machine.write_bytes_per_s +
-                 2 * static_cast<double>(weight_bytes) / machine.memory_bytes_per_s;
+                  write_seconds(machine, state_bytes);
+  costs.pack_s = weights / machine.pack_weights_per_s + write_seconds(machine, work.packed_bytes);
   costs.link_bytes_per_s = machine.link_bytes_per_s;
   costs.link_latency_s = machine.link_latency_s;
 
@@ -81,6 +94,19 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
                          at_once * (work.activation_bytes + work.learned * float_bytes);
   costs.loaded_bytes = 2 * weight_bytes + work.weights + state_bytes;
   return costs;
+}
+
+double adam_seconds(const Workload& work, const Machine& machine, int replicas) {
+  constexpr double passes = 7;  // a gradient is read, three vectors are read and written
+  return passes * static_cast<double>(work.learned * float_bytes) / replicas /
+         machine.memory_bytes_per_s;
+}
+
+EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {
+  const auto kept = static_cast<double>(work.kept_bytes);
+  const auto result = kept + static_cast<double>(work.blocks * work.packed_bytes);
+  return {machine.start_s + kept / machine.read_bytes_per_s / ranks,
+          result / machine.write_bytes_per_s + result / machine.read_bytes_per_s};
 }
 
 }  // namespace bitmill

@@ -17,20 +17,27 @@ struct Workload {
   int64_t weights = 0;           // of the linears of a block
   int64_t learned = 0;           // parameters of a block
   int64_t source_bytes = 0;      // of a block, as it lies on disk
+  int64_t kept_bytes = 0;        // of the model that is in no such block
   int64_t packed_bytes = 0;      // of a block, as one turn leaves it
   int64_t activation_bytes = 0;  // of one sample while it is trained
 };
 
-// What a rank can do. Sources of the figures: configs/hardware.
+// What a rank can do. Sources of the figures: configs/hardware, or measure_machine() of pipeline.
+// Rates of computing are those of one thread.
 struct Machine {
-  double forward_flops_per_s = 1;  // dense products of a rank, sustained
-  double unit_flops_per_s = 1;     // of a step's gradients
-  double unit_s = 0;               // what a unit takes beside its products
-  double memory_bytes_per_s = 1;   // of the rank's own memory
-  double link_bytes_per_s = 1;     // to another rank, for one that sends alone
+  double forward_flops_per_s = 1;    // dense products, sustained
+  double unit_flops_per_s = 1;       // of a step's gradients, while every thread has its own sample
+  double unit_s = 0;                 // what a unit takes beside its products
+  double thread_gain = 1;            // of a further thread on the same sample, of its own speed
+  double prepare_weights_per_s = 1;  // made ready to train: mask, codes, signs, operands
+  double pack_weights_per_s = 1;     // rounded and packed, and made dense again
+  double memory_bytes_per_s = 1;     // of the rank's own memory
+  double link_bytes_per_s = 1;       // to another rank, for one that sends alone
   double link_latency_s = 0;
-  double read_bytes_per_s = 1;   // of the model's files, for one rank
+  double read_bytes_per_s = 1;   // of the model's files, for one rank, hashed
   double write_bytes_per_s = 1;  // to the run folder, for one rank
+  double write_latency_s = 0;    // of a file that is committed there
+  double start_s = 0;            // from the launch of a rank to its first work
   int64_t memory_bytes = 0;      // that a rank may use; 0: not limited
   int64_t fixed_bytes = 0;       // that it holds before it has work
   int samples_at_once = 1;       // trained side by side (threads)
@@ -40,5 +47,15 @@ struct Machine {
 
 // Of one replica. Its first one of a stage is never the busiest, the last one always is.
 PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int replica);
+
+// AdamW of one step, for a slice of the learned values.
+double adam_seconds(const Workload& work, const Machine& machine, int replicas);
+
+// What a run takes outside of its plan.
+struct EndCosts {
+  double before_s = 0;  // starting, and hashing what is in no block
+  double after_s = 0;   // the packed model written and read back, by one rank
+};
+EndCosts end_costs(const Workload& work, const Machine& machine, int ranks);
 
 }  // namespace bitmill

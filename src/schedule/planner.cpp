@@ -57,6 +57,7 @@ Forecast simulated(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   result.walk = walk;
   result.plan = make_plan(work.blocks, work.epochs, work.lag, mesh.stages, walk);
   result.costs = plan_costs(work, request.machine, mesh, mesh.replicas - 1);
+  result.ends = end_costs(work, request.machine, request.ranks);
   result.simulation = simulate(result.plan, result.costs);
   return result;
 }
@@ -72,7 +73,7 @@ int64_t Forecast::peak_bytes() const {
 double Forecast::idle_fraction() const {
   double busy = 0;
   for (const RankForecast& rank : ranks) busy += rank.busy_s;
-  const double all = makespan_s() * static_cast<double>(ranks.size());
+  const double all = simulation.makespan_s * static_cast<double>(ranks.size());
   return all > 0 ? 1 - busy / all : 0;
 }
 

@@ -29,12 +29,14 @@ struct Forecast {
   Walk walk = Walk::sweep;
   Plan plan;
   PlanCosts costs;  // of the busiest replica
+  EndCosts ends;
   Simulation simulation;
   std::vector<RankForecast> ranks;  // of the whole job: idle ones hold and do nothing
 
-  double makespan_s() const { return simulation.makespan_s; }
+  // From the launch to the end.
+  double makespan_s() const { return ends.before_s + simulation.makespan_s + ends.after_s; }
   int64_t peak_bytes() const;    // of the rank that needs most
-  double idle_fraction() const;  // of all ranks that were given
+  double idle_fraction() const;  // of all ranks that were given, while the plan is carried out
 };
 
 // The forecast of one mesh and walk.

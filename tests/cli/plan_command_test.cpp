@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -51,6 +52,20 @@ TEST_F(PlanCommand, MistakesAreNamed) {
   refused("--ranks 4 --stages 3", "--stages 3 does not divide 4 ranks");
   refused("--lag 6", "5 or 10");
   refused("--memory-limit 1K", "the smallest memory that would is");
+  refused("--save t.cfg", "--save has no effect without --calibrate");
+}
+
+TEST_F(PlanCommand, WhatCalibrateSavesIsAHardwareThatGivesTheSamePlan) {
+  const std::string work = "--recipe parallel --samples 8 --seq-len 32 --ranks 2 --json ";
+  const ProgramRun measured =
+      plan(work + "--calibrate --save " + folder_ / "t.cfg --scratch-dir " + folder_ / "trial");
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const ProgramRun planned = plan(work + "--hardware " + folder_ / "t.cfg");
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  const double seconds = json::parse(measured.out).at("makespan_s");
+  EXPECT_GT(seconds, 0.1);
+  EXPECT_NEAR(json::parse(planned.out).at("makespan_s").get<double>() / seconds, 1, 1e-4);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "trial")) << "the trial left something behind";
 }
 
 // A forecast is a file that needs nothing else: no script, no style, no font of another place.

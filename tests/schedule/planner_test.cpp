@@ -74,6 +74,18 @@ TEST(PeakStreams, GrowWithTheTurnsThatWalkTogetherAndNotWithTheDepth) {
   }
 }
 
+TEST(Planner, StartAndEndOfARunAreTheSameForAllMeshes) {
+  PlanRequest one = request(4);
+  one.work.kept_bytes = 4'000;
+  one.work.packed_bytes = 100;
+  one.machine.start_s = 7;
+  one.machine.read_bytes_per_s = one.machine.write_bytes_per_s = 1000;
+  const Forecast best = choose_plan(one);
+  EXPECT_DOUBLE_EQ(best.ends.before_s, 7 + 1);     // 4 kB, hashed by four ranks
+  EXPECT_DOUBLE_EQ(best.ends.after_s, 7.2 + 7.2);  // with 32 blocks: written, read back
+  EXPECT_DOUBLE_EQ(best.makespan_s(), 8 + best.simulation.makespan_s + 14.4);
+}
+
 TEST(Planner, MemoryThatNothingSatisfiesNamesTheSmallestThatWould) {
   PlanRequest small = request(4);
   small.memory_limit = 1001;
