@@ -57,7 +57,14 @@ std::shared_ptr<StreamBox> BlockCompute::box_of(Stream stream) const {
 }
 
 void BlockCompute::for_own_samples(const std::function<void(int64_t)>& task) {
-  context_.pool.parallel_for(share_.own_count(), task);
+  if (!link_) return context_.pool.parallel_for(share_.own_count(), task);
+  // Streams move meanwhile.
+  const int64_t at_once = context_.pool.size();
+  for (int64_t first = 0; first < share_.own_count(); first += at_once) {
+    context_.pool.parallel_for(std::min(at_once, share_.own_count() - first),
+                               [&](int64_t i) { task(first + i); });
+    link_->pump();
+  }
 }
 
 void BlockCompute::embed(int turn) {

@@ -1,14 +1,19 @@
 #include "pipeline/stream_link.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
 namespace bitmill {
 namespace {
 
-// Packets on their way at a time: one that moves and one that waits behind it keep a link busy, and
-// no more of a spilled stream must be in memory.
-constexpr size_t packets_under_way = 2;
+// Packets on their way at a time, in each direction. Every message waits for an answer before its
+// data moves, and answers are given only between steps: so as many as fit 16 MiB. One that moves
+// and one that waits behind it are the least that keep a link busy; more than 16 gain nothing.
+size_t packets_under_way(size_t packet_bytes) {
+  constexpr size_t bytes_under_way = size_t{16} << 20, fewest = 2, most = 16;
+  return std::clamp(bytes_under_way / std::max<size_t>(packet_bytes, 1), fewest, most);
+}
 
 }  // namespace
 
@@ -30,7 +35,11 @@ void StreamLink::send(std::shared_ptr<StreamBox> box) {
 
 void StreamLink::pump_sends() {
   while (!sending_.empty() && sending_.front().transfer->done()) sending_.pop_front();
-  while (!outgoing_.empty() && sending_.size() < packets_under_way) {
+  while (!outgoing_.empty()) {
+    if (!sending_.empty() &&
+        sending_.size() >= packets_under_way(sending_.front().packet.bytes.size())) {
+      return;
+    }
     Outgoing& first = outgoing_.front();
     Packet packet = first.box->read(first.next++);
     auto transfer = rank_.streams().start_send(packet.bytes, rank_.next());
@@ -47,26 +56,24 @@ void StreamLink::pump_receives() {
       filled_ = 0;
     }
     while (filled_ < filling_->count()) {
-      if (!receiving_ && !start_receive()) return;
-      if (!receiving_->done()) return;
-      finish_receive();
+      start_receives(filling_->count() - filled_);
+      if (receiving_.empty() || !receiving_.front().transfer->done()) return;
+      filling_->keep(filled_++, receiving_.front().packet);
+      receiving_.pop_front();
     }
     whole_.push_back(std::exchange(filling_, nullptr));
   }
 }
 
-bool StreamLink::start_receive() {
-  if (!empty_.owner) empty_ = (filling_ ? filling_ : make_box_())->room();
-  receiving_ = rank_.streams().start_receive(empty_.bytes, rank_.previous());
-  if (!receiving_) return false;
-  ++received_;
-  return true;
-}
-
-void StreamLink::finish_receive() {
-  receiving_.reset();
-  filling_->keep(filled_++, empty_);
-  empty_ = {};
+void StreamLink::start_receives(int64_t wanted) {
+  while (std::ssize(receiving_) < wanted) {
+    if (!empty_.owner) empty_ = (filling_ ? filling_ : make_box_())->room();
+    if (receiving_.size() >= packets_under_way(empty_.bytes.size())) return;
+    auto transfer = rank_.streams().start_receive(empty_.bytes, rank_.previous());
+    if (!transfer) return;
+    receiving_.push_back({std::exchange(empty_, {}), std::move(transfer)});
+    ++received_;
+  }
 }
 
 std::shared_ptr<StreamBox> StreamLink::take() {
@@ -80,10 +87,10 @@ void StreamLink::leave() {
   int64_t to_come = 0;
   rank_.control().send(std::as_bytes(std::span(&sent_, 1)), rank_.next());
   rank_.control().receive(std::as_writable_bytes(std::span(&to_come, 1)), rank_.previous());
-  while (receiving_ || received_ < to_come || !sending_.empty()) {
+  while (!receiving_.empty() || received_ < to_come || !sending_.empty()) {
     pump_sends();
-    if (receiving_ ? receiving_->done() : false) receiving_.reset();
-    if (!receiving_ && received_ < to_come) start_receive();
+    start_receives(std::ssize(receiving_) + to_come - received_);
+    if (!receiving_.empty() && receiving_.front().transfer->done()) receiving_.pop_front();
   }
 }
 

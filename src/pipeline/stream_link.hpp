@@ -67,8 +67,8 @@ class StreamLink {
 
   void pump_sends();
   void pump_receives();
-  bool start_receive();
-  void finish_receive();
+  // Up to `wanted` at a time, as far as messages have come.
+  void start_receives(int64_t wanted);
 
   MeshRank& rank_;
   const std::function<std::shared_ptr<StreamBox>()> make_box_;
@@ -79,7 +79,7 @@ class StreamLink {
   std::shared_ptr<StreamBox> filling_;  // that arrives, or is to arrive, now
   int64_t filled_ = 0;                  // packets of it that are here
   Packet empty_;                        // memory for the next packet
-  std::unique_ptr<Transfer> receiving_;
+  std::deque<Moving> receiving_;
   std::deque<std::shared_ptr<StreamBox>> whole_;
   int64_t sent_ = 0, received_ = 0;  // packets
 };
