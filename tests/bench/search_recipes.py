@@ -76,8 +76,8 @@ ROWS = {
 }
 
 
-def read_words():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+def read_words(about):
+    parser = argparse.ArgumentParser(description=about.split("\n\n")[0])
     add = parser.add_argument
     add("--program", default="build/bin/bitmill")
     add("--model", help="the original")
@@ -123,9 +123,9 @@ def perplexity(args, model, corpus):
                 str(args.seq_len), "--max-windows", str(args.max_windows), "--threads", "1"])["perplexity"]
 
 
-def measure(args, name):
+def measure(args, name, settings):
     """One row of the output."""
-    settings = dict(ROWS[name])
+    settings = dict(settings)
     with tempfile.TemporaryDirectory() as folder:
         options = calibration(args, settings.pop("windows", None), folder)
         for option, value in settings.items():
@@ -162,22 +162,27 @@ def table(rows):
     return "\n".join(lines)
 
 
+def run_rows(args, rows):
+    """Those of rows (name -> settings) that are wanted and not in the output yet."""
+    done = {row["row"] for row in read_output(args.output)}
+    os.makedirs(os.path.dirname(args.output) or ".", exist_ok=True)
+    for name, settings in rows.items():
+        wanted = args.rows is None or any(fnmatch.fnmatch(name, pattern) for pattern in args.rows)
+        if name in done or not wanted:
+            continue
+        if settings.get("windows") == "mix" and args.mix is None:
+            continue
+        begin = time.monotonic()
+        row = measure(args, name, settings)
+        with open(args.output, "a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+        print(f"{name}: {row['same']:.2f} in {time.monotonic() - begin:.0f} s", file=sys.stderr)
+
+
 def main():
-    args = read_words()
+    args = read_words(__doc__)
     if not args.table:
-        done = {row["row"] for row in read_output(args.output)}
-        os.makedirs(os.path.dirname(args.output) or ".", exist_ok=True)
-        for name in ROWS:
-            wanted = args.rows is None or any(fnmatch.fnmatch(name, pattern) for pattern in args.rows)
-            if name in done or not wanted:
-                continue
-            if ROWS[name].get("windows") == "mix" and args.mix is None:
-                continue
-            begin = time.monotonic()
-            row = measure(args, name)
-            with open(args.output, "a", encoding="utf-8") as out:
-                out.write(json.dumps(row) + "\n")
-            print(f"{name}: {row['same']:.2f} in {time.monotonic() - begin:.0f} s", file=sys.stderr)
+        run_rows(args, ROWS)
     print(table(read_output(args.output)))
 
 
