@@ -13,7 +13,7 @@
 namespace bitmill {
 
 // What a rate is taken times at step t, counted from 0, of `total_steps`: 1, or
-// 0.05 + 0.95 (1 + cos(pi t / total_steps)) / 2.
+// e + (1 - e) (1 + cos(pi t / total_steps)) / 2, where e is 0.05 or 0.
 double rate_factor(RateSchedule schedule, int64_t step, int64_t total_steps);
 
 class AdamW {

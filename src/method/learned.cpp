@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 
 namespace bitmill {
 namespace {
@@ -57,6 +58,23 @@ LearnedLayout::LearnedLayout(std::span<const InitialLinear> linears, const Metho
     add(linear, LearnedKind::latents, frozen.rows * frozen.low_columns.size(0), settings.lr_sign,
         frozen.rows);
   }
+}
+
+LearnedLayout::LearnedLayout(std::span<const LearnedLayout* const> blocks) {
+  int linears = 0;
+  for (const LearnedLayout* block : blocks) {
+    assert(block->size_ == block->vectors_size_);
+    int last = 0;
+    for (LearnedSegment segment : block->segments_) {
+      last = std::max(last, segment.linear + 1);
+      segment.linear += linears;
+      segment.offset += size_;
+      segments_.push_back(segment);
+    }
+    linears += last;
+    size_ += block->size_;
+  }
+  vectors_size_ = size_;
 }
 
 void LearnedLayout::add(int linear, LearnedKind kind, int64_t size, double rate, int64_t rows) {

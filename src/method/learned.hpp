@@ -35,6 +35,8 @@ class LearnedLayout {
   // Of linears with these shapes: row_scale, row_gain and col_gain of each, then row_mean and
   // code_scale where they are learned; behind those of all linears the latents, where signs are.
   LearnedLayout(std::span<const InitialLinear> linears, const MethodSettings& settings);
+  // Of several blocks together, one behind the other. REQUIRES: vectors only, no latents.
+  explicit LearnedLayout(std::span<const LearnedLayout* const> blocks);
 
   const std::vector<LearnedSegment>& segments() const { return segments_; }
   int64_t size() const { return size_; }                  // elements, gaps included

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "format/dtype.hpp"
 #include "format/packed_layout.hpp"
+#include "method/unpack.hpp"
 
 namespace bitmill {
 namespace {
@@ -92,6 +93,13 @@ PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
   out.col_gain = round_to_half(learned.col_gain, name + ".col_gain");
   out.code_scale = round_to_half(code_scale, name + ".code_scale");
   return out;
+}
+
+StoredScales round_scales(const std::string& name, const PackedLinear& packed,
+                          const LearnedLinear& learned) {
+  return {round_to_half(learned.row_scale * learned.row_gain, name + ".row_scale"),
+          round_to_half(widened(packed.row_mean) * learned.row_gain, name + ".row_mean"),
+          round_to_half(learned.col_gain, name + ".col_gain")};
 }
 
 }  // namespace bitmill

@@ -11,4 +11,13 @@ namespace bitmill {
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned);
 
+// What tuning changes of a packed linear.
+struct StoredScales {
+  std::vector<uint16_t> row_scale, row_mean, col_gain;  // as in PackedLinear
+};
+// Folded and rounded as above, from learned values and the mean that `packed` has. Values as
+// unpack_linear() gives them come out as they are in `packed`.
+StoredScales round_scales(const std::string& name, const PackedLinear& packed,
+                          const LearnedLinear& learned);
+
 }  // namespace bitmill

@@ -24,8 +24,9 @@ enum class Saliency { max, mean };      // published code, paper
 enum class Int4Range { row, salient };  // published code, finer steps
 
 enum class Init { weights, descent };  // signs and codes as the weights have them, or cd after that
-enum class ErrorKind { absolute, relative };   // published code; per token, to its target's size
-enum class RateSchedule { constant, cosine };  // published code; down to a twentieth
+enum class ErrorKind { absolute, relative };  // published code; per token, to its target's size
+// Published code; down to a twentieth; down to nothing.
+enum class RateSchedule { constant, cosine, cosine_to_zero };
 
 struct LossSettings {
   ErrorKind error = ErrorKind::absolute;

@@ -16,6 +16,41 @@ std::span<float> writable(std::span<const float> values) {
   return {const_cast<float*>(values.data()), values.size()};
 }
 
+// The learned values as leaves of one sample's own graph, over memory that all samples share.
+struct Leaves {
+  Leaves(const LearnedLayout& of, std::span<const float> learned, std::span<float> gradient)
+      : layout(of), linears(of.views(writable(learned))), places(of.views(gradient)) {
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+    for (const LearnedSegment& segment : of.segments()) {
+      at::Tensor& leaf = linears[segment.linear].*member_of(segment.kind);
+      inputs.push_back(leaf.requires_grad_(true));
+      linears[segment.linear].latent_gradient = places[segment.linear].latents;
+    }
+  }
+
+  // `gradients` begin with those of `inputs`. Latents' are written by the backward pass.
+  void store(const torch::autograd::variable_list& gradients) {
+    for (size_t i = 0; i < layout.segments().size(); ++i) {
+      const LearnedSegment& segment = layout.segments()[i];
+      if (segment.kind == LearnedKind::latents) continue;
+      (places[segment.linear].*member_of(segment.kind)).copy_(gradients[i]);
+    }
+  }
+
+  const LearnedLayout& layout;
+  std::vector<LearnedLinear> linears;
+  std::vector<LearnedLinear> places;  // where the gradients go
+  torch::autograd::variable_list inputs;
+};
+
+torch::autograd::variable_list gradients_of(const at::Tensor& output, const at::Tensor& gradient,
+                                            const torch::autograd::variable_list& inputs) {
+  torch::autograd::variable_list given;
+  if (gradient.defined()) given.push_back(gradient);
+  return torch::autograd::grad({output}, inputs, given, /*retain_graph=*/std::nullopt,
+                               /*create_graph=*/false, /*allow_unused=*/true);
+}
+
 }  // namespace
 
 StudentBlock::StudentBlock(const ModelConfig& config, BlockVectors vectors,
@@ -57,28 +92,31 @@ void StudentBlock::take_signs(std::span<const float> learned) {
 double StudentBlock::unit_gradient(const TrainingSample& sample, std::span<const float> learned,
                                    std::span<float> gradient) const {
   const at::AutoGradMode grad_mode(true);
-  std::fill(gradient.begin(), gradient.end(), 0.0F);
-  // Leaves of this sample's own graph, over memory that all samples share.
-  std::vector<LearnedLinear> leaves = layout_.views(writable(learned));
-  std::vector<LearnedLinear> places = layout_.views(gradient);
-  torch::autograd::variable_list inputs;
-  for (const LearnedSegment& segment : layout_.segments()) {
-    at::Tensor& leaf = leaves[segment.linear].*member_of(segment.kind);
-    inputs.push_back(leaf.requires_grad_(true));
-    leaves[segment.linear].latent_gradient = places[segment.linear].latents;
-  }
+  Leaves leaves(layout_, learned, gradient);
   const at::Tensor loss =
-      sample_loss(forward(sample.input, leaves), sample.normal, sample.homologous, loss_);
-  if (inputs.empty()) return loss.item<double>();  // every linear is kept
-  const auto gradients = torch::autograd::grad({loss}, inputs, /*grad_outputs=*/{},
-                                               /*retain_graph=*/std::nullopt,
-                                               /*create_graph=*/false, /*allow_unused=*/true);
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const LearnedSegment& segment = layout_.segments()[i];
-    if (segment.kind == LearnedKind::latents) continue;  // written by the backward pass
-    (places[segment.linear].*member_of(segment.kind)).copy_(gradients[i]);
-  }
+      sample_loss(forward(sample.input, leaves.linears), sample.normal, sample.homologous, loss_);
+  // Without inputs, every linear is kept.
+  if (!leaves.inputs.empty()) leaves.store(gradients_of(loss, {}, leaves.inputs));
   return loss.item<double>();
+}
+
+at::Tensor StudentBlock::output(const at::Tensor& x, std::span<const float> learned) const {
+  const at::NoGradGuard no_grad;
+  return forward(x, layout_.views(writable(learned)));
+}
+
+at::Tensor StudentBlock::backward(const at::Tensor& x, const at::Tensor& output_gradient,
+                                  std::span<const float> learned, std::span<float> gradient,
+                                  bool wants_input) const {
+  const at::AutoGradMode grad_mode(true);
+  Leaves leaves(layout_, learned, gradient);
+  const at::Tensor input = x.detach().requires_grad_(wants_input);
+  torch::autograd::variable_list inputs = leaves.inputs;
+  if (wants_input) inputs.push_back(input);
+  if (inputs.empty()) return {};
+  const auto gradients = gradients_of(forward(input, leaves.linears), output_gradient, inputs);
+  leaves.store(gradients);
+  return wants_input ? gradients.back() : at::Tensor();
 }
 
 }  // namespace bitmill

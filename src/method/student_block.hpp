@@ -1,5 +1,6 @@
 #pragma once
-// A block in training: frozen parts ready for the backend, and the gradient of one sample.
+// A block in training: frozen parts ready for the backend, and the gradient of one sample, of a
+// loss of the block's own or of one that lies further on.
 
 #include <ATen/core/Tensor.h>
 
@@ -47,6 +48,15 @@ class StudentBlock {
   // finite or not. Safe from several threads.
   double unit_gradient(const TrainingSample& sample, std::span<const float> learned,
                        std::span<float> gradient) const;
+
+  // The output [T, hidden] for x [T, hidden], with unrounded learned values; no gradient. Safe from
+  // several threads, like what follows.
+  at::Tensor output(const at::Tensor& x, std::span<const float> learned) const;
+  // Back from the gradient of output(x, learned), [T, hidden], whose way is walked once more:
+  // `gradient` as unit_gradient() leaves it. Returns the gradient of x; undefined unless wanted.
+  at::Tensor backward(const at::Tensor& x, const at::Tensor& output_gradient,
+                      std::span<const float> learned, std::span<float> gradient,
+                      bool wants_input) const;
 
  private:
   // [T, hidden], with unrounded learned values.

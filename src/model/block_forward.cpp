@@ -155,19 +155,28 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
       pool);
 }
 
-at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
-                       ThreadPool& pool) {
-  const at::NoGradGuard no_grad;
-  at::Tensor in =
+at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
+                      ThreadPool& pool) {
+  const at::Tensor in =
       config.final_norm ? normalize(config.family->norm, weights.norm, x, config.norm_epsilon) : x;
-  if (weights.projection.defined()) in = dense_linear(in, weights.projection, pool);
+  return weights.projection.defined() ? dense_linear(in, weights.projection, pool) : in;
+}
+
+at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, ThreadPool& pool) {
+  const at::NoGradGuard no_grad;
   const int64_t vocab = weights.head.size(0);
-  const at::Tensor out = at::empty({x.size(0), vocab}, x.options());
+  const at::Tensor out = at::empty({in.size(0), vocab}, in.options());
   for_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
     at::Tensor tile = out.narrow(1, first, count);
     at::mm_out(tile, in, weights.head.narrow(0, first, count).t());
   });
   return out;
+}
+
+at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
+                       ThreadPool& pool) {
+  const at::NoGradGuard no_grad;
+  return vocab_logits(weights, head_input(config, weights, x, pool), pool);
 }
 
 }  // namespace bitmill

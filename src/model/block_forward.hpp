@@ -43,11 +43,19 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
                                const Rotary& rotary, const at::Tensor& x, ThreadPool& pool,
                                const InputProbe& probe = {});
 
+// What the head multiplies: the last block's output [T, hidden] through the final norm and, where
+// there is one, the projection; [T, embedding]. Differentiable in x.
+at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
+                      ThreadPool& pool);
+
 // The product with the head is cut along the vocabulary instead, so that a few positions at a time,
 // which is all whose logits fit in memory, keep every thread busy.
 inline constexpr int64_t vocab_per_tile = 1024;
 
-// Next-token logits [T, vocab] float32 of the last block's output [T, hidden]; no gradient.
+// Next-token logits [T, vocab] float32 of head_input(); no gradient.
+at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, ThreadPool& pool);
+
+// Both, from the last block's output [T, hidden]; no gradient.
 at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                        ThreadPool& pool);
 

@@ -26,25 +26,29 @@ SourceModel::SourceModel(Files& files, const std::string& folder)
 }
 
 BlockWeights SourceModel::load_block(int64_t block) const {
-  const TensorNames& names = config_.family->names;
-  const auto norm = [&](std::string_view name, int64_t size) {
-    return name.empty() ? Norm{} : load_norm(block_tensor(config_, block, name), size);
-  };
-  BlockWeights weights;
-  weights.vectors = {.input_norm = norm(names.input_norm, config_.hidden_size),
-                     .middle_norm = norm(names.middle_norm, config_.hidden_size),
-                     .query_norm = norm(names.query_norm, config_.head_dim),
-                     .key_norm = norm(names.key_norm, config_.head_dim),
-                     .biases = {}};
-  for (const LinearSpec& spec : config_.family->linears) {
-    const std::string bias = block_tensor(config_, block, spec.name) + ".bias";
-    weights.vectors.biases.push_back(spec.has_bias(config_) ? load(bias, {spec.rows(config_)})
-                                                            : at::Tensor());
-  }
+  BlockWeights weights{load_vectors(block), {}};
   for (const LinearShape& shape : block_linears(config_, block)) {
     weights.linears.push_back(load_linear(shape));
   }
   return weights;
+}
+
+BlockVectors SourceModel::load_vectors(int64_t block) const {
+  const TensorNames& names = config_.family->names;
+  const auto norm = [&](std::string_view name, int64_t size) {
+    return name.empty() ? Norm{} : load_norm(block_tensor(config_, block, name), size);
+  };
+  BlockVectors vectors = {.input_norm = norm(names.input_norm, config_.hidden_size),
+                          .middle_norm = norm(names.middle_norm, config_.hidden_size),
+                          .query_norm = norm(names.query_norm, config_.head_dim),
+                          .key_norm = norm(names.key_norm, config_.head_dim),
+                          .biases = {}};
+  for (const LinearSpec& spec : config_.family->linears) {
+    const std::string bias = block_tensor(config_, block, spec.name) + ".bias";
+    vectors.biases.push_back(spec.has_bias(config_) ? load(bias, {spec.rows(config_)})
+                                                    : at::Tensor());
+  }
+  return vectors;
 }
 
 HeadWeights SourceModel::load_head() const {

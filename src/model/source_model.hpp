@@ -51,6 +51,9 @@ class SourceModel {
 
   // NumericError names a tensor with a value that is not finite.
   BlockWeights load_block(int64_t block) const;
+  // The parts of it: what is no matrix, and one of block_linears(), [rows, cols].
+  BlockVectors load_vectors(int64_t block) const;
+  at::Tensor load_linear(const LinearShape& shape) const;
   HeadWeights load_head() const;
   // What enters the first block for these tokens at positions 0, 1, ...: [ids, hidden] float32.
   // Embeddings are read row by row: a large vocabulary's are never in memory. Ids lie in
@@ -61,7 +64,6 @@ class SourceModel {
   Norm load_norm(const std::string& name, int64_t size) const;
   at::Tensor load(const std::string& name, at::IntArrayRef shape) const;
   void read_row(const std::string& name, int64_t row, std::span<float> values) const;
-  at::Tensor load_linear(const LinearShape& shape) const;
 
   ModelConfig config_;
   TensorFolder tensors_;
