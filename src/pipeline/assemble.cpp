@@ -19,6 +19,16 @@
 #include "pipeline/live_block.hpp"
 
 namespace bitmill {
+
+TensorSource copied_tensor(const SourceModel& model, const std::string& name) {
+  const TensorInfo& info = model.tensors().info(name);
+  return {name, info.dtype, info.shape, [&model, name] {
+            std::vector<std::byte> raw(static_cast<size_t>(model.tensors().info(name).bytes));
+            model.tensors().read(name, raw);
+            return raw;
+          }};
+}
+
 namespace {
 
 using nlohmann::json;
@@ -27,11 +37,11 @@ bool is_empty_or_missing(Files& files, const std::string& folder) {
   return !files.exists(folder) || (files.is_directory(folder) && files.list(folder).empty());
 }
 
-// The "bitmill" object of a packed folder's config.json; null when there is none.
-json recorded_provenance(Files& files, const std::string& folder) {
+// What config.json tells at `record`; null when there is nothing.
+json recorded_provenance(Files& files, const std::string& folder, const char* record) {
   if (!files.exists(join_path(folder, "config.json"))) return nullptr;
   const json config = read_config_json(files, folder);
-  const auto pointer = json::json_pointer("/quantization_config/bitmill");
+  const auto pointer = json::json_pointer(record);
   return config.contains(pointer) ? config.at(pointer) : json(nullptr);
 }
 
@@ -46,15 +56,6 @@ json describe(const QuantizeOptions& options, const Provenance& provenance) {
 [[noreturn]] void refuse(const std::string& output_dir, const std::string& why) {
   throw UsageError(fmt::format("the output folder {} {}; choose another --output-dir, or remove it",
                                output_dir, why));
-}
-
-TensorSource copied_tensor(const SourceModel& model, const std::string& name) {
-  const TensorInfo& info = model.tensors().info(name);
-  return {name, info.dtype, info.shape, [&model, name] {
-            std::vector<std::byte> raw(static_cast<size_t>(model.tensors().info(name).bytes));
-            model.tensors().read(name, raw);
-            return raw;
-          }};
 }
 
 // All packed tensors of a block, read from the run folder when their turn comes.
@@ -110,14 +111,19 @@ void check_is_source(Files& files, const std::string& model_folder) {
 }
 
 void check_output(const QuantizeOptions& options, Files& files, const QuantizePlan& plan) {
-  if (is_empty_or_missing(files, options.output_dir)) return;
-  if (!files.is_directory(options.output_dir)) refuse(options.output_dir, "is a file");
-  const json there = recorded_provenance(files, options.output_dir);
-  if (there.is_null()) refuse(options.output_dir, "is not empty");
+  check_output(options.output_dir, files, quantize_record, plan.fingerprint_json);
+}
+
+void check_output(const std::string& output_dir, Files& files, const char* record,
+                  const std::string& fingerprint_json) {
+  if (is_empty_or_missing(files, output_dir)) return;
+  if (!files.is_directory(output_dir)) refuse(output_dir, "is a file");
+  const json there = recorded_provenance(files, output_dir, record);
+  if (there.is_null()) refuse(output_dir, "is not empty");
   const std::string difference =
-      fingerprint_difference(there.value("settings", json::object()).dump(), plan.fingerprint_json);
+      fingerprint_difference(there.value("settings", json::object()).dump(), fingerprint_json);
   if (!difference.empty()) {
-    refuse(options.output_dir, "holds the result of another configuration: " + difference);
+    refuse(output_dir, "holds the result of another configuration: " + difference);
   }
 }
 
@@ -125,8 +131,10 @@ bool holds_result(Files& files, const std::string& output_dir) {
   return !is_empty_or_missing(files, output_dir);
 }
 
-void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash) {
-  const std::string there = recorded_provenance(files, output_dir).value("source_hash", "nothing");
+void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash,
+                   const char* record) {
+  const std::string there =
+      recorded_provenance(files, output_dir, record).value("source_hash", "nothing");
   if (there != source_hash) {
     refuse(output_dir, fmt::format("holds the result of other weights: source_hash is {} there and "
                                    "{} here",

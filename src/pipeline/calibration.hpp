@@ -12,9 +12,21 @@ struct Calibration {
   Windows windows;
 };
 
-// Reads and cuts options.calib. The sequence length is options.seq_len, or by default the rows of
+// What windows are cut from, and how: as QuantizeOptions has it.
+struct CalibrationSource {
+  std::string calib;
+  std::string model;  // whose tokenizer reads a text
+  int64_t samples = 0;
+  bool samples_by_hand = true;
+  int64_t seq_len = 0;
+  uint64_t seed = 0;
+};
+
+// Reads and cuts calib. The sequence length is seq_len, or by default the rows of
 // a two-dimensional token file, else min(2048, the model's context). UsageError when it is longer
 // than the context.
+Calibration read_calibration(const CalibrationSource& source, Files& files,
+                             const ModelConfig& config);
 Calibration read_calibration(const QuantizeOptions& options, Files& files,
                              const ModelConfig& config);
 

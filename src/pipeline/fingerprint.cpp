@@ -21,17 +21,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string hash_shapes(const TensorFolder& tensors) {
-  Hasher hasher;
-  for (const std::string& name : tensors.names()) {
-    const TensorInfo& info = tensors.info(name);
-    hasher.add_text(name);
-    hasher.add_text(info.dtype_text);
-    hasher.add(std::as_bytes(std::span(info.shape)));
-  }
-  return hasher.hex();
-}
-
 json describe_rope(const RopeConfig& rope) {
   return {{"theta", rope.theta},
           {"type", std::string(name_of(rope.scaling))},
@@ -113,6 +102,17 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
       {"max_blocks", options.max_blocks},
   };
   return fingerprint.dump();
+}
+
+std::string hash_shapes(const TensorFolder& tensors) {
+  Hasher hasher;
+  for (const std::string& name : tensors.names()) {
+    const TensorInfo& info = tensors.info(name);
+    hasher.add_text(name);
+    hasher.add_text(info.dtype_text);
+    hasher.add(std::as_bytes(std::span(info.shape)));
+  }
+  return hasher.hex();
 }
 
 std::string numerics_class(const std::string& backend) {

@@ -83,7 +83,7 @@ void check_places(const QuantizeOptions& options, Files& files, Sentences& probl
 void check_work_state(const QuantizeOptions& options, Files& files, const QuantizePlan& plan,
                       Sentences& problems) {
   try {
-    check_work_dir(options, files, plan.fingerprint_json);
+    check_work_dir(work_folder(options), files, plan.fingerprint_json);
   } catch (const Error& error) {
     problems.push_back(error.what());
   }

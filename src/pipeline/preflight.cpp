@@ -29,8 +29,6 @@ namespace bitmill {
 namespace {
 
 constexpr int64_t float_bytes = 4;
-// What a rank takes before it has read anything: libtorch, MPI and the heap's reserve. Measured.
-constexpr int64_t library_memory = int64_t{150} * 1000 * 1000;
 
 std::string range_problem(const char* option, const std::string& value, const char* allowed) {
   return fmt::format("{} is {}: it must be {}", option, value, allowed);

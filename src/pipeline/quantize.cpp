@@ -198,9 +198,15 @@ std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const S
                                          const std::map<int, TensorHashes>& sources) {
   const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
   auto session = std::make_unique<RunSession>(
-      options, start.files,
+      work_folder(options), start.files,
       RunRecord{start.checked.plan.fingerprint_json, {numerics_class(options.backend)}}, plan,
       start.control, say);
+  if (session->goes_on()) {
+    const auto packed = std::ranges::count_if(
+        session->done(), [&](const BlockDone& one) { return one.turns >= plan.turns(); });
+    say(fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
+                    packed, plan.blocks));
+  }
   for (const auto& [block, hashes] : sources) session->dir().keep_source(block, hashes);
   const int64_t bytes =
       std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
@@ -218,11 +224,16 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
   result.packed_bytes = inspection.file_bytes;
 }
 
+RankWork rank_work(const QuantizeOptions& options, const QuantizePlan& plan, int rank) {
+  const int64_t needed = plan.mesh.contains(rank) ? plan.peak_memory_bytes : 0;
+  return {plan.fingerprint_json, numerics_class(options.backend), needed};
+}
+
 }  // namespace
 
 void compare_ranks(const QuantizeOptions& given, const QuantizePlan& plan, Files& files,
                    Communicator& comm, const std::string& host) {
-  check_ranks(resolve_lag(given), plan, files, comm, host);
+  check_ranks(rank_work(given, plan, comm.rank()), files, comm, host);
 }
 
 QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
@@ -231,7 +242,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
   const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
   const Start start{checked, files, comm, pool, observer, control};
   observer.stage_begins("comparing what the ranks see");
-  check_ranks(options, checked.plan, files, comm, control.host);
+  check_ranks(rank_work(options, checked.plan, comm.rank()), files, comm, control.host);
 
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();

@@ -117,12 +117,10 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
   return problems;
 }
 
-void check_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
-                 Communicator& comm, const std::string& host) {
-  const int64_t needed = plan.mesh.contains(comm.rank()) ? plan.peak_memory_bytes : 0;
+void check_ranks(const RankWork& work, Files& files, Communicator& comm, const std::string& host) {
   const std::string mine =
-      to_text({host, describe_program(files), plan.fingerprint_json,
-               numerics_class(options.backend), needed, available_memory_bytes()});
+      to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
+               work.memory_needed, available_memory_bytes()});
   std::vector<RankFacts> all;
   for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
     all.push_back(from_text(bytes));

@@ -2,11 +2,12 @@
 // What no rank can see alone: whether all of them are about to do the same work, and whether the
 // ranks of a host fit into it together.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/files.hpp"
 #include "comm/communicator.hpp"
-#include "pipeline/quantize.hpp"
 
 namespace bitmill {
 
@@ -24,8 +25,14 @@ struct RankFacts {
 std::vector<std::string> differences(const std::vector<RankFacts>& all);
 std::vector<std::string> memory_problems(const std::vector<RankFacts>& all);
 
+// What a rank is about to do, as the checks of a job found it.
+struct RankWork {
+  std::string fingerprint_json;
+  std::string numerics_class;
+  int64_t memory_needed = 0;  // 0 beyond the mesh
+};
+
 // Collective. UsageError, the same on every rank, with every problem, one a line.
-void check_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
-                 Communicator& comm, const std::string& host);
+void check_ranks(const RankWork& work, Files& files, Communicator& comm, const std::string& host);
 
 }  // namespace bitmill

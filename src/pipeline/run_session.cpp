@@ -11,30 +11,30 @@
 namespace bitmill {
 namespace {
 
-void check_fingerprint(const QuantizeOptions& options, const RunState& state,
+void check_fingerprint(const WorkFolder& folder, const RunState& state,
                        const std::string& fingerprint_json) {
   BITMILL_CHECK(state.has_record(), UsageError,
                 fmt::format("{} holds packed blocks of an unfinished run, and its run.json is "
                             "missing; restore it, or discard the run with --resume never",
-                            options.work_dir));
+                            folder.path));
   const std::string difference =
       fingerprint_difference(state.record().fingerprint_json, fingerprint_json);
   BITMILL_CHECK(difference.empty(), UsageError,
                 fmt::format("{} holds an unfinished run of another configuration: {}; give the "
                             "same settings to go on with it, --resume never to discard it, or "
                             "another --work-dir",
-                            options.work_dir, difference));
+                            folder.path, difference));
 }
 
-void check_machine(const QuantizeOptions& options, const RunRecord& there, const RunRecord& here) {
+void check_machine(const WorkFolder& folder, const RunRecord& there, const RunRecord& here) {
   const std::string& mine = here.numerics_classes.front();
   const bool known =
       std::ranges::find(there.numerics_classes, mine) != there.numerics_classes.end();
-  BITMILL_CHECK(known || options.allow_mixed_hardware, UsageError,
+  BITMILL_CHECK(known || folder.allow_mixed_hardware, UsageError,
                 fmt::format("{}: numerics_class is \"{}\" there and \"{}\" here: the bits would "
                             "not be those of one machine; go on with it on a machine of the first "
                             "kind, or give --allow-mixed-hardware",
-                            options.work_dir, fmt::join(there.numerics_classes, "\", \""), mine));
+                            folder.path, fmt::join(there.numerics_classes, "\", \""), mine));
 }
 
 int64_t committed_steps(const std::vector<BlockDone>& done, const Plan& plan) {
@@ -49,45 +49,49 @@ int64_t committed_steps(const std::vector<BlockDone>& done, const Plan& plan) {
 
 }  // namespace
 
-void check_work_dir(const QuantizeOptions& options, Files& files,
-                    const std::string& fingerprint_json) {
-  const Occupancy found = inspect_work_dir(files, options.work_dir);
-  const bool goes_on = found == Occupancy::unfinished && options.resume != Resume::never;
-  BITMILL_CHECK(goes_on || options.resume != Resume::required, UsageError,
-                fmt::format("--resume required: {} holds no unfinished run", options.work_dir));
-  BITMILL_CHECK(goes_on || options.redo_blocks.empty(), UsageError,
-                fmt::format("--redo-blocks: {} holds no unfinished run whose blocks could be built "
-                            "again",
-                            options.work_dir));
-  if (!goes_on) return;
-  const auto state = find_state(files, options.work_dir);
-  if (state) check_fingerprint(options, RunState(files, state->path), fingerprint_json);
+WorkFolder work_folder(const QuantizeOptions& options) {
+  return {options.work_dir, options.resume, options.redo_blocks, true,
+          options.allow_mixed_hardware};
 }
 
-RunSession::RunSession(const QuantizeOptions& options, Files& files, const RunRecord& record,
+void check_work_dir(const WorkFolder& folder, Files& files, const std::string& fingerprint_json) {
+  const Occupancy found = inspect_work_dir(files, folder.path);
+  const bool goes_on = found == Occupancy::unfinished && folder.resume != Resume::never;
+  BITMILL_CHECK(goes_on || folder.resume != Resume::required, UsageError,
+                fmt::format("--resume required: {} holds no unfinished run", folder.path));
+  BITMILL_CHECK(goes_on || folder.redo_blocks.empty(), UsageError,
+                fmt::format("--redo-blocks: {} holds no unfinished run whose blocks could be built "
+                            "again",
+                            folder.path));
+  if (!goes_on) return;
+  const auto state = find_state(files, folder.path);
+  if (state) check_fingerprint(folder, RunState(files, state->path), fingerprint_json);
+}
+
+RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& record,
                        const Plan& plan, const RunControl& control,
                        const std::function<void(const std::string&)>& say)
-    : claim_(Claim::take(files, options.work_dir, this_process(control.host, control.job),
+    : claim_(Claim::take(files, folder.path, this_process(control.host, control.job),
                          control.claim_timing, say)),
       heartbeat_(control.heartbeat ? std::make_unique<Heartbeat>(*claim_) : nullptr),
       dir_(files, *claim_),
       record_(record),
       done_(static_cast<size_t>(plan.blocks)) {
   // Once more: the folder may have changed hands since the first look.
-  check_work_dir(options, files, record.fingerprint_json);
-  if (inspect_work_dir(files, options.work_dir) == Occupancy::unfinished &&
-      options.resume != Resume::never) {
-    go_on(options, plan, say);
+  check_work_dir(folder, files, record.fingerprint_json);
+  if (inspect_work_dir(files, folder.path) == Occupancy::unfinished &&
+      folder.resume != Resume::never) {
+    go_on(folder, plan);
   } else {
     dir_.begin(record_);
   }
   claim_->record_start(committed_steps(done_, plan));
 }
 
-void RunSession::go_on(const QuantizeOptions& options, const Plan& plan,
-                       const std::function<void(const std::string&)>& say) {
+void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
+  goes_on_ = true;
   const RunRecord there = dir_.state().record();
-  check_machine(options, there, record_);
+  check_machine(folder, there, record_);
   const std::string mine = record_.numerics_classes.front();
   record_ = there;
   dir_.resume();
@@ -95,23 +99,20 @@ void RunSession::go_on(const QuantizeOptions& options, const Plan& plan,
     record_.numerics_classes.push_back(mine);
     dir_.replace_record(record_);
   }
-  set_aside(options, plan);
-  done_ = take_inventory(plan);
-  const auto packed =
-      std::ranges::count_if(done_, [&](const BlockDone& one) { return one.turns >= plan.turns(); });
-  say(fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
-                  packed, plan.blocks));
+  set_aside(folder, plan);
+  done_ = take_inventory(folder, plan);
 }
 
-void RunSession::set_aside(const QuantizeOptions& options, const Plan& plan) {
-  for (const int block : options.redo_blocks) {
+void RunSession::set_aside(const WorkFolder& folder, const Plan& plan) {
+  for (const int block : folder.redo_blocks) {
     BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
                   fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
     dir_.set_aside(block, plan.turns());
   }
 }
 
-std::vector<BlockDone> RunSession::take_inventory(const Plan& plan) const {
+std::vector<BlockDone> RunSession::take_inventory(const WorkFolder& folder,
+                                                  const Plan& plan) const {
   const RunState& state = dir_.state();
   std::vector<BlockDone> all;
   std::vector<std::string> damage;
@@ -134,8 +135,11 @@ std::vector<BlockDone> RunSession::take_inventory(const Plan& plan) const {
     all.push_back(usable(found, plan));
   }
   BITMILL_CHECK(damage.empty(), FormatError,
-                fmt::format("{}\nbuild these blocks again with --redo-blocks {}",
-                            fmt::join(damage, "\n"), fmt::join(damaged, ",")));
+                fmt::format("{}\n{}", fmt::join(damage, "\n"),
+                            folder.can_redo_blocks
+                                ? fmt::format("build these blocks again with --redo-blocks {}",
+                                              fmt::join(damaged, ","))
+                                : "start over with --resume never"));
   return all;
 }
 

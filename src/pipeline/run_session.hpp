@@ -14,21 +14,30 @@
 
 namespace bitmill {
 
-// UsageError when options.resume does not go with what the work folder holds: another
+// Where a run keeps its state, and what to do with one that is there: as QuantizeOptions has it.
+struct WorkFolder {
+  std::string path;
+  Resume resume = Resume::automatic;
+  std::vector<int> redo_blocks;
+  bool can_redo_blocks = true;
+  bool allow_mixed_hardware = false;
+};
+WorkFolder work_folder(const QuantizeOptions& options);
+
+// UsageError when folder.resume does not go with what the work folder holds: another
 // configuration, with the field and both values; nothing to go on with; files of another kind.
 // Touches nothing.
-void check_work_dir(const QuantizeOptions& options, Files& files,
-                    const std::string& fingerprint_json);
+void check_work_dir(const WorkFolder& folder, Files& files, const std::string& fingerprint_json);
 
 class RunSession {
  public:
   // Besides the errors of check_work_dir() and of Claim::take(): FormatError with every damaged
   // file of the run. `say` hears what is worth telling.
-  RunSession(const QuantizeOptions& options, Files& files, const RunRecord& record,
-             const Plan& plan, const RunControl& control,
-             const std::function<void(const std::string&)>& say);
+  RunSession(const WorkFolder& folder, Files& files, const RunRecord& record, const Plan& plan,
+             const RunControl& control, const std::function<void(const std::string&)>& say);
 
   RunDir& dir() { return dir_; }
+  bool goes_on() const { return goes_on_; }  // with a run that was there
   const std::vector<BlockDone>& done() const { return done_; }
   // For the other ranks that write into the folder.
   Claim::Pass pass() const { return claim_->pass(); }
@@ -40,16 +49,16 @@ class RunSession {
   void fail(const std::string& why) noexcept;
 
  private:
-  void go_on(const QuantizeOptions& options, const Plan& plan,
-             const std::function<void(const std::string&)>& say);
-  void set_aside(const QuantizeOptions& options, const Plan& plan);
-  std::vector<BlockDone> take_inventory(const Plan& plan) const;
+  void go_on(const WorkFolder& folder, const Plan& plan);
+  void set_aside(const WorkFolder& folder, const Plan& plan);
+  std::vector<BlockDone> take_inventory(const WorkFolder& folder, const Plan& plan) const;
 
   std::unique_ptr<Claim> claim_;
   std::unique_ptr<Heartbeat> heartbeat_;
   RunDir dir_;
   RunRecord record_;
   std::vector<BlockDone> done_;
+  bool goes_on_ = false;
 };
 
 }  // namespace bitmill

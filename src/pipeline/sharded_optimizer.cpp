@@ -15,7 +15,15 @@ ShardedOptimizer::ShardedOptimizer(const LearnedLayout& layout, const RatePlan& 
       adamw_(layout, sum_.begin(), sum_.end()) {}
 
 void ShardedOptimizer::step(int64_t batch_size, const Unit& unit, std::span<float> values) {
-  std::vector<float> gradient = sum_.reduce(batch_size, unit);
+  apply(batch_size, sum_.reduce(batch_size, unit), values);
+}
+
+void ShardedOptimizer::step(int64_t batch_size, Partials<float> own, std::span<float> values) {
+  apply(batch_size, sum_.reduce(batch_size, std::move(own)), values);
+}
+
+void ShardedOptimizer::apply(int64_t batch_size, std::vector<float> gradient,
+                             std::span<float> values) {
   // The loss of a step is the mean over its own samples.
   const auto divisor = static_cast<float>(batch_size);
   for (float& element : gradient) element /= divisor;

@@ -34,6 +34,8 @@ class ShardedOptimizer {
 
   // Collective. `values` (layout.size() elements) is the same on every rank before and after.
   void step(int64_t batch_size, const Unit& unit, std::span<float> values);
+  // The same, from what this rank has added up of its own positions (GrowingSums).
+  void step(int64_t batch_size, Partials<float> own, std::span<float> values);
 
   int64_t steps() const { return steps_; }
 
@@ -48,6 +50,8 @@ class ShardedOptimizer {
   void round_moments(int64_t begin);
 
  private:
+  // From this rank's slice of the sum.
+  void apply(int64_t batch_size, std::vector<float> sum, std::span<float> values);
   std::span<float> own_moment(Moment moment, int64_t begin, int64_t end);
 
   Communicator& comm_;

@@ -31,9 +31,13 @@ void SlicedSum::add(std::span<float> into, std::span<const float> from) {
 }
 
 std::vector<float> SlicedSum::reduce(int64_t batch_size, const Unit& unit) {
-  Partials<float> own = sum_own_positions<float>(
-      batch_size, comm_.size(), comm_.rank(), size(), pool_, unit,
-      [&](std::span<float> into, std::span<const float> from) { add(into, from); });
+  return reduce(batch_size,
+                sum_own_positions<float>(
+                    batch_size, comm_.size(), comm_.rank(), size(), pool_, unit,
+                    [&](std::span<float> into, std::span<const float> from) { add(into, from); }));
+}
+
+std::vector<float> SlicedSum::reduce(int64_t batch_size, Partials<float> own) {
   if (comm_.size() == 1) return std::move(own.at(0));
 
   std::vector<float> slice(static_cast<size_t>(slice_size(comm_.rank())));

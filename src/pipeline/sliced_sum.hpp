@@ -32,6 +32,8 @@ class SlicedSum {
 
   // Collective. This rank's slice, elements [begin(), end()) of the sum over the batch.
   std::vector<float> reduce(int64_t batch_size, const Unit& unit);
+  // The same, from what this rank has added up of its own positions (GrowingSums).
+  std::vector<float> reduce(int64_t batch_size, Partials<float> own);
 
   // Collective, in place: slices of `values` (size() elements), each valid on its owner, become
   // valid on every rank.

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
+
+#include "pipeline/pause.hpp"
 
 namespace bitmill {
 namespace {
@@ -62,19 +63,6 @@ class Expected {
   Note note_ = {};
   std::unique_ptr<Transfer> transfer_;
   bool here_ = false;
-};
-
-// Between two looks: short at first, since what is waited for mostly comes soon.
-class Pause {
- public:
-  void operator()() {
-    std::this_thread::sleep_for(length_);
-    length_ = std::min(length_ * 2, longest);
-  }
-
- private:
-  static constexpr std::chrono::microseconds longest{1000};
-  std::chrono::microseconds length_{10};
 };
 
 }  // namespace

@@ -18,29 +18,55 @@ namespace bitmill {
 template <class Value>
 using Partials = std::map<int64_t, std::vector<Value>>;
 
+// The sums of the units of positions that this replica owns, made as soon as they can be. Whoever
+// fills the units, additions are the same ones.
+template <class Value>
+class GrowingSums {
+ public:
+  // Of units of `length` values, in a batch of n.
+  GrowingSums(int64_t n, int replicas, int replica, int64_t length)
+      : length_(length), additions_(local_additions(n, replicas, replica)) {}
+
+  // Room for the units of `positions`, zeros; they follow those of the last call.
+  void open(const PositionRange& positions) {
+    for (int64_t p = positions.begin; p < positions.end; ++p) {
+      partials_[p].resize(static_cast<size_t>(length_));
+    }
+  }
+  std::span<Value> at(int64_t position) { return partials_.at(position); }
+  // Units before position `end` are filled: merge(into, from) for what can now be added.
+  template <class Merge>
+  void merge_before(int64_t end, const Merge& merge) {
+    for (; next_ < additions_.size() && additions_[next_].node.end <= end; ++next_) {
+      merge(std::span<Value>(partials_.at(additions_[next_].into)),
+            std::span<const Value>(partials_.at(additions_[next_].from)));
+      partials_.erase(additions_[next_].from);
+    }
+  }
+  Partials<Value> take() { return std::move(partials_); }
+
+ private:
+  const int64_t length_;
+  const std::vector<TreeAddition> additions_;
+  size_t next_ = 0;
+  Partials<Value> partials_;
+};
+
 // Calls unit(position, values) for every position that this replica owns, on the pool, and
-// merge(into, from) for every addition it can make alone. Whatever the threads do, additions are
-// the same ones. At most pool.size() + log2(n) + 1 vectors of `length` values live at once.
+// merge(into, from) for every addition it can make alone. At most pool.size() + log2(n) + 1 vectors
+// of `length` values live at once.
 template <class Value, class Unit, class Merge>
 Partials<Value> sum_own_positions(int64_t n, int replicas, int replica, int64_t length,
                                   ThreadPool& pool, const Unit& unit, const Merge& merge) {
   const PositionRange own = owned_positions(n, replicas, replica);
-  const std::vector<TreeAddition> additions = local_additions(n, replicas, replica);
-  Partials<Value> partials;
-  size_t next = 0;
+  GrowingSums<Value> sums(n, replicas, replica, length);
   for (int64_t first = own.begin; first < own.end; first += pool.size()) {
     const int64_t last = std::min<int64_t>(own.end, first + pool.size());
-    for (int64_t p = first; p < last; ++p) partials[p].resize(static_cast<size_t>(length));
-    pool.parallel_for(last - first, [&](int64_t i) {
-      unit(first + i, std::span<Value>(partials.at(first + i)));
-    });
-    for (; next < additions.size() && additions[next].node.end <= last; ++next) {
-      merge(std::span<Value>(partials.at(additions[next].into)),
-            std::span<const Value>(partials.at(additions[next].from)));
-      partials.erase(additions[next].from);
-    }
+    sums.open({first, last});
+    pool.parallel_for(last - first, [&](int64_t i) { unit(first + i, sums.at(first + i)); });
+    sums.merge_before(last, merge);
   }
-  return partials;
+  return sums.take();
 }
 
 // The rest of the tree, over everybody's partial sums; the result is at position 0.
