@@ -36,6 +36,10 @@ Extent read_extent(const RunState& state) {
     return value;
   };
   Extent extent;
+  if (json_string_or(fingerprint, "job", "quantize", where) == "tune") {
+    // All of the model is one block there.
+    return {.blocks = 1, .epochs = static_cast<int>(count(fingerprint, "epochs", 1)), .turns = 1};
+  }
   extent.blocks = count(fingerprint.value("model", json()), "blocks", 1);
   const int64_t most = count(fingerprint, "max_blocks", 0);
   if (most > 0) extent.blocks = std::min(extent.blocks, most);

@@ -15,6 +15,7 @@ class SampleShare {
  public:
   SampleShare(int64_t samples, int64_t batch, int replicas, int replica);
 
+  int64_t samples() const { return samples_; }
   int64_t steps() const { return static_cast<int64_t>(first_own_.size()) - 1; }
   int64_t batch_size(int64_t step) const;
   // Index among this rank's own samples of the one at `position` of the batch of `step`, which must

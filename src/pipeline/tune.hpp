@@ -1,0 +1,83 @@
+#pragma once
+// The second job: the scales of a packed model, tuned end to end against the next-token
+// distribution of the model it was made from (spec section 9). The result is a packed folder of the
+// same tensors and bits, never worse than the given one on windows that are not trained on.
+
+#include <cstdint>
+#include <string>
+
+#include "base/files.hpp"
+#include "base/thread_pool.hpp"
+#include "comm/communicator.hpp"
+#include "method/settings.hpp"
+#include "pipeline/quantize.hpp"
+#include "pipeline/tuning_history.hpp"
+#include "schedule/mesh.hpp"
+
+namespace bitmill {
+
+struct TuneOptions {
+  std::string model;       // packed folder
+  std::string reference;   // the 16-bit folder it was made from
+  std::string output_dir;  // made by the job; may exist when empty
+  std::string calib;       // .txt, .jsonl or token file
+  std::string work_dir;
+  std::string scratch_dir;  // for streams that do not fit stream_memory
+
+  int64_t samples = 128;
+  bool samples_by_hand = true;  // as in QuantizeOptions
+  int64_t seq_len = 0;          // 0: as there
+  int epochs = 6;
+  int64_t batch = 4;
+  double rate = 2e-3;          // of every factor; falls to 0 along a cosine
+  ExactRatio held_out{1, 10};  // of the windows: the last ones, at least one
+  uint64_t seed = 0;
+
+  int stages = 1;             // groups of ranks that share the depth
+  int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
+  Resume resume = Resume::automatic;
+  bool allow_mixed_hardware = false;
+};
+
+// What a run would do.
+struct TunePlan {
+  int64_t blocks = 0;
+  int64_t linears = 0;   // packed ones
+  int64_t factors = 0;   // that are learned
+  int64_t train = 0;     // windows
+  int64_t held_out = 0;  // windows
+  int64_t seq_len = 0;
+  int64_t steps_per_epoch = 0;
+  Mesh mesh;
+  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
+  std::string fingerprint_json;
+};
+
+// Checks everything that can be checked before the work; touches nothing, does not communicate.
+// UsageError, FormatError, FileError. Verifies the packed folder, reading all of it.
+TunePlan plan_tune(const TuneOptions& options, Files& files, int ranks, int threads);
+
+// Hears what happens, on every rank.
+class TuneObserver {
+ public:
+  virtual ~TuneObserver() = default;
+  virtual void stage_begins(const std::string&) {}
+  // `step` of the epoch was the last one done.
+  virtual void step_done(int /*epoch*/, int64_t /*step*/) {}
+  // The last entries of the history are new; without training ones, only the start was measured.
+  virtual void epoch_done(const TuningHistory&, double /*seconds*/) {}
+};
+
+struct TuneResult {
+  bool already_done = false;  // the folder held the finished result of this very configuration
+  TuningHistory history;      // empty then
+  double bits_per_weight = 0;
+  int64_t packed_bytes = 0;  // safetensors files
+};
+
+// Collective. AgreedStop when the ranks left at a safe point: the work folder then holds everything
+// that the next start needs. The bytes of the result do not depend on ranks, stages or threads.
+TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, ThreadPool& pool,
+                TuneObserver& observer, const RunControl& control);
+
+}  // namespace bitmill

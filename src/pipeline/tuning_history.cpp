@@ -1,0 +1,20 @@
+#include "pipeline/tuning_history.hpp"
+
+#include <algorithm>
+
+namespace bitmill {
+namespace {
+
+constexpr int patience = 2;  // epochs
+
+}  // namespace
+
+int TuningHistory::best() const {
+  return static_cast<int>(std::ranges::min_element(held_out_kl) - held_out_kl.begin());
+}
+
+bool TuningHistory::has_ended(int most_epochs) const {
+  return epochs() >= most_epochs || epochs() - best() >= patience;
+}
+
+}  // namespace bitmill
