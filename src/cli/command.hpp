@@ -63,6 +63,7 @@ struct CommandEntry {
 };
 
 CommandEntry quantize_entry();
+CommandEntry tune_entry();
 CommandEntry eval_entry();
 CommandEntry inspect_entry();
 CommandEntry export_entry();

@@ -1,12 +1,6 @@
 #include "cli/quantize_job.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <array>
-#include <chrono>
-#include <cstdlib>
-#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -14,50 +8,14 @@
 #include "cli/activity_observer.hpp"
 #include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
-#include "cli/launch.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
 #include "cli/quantity.hpp"
+#include "cli/run_control.hpp"
 #include "model/config.hpp"
 #include "pipeline/workload.hpp"
 
 namespace bitmill {
-namespace {
-
-using SteadyClock = std::chrono::steady_clock;
-
-// The batch system's deadline as a moment of the steady clock, which nobody sets back.
-std::optional<SteadyClock::time_point> slurm_deadline(const Environment& environment) {
-  const auto text = environment("SLURM_JOB_END_TIME");
-  if (!text) return std::nullopt;
-  const double now =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  const double left_s = std::strtod(text->c_str(), nullptr) - now;
-  return SteadyClock::now() +
-         std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(left_s));
-}
-
-std::string host_name() {
-  std::array<char, 256> name = {};  // POSIX allows 255
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
-}
-
-RunControl make_control(const StopSignals& signals, std::optional<double> time_limit_s) {
-  const Environment environment = process_environment();
-  RunControl control;
-  control.host = host_name();
-  control.job = environment("SLURM_JOB_ID").value_or("");
-  control.wishes.asked = [&signals] { return signals.wanted() ? signals.reason() : ""; };
-  control.wishes.deadline = slurm_deadline(environment);
-  if (time_limit_s) {
-    control.wishes.deadline =
-        SteadyClock::now() + std::chrono::duration_cast<SteadyClock::duration>(
-                                 std::chrono::duration<double>(*time_limit_s));
-  }
-  return control;
-}
-
-}  // namespace
 
 void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
@@ -124,13 +82,6 @@ std::string QuantizeJob::dry_run_text() const {
                        : describe_plan(options(), plan_, ranks_, threads_);
 }
 
-// For a launcher that must judge how the job ended: which run folder to ask. Not before it answers:
-// a start that was refused has no say in what becomes of the run.
-void QuantizeJob::leave_note(Files& files) const {
-  const auto note = process_environment()("BITMILL_RUN_NOTE");
-  if (note) replace_file(files, *note, files.resolve(options().work_dir) + "\n");
-}
-
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   const Clock clock = steady_clock();
   const double begin = clock();
@@ -149,10 +100,10 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   const std::string report_path = join_path(options().work_dir, "trouble.json");
   // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
   if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
-  RunControl control = make_control(context.stop, request_.time_limit_s);
+  RunControl control = make_run_control(context.stop, request_.time_limit_s);
   control.work_dir_answers = [&] {
     context.watch.set_report_path(report_path);
-    leave_note(context.files);
+    leave_run_note(context.files, options().work_dir);
   };
   outcome.result =
       quantize(options(), context.files, context.comm, context.pool, observer, control);

@@ -33,7 +33,6 @@ class QuantizeJob {
 
  private:
   void choose_mesh(const CheckContext& context);
-  void leave_note(Files& files) const;
 
   QuantizeRequest request_;
   QuantizePlan plan_;

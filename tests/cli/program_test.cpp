@@ -66,7 +66,7 @@ TEST_F(Program, NoWordsAtAllIsAMistakeThatIsExplained) {
 TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   const ProgramRun result = run("quantise");
   expect_usage_error(result, "did you mean quantize?");
-  EXPECT_THAT(result.err, HasSubstr("quantize, eval, inspect, export, tokenize, run"));
+  EXPECT_THAT(result.err, HasSubstr("quantize, tune, eval, inspect, export, tokenize, run"));
   expect_usage_error(run("generate"), "there is no command \"generate\"");
   expect_usage_error(run("help generate"), "there is no command \"generate\"");
 }
@@ -167,6 +167,28 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
       quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json");
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(nlohmann::json::parse(again.out).at("already_done"), true);
+}
+
+TEST_F(Program, TuningStoppedByItsTimeLimitIsGoneOnWith) {
+  ASSERT_EQ(quantize("--samples 2 --seq-len 16 --epochs 1 --threads 1").exit_code, 0);
+  const std::string words = "tune --model " + folder_ / "result" + " --reference " + books +
+                            " --calib " + calib +
+                            " --samples 6 --seq-len 16 --epochs 2 --threads 1"
+                            " --json --output-dir " +
+                            folder_ / "tuned";
+  const ProgramRun stopped = run(words + " --time-limit 0");
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("the time limit: stopped after 0 epochs"));
+  EXPECT_THAT(run("status --work-dir " + folder_ / "tuned.work").out, HasSubstr("stopped"));
+
+  const ProgramRun done = run(words);
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.err, HasSubstr("epoch 2/2 · training KL"));
+  const auto figures = nlohmann::json::parse(done.out);
+  EXPECT_EQ(figures.at("held_out_kl").size(), 3u);
+  EXPECT_LE(figures.at("kl_after"), figures.at("kl_before"));
+  EXPECT_EQ(run("verify --work-dir " + folder_ / "tuned.work").exit_code, 0);
+  EXPECT_EQ(run("inspect " + folder_ / "tuned").exit_code, 0);
 }
 
 TEST_F(Program, ATokenFileStandsForItsText) {

@@ -133,6 +133,37 @@ TEST_F(Ranks, AMeshThatDoesNotFitTheRanksIsRefused) {
   EXPECT_EQ(occurrences(result.err, "--stages 3"), 1) << result.err;
 }
 
+TEST_F(Ranks, TuningGivesTheBytesOfOneRank) {
+  ASSERT_EQ(run(1, "quantize --model " + books + " --calib " + texts +
+                       "/calib.txt --samples 4 --seq-len 32 --epochs 1 --output-dir " +
+                       folder_ / "packed")
+                .exit_code,
+            0);
+  const auto words = [&](const std::string& name, const std::string& more) {
+    return "tune --model " + folder_ / "packed" + " --reference " + books + " --calib " + texts +
+           "/calib.txt --samples 9 --seq-len 32 --epochs 2 --json --output-dir " + folder_ / name +
+           " " + more;
+  };
+  const ProgramRun one = run(1, words("one", ""));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  const auto expected = nlohmann::json::parse(one.out);
+  EXPECT_LT(expected.at("kl_after"), expected.at("kl_before"));
+  struct Case {
+    int ranks;
+    std::string name, more;
+  };
+  for (const Case& many :
+       {Case{3, "1x3", "--threads 2"}, Case{2, "2x1", "--stages 2"},
+        Case{4, "2x2", "--stages 2 --stream-memory 100000"}, Case{4, "4x1", "--stages 4"}}) {
+    const ProgramRun result = run(many.ranks, words(many.name, many.more));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(nlohmann::json::parse(result.out).at("held_out_kl"), expected.at("held_out_kl"));
+    EXPECT_TRUE(folder_.read(many.name + "/model.safetensors") ==
+                folder_.read("one/model.safetensors"))
+        << many.name;
+  }
+}
+
 // Eleven samples: the last batch of three, and of eight, is not full.
 class Batch : public Ranks, public ::testing::WithParamInterface<int> {};
 

@@ -1,0 +1,100 @@
+#include "cli/tune_options.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <climits>
+
+#include "base/error.hpp"
+#include "cli/command.hpp"
+#include "cli/quantity.hpp"
+
+namespace bitmill {
+namespace {
+
+OptionGroup input_options() {
+  return {"what to do",
+          {{"model", "DIR", "", "the packed folder"},
+           {"reference", "DIR", "", "the 16-bit folder it was made from"},
+           {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
+           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           config_option(),
+           json_option("the result")}};
+}
+
+OptionGroup tuning_options() {
+  return {
+      "the tuning",
+      {{"samples", "N", "128", "calibration windows"},
+       {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
+       {"seed", "N", "0", "of the positions of the calibration windows"},
+       {"epochs", "N", "6", "passes over the windows, at most"},
+       {"batch", "N", "4", "windows per optimiser step, over all ranks"},
+       {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
+       {"held-out", "RATIO", "0.1",
+        "share of the windows, the last ones, that is not trained on: it decides which epoch is "
+        "kept"}}};
+}
+
+OptionGroup machine_options() {
+  return {"the machine (these do not change the result)",
+          {threads_option(),
+           {"stages", "N", "1",
+            "groups of ranks that share the depth; the ranks of a group share the batch"},
+           {"stream-memory", "BYTES", "no limit",
+            "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
+           {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
+           {"work-dir", "DIR", "the output folder's name with .work added",
+            "the state and log of the run"},
+           {"resume", "auto|required|never", "auto",
+            "go on with an unfinished run in the work folder; required: or fail; never: throw it "
+            "away and start over"},
+           {"time-limit", "TIME", "no limit",
+            "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
+           {"allow-mixed-hardware", "", "",
+            "go on with a run that another kind of machine began; config.json then says so"}}};
+}
+
+ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
+  try {
+    return ExactRatio::parse(settings.text_or("held-out", normal.text()));
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{}: {}", settings.origin("held-out"), error.what()));
+  }
+}
+
+}  // namespace
+
+OptionGroups tune_option_groups() { return {input_options(), tuning_options(), machine_options()}; }
+
+TuneRequest read_tune_request(const Settings& settings) {
+  settings.require({"model", "reference", "output-dir", "calib"}, "tune");
+  TuneRequest request;
+  TuneOptions& options = request.options;
+  options.model = settings.folder_or("model", "");
+  options.reference = settings.folder_or("reference", "");
+  options.output_dir = settings.folder_or("output-dir", "");
+  options.calib = settings.text_or("calib", "");
+  options.samples = settings.whole_or("samples", options.samples, 2, INT64_MAX);
+  options.samples_by_hand = settings.has("samples");
+  options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
+  options.seed = settings.seed_or("seed", options.seed);
+  options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
+  options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
+  options.rate = settings.rate_or("lr", options.rate);
+  options.held_out = read_held_out(settings, options.held_out);
+  options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
+  options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
+  options.work_dir = settings.folder_or("work-dir", options.output_dir + ".work");
+  options.scratch_dir = settings.folder_or("scratch-dir", options.work_dir);
+  constexpr std::array choices = {Resume::automatic, Resume::required, Resume::never};
+  options.resume = choices[settings.word_or("resume", {"auto", "required", "never"}, 0)];
+  options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
+  request.json = settings.is_on("json");
+  if (settings.has("time-limit")) {
+    request.time_limit_s = parse_seconds(settings.text_or("time-limit", ""));
+  }
+  return request;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,22 @@
+#pragma once
+// From what a user set to what `tune` is told.
+
+#include <optional>
+
+#include "cli/option_list.hpp"
+#include "pipeline/tune.hpp"
+
+namespace bitmill {
+
+OptionGroups tune_option_groups();
+
+struct TuneRequest {
+  TuneOptions options;
+  bool json = false;
+  std::optional<double> time_limit_s;
+};
+
+// UsageError for what is missing or out of range.
+TuneRequest read_tune_request(const Settings& settings);
+
+}  // namespace bitmill
