@@ -97,7 +97,7 @@ class FolderCheck {
     const auto& [name, shape] = expected;
     if (tensors_.is_lost(name)) return;
     if (!tensors_.contains(name)) {
-      problems_.push_back(fmt::format("\"{}\" is missing", name));
+      problems_.push_back(fmt::format("\"{}\" is missing{}", name, advice_on_missing()));
       return;
     }
     const TensorInfo& info = tensors_.info(name);
@@ -109,6 +109,13 @@ class FolderCheck {
       problems_.push_back(
           fmt::format("\"{}\" is {}; F32, F16 or BF16 was expected", name, info.dtype_text));
     }
+  }
+
+  // Said once.
+  std::string advice_on_missing() {
+    if (std::exchange(advised_, true)) return "";
+    return ": a file was left behind when the folder was copied, or config.json belongs to another "
+           "model";
   }
 
   void check_packed(const LinearShape& linear) {
@@ -127,6 +134,7 @@ class FolderCheck {
   const TensorFolder& tensors_;
   const ModelConfig& config_;
   std::vector<std::string> problems_;
+  bool advised_ = false;
 };
 
 }  // namespace
