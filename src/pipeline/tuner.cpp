@@ -98,8 +98,7 @@ void Tuner::train_epoch() {
     if (step > first && context_.stop.stop_here()) {
       save();
       throw AgreedStop(
-          fmt::format("{}: stopped after step {} of epoch {}. Run the same command "
-                      "again to go on",
+          fmt::format("{}: stopped before step {} of epoch {}. Run the same command again to go on",
                       context_.stop.reason(), step, state_.history.epochs()));
     }
     train_step(step);
@@ -131,11 +130,15 @@ void Tuner::train_step(int64_t step) {
   context_.stop.step_took(watch.seconds());
 }
 
+// Once an epoch has begun its last step, this follows before anybody can leave: for a deadline it
+// counts as one.
 void Tuner::measure() {
+  const Stopwatch watch;
   std::vector<float> losses(static_cast<size_t>(held_out_.own_count()));
   walk_->measure(held_out_, {inputs_.get(), targets_.get(), train_.own_count()}, state_.factors,
                  losses);
   state_.history.held_out_kl.push_back(mean(gather(held_out_, losses)));
+  context_.stop.step_took(watch.seconds());
 }
 
 // In the order of all samples, on every rank; `own` is looked at on the last stage.

@@ -312,9 +312,10 @@ TEST_F(Tune, BytesAreTheSameForAnyRanksStagesAndThreads) {
 TEST_F(Tune, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
   const TuneResult whole = tune_on(tuning("whole"));
   int stops = 0;
-  for (int leave_at = 0; leave_at < 12; ++leave_at) {
+  for (int leave_at = 0; leave_at < 14; leave_at += 2) {
     TuneOptions o = tuning(fmt::format("at{}", leave_at));
-    const Mesh first = meshes[leave_at % 5].mesh, second = meshes[(leave_at + 3) % 5].mesh;
+    const Mesh first = meshes[leave_at / 2 % 5].mesh;
+    const Mesh second = meshes[(leave_at / 2 + 3) % 5].mesh;
     // Counted over all ranks: every one of them asks.
     std::atomic<int> left = leave_at * first.ranks();
     control_.wishes.asked = [&left] { return left-- <= 0 ? "SIGTERM" : ""; };
@@ -333,10 +334,10 @@ TEST_F(Tune, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
     EXPECT_EQ(result.history.train_kl, whole.history.train_kl) << leave_at;
     EXPECT_EQ(result.history.held_out_kl, whole.history.held_out_kl) << leave_at;
   }
-  EXPECT_GE(stops, 8);
+  EXPECT_GE(stops, 5);
 }
 
-// Once as for a process that died there, once as for one operation that failed.
+// Once as for a process that died there, once, at every third, as for one operation that failed.
 TEST_F(Tune, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
   control_.heartbeat = false;
   control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
@@ -350,7 +351,7 @@ TEST_F(Tune, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
   tune_on(short_tuning("whole"));
   for (const bool for_good : {true, false}) {
     int operation = 0;
-    for (bool failed = true; failed; ++operation) {
+    for (bool failed = true; failed; operation += for_good ? 1 : 3) {
       const TuneOptions o =
           short_tuning(fmt::format("{}{}", for_good ? "crash" : "error", operation));
       FailingFiles failing(operation, for_good);
