@@ -8,7 +8,6 @@
 #include "cli/command.hpp"
 #include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
-#include "cli/peak_memory.hpp"
 #include "cli/plan_report.hpp"
 #include "cli/quantity.hpp"
 #include "cli/quantize_options.hpp"
@@ -70,7 +69,6 @@ class PlanCommand : public Command {
   void calibrate(RunContext& context) {
     Machine& machine = request_.machine;
     machine.start_s = process_age_s();
-    machine.fixed_bytes = largest_peak_memory(context.comm);
     const std::string folder = join_path(
         scratch_dir_, fmt::format("bitmill-calibrate-{}-{}", ::getpid(), context.comm.rank()));
     context.console.say(

@@ -59,9 +59,7 @@ std::string describe_machine(const Workload& work, const Machine& machine) {
                            rate(machine.write_bytes_per_s), ms(machine.write_latency_s))});
   table.add_row({"link", fmt::format("{}, {} a message", rate(machine.link_bytes_per_s),
                                      ms(machine.link_latency_s))});
-  table.add_row(
-      {"a rank at rest", fmt::format("{}, {} after its launch", format_bytes(machine.fixed_bytes),
-                                     format_seconds(machine.start_s))});
+  table.add_row({"start", format_seconds(machine.start_s)});
   return table.text();
 }
 

@@ -17,18 +17,18 @@
 #include "pipeline/doctor.hpp"
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/folders_check.hpp"
-#include "pipeline/learning_cost.hpp"
 #include "pipeline/live_block.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/quantize.hpp"
-#include "pipeline/sample_share.hpp"
+#include "pipeline/source_hashes.hpp"
+#include "pipeline/state_size.hpp"
+#include "pipeline/workload.hpp"
+#include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
 #include "schedule/simulate.hpp"
 
 namespace bitmill {
 namespace {
-
-constexpr int64_t float_bytes = 4;
 
 std::string range_problem(const char* option, const std::string& value, const char* allowed) {
   return fmt::format("{} is {}: it must be {}", option, value, allowed);
@@ -100,21 +100,6 @@ void count_packed(const QuantizeOptions& options, const SourceModel& model, Quan
   plan.bits_per_weight = static_cast<double>(bits) / static_cast<double>(plan.linear_weights);
 }
 
-// float32 bytes of one block's linears, and of the activations of one sample in training: what
-// every linear reads and writes, and about as much again for norms, attention and gradients.
-struct BlockSize {
-  int64_t weights = 0;
-  int64_t activations = 0;
-};
-BlockSize block_size(const ModelConfig& config, int64_t seq_len) {
-  BlockSize size;
-  for (const LinearShape& shape : block_linears(config, 0)) {
-    size.weights += shape.rows * shape.cols * float_bytes;
-    size.activations += 2 * (shape.rows + shape.cols) * seq_len * float_bytes;
-  }
-  return size;
-}
-
 // More replicas than a batch has samples would idle.
 void choose_mesh(const QuantizeOptions& options, int ranks, QuantizePlan& plan) {
   const int stages = std::max(1, options.stages);
@@ -125,25 +110,34 @@ void choose_mesh(const QuantizeOptions& options, int ranks, QuantizePlan& plan) 
   plan.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
 }
 
+// Rank 0 copies what stays as it is tensor by tensor when the blocks are done. It has them in
+// memory beside what they have left there: the heap gives nothing back.
+int64_t largest_kept_bytes(const SourceModel& model, int64_t blocks) {
+  int64_t largest = 0;
+  for (const std::string& name : tensors_outside(model, blocks)) {
+    largest = std::max(largest, model.tensors().info(name).bytes);
+  }
+  return largest;
+}
+
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
                         QuantizePlan& plan) {
-  const ModelConfig& config = model.config();
-  const int replicas = plan.mesh.replicas;
-  const SampleShare busiest(plan.samples, options.batch, replicas, replicas - 1);
-  plan.stream_bytes = peak_streams(plan_of(options, plan)) * busiest.own_count() * plan.seq_len *
-                      config.hidden_size * float_bytes;
+  QuantizeOptions known = options;
+  known.samples = plan.samples;
+  known.seq_len = plan.seq_len;
+  Machine machine;
+  machine.fixed_bytes = library_memory;
+  machine.samples_at_once = threads;
+  const PlanCosts costs = plan_costs(workload_of(known, model.config()), machine, plan.mesh,
+                                     plan.mesh.replicas - 1);  // the busiest one
+  plan.stream_bytes = peak_streams(plan_of(options, plan)) * costs.stream_bytes;
   const int64_t streams_in_memory = options.stream_memory > 0
                                         ? std::min(options.stream_memory, plan.stream_bytes)
                                         : plan.stream_bytes;
-  const BlockSize block = block_size(config, plan.seq_len);
-  const LearningCost learning = learning_cost(options, config, plan.samples, replicas, threads);
-  // The teacher's weights live while a block is being made ready, beside its operands, signs and
-  // codes or what is known of its inputs; what signs are learned with comes after them.
-  plan.peak_memory_bytes =
-      library_memory + streams_in_memory + threads * block.activations + block.weights +
-      block.weights / 4 +
-      std::max({block.weights, learning.training_bytes, learning.statistics_bytes});
-  plan.state_bytes = learning.state_bytes;
+  plan.peak_memory_bytes = costs.fixed_bytes + streams_in_memory +
+                           std::max(costs.resident_bytes, costs.loaded_bytes) +
+                           largest_kept_bytes(model, plan.blocks);
+  plan.state_bytes = live_state_bytes(options, model.config());
   plan.disk_bytes = (1 + plan.turns) * plan.packed_bytes + plan.state_bytes +
                     (plan.stream_bytes - streams_in_memory) * plan.mesh.ranks();
 }

@@ -3,8 +3,7 @@
 // into slices, of which every rank finishes and keeps its own. The bits do not depend on the number
 // of ranks or threads.
 //
-// Memory of a rank, in floats: its own sums in flight (peak_sums_in_flight() vectors of size()),
-// its slice, and at most exchange_floats() for what is on its way between ranks.
+// Memory of a rank: schedule/summing_memory.hpp.
 
 #include <cstdint>
 #include <functional>
@@ -14,18 +13,15 @@
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
 #include "pipeline/tree_sum.hpp"
+#include "schedule/summing_memory.hpp"
 
 namespace bitmill {
 
 class SlicedSum {
  public:
-  // What a rank sends of one partial sum in one exchange, over all its peers: 16 MiB. More would
-  // not be faster, and a rank may hold log2(batch) partial sums.
-  static constexpr int64_t default_floats_per_exchange = int64_t{4} << 20;
-
   // Every rank of `comm` is a replica; sums have `size` elements.
   SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
-            int64_t floats_per_exchange = default_floats_per_exchange);
+            int64_t floats_per_exchange = largest_exchange_floats);
 
   // What the sample at a position of the batch adds, size() elements.
   using Unit = std::function<void(int64_t position, std::span<float> values)>;
@@ -58,10 +54,5 @@ class SlicedSum {
   const std::vector<int64_t> bounds_;  // of slices, in elements
   const int64_t floats_per_slice_;     // in one exchange
 };
-
-// Vectors that live at once while this replica adds up its own units, `threads` at a time.
-int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int threads);
-// Floats that reduce() has on their way at once at this replica, sent and received.
-int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica);
 
 }  // namespace bitmill

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "format/packed_linear.hpp"
+#include "method/input_moments.hpp"
 #include "model/family.hpp"
 
 namespace bitmill {
@@ -56,6 +57,9 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   if (options.method.learned.signs) {
     work.learned += latents;
     work.unit_flops += 2.0 * static_cast<double>(latents) * tokens;  // the third product
+  }
+  if (const auto width = MomentLayout::needed(options.method)) {
+    work.statistics = MomentLayout(block_linears(config, 0), *width).size();
   }
   return work;
 }

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "schedule/reduction_tree.hpp"
+#include "schedule/summing_memory.hpp"
 
 namespace bitmill {
 namespace {
@@ -53,6 +54,27 @@ double step_seconds(const Workload& work, const Machine& machine, int replicas) 
          (partials + 1) * bytes / machine.link_bytes_per_s;
 }
 
+// A block beside its streams. While it trains: operands as wide as weights, signs and codes of a
+// byte each, learned values with their moments and sums, and the activations of a sample a thread.
+// Before and after that: the dense weights, what is made of them, and what is known of their
+// inputs.
+void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
+                PlanCosts& costs) {
+  const int threads = machine.samples_at_once, replicas = mesh.replicas;
+  const int64_t batch = std::min(work.batch, work.samples);
+  const int64_t block = work.weights * (machine.weight_bytes + 1);
+  const int64_t learning = work.learned + 2 * work.learned / replicas +
+                           summing_floats(work.learned, batch, replicas, replica, threads);
+  costs.fixed_bytes = machine.fixed_bytes;
+  costs.resident_bytes =
+      block + learning * float_bytes + std::min<int64_t>(threads, batch) * work.activation_bytes;
+  costs.loaded_bytes = block + work.weights * machine.weight_bytes;
+  if (work.statistics == 0) return;
+  costs.loaded_bytes +=
+      float_bytes *
+      (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
+}
+
 // Of `bytes` that are committed to the run folder.
 double write_seconds(const Machine& machine, int64_t bytes) {
   return machine.write_latency_s + static_cast<double>(bytes) / machine.write_bytes_per_s;
@@ -65,7 +87,6 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   const auto samples = static_cast<double>(share.samples);
   const int64_t steps = (work.samples + work.batch - 1) / work.batch;
   const int64_t sample_bytes = work.seq_len * work.hidden * machine.stream_bytes;
-  const int64_t weight_bytes = work.weights * machine.weight_bytes;
   // Learned values, two moments, and the file's copy of them.
   const int64_t state_bytes = 3 * work.learned * float_bytes;
 
@@ -85,14 +106,7 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   costs.link_bytes_per_s = machine.link_bytes_per_s;
   costs.link_latency_s = machine.link_latency_s;
 
-  costs.fixed_bytes = machine.fixed_bytes;
-  const int64_t at_once =
-      std::min<int64_t>(machine.samples_at_once, std::max<int64_t>(1, share.samples));
-  // Operands as wide as weights, signs and codes a byte each; while it is made ready, the
-  // teacher's weights too.
-  costs.resident_bytes = weight_bytes + work.weights + state_bytes +
-                         at_once * (work.activation_bytes + work.learned * float_bytes);
-  costs.loaded_bytes = 2 * weight_bytes + work.weights + state_bytes;
+  add_memory(work, machine, mesh, replica, costs);
   return costs;
 }
 

@@ -16,6 +16,7 @@ struct Workload {
   double unit_flops = 0;         // the gradient of one sample
   int64_t weights = 0;           // of the linears of a block
   int64_t learned = 0;           // parameters of a block
+  int64_t statistics = 0;        // floats that are known of a block's inputs when it is made ready
   int64_t source_bytes = 0;      // of a block, as it lies on disk
   int64_t kept_bytes = 0;        // of the model that is in no such block
   int64_t packed_bytes = 0;      // of a block, as one turn leaves it

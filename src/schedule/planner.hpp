@@ -20,7 +20,7 @@ struct PlanRequest {
 
 struct RankForecast {
   int rank = 0;
-  int64_t peak_bytes = 0;
+  int64_t peak_bytes = 0;  // while blocks are trained
   double busy_s = 0;
 };
 

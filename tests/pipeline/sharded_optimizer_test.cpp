@@ -105,16 +105,6 @@ TEST(SlicedSum, PiecesGiveTheBitsOfTheWhole) {
   }
 }
 
-// Positions 0 to 7 one after the other: when 7 comes, the sums 0-3, 4-5 and 6 are there.
-TEST(SlicedSum, PeakOfSumsInFlightByHand) {
-  EXPECT_EQ(peak_sums_in_flight(1, 1, 0, 4), 1);
-  EXPECT_EQ(peak_sums_in_flight(8, 1, 0, 1), 4);
-  EXPECT_EQ(peak_sums_in_flight(8, 1, 0, 2), 4);  // 0-3, 4-5, then 6 and 7
-  EXPECT_EQ(peak_sums_in_flight(8, 1, 0, 8), 8);
-  EXPECT_EQ(peak_sums_in_flight(8, 8, 3, 2), 1);
-  EXPECT_EQ(peak_sums_in_flight(1, 2, 0, 1), 0);  // the last replica has the only position
-}
-
 TEST(ShardedOptimizer, BatchesDiffer) { EXPECT_NE(train(1, 1, 3, false), train(1, 1, 4, false)); }
 
 }  // namespace
