@@ -109,12 +109,15 @@ void check_folders(const TuneOptions& options, Files& files, const TunePlan& pla
     BITMILL_CHECK(!lies_in(files.resolve(inner), files.resolve(outer)), UsageError,
                   fmt::format("{} {} lies in {} {}; give another folder", what, inner, of, outer));
   };
-  for (const auto& [what, folder] :
-       {std::pair{"--output-dir", options.output_dir}, std::pair{"--work-dir", options.work_dir},
-        std::pair{"--scratch-dir", options.scratch_dir}}) {
+  const std::pair output{"--output-dir", options.output_dir};
+  const std::pair work{"--work-dir", options.work_dir};
+  const std::pair scratch{"--scratch-dir", options.scratch_dir};
+  for (const auto& [what, folder] : {output, work, scratch}) {
     check_apart(what, folder, "--model", options.model);
     check_apart(what, folder, "--reference", options.reference);
-    if (folder != options.output_dir) check_apart(what, folder, "--output-dir", options.output_dir);
+  }
+  for (const auto& [what, folder] : {work, scratch}) {
+    check_apart(what, folder, "--output-dir", options.output_dir);
   }
   check_output(options.output_dir, files, tuning_record, plan.fingerprint_json);
   if (holds_result(files, options.output_dir)) return;
