@@ -144,12 +144,20 @@ class RealFaults(unittest.TestCase):
         shutil.rmtree(self.folder / "scratch")
         self.assert_finishes("--resume", "required", *self.streams_on_disk())
 
+    @staticmethod
+    def name_of(descriptor):
+        """Empty for one that was closed since it was listed: the job goes on."""
+        try:
+            return os.readlink(descriptor)
+        except FileNotFoundError:
+            return ""
+
     def test_stream_file_that_was_truncated(self):
         job = Job(self.folder, *self.streams_on_disk())
         job.wait_for_epochs(EPOCHS + 2)
         # It has no name any more: the kernel's view of the open file is the way to it.
         for entry in pathlib.Path(f"/proc/{job.process.pid}/fd").iterdir():
-            if "streams-" in os.readlink(entry):
+            if "streams-" in self.name_of(entry):
                 os.truncate(entry, 100)
         status, said = job.end()
         self.assertEqual(status, 1, said)
