@@ -114,7 +114,7 @@ OptionGroup plan_options() {
            threads_option(),
            {"calibrate", "", "",
             "measure a block of the model here, under mpirun also the link between ranks, and plan "
-            "with these figures; takes some twenty seconds for a small block"},
+            "with these figures; takes about ten seconds, more where a step is long"},
            {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
            {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
            {"timeline", "FILE", "", "draw it: a page for a browser"},

@@ -1,7 +1,9 @@
 #include "cli/launch.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <initializer_list>
@@ -35,6 +37,11 @@ Environment process_environment() {
     const char* const value = std::getenv(name.c_str());
     return value ? std::optional<std::string>(value) : std::nullopt;
   };
+}
+
+std::string host_name() {
+  std::array<char, 256> name = {};  // POSIX allows 255
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
 }
 
 Launch read_launch(const Environment& environment) {

@@ -18,6 +18,9 @@ struct Launch {
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 Environment process_environment();
 
+// This host's, as people know it.
+std::string host_name();
+
 // Open MPI's mpirun sets OMPI_COMM_WORLD_SIZE; PMIx launchers (srun --mpi=pmix) PMIX_RANK; PMI ones
 // (MPICH's mpiexec, srun --mpi=pmi2) PMI_RANK. SLURM_PROCID alone means nothing: a batch script
 // has it too. UsageError for a step of srun with several tasks and without MPI: every one of them

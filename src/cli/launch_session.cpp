@@ -1,9 +1,7 @@
 #include "cli/launch_session.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -13,16 +11,7 @@
 #include "comm/self_communicator.hpp"
 
 namespace bitmill {
-namespace {
-
-std::string read_host_name() {
-  std::array<char, 256> name = {};  // POSIX allows 255
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
-}
-
-}  // namespace
-
-LaunchSession::LaunchSession(const Launch& launch) : host_(read_host_name()) {
+LaunchSession::LaunchSession(const Launch& launch) : host_(host_name()) {
   if (launch.under_mpi) mpi_.emplace();
   comm_ = mpi_ ? mpi_->world() : self_communicator();
   BITMILL_CHECK(launch.ranks <= 1 || comm_->size() > 1, UsageError,

@@ -82,8 +82,8 @@ Request read_request(const std::vector<std::string>& words) {
   return request;
 }
 
-// Checks what was asked for, on every rank; then the ranks agree that all may begin, so
-// that a mistake is reported once and nobody waits for a rank that has left.
+// Checks what was asked for, on every rank; then the ranks agree that all may begin, so that a
+// mistake is reported once and nobody waits for a rank that has left.
 int carry_out(const Request& request, LaunchSession& session, StartAlarm& alarm) {
   Console console = standard_console(session.comm().rank());
   const std::unique_ptr<Files> files = posix_files();

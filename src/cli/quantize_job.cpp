@@ -8,6 +8,7 @@
 #include "cli/activity_observer.hpp"
 #include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
+#include "cli/launch.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
 #include "cli/quantity.hpp"

@@ -12,8 +12,8 @@
 #include "base/error.hpp"
 #include "cli/command.hpp"
 #include "cli/lag.hpp"
-#include "cli/quantity.hpp"
 #include "cli/recipe.hpp"
+#include "cli/run_folder_options.hpp"
 
 namespace bitmill {
 namespace {
@@ -73,22 +73,10 @@ OptionGroup machine_options() {
           {{"backend", "cpu|reference", "cpu", "who computes; reference is plain and slow"},
            {"dtype", "float32", "float32", "arithmetic of the student"},
            threads_option(),
-           {"stream-memory", "BYTES", "no limit",
-            "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
-           {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
-           {"work-dir", "DIR", "the output folder's name with .work added",
-            "the state and log of the run"},
-           {"resume", "auto|required|never", "auto",
-            "go on with an unfinished run in the work folder; required: or fail; never: throw it "
-            "away and start over"},
            {"redo-blocks", "N,N,...", "",
             "of an unfinished run: build these blocks again and compare with what was recorded"},
            {"verify-source", "", "",
             "read and hash the whole model first, instead of each block when its turn comes"},
-           {"time-limit", "TIME", "no limit",
-            "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
-           {"allow-mixed-hardware", "", "",
-            "go on with a run that another kind of machine began; config.json then says so"},
            {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
            {"stages", "N", "chosen",
             "groups of ranks that share the depth; the ranks of a group share the batch"},
@@ -186,21 +174,14 @@ void read_mesh(const Settings& settings, QuantizeOptions& options) {
   options.stages = static_cast<int>(settings.whole_or("stages", 0, 1, INT_MAX));
   constexpr std::array walks = {Walk::automatic, Walk::wavefront, Walk::sweep};
   options.walk = walks[settings.word_or("walk", {"auto", "wavefront", "sweep"}, 0)];
-  options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
 }
 
 void read_machine(const Settings& settings, QuantizeOptions& options) {
   options.backend = settings.text_or("backend", options.backend);
   make_backend(options.backend);  // says what is wrong with a name
-  options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
   options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
-  options.work_dir = settings.folder_or("work-dir", options.output_dir + ".work");
-  options.scratch_dir = settings.folder_or("scratch-dir", options.work_dir);
-  constexpr std::array choices = {Resume::automatic, Resume::required, Resume::never};
-  options.resume = choices[settings.word_or("resume", {"auto", "required", "never"}, 0)];
   options.redo_blocks = read_blocks(settings);
   options.verify_source = settings.is_on("verify-source");
-  options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
   read_mesh(settings, options);
 }
 
@@ -227,7 +208,8 @@ void check_contradictions(const QuantizeOptions& options) {
 }  // namespace
 
 OptionGroups quantize_option_groups() {
-  OptionGroups groups = {input_options(), method_options(), machine_options()};
+  OptionGroups groups = {input_options(), method_options(), machine_options(),
+                         run_folder_options()};
   // The recipe holds the defaults: the help repeats what it says.
   for (const EmbeddedRecipe& recipe : embedded_recipes()) {
     if (recipe.name != QuantizeOptions().recipe) continue;
@@ -273,13 +255,11 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   read_learning(settings, options);
   options.samples_by_hand = given.has("samples");
   read_machine(settings, options);
+  take_run_folder(settings, request);
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
   request.memory_limit = settings.bytes_or("memory-limit", 0);
-  if (settings.has("time-limit")) {
-    request.time_limit_s = parse_seconds(settings.text_or("time-limit", ""));
-  }
   return request;
 }
 

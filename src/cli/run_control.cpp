@@ -1,8 +1,5 @@
 #include "cli/run_control.hpp"
 
-#include <unistd.h>
-
-#include <array>
 #include <chrono>
 #include <cstdlib>
 
@@ -28,11 +25,6 @@ std::optional<SteadyClock::time_point> slurm_deadline(const Environment& environ
 }
 
 }  // namespace
-
-std::string host_name() {
-  std::array<char, 256> name = {};  // POSIX allows 255
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
-}
 
 RunControl make_run_control(const StopSignals& signals, std::optional<double> time_limit_s) {
   const Environment environment = process_environment();

@@ -10,8 +10,6 @@
 
 namespace bitmill {
 
-std::string host_name();
-
 // The batch system's job and its deadline, the signals, and a time limit, which wins.
 RunControl make_run_control(const StopSignals& signals, std::optional<double> time_limit_s);
 

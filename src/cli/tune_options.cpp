@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <climits>
 
 #include "base/error.hpp"
 #include "cli/command.hpp"
-#include "cli/quantity.hpp"
+#include "cli/run_folder_options.hpp"
 
 namespace bitmill {
 namespace {
@@ -40,19 +39,7 @@ OptionGroup machine_options() {
   return {"the machine (these do not change the result)",
           {threads_option(),
            {"stages", "N", "1",
-            "groups of ranks that share the depth; the ranks of a group share the batch"},
-           {"stream-memory", "BYTES", "no limit",
-            "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
-           {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
-           {"work-dir", "DIR", "the output folder's name with .work added",
-            "the state and log of the run"},
-           {"resume", "auto|required|never", "auto",
-            "go on with an unfinished run in the work folder; required: or fail; never: throw it "
-            "away and start over"},
-           {"time-limit", "TIME", "no limit",
-            "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
-           {"allow-mixed-hardware", "", "",
-            "go on with a run that another kind of machine began; config.json then says so"}}};
+            "groups of ranks that share the depth; the ranks of a group share the batch"}}};
 }
 
 ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
@@ -65,7 +52,9 @@ ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
 
 }  // namespace
 
-OptionGroups tune_option_groups() { return {input_options(), tuning_options(), machine_options()}; }
+OptionGroups tune_option_groups() {
+  return {input_options(), tuning_options(), machine_options(), run_folder_options()};
+}
 
 TuneRequest read_tune_request(const Settings& settings) {
   settings.require({"model", "reference", "output-dir", "calib"}, "tune");
@@ -84,16 +73,8 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.rate = settings.rate_or("lr", options.rate);
   options.held_out = read_held_out(settings, options.held_out);
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
-  options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
-  options.work_dir = settings.folder_or("work-dir", options.output_dir + ".work");
-  options.scratch_dir = settings.folder_or("scratch-dir", options.work_dir);
-  constexpr std::array choices = {Resume::automatic, Resume::required, Resume::never};
-  options.resume = choices[settings.word_or("resume", {"auto", "required", "never"}, 0)];
-  options.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
+  take_run_folder(settings, request);
   request.json = settings.is_on("json");
-  if (settings.has("time-limit")) {
-    request.time_limit_s = parse_seconds(settings.text_or("time-limit", ""));
-  }
   return request;
 }
 

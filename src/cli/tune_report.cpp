@@ -78,6 +78,11 @@ std::string describe_tuning(const TuneOptions& options, const TuneResult& result
                  fmt::format("{:.4f} (packed linears, every stored bit)", result.bits_per_weight)});
   table.add_row({"size", format_bytes(result.packed_bytes)});
   table.add_row({"time", format_seconds(facts.seconds)});
+  if (!result.already_done) {
+    table.add_row(
+        {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
+                                      100 * result.state_seconds / facts.seconds)});
+  }
   table.add_row(
       {"peak memory", fmt::format("{}{}, planned {}", format_bytes(facts.peak_memory_bytes),
                                   facts.ranks > 1 ? " (busiest rank)" : "",
@@ -104,6 +109,7 @@ nlohmann::ordered_json tuning_json(const TuneOptions& options, const TuneResult&
   json["bits_per_weight"] = result.bits_per_weight;
   json["packed_bytes"] = result.packed_bytes;
   json["seconds"] = facts.seconds;
+  json["state_seconds"] = result.state_seconds;
   json["peak_memory_bytes"] = facts.peak_memory_bytes;
   json["planned_memory_bytes"] = facts.planned_memory_bytes;
   json["ranks"] = facts.ranks;

@@ -20,15 +20,16 @@ NextTokenDivergence::NextTokenDivergence(const SourceModel& student, const Sourc
       teacher_(teacher.load_head()),
       pool_(pool) {}
 
-// KL_t = sum_v p_tv (log p_tv - log q_tv);  d KL_t / d logit_tv = q_tv - p_tv.
+// KL_t = sum_v p_tv (log p_tv - log q_tv);  d KL_t / d logit_tv = q_tv - p_tv. In place where it
+// can be: each of these is positions x vocabulary, and four of them live at once.
 double NextTokenDivergence::sum_of_tile(const at::Tensor& student_in, const at::Tensor& teacher_in,
                                         int64_t positions, at::Tensor* gradient) const {
   const at::Tensor log_q = at::log_softmax(vocab_logits(student_, student_in, pool_), -1);
   const at::Tensor log_p = at::log_softmax(vocab_logits(teacher_, teacher_in, pool_), -1);
   const at::Tensor p = log_p.exp();
-  const at::Tensor per_token = (p * (log_p - log_q)).sum(-1);
+  const at::Tensor per_token = (log_p - log_q).mul_(p).sum(-1);
   if (gradient != nullptr) {
-    const at::Tensor of_logits = (log_q.exp() - p) / static_cast<double>(positions);
+    const at::Tensor of_logits = log_q.exp_().sub_(p).div_(static_cast<double>(positions));
     at::mm_out(*gradient, of_logits, student_.head);
   }
   const float* values = per_token.const_data_ptr<float>();

@@ -4,6 +4,7 @@
 
 #include "method/unpack.hpp"
 #include "model/family.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 
@@ -73,7 +74,7 @@ BlockWeights TunedBlock::deployed(std::span<const float> factors) const {
     packed.row_mean = std::move(with.row_mean);
     packed.col_gain = std::move(with.col_gain);
     at::Tensor dense = at::empty({packed.rows, packed.cols});
-    dequantize(packed, {dense.data_ptr<float>(), static_cast<size_t>(dense.numel())});
+    dequantize(packed, floats_of(dense));
     out.linears.push_back(std::move(dense));
   }
   return out;

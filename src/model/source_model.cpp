@@ -13,6 +13,7 @@
 #include "base/error.hpp"
 #include "format/packed_linear.hpp"
 #include "model/folder_check.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 
@@ -116,7 +117,7 @@ Norm SourceModel::load_norm(const std::string& name, int64_t size) const {
 // operands lie decides which of its code paths MKL takes, and so the last bits.
 at::Tensor SourceModel::load(const std::string& name, at::IntArrayRef shape) const {
   at::Tensor out = at::empty(shape, at::kFloat);
-  tensors_.read_float32(name, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
+  tensors_.read_float32(name, floats_of(out));
   return out;
 }
 
@@ -126,7 +127,7 @@ at::Tensor SourceModel::load_linear(const LinearShape& shape) const {
   }
   const PackedLinear packed = read_packed_linear(tensors_, shape.tensor, shape.rows, shape.cols);
   at::Tensor out = at::empty({shape.rows, shape.cols}, at::kFloat);
-  dequantize(packed, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
+  dequantize(packed, floats_of(out));
   return out;
 }
 

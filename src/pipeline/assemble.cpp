@@ -131,6 +131,12 @@ bool holds_result(Files& files, const std::string& output_dir) {
   return !is_empty_or_missing(files, output_dir);
 }
 
+bool holds_result(Files& files, const std::string& output_dir, Communicator& comm) {
+  auto answer = static_cast<std::byte>(comm.rank() == 0 && holds_result(files, output_dir));
+  comm.broadcast(std::span(&answer, 1), 0);
+  return answer != std::byte{0};
+}
+
 void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash,
                    const char* record) {
   const std::string there =

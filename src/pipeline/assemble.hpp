@@ -36,6 +36,8 @@ void check_output(const std::string& output_dir, Files& files, const char* recor
 // Whether output_dir holds something. REQUIRES: check_output() has nothing against it, so that it
 // is a result of this configuration.
 bool holds_result(Files& files, const std::string& output_dir);
+// The same, collective: what rank 0 finds, for everybody.
+bool holds_result(Files& files, const std::string& output_dir, Communicator& comm);
 // UsageError when that result was made from other weights; FormatError when it is damaged.
 void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash,
                    const char* record = quantize_record);

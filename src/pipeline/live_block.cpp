@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "method/descent.hpp"
 #include "method/pack.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/packed_share.hpp"
 
 namespace bitmill {
@@ -133,7 +134,7 @@ BlockWeights LiveBlock::deployed_weights() const {
       continue;
     }
     at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
-    dequantize(*packed_[role], {dense.data_ptr<float>(), static_cast<size_t>(dense.numel())});
+    dequantize(*packed_[role], floats_of(dense));
     out.linears.push_back(std::move(dense));
   }
   return out;

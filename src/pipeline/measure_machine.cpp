@@ -12,6 +12,7 @@
 #include "model/family.hpp"
 #include "pipeline/block_compute.hpp"
 #include "pipeline/calibration.hpp"
+#include "pipeline/stopwatch.hpp"
 #include "pipeline/timed_work.hpp"
 #include "pipeline/workload.hpp"
 
@@ -197,8 +198,8 @@ class Trial {
     const double adam_s = adam_seconds(work_, machine, 1);
     const int threads = pool_.size();
     comm_.barrier();
-    const double begin = now_s();
-    for (int round = 0; round < 2 || now_s() - begin < 0.5 * budget_s_; ++round) {
+    const Stopwatch watch;
+    for (int round = 0; round < 2 || watch.seconds() < 0.5 * budget_s_; ++round) {
       for (int64_t step = 0; step < steps(); ++step) {
         const bool one = trial_.batch > 1 && step + 1 == steps();
         (one ? single : whole).push_back(seconds_of([&] { compute_.train_step({0, 0, 0, step}); }));

@@ -28,13 +28,6 @@
 namespace bitmill {
 namespace {
 
-// What rank 0 found out, for everybody.
-bool agree(Communicator& comm, bool answer) {
-  auto byte = static_cast<std::byte>(answer);
-  comm.broadcast(std::span(&byte, 1), 0);
-  return byte != std::byte{0};
-}
-
 // What a leader of a stage needs to write into the run folder.
 struct LeaderPass {
   int generation = 0;
@@ -247,7 +240,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
   const bool leader = comm.rank() == 0;
-  result.already_done = agree(comm, leader && holds_result(files, options.output_dir));
+  result.already_done = holds_result(files, options.output_dir, comm);
   if (result.already_done) {
     if (leader && files.exists(options.work_dir)) control.work_dir_answers();
     verify_what_is_there(options, start);

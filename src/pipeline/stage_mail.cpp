@@ -2,19 +2,10 @@
 
 #include <ATen/ops/empty.h>
 
-#include <span>
-
+#include "model/tensor_floats.hpp"
 #include "pipeline/pause.hpp"
 
 namespace bitmill {
-namespace {
-
-std::span<float> floats_of(const at::Tensor& value) {
-  return {value.data_ptr<float>(), static_cast<size_t>(value.numel())};
-}
-
-}  // namespace
-
 void StageMail::send(const at::Tensor& value, int to) {
   move_on();
   at::Tensor whole = value.contiguous();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/block_forward.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -29,10 +30,6 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
     block_done();
   }
   return stream;
-}
-
-std::span<float> floats_of(const at::Tensor& value) {
-  return {value.data_ptr<float>(), static_cast<size_t>(value.numel())};
 }
 
 }  // namespace

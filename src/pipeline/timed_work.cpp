@@ -1,19 +1,16 @@
 #include "pipeline/timed_work.hpp"
 
-#include <chrono>
 #include <cstring>
 #include <vector>
 
+#include "pipeline/stopwatch.hpp"
+
 namespace bitmill {
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 double seconds_of(const std::function<void()>& work) {
-  const double begin = now_s();
+  const Stopwatch watch;
   work();
-  return now_s() - begin;
+  return watch.seconds();
 }
 
 double mean(std::span<const double> values) {
@@ -26,8 +23,8 @@ double mean_of(double budget_s, const std::function<double()>& one) {
   constexpr size_t fewest = 3, most = 1000;
   one();
   std::vector<double> all;
-  const double begin = now_s();
-  while (all.size() < fewest || (now_s() - begin < budget_s && all.size() < most)) {
+  const Stopwatch watch;
+  while (all.size() < fewest || (watch.seconds() < budget_s && all.size() < most)) {
     all.push_back(one());
   }
   return mean(all);

@@ -8,7 +8,6 @@
 
 namespace bitmill {
 
-double now_s();  // of a clock that nobody sets
 double seconds_of(const std::function<void()>& work);
 double mean(std::span<const double> values);  // of at least one
 

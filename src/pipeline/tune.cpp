@@ -95,12 +95,13 @@ TuningHistory train(const TuneOptions& options, const Start& start, const Source
   return tuner.history();
 }
 
-TuningHistory train_in_session(const TuneOptions& options, const Start& start,
-                               const Sources& sources) {
+void train_in_session(const TuneOptions& options, const Start& start, const Sources& sources,
+                      TuneResult& result) {
   std::unique_ptr<RunSession> session;
   if (start.comm.rank() == 0) session = open_session(options, start, sources);
   try {
-    return train(options, start, sources, session.get());
+    result.history = train(options, start, sources, session.get());
+    if (session) result.state_seconds = session->dir().seconds_writing();
   } catch (const AgreedStop& stop) {
     if (session) session->stop(stop.what());
     throw;
@@ -114,13 +115,6 @@ TuningHistory train_in_session(const TuneOptions& options, const Start& start,
   }
 }
 
-bool is_done(const TuneOptions& options, const Start& start) {
-  auto done = static_cast<std::byte>(start.comm.rank() == 0 &&
-                                     holds_result(start.files, options.output_dir));
-  start.comm.broadcast(std::span(&done, 1), 0);
-  return done != std::byte{0};
-}
-
 }  // namespace
 
 TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, ThreadPool& pool,
@@ -132,10 +126,10 @@ TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, Th
       {checked.plan.fingerprint_json, numerics_class(backend), checked.plan.peak_memory_bytes},
       files, comm, control.host);
   TuneResult result;
-  result.already_done = is_done(options, start);
+  result.already_done = holds_result(files, options.output_dir, comm);
   const Sources sources = hash_sources(start);
   if (!result.already_done) {
-    result.history = train_in_session(options, start, sources);
+    train_in_session(options, start, sources, result);
   } else if (comm.rank() == 0) {
     if (files.exists(options.work_dir)) control.work_dir_answers();
     observer.stage_begins("verifying the result that is there");

@@ -73,6 +73,7 @@ struct TuneResult {
   TuningHistory history;      // empty then
   double bits_per_weight = 0;
   int64_t packed_bytes = 0;  // safetensors files
+  double state_seconds = 0;  // rank 0 spent writing state into the work folder
 };
 
 // Collective. AgreedStop when the ranks left at a safe point: the work folder then holds everything

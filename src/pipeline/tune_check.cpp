@@ -143,7 +143,7 @@ std::string make_fingerprint(const TuneOptions& options, const SourceModel& mode
 }
 
 // Packed blocks of the stage; one block as float32 and again as operands; both heads; streams; for
-// every thread the activations of a sample within a block and the logits of 256 positions, three
+// every thread the activations of a sample within a block and the logits of 256 positions, four
 // times; factors, their moments and gradients.
 int64_t estimate_memory(const TuneOptions& options, const SourceModel& model, const TunePlan& plan,
                         int threads) {
@@ -163,7 +163,7 @@ int64_t estimate_memory(const TuneOptions& options, const SourceModel& model, co
                                     own_of_batch * (blocks + 1));
   const int64_t in_memory =
       options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
-  const int64_t logits = 3 * std::min<int64_t>(256, plan.seq_len) * config.vocab_size * float_bytes;
+  const int64_t logits = 4 * std::min<int64_t>(256, plan.seq_len) * config.vocab_size * float_bytes;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
   const int64_t factors = plan.factors / stages * float_bytes * (6 + own_of_batch);
   return library_memory + model.tensors().tensor_bytes() / stages + 9 * weights / 4 + 2 * head +

@@ -2,25 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "pipeline/stopwatch.hpp"
 #include "pipeline/teacher_outputs.hpp"
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
 namespace {
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
-
- private:
-  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
 
 float mean(const std::vector<float>& values) {
   const double sum = std::accumulate(values.begin(), values.end(), 0.0);
@@ -93,15 +83,17 @@ void Tuner::train_epoch() {
   const Stopwatch watch;
   const int64_t steps = context_.plan.steps_per_epoch;
   const int64_t first = state_.steps - state_.history.epochs() * steps;
+  double step_seconds = 0;
   for (int64_t step = first; step < steps; ++step) {
     // Not before the first step: an epoch that has not begun was saved with the one before it.
     if (step > first && context_.stop.stop_here()) {
-      save();
-      throw AgreedStop(
-          fmt::format("{}: stopped before step {} of epoch {}. Run the same command again to go on",
-                      context_.stop.reason(), step, state_.history.epochs()));
+      const double save_seconds = save();
+      throw AgreedStop(fmt::format(
+          "{}: stopped after step {} of epoch {}: the step took {:.3f} s, writing the state {:.3f} "
+          "s. Run the same command again to go on",
+          context_.stop.reason(), step, state_.history.epochs(), step_seconds, save_seconds));
     }
-    train_step(step);
+    step_seconds = train_step(step);
     context_.observer.step_done(state_.history.epochs(), step);
   }
   state_.history.train_kl.push_back(mean(gather(train_, own_losses_)));
@@ -120,14 +112,16 @@ void Tuner::train_epoch() {
   context_.observer.epoch_done(state_.history, seconds);
 }
 
-void Tuner::train_step(int64_t step) {
+double Tuner::train_step(int64_t step) {
   const Stopwatch watch;
   Partials<float> sums =
       walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
   optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
   stage_.take(state_.factors);
   ++state_.steps;
-  context_.stop.step_took(watch.seconds());
+  const double seconds = watch.seconds();
+  context_.stop.step_took(seconds);
+  return seconds;
 }
 
 // Once an epoch has begun its last step, this follows before anybody can leave: for a deadline it
@@ -156,11 +150,13 @@ std::vector<float> Tuner::gather(const SampleShare& share, std::span<const float
   return floats;
 }
 
-void Tuner::save() {
+double Tuner::save() {
   const Stopwatch watch;
   state_.losses = gather(train_, own_losses_);
   save_tuning(context_.run_dir, state_, optimizer_, pieces_);
-  context_.stop.save_took(watch.seconds());
+  const double seconds = watch.seconds();
+  context_.stop.save_took(seconds);
+  return seconds;
 }
 
 // Where everything that is worth keeping is saved.

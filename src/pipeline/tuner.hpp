@@ -46,9 +46,9 @@ class Tuner {
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
   void make_streams();
   void train_epoch();
-  void train_step(int64_t step);
+  double train_step(int64_t step);  // seconds
   void measure();
-  void save();
+  double save();  // seconds
   void stop_between();
   std::vector<float> gather(const SampleShare& share, std::span<const float> own) const;
 

@@ -15,14 +15,13 @@ import fnmatch
 import json
 import os
 import pathlib
-import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from commands import ROOT, on_ranks, read_json_lines, run
+
 Case = collections.namedtuple("Case", "model ranks threads stages lag walk")
 SETTINGS = {"books": "--recipe parallel --samples 32 --seq-len 256 --epochs 8",
             "smol": "--samples 8 --seq-len 128 --epochs 4 --max-blocks 6"}
@@ -51,13 +50,6 @@ def read_words():
     return parser.parse_args()
 
 
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    return done.stdout
-
-
 class Sitting:
     """One temporary folder, with the token files of the models."""
 
@@ -67,8 +59,7 @@ class Sitting:
         self.models = {"books": str(ROOT / "tests/data/books-2M"), "smol": args.smol}
 
     def bitmill(self, ranks, *words):
-        launcher = [str(ROOT / "launch/bitmill-mpirun"), "-n", str(ranks)] if ranks > 1 else []
-        return [*launcher, self.program, *words]
+        return on_ranks(ranks, self.program, *words)
 
     def tokens(self, model):
         """Reading a text is no part of the forecast."""
@@ -134,7 +125,7 @@ def main():
     args = read_words()
     rows = []
     if args.table:
-        rows = [json.loads(line) for line in pathlib.Path(args.output).read_text(encoding="utf-8").splitlines()]
+        rows = read_json_lines(args.output)
     else:
         with tempfile.TemporaryDirectory() as folder:
             sitting = Sitting(args, folder)

@@ -1,20 +1,18 @@
 #!/usr/bin/env python3
 """What the parallelism of recipe `parallel` costs in quality: perplexity against batch, lag and
-learning rate, with the same windows and epochs in every row. The table it makes is in
-src/schedule/PLANNING.md; options and output are those of search_recipes.py.
+learning rate, with the same windows and epochs in every row. The tables of
+src/schedule/PLANNING.md are made of its rows; options and output are those of search_recipes.py.
 
     tests/bench/search_lag.py --program build/bin/bitmill --output build/search/lag.jsonl \\
         --model tests/data/books-2M --calib tests/data/books/calib.txt --same tests/data/books/eval.txt
 """
-import json
-import subprocess
-
 import search_recipes as search
+from commands import read_json_lines, run_json
 
 EPOCHS = 8
 LAGS = {"E": EPOCHS, "E/2": EPOCHS // 2, "E/4": EPOCHS // 4, "1": 1}
 # Batch, and what the rates of `published` are multiplied with: not at all, by the root of the
-# batch, by half of it, by all of it.
+# batch, by half of it, by all of it, by half as much again.
 RATES = [(1, 1), (1, 2), (4, 2), (4, 4), (8, 2.8), (8, 4), (8, 8), (8, 12)]
 USEFUL_RANKS = 256
 
@@ -30,14 +28,13 @@ def forecast(args, row, ranks):
                str(args.samples), "--seq-len", str(args.seq_len)]
     for option, value in rows()[row].items():
         command += [f"--{option}", value]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
+    return run_json(command)
 
 
 def table(args):
     lines = ["| batch | lag | rates times | perplexity | CPU s | extra work | ranks | speed-up on them |",
              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-    for row in search.read_output(args.output):
+    for row in read_json_lines(args.output):
         alone, many = forecast(args, row["row"], 1), forecast(args, row["row"], USEFUL_RANKS)
         ranks = many["stages"] * many["replicas"]
         speed_up = alone["makespan_s"] / many["makespan_s"]

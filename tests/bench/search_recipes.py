@@ -15,16 +15,18 @@ import fnmatch
 import json
 import os
 import pathlib
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
+from commands import read_json_lines, run_json
+
 # What every row of ours departs from: the settings of the prototype's best run.
 BASE = {"epochs": "10", "batch": "8", "lr-scale": "4e-3", "lr-gain": "8e-3", "int4-range": "salient",
         "int4-clip": "", "center": "", "learn-signs": ""}
+# A step for every window, at the published rates of scales and gains.
+ONE_BY_ONE = {"batch": "1", "lr_scale": "5e-4", "lr_gain": "1e-3"}
 
 
 def base(**changes):
@@ -66,9 +68,22 @@ ROWS = {
     "lag 1": base(lag="1"),
     "16-bit state": base(sign_state="16"),
     "normal only, 20 epochs": base(loss_homologous="0", epochs="20"),
-    "batch 1": base(batch="1", lr_scale="5e-4", lr_gain="1e-3"),
+    "batch 2": base(batch="2", lr_scale="1e-3", lr_gain="2e-3"),
+    "batch 1": base(**ONE_BY_ONE),
+    "batch 1, normal only": base(**ONE_BY_ONE, loss_homologous="0"),
+    "batch 1, relative": base(**ONE_BY_ONE, loss="relative"),
+    "batch 1, sign rate 1e-2": base(**ONE_BY_ONE, lr_sign="1e-2"),
+    "batch 1, sign rate 1e-1": base(**ONE_BY_ONE, lr_sign="1e-1"),
+    "batch 1, rates x 4": base(batch="1", lr_scale="2e-3", lr_gain="4e-3"),
+    "batch 1, means, 4-bit scales learned": base(**ONE_BY_ONE, learn_means="", learn_code_scales=""),
+    "batch 1, 20 epochs": base(**ONE_BY_ONE, epochs="20"),
+    "batch 1, normal only, 20 epochs": base(**ONE_BY_ONE, loss_homologous="0", epochs="20"),
+    "batch 1, 5 epochs": base(**ONE_BY_ONE, epochs="5"),
+    "batch 1, mix": base(**ONE_BY_ONE, windows="mix"),
+    "batch 1, lag E/2": base(**ONE_BY_ONE, lag="epochs/2"),
+    "batch 1, lag 1": base(**ONE_BY_ONE, lag="1"),
     "batch 4, relative, cd": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative", init="cd"),
-    "batch 1, relative, cd": base(batch="1", lr_scale="5e-4", lr_gain="1e-3", loss="relative", init="cd"),
+    "batch 1, relative, cd": base(**ONE_BY_ONE, loss="relative", init="cd"),
     "batch 4, relative, cd, 20 epochs": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative",
                                              init="cd", epochs="20"),
     "batch 4, relative, cd, mix": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative", init="cd",
@@ -94,13 +109,6 @@ def read_words(about):
     return parser.parse_args()
 
 
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
 def calibration(args, kind, folder):
     """The options that choose the windows: fewer, shorter, or half of each of two texts."""
     samples, seq_len, calib = args.samples, args.seq_len, args.calib
@@ -119,7 +127,7 @@ def calibration(args, kind, folder):
 def perplexity(args, model, corpus):
     if corpus is None:
         return None
-    return run([args.program, "eval", "--json", "--model", model, "--corpus", corpus, "--seq-len",
+    return run_json([args.program, "eval", "--json", "--model", model, "--corpus", corpus, "--seq-len",
                 str(args.seq_len), "--max-windows", str(args.max_windows), "--threads", "1"])["perplexity"]
 
 
@@ -132,7 +140,7 @@ def measure(args, name, settings):
             options += [f"--{option}"] + ([value] if value else [])
         packed = os.path.join(folder, "packed")
         cpu = os.times()
-        result = run([args.program, "quantize", "--json", "--model", args.model, "--output-dir", packed,
+        result = run_json([args.program, "quantize", "--json", "--model", args.model, "--output-dir", packed,
                       "--threads", "1", *options])
         after = os.times()
         row = {"row": name, "options": " ".join(options), "seconds": result["seconds"],
@@ -143,12 +151,6 @@ def measure(args, name, settings):
             row[text] = perplexity(args, packed, getattr(args, text))
         shutil.rmtree(packed)
     return row
-
-
-def read_output(path):
-    if not os.path.exists(path):
-        return []
-    return [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 def table(rows):
@@ -164,7 +166,7 @@ def table(rows):
 
 def run_rows(args, rows):
     """Those of rows (name -> settings) that are wanted and not in the output yet."""
-    done = {row["row"] for row in read_output(args.output)}
+    done = {row["row"] for row in read_json_lines(args.output)}
     os.makedirs(os.path.dirname(args.output) or ".", exist_ok=True)
     for name, settings in rows.items():
         wanted = args.rows is None or any(fnmatch.fnmatch(name, pattern) for pattern in args.rows)
@@ -183,7 +185,7 @@ def main():
     args = read_words(__doc__)
     if not args.table:
         run_rows(args, ROWS)
-    print(table(read_output(args.output)))
+    print(table(read_json_lines(args.output)))
 
 
 if __name__ == "__main__":

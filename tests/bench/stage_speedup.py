@@ -12,14 +12,13 @@ the busiest rank. The figures are in src/schedule/PLANNING.md.
 import argparse
 import json
 import os
-import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from commands import ROOT, on_ranks, read_json_lines, run_json
+
 MESHES = {"1 rank": (1, "sweep"), "2 stages, sweep": (2, "sweep"), "2 stages, wavefront": (2, "wavefront"),
           "4 stages": (4, "wavefront")}
 
@@ -37,13 +36,6 @@ def read_words():
     return parser.parse_args()
 
 
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
 def products(bench, processes):
     """Operations a second of so many processes at the same time, in all."""
     started = [subprocess.Popen([bench, "matmul", "4"], stdout=subprocess.PIPE, text=True) for _ in range(processes)]
@@ -55,9 +47,10 @@ def words(args, stages, walk):
 
 
 def measure(args, folder, stages, walk):
-    launcher = [str(ROOT / "launch/bitmill-mpirun"), "-n", str(stages)] if stages > 1 else []
-    result = run([*launcher, args.program, "quantize", "--json", "--calib", str(ROOT / "tests/data/books/calib.txt"),
-                  "--output-dir", os.path.join(folder, f"packed-{stages}-{walk}"), *words(args, stages, walk)])
+    result = run_json(on_ranks(stages, args.program, "quantize", "--json",
+                               "--calib", str(ROOT / "tests/data/books/calib.txt"),
+                               "--output-dir", os.path.join(folder, f"packed-{stages}-{walk}"),
+                               *words(args, stages, walk)))
     return {key: result[key] for key in ("seconds", "peak_memory_bytes", "planned_memory_bytes") if key in result}
 
 
@@ -70,7 +63,7 @@ def one_round(args):
 
 
 def forecast(args, stages, walk):
-    return run([args.program, "plan", "--json", "--ranks", str(stages), *words(args, stages, walk)])
+    return run_json([args.program, "plan", "--json", "--ranks", str(stages), *words(args, stages, walk)])
 
 
 def table(args, rows):
@@ -99,7 +92,7 @@ def main():
             print(json.dumps(row), file=sys.stderr)
             with open(args.output, "a", encoding="utf-8") as out:
                 out.write(json.dumps(row) + "\n")
-    print(table(args, [json.loads(line) for line in pathlib.Path(args.output).read_text(encoding="utf-8").splitlines()]))
+    print(table(args, read_json_lines(args.output)))
 
 
 if __name__ == "__main__":

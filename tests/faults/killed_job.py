@@ -89,17 +89,34 @@ def logged_epochs(work_dir):
     return epochs
 
 
+class Mesh:
+    """How many ranks, and how they share the work. stages None: as the planner chooses."""
+
+    def __init__(self, ranks, stages=None, walk="auto"):
+        self.ranks = ranks
+        self.stages = stages
+        self.walk = walk
+
+    def options(self):
+        return ["--walk", self.walk, *(["--stages", str(self.stages)] if self.stages else [])]
+
+    def __str__(self):
+        return f"{self.ranks} ranks, stages {self.stages or 'chosen'}, {self.walk}"
+
+
 class KilledJob:
     starts = 0
 
-    def __init__(self, settings, output, lag, ranks):
+    def __init__(self, settings, output, lag, mesh):
         KilledJob.starts += 1
         self.mark = f"BITMILL_KILL_LOOP={os.getpid()}.{KilledJob.starts}".encode()
         self.work_dir = pathlib.Path(f"{output}.work")
         self.log = settings.folder / f"start-{KilledJob.starts:04d}.log"
+        self.mesh = mesh
         self.timeout = settings.timeout
         self.action = None
         self.status = None
+        self.trained = False  # whether it had logged an epoch when it was killed
         self.lost = {}  # block -> epochs that were done again after this job
         self.left_behind = []
         self.seconds_to_end = 0.0
@@ -108,8 +125,8 @@ class KilledJob:
         # Ranks more than processors; ends of a job that do not wait for long.
         environment = {"OMPI_MCA_mpi_yield_when_idle": "1",
                        "OMPI_MCA_odls_base_sigkill_timeout": "1", **os.environ, name: value}
-        words = [ROOT / "launch/bitmill-mpirun", "-n", str(ranks), *settings.command,
-                 "--lag", lag, "--output-dir", str(output)]
+        words = [ROOT / "launch/bitmill-mpirun", "-n", str(mesh.ranks), *settings.command,
+                 "--lag", lag, *mesh.options(), "--output-dir", str(output)]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
         self.began = time.monotonic()
@@ -168,6 +185,7 @@ class KilledJob:
         if not pids:
             return False
         self.action = action
+        self.trained = len(logged_epochs(self.work_dir)) > len(self.epochs_before)
         self.killed_at = time.monotonic()
         for pid in pids:
             try:

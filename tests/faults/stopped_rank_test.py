@@ -13,7 +13,7 @@ import tempfile
 import time
 import unittest
 
-from killed_job import ROOT, KilledJob, Settings
+from killed_job import ROOT, KilledJob, Mesh, Settings
 
 PROGRAM = None
 TIMEOUT = 3  # seconds, of bitmill
@@ -34,7 +34,7 @@ class StoppedRank(unittest.TestCase):
         self.folder.cleanup()
 
     def start(self, number, ranks):
-        return KilledJob(self.settings, self.settings.folder / f"run-{number}", "epochs", ranks)
+        return KilledJob(self.settings, self.settings.folder / f"run-{number}", "epochs", Mesh(ranks))
 
     def stop_one(self, job):
         """Stops a rank of the job. False when there is none any more."""
