@@ -51,7 +51,7 @@ judge() {
     return
   fi
   status=0
-  "$bin/bitmill" status --work-dir "$(<"$BITMILL_RUN_NOTE")" --exit-status >/dev/null || status=$?
+  "$bin/bitmill" status --work-dir "$(head -n 1 "$BITMILL_RUN_NOTE")" --exit-status >/dev/null || status=$?
   case $status in 0 | 1 | 75) ;; *) status=1 ;; esac
 }
 

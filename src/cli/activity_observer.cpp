@@ -35,27 +35,23 @@ void ActivityObserver::action_begins(const Action& action) {
   const char* word = word_of(action.kind);
   activity_.set(action.block < 0 ? std::string(word)
                                  : fmt::format("block {}, {}", action.block, word));
-  next_.action_begins(action);
+  ForwardingObserver::action_begins(action);
 }
 
 void ActivityObserver::step_done(const Position& at) {
   activity_.set(
       fmt::format("block {}, train, epoch {}, after step {}", at.block, at.epoch, at.step));
-  next_.step_done(at);
+  ForwardingObserver::step_done(at);
 }
 
 void ActivityObserver::epoch_done(const Position& at, double loss) {
   activity_.set(fmt::format("block {}, train, after epoch {}", at.block, at.epoch));
-  next_.epoch_done(at, loss);
+  ForwardingObserver::epoch_done(at, loss);
 }
-
-void ActivityObserver::action_done(const Action& action) { next_.action_done(action); }
-
-void ActivityObserver::block_packed(const BlockReport& report) { next_.block_packed(report); }
 
 void ActivityObserver::stage_begins(const std::string& stage) {
   activity_.set(stage);
-  next_.stage_begins(stage);
+  ForwardingObserver::stage_begins(stage);
 }
 
 }  // namespace bitmill

@@ -1,28 +1,25 @@
 #pragma once
-// Keeps the activity text of a rank up to date with what an observed run does, and passes
-// everything on. Every rank has one, also those whose console is silent.
+// Keeps the activity text of a rank up to date with what an observed run does. Every rank has one,
+// also those whose console is silent.
 
+#include "cli/forwarding_observer.hpp"
 #include "comm/activity.hpp"
-#include "pipeline/quantize.hpp"
 
 namespace bitmill {
 
-class ActivityObserver : public QuantizeObserver {
+class ActivityObserver : public ForwardingObserver {
  public:
   // Both outlive this one.
-  ActivityObserver(Activity& activity, QuantizeObserver& next) : activity_(activity), next_(next) {}
+  ActivityObserver(Activity& activity, QuantizeObserver& next)
+      : ForwardingObserver(next), activity_(activity) {}
 
-  void resumed(const std::vector<BlockDone>& done) override { next_.resumed(done); }
   void action_begins(const Action& action) override;
   void step_done(const Position& at) override;
   void epoch_done(const Position& at, double loss) override;
-  void action_done(const Action& action) override;
-  void block_packed(const BlockReport& report) override;
   void stage_begins(const std::string& stage) override;
 
  private:
   Activity& activity_;
-  QuantizeObserver& next_;
 };
 
 }  // namespace bitmill

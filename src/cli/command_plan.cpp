@@ -8,10 +8,10 @@
 #include "cli/command.hpp"
 #include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
+#include "cli/pictures.hpp"
 #include "cli/plan_report.hpp"
 #include "cli/quantity.hpp"
 #include "cli/quantize_options.hpp"
-#include "cli/trace.hpp"
 #include "model/config.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/measure_machine.hpp"
@@ -25,8 +25,7 @@ class PlanCommand : public Command {
   PlanCommand(Files& files, const Settings& settings)
       : options_(read_plan_options(files, settings)),
         hardware_(settings.text_or("hardware", "cpu")),
-        timeline_(settings.text_or("timeline", "")),
-        trace_(settings.text_or("trace", "")),
+        pictures_(read_pictures(settings)),
         calibrate_(settings.is_on("calibrate")),
         save_(settings.text_or("save", "")),
         scratch_dir_(settings.folder_or("scratch-dir", ".")),
@@ -42,6 +41,7 @@ class PlanCommand : public Command {
   }
 
   void check(const CheckContext& context) override {
+    check_pictures(context.files, pictures_);
     request_.machine = read_hardware(context.files, hardware_, context.threads);
     request_.work = workload_of(options_, read_model_config(context.files, options_.model));
     if (calibrate_) {
@@ -56,12 +56,13 @@ class PlanCommand : public Command {
     if (context.comm.rank() != 0) return;
     context.console.print(json_ ? json_line(forecast_json(request_, forecast_))
                                 : describe_forecast(request_, forecast_));
-    if (!timeline_.empty()) {
-      const std::string title = fmt::format("{} on {} ranks ({}), recipe {}", options_.model,
-                                            request_.ranks, hardware_, options_.recipe);
-      replace_file(context.files, timeline_, timeline_page(request_, forecast_, title));
-    }
-    if (!trace_.empty()) replace_file(context.files, trace_, trace_json(forecast_));
+    if (!pictures_.any()) return;
+    const Timeline timeline = planned_timeline(forecast_, "as planned");
+    write_pictures(
+        context.files, pictures_,
+        fmt::format("{} on {} ({}), recipe {}", options_.model,
+                    format_number_of("rank", request_.ranks), hardware_, options_.recipe),
+        {&timeline, 1});
   }
 
  private:
@@ -90,8 +91,7 @@ class PlanCommand : public Command {
 
   const QuantizeOptions options_;
   const std::string hardware_;
-  const std::string timeline_;
-  const std::string trace_;
+  const PictureRequest pictures_;
   const bool calibrate_;
   const std::string save_;
   const std::string scratch_dir_;
@@ -101,25 +101,26 @@ class PlanCommand : public Command {
 };
 
 OptionGroup plan_options() {
-  return {"what to plan",
-          {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
-           {"ranks", "N", "1", "ranks that the run would have"},
-           {"recipe", "NAME", "published", "as for quantize"},
-           config_option(),
-           {"hardware", "NAME", "cpu",
-            "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
-           {"memory-limit", "BYTES", "the hardware's", "memory of a rank"},
-           {"stages", "N", "chosen", "groups of ranks that share the depth"},
-           {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
-           threads_option(),
-           {"calibrate", "", "",
-            "measure a block of the model here, under mpirun also the link between ranks, and plan "
-            "with these figures; takes about ten seconds, more where a step is long"},
-           {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
-           {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
-           {"timeline", "FILE", "", "draw it: a page for a browser"},
-           {"trace", "FILE", "", "write it as events for a trace viewer (Chrome's format)"},
-           json_option("the forecast")}};
+  OptionGroup group = {
+      "what to plan",
+      {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
+       {"ranks", "N", "1", "ranks that the run would have"},
+       {"recipe", "NAME", "published", "as for quantize"},
+       config_option(),
+       {"hardware", "NAME", "cpu",
+        "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
+       {"memory-limit", "BYTES", "the hardware's", "memory of a rank"},
+       {"stages", "N", "chosen", "groups of ranks that share the depth"},
+       {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
+       threads_option(),
+       {"calibrate", "", "",
+        "measure a block of the model here, under mpirun also the link between ranks, and plan "
+        "with these figures; takes about ten seconds, more where a step is long"},
+       {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
+       {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
+       json_option("the forecast")}};
+  for (const Option& option : picture_options()) group.options.push_back(option);
+  return group;
 }
 
 }  // namespace

@@ -27,6 +27,12 @@ class TuneCommand : public Command {
     const Clock clock = steady_clock();
     const double begin = clock();
     introduce(context.console);
+    if (request_.dry_run) {
+      context.console.print(
+          request_.json ? json_line(tune_plan_json(request_.options, plan_, ranks_, threads_))
+                        : describe_tune_plan(request_.options, plan_));
+      return;
+    }
     TuneProgress progress(context.console, context.activity, plan_, request_.options.epochs, clock);
     const std::string report_path = join_path(request_.options.work_dir, "trouble.json");
     // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "cli/action_clock.hpp"
 #include "cli/activity_observer.hpp"
 #include "cli/hardware.hpp"
 #include "cli/json_line.hpp"
@@ -21,6 +23,7 @@ namespace bitmill {
 void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
   threads_ = context.threads;
+  check_pictures(context.files, request_.pictures);
   try {
     choose_mesh(context);
   } catch (const FormatError&) {
@@ -83,6 +86,16 @@ std::string QuantizeJob::dry_run_text() const {
                        : describe_plan(options(), plan_, ranks_, threads_);
 }
 
+// Collective. The forecast rests on a table of hardware: where it is off, the scales tell.
+void QuantizeJob::draw(RunContext& context, const ActionClock& observer) const {
+  if (!request_.pictures.any()) return;
+  const std::array timelines = {planned_timeline(forecast_, "as planned"),
+                                observer.timeline("as it was")};
+  if (context.comm.rank() != 0) return;
+  write_pictures(context.files, request_.pictures,
+                 fmt::format("{}, recipe {}", options().output_dir, options().recipe), timelines);
+}
+
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   const Clock clock = steady_clock();
   const double begin = clock();
@@ -96,7 +109,8 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                             {plan_.blocks, options().epochs, options().epochs / plan_.turns,
                              plan_.steps_per_epoch, plan_.mesh.stages},
                             clock);
-  ActivityObserver observer(context.activity, progress);
+  ActivityObserver activity(context.activity, progress);
+  ActionClock observer(context.comm, clock, activity);
   Outcome outcome;
   const std::string report_path = join_path(options().work_dir, "trouble.json");
   // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
@@ -110,6 +124,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
       quantize(options(), context.files, context.comm, context.pool, observer, control);
   outcome.facts = {clock() - begin, largest_peak_memory(context.comm), plan_.peak_memory_bytes,
                    ranks_};
+  draw(context, observer);
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));
   context.console.say(

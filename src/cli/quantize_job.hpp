@@ -1,6 +1,7 @@
 #pragma once
 // `bitmill quantize` between its settings and its words; `bitmill run` has it too.
 
+#include "cli/action_clock.hpp"
 #include "cli/command.hpp"
 #include "cli/quantize_options.hpp"
 #include "cli/quantize_report.hpp"
@@ -33,6 +34,7 @@ class QuantizeJob {
 
  private:
   void choose_mesh(const CheckContext& context);
+  void draw(RunContext& context, const ActionClock& observer) const;
 
   QuantizeRequest request_;
   QuantizePlan plan_;

@@ -51,21 +51,26 @@ OptionGroup method_options() {
         "of all rates, over all epochs of a block"},
        {"sign-state", "32|16", "32",
         "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
+       {"stream-dtype", "float32|float16|bfloat16", "float32",
+        "what activations between blocks are rounded to: 16 bits halve their memory and traffic"},
        {"seed", "N", "0", "of the positions of the calibration windows"},
        {"ignore", "REGEX", "", "linears with matching names stay as they are"},
        {"max-blocks", "N", "0", "pack the first N blocks only; 0 means all"}}};
 }
 
 OptionGroup input_options() {
-  return {"what to do",
-          {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
-           {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
-           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
-           {"recipe", "NAME", "published",
-            "a named set of settings: published, parallel, best, or the path of a .cfg file"},
-           config_option(),
-           {"dry-run", "", "", "check everything, say what would be done, and stop"},
-           json_option("the result")}};
+  OptionGroup group = {
+      "what to do",
+      {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
+       {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
+       {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+       {"recipe", "NAME", "published",
+        "a named set of settings: published, parallel, best, or the path of a .cfg file"},
+       config_option(),
+       {"dry-run", "", "", "check everything, say what would be done, and stop"},
+       json_option("the result")}};
+  for (const Option& option : picture_options()) group.options.push_back(option);
+  return group;
 }
 
 OptionGroup machine_options() {
@@ -92,6 +97,9 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.lag =
       parse_lag(settings.text_or("lag", "epochs"), options.epochs, settings.origin("lag"));
+  constexpr std::array dtypes = {Dtype::float32, Dtype::float16, Dtype::bfloat16};
+  options.stream_dtype =
+      dtypes[settings.word_or("stream-dtype", {"float32", "float16", "bfloat16"}, 0)];
   options.seed = settings.seed_or("seed", options.seed);
   options.ignore = settings.text_or("ignore", options.ignore);
   options.max_blocks = settings.whole_or("max-blocks", options.max_blocks, 0, INT64_MAX);
@@ -259,6 +267,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
+  request.pictures = read_pictures(settings);
   request.memory_limit = settings.bytes_or("memory-limit", 0);
   return request;
 }

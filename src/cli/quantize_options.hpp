@@ -2,9 +2,10 @@
 // From what a user set to what `quantize` is told: the option table, recipes and checks.
 
 #include <optional>
-#include "base/files.hpp"
 
+#include "base/files.hpp"
 #include "cli/option_list.hpp"
+#include "cli/pictures.hpp"
 #include "pipeline/quantize.hpp"
 
 namespace bitmill {
@@ -22,6 +23,7 @@ struct QuantizeRequest {
   bool json = false;
   std::optional<double> time_limit_s;
   int64_t memory_limit = 0;  // bytes of a rank; 0: none
+  PictureRequest pictures;
 };
 
 // `given` without a recipe's settings: they are added here. UsageError for values out of range and

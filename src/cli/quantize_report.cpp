@@ -20,13 +20,14 @@ std::string format_loss(double loss) {
 }
 
 // What departs from the published method, with a comma before each.
-std::string describe_extras(const MethodSettings& method, bool half_latents) {
+std::string describe_extras(const QuantizeOptions& options) {
+  const MethodSettings& method = options.method;
   std::string text;
   const auto add = [&](bool there, const std::string& words) {
     if (there) text += ", " + words;
   };
   add(method.learned.signs, fmt::format("signs learned at {:g}{}", method.lr_sign,
-                                        half_latents ? ", their state in 16 bit" : ""));
+                                        options.half_latents ? ", their state in 16 bit" : ""));
   add(method.learned.row_means, fmt::format("means learned at {:g}", method.lr_mean));
   add(method.learned.code_scales,
       fmt::format("4-bit scales learned at {:g}", method.lr_code_scale));
@@ -35,6 +36,8 @@ std::string describe_extras(const MethodSettings& method, bool half_latents) {
   add(method.center, "centred");
   add(method.init == Init::descent, "coordinate descent first");
   add(method.loss.error == ErrorKind::relative, "relative error");
+  add(options.stream_dtype != Dtype::float32,
+      fmt::format("streams in {}", dtype_word(options.stream_dtype)));
   add(method.loss.normal != 1 || method.loss.homologous != 1,
       fmt::format("targets {:g} and {:g}", method.loss.normal, method.loss.homologous));
   return text;
@@ -53,7 +56,7 @@ std::string describe_settings(const QuantizeOptions& options, const QuantizePlan
       options.epochs / std::max(1, plan.turns), method.lr_scale, method.lr_gain,
       method.salient_ratio.text(), method.saliency == Saliency::max ? "max" : "mean",
       method.int4_range == Int4Range::row ? "row" : "salient", options.seed,
-      describe_extras(method, options.half_latents));
+      describe_extras(options));
 }
 
 std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& plan, int ranks,

@@ -39,7 +39,9 @@ RunControl make_run_control(const StopSignals& signals, std::optional<double> ti
 
 void leave_run_note(Files& files, const std::string& work_dir) {
   const auto note = process_environment()("BITMILL_RUN_NOTE");
-  if (note) replace_file(files, *note, files.resolve(work_dir) + "\n");
+  if (!note) return;
+  const std::string program = files.resolve("/proc/self/exe");
+  replace_file(files, *note, files.resolve(work_dir) + "\n" + program + "\n");
 }
 
 }  // namespace bitmill

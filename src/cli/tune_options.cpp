@@ -18,6 +18,7 @@ OptionGroup input_options() {
            {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
            {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
            config_option(),
+           {"dry-run", "", "", "check everything, say what would be done, and stop"},
            json_option("the result")}};
 }
 
@@ -74,6 +75,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.held_out = read_held_out(settings, options.held_out);
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
+  request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
   return request;
 }

@@ -12,6 +12,7 @@ OptionGroups tune_option_groups();
 
 struct TuneRequest {
   TuneOptions options;
+  bool dry_run = false;
   bool json = false;
   std::optional<double> time_limit_s;
 };

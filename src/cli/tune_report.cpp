@@ -57,6 +57,50 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
                            format_seconds(seconds), format_seconds(left * seconds)));
 }
 
+std::string describe_tune_plan(const TuneOptions& options, const TunePlan& plan) {
+  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+  table.add_row({"result", fmt::format("{}: {} of tensors, the bits of {}", options.output_dir,
+                                       format_bytes(plan.packed_bytes), options.model)});
+  table.add_row({"work", fmt::format("{} of {} per epoch, at most {}",
+                                     format_number_of("step", plan.steps_per_epoch),
+                                     format_number_of("window", options.batch),
+                                     format_number_of("epoch", options.epochs))});
+  table.add_row({"memory", fmt::format("about {} on the busiest rank",
+                                       format_bytes(plan.peak_memory_bytes))});
+  table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(plan.state_bytes),
+                                     options.work_dir)});
+  if (plan.scratch_bytes > 0) {
+    table.add_row({"scratch", fmt::format("{} a rank in {}", format_bytes(plan.scratch_bytes),
+                                          options.scratch_dir)});
+  }
+  return table.text();
+}
+
+nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TunePlan& plan, int ranks,
+                                      int threads) {
+  return {{"dry_run", true},
+          {"model", options.model},
+          {"reference", options.reference},
+          {"output_dir", options.output_dir},
+          {"work_dir", options.work_dir},
+          {"ranks", ranks},
+          {"threads", threads},
+          {"stages", plan.mesh.stages},
+          {"replicas", plan.mesh.replicas},
+          {"blocks", plan.blocks},
+          {"linears", plan.linears},
+          {"factors", plan.factors},
+          {"train_windows", plan.train},
+          {"held_out_windows", plan.held_out},
+          {"seq_len", plan.seq_len},
+          {"steps_per_epoch", plan.steps_per_epoch},
+          {"packed_bytes", plan.packed_bytes},
+          {"peak_memory_bytes", plan.peak_memory_bytes},
+          {"state_bytes", plan.state_bytes},
+          {"scratch_bytes", plan.scratch_bytes},
+          {"fingerprint", nlohmann::ordered_json::parse(plan.fingerprint_json)}};
+}
+
 std::string describe_tuning(const TuneOptions& options, const TuneResult& result,
                             const RunFacts& facts) {
   Table table({{"", Table::Align::left}, {"", Table::Align::left}});

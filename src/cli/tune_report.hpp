@@ -31,6 +31,11 @@ class TuneProgress final : public TuneObserver {
   double last_update_ = 0;
 };
 
+// For --dry-run.
+std::string describe_tune_plan(const TuneOptions& options, const TunePlan& plan);
+nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TunePlan& plan, int ranks,
+                                      int threads);
+
 std::string describe_tuning(const TuneOptions& options, const TuneResult& result,
                             const RunFacts& facts);
 nlohmann::ordered_json tuning_json(const TuneOptions& options, const TuneResult& result,

@@ -96,6 +96,26 @@ std::string_view dtype_name(Dtype dtype) {
   return entry ? entry->name : "?";
 }
 
+std::string_view dtype_word(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::float32:
+      return "float32";
+    case Dtype::float16:
+      return "float16";
+    case Dtype::bfloat16:
+      return "bfloat16";
+    case Dtype::int32:
+      return "int32";
+    case Dtype::int64:
+      return "int64";
+    case Dtype::uint8:
+      return "uint8";
+    case Dtype::other:
+      return "other";
+  }
+  return "other";
+}
+
 int64_t dtype_bytes(Dtype dtype) {
   const Known* entry = find(dtype);
   return entry ? entry->bits / 8 : 0;

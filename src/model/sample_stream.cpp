@@ -1,6 +1,8 @@
 #include "model/sample_stream.hpp"
 
+#include <ATen/ops/abs.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/max.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +15,36 @@
 #include "base/error.hpp"
 
 namespace bitmill {
+namespace {
+
+at::ScalarType scalar_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::float16:
+      return at::kHalf;
+    case Dtype::bfloat16:
+      return at::kBFloat16;
+    default:
+      return at::kFloat;
+  }
+}
+
+std::span<std::byte> bytes_of(const at::Tensor& value) {
+  return {static_cast<std::byte*>(value.data_ptr()), value.nbytes()};
+}
+
+at::Tensor rounded(const at::Tensor& value, Dtype dtype) {
+  if (dtype == Dtype::float16 && value.scalar_type() == at::kFloat) {
+    constexpr float largest_half = 65504;
+    const float largest = value.abs().max().item<float>();
+    BITMILL_CHECK(!(largest > largest_half), UsageError,
+                  fmt::format("an activation between blocks is {:.6g} in size, and float16 ends at "
+                              "{:.0f}; take --stream-dtype bfloat16 or float32",
+                              largest, largest_half));
+  }
+  return value.to(scalar_type(dtype));
+}
+
+}  // namespace
 
 StreamBudget::StreamBudget(Files& files, int64_t memory_bytes, std::string scratch_path)
     : files_(files), path_(std::move(scratch_path)), left_(memory_bytes) {}
@@ -59,8 +91,9 @@ void StreamBudget::create_scratch() {
   files_.remove(path_);
 }
 
-SampleStream::SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len, int64_t hidden)
-    : budget_(budget), count_(count), seq_len_(seq_len), hidden_(hidden) {
+SampleStream::SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len, int64_t hidden,
+                           Dtype dtype)
+    : budget_(budget), count_(count), seq_len_(seq_len), hidden_(hidden), dtype_(dtype) {
   int64_t in_memory = 0;
   while (in_memory < count_ && budget_.take(sample_bytes())) ++in_memory;
   memory_.resize(in_memory);
@@ -74,35 +107,37 @@ SampleStream::~SampleStream() {
   if (rest > 0) budget_.release_scratch(scratch_begin_, rest);
 }
 
-at::Tensor SampleStream::load(int64_t sample) const {
+at::Tensor SampleStream::load(int64_t sample) const { return load_kept(sample).to(at::kFloat); }
+
+at::Tensor SampleStream::room() const {
+  return at::empty({seq_len_, hidden_}, scalar_type(dtype_));
+}
+
+at::Tensor SampleStream::load_kept(int64_t sample) const {
   assert(sample >= 0 && sample < count_);
   if (sample < std::ssize(memory_)) {
     assert(memory_[sample].defined());
     return memory_[sample];
   }
-  at::Tensor value = at::empty({seq_len_, hidden_}, at::kFloat);
-  budget_.scratch().read(scratch_offset(sample),
-                         std::as_writable_bytes(std::span(value.data_ptr<float>(), value.numel())));
+  at::Tensor value = room();
+  budget_.scratch().read(scratch_offset(sample), bytes_of(value));
   return value;
 }
 
 void SampleStream::store(int64_t sample, const at::Tensor& value) {
   assert(sample >= 0 && sample < count_);
   assert(value.dim() == 2 && value.size(0) == seq_len_ && value.size(1) == hidden_);
-  const at::Tensor whole = value.detach().contiguous();
-  const auto floats = std::span(whole.const_data_ptr<float>(), whole.numel());
+  const at::Tensor whole = rounded(value.detach(), dtype_).contiguous();
   if (sample >= std::ssize(memory_)) {
-    budget_.scratch().write(scratch_offset(sample), std::as_bytes(floats));
+    budget_.scratch().write(scratch_offset(sample), bytes_of(whole));
     return;
   }
   // A view would keep all of what it looks into alive, outside the budget.
-  const bool is_view = std::cmp_greater(whole.storage().nbytes(), floats.size_bytes());
+  const bool is_view = std::cmp_greater(whole.storage().nbytes(), whole.nbytes());
   memory_[sample] = is_view ? whole.clone() : whole;
 }
 
-int64_t SampleStream::sample_bytes() const {
-  return seq_len_ * hidden_ * static_cast<int64_t>(sizeof(float));
-}
+int64_t SampleStream::sample_bytes() const { return seq_len_ * hidden_ * dtype_bytes(dtype_); }
 
 int64_t SampleStream::scratch_offset(int64_t sample) const {
   return scratch_begin_ + (sample - std::ssize(memory_)) * sample_bytes();

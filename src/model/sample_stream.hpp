@@ -1,6 +1,7 @@
 #pragma once
-// The activations of this rank's samples between two blocks: float32 [seq_len, hidden] each. The
-// first ones are held in memory, as many as fit the budget; the rest live in a scratch file.
+// The activations of this rank's samples between two blocks: [seq_len, hidden] each, float32 or
+// rounded to 16 bits. The first ones are held in memory, as many as fit the budget; the rest live
+// in a scratch file.
 
 #include <ATen/core/Tensor.h>
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/files.hpp"
+#include "format/dtype.hpp"
 
 namespace bitmill {
 
@@ -49,16 +51,23 @@ class StreamBudget {
 class SampleStream {
  public:
   // The budget outlives the stream. `count` may be 0.
-  SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len, int64_t hidden);
+  // dtype: float32, float16 or bfloat16.
+  SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len, int64_t hidden,
+               Dtype dtype = Dtype::float32);
   ~SampleStream();
   SampleStream(const SampleStream&) = delete;
   SampleStream& operator=(const SampleStream&) = delete;
 
   int64_t count() const { return count_; }
-  // [seq_len, hidden] float32, as last stored. A sample in memory is shared, not copied: the caller
-  // must not write to it. Safe from several threads on different samples.
+  // [seq_len, hidden] float32, as last stored. A sample in memory is shared where it is float32:
+  // the caller must not write to it. Safe from several threads on different samples.
   at::Tensor load(int64_t sample) const;
-  // Shares `value` where it can; the caller must not write to it afterwards. Same threads.
+  // The same as it is kept, in the stream's dtype: for who moves it elsewhere.
+  at::Tensor load_kept(int64_t sample) const;
+  at::Tensor room() const;  // for one sample, as it is kept
+  // float32, which is rounded to nearest even, or as load_kept() gives it. Shares `value` where it
+  // can; the caller must not write to it afterwards. Same threads. UsageError when a value is
+  // beyond the range of float16.
   void store(int64_t sample, const at::Tensor& value);
 
  private:
@@ -69,6 +78,7 @@ class SampleStream {
   const int64_t count_;
   const int64_t seq_len_;
   const int64_t hidden_;
+  const Dtype dtype_;
   std::vector<at::Tensor> memory_;  // samples [0, memory_.size()); undefined until stored
   int64_t scratch_begin_ = 0;       // of the region with the other samples, in sample order
 };

@@ -39,21 +39,16 @@ BlockCompute::BlockCompute(const ComputeContext& context)
   if (context.rank.mesh().stages == 1) return;
   constexpr int most_travellers = 2;  // with one send
   link_.emplace(
-      context.rank, [this] { return box_of(new_stream()); }, most_travellers,
+      context.rank, [this] { return std::make_shared<SampleBox>(new_stream()); }, most_travellers,
       most_travellers * context.plan.link_capacity);
 }
 
 BlockCompute::~BlockCompute() = default;
 
 BlockCompute::Stream BlockCompute::new_stream() const {
-  return std::make_shared<SampleStream>(context_.budget, share_.own_count(),
-                                        context_.windows.seq_len,
-                                        context_.model.config().hidden_size);
-}
-
-std::shared_ptr<StreamBox> BlockCompute::box_of(Stream stream) const {
-  return std::make_shared<SampleBox>(std::move(stream), context_.windows.seq_len,
-                                     context_.model.config().hidden_size);
+  return std::make_shared<SampleStream>(
+      context_.budget, share_.own_count(), context_.windows.seq_len,
+      context_.model.config().hidden_size, context_.options.stream_dtype);
 }
 
 void BlockCompute::for_own_samples(const std::function<void(int64_t)>& task) {
@@ -286,10 +281,12 @@ bool BlockCompute::has_room() {
 
 void BlockCompute::send(int block, int turn) {
   if (context_.plan.begins_band(turn)) {
-    link_->send(box_of(std::move(teacher_inputs_.extract(block + 1).mapped())));
+    link_->send(
+        std::make_shared<SampleBox>(std::move(teacher_inputs_.extract(block + 1).mapped())));
   }
   student_.reset();
-  link_->send(box_of(std::move(student_inputs_.extract({block + 1, turn}).mapped())));
+  link_->send(
+      std::make_shared<SampleBox>(std::move(student_inputs_.extract({block + 1, turn}).mapped())));
 }
 
 bool BlockCompute::all_sent() {

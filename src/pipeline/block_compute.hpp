@@ -74,7 +74,6 @@ class BlockCompute final : public Compute {
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
   Communicator& replicas() const { return context_.rank.replicas(); }
   Stream new_stream() const;
-  std::shared_ptr<StreamBox> box_of(Stream stream) const;
   // Streams that travel with a turn.
   int travellers(int turn) const { return context_.plan.begins_band(turn) ? 2 : 1; }
   // Takes what `block` reads at this turn into student_, and gives the teacher's stream.

@@ -104,7 +104,7 @@ Problems find_problems(const QuantizeOptions& options, Files& files, int ranks, 
   }
   problems.in("folders");
   problems.attempt([&] { check_output(options, files, plan); });
-  for (const std::string& problem : folder_problems(options, files, plan)) {
+  for (const std::string& problem : folder_problems(job_folders(options, plan), files)) {
     problems.add_usage(problem);
   }
   return problems;

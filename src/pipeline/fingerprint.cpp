@@ -97,7 +97,7 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
       {"lr_gain", options.method.lr_gain},
       {"method", describe_method(options)},
       {"backend", options.backend},
-      {"stream_dtype", "float32"},
+      {"stream_dtype", std::string(dtype_word(options.stream_dtype))},
       {"ignore", options.ignore},
       {"max_blocks", options.max_blocks},
   };

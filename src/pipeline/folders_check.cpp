@@ -44,9 +44,9 @@ bool is_filled(Files& files, const std::string& folder) {
 }
 
 // The result is made under another name beside its place: nothing else may stand there.
-void check_partial(const QuantizeOptions& options, Files& files,
-                   const std::vector<NamedPath>& others, Sentences& problems) {
-  const std::string partial = partial_path(files, options.output_dir);
+void check_partial(const JobFolders& folders, Files& files, const std::vector<NamedPath>& others,
+                   Sentences& problems) {
+  const std::string partial = partial_path(files, folders.output_dir);
   for (const NamedPath& other : others) {
     if (!lies_in(other.real, partial)) continue;
     problems.push_back(
@@ -55,73 +55,68 @@ void check_partial(const QuantizeOptions& options, Files& files,
                     partial, other.option, other.given));
     return;
   }
-  if (is_filled(files, options.output_dir)) return;  // check_output() has spoken of that
+  if (is_filled(files, folders.output_dir)) return;  // check_output() has spoken of that
   try {
-    check_partial_place(files, options.output_dir);
+    check_partial_place(files, folders.output_dir);
   } catch (const UsageError& error) {
     problems.push_back(error.what());
   }
 }
 
-void check_places(const QuantizeOptions& options, Files& files, Sentences& problems) {
-  const NamedPath model = name_path(files, "--model", options.model);
-  const NamedPath calib = name_path(files, "--calib", options.calib);
-  const NamedPath output = name_path(files, "--output-dir", options.output_dir);
-  const NamedPath work = name_path(files, "--work-dir", options.work_dir);
-  const NamedPath scratch = name_path(files, "--scratch-dir", options.scratch_dir);
-  check_apart(output, model, problems);
-  check_apart(work, model, problems);
+void check_places(const JobFolders& folders, Files& files, Sentences& problems) {
+  const NamedPath output = name_path(files, "--output-dir", folders.output_dir);
+  const NamedPath work = name_path(files, "--work-dir", folders.work.path);
+  const NamedPath scratch = name_path(files, "--scratch-dir", folders.scratch_dir);
+  const bool scratch_apart = scratch.real != work.real;
+  std::vector<NamedPath> others = {name_path(files, "--calib", folders.calib), work, scratch};
+  for (const auto& [option, folder] : folders.models) {
+    const NamedPath model = name_path(files, option.c_str(), folder);
+    check_apart(output, model, problems);
+    check_apart(work, model, problems);
+    if (scratch_apart) check_apart(scratch, model, problems);
+    others.push_back(model);
+  }
   check_apart(work, output, problems);
   if (output.real != work.real) check_apart(output, work, problems);
-  if (scratch.real != work.real) {
-    check_apart(scratch, model, problems);
-    check_apart(scratch, output, problems);
-  }
-  check_partial(options, files, {model, calib, work, scratch}, problems);
+  if (scratch_apart) check_apart(scratch, output, problems);
+  check_partial(folders, files, others, problems);
 }
 
-void check_work_state(const QuantizeOptions& options, Files& files, const QuantizePlan& plan,
-                      Sentences& problems) {
+void check_work_state(const JobFolders& folders, Files& files, Sentences& problems) {
   try {
-    check_work_dir(work_folder(options), files, plan.fingerprint_json);
+    check_work_dir(folders.work, files, folders.fingerprint_json);
   } catch (const Error& error) {
     problems.push_back(error.what());
   }
 }
 
 // An empty folder is replaced by the result, which a mount point does not let happen.
-void check_mount(const QuantizeOptions& options, Files& files, Sentences& problems) {
-  const std::string output = files.resolve(options.output_dir);
+void check_mount(const JobFolders& folders, Files& files, Sentences& problems) {
+  const std::string output = files.resolve(folders.output_dir);
   if (!files.exists(output)) return;
   if (files.file_system(output) == files.file_system(parent_path(output))) return;
   problems.push_back(
       fmt::format("--output-dir {} is a mount point, which the finished result cannot replace; "
                   "give a new folder in it, such as {}",
-                  options.output_dir, join_path(options.output_dir, "result")));
+                  folders.output_dir, join_path(folders.output_dir, "result")));
 }
 
-// plan.disk_bytes is the result, a packed model for every turn, the state of live blocks, and the
-// scratch files of all ranks.
 // A scratch folder on a file system of its own may be one for each machine: there one rank's file
 // is all that is sure.
-std::vector<Need> list_needs(const QuantizeOptions& options, Files& files,
-                             const QuantizePlan& plan) {
+std::vector<Need> list_needs(const JobFolders& folders, Files& files) {
   const auto place = [&](const std::string& path) {
     return nearest_existing(files, files.resolve(path));
   };
-  const Need output = {"--output-dir", place(parent_path(files.resolve(options.output_dir))),
-                       plan.packed_bytes};
-  const Need work = {"--work-dir", place(options.work_dir),
-                     plan.turns * plan.packed_bytes + plan.state_bytes};
+  const Need output = {"--output-dir", place(parent_path(files.resolve(folders.output_dir))),
+                       folders.result_bytes};
+  const Need work = {"--work-dir", place(folders.work.path), folders.state_bytes};
   std::vector<Need> needs = {output, work};
-  const int64_t all_scratch =
-      plan.disk_bytes - (1 + plan.turns) * plan.packed_bytes - plan.state_bytes;
-  if (all_scratch == 0) return needs;
-  Need scratch = {"--scratch-dir", place(options.scratch_dir), all_scratch};
+  if (folders.scratch_bytes == 0) return needs;
+  Need scratch = {"--scratch-dir", place(folders.scratch_dir), folders.scratch_bytes};
   const bool shared = std::ranges::any_of(needs, [&](const Need& need) {
     return files.file_system(need.place) == files.file_system(scratch.place);
   });
-  if (!shared) scratch.bytes = plan.stream_bytes - options.stream_memory;
+  if (!shared) scratch.bytes = folders.rank_scratch_bytes;
   needs.push_back(scratch);
   return needs;
 }
@@ -161,21 +156,37 @@ void check_space(Files& files, const std::vector<Need>& needs, Sentences& proble
 
 }  // namespace
 
-std::vector<std::string> folder_problems(const QuantizeOptions& options, Files& files,
-                                         const QuantizePlan& plan) {
+// plan.disk_bytes is the result, a packed model for every turn, the state of live blocks, and the
+// scratch files of all ranks.
+JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan) {
+  JobFolders folders;
+  folders.models = {{"--model", options.model}};
+  folders.calib = options.calib;
+  folders.output_dir = options.output_dir;
+  folders.scratch_dir = options.scratch_dir;
+  folders.work = work_folder(options);
+  folders.fingerprint_json = plan.fingerprint_json;
+  folders.result_bytes = plan.packed_bytes;
+  folders.state_bytes = plan.turns * plan.packed_bytes + plan.state_bytes;
+  folders.scratch_bytes = plan.disk_bytes - folders.result_bytes - folders.state_bytes;
+  folders.rank_scratch_bytes = plan.stream_bytes - options.stream_memory;
+  return folders;
+}
+
+std::vector<std::string> folder_problems(const JobFolders& folders, Files& files) {
   Sentences problems;
-  check_places(options, files, problems);
-  check_work_state(options, files, plan, problems);
-  check_mount(options, files, problems);
-  const std::vector<Need> needs = list_needs(options, files, plan);
+  check_places(folders, files, problems);
+  check_work_state(folders, files, problems);
+  check_mount(folders, files, problems);
+  const std::vector<Need> needs = list_needs(folders, files);
   check_writable(files, needs, problems);
   check_space(files, needs, problems);
   return problems;
 }
 
-void check_folders(const QuantizeOptions& options, Files& files, const QuantizePlan& plan) {
-  if (is_filled(files, options.output_dir)) return;  // the finished result
-  const Sentences problems = folder_problems(options, files, plan);
+void check_folders(const JobFolders& folders, Files& files) {
+  if (is_filled(files, folders.output_dir)) return;  // the finished result
+  const Sentences problems = folder_problems(folders, files);
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
 }
 

@@ -1,22 +1,35 @@
 #pragma once
-// Whether the folders of a run can take what it will write, asked before the hours of work.
+// Whether the folders of a job can take what it will write, asked before the hours of work.
 
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "pipeline/quantize.hpp"
+#include "pipeline/run_session.hpp"
 
 namespace bitmill {
 
+// What a job reads and writes.
+struct JobFolders {
+  std::vector<std::pair<std::string, std::string>> models;  // option, folder; stay as they are
+  std::string calib, output_dir, scratch_dir;
+  WorkFolder work;
+  std::string fingerprint_json;  // that an unfinished run in the work folder must have
+  int64_t result_bytes = 0, state_bytes = 0;
+  int64_t scratch_bytes = 0;       // of all ranks
+  int64_t rank_scratch_bytes = 0;  // of the one that needs most
+};
+
+JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan);
+
 // Touches nothing. UsageError with every problem, one a line: a folder that lies where it would do
-// harm, cannot be written or is too small for `plan`, or a work folder that holds something else.
-// An output folder that holds the finished result passes as it is: nothing will be written.
+// harm, cannot be written or is too small, or a work folder that holds something else. An output
+// folder that holds the finished result passes as it is: nothing will be written.
 //
 // REQUIRES: check_output() has nothing against the output folder.
-void check_folders(const QuantizeOptions& options, Files& files, const QuantizePlan& plan);
+void check_folders(const JobFolders& folders, Files& files);
 
 // The same as a list, whatever the output folder holds.
-std::vector<std::string> folder_problems(const QuantizeOptions& options, Files& files,
-                                         const QuantizePlan& plan);
+std::vector<std::string> folder_problems(const JobFolders& folders, Files& files);
 
 }  // namespace bitmill

@@ -217,7 +217,7 @@ class Trial {
   // Rank 0 and rank 1 send each other an answer to every message.
   void measure_link(Machine& machine) {
     if (comm_.size() == 1) return;
-    const auto bytes = static_cast<size_t>(work_.seq_len * work_.hidden * machine.stream_bytes);
+    const auto bytes = static_cast<size_t>(work_.seq_len * work_.hidden * work_.stream_bytes);
     const double latency = one_way_seconds(8);
     const double whole = one_way_seconds(bytes);
     machine.link_latency_s = latency;

@@ -192,7 +192,7 @@ CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, in
     settings.throw_if_any();
     CheckedRun checked = plan_run(options, files, ranks, threads);
     check_output(options, files, checked.plan);
-    check_folders(options, files, checked.plan);
+    check_folders(job_folders(options, checked.plan), files);
     return checked;
   } catch (const Error&) {
     // Whoever mends this one thing should not find the next one then.

@@ -10,6 +10,7 @@
 #include "base/thread_pool.hpp"
 #include "checkpoint/claim.hpp"
 #include "comm/communicator.hpp"
+#include "format/dtype.hpp"
 #include "method/settings.hpp"
 #include "pipeline/executor.hpp"
 
@@ -40,6 +41,8 @@ struct QuantizeOptions {
   // Learned signs: their latents and moments are kept in bfloat16 from epoch to epoch, which is
   // what the state on disk takes then.
   bool half_latents = false;
+  // Of the activations between blocks and of the targets; computing stays float32.
+  Dtype stream_dtype = Dtype::float32;
   std::string backend = "cpu";
   std::string ignore;  // regular expression over weight names; matching linears stay as they are
   int64_t max_blocks = 0;  // 0: all; else the blocks after these stay as they are

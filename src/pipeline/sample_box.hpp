@@ -11,9 +11,7 @@ namespace bitmill {
 
 class SampleBox final : public StreamBox {
  public:
-  // Of samples [seq_len, hidden].
-  SampleBox(std::shared_ptr<SampleStream> stream, int64_t seq_len, int64_t hidden)
-      : stream_(std::move(stream)), seq_len_(seq_len), hidden_(hidden) {}
+  explicit SampleBox(std::shared_ptr<SampleStream> stream) : stream_(std::move(stream)) {}
 
   const std::shared_ptr<SampleStream>& stream() const { return stream_; }
 
@@ -24,8 +22,6 @@ class SampleBox final : public StreamBox {
 
  private:
   const std::shared_ptr<SampleStream> stream_;
-  const int64_t seq_len_;
-  const int64_t hidden_;
 };
 
 }  // namespace bitmill

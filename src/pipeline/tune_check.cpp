@@ -14,8 +14,8 @@
 #include "format/partial_folder.hpp"
 #include "pipeline/assemble.hpp"
 #include "pipeline/fingerprint.hpp"
+#include "pipeline/folders_check.hpp"
 #include "pipeline/preflight.hpp"
-#include "pipeline/run_session.hpp"
 #include "pipeline/sample_share.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -102,30 +102,6 @@ Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
   return {stages, ranks / stages};
 }
 
-// Nothing may be made inside of what is read, nor the state inside of the result.
-void check_folders(const TuneOptions& options, Files& files, const TunePlan& plan) {
-  const auto check_apart = [&](const char* what, const std::string& inner, const char* of,
-                               const std::string& outer) {
-    BITMILL_CHECK(!lies_in(files.resolve(inner), files.resolve(outer)), UsageError,
-                  fmt::format("{} {} lies in {} {}; give another folder", what, inner, of, outer));
-  };
-  const std::pair output{"--output-dir", options.output_dir};
-  const std::pair work{"--work-dir", options.work_dir};
-  const std::pair scratch{"--scratch-dir", options.scratch_dir};
-  for (const auto& [what, folder] : {output, work, scratch}) {
-    check_apart(what, folder, "--model", options.model);
-    check_apart(what, folder, "--reference", options.reference);
-  }
-  for (const auto& [what, folder] : {work, scratch}) {
-    check_apart(what, folder, "--output-dir", options.output_dir);
-  }
-  check_output(options.output_dir, files, tuning_record, plan.fingerprint_json);
-  if (holds_result(files, options.output_dir)) return;
-  check_partial_place(files, options.output_dir);
-  check_work_dir({options.work_dir, options.resume, {}, false, options.allow_mixed_hardware}, files,
-                 plan.fingerprint_json);
-}
-
 std::string make_fingerprint(const TuneOptions& options, const SourceModel& model,
                              const SourceModel& teacher, const Windows& windows) {
   return json{
@@ -142,11 +118,26 @@ std::string make_fingerprint(const TuneOptions& options, const SourceModel& mode
       .dump();
 }
 
+JobFolders job_folders(const TuneOptions& options, const TunePlan& plan) {
+  JobFolders folders;
+  folders.models = {{"--model", options.model}, {"--reference", options.reference}};
+  folders.calib = options.calib;
+  folders.output_dir = options.output_dir;
+  folders.scratch_dir = options.scratch_dir;
+  folders.work = {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
+  folders.fingerprint_json = plan.fingerprint_json;
+  folders.result_bytes = plan.packed_bytes;
+  folders.state_bytes = plan.state_bytes;
+  folders.rank_scratch_bytes = plan.scratch_bytes;
+  folders.scratch_bytes = plan.scratch_bytes * plan.mesh.ranks();
+  return folders;
+}
+
 // Packed blocks of the stage; one block as float32 and again as operands; both heads; streams; for
 // every thread the activations of a sample within a block and the logits of 256 positions, four
 // times; factors, their moments and gradients.
-int64_t estimate_memory(const TuneOptions& options, const SourceModel& model, const TunePlan& plan,
-                        int threads) {
+void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
+                        TunePlan& plan) {
   constexpr int64_t float_bytes = 4;
   const ModelConfig& config = model.config();
   const int stages = plan.mesh.stages, replicas = plan.mesh.replicas;
@@ -163,11 +154,16 @@ int64_t estimate_memory(const TuneOptions& options, const SourceModel& model, co
                                     own_of_batch * (blocks + 1));
   const int64_t in_memory =
       options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
+  plan.scratch_bytes = streams - in_memory;
   const int64_t logits = 4 * std::min<int64_t>(256, plan.seq_len) * config.vocab_size * float_bytes;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
+  // Factors, their moments and the best ones, and the losses of an epoch; twice while a file is
+  // being replaced.
+  plan.state_bytes = 2 * (4 * plan.factors + plan.train) * float_bytes;
   const int64_t factors = plan.factors / stages * float_bytes * (6 + own_of_batch);
-  return library_memory + model.tensors().tensor_bytes() / stages + 9 * weights / 4 + 2 * head +
-         in_memory + threads * (activations + logits) + factors;
+  plan.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
+                           9 * weights / 4 + 2 * head + in_memory +
+                           threads * (activations + logits) + factors;
 }
 
 }  // namespace
@@ -189,9 +185,11 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   count_linears(model, plan);
   cut_windows(options, calibration.windows, plan);
   plan.mesh = choose_mesh(options, plan.blocks, ranks);
-  plan.peak_memory_bytes = estimate_memory(options, model, plan, threads);
+  plan.packed_bytes = model.tensors().tensor_bytes();
+  estimate_resources(options, model, threads, plan);
   plan.fingerprint_json = make_fingerprint(options, model, teacher, calibration.windows);
-  check_folders(options, files, plan);
+  check_output(options.output_dir, files, tuning_record, plan.fingerprint_json);
+  check_folders(job_folders(options, plan), files);
   return {std::move(plan), std::move(model), std::move(teacher), std::move(calibration.windows)};
 }
 

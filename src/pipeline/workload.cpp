@@ -24,6 +24,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.samples = options.samples;
   work.seq_len = options.seq_len > 0 ? options.seq_len : std::min(default_seq_len, config.context);
   work.hidden = config.hidden_size;
+  work.stream_bytes = dtype_bytes(options.stream_dtype);
 
   int64_t bits = 0, activations = 0, latents = 0;
   for (const LinearShape& shape : block_linears(config, 0)) {

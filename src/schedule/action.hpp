@@ -27,6 +27,13 @@ struct Action {
   bool operator==(const Action&) const = default;
 };
 
+// When a stage did it, or will: seconds from a common beginning.
+struct TimedAction {
+  Action action;
+  double begin_s = 0;
+  double end_s = 0;
+};
+
 std::string to_token(const Action& action);
 // UsageError on anything that to_token does not print.
 Action parse_token(std::string_view token);

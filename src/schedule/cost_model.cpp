@@ -86,7 +86,7 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   const Share share = share_of(work, machine, mesh, replica);
   const auto samples = static_cast<double>(share.samples);
   const int64_t steps = (work.samples + work.batch - 1) / work.batch;
-  const int64_t sample_bytes = work.seq_len * work.hidden * machine.stream_bytes;
+  const int64_t sample_bytes = work.seq_len * work.hidden * work.stream_bytes;
   // Learned values, two moments, and the file's copy of them.
   const int64_t state_bytes = 3 * work.learned * float_bytes;
 

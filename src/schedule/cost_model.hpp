@@ -12,6 +12,7 @@ namespace bitmill {
 struct Workload {
   int blocks = 0, epochs = 0, lag = 0;
   int64_t batch = 0, samples = 0, seq_len = 0, hidden = 0;
+  int64_t stream_bytes = 4;      // of an activation between blocks
   double forward_flops = 0;      // one sample, dense
   double unit_flops = 0;         // the gradient of one sample
   int64_t weights = 0;           // of the linears of a block
@@ -43,7 +44,6 @@ struct Machine {
   int64_t fixed_bytes = 0;       // that it holds before it has work
   int samples_at_once = 1;       // trained side by side (threads)
   int weight_bytes = 4;          // of a weight while it is computed with
-  int stream_bytes = 4;          // of an activation between blocks
 };
 
 // Of one replica. Its first one of a stage is never the busiest, the last one always is.

@@ -30,14 +30,8 @@ struct PlanCosts {
 // Without waiting. Receives and sends take nothing else.
 double action_seconds(const Plan& plan, const PlanCosts& costs, const Action& action);
 
-struct SimulatedAction {
-  Action action;
-  double begin_s = 0;
-  double end_s = 0;
-};
-
 struct SimulatedStage {
-  std::vector<SimulatedAction> actions;
+  std::vector<TimedAction> actions;
   double busy_s = 0;
   int64_t peak_bytes = 0;
   int64_t peak_stream_bytes = 0;

@@ -27,6 +27,9 @@ BASE = {"epochs": "10", "batch": "8", "lr-scale": "4e-3", "lr-gain": "8e-3", "in
         "int4-clip": "", "center": "", "learn-signs": ""}
 # A step for every window, at the published rates of scales and gains.
 ONE_BY_ONE = {"batch": "1", "lr_scale": "5e-4", "lr_gain": "1e-3"}
+# Four at a time, rates times four; and everything learned that can be.
+FOUR = {"batch": "4", "lr_scale": "2e-3", "lr_gain": "4e-3"}
+MEANS = {"learn_means": "", "learn_code_scales": ""}
 
 
 def base(**changes):
@@ -51,13 +54,13 @@ ROWS = {
     "no clipping": base(int4_clip=None),
     "not centred": base(center=None),
     "constant rates": base(lr_schedule="constant"),
-    "batch 4": base(batch="4", lr_scale="2e-3", lr_gain="4e-3"),
+    "batch 4": base(**FOUR),
     "batch 16": base(batch="16", lr_scale="8e-3", lr_gain="1.6e-2"),
     "scale rates / 4": base(lr_scale="1e-3", lr_gain="2e-3"),
     "5 epochs": base(epochs="5"),
     "20 epochs": base(epochs="20"),
     "means learned": base(learn_means=""),
-    "means, 4-bit scales learned": base(learn_means="", learn_code_scales=""),
+    "means, 4-bit scales learned": base(**MEANS),
     "cd first": base(init="cd"),
     "half the windows": base(windows="half"),
     "windows half as long": base(windows="short"),
@@ -75,18 +78,27 @@ ROWS = {
     "batch 1, sign rate 1e-2": base(**ONE_BY_ONE, lr_sign="1e-2"),
     "batch 1, sign rate 1e-1": base(**ONE_BY_ONE, lr_sign="1e-1"),
     "batch 1, rates x 4": base(batch="1", lr_scale="2e-3", lr_gain="4e-3"),
-    "batch 1, means, 4-bit scales learned": base(**ONE_BY_ONE, learn_means="", learn_code_scales=""),
+    "batch 1, means": base(**ONE_BY_ONE, **MEANS),
     "batch 1, 20 epochs": base(**ONE_BY_ONE, epochs="20"),
     "batch 1, normal only, 20 epochs": base(**ONE_BY_ONE, loss_homologous="0", epochs="20"),
     "batch 1, 5 epochs": base(**ONE_BY_ONE, epochs="5"),
+    "batch 1, normal only, means": base(**ONE_BY_ONE, loss_homologous="0", **MEANS),
+    "batch 4, normal only": base(**FOUR, loss_homologous="0"),
+    "batch 4, normal only, means": base(**FOUR, loss_homologous="0", **MEANS),
+    "batch 4, normal only, means, cd": base(**FOUR, loss_homologous="0", **MEANS, init="cd"),
+    "batch 4, normal only, means, 20 epochs": base(**FOUR, loss_homologous="0", **MEANS, epochs="20"),
+    "batch 4, normal only, means, relative": base(**FOUR, loss_homologous="0", **MEANS, loss="relative"),
+    "batch 4, normal only, means, mix": base(**FOUR, loss_homologous="0", **MEANS, windows="mix"),
+    "batch 4, means": base(**FOUR, **MEANS),
+    "batch 4, homologous 1/4, means": base(**FOUR, loss_homologous="0.25", **MEANS),
     "batch 1, mix": base(**ONE_BY_ONE, windows="mix"),
     "batch 1, lag E/2": base(**ONE_BY_ONE, lag="epochs/2"),
     "batch 1, lag 1": base(**ONE_BY_ONE, lag="1"),
-    "batch 4, relative, cd": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative", init="cd"),
+    "batch 4, relative, cd": base(**FOUR, loss="relative", init="cd"),
     "batch 1, relative, cd": base(**ONE_BY_ONE, loss="relative", init="cd"),
-    "batch 4, relative, cd, 20 epochs": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative",
+    "batch 4, relative, cd, 20 epochs": base(**FOUR, loss="relative",
                                              init="cd", epochs="20"),
-    "batch 4, relative, cd, mix": base(batch="4", lr_scale="2e-3", lr_gain="4e-3", loss="relative", init="cd",
+    "batch 4, relative, cd, mix": base(**FOUR, loss="relative", init="cd",
                                        windows="mix"),
 }
 

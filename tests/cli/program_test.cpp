@@ -13,6 +13,7 @@
 namespace bitmill {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -86,6 +87,7 @@ TEST_F(Program, WrongOptionsAreRefusedBeforeAnythingIsWritten) {
   expect_usage_error(quantize("--batch 9 --samples 8"), "--batch 9");
   expect_usage_error(quantize("--lag 3"), "try 2 or 4");
   expect_usage_error(quantize("--threads 0"), "--threads");
+  expect_usage_error(quantize("--timeline nowhere/t.html"), "there is no folder nowhere");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "result"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "result.work"));
 }
@@ -133,8 +135,11 @@ TEST_F(Program, JsonIsExactlyOneObjectOnStandardOutput) {
 
 TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
   const ProgramRun packed =
-      quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json");
+      quantize("--samples 4 --seq-len 32 --epochs 2 --max-blocks 1 --threads 1 --json --trace " +
+               folder_ / "trace.json");
   ASSERT_EQ(packed.exit_code, 0) << packed.err;
+  EXPECT_THAT(folder_.read("trace.json"),
+              AllOf(HasSubstr("as planned"), HasSubstr("as it was"), HasSubstr("O0.0")));
   const auto summary = nlohmann::json::parse(packed.out);
   EXPECT_EQ(summary.at("blocks").size(), 1u);
   EXPECT_THAT(packed.err, HasSubstr("block 1/1 · epoch 2/2"));
@@ -176,6 +181,10 @@ TEST_F(Program, TuningStoppedByItsTimeLimitIsGoneOnWith) {
                             " --samples 6 --seq-len 16 --epochs 2 --threads 1"
                             " --json --output-dir " +
                             folder_ / "tuned";
+  const ProgramRun planned = run(words + " --dry-run");
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  EXPECT_EQ(nlohmann::json::parse(planned.out).at("train_windows"), 5);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "tuned.work"));
   const ProgramRun stopped = run(words + " --time-limit 0");
   EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
   EXPECT_THAT(stopped.err, HasSubstr("the time limit: stopped after 0 epochs"));

@@ -26,7 +26,7 @@ def on_signal(number, frame):
 
 def leave_note(folder):
     with open(os.environ["BITMILL_RUN_NOTE"], "w") as note:
-        note.write(os.path.abspath(folder))
+        note.write(f"{os.path.abspath(folder)}\n{os.path.abspath(sys.argv[0])}\n")
 
 
 def work(folder):

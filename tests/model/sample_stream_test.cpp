@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "model/tiny_model.hpp"
 
@@ -41,6 +42,39 @@ TEST_F(SampleStreamTest, ReturnsWhatWasStoredWhereverItLives) {
       EXPECT_TRUE(at::equal(stream.load(i), numbered(expected))) << i;
     }
   }
+}
+
+// 2049 lies between two halves, 257 between two bfloat16 values: both go to the even one.
+TEST_F(SampleStreamTest, SixteenBitsRoundOnceAndTakeHalf) {
+  const at::Tensor value = at::full({seq_len, hidden}, 1.5F);
+  value[0][0] = 2049;
+  value[1][2] = 257;
+  for (const auto& [dtype, first, second] :
+       {std::tuple{Dtype::float16, 2048.F, 257.F}, std::tuple{Dtype::bfloat16, 2048.F, 256.F}}) {
+    for (const int64_t samples_in_memory : {0, 1}) {
+      StreamBudget budget = make_budget(samples_in_memory);
+      SampleStream stream(budget, 2, seq_len, hidden, dtype);
+      EXPECT_EQ(budget.scratch_bytes(), samples_in_memory == 0 ? sample_bytes : 0);
+      stream.store(0, value);
+      const at::Tensor kept = stream.load(0);
+      EXPECT_EQ(kept.scalar_type(), at::kFloat);
+      EXPECT_EQ(kept[0][0].item<float>(), first);
+      EXPECT_EQ(kept[1][2].item<float>(), second);
+      EXPECT_EQ(kept[2][0].item<float>(), 1.5F);
+      stream.store(1, stream.load_kept(0));
+      EXPECT_TRUE(at::equal(stream.load(1), kept));
+    }
+  }
+}
+
+TEST_F(SampleStreamTest, AValueBeyondFloat16IsRefused) {
+  StreamBudget budget = make_budget(4);
+  SampleStream halves(budget, 1, seq_len, hidden, Dtype::float16);
+  SampleStream bfloats(budget, 1, seq_len, hidden, Dtype::bfloat16);
+  const at::Tensor value = at::full({seq_len, hidden}, -7e4F);
+  EXPECT_THROW(halves.store(0, value), UsageError);
+  bfloats.store(0, value);
+  EXPECT_LT(bfloats.load(0)[0][0].item<float>(), -6.9e4F);
 }
 
 TEST_F(SampleStreamTest, OnlyWhatDoesNotFitIsWritten) {

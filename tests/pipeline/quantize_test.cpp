@@ -99,6 +99,27 @@ TEST_F(Quantize, BytesAreTheSameOnEveryMeshAndWalk) {
   }
 }
 
+// What is rounded for a neighbour is rounded where there is none.
+TEST_F(Quantize, SixteenBitStreamsGiveTheSameBytesOnEveryMesh) {
+  use_blocks(3);
+  for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::bfloat16}) {
+    for (const Mesh& mesh : {Mesh{1, 1}, Mesh{2, 1}, Mesh{1, 2}, Mesh{3, 1}}) {
+      QuantizeOptions o =
+          options(fmt::format("{}-{}x{}", dtype_word(dtype), mesh.stages, mesh.replicas));
+      o.stream_dtype = dtype;
+      o.batch = 2;
+      o.lag = 1;
+      o.stages = mesh.stages;
+      if (mesh.stages == 2) o.stream_memory = 1000;  // a few samples
+      run(o, mesh.ranks());
+      EXPECT_TRUE(bytes(file_name(o.output_dir)) == bytes(fmt::format("{}-1x1", dtype_word(dtype))))
+          << o.output_dir;
+    }
+  }
+  EXPECT_FALSE(bytes("float16-1x1") == bytes("float32-1x1"));
+  EXPECT_FALSE(bytes("bfloat16-1x1") == bytes("float16-1x1"));
+}
+
 // A rank beyond the mesh sees the end, and the stop.
 TEST_F(Quantize, StoppedOnOneMeshItGoesOnOnAnother) {
   use_blocks(4);

@@ -9,6 +9,7 @@
 
 #include "checkpoint/failing_files.hpp"
 #include "format/packed_folder.hpp"
+#include "pipeline/pretended_files.hpp"
 #include "pipeline/tune_job.hpp"
 
 namespace bitmill {
@@ -167,6 +168,24 @@ TEST_F(Tune, AFinishedResultIsVerifiedAndNotMadeAgain) {
   TuneOptions other = o;
   other.epochs = 2;
   EXPECT_THAT(tuning_message(other), HasSubstr("epochs is 3 there and 2 here"));
+}
+
+TEST_F(Tune, ADiskThatIsTooSmallIsNamedBeforehand) {
+  PretendedFiles files;
+  TuneOptions o = tuning("r");
+  o.stream_memory = 1000;
+  const TunePlan plan = plan_tune(o, files, 2, 1);
+  EXPECT_GT(plan.scratch_bytes, 0);
+  const int64_t needed = plan.packed_bytes + plan.state_bytes + 2 * plan.scratch_bytes;
+  files.free = needed;
+  plan_tune(o, files, 2, 1);
+  files.free = needed - 1;
+  try {
+    plan_tune(o, files, 2, 1);
+    ADD_FAILURE() << "a full disk was accepted";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr(fmt::format("{} bytes", needed)));
+  }
 }
 
 TEST_F(Tune, WhatCannotBeTunedIsRefused) {

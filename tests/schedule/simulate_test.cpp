@@ -61,7 +61,7 @@ TEST(Simulate, BusyAndIdleAddUp) {
   EXPECT_NEAR(simulation.idle_fraction(), 1 - 32 / (4 * 11.0), 1e-6);
   for (const SimulatedStage& stage : simulation.stages) {
     double busy = 0, end = 0;
-    for (const SimulatedAction& one : stage.actions) {
+    for (const TimedAction& one : stage.actions) {
       EXPECT_GE(one.begin_s, end);
       end = one.end_s;
       busy += one.end_s - one.begin_s;

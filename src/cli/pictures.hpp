@@ -1,0 +1,28 @@
+#pragma once
+// Where timelines go: options of every command that has some.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/files.hpp"
+#include "cli/option_list.hpp"
+#include "cli/timeline.hpp"
+
+namespace bitmill {
+
+struct PictureRequest {
+  std::string page;   // for a browser; empty: none
+  std::string trace;  // for a trace viewer; empty: none
+
+  bool any() const { return !page.empty() || !trace.empty(); }
+};
+
+std::vector<Option> picture_options();
+PictureRequest read_pictures(const Settings& settings);
+// UsageError when a file could not be written later on.
+void check_pictures(Files& files, const PictureRequest& request);
+void write_pictures(Files& files, const PictureRequest& request, const std::string& title,
+                    std::span<const Timeline> timelines);
+
+}  // namespace bitmill

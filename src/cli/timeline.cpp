@@ -1,0 +1,123 @@
+#include "cli/timeline.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/embedded_page.hpp"
+#include "cli/quantity.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Beyond this, rows of single ranks could not be told apart.
+constexpr int most_rank_rows = 64;
+
+// No colour is as short as these: they would only make the page larger.
+bool shows(const TimedAction& one) { return one.end_s > one.begin_s; }
+
+std::string kind_of(const TimedAction& one) { return to_token(one.action).substr(0, 1); }
+
+ordered_json row_data(const TimelineRow& row) {
+  ordered_json actions = ordered_json::array();
+  for (const TimedAction& one : row.actions) {
+    if (!shows(one)) continue;
+    actions.push_back({kind_of(one), one.action.block, one.action.turn, one.begin_s, one.end_s});
+  }
+  return {{"name", row.name}, {"note", row.note}, {"actions", actions}};
+}
+
+ordered_json page_data(const std::string& title, std::span<const Timeline> timelines) {
+  ordered_json list = ordered_json::array();
+  for (const Timeline& timeline : timelines) {
+    ordered_json rows = ordered_json::array();
+    for (const TimelineRow& row : timeline.rows) rows.push_back(row_data(row));
+    list.push_back({{"title", timeline.title},
+                    {"facts", timeline.facts},
+                    {"seconds", timeline.seconds},
+                    {"rows", rows}});
+  }
+  return {{"title", title}, {"timelines", list}};
+}
+
+TimelineRow planned_row(const std::string& name, const SimulatedStage& stage, double makespan_s) {
+  return {name,
+          fmt::format("busy {:.1f} %, peak {}", 100 * stage.busy_s / makespan_s,
+                      format_bytes(stage.peak_bytes)),
+          stage.actions};
+}
+
+ordered_json thread_event(const char* what, size_t process, size_t thread,
+                          const std::string& name) {
+  return {
+      {"ph", "M"}, {"name", what}, {"pid", process}, {"tid", thread}, {"args", {{"name", name}}}};
+}
+
+}  // namespace
+
+Timeline planned_timeline(const Forecast& forecast, const std::string& title) {
+  const Simulation& simulation = forecast.simulation;
+  const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
+  const auto ranks = static_cast<int>(forecast.ranks.size());
+  const bool by_rank = ranks <= most_rank_rows;
+  Timeline out{
+      title,
+      fmt::format("{} x {}, {}", format_number_of("stage", stages),
+                  format_number_of("replica", replicas), format_seconds(simulation.makespan_s)),
+      simulation.makespan_s,
+      {}};
+  if (ranks > forecast.mesh.ranks()) {
+    out.facts += fmt::format("; {} idle", format_number_of("rank", ranks - forecast.mesh.ranks()));
+  }
+  if (!by_rank)
+    out.facts += fmt::format("; a row is a stage of {}", format_number_of("rank", replicas));
+  for (int stage = 0; stage < stages; ++stage) {
+    for (int replica = 0; replica < (by_rank ? replicas : 1); ++replica) {
+      const std::string name = by_rank
+                                   ? fmt::format("rank {}", forecast.mesh.rank_of(stage, replica))
+                                   : fmt::format("stage {}", stage);
+      out.rows.push_back(
+          planned_row(name, simulation.stages[static_cast<size_t>(stage)], simulation.makespan_s));
+    }
+  }
+  for (int rank = forecast.mesh.ranks(); by_rank && rank < ranks; ++rank) {
+    out.rows.push_back({fmt::format("rank {}", rank), "not in the mesh", {}});
+  }
+  return out;
+}
+
+std::string timeline_page(const std::string& title, std::span<const Timeline> timelines) {
+  std::string data = page_data(title, timelines).dump();
+  // Nothing in a string may end the script.
+  for (size_t at = 0; (at = data.find("</", at)) != std::string::npos;) data.replace(at, 2, "<\\/");
+  constexpr std::string_view place = "@DATA@";
+  std::string page = embedded_timeline_page();
+  return page.replace(page.find(place), place.size(), data);
+}
+
+std::string trace_json(std::span<const Timeline> timelines) {
+  constexpr double microseconds = 1e6;
+  ordered_json events = ordered_json::array();
+  for (size_t process = 0; process < timelines.size(); ++process) {
+    const Timeline& timeline = timelines[process];
+    events.push_back(thread_event("process_name", process, 0, timeline.title));
+    for (size_t row = 0; row < timeline.rows.size(); ++row) {
+      events.push_back(thread_event("thread_name", process, row, timeline.rows[row].name));
+      for (const TimedAction& one : timeline.rows[row].actions) {
+        if (!shows(one)) continue;
+        events.push_back({{"ph", "X"},
+                          {"name", to_token(one.action)},
+                          {"cat", kind_of(one)},
+                          {"pid", process},
+                          {"tid", row},
+                          {"ts", one.begin_s * microseconds},
+                          {"dur", (one.end_s - one.begin_s) * microseconds}});
+      }
+    }
+  }
+  return ordered_json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump() + "\n";
+}
+
+}  // namespace bitmill
