@@ -35,9 +35,9 @@ def runs(pid):
 class Job:
     """bitmill-mpirun with two stand-in ranks, and where they are."""
 
-    def __init__(self, folder, command="work", exit_code=None, files=(), **options):
+    def __init__(self, folder, command="work", exit_code=None, files=(), path=None, **options):
         self.folder = pathlib.Path(folder)
-        program = self.folder / "bitmill"
+        program = self.folder / "bitmill-of-another-name"
         shutil.copy(HERE / "stand_in_bitmill.py", program)
         program.chmod(0o755)
         for name in files:
@@ -45,7 +45,8 @@ class Job:
         words = [WRAPPER, "-n", "2", program, command, folder]
         if exit_code is not None:
             words.append(str(exit_code))
-        environment = dict(os.environ, OMPI_MCA_odls_base_sigkill_timeout="1")
+        environment = dict(os.environ, OMPI_MCA_odls_base_sigkill_timeout="1",
+                           PATH=path or os.environ["PATH"])
         self.errors = open(self.folder / "stderr", "w+")
         self.process = subprocess.Popen(words, stderr=self.errors, env=environment, **options)
 
@@ -123,6 +124,21 @@ class BitmillMpirun(unittest.TestCase):
         os.kill(job.ranks[0], signal.SIGKILL)
         self.assertEqual(job.status(), 1)
         self.assertIn("mpirun ended with 137", job.said())
+
+    def test_an_mpirun_that_outlives_its_ranks_is_ended(self):
+        fake = pathlib.Path(self.folder) / "path" / "mpirun"
+        fake.parent.mkdir()
+        fake.write_text("#!/usr/bin/python3\nimport os, subprocess, sys, time\n"
+                        "os.environ['OMPI_COMM_WORLD_RANK'] = '0'\n"
+                        "subprocess.run(sys.argv[3:])\ntime.sleep(1000)\n")
+        fake.chmod(0o755)
+        path = f"{fake.parent}:{os.environ['PATH']}"
+        for files, status in ((["no-note", "brief"], 75), (["brief"], 1)):
+            job = self.start("work", files=files, path=path)
+            job.verdict(1)
+            self.assertEqual(job.status(), status)
+            job.errors.close()
+            (job.folder / "no-note").unlink(missing_ok=True)
 
     def test_a_folder_that_cannot_be_judged_is_a_failure(self):
         job = self.start_and_wait()

@@ -4,6 +4,7 @@
     bitmill work FOLDER [EXIT]   rank 0 leaves the note; then 60 s of "work", or EXIT at once.
                                  The first signal: a "commit" of 0.3 s, then 75. One that comes a
                                  second later or more: leave at once, with 70.
+                                 Where FOLDER/brief exists: 75 after 4 s.
     bitmill deaf FOLDER          as work, but signals are ignored
     bitmill status ... FOLDER    exits with the number in FOLDER/verdict
 """
@@ -30,6 +31,9 @@ def leave_note(folder):
 
 
 def work(folder):
+    if os.path.exists(f"{folder}/brief"):
+        time.sleep(4)  # long enough to be seen
+        sys.exit(75)
     while first_signal is None:
         time.sleep(0.02)
     with open(f"{folder}/committed.{os.environ['OMPI_COMM_WORLD_RANK']}", "w"):
