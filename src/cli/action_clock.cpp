@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "cli/quantity.hpp"
 
@@ -15,6 +16,8 @@ double start_together(Communicator& comm, const Clock& clock) {
   comm.barrier();
   return clock();
 }
+
+static_assert(std::is_trivially_copyable_v<TimedAction>);  // it travels as it is
 
 std::vector<std::vector<TimedAction>> gather(Communicator& comm,
                                              std::span<const TimedAction> mine) {
@@ -46,19 +49,28 @@ ActionClock::ActionClock(Communicator& comm, Clock clock, QuantizeObserver& next
       clock_(std::move(clock)),
       origin_s_(start_together(comm_, clock_)) {}
 
+void ActionClock::resumed(const std::vector<BlockDone>& done) {
+  resumed_ = true;
+  ForwardingObserver::resumed(done);
+}
+
 void ActionClock::action_begins(const Action& action) {
   const double now = clock_() - origin_s_;
   actions_.push_back({action, now, now});
+  under_way_ = true;
   ForwardingObserver::action_begins(action);
 }
 
 void ActionClock::action_done(const Action& action) {
   actions_.back().end_s = clock_() - origin_s_;
+  under_way_ = false;
   ForwardingObserver::action_done(action);
 }
 
 Timeline ActionClock::timeline(const std::string& title) const {
-  std::vector<std::vector<TimedAction>> all = gather(comm_, actions_);
+  std::vector<TimedAction> mine = actions_;
+  if (under_way_) mine.back().end_s = clock_() - origin_s_;
+  std::vector<std::vector<TimedAction>> all = gather(comm_, mine);
   double first = std::numeric_limits<double>::infinity(), last = 0;
   for (const std::vector<TimedAction>& one : all) {
     if (one.empty()) continue;
@@ -70,6 +82,7 @@ Timeline ActionClock::timeline(const std::string& title) const {
     out.seconds = last - first;
     out.facts = fmt::format("{}, {}; waiting for replicas of the same stage counts as work",
                             format_number_of("rank", comm_.size()), format_seconds(out.seconds));
+    if (resumed_) out.facts += "; an earlier start had done some of it";
   }
   for (size_t rank = 0; rank < all.size(); ++rank) {
     out.rows.push_back(make_row(static_cast<int>(rank), std::move(all[rank]), first, out.seconds));

@@ -4,30 +4,33 @@
 #include <string>
 #include <vector>
 
-#include "cli/forwarding_observer.hpp"
 #include "cli/progress.hpp"
 #include "cli/timeline.hpp"
 #include "comm/communicator.hpp"
+#include "pipeline/forwarding_observer.hpp"
 
 namespace bitmill {
 
 class ActionClock : public ForwardingObserver {
  public:
-  // Collective: the ranks' clocks begin together. `next` outlives this one.
+  // Collective: the ranks' clocks begin together. `comm` and `next` outlive this one.
   ActionClock(Communicator& comm, Clock clock, QuantizeObserver& next);
 
+  void resumed(const std::vector<BlockDone>& done) override;
   void action_begins(const Action& action) override;
   void action_done(const Action& action) override;
 
-  // Collective. What all ranks did; time begins with the first of it. Rows are the same on every
-  // rank.
+  // Collective, the same on every rank. What all ranks did in this start; time begins with the
+  // first of it, and what is under way ends now.
   Timeline timeline(const std::string& title) const;
 
  private:
   Communicator& comm_;
   const Clock clock_;
   const double origin_s_;
-  std::vector<TimedAction> actions_;  // the last may be under way
+  std::vector<TimedAction> actions_;
+  bool under_way_ = false;  // the last of them
+  bool resumed_ = false;
 };
 
 }  // namespace bitmill

@@ -2,7 +2,7 @@
 // Keeps the activity text of a rank up to date with what an observed run does. Every rank has one,
 // also those whose console is silent.
 
-#include "cli/forwarding_observer.hpp"
+#include "pipeline/forwarding_observer.hpp"
 #include "comm/activity.hpp"
 
 namespace bitmill {

@@ -41,7 +41,7 @@ class PlanCommand : public Command {
   }
 
   void check(const CheckContext& context) override {
-    check_pictures(context.files, pictures_);
+    check_pictures(context.files, pictures_, "");
     request_.machine = read_hardware(context.files, hardware_, context.threads);
     request_.work = workload_of(options_, read_model_config(context.files, options_.model));
     if (calibrate_) {
@@ -101,26 +101,23 @@ class PlanCommand : public Command {
 };
 
 OptionGroup plan_options() {
-  OptionGroup group = {
-      "what to plan",
-      {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
-       {"ranks", "N", "1", "ranks that the run would have"},
-       {"recipe", "NAME", "published", "as for quantize"},
-       config_option(),
-       {"hardware", "NAME", "cpu",
-        "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
-       {"memory-limit", "BYTES", "the hardware's", "memory of a rank"},
-       {"stages", "N", "chosen", "groups of ranks that share the depth"},
-       {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
-       threads_option(),
-       {"calibrate", "", "",
-        "measure a block of the model here, under mpirun also the link between ranks, and plan "
-        "with these figures; takes about ten seconds, more where a step is long"},
-       {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
-       {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
-       json_option("the forecast")}};
-  for (const Option& option : picture_options()) group.options.push_back(option);
-  return group;
+  return {"what to plan",
+          {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
+           {"ranks", "N", "1", "ranks that the run would have"},
+           {"recipe", "NAME", "published", "as for quantize"},
+           config_option(),
+           {"hardware", "NAME", "cpu",
+            "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
+           {"memory-limit", "BYTES", "the hardware's", "memory of a rank"},
+           {"stages", "N", "chosen", "groups of ranks that share the depth"},
+           {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
+           threads_option(),
+           {"calibrate", "", "",
+            "measure a block of the model here, under mpirun also the link between ranks, and plan "
+            "with these figures; takes about ten seconds, more where a step is long"},
+           {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
+           {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
+           json_option("the forecast")}};
 }
 
 }  // namespace
@@ -136,7 +133,7 @@ CommandEntry plan_entry() {
                     "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]"},
           .example = "bitmill plan --model tests/data/books-2M --ranks 4 --recipe parallel",
           .positional = "",
-          .options = {plan_options(), method_option_group()},
+          .options = {plan_options(), picture_options(), method_option_group()},
           .make = [](Files& files, const Settings& settings) -> std::unique_ptr<Command> {
             settings.require({"model"}, "plan");
             return std::make_unique<PlanCommand>(files, settings);

@@ -24,6 +24,7 @@ class QuantizeCommand : public Command {
     if (job_.request().json) {
       context.console.print(json_line(result_json(job_.options(), outcome.result, outcome.facts)));
     }
+    job_.draw(context);
   }
 
  private:

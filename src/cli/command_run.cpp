@@ -48,6 +48,7 @@ class RunCommand : public Command {
 
   void run(RunContext& context) override {
     if (quantize_.request().dry_run) {
+      quantize_.compare_ranks(context);
       context.console.print(quantize_.dry_run_text());
       return;
     }
@@ -59,6 +60,7 @@ class RunCommand : public Command {
         eval_.run(context, "eval of the result", result, compare_ ? &original : nullptr);
     context.console.print(json_ ? comparison_json(packed, before, after)
                                 : comparison_table(packed, original, before, after));
+    quantize_.draw(context);
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include "cli/command.hpp"
 #include "cli/json_line.hpp"
+#include "cli/launch.hpp"
 #include "cli/peak_memory.hpp"
 #include "cli/quantity.hpp"
 #include "cli/run_control.hpp"
@@ -28,6 +29,7 @@ class TuneCommand : public Command {
     const double begin = clock();
     introduce(context.console);
     if (request_.dry_run) {
+      compare_ranks(plan_, context.files, context.comm, host_name());
       context.console.print(
           request_.json ? json_line(tune_plan_json(request_.options, plan_, ranks_, threads_))
                         : describe_tune_plan(request_.options, plan_));

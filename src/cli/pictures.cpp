@@ -6,16 +6,19 @@
 
 namespace bitmill {
 
-std::vector<Option> picture_options() {
-  return {{"timeline", "FILE", "", "draw what every rank does when: a page for a browser"},
-          {"trace", "FILE", "", "the same as events for a trace viewer (Chrome's format)"}};
+OptionGroup picture_options() {
+  return {"pictures",
+          {{"timeline", "FILE", "", "draw what every rank does when: a page for a browser"},
+           {"trace", "FILE", "", "the same as events for a trace viewer (Chrome's format)"}}};
 }
 
 PictureRequest read_pictures(const Settings& settings) {
   return {settings.text_or("timeline", ""), settings.text_or("trace", "")};
 }
 
-void check_pictures(Files& files, const PictureRequest& request) {
+void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir) {
+  BITMILL_CHECK(request.page.empty() || request.page != request.trace, UsageError,
+                fmt::format("--timeline and --trace are both {}; give two files", request.page));
   for (const auto& [option, path] :
        {std::pair{"--timeline", request.page}, std::pair{"--trace", request.trace}}) {
     if (path.empty()) continue;
@@ -24,6 +27,11 @@ void check_pictures(Files& files, const PictureRequest& request) {
                   fmt::format("{} {}: there is no folder {} that can be written to; make it, or "
                               "give another path",
                               option, path, folder));
+    BITMILL_CHECK(output_dir.empty() || !lies_in(files.resolve(path), files.resolve(output_dir)),
+                  UsageError,
+                  fmt::format("{} {} lies in --output-dir {}, which must be empty; give another "
+                              "path",
+                              option, path, output_dir));
     BITMILL_CHECK(!files.is_directory(path), UsageError,
                   fmt::format("{} {} is a folder; give the name of a file", option, path));
   }

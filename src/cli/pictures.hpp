@@ -3,7 +3,6 @@
 
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/files.hpp"
 #include "cli/option_list.hpp"
@@ -18,10 +17,11 @@ struct PictureRequest {
   bool any() const { return !page.empty() || !trace.empty(); }
 };
 
-std::vector<Option> picture_options();
+OptionGroup picture_options();
 PictureRequest read_pictures(const Settings& settings);
-// UsageError when a file could not be written later on.
-void check_pictures(Files& files, const PictureRequest& request);
+// UsageError when a file could not be written later on. Nothing may be written into `output_dir`,
+// which may be empty.
+void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir);
 void write_pictures(Files& files, const PictureRequest& request, const std::string& title,
                     std::span<const Timeline> timelines);
 

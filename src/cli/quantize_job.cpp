@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.hpp"
 #include "cli/action_clock.hpp"
@@ -23,14 +23,17 @@ namespace bitmill {
 void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
   threads_ = context.threads;
-  check_pictures(context.files, request_.pictures);
+  check_pictures(context.files, request_.pictures, options().output_dir);
+  std::optional<ModelConfig> config;
   try {
-    choose_mesh(context);
+    config = read_model_config(context.files, options().model);
+    choose_mesh(context, *config);
   } catch (const FormatError&) {
     // A model that cannot be read: what follows says so, and what else is wrong.
   } catch (const FileError&) {
   }
   plan_ = plan_quantize(options(), context.files, ranks_, threads_);
+  forecast_ = forecast_of(context, *config);
 }
 
 void QuantizeJob::compare_ranks(RunContext& context) const {
@@ -38,8 +41,7 @@ void QuantizeJob::compare_ranks(RunContext& context) const {
 }
 
 // Of the meshes that the user leaves open, the one that the planner finds soonest on a processor.
-void QuantizeJob::choose_mesh(const CheckContext& context) {
-  const ModelConfig config = read_model_config(context.files, options().model);
+void QuantizeJob::choose_mesh(const CheckContext& context, const ModelConfig& config) {
   PlanRequest request;
   request.work = workload_of(options(), config);
   request.machine = read_hardware(context.files, "cpu", threads_);
@@ -47,10 +49,10 @@ void QuantizeJob::choose_mesh(const CheckContext& context) {
   request.stages = options().stages;
   request.walk = options().walk;
   request.memory_limit = request_.memory_limit;
-  forecast_ = choose_plan(request);
-  request_.options.stages = forecast_.mesh.stages;
-  request_.options.walk = forecast_.walk;
-  if (forecast_.mesh.ranks() == ranks_) return;
+  const Forecast chosen = choose_plan(request);
+  request_.options.stages = chosen.mesh.stages;
+  request_.options.walk = chosen.walk;
+  if (chosen.mesh.ranks() == ranks_) return;
 
   Settings other;
   other.add("model", {options().model, "--model"});
@@ -64,6 +66,19 @@ void QuantizeJob::choose_mesh(const CheckContext& context) {
   request.walk = Walk::automatic;
   request.memory_limit = 0;
   parallel_s_ = choose_plan(request).makespan_s();
+}
+
+// Of what will be done: the calibration has been read, and its windows may be others than those
+// that the mesh was chosen for.
+Forecast QuantizeJob::forecast_of(const CheckContext& context, const ModelConfig& config) const {
+  QuantizeOptions known = options();
+  known.samples = plan_.samples;
+  known.seq_len = plan_.seq_len;
+  PlanRequest request;
+  request.work = workload_of(known, config);
+  request.machine = read_hardware(context.files, "cpu", threads_);
+  request.ranks = ranks_;
+  return forecast(request, plan_.mesh, plan_.walk);
 }
 
 std::string QuantizeJob::mesh_text() const {
@@ -86,14 +101,35 @@ std::string QuantizeJob::dry_run_text() const {
                        : describe_plan(options(), plan_, ranks_, threads_);
 }
 
-// Collective. The forecast rests on a table of hardware: where it is off, the scales tell.
-void QuantizeJob::draw(RunContext& context, const ActionClock& observer) const {
-  if (!request_.pictures.any()) return;
-  const std::array timelines = {planned_timeline(forecast_, "as planned"),
-                                observer.timeline("as it was")};
-  if (context.comm.rank() != 0) return;
+void QuantizeJob::draw(RunContext& context) const {
+  if (timelines_.empty() || context.comm.rank() != 0) return;
   write_pictures(context.files, request_.pictures,
-                 fmt::format("{}, recipe {}", options().output_dir, options().recipe), timelines);
+                 fmt::format("{}, recipe {}", options().output_dir, options().recipe), timelines_);
+}
+
+QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver& observer,
+                                           const RunControl& control) {
+  const auto run = [&](QuantizeObserver& heard) {
+    return quantize(options(), context.files, context.comm, context.pool, heard, control);
+  };
+  if (!request_.pictures.any()) return run(observer);
+  ActionClock clock(context.comm, steady_clock(), observer);
+  const auto take_timelines = [&] {
+    timelines_ = {planned_timeline(forecast_, "as planned"), clock.timeline("as it was")};
+  };
+  try {
+    QuantizeResult result = run(clock);
+    if (!result.already_done) take_timelines();
+    return result;
+  } catch (const AgreedStop&) {
+    take_timelines();
+    try {
+      draw(context);
+    } catch (const FileError& error) {
+      context.console.say(error.what());  // why the run ended counts for more
+    }
+    throw;
+  }
 }
 
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
@@ -109,8 +145,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                             {plan_.blocks, options().epochs, options().epochs / plan_.turns,
                              plan_.steps_per_epoch, plan_.mesh.stages},
                             clock);
-  ActivityObserver activity(context.activity, progress);
-  ActionClock observer(context.comm, clock, activity);
+  ActivityObserver observer(context.activity, progress);
   Outcome outcome;
   const std::string report_path = join_path(options().work_dir, "trouble.json");
   // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
@@ -120,11 +155,9 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
     context.watch.set_report_path(report_path);
     leave_run_note(context.files, options().work_dir);
   };
-  outcome.result =
-      quantize(options(), context.files, context.comm, context.pool, observer, control);
+  outcome.result = quantize_timed(context, observer, control);
   outcome.facts = {clock() - begin, largest_peak_memory(context.comm), plan_.peak_memory_bytes,
                    ranks_};
-  draw(context, observer);
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));
   context.console.say(

@@ -1,10 +1,14 @@
 #pragma once
 // `bitmill quantize` between its settings and its words; `bitmill run` has it too.
 
-#include "cli/action_clock.hpp"
+#include <string>
+#include <vector>
+
 #include "cli/command.hpp"
 #include "cli/quantize_options.hpp"
 #include "cli/quantize_report.hpp"
+#include "cli/timeline.hpp"
+#include "model/config.hpp"
 #include "schedule/planner.hpp"
 
 namespace bitmill {
@@ -31,15 +35,21 @@ class QuantizeJob {
   };
   // Collective. Shows progress, the table of blocks and the summary.
   Outcome run(RunContext& context);
+  // After run(), and after everything was said: writes the pictures that were asked for.
+  void draw(RunContext& context) const;
 
  private:
-  void choose_mesh(const CheckContext& context);
-  void draw(RunContext& context, const ActionClock& observer) const;
+  void choose_mesh(const CheckContext& context, const ModelConfig& config);
+  Forecast forecast_of(const CheckContext& context, const ModelConfig& config) const;
+  // Collective. quantize(), with its actions on a clock where a picture is asked for.
+  QuantizeResult quantize_timed(RunContext& context, QuantizeObserver& observer,
+                                const RunControl& control);
 
   QuantizeRequest request_;
   QuantizePlan plan_;
   Forecast forecast_;
-  double parallel_s_ = 0;  // what recipe `parallel` would take on the same ranks
+  std::vector<Timeline> timelines_;  // as planned and as it was; empty where nothing was done
+  double parallel_s_ = 0;            // what recipe `parallel` would take on the same ranks
   int ranks_ = 1;
   int threads_ = 1;
 };

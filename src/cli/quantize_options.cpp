@@ -59,18 +59,15 @@ OptionGroup method_options() {
 }
 
 OptionGroup input_options() {
-  OptionGroup group = {
-      "what to do",
-      {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
-       {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
-       {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
-       {"recipe", "NAME", "published",
-        "a named set of settings: published, parallel, best, or the path of a .cfg file"},
-       config_option(),
-       {"dry-run", "", "", "check everything, say what would be done, and stop"},
-       json_option("the result")}};
-  for (const Option& option : picture_options()) group.options.push_back(option);
-  return group;
+  return {"what to do",
+          {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
+           {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
+           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           {"recipe", "NAME", "published",
+            "a named set of settings: published, parallel, best, or the path of a .cfg file"},
+           config_option(),
+           {"dry-run", "", "", "check everything, say what would be done, and stop"},
+           json_option("the result")}};
 }
 
 OptionGroup machine_options() {
@@ -216,8 +213,8 @@ void check_contradictions(const QuantizeOptions& options) {
 }  // namespace
 
 OptionGroups quantize_option_groups() {
-  OptionGroups groups = {input_options(), method_options(), machine_options(),
-                         run_folder_options()};
+  OptionGroups groups = {input_options(), method_options(), machine_options(), run_folder_options(),
+                         picture_options()};
   // The recipe holds the defaults: the help repeats what it says.
   for (const EmbeddedRecipe& recipe : embedded_recipes()) {
     if (recipe.name != QuantizeOptions().recipe) continue;

@@ -42,11 +42,25 @@ ordered_json page_data(const std::string& title, std::span<const Timeline> timel
   return {{"title", title}, {"timelines", list}};
 }
 
-TimelineRow planned_row(const std::string& name, const SimulatedStage& stage, double makespan_s) {
-  return {name,
-          fmt::format("busy {:.1f} %, peak {}", 100 * stage.busy_s / makespan_s,
-                      format_bytes(stage.peak_bytes)),
-          stage.actions};
+std::string note_of(double busy_s, double makespan_s, int64_t peak_bytes) {
+  return fmt::format("busy {:.1f} %, peak {}", 100 * busy_s / makespan_s, format_bytes(peak_bytes));
+}
+
+// Of one rank. A replica with fewer samples than the busiest one waits for it within its actions.
+TimelineRow rank_row(const Forecast& forecast, int rank) {
+  const RankForecast& one = forecast.ranks[static_cast<size_t>(rank)];
+  const std::string name = fmt::format("rank {}", rank);
+  if (!forecast.mesh.contains(rank)) return {name, "not in the mesh", {}};
+  const auto stage = static_cast<size_t>(forecast.mesh.stage_of_rank(rank));
+  return {name, note_of(one.busy_s, forecast.simulation.makespan_s, one.peak_bytes),
+          forecast.simulation.stages[stage].actions};
+}
+
+// Of the busiest replica of a stage.
+TimelineRow stage_row(const Forecast& forecast, int number) {
+  const SimulatedStage& stage = forecast.simulation.stages[static_cast<size_t>(number)];
+  return {fmt::format("stage {}", number),
+          note_of(stage.busy_s, forecast.simulation.makespan_s, stage.peak_bytes), stage.actions};
 }
 
 ordered_json thread_event(const char* what, size_t process, size_t thread,
@@ -73,25 +87,18 @@ Timeline planned_timeline(const Forecast& forecast, const std::string& title) {
   }
   if (!by_rank)
     out.facts += fmt::format("; a row is a stage of {}", format_number_of("rank", replicas));
-  for (int stage = 0; stage < stages; ++stage) {
-    for (int replica = 0; replica < (by_rank ? replicas : 1); ++replica) {
-      const std::string name = by_rank
-                                   ? fmt::format("rank {}", forecast.mesh.rank_of(stage, replica))
-                                   : fmt::format("stage {}", stage);
-      out.rows.push_back(
-          planned_row(name, simulation.stages[static_cast<size_t>(stage)], simulation.makespan_s));
-    }
-  }
-  for (int rank = forecast.mesh.ranks(); by_rank && rank < ranks; ++rank) {
-    out.rows.push_back({fmt::format("rank {}", rank), "not in the mesh", {}});
+  for (int i = 0; i < (by_rank ? ranks : stages); ++i) {
+    out.rows.push_back(by_rank ? rank_row(forecast, i) : stage_row(forecast, i));
   }
   return out;
 }
 
 std::string timeline_page(const std::string& title, std::span<const Timeline> timelines) {
-  std::string data = page_data(title, timelines).dump();
-  // Nothing in a string may end the script.
-  for (size_t at = 0; (at = data.find("</", at)) != std::string::npos;) data.replace(at, 2, "<\\/");
+  // A path need not be UTF-8.
+  const std::string text =
+      page_data(title, timelines).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  std::string data;  // in which nothing can end the script
+  for (const char c : text) c == '<' ? data += "\\u003c" : data += c;
   constexpr std::string_view place = "@DATA@";
   std::string page = embedded_timeline_page();
   return page.replace(page.find(place), place.size(), data);

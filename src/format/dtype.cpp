@@ -104,16 +104,9 @@ std::string_view dtype_word(Dtype dtype) {
       return "float16";
     case Dtype::bfloat16:
       return "bfloat16";
-    case Dtype::int32:
-      return "int32";
-    case Dtype::int64:
-      return "int64";
-    case Dtype::uint8:
-      return "uint8";
-    case Dtype::other:
+    default:
       return "other";
   }
-  return "other";
 }
 
 int64_t dtype_bytes(Dtype dtype) {

@@ -111,18 +111,13 @@ std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtyp
   return sources;
 }
 
-std::string torch_name(Dtype dtype) {
-  if (dtype == Dtype::float16) return "float16";
-  return dtype == Dtype::bfloat16 ? "bfloat16" : "float32";
-}
-
 std::string exported_config(Files& files, const std::string& from, Dtype dtype) {
   json config = read_config_json(files, from);
   config.erase("quantization_config");
   // transformers 4 writes "torch_dtype", transformers 5 "dtype"; both read either.
   const bool newer = config.contains("dtype");
-  if (newer) config["dtype"] = torch_name(dtype);
-  if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = torch_name(dtype);
+  if (newer) config["dtype"] = dtype_word(dtype);
+  if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = dtype_word(dtype);
   return config.dump(2) + "\n";
 }
 

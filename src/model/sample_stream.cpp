@@ -36,9 +36,10 @@ at::Tensor rounded(const at::Tensor& value, Dtype dtype) {
   if (dtype == Dtype::float16 && value.scalar_type() == at::kFloat) {
     constexpr float largest_half = 65504;
     const float largest = value.abs().max().item<float>();
-    BITMILL_CHECK(!(largest > largest_half), UsageError,
+    BITMILL_CHECK(!(largest > largest_half), NumericError,
                   fmt::format("an activation between blocks is {:.6g} in size, and float16 ends at "
-                              "{:.0f}; take --stream-dtype bfloat16 or float32",
+                              "{:.0f}; begin again with --stream-dtype bfloat16 or float32, in "
+                              "another --work-dir or with --resume never",
                               largest, largest_half));
   }
   return value.to(scalar_type(dtype));

@@ -66,7 +66,7 @@ class SampleStream {
   at::Tensor load_kept(int64_t sample) const;
   at::Tensor room() const;  // for one sample, as it is kept
   // float32, which is rounded to nearest even, or as load_kept() gives it. Shares `value` where it
-  // can; the caller must not write to it afterwards. Same threads. UsageError when a value is
+  // can; the caller must not write to it afterwards. Same threads. NumericError when a value is
   // beyond the range of float16.
   void store(int64_t sample, const at::Tensor& value);
 

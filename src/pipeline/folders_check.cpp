@@ -63,7 +63,7 @@ void check_partial(const JobFolders& folders, Files& files, const std::vector<Na
   }
 }
 
-void check_places(const JobFolders& folders, Files& files, Sentences& problems) {
+void list_misplaced(const JobFolders& folders, Files& files, Sentences& problems) {
   const NamedPath output = name_path(files, "--output-dir", folders.output_dir);
   const NamedPath work = name_path(files, "--work-dir", folders.work.path);
   const NamedPath scratch = name_path(files, "--scratch-dir", folders.scratch_dir);
@@ -175,13 +175,19 @@ JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan)
 
 std::vector<std::string> folder_problems(const JobFolders& folders, Files& files) {
   Sentences problems;
-  check_places(folders, files, problems);
+  list_misplaced(folders, files, problems);
   check_work_state(folders, files, problems);
   check_mount(folders, files, problems);
   const std::vector<Need> needs = list_needs(folders, files);
   check_writable(files, needs, problems);
   check_space(files, needs, problems);
   return problems;
+}
+
+void check_places(const JobFolders& folders, Files& files) {
+  Sentences problems;
+  list_misplaced(folders, files, problems);
+  BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
 }
 
 void check_folders(const JobFolders& folders, Files& files) {

@@ -22,6 +22,10 @@ struct JobFolders {
 
 JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan);
 
+// UsageError when a folder lies where it, or another, would come to harm. Says so also of folders
+// that hold something already.
+void check_places(const JobFolders& folders, Files& files);
+
 // Touches nothing. UsageError with every problem, one a line: a folder that lies where it would do
 // harm, cannot be written or is too small, or a work folder that holds something else. An output
 // folder that holds the finished result passes as it is: nothing will be written.

@@ -7,7 +7,7 @@ namespace bitmill {
 using nlohmann::json;
 
 RunLog::RunLog(RunDir* run_dir, QuantizeObserver& next)
-    : run_dir_(run_dir), next_(next), last_(std::chrono::steady_clock::now()) {
+    : ForwardingObserver(next), run_dir_(run_dir), last_(std::chrono::steady_clock::now()) {
   if (run_dir_ != nullptr) logged_ = run_dir_->packed_events();
 }
 
@@ -20,7 +20,7 @@ double RunLog::seconds_since_last() {
 
 void RunLog::action_begins(const Action& action) {
   if (action.kind == ActionKind::train) last_ = std::chrono::steady_clock::now();
-  next_.action_begins(action);
+  ForwardingObserver::action_begins(action);
 }
 
 void RunLog::epoch_done(const Position& at, double loss) {
@@ -33,7 +33,7 @@ void RunLog::epoch_done(const Position& at, double loss) {
         {"loss", loss},
         {"seconds", seconds}}.dump());
   }
-  next_.epoch_done(at, loss);
+  ForwardingObserver::epoch_done(at, loss);
 }
 
 void RunLog::block_packed(const BlockReport& report) {
@@ -46,7 +46,7 @@ void RunLog::block_packed(const BlockReport& report) {
         {"cosine",
          report.cosine}}.dump());
   }
-  next_.block_packed(report);
+  ForwardingObserver::block_packed(report);
 }
 
 }  // namespace bitmill

@@ -56,8 +56,8 @@ std::unique_ptr<RunSession> open_session(const TuneOptions& options, const Start
                                          const Sources& sources) {
   const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
   auto session = std::make_unique<RunSession>(
-      WorkFolder{options.work_dir, options.resume, {}, false, options.allow_mixed_hardware},
-      start.files, RunRecord{start.checked.plan.fingerprint_json, {numerics_class(backend)}},
+      work_folder(options), start.files,
+      RunRecord{start.checked.plan.fingerprint_json, {numerics_class(backend)}},
       folder_plan(options), start.control, say);
   if (session->goes_on()) {
     say(fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
@@ -117,14 +117,18 @@ void train_in_session(const TuneOptions& options, const Start& start, const Sour
 
 }  // namespace
 
+void compare_ranks(const TunePlan& plan, Files& files, Communicator& comm,
+                   const std::string& host) {
+  check_ranks({plan.fingerprint_json, numerics_class(backend), plan.peak_memory_bytes}, files, comm,
+              host);
+}
+
 TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, ThreadPool& pool,
                 TuneObserver& observer, const RunControl& control) {
   const CheckedTune checked = check_tune(options, files, comm.size(), pool.size());
   const Start start{checked, files, comm, pool, observer, control};
   observer.stage_begins("comparing what the ranks see");
-  check_ranks(
-      {checked.plan.fingerprint_json, numerics_class(backend), checked.plan.peak_memory_bytes},
-      files, comm, control.host);
+  compare_ranks(checked.plan, files, comm, control.host);
   TuneResult result;
   result.already_done = holds_result(files, options.output_dir, comm);
   const Sources sources = hash_sources(start);

@@ -60,6 +60,10 @@ struct TunePlan {
 // UsageError, FormatError, FileError. Verifies the packed folder, reading all of it.
 TunePlan plan_tune(const TuneOptions& options, Files& files, int ranks, int threads);
 
+// Collective. What no rank can see alone, as compare_ranks() of quantize.hpp. tune() asks this
+// first.
+void compare_ranks(const TunePlan& plan, Files& files, Communicator& comm, const std::string& host);
+
 // Hears what happens, on every rank.
 class TuneObserver {
  public:

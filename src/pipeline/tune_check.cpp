@@ -124,7 +124,7 @@ JobFolders job_folders(const TuneOptions& options, const TunePlan& plan) {
   folders.calib = options.calib;
   folders.output_dir = options.output_dir;
   folders.scratch_dir = options.scratch_dir;
-  folders.work = {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
+  folders.work = work_folder(options);
   folders.fingerprint_json = plan.fingerprint_json;
   folders.result_bytes = plan.packed_bytes;
   folders.state_bytes = plan.state_bytes;
@@ -168,6 +168,10 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
 
 }  // namespace
 
+WorkFolder work_folder(const TuneOptions& options) {
+  return {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
+}
+
 CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads) {
   check_settings(options);
   check_packed(files, options.model);
@@ -188,8 +192,10 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   plan.packed_bytes = model.tensors().tensor_bytes();
   estimate_resources(options, model, threads, plan);
   plan.fingerprint_json = make_fingerprint(options, model, teacher, calibration.windows);
+  const JobFolders folders = job_folders(options, plan);
+  check_places(folders, files);  // first: what follows may advise to remove a folder
   check_output(options.output_dir, files, tuning_record, plan.fingerprint_json);
-  check_folders(job_folders(options, plan), files);
+  check_folders(folders, files);
   return {std::move(plan), std::move(model), std::move(teacher), std::move(calibration.windows)};
 }
 

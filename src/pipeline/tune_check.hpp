@@ -5,6 +5,7 @@
 
 #include "model/source_model.hpp"
 #include "pipeline/calibration.hpp"
+#include "pipeline/run_session.hpp"
 #include "pipeline/tune.hpp"
 
 namespace bitmill {
@@ -15,6 +16,8 @@ struct CheckedTune {
   SourceModel teacher;  // the reference
   Windows windows;      // those that are held out are the last ones
 };
+
+WorkFolder work_folder(const TuneOptions& options);
 
 // The errors of plan_tune().
 CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads);

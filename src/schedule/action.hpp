@@ -27,7 +27,7 @@ struct Action {
   bool operator==(const Action&) const = default;
 };
 
-// When a stage did it, or will: seconds from a common beginning.
+// When it is done, in a plan or by a rank: seconds from a common beginning.
 struct TimedAction {
   Action action;
   double begin_s = 0;

@@ -5,7 +5,7 @@ best need not hold elsewhere. The table it makes is in src/method/RECIPES.md.
 
     tests/bench/search_recipes.py --program build/bin/bitmill --output build/search/books.jsonl \
         --model tests/data/books-2M --calib tests/data/books/calib.txt \
-        --same tests/data/books/eval.txt --other OTHER.txt [--rows 'rate*'] [--options '--samples 64']
+        --same tests/data/books/eval.txt --other OTHER.txt [--rows 'rate*'] [--samples 64]
 
 Rows that the output holds already are not run again; --table prints it as a table. Runs take turns:
 one process, one thread, so that times can be compared.
@@ -145,8 +145,9 @@ def calibration(args, kind, folder):
 def perplexity(args, model, corpus):
     if corpus is None:
         return None
-    return run_json([args.program, "eval", "--json", "--model", model, "--corpus", corpus, "--seq-len",
-                str(args.seq_len), "--max-windows", str(args.max_windows), "--threads", "1"])["perplexity"]
+    return run_json([args.program, "eval", "--json", "--model", model, "--corpus", corpus,
+                     "--seq-len", str(args.seq_len), "--max-windows", str(args.max_windows),
+                     "--threads", "1"])["perplexity"]
 
 
 def measure(args, name, settings):
@@ -158,8 +159,8 @@ def measure(args, name, settings):
             options += [f"--{option}"] + ([value] if value else [])
         packed = os.path.join(folder, "packed")
         cpu = os.times()
-        result = run_json([args.program, "quantize", "--json", "--model", args.model, "--output-dir", packed,
-                      "--threads", "1", *options])
+        result = run_json([args.program, "quantize", "--json", "--model", args.model, "--output-dir",
+                           packed, "--threads", "1", *options])
         after = os.times()
         row = {"row": name, "options": " ".join(options), "seconds": result["seconds"],
                "cpu_seconds": round(after.children_user + after.children_system - cpu.children_user -

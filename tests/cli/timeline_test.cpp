@@ -63,6 +63,21 @@ TEST(ActionClock, ARunThatWasDoneAlreadyHasNothingToShow) {
   });
 }
 
+TEST(ActionClock, WhatAStopCutShortEndsWithIt) {
+  run_ranks(1, [](Communicator& comm) {
+    Nobody nobody;
+    double now = 0;
+    ActionClock clock(
+        comm, [&] { return now; }, nobody);
+    clock.resumed({});
+    clock.action_begins(train);
+    now = 3;
+    const Timeline timeline = clock.timeline("as it was");
+    EXPECT_DOUBLE_EQ(timeline.rows[0].actions[0].end_s, 3);
+    EXPECT_THAT(timeline.facts, HasSubstr("an earlier start"));
+  });
+}
+
 TEST(Timeline, ManyRanksAreDrawnAsStages) {
   PlanRequest request;
   request.work.blocks = 8;
@@ -103,7 +118,7 @@ TEST(Timeline, NothingInATextEndsThePageEarly) {
   size_t ends = 0;
   for (size_t at = 0; (at = page.find("</script", at)) != std::string::npos; ++at) ++ends;
   EXPECT_EQ(ends, 1U);
-  EXPECT_THAT(page, HasSubstr("<\\/script><b>"));
+  EXPECT_THAT(page, HasSubstr("\\u003c/script>\\u003cb>"));
 }
 
 }  // namespace

@@ -131,8 +131,12 @@ class KilledJob:
             self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
         self.began = time.monotonic()
 
-    def wait_for_first_epoch(self):
-        while self.process.poll() is None and not logged_epochs(self.work_dir):
+    def has_trained(self):
+        """Whether it has logged an epoch that no earlier start had."""
+        return len(logged_epochs(self.work_dir)) > len(self.epochs_before)
+
+    def wait_for_an_epoch(self):
+        while self.process.poll() is None and not self.has_trained():
             time.sleep(0.02)
 
     def parts(self):
@@ -185,7 +189,7 @@ class KilledJob:
         if not pids:
             return False
         self.action = action
-        self.trained = len(logged_epochs(self.work_dir)) > len(self.epochs_before)
+        self.trained = self.has_trained()
         self.killed_at = time.monotonic()
         for pid in pids:
             try:

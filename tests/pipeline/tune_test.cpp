@@ -218,6 +218,10 @@ TEST_F(Tune, WhatCannotBeTunedIsRefused) {
   expect_refusal([&](TuneOptions& o) { o.stages = 3; }, "--stages is 3", 3);
   expect_refusal([&](TuneOptions& o) { o.rate = 0; }, "--lr is 0");
   expect_refusal([&](TuneOptions& o) { o.work_dir = o.model + "/work"; }, "lies in --model");
+  // Nobody should be told to remove what the job reads.
+  for (const char* read : {"packed", "model"}) {
+    expect_refusal([&](TuneOptions& o) { o.output_dir = folder_ / read; }, "lies in --");
+  }
   expect_refusal([&](TuneOptions& o) { o.work_dir = o.output_dir; }, "lies in --output-dir");
   folder_.write("full/something", "x");
   expect_refusal([&](TuneOptions& o) { o.output_dir = folder_ / "full"; }, "is not empty");
