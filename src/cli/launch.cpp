@@ -44,6 +44,10 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
 }
 
+std::string rank_name(int rank, int ranks) {
+  return ranks > 1 ? fmt::format("rank {} on {}", rank, host_name()) : "";
+}
+
 Launch read_launch(const Environment& environment) {
   const auto number = [&](std::initializer_list<const char*> names) {
     return first_number(environment, names);

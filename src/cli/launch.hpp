@@ -21,6 +21,9 @@ Environment process_environment();
 // This host's, as people know it.
 std::string host_name();
 
+// "rank 2 on n1"; empty for one rank alone, which needs no name.
+std::string rank_name(int rank, int ranks);
+
 // Open MPI's mpirun sets OMPI_COMM_WORLD_SIZE; PMIx launchers (srun --mpi=pmix) PMIX_RANK; PMI ones
 // (MPICH's mpiexec, srun --mpi=pmi2) PMI_RANK. SLURM_PROCID alone means nothing: a batch script
 // has it too. UsageError for a step of srun with several tasks and without MPI: every one of them

@@ -22,10 +22,6 @@ LaunchSession::LaunchSession(const Launch& launch) : host_(host_name()) {
   default_threads_ = bitmill::default_threads(places, comm_->rank());
 }
 
-std::string LaunchSession::name() const {
-  return comm_->size() > 1 ? fmt::format("rank {} on {}", comm_->rank(), host_) : "";
-}
-
 int LaunchSession::fail(const Failure& failure, Console& console, Watch& watch) {
   if (!failure.from_peer) watch.announce_failure(failure.exit_code);
   if (mpi_) {
@@ -36,7 +32,7 @@ int LaunchSession::fail(const Failure& failure, Console& console, Watch& watch) 
   // An abort takes seconds to reach a rank that listens to signals. The wait is longer than a
   // watchdog gives the peer that speaks: who still lives then has nobody left to wait for.
   if (!watch.failed_first()) std::this_thread::sleep_for(std::chrono::seconds(15));
-  const std::string text = failure_text(failure, name()) + "\n";
+  const std::string text = failure_text(failure, rank_name(comm_->rank(), comm_->size())) + "\n";
   console.say(text);
   if (console.silent()) std::fputs(text.c_str(), stderr);
   std::fflush(stderr);

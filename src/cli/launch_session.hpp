@@ -23,8 +23,6 @@ class LaunchSession {
 
   Communicator& comm() { return *comm_; }
   const std::string& host() const { return host_; }
-  // "rank 2 on n1"; empty for one rank alone, which needs no name.
-  std::string name() const;
   // Processors of this rank over the ranks that share them.
   int default_threads() const { return default_threads_; }
 

@@ -84,7 +84,8 @@ Request read_request(const std::vector<std::string>& words) {
 
 // Checks what was asked for, on every rank; then the ranks agree that all may begin, so that a
 // mistake is reported once and nobody waits for a rank that has left.
-int carry_out(const Request& request, LaunchSession& session, StartAlarm& alarm) {
+int carry_out(const Request& request, LaunchSession& session, const StopSignals& stop,
+              StartAlarm& alarm) {
   Console console = standard_console(session.comm().rank());
   const std::unique_ptr<Files> files = posix_files();
   std::unique_ptr<Command> command;
@@ -103,8 +104,6 @@ int carry_out(const Request& request, LaunchSession& session, StartAlarm& alarm)
     return report_once(console, *failure);
   }
   ThreadPool pool(threads, keep_libtorch_single_threaded);
-  StopSignals stop;
-  if (request.invocation.entry->stops_on_signals) stop.listen(session.name());
   std::optional<Watch> watch;
   const auto unwatched =
       failure_of([&] { watch.emplace(session.comm(), session.host(), request.timeout, pool); });
@@ -132,6 +131,11 @@ int begin(const std::vector<std::string>& words) {
   }
   keep_libtorch_single_threaded();
   const Request request = read_request(words);
+  // Before the ranks meet: a rank that a signal ended while it starts would look like a failure.
+  StopSignals stop;
+  if (!request.failure && request.invocation.entry->stops_on_signals) {
+    stop.listen(rank_name(launch.rank, launch.ranks));
+  }
   StartAlarm alarm(launch, request.timeout);
   std::optional<LaunchSession> session;
   if (const auto failure = failure_of([&] { session.emplace(launch); })) {
@@ -139,7 +143,7 @@ int begin(const std::vector<std::string>& words) {
     Console own(stderr, stdout, false);
     return report(failure->exit_code == exit_code::usage ? console : own, *failure);
   }
-  return carry_out(request, *session, alarm);
+  return carry_out(request, *session, stop, alarm);
 }
 
 }  // namespace

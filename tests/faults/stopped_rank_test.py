@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ranks that are stopped where no watchdog looks: before all ranks have met, and when they part.
+"""Ranks that are stopped or asked where nobody looks: before all have met, and when they part.
 
     stopped_rank_test.py PROGRAM
 """
@@ -19,6 +19,15 @@ PROGRAM = None
 TIMEOUT = 3  # seconds, of bitmill
 PROMISED = TIMEOUT + 10
 ATTEMPTS = 10  # at the moment between a job's last words and its end
+
+
+def catches(pid, number):
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    mask = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(mask >> (number - 1) & 1)
 
 
 class StoppedRank(unittest.TestCase):
@@ -57,6 +66,22 @@ class StoppedRank(unittest.TestCase):
             time.sleep(0.001)
         self.assert_ends(job, 75)
         self.assertRegex(job.said(), "the ranks have not all started|not been heard of")
+
+    def test_asked_to_stop_before_all_have_met(self):
+        job = self.start(0, 2)
+        ranks = []
+        while len(ranks) < 2:
+            self.assertIsNone(job.process.poll(), job.said())
+            _, ranks = job.parts()
+        os.kill(ranks[0], signal.SIGSTOP)  # so that they cannot meet
+        while not catches(ranks[1], signal.SIGTERM):
+            self.assertIsNone(job.process.poll(), job.said())
+            time.sleep(0.001)
+        os.kill(ranks[1], signal.SIGTERM)
+        os.kill(ranks[0], signal.SIGCONT)
+        job.action, job.killed_at = "ask a rank", time.monotonic()
+        self.assert_ends(job, 75)
+        self.assertIn("SIGTERM: stopped", job.said())
 
     def test_when_the_work_is_done(self):
         for attempt in range(ATTEMPTS):
