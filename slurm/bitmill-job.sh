@@ -25,6 +25,7 @@ time_limit() {
 # Slurm's signal before the limit reaches this shell only, SIGTERM sometimes everybody.
 pass_on() {
   interrupted=1
+  asked_to_stop=yes
   say "SIG$1: asking bitmill to commit and stop"
   if [ -n "$command_pid" ]; then kill -USR1 "$command_pid" 2>/dev/null; fi
 }
@@ -33,6 +34,7 @@ pass_on() {
 run_words() {
   "$@" &
   command_pid=$!
+  if [ -n "$asked_to_stop" ]; then kill -USR1 "$command_pid" 2>/dev/null; fi
   interrupted=1
   while [ $interrupted -eq 1 ]; do
     interrupted=0
@@ -42,12 +44,14 @@ run_words() {
 }
 
 # srun returns the highest status of its tasks, which is that of a killed one rather than what the
-# others say. Then the folder of the run is asked; a run that left no note did not get that far.
+# others say; and starts that all end with 75, and commit nothing, are a failure. So the folder of
+# the run is asked. A run that left no note did not get that far: it was told to stop, or it failed.
 judge() {
-  case $status in 0 | 1 | 2 | 75) return ;; esac
-  say "the job step ended with $status"
+  case $status in 0 | 1 | 2) return ;; esac
+  if [ "$status" -ne 75 ]; then say "the job step ended with $status"; fi
   if [ ! -s "$BITMILL_RUN_NOTE" ]; then
-    status=1
+    if [ "$status" -ne 75 ]; then status=1; fi
+    if [ -n "$asked_to_stop" ]; then status=75; fi
     return
   fi
   status=0
@@ -76,7 +80,7 @@ requeue() {
 
 # bitmill_job WORDS...: the whole job. Does not return.
 bitmill_job() {
-  command_pid='' status=''
+  command_pid='' status='' asked_to_stop=''
   trap 'pass_on USR1' USR1
   trap 'pass_on TERM' TERM
   # Rank 0 runs on this node, so this need not be a shared folder.

@@ -15,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "base/handle.hpp"
+#include "base/quiet_transfers.hpp"
 
 namespace bitmill {
 namespace {
@@ -42,6 +43,11 @@ Descriptor open_descriptor(std::string_view operation, const std::string& path, 
 }
 
 std::atomic<uint64_t> transfers = 0;
+thread_local int quiet = 0;  // QuietTransfers of this thread
+
+void count_transfer() {
+  if (quiet == 0) transfers.fetch_add(1, std::memory_order_relaxed);
+}
 
 // Linux moves at most 2^31 - 4096 bytes in one call.
 constexpr size_t largest_transfer = size_t{1} << 30;
@@ -59,7 +65,7 @@ void read_exactly(int descriptor, const std::string& path, int64_t offset,
                       "the file was cut short",
                       path, offset, into.size()));
     }
-    transfers.fetch_add(1, std::memory_order_relaxed);
+    count_transfer();
     into = into.subspan(static_cast<size_t>(got));
     offset += got;
   }
@@ -72,7 +78,7 @@ void write_exactly(int descriptor, const std::string& path, int64_t offset,
         ::pwrite(descriptor, data.data(), std::min(data.size(), largest_transfer), offset);
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) fail("write", path, put == 0 ? ENOSPC : errno);
-    transfers.fetch_add(1, std::memory_order_relaxed);
+    count_transfer();
     data = data.subspan(static_cast<size_t>(put));
     offset += put;
   }
@@ -219,6 +225,9 @@ class PosixFiles final : public Files {
 };
 
 }  // namespace
+
+QuietTransfers::QuietTransfers() { ++quiet; }
+QuietTransfers::~QuietTransfers() { --quiet; }
 
 uint64_t file_transfers() { return transfers.load(std::memory_order_relaxed); }
 

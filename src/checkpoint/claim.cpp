@@ -183,6 +183,12 @@ bool Claim::take_over(const StateFolder& found) {
   }
   state_path_ = target;
   generation_ = found.generation + 1;
+  if (predecessor_) {
+    // Until record_start() knows better: a start that dies before it has begun in vain, too.
+    record_.steps_at_start = predecessor_->steps_at_start;
+    record_.starts_without_commit =
+        static_cast<int>(std::min<int64_t>(predecessor_->starts_without_commit + 1, most_starts));
+  }
   try {
     files_.sync_directory(work_dir_);
     write_record();
@@ -209,9 +215,10 @@ std::string Claim::beside(const std::string& path) const {
 }
 
 void Claim::check() const {
-  const auto record = lost_ ? std::nullopt : read_holder(files_, state_path_);
-  if (record && record->holder.token == record_.holder.token) return;
   const auto now = find_state(files_, work_dir_);
+  const bool newest = now && now->path == state_path_;
+  const auto record = lost_ || !newest ? std::nullopt : read_holder(files_, state_path_);
+  if (record && record->holder.token == record_.holder.token) return;
   const auto successor = now ? read_holder(files_, now->path) : std::nullopt;
   throw ClaimError(fmt::format(
       "{}: this run has lost its folder{}; it was silent for so long that it was taken for dead. "

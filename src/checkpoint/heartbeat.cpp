@@ -1,9 +1,12 @@
 #include "checkpoint/heartbeat.hpp"
 
+#include "base/quiet_transfers.hpp"
+
 namespace bitmill {
 
 Heartbeat::Heartbeat(Claim& claim, std::chrono::milliseconds interval)
     : thread_([this, &claim, interval] {
+        const QuietTransfers quiet;  // a run that hangs has a heartbeat, too
         std::unique_lock lock(mutex_);
         do {
           lock.unlock();

@@ -115,6 +115,7 @@ void RunDir::replace_record(const RunRecord& record) {
 
 void RunDir::append_event(const std::string& json_line) {
   assert(json_line.find('\n') == std::string::npos);
+  claim_.check();
   // One write, so that a line is there or not.
   const std::string line = json_line + "\n";
   const auto events = files_.open_append(join_path(claim_.work_dir(), layout::events));

@@ -24,6 +24,8 @@ class RunDir {
   RunDir(Files& files, Claim& claim);
 
   const RunState& state() const { return state_; }
+  // ClaimError when the folder was lost. Every method that writes asks first.
+  void check() const { claim_.check(); }
 
   // Starts a run: whatever the folder held is removed, then `record` is written.
   void begin(const RunRecord& record);

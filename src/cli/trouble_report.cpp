@@ -111,11 +111,12 @@ std::string trouble_json(const Trouble& trouble) {
                      {"heard_s", report.heard_s},
                      {"still_s", report.still_s}});
   }
-  const nlohmann::ordered_json json = {{"kind", word_of(trouble.kind)},
-                                       {"judge", trouble.judge},
-                                       {"blamed", trouble.ranks},
-                                       {"seconds", trouble.seconds},
-                                       {"ranks", std::move(ranks)}};
+  nlohmann::ordered_json json = {{"kind", word_of(trouble.kind)},
+                                 {"judge", trouble.judge},
+                                 {"blamed", trouble.ranks},
+                                 {"seconds", trouble.seconds}};
+  if (trouble.kind == TroubleKind::failed) json["exit_code"] = trouble.exit_code;
+  json["ranks"] = std::move(ranks);
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -150,16 +150,17 @@ void verify_result(Files& files, const std::string& output_dir, const std::strin
 }
 
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,
-              const RunState& state, const Provenance& provenance, QuantizeObserver& observer) {
+              const RunDir& run_dir, const Provenance& provenance, QuantizeObserver& observer) {
   PartialFolder partial(files, options.output_dir);
   observer.stage_begins("writing the packed model");
   copy_companion_files(files, options.model, partial.path());
-  write_shards(files, partial.path(), result_tensors(options, model, state),
+  write_shards(files, partial.path(), result_tensors(options, model, run_dir.state()),
                {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
                options.max_shard_bytes);
   write_config(files, options.model, partial.path(), describe(options, provenance));
   observer.stage_begins("reading it back");
   verify_packed_folder(files, partial.path(), {});
+  run_dir.check();  // a successor may be making the same result
   partial.commit();
 }
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "checkpoint/run_state.hpp"
+#include "checkpoint/run_dir.hpp"
 #include "format/safetensors_writer.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/quantize.hpp"
@@ -42,8 +42,9 @@ bool holds_result(Files& files, const std::string& output_dir, Communicator& com
 void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash,
                    const char* record = quantize_record);
 
-// On one rank. Packed linears come from `state`, everything else is copied from the model.
+// On one rank. Packed linears come from `run_dir`, everything else is copied from the model.
+// ClaimError, and no result, when the folder was lost meanwhile.
 void assemble(const QuantizeOptions& options, Files& files, const SourceModel& model,
-              const RunState& state, const Provenance& provenance, QuantizeObserver& observer);
+              const RunDir& run_dir, const Provenance& provenance, QuantizeObserver& observer);
 
 }  // namespace bitmill

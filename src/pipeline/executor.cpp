@@ -10,6 +10,11 @@
 namespace bitmill {
 namespace {
 
+std::string took(double step_seconds, double save_seconds) {
+  return fmt::format("the step took {:.3f} s, writing the state {:.3f} s", step_seconds,
+                     save_seconds);
+}
+
 class Executor {
  public:
   Executor(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
@@ -135,18 +140,18 @@ class Executor {
     }
     const double loss = compute_.finish_epoch(at);
     observer_.epoch_done(at, loss);
-    save({at.block, at.epoch + 1, (at.epoch + 1) * steps});
+    const double save_seconds = save({at.block, at.epoch + 1, (at.epoch + 1) * steps});
     // Packing follows the last epoch of a turn anyway.
     if (at.epoch + 1 < (at.turn + 1) * plan_.lag && stop_.stop_here()) {
-      throw_stop(fmt::format("after epoch {} of block {}", at.epoch, at.block));
+      throw_stop(fmt::format("after epoch {} of block {}: {}", at.epoch, at.block,
+                             took(step_seconds, save_seconds)));
     }
   }
 
   [[noreturn]] void leave_epoch(const Position& at, int64_t steps, double step_seconds) {
     const double save_seconds = save({at.block, at.epoch, at.epoch * steps + at.step});
-    throw_stop(fmt::format(
-        "after step {} of epoch {} of block {}: the step took {:.3f} s, writing the state {:.3f} s",
-        at.step, at.epoch, at.block, step_seconds, save_seconds));
+    throw_stop(fmt::format("after step {} of epoch {} of block {}: {}", at.step, at.epoch, at.block,
+                           took(step_seconds, save_seconds)));
   }
 
   double save(const Progress& done) {

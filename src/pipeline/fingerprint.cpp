@@ -122,15 +122,20 @@ std::string numerics_class(const std::string& backend) {
 
 namespace {
 
+// A setting that has no effect in one of the two is missing there.
+std::string words_for(const json& value) { return value.is_null() ? "not set" : value.dump(); }
+
 std::string first_difference(const json& there, const json& here, const std::string& prefix) {
-  for (const auto& [key, value] : here.items()) {
+  json keys = there;
+  keys.update(here);
+  for (const auto& [key, unused] : keys.items()) {
     const std::string name = prefix + key;
-    const json other = there.value(key, json());
-    if (value.is_object() && other.is_object()) {
-      const std::string inner = first_difference(other, value, name + ".");
+    const json a = there.value(key, json()), b = here.value(key, json());
+    if (a.is_object() && b.is_object()) {
+      const std::string inner = first_difference(a, b, name + ".");
       if (!inner.empty()) return inner;
-    } else if (other != value) {
-      return fmt::format("{} is {} there and {} here", name, other.dump(), value.dump());
+    } else if (a != b) {
+      return fmt::format("{} is {} there and {} here", name, words_for(a), words_for(b));
     }
   }
   return "";

@@ -134,7 +134,7 @@ std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, cons
     std::vector<BlockReport> reports = train_blocks(options, start, plan, session);
     if (session != nullptr) {
       const RunState& state = session->dir().state();
-      assemble(options, start.files, start.checked.model, state,
+      assemble(options, start.files, start.checked.model, session->dir(),
                {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
                 session->numerics_classes()},
                start.observer);

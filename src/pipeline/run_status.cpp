@@ -50,6 +50,22 @@ Extent read_extent(const RunState& state) {
   return extent;
 }
 
+// A failure for good of a rank that does not speak for the run folder. The folder keeps what the
+// watchdog wrote of the last start; its words are among the job's own.
+std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
+  const std::string path = join_path(work_dir, layout::trouble);
+  if (!files.exists(path)) return "";
+  const json trouble = json::parse(read_text(files, path), nullptr, /*allow_exceptions=*/false);
+  if (!trouble.is_object() || trouble.value("kind", json()) != "failed") return "";
+  const json exit_code = trouble.value("exit_code", json());
+  if (exit_code != 1 && exit_code != 2) return "";  // 75: worth another start
+  const json blamed = trouble.value("blamed", json());
+  const bool named = blamed.is_array() && !blamed.empty() && blamed[0].is_number_integer();
+  return fmt::format("{} ended with {}; the output of the job says why",
+                     named ? fmt::format("rank {}", blamed[0].get<int64_t>()) : "a rank",
+                     exit_code.get<int>());
+}
+
 // The pace and the last loss that blocks.jsonl tells; cut lines are passed over.
 struct Logged {
   int64_t epochs = 0;
@@ -100,6 +116,7 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   const auto found = find_state(files, work_dir);
   RunStatus status;
   if (found) status.failure = read_failure(RunState(files, found->path)).error;
+  if (status.failure.empty()) status.failure = failure_of_a_rank(files, work_dir);
   BITMILL_CHECK(found && (occupancy != Occupancy::nothing || !status.failure.empty()), UsageError,
                 fmt::format("{} holds no run; give the --work-dir of one (by default the output "
                             "folder's name with .work added)",

@@ -86,7 +86,7 @@ TuningHistory train(const TuneOptions& options, const Start& start, const Source
   tuner.run();
   const std::vector<float> best = tuner.best();
   if (session != nullptr) {
-    write_tuned(options, start.files, start.checked.model, best,
+    write_tuned(options, start.files, start.checked.model, session->dir(), best,
                 {start.checked.plan.fingerprint_json, sources.hash(), session->numerics_classes(),
                  tuner.history()},
                 start.pool, start.observer);

@@ -67,8 +67,8 @@ json describe(const TuningRecord& record) {
 }  // namespace
 
 void write_tuned(const TuneOptions& options, Files& files, const SourceModel& model,
-                 std::span<const float> factors, const TuningRecord& record, ThreadPool& pool,
-                 TuneObserver& observer) {
+                 const RunDir& run_dir, std::span<const float> factors, const TuningRecord& record,
+                 ThreadPool& pool, TuneObserver& observer) {
   PartialFolder partial(files, options.output_dir);
   observer.stage_begins("writing the tuned model");
   copy_companion_files(files, options.model, partial.path());
@@ -90,6 +90,7 @@ void write_tuned(const TuneOptions& options, Files& files, const SourceModel& mo
   write_sealed_config(files, partial.path(), std::move(config));
   observer.stage_begins("reading it back");
   verify_packed_folder(files, partial.path(), {});
+  run_dir.check();
   partial.commit();
 }
 

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "checkpoint/run_dir.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/tune.hpp"
 
@@ -18,9 +19,9 @@ struct TuningRecord {
 };
 
 // On one rank. `factors` of all blocks, one behind the other: 1 leaves every byte as it is. Written
-// beside, read back, renamed.
+// beside, read back, renamed. ClaimError, and no result, when run_dir was lost meanwhile.
 void write_tuned(const TuneOptions& options, Files& files, const SourceModel& model,
-                 std::span<const float> factors, const TuningRecord& record, ThreadPool& pool,
-                 TuneObserver& observer);
+                 const RunDir& run_dir, std::span<const float> factors, const TuningRecord& record,
+                 ThreadPool& pool, TuneObserver& observer);
 
 }  // namespace bitmill

@@ -5,8 +5,10 @@
 
 #include <array>
 #include <filesystem>
+#include <thread>
 
 #include "base/error.hpp"
+#include "base/quiet_transfers.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -85,6 +87,21 @@ TEST(Files, TransfersAreCounted) {
   const uint64_t before = file_transfers();
   read_text(*files, folder.write("data", "x"));
   EXPECT_EQ(file_transfers(), before + 1);
+}
+
+TEST(Files, QuietTransfersOfAThreadAreNotCounted) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const std::string path = folder.write("data", "x");
+  const uint64_t before = file_transfers();
+  {
+    const QuietTransfers quiet;
+    read_text(*files, path);
+    std::thread([&] { read_text(*files, path); }).join();
+  }
+  EXPECT_EQ(file_transfers(), before + 1);
+  read_text(*files, path);
+  EXPECT_EQ(file_transfers(), before + 2);
 }
 
 TEST(Files, AReadBeyondTheEndIsAnErrorThatSaysWhereTheFileEnds) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -56,6 +57,42 @@ TEST_F(RunDirTest, LivingHolderIsNamedAndItsRunLeftAlone) {
   EXPECT_THAT([&] { claim(10s); }, throws<UsageError>("n1, job 88"));
   EXPECT_THAT(said_, testing::Not(IsEmpty()));
   EXPECT_NO_THROW(first->check());
+}
+
+// A run that hangs keeps its folder, and must not look as if it worked.
+TEST_F(RunDirTest, AHeartbeatIsNoSignOfWork) {
+  const auto first = claim();
+  const uint64_t before = file_transfers();
+  {
+    const Heartbeat heart(*first, 1ms);
+    std::this_thread::sleep_for(100ms);
+  }
+  EXPECT_EQ(file_transfers(), before);
+  EXPECT_NE(text("state-0001/beat"), "0\n");
+}
+
+// As if a taker that had seen an empty folder came late.
+TEST_F(RunDirTest, OnlyTheNewestStateFolderCounts) {
+  const auto first = claim();
+  std::filesystem::create_directory(folder_ / "work/state-0002");
+  EXPECT_THAT([&] { first->check(); }, throws<ClaimError>("has lost its folder"));
+}
+
+TEST_F(RunDirTest, ALateLineIsNotWritten) {
+  const auto first = claim();
+  RunDir dir(*files_, *first);
+  const auto second = claim();
+  EXPECT_THROW(dir.append_event("{}"), ClaimError);
+  EXPECT_FALSE(files_->exists(folder_ / "work/blocks.jsonl"));
+}
+
+// The claim that dies before it has said how far the run is.
+TEST_F(RunDirTest, AStartThatDiesEarlyCountsToo) {
+  claim()->record_start(7);
+  claim();
+  const auto third = claim();
+  third->record_start(7);
+  EXPECT_EQ(third->starts_without_commit(), 3);
 }
 
 TEST_F(RunDirTest, SilentHolderIsReplacedAndFindsOutBeforeItWrites) {

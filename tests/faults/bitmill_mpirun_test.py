@@ -100,9 +100,16 @@ class BitmillMpirun(unittest.TestCase):
 
     def test_statuses_that_mean_something_are_passed_on(self):
         for code in (0, 2, 75):
-            self.start("work", code)
+            self.start("work", code, files=["no-note"])
             self.assertEqual(self.job.status(), code)
             self.job.errors.close()
+
+    def test_the_run_folder_knows_when_starts_are_in_vain(self):
+        for verdict in (75, 1):
+            job = self.start("work", 75)
+            job.verdict(verdict)
+            self.assertEqual(job.status(), verdict)
+            job.errors.close()
 
     def test_a_failure_without_a_note_stays_a_failure(self):
         self.start("work", 1, files=["no-note"])

@@ -109,6 +109,17 @@ class RealFaults(unittest.TestCase):
         self.assertEqual(status, 2, said)
         self.assertRegex(said, r"writes about \d+ bytes .* has \d+ free")
 
+    def test_failure_of_a_rank_that_does_not_speak_for_the_folder(self):
+        # Rank 1, the leader of the second stage, may write files of a kilobyte.
+        words = [*WORDS, "--output-dir", str(self.folder / "result"), "--stages", "2"]
+        limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh", PROGRAM]
+        job = subprocess.run([ROOT / "launch/bitmill-mpirun", "-n", "1", PROGRAM, *words,
+                              ":", "-n", "1", *limited, *words], stderr=subprocess.PIPE, text=True,
+                             timeout=PATIENCE)
+        self.assertEqual(job.returncode, 1, job.stderr)
+        self.assertIn("File too large", job.stderr)
+        self.assertIn("rank 1 ended with 1", job.stderr)
+
     def test_disk_that_becomes_read_only(self):
         self.mount_small_disk()
         job = Job(self.folder)

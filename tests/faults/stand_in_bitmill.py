@@ -6,7 +6,7 @@
                                  second later or more: leave at once, with 70.
                                  Where FOLDER/brief exists: 75 after 4 s.
     bitmill deaf FOLDER          as work, but signals are ignored
-    bitmill status ... FOLDER    exits with the number in FOLDER/verdict
+    bitmill status ... FOLDER    exits with the number in FOLDER/verdict; 75 without one
 """
 
 import os
@@ -49,6 +49,8 @@ def main():
     command, folder = sys.argv[1], sys.argv[2]
     if command == "status":
         # status --work-dir FOLDER --exit-status
+        if not os.path.exists(f"{sys.argv[3]}/verdict"):
+            sys.exit(75)
         with open(f"{sys.argv[3]}/verdict") as verdict:
             sys.exit(int(verdict.read()))
     action = signal.SIG_IGN if command == "deaf" else on_signal

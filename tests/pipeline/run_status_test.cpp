@@ -25,11 +25,12 @@ class LyingRun : public testing::Test {
     RunDir dir(files, *claim);
     dir.begin({fingerprint.dump(), {"cpu"}});
     files.put("/run/blocks.jsonl", events_);
+    if (!trouble_.empty()) files.put("/run/trouble.json", trouble_);
     claim->release("stopped");
     return read_status(files, "/run", {});
   }
 
-  std::string events_;
+  std::string events_, trouble_;
 };
 
 TEST_F(LyingRun, AnHonestOneIsRead) {
@@ -50,6 +51,19 @@ TEST_F(LyingRun, NumbersThatCannotBeAreRefused) {
 TEST_F(LyingRun, EventsOfOtherTypesArePassedOver) {
   events_ = "{\"epoch\": 0, \"seconds\": \"long\", \"loss\": []}\n{\"epoch\": 1, \"seconds\": 2}\n";
   EXPECT_EQ(status().epoch_s, 1);
+}
+
+TEST_F(LyingRun, AFailureOfAnotherRankIsAFailureOfTheRun) {
+  EXPECT_EQ(status().phase, RunPhase::stopped);
+  trouble_ = R"({"kind": "failed", "blamed": [3], "exit_code": 1})";
+  EXPECT_EQ(status().phase, RunPhase::failed);
+  EXPECT_EQ(status().failure.substr(0, 18), "rank 3 ended with ");
+  for (const char* other : {R"({"kind": "failed", "blamed": [3], "exit_code": 75})",
+                            R"({"kind": "lost", "blamed": [3]})", R"({"kind": "failed"})", R"([1])",
+                            "{\"kind\": \"fai"}) {
+    trouble_ = other;
+    EXPECT_EQ(status().phase, RunPhase::stopped) << other;
+  }
 }
 
 }  // namespace
