@@ -3,7 +3,7 @@
 // Everything is keyed by (block, turn, epoch, step), never by rank. RUNDIR.md is the page of the
 // bytes.
 //
-//   <work>/blocks.jsonl          what happened, a line an event (block_log.hpp)
+//   <work>/blocks.jsonl          what happened, a line an event (RunDir::append_event)
 //   <work>/state-0007/           generation 7 of the claim (claim.hpp)
 //     run.json                   what the run is
 //     blocks/0003.1.safetensors  the packed tensors of block 3 at the end of turn 1, in final form

@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "pipeline/block_compute.hpp"
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
+#include "pipeline/idle_ranks.hpp"
 #include "pipeline/mesh_rank.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/ranks_check.hpp"
@@ -81,7 +83,7 @@ std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<Bl
 // On a rank of the mesh; run_dir where it leads its stage.
 std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start& start,
                                      const Plan& plan, const std::vector<BlockDone>& done,
-                                     MeshRank& rank, RunDir* run_dir) {
+                                     const StopWishes& wishes, MeshRank& rank, RunDir* run_dir) {
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   // The rank keeps ranks apart, the process id jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
@@ -90,20 +92,46 @@ std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start
   RunLog log(run_dir, start.observer);
   std::optional<StopRing> ring;
   if (rank.mesh().stages > 1 && rank.leads()) ring.emplace(rank);
-  StopControl stop(rank.replicas(), start.control.wishes, ring ? &*ring : nullptr);
+  StopControl stop(rank.replicas(), wishes, ring ? &*ring : nullptr);
   BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
                         *backend, run_dir, budget, rank, start.pool, log});
   execute(plan, rank.stage(), done, compute, stop, log);
   return rank.leads() ? compute.reports() : std::vector<BlockReport>();
 }
 
-// Every rank of the mesh ends its work in one way; the idle ones learn here which it was.
-void end_together(Communicator& comm, bool idle, const std::string& stopped) {
-  std::array<char, 256> why = {};
-  std::copy_n(stopped.begin(), std::min(stopped.size(), why.size() - 1), why.begin());
-  comm.broadcast(std::as_writable_bytes(std::span(why)), 0);
-  comm.barrier();
-  if (idle && why[0] != '\0') throw AgreedStop(why.data());
+// The whole work of a rank of the mesh.
+using TrainStage = std::function<std::vector<BlockReport>(const StopWishes&)>;
+
+// A rank beyond the mesh.
+std::vector<BlockReport> stand_by(const Start& start) {
+  const std::string stopped = wait_for_mesh(start.comm, start.control.wishes.asked);
+  start.comm.barrier();
+  if (!stopped.empty()) throw AgreedStop(stopped);
+  return {};
+}
+
+// On a rank of the mesh. All of them end in one way, which rank 0 tells those beyond it.
+std::vector<BlockReport> train_with_idle_ranks(const Start& start, int ranks_at_work,
+                                               const TrainStage& train) {
+  std::optional<IdleRanks> idle;
+  if (start.comm.rank() == 0) idle.emplace(start.comm, ranks_at_work);
+  StopWishes wishes = start.control.wishes;
+  wishes.asked = [&, own = wishes.asked] {
+    const std::string mine = own();
+    return mine.empty() && idle ? idle->wish() : mine;
+  };
+  const auto end = [&](const std::string& stopped) {
+    if (idle) idle->end(stopped);
+    start.comm.barrier();
+  };
+  try {
+    std::vector<BlockReport> reports = train(wishes);
+    end("");
+    return reports;
+  } catch (const AgreedStop& stop) {
+    end(stop.what());
+    throw;
+  }
 }
 
 std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Start& start,
@@ -116,14 +144,11 @@ std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Star
   if (claim) joined.emplace(start.files, *claim);
   RunDir* run_dir = joined ? &*joined : nullptr;
   if (session != nullptr) run_dir = &session->dir();
-  std::vector<BlockReport> reports;
-  try {
-    if (rank.has_work()) reports = train_stage(options, start, plan, done, rank, run_dir);
-  } catch (const AgreedStop& stop) {
-    end_together(start.comm, false, stop.what());
-    throw;
-  }
-  end_together(start.comm, !rank.has_work(), "");
+  const auto train = [&](const StopWishes& wishes) {
+    return train_stage(options, start, plan, done, wishes, rank, run_dir);
+  };
+  const std::vector<BlockReport> reports =
+      rank.has_work() ? train_with_idle_ranks(start, rank.mesh().ranks(), train) : stand_by(start);
   return gather_reports(start.comm, reports);
 }
 

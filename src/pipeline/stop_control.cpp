@@ -3,26 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "pipeline/pause.hpp"
+#include "pipeline/stop_note.hpp"
 
 namespace bitmill {
 namespace {
-
-// As much of a reason as travels.
-using Note = std::array<char, 80>;
-
-std::span<std::byte> bytes_of(Note& note) { return std::as_writable_bytes(std::span(note)); }
-
-Note to_note(const std::string& text) {
-  Note note = {};
-  std::copy_n(text.begin(), std::min(text.size(), note.size() - 1), note.begin());
-  return note;
-}
 
 // The first note of a binary tree over the ranks that is not empty, on every rank.
 Note first_note(Communicator& comm, Note note) {
@@ -43,27 +31,6 @@ Note first_note(Communicator& comm, Note note) {
   }
   return note;
 }
-
-// A note that may come.
-class Expected {
- public:
-  Expected(Communicator& comm, int from) : comm_(comm), from_(from) {}
-
-  bool here() {
-    if (here_) return true;
-    if (!transfer_) transfer_ = comm_.start_receive(bytes_of(note_), from_);
-    here_ = transfer_ && transfer_->done();
-    return here_;
-  }
-  std::string text() const { return note_.data(); }
-
- private:
-  Communicator& comm_;
-  const int from_;
-  Note note_ = {};
-  std::unique_ptr<Transfer> transfer_;
-  bool here_ = false;
-};
 
 }  // namespace
 
@@ -112,14 +79,14 @@ bool StopControl::finish_or_stop(const std::function<void()>& meanwhile) {
 // Every other replica reports once, when it is ready (an empty note) or wishes to stop, at the
 // latest when it hears what was decided.
 bool StopControl::lead_wait(const std::function<bool()>& ready, bool for_replicas) {
-  std::vector<Expected> reports;
+  std::vector<ExpectedNote> reports;
   for (int replica = 1; replica < replicas_.size(); ++replica) {
     reports.emplace_back(replicas_, replica);
   }
   std::string reason;
   for (Pause pause;; pause()) {
     bool all_ready = ready();
-    for (Expected& report : reports) {
+    for (ExpectedNote& report : reports) {
       const bool here = report.here();
       if (here && reason.empty()) reason = report.text();
       if (for_replicas && !here) all_ready = false;
@@ -135,14 +102,14 @@ bool StopControl::lead_wait(const std::function<bool()>& ready, bool for_replica
   for (int replica = 1; replica < replicas_.size(); ++replica) {
     replicas_.send(bytes_of(decision), replica);
   }
-  for (Expected& report : reports) {
+  for (ExpectedNote& report : reports) {
     for (Pause pause; !report.here();) pause();
   }
   return leave(decision.data());
 }
 
 bool StopControl::follow_wait(const std::function<bool()>& ready) {
-  Expected decision(replicas_, 0);
+  ExpectedNote decision(replicas_, 0);
   bool reported = false;
   const auto report = [&](const std::string& reason) {
     Note note = to_note(reason);

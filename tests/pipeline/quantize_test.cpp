@@ -120,6 +120,28 @@ TEST_F(Quantize, SixteenBitStreamsGiveTheSameBytesOnEveryMesh) {
   EXPECT_FALSE(bytes("bfloat16-1x1") == bytes("float16-1x1"));
 }
 
+TEST_F(Quantize, AWishOfARankBeyondTheMeshIsHeard) {
+  run(options("whole"));
+  const QuantizeOptions o = options("stopped");  // batch 1: one rank of three has work
+  std::atomic<int> stopped = 0;
+  run_ranks(3, [&](Communicator& comm) {
+    at::set_num_threads(1);
+    ThreadPool pool(1, [] { at::set_num_threads(1); });
+    QuantizeObserver silent;
+    RunControl control;
+    control.wishes.asked = [&] { return comm.rank() == 2 ? "SIGUSR2" : ""; };
+    try {
+      quantize(o, *files_, comm, pool, silent, control);
+    } catch (const AgreedStop& stop) {
+      EXPECT_THAT(stop.what(), testing::HasSubstr("SIGUSR2"));
+      ++stopped;
+    }
+  });
+  EXPECT_EQ(stopped, 3);
+  run(o, 2);
+  EXPECT_TRUE(bytes("stopped") == bytes("whole"));
+}
+
 // A rank beyond the mesh sees the end, and the stop.
 TEST_F(Quantize, StoppedOnOneMeshItGoesOnOnAnother) {
   use_blocks(4);
