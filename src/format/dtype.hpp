@@ -14,9 +14,10 @@ enum class Dtype { float32, float16, bfloat16, int32, int64, uint8, other };
 // "F32", "F16", "BF16", "I32", "I64", "U8"; anything else is `other`.
 Dtype dtype_from_name(std::string_view safetensors_name);
 std::string_view dtype_name(Dtype dtype);  // of `other`: "?"
-std::string_view dtype_word(Dtype dtype);  // "float32", as options and torch say it; of no float: "other"
-int64_t dtype_bytes(Dtype dtype);          // of `other`: 0
-bool is_float(Dtype dtype);                // one of the three that a checkpoint's weights may have
+std::string_view dtype_word(
+    Dtype dtype);                  // "float32", as options and torch say it; of no float: "other"
+int64_t dtype_bytes(Dtype dtype);  // of `other`: 0
+bool is_float(Dtype dtype);        // one of the three that a checkpoint's weights may have
 
 // Bits of one element of any dtype that safetensors knows; 0 for a name that it does not know.
 int64_t element_bits(std::string_view safetensors_name);

@@ -140,7 +140,8 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
                folder_ / "trace.json");
   ASSERT_EQ(packed.exit_code, 0) << packed.err;
   double trained = 0;  // microseconds, by the run's own clock: the second process
-  for (const auto& event : nlohmann::json::parse(folder_.read("trace.json")).at("traceEvents")) {
+  const auto trace = nlohmann::json::parse(folder_.read("trace.json"));
+  for (const auto& event : trace.at("traceEvents")) {
     if (event.at("name") == "O0.0" && event.at("pid") == 1) trained = event.at("dur");
   }
   EXPECT_GT(trained, 0);
