@@ -74,7 +74,7 @@ double Forecast::idle_fraction() const {
   double busy = 0;
   for (const RankForecast& rank : ranks) busy += rank.busy_s;
   const double all = simulation.makespan_s * static_cast<double>(ranks.size());
-  return all > 0 ? 1 - busy / all : 0;
+  return all > 0 ? std::max(0.0, 1 - busy / all) : 0;  // sums are rounded
 }
 
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk) {

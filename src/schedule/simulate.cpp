@@ -250,7 +250,7 @@ double Simulation::idle_fraction() const {
   double busy = 0;
   for (const SimulatedStage& stage : stages) busy += stage.busy_s;
   const double all = makespan_s * static_cast<double>(stages.size());
-  return all > 0 ? 1 - busy / all : 0;
+  return all > 0 ? std::max(0.0, 1 - busy / all) : 0;
 }
 
 Simulation simulate(const Plan& plan, const PlanCosts& costs) {
