@@ -2,8 +2,8 @@
 // Keeps the activity text of a rank up to date with what an observed run does. Every rank has one,
 // also those whose console is silent.
 
-#include "pipeline/forwarding_observer.hpp"
 #include "comm/activity.hpp"
+#include "pipeline/forwarding_observer.hpp"
 
 namespace bitmill {
 
