@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
-#include <type_traits>
 
 #include "cli/quantity.hpp"
+#include "comm/gather.hpp"
 
 namespace bitmill {
 namespace {
@@ -15,18 +14,6 @@ namespace {
 double start_together(Communicator& comm, const Clock& clock) {
   comm.barrier();
   return clock();
-}
-
-static_assert(std::is_trivially_copyable_v<TimedAction>);  // it travels as it is
-
-std::vector<std::vector<TimedAction>> gather(Communicator& comm,
-                                             std::span<const TimedAction> mine) {
-  std::vector<std::vector<TimedAction>> all;
-  for (const std::vector<std::byte>& bytes : gather_everywhere(comm, std::as_bytes(mine))) {
-    all.emplace_back(bytes.size() / sizeof(TimedAction));
-    if (!bytes.empty()) std::memcpy(all.back().data(), bytes.data(), bytes.size());
-  }
-  return all;
 }
 
 TimelineRow make_row(int rank, std::vector<TimedAction> actions, double first_s, double seconds) {
@@ -70,7 +57,7 @@ void ActionClock::action_done(const Action& action) {
 Timeline ActionClock::timeline(const std::string& title) const {
   std::vector<TimedAction> mine = actions_;
   if (under_way_) mine.back().end_s = clock_() - origin_s_;
-  std::vector<std::vector<TimedAction>> all = gather(comm_, mine);
+  std::vector<std::vector<TimedAction>> all = gather_values<TimedAction>(comm_, mine);
   double first = std::numeric_limits<double>::infinity(), last = 0;
   for (const std::vector<TimedAction>& one : all) {
     if (one.empty()) continue;

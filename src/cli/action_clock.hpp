@@ -20,8 +20,8 @@ class ActionClock : public ForwardingObserver {
   void action_begins(const Action& action) override;
   void action_done(const Action& action) override;
 
-  // Collective, the same on every rank. What all ranks did in this start; time begins with the
-  // first of it, and what is under way ends now.
+  // Collective. What all ranks did in this start; time begins with the first of it, and what is
+  // under way ends now. Rank 0 knows whether an earlier start had done some of it.
   Timeline timeline(const std::string& title) const;
 
  private:

@@ -3,8 +3,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstring>
-#include <span>
+#include <vector>
+
+#include "comm/gather.hpp"
 
 namespace bitmill {
 
@@ -17,10 +18,8 @@ int64_t peak_memory_bytes() {
 int64_t largest_peak_memory(Communicator& comm) {
   const int64_t mine = peak_memory_bytes();
   int64_t largest = mine;
-  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(&mine, 1)))) {
-    int64_t other = 0;
-    std::memcpy(&other, bytes.data(), sizeof(other));
-    largest = std::max(largest, other);
+  for (const std::vector<int64_t>& other : gather_values<int64_t>(comm, {&mine, 1})) {
+    largest = std::max(largest, other.front());
   }
   return largest;
 }

@@ -98,7 +98,7 @@ std::string timeline_page(const std::string& title, std::span<const Timeline> ti
   const std::string text =
       page_data(title, timelines).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   std::string data;  // in which nothing can end the script
-  for (const char c : text) c == '<' ? data += "\\u003c" : data += c;
+  for (const char c : text) data += c == '<' ? "\\u003c" : std::string(1, c);
   constexpr std::string_view place = "@DATA@";
   std::string page = embedded_timeline_page();
   return page.replace(page.find(place), place.size(), data);

@@ -159,14 +159,8 @@ void check_space(Files& files, const std::vector<Need>& needs, Sentences& proble
 // plan.disk_bytes is the result, a packed model for every turn, the state of live blocks, and the
 // scratch files of all ranks.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan) {
-  JobFolders folders;
+  JobFolders folders = common_folders(options, plan);
   folders.models = {{"--model", options.model}};
-  folders.calib = options.calib;
-  folders.output_dir = options.output_dir;
-  folders.scratch_dir = options.scratch_dir;
-  folders.work = work_folder(options);
-  folders.fingerprint_json = plan.fingerprint_json;
-  folders.result_bytes = plan.packed_bytes;
   folders.state_bytes = plan.turns * plan.packed_bytes + plan.state_bytes;
   folders.scratch_bytes = plan.disk_bytes - folders.result_bytes - folders.state_bytes;
   folders.rank_scratch_bytes = plan.stream_bytes - options.stream_memory;

@@ -20,6 +20,19 @@ struct JobFolders {
   int64_t rank_scratch_bytes = 0;  // of the one that needs most
 };
 
+// What every job tells alike; both have fields of these names. The models and sizes are its own.
+template <class Options, class Plan>
+JobFolders common_folders(const Options& options, const Plan& plan) {
+  JobFolders folders;
+  folders.calib = options.calib;
+  folders.output_dir = options.output_dir;
+  folders.scratch_dir = options.scratch_dir;
+  folders.work = work_folder(options);
+  folders.fingerprint_json = plan.fingerprint_json;
+  folders.result_bytes = plan.packed_bytes;
+  return folders;
+}
+
 JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan);
 
 // UsageError when a folder lies where it, or another, would come to harm. Says so also of folders

@@ -21,8 +21,7 @@ std::string IdleRanks::wish() {
 }
 
 void IdleRanks::end(const std::string& why) {
-  Note note = to_note(why);
-  for (int rank = first_; rank < comm_.size(); ++rank) comm_.send(bytes_of(note), rank);
+  for (int rank = first_; rank < comm_.size(); ++rank) send_note(comm_, rank, why);
   for (ExpectedNote& last : notes_) {
     for (Pause pause; !last.here();) pause();
   }
@@ -31,16 +30,14 @@ void IdleRanks::end(const std::string& why) {
 std::string wait_for_mesh(Communicator& comm, const std::function<std::string()>& asked) {
   ExpectedNote end(comm, 0);
   bool said = false;
-  const auto say = [&](const std::string& why) {
-    Note note = to_note(why);
-    comm.send(bytes_of(note), 0);
-    said = true;
-  };
   for (Pause pause; !end.here(); pause()) {
     if (said) continue;
-    if (const std::string why = asked(); !why.empty()) say(why);
+    const std::string why = asked();
+    if (why.empty()) continue;
+    send_note(comm, 0, why);
+    said = true;
   }
-  if (!said) say("");
+  if (!said) send_note(comm, 0, "");  // rank 0 expects one of each
   return end.text();
 }
 

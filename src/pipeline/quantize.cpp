@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/assemble.hpp"
@@ -71,9 +71,7 @@ struct Start {
 // Of all stages, on every rank.
 std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<BlockReport>& own) {
   std::vector<BlockReport> all;
-  for (const auto& part : gather_everywhere(comm, std::as_bytes(std::span(own)))) {
-    std::vector<BlockReport> theirs(part.size() / sizeof(BlockReport));
-    std::memcpy(theirs.data(), part.data(), part.size());
+  for (const std::vector<BlockReport>& theirs : gather_values<BlockReport>(comm, own)) {
     all.insert(all.end(), theirs.begin(), theirs.end());
   }
   std::ranges::sort(all, {}, &BlockReport::block);

@@ -98,31 +98,27 @@ bool StopControl::lead_wait(const std::function<bool()>& ready, bool for_replica
     if (!reason.empty() && (ring_ == nullptr || ring_->stop(reason))) break;
     reason.clear();
   }
-  Note decision = to_note(reason);
   for (int replica = 1; replica < replicas_.size(); ++replica) {
-    replicas_.send(bytes_of(decision), replica);
+    send_note(replicas_, replica, reason);
   }
   for (ExpectedNote& report : reports) {
     for (Pause pause; !report.here();) pause();
   }
-  return leave(decision.data());
+  return leave(to_note(reason).data());  // as much of it as the others heard
 }
 
 bool StopControl::follow_wait(const std::function<bool()>& ready) {
   ExpectedNote decision(replicas_, 0);
   bool reported = false;
-  const auto report = [&](const std::string& reason) {
-    Note note = to_note(reason);
-    replicas_.send(bytes_of(note), 0);
-    reported = true;
-  };
   for (Pause pause; !decision.here(); pause()) {
     const bool is_ready = ready();
     if (reported) continue;
     const std::string reason = own_reason();
-    if (is_ready || !reason.empty()) report(is_ready ? "" : reason);
+    if (!is_ready && reason.empty()) continue;
+    send_note(replicas_, 0, is_ready ? "" : reason);
+    reported = true;
   }
-  if (!reported) report("");
+  if (!reported) send_note(replicas_, 0, "");
   return leave(decision.text());
 }
 

@@ -22,6 +22,11 @@ inline Note to_note(const std::string& text) {
   return note;
 }
 
+inline void send_note(Communicator& comm, int to, const std::string& text) {
+  Note note = to_note(text);
+  comm.send(bytes_of(note), to);
+}
+
 // A note that may come.
 class ExpectedNote {
  public:

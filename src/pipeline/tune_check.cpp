@@ -119,14 +119,8 @@ std::string make_fingerprint(const TuneOptions& options, const SourceModel& mode
 }
 
 JobFolders job_folders(const TuneOptions& options, const TunePlan& plan) {
-  JobFolders folders;
+  JobFolders folders = common_folders(options, plan);
   folders.models = {{"--model", options.model}, {"--reference", options.reference}};
-  folders.calib = options.calib;
-  folders.output_dir = options.output_dir;
-  folders.scratch_dir = options.scratch_dir;
-  folders.work = work_folder(options);
-  folders.fingerprint_json = plan.fingerprint_json;
-  folders.result_bytes = plan.packed_bytes;
   folders.state_bytes = plan.state_bytes;
   folders.rank_scratch_bytes = plan.scratch_bytes;
   folders.scratch_bytes = plan.scratch_bytes * plan.mesh.ranks();

@@ -147,6 +147,11 @@ class BitmillMpirun(unittest.TestCase):
             job.errors.close()
             (job.folder / "no-note").unlink(missing_ok=True)
 
+    def test_what_the_ranks_say_counts_where_the_folder_cannot_be_judged(self):
+        job = self.start("work", 75)
+        job.verdict(2)
+        self.assertEqual(job.status(), 75)
+
     def test_a_folder_that_cannot_be_judged_is_a_failure(self):
         job = self.start_and_wait()
         job.verdict(2)
