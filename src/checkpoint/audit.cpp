@@ -35,6 +35,8 @@ std::optional<BlockName> parse_name(const std::string& name) {
   return parsed;
 }
 
+constexpr int most_attempts = 5;
+
 // One file, how to verify it, and what helps when it is damaged.
 struct Item {
   std::string path;
@@ -77,11 +79,15 @@ class Audit {
     const std::string record = join_path(state_.path(), layout::record);
     items_.push_back({record, [this] { state_.record(); },
                       "restore it from a copy, or discard the run with --resume never"});
-    for (const char* name : {layout::done, layout::failure}) {
+    const auto may_be_there = [&](const char* name, const char* advice) {
       const std::string path = join_path(state_.path(), name);
-      if (!files_.exists(path)) continue;
-      items_.push_back({path, [this, path] { read_hashed_json(files_, path); },
-                        "it may be removed: the next start does without it"});
+      if (!files_.exists(path)) return;
+      items_.push_back({path, [this, path] { read_hashed_json(files_, path); }, advice});
+    };
+    may_be_there(layout::holder,
+                 "the next start mends it, after watching whether a holder is alive");
+    for (const char* name : {layout::done, layout::failure}) {
+      may_be_there(name, "it may be removed: the next start does without it");
     }
   }
 
@@ -181,13 +187,21 @@ class Audit {
 }  // namespace
 
 RunAudit audit_run(Files& files, const std::string& work_dir, ThreadPool& pool) {
-  const Occupancy occupancy = inspect_work_dir(files, work_dir);
-  const auto found = find_state(files, work_dir);
-  BITMILL_CHECK(found && occupancy != Occupancy::nothing, UsageError,
-                fmt::format("{} holds no run; give the --work-dir of one (by default the output "
-                            "folder's name with .work added)",
-                            work_dir));
-  return Audit(files, *found).run(pool);
+  // A run that is taken over meanwhile takes its folder along: what was looked at is gone then.
+  for (int attempt = 0; attempt < most_attempts; ++attempt) {
+    const Occupancy occupancy = inspect_work_dir(files, work_dir);
+    const auto found = find_state(files, work_dir);
+    BITMILL_CHECK(found && occupancy != Occupancy::nothing, UsageError,
+                  fmt::format("{} holds no run; give the --work-dir of one (by default the output "
+                              "folder's name with .work added)",
+                              work_dir));
+    RunAudit audit = Audit(files, *found).run(pool);
+    if (files.exists(found->path)) return audit;
+  }
+  throw Error(
+      fmt::format("{} was taken over {} times while it was read; ask again when its starts "
+                  "do not follow each other so fast",
+                  work_dir, most_attempts));
 }
 
 }  // namespace bitmill

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "checkpoint/hashed_json.hpp"
+#include "checkpoint/layout.hpp"
 
 namespace bitmill {
 namespace {
@@ -20,8 +21,6 @@ using nlohmann::json;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::string_view state_prefix = "state-";
-constexpr const char* holder_name = "holder.json";
-constexpr const char* beat_name = "beat";
 constexpr int64_t longest_beat = 32;            // bytes: a number of 64 bits
 constexpr int64_t most_starts = 1'000'000'000;  // one a second, for thirty years
 
@@ -42,7 +41,7 @@ int generation_of(const std::string& name) {
 // The counter as it is; empty where it cannot be read, which is no sign of life.
 std::string read_beat(Files& files, const std::string& state_path) {
   try {
-    return read_text(files, join_path(state_path, beat_name), longest_beat);
+    return read_text(files, join_path(state_path, layout::beat), longest_beat);
   } catch (const Error&) {
     return "";
   }
@@ -76,6 +75,12 @@ Watched watch(Files& files, const std::string& state_path, const ClaimTiming& ti
       silent_s));
 }
 
+// Another taker was faster.
+[[noreturn]] void refuse_to_winner(Files& files, const std::string& work_dir) {
+  const auto winner = find_state(files, work_dir);
+  refuse(work_dir, winner ? read_holder(files, winner->path) : std::nullopt, 0);
+}
+
 }  // namespace
 
 std::optional<StateFolder> find_state(Files& files, const std::string& work_dir) {
@@ -89,7 +94,7 @@ std::optional<StateFolder> find_state(Files& files, const std::string& work_dir)
 }
 
 std::optional<HolderRecord> read_holder(Files& files, const std::string& state_path) {
-  const std::string path = join_path(state_path, holder_name);
+  const std::string path = join_path(state_path, layout::holder);
   try {
     const json content = read_hashed_json(files, path);
     HolderRecord record;
@@ -123,7 +128,7 @@ std::unique_ptr<Claim> Claim::take(Files& files, const std::string& work_dir, co
   std::unique_ptr<Claim> claim(new Claim(files, work_dir, me));
   const auto found = find_state(files, work_dir);
   if (!found) {
-    if (!claim->make_first(1)) refuse(work_dir, std::nullopt, 0);
+    if (!claim->make_first(1)) refuse_to_winner(files, work_dir);
     return claim;
   }
   const auto record = read_holder(files, found->path);
@@ -136,10 +141,7 @@ std::unique_ptr<Claim> Claim::take(Files& files, const std::string& work_dir, co
     if (watched.alive) refuse(work_dir, record, watched.silent_s);
   }
   claim->predecessor_ = record;
-  if (!claim->take_over(*found)) {
-    const auto winner = find_state(files, work_dir);
-    refuse(work_dir, winner ? read_holder(files, winner->path) : std::nullopt, 0);
-  }
+  if (!claim->take_over(*found)) refuse_to_winner(files, work_dir);
   return claim;
 }
 
@@ -157,15 +159,16 @@ std::unique_ptr<Claim> Claim::join(Files& files, const std::string& work_dir, co
 bool Claim::make_first(int generation) {
   const std::string target = join_path(work_dir_, state_name(generation));
   const std::string fresh = join_path(work_dir_, "new-" + record_.holder.token);
-  files_.make_directories(fresh);
   state_path_ = fresh;
   generation_ = generation;
-  write_record();
   try {
+    files_.make_directories(fresh);
+    write_record();
     files_.rename(fresh, target);
   } catch (const FileError&) {
+    // Whoever was first may have removed what was being made here, and may have passed on since.
     files_.remove_tree(fresh);
-    if (files_.exists(target)) return false;
+    if (find_state(files_, work_dir_)) return false;
     throw;
   }
   state_path_ = target;
@@ -201,7 +204,7 @@ bool Claim::take_over(const StateFolder& found) {
 }
 
 void Claim::write_record() {
-  const std::string path = join_path(state_path_, holder_name);
+  const std::string path = join_path(state_path_, layout::holder);
   write_hashed_json(files_, path, beside(path),
                     {{"holder", to_json(record_.holder)},
                      {"released", record_.released},
@@ -230,7 +233,7 @@ void Claim::beat() {
   if (lost_) return;
   try {
     const std::string text = std::to_string(++beats_) + "\n";
-    const auto file = files_.create(join_path(state_path_, beat_name));
+    const auto file = files_.create(join_path(state_path_, layout::beat));
     file->append(std::as_bytes(std::span(text)));
     file->close();
   } catch (const FileError&) {

@@ -11,6 +11,8 @@ inline constexpr const char* trouble = "trouble.json";
 inline constexpr const char* trouble_being_written = "trouble.json.new";  // base/files.hpp
 
 // In the state folder.
+inline constexpr const char* holder = "holder.json";
+inline constexpr const char* beat = "beat";
 inline constexpr const char* record = "run.json";
 inline constexpr const char* packed = "blocks";
 inline constexpr const char* live = "live";

@@ -29,7 +29,7 @@ class TuneCommand : public Command {
     const double begin = clock();
     introduce(context.console);
     if (request_.dry_run) {
-      compare_ranks(plan_, context.files, context.comm, host_name());
+      compare_ranks(request_.options, plan_, context.files, context.comm, host_name());
       context.console.print(
           request_.json ? json_line(tune_plan_json(request_.options, plan_, ranks_, threads_))
                         : describe_tune_plan(request_.options, plan_));

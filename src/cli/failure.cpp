@@ -2,8 +2,10 @@
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <new>
 #include <span>
 #include <vector>
@@ -28,6 +30,31 @@ Failure decode(std::span<const std::byte> bytes) {
   for (const std::byte byte : bytes.subspan(1)) failure.message += static_cast<char>(byte);
   return failure;
 }
+
+// Ranks that failed alike.
+struct Group {
+  size_t first_rank = 0;
+  size_t ranks = 0;
+};
+
+// In the order of their first ranks; those without a failure are in none.
+std::vector<Group> group_failures(const std::vector<std::vector<std::byte>>& outcomes) {
+  std::map<std::string, Group> found;
+  for (size_t rank = 0; rank < outcomes.size(); ++rank) {
+    if (outcomes[rank].empty()) continue;
+    const std::string outcome(reinterpret_cast<const char*>(outcomes[rank].data()),
+                              outcomes[rank].size());
+    Group& group = found.try_emplace(outcome, Group{rank, 0}).first->second;
+    ++group.ranks;
+  }
+  std::vector<Group> groups;
+  for (const auto& [outcome, group] : found) groups.push_back(group);
+  std::ranges::sort(groups, {}, &Group::first_rank);
+  return groups;
+}
+
+// On thousands of hosts each may have its own.
+constexpr size_t most_failures_told = 8;
 
 }  // namespace
 
@@ -74,20 +101,28 @@ std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<
                                         const std::string& host) {
   const auto outcomes = gather_everywhere(comm, encode(mine));
   const auto hosts = gather_everywhere(comm, std::as_bytes(std::span(host)));
-  const auto first =
-      std::ranges::find_if(outcomes, [](const auto& outcome) { return !outcome.empty(); });
-  if (first == outcomes.end()) return std::nullopt;
-
-  Failure failure = decode(*first);
-  const bool alike = std::ranges::all_of(outcomes, [&](const auto& o) { return o == *first; });
-  std::string who;
-  if (!alike) {
-    const auto rank = first - outcomes.begin();
-    const auto& name = hosts[static_cast<size_t>(rank)];
-    who = fmt::format("rank {} on {}", rank,
-                      std::string(reinterpret_cast<const char*>(name.data()), name.size()));
+  const std::vector<Group> groups = group_failures(outcomes);
+  if (groups.empty()) return std::nullopt;
+  Failure failure = decode(outcomes[groups.front().first_rank]);
+  if (groups.front().ranks == outcomes.size()) {
+    failure.message = failure_text(failure, "");
+    return failure;
   }
-  failure.message = failure_text(failure, who);
+  std::vector<std::string> texts;
+  for (const Group& group : groups) {
+    if (texts.size() == most_failures_told) {
+      texts.push_back(fmt::format("bitmill: error: {} more failures of other ranks",
+                                  groups.size() - most_failures_told));
+      break;
+    }
+    const auto& name = hosts[group.first_rank];
+    std::string who =
+        fmt::format("rank {} on {}", group.first_rank,
+                    std::string(reinterpret_cast<const char*>(name.data()), name.size()));
+    if (group.ranks > 1) who += fmt::format(" and {} more", group.ranks - 1);
+    texts.push_back(failure_text(decode(outcomes[group.first_rank]), who));
+  }
+  failure.message = fmt::format("{}", fmt::join(texts, "\n"));
   return failure;
 }
 

@@ -32,8 +32,9 @@ std::optional<Failure> failure_of(const std::function<void()>& step);
 // "bitmill: error: ...", and with several ranks the one that failed and its host.
 std::string failure_text(const Failure& failure, const std::string& rank_and_host);
 
-// Collective. Every rank hands in what happened to it; all get the same answer, ready to print: the
-// failure of the first rank that has one. When all ranks failed alike, no rank is named.
+// Collective. Every rank hands in what happened to it; all get the same answer, ready to print:
+// every different failure with the first rank that has it, and the first one's exit code. When all
+// ranks failed alike, no rank is named.
 std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<Failure>& mine,
                                         const std::string& host);
 

@@ -24,6 +24,7 @@ namespace bitmill {
 namespace {
 
 constexpr int64_t seconds_to_part = 5;
+constexpr int64_t most_threads = 4096;
 
 // One libtorch thread per thread of ours: its own division of work would depend on their number.
 void keep_libtorch_single_threaded() { at::set_num_threads(1); }
@@ -82,37 +83,51 @@ Request read_request(const std::vector<std::string>& words) {
   return request;
 }
 
-// Checks what was asked for, on every rank; then the ranks agree that all may begin, so that a
-// mistake is reported once and nobody waits for a rank that has left.
+// One step of the way into the work, on every rank: all of them get through, or none. A mistake is
+// reported once, and nobody waits for a rank that has left.
+std::optional<int> leave_together(LaunchSession& session, Communicator& comm, Console& console,
+                                  const std::optional<Failure>& mine) {
+  const auto failure = agree_on_failure(comm, mine, session.host());
+  if (!failure) return std::nullopt;
+  return report_once(console, *failure);
+}
+
+// Checks what was asked for, then does it.
+int check_and_run(const Request& request, LaunchSession& session, const StopSignals& stop,
+                  Files& files, ThreadPool& pool, Watch& watch) {
+  Console console = standard_console(session.comm().rank());
+  std::unique_ptr<Command> command;
+  watch.activity().set("checking what was asked for");
+  const auto mine = failure_of([&] {
+    command = request.invocation.entry->make(files, request.invocation.settings);
+    command->check({files, session.comm().size(), pool.size()});
+  });
+  if (const auto code = leave_together(session, watch.comm(), console, mine)) return *code;
+  watch.activity().set("beginning");
+  RunContext context{files, watch.comm(), pool, console, stop, watch.activity(), watch};
+  return run_command(*command, context, session);
+}
+
 int carry_out(const Request& request, LaunchSession& session, const StopSignals& stop,
               StartAlarm& alarm) {
   Console console = standard_console(session.comm().rank());
   const std::unique_ptr<Files> files = posix_files();
-  std::unique_ptr<Command> command;
   int threads = 1;
   auto mine = request.failure;
   if (!mine) {
     mine = failure_of([&] {
-      const Invocation& invocation = request.invocation;
-      threads = static_cast<int>(
-          invocation.settings.whole_or("threads", session.default_threads(), 1, 4096));
-      command = invocation.entry->make(*files, invocation.settings);
-      command->check({*files, session.comm().size(), threads});
+      threads = static_cast<int>(request.invocation.settings.whole_or(
+          "threads", session.default_threads(), 1, most_threads));
     });
   }
-  if (const auto failure = agree_on_failure(session.comm(), mine, session.host())) {
-    return report_once(console, *failure);
-  }
+  if (const auto code = leave_together(session, session.comm(), console, mine)) return *code;
   ThreadPool pool(threads, keep_libtorch_single_threaded);
+  // Before the checks, which may read for minutes.
   std::optional<Watch> watch;
-  const auto unwatched =
-      failure_of([&] { watch.emplace(session.comm(), session.host(), request.timeout, pool); });
-  if (const auto failure = agree_on_failure(session.comm(), unwatched, session.host())) {
-    return report_once(console, *failure);
-  }
+  mine = failure_of([&] { watch.emplace(session.comm(), session.host(), request.timeout, pool); });
+  if (const auto code = leave_together(session, session.comm(), console, mine)) return *code;
   alarm.stop();
-  RunContext context{*files, watch->comm(), pool, console, stop, watch->activity(), *watch};
-  const int code = run_command(*command, context, session);
+  const int code = check_and_run(request, session, stop, *files, pool, *watch);
   // Ranks part now, wait for each other in MPI_Finalize, and nobody watches any more.
   if (session.comm().size() > 1 && request.timeout > 0) {
     end_process_in(request.timeout + seconds_to_part);

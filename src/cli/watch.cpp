@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/work_count.hpp"
 #include "cli/failure.hpp"
 #include "cli/quantity.hpp"
 #include "cli/trouble_report.hpp"
@@ -92,8 +93,8 @@ void Watch::announce_failure(int exit_code) {
 bool Watch::failed_first() const { return !watchdog_ || watchdog_->failed_first(); }
 
 RankSample Watch::sample() const {
-  return {pool_.tasks_done() + file_transfers() + comm_.calls_done(), activity_.text(),
-          comm_.call_under_way()};
+  return {pool_.tasks_done() + file_transfers() + work_counted() + comm_.calls_done(),
+          activity_.text(), comm_.call_under_way()};
 }
 
 void Watch::report(const Trouble& trouble) {

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/work_count.hpp"
+
 namespace bitmill {
 
 class WordCache {
@@ -19,6 +21,7 @@ class WordCache {
   // Appends the ids of `word`; asks `encode` (word, ids) when it is new.
   template <class Encode>
   void append(std::string_view word, std::vector<int32_t>& ids, const Encode& encode) {
+    if (++words_ % words_per_count == 0) count_work();
     const auto found = word.size() > longest_word ? ranges_.end() : ranges_.find(word);
     if (found != ranges_.end()) {
       const auto first = ids_.begin() + found->second.begin;
@@ -36,6 +39,7 @@ class WordCache {
 
  private:
   static constexpr size_t most_words = size_t{1} << 17;  // some 20 MB
+  static constexpr uint64_t words_per_count = 1024;      // a millisecond or less
 
   struct Range {
     uint32_t begin;
@@ -47,6 +51,7 @@ class WordCache {
   };
   std::unordered_map<std::string, Range, TextHash, std::equal_to<>> ranges_;
   std::vector<int32_t> ids_;
+  uint64_t words_ = 0;  // that were asked for
 };
 
 // Lends a cache to one thread at a time, and keeps what it learned for the next.

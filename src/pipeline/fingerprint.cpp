@@ -63,27 +63,43 @@ json describe_method(const QuantizeOptions& options) {
   return text;
 }
 
+// Of names, dtypes and shapes.
+std::string hash_shapes(const TensorFolder& tensors) {
+  Hasher hasher;
+  for (const std::string& name : tensors.names()) {
+    const TensorInfo& info = tensors.info(name);
+    hasher.add_text(name);
+    hasher.add_text(info.dtype_text);
+    hasher.add(std::as_bytes(std::span(info.shape)));
+  }
+  return hasher.hex();
+}
+
 }  // namespace
+
+std::string describe_model(const SourceModel& model) {
+  const ModelConfig& config = model.config();
+  return json{{"architecture", std::string(config.family->architecture)},
+              {"blocks", config.blocks},
+              {"hidden_size", config.hidden_size},
+              {"intermediate_size", config.intermediate_size},
+              {"heads", config.heads},
+              {"kv_heads", config.kv_heads},
+              {"head_dim", config.head_dim},
+              {"norm_epsilon", config.norm_epsilon},
+              {"rope", describe_rope(config.rope)},
+              {"activation", std::string(name_of(config.activation))},
+              {"norm_first", config.norm_first},
+              {"tensors", hash_shapes(model.tensors())}}
+      .dump();
+}
 
 std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& model,
                              const Windows& windows) {
-  const ModelConfig& config = model.config();
   const json fingerprint = {
       {"arithmetic_version", arithmetic_version},
       {"format_version", packed::format_version},
-      {"model",
-       {{"architecture", std::string(config.family->architecture)},
-        {"blocks", config.blocks},
-        {"hidden_size", config.hidden_size},
-        {"intermediate_size", config.intermediate_size},
-        {"heads", config.heads},
-        {"kv_heads", config.kv_heads},
-        {"head_dim", config.head_dim},
-        {"norm_epsilon", config.norm_epsilon},
-        {"rope", describe_rope(config.rope)},
-        {"activation", std::string(name_of(config.activation))},
-        {"norm_first", config.norm_first},
-        {"tensors", hash_shapes(model.tensors())}}},
+      {"model", json::parse(describe_model(model))},
       {"windows", windows.hash()},
       {"samples", windows.count},
       {"seq_len", windows.seq_len},
@@ -102,17 +118,6 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
       {"max_blocks", options.max_blocks},
   };
   return fingerprint.dump();
-}
-
-std::string hash_shapes(const TensorFolder& tensors) {
-  Hasher hasher;
-  for (const std::string& name : tensors.names()) {
-    const TensorInfo& info = tensors.info(name);
-    hasher.add_text(name);
-    hasher.add_text(info.dtype_text);
-    hasher.add(std::as_bytes(std::span(info.shape)));
-  }
-  return hasher.hex();
 }
 
 std::string numerics_class(const std::string& backend) {

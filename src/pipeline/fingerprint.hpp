@@ -16,8 +16,9 @@ inline constexpr int arithmetic_version = 1;
 std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& model,
                              const Windows& windows);
 
-// Of names, dtypes and shapes.
-std::string hash_shapes(const TensorFolder& tensors);
+// What a model computes, its weights left out: every setting of its config that counts, and the
+// names, dtypes and shapes of its tensors.
+std::string describe_model(const SourceModel& model);
 
 // Machines of one class give the same bytes: backend, dtype, libtorch, processor vendor, family,
 // model and the vector instructions that libtorch uses on it.

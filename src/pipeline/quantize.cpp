@@ -7,7 +7,6 @@
 #include <array>
 #include <cassert>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -153,28 +152,16 @@ std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Star
 // On every rank; session on rank 0.
 std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, const Start& start,
                                             const Plan& plan, RunSession* session) {
-  try {
-    std::vector<BlockReport> reports = train_blocks(options, start, plan, session);
-    if (session != nullptr) {
-      const RunState& state = session->dir().state();
-      assemble(options, start.files, start.checked.model, session->dir(),
-               {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
-                session->numerics_classes()},
-               start.observer);
-      session->finish();
-    }
-    return reports;
-  } catch (const AgreedStop& stop) {
-    if (session != nullptr) session->stop(stop.what());
-    throw;
-  } catch (const ClaimError&) {
-    throw;  // nothing in the folder is ours any more
-  } catch (const CommError&) {
-    throw;  // a peer is gone: nothing speaks against running again
-  } catch (const std::exception& error) {
-    if (session != nullptr) session->fail(error.what());
-    throw;
+  std::vector<BlockReport> reports = train_blocks(options, start, plan, session);
+  if (session != nullptr) {
+    const RunState& state = session->dir().state();
+    assemble(options, start.files, start.checked.model, session->dir(),
+             {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
+              session->numerics_classes()},
+             start.observer);
+    session->finish();
   }
+  return reports;
 }
 
 // The result of an earlier job: whole, and made from these weights?
@@ -185,52 +172,72 @@ void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
   start.observer.stage_begins("verifying the result that is there");
   if (start.comm.rank() == 0) {
     verify_result(start.files, options.output_dir, combined_hash(source));
+    finish_left_over(options.work_dir, start.checked.plan.fingerprint_json, start.files,
+                     start.control,
+                     [&](const std::string& text) { start.observer.stage_begins(text); });
   }
 }
 
 // Hashes of what belongs to no block that is packed; with --verify-source also of every block,
-// which otherwise waits until the block is read.
-std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const Start& start) {
+// which otherwise waits until the block is read. Held against what the run began with.
+void read_sources(const QuantizeOptions& options, const Start& start, RunSession* session) {
   const SourceModel& model = start.checked.model;
   const int64_t blocks = blocks_to_pack(options, model);
   start.observer.stage_begins(options.verify_source ? "reading and hashing the model"
                                                     : "hashing embeddings and head");
-  std::map<int, TensorHashes> sources;
-  sources[outside_blocks] =
-      hash_shared(model, tensors_outside(model, blocks), start.comm, start.pool);
+  const auto keep = [&](int block, const std::vector<std::string>& names) {
+    const TensorHashes hashes = hash_shared(model, names, start.comm, start.pool);
+    if (session != nullptr) session->dir().keep_source(block, hashes);
+  };
+  keep(outside_blocks, tensors_outside(model, blocks));
   for (int64_t block = 0; options.verify_source && block < blocks; ++block) {
-    sources[static_cast<int>(block)] =
-        hash_shared(model, tensors_of_block(model, block), start.comm, start.pool);
+    keep(static_cast<int>(block), tensors_of_block(model, block));
   }
-  return sources;
 }
 
 // As long as a block's packed tensors are; above this a rehearsal would only take time.
 constexpr int64_t most_rehearsed_bytes = int64_t{16} << 20;
 
-// On rank 0: claims the work folder, and tries there what the run will do in it.
+// On rank 0: claims the work folder.
 std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const Start& start,
                                          const Plan& plan,
-                                         const std::map<int, TensorHashes>& sources) {
+                                         const std::vector<std::string>& numerics_classes) {
   const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
   auto session = std::make_unique<RunSession>(
       work_folder(options), start.files,
-      RunRecord{start.checked.plan.fingerprint_json, {numerics_class(options.backend)}}, plan,
-      start.control, say);
+      RunRecord{start.checked.plan.fingerprint_json, numerics_classes}, plan, start.control, say);
+  start.control.work_dir_answers();
   if (session->goes_on()) {
     const auto packed = std::ranges::count_if(
         session->done(), [&](const BlockDone& one) { return one.turns >= plan.turns(); });
     say(fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
                     packed, plan.blocks));
   }
-  for (const auto& [block, hashes] : sources) session->dir().keep_source(block, hashes);
+  return session;
+}
+
+// Tries in the work folder what the run will do there.
+void rehearse(const QuantizeOptions& options, const Start& start, const Plan& plan,
+              RunDir& run_dir) {
   const int64_t bytes =
       std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
-  const double seconds = session->dir().rehearse_save(bytes);
-  say(fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
+  const double seconds = run_dir.rehearse_save(bytes);
+  start.observer.stage_begins(
+      fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
-  start.control.work_dir_answers();
-  return session;
+}
+
+void train_in_session(const QuantizeOptions& options, const Start& start,
+                      const std::vector<std::string>& numerics_classes, QuantizeResult& result) {
+  const Plan plan = plan_of(options, start.checked.plan);
+  hold_session(
+      start.comm.rank() == 0, [&] { return open_session(options, start, plan, numerics_classes); },
+      [&](RunSession* session) {
+        if (session != nullptr) rehearse(options, start, plan, session->dir());
+        read_sources(options, start, session);
+        result.blocks = train_and_assemble(options, start, plan, session);
+        if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
+      });
 }
 
 void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& result) {
@@ -242,14 +249,15 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
 
 RankWork rank_work(const QuantizeOptions& options, const QuantizePlan& plan, int rank) {
   const int64_t needed = plan.mesh.contains(rank) ? plan.peak_memory_bytes : 0;
-  return {plan.fingerprint_json, numerics_class(options.backend), needed};
+  return {plan.fingerprint_json, numerics_class(options.backend), options.allow_mixed_hardware,
+          needed};
 }
 
 }  // namespace
 
-void compare_ranks(const QuantizeOptions& given, const QuantizePlan& plan, Files& files,
-                   Communicator& comm, const std::string& host) {
-  check_ranks(rank_work(given, plan, comm.rank()), files, comm, host);
+std::vector<std::string> compare_ranks(const QuantizeOptions& options, const QuantizePlan& plan,
+                                       Files& files, Communicator& comm, const std::string& host) {
+  return check_ranks(rank_work(options, plan, comm.rank()), files, comm, host);
 }
 
 QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
@@ -258,7 +266,8 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
   const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
   const Start start{checked, files, comm, pool, observer, control};
   observer.stage_begins("comparing what the ranks see");
-  check_ranks(rank_work(options, checked.plan, comm.rank()), files, comm, control.host);
+  const std::vector<std::string> classes =
+      compare_ranks(options, checked.plan, files, comm, control.host);
 
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
@@ -268,12 +277,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
     if (leader && files.exists(options.work_dir)) control.work_dir_answers();
     verify_what_is_there(options, start);
   } else {
-    const std::map<int, TensorHashes> sources = read_sources(options, start);
-    const Plan plan = plan_of(options, checked.plan);
-    std::unique_ptr<RunSession> session;
-    if (leader) session = open_session(options, start, plan, sources);
-    result.blocks = train_and_assemble(options, start, plan, session.get());
-    if (leader) result.state_seconds = session->dir().seconds_writing();
+    train_in_session(options, start, classes, result);
   }
   if (leader) summarize(options, files, result);
   comm.barrier();

@@ -106,10 +106,11 @@ struct QuantizePlan {
 QuantizePlan plan_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads);
 
 // Collective. What no rank can see alone: UsageError, the same on every rank, when they would not
-// do the same work (another binary, model, calibration, kind of machine) or the ranks of a host do
-// not fit into its memory together; all of it, a line each. quantize() asks this first.
-void compare_ranks(const QuantizeOptions& options, const QuantizePlan& plan, Files& files,
-                   Communicator& comm, const std::string& host);
+// do the same work (another binary, model, calibration, kind of machine unless that is allowed) or
+// the ranks of a host do not fit into its memory together; all of it, a line each. Returns the
+// numerics classes that there are. quantize() asks this first.
+std::vector<std::string> compare_ranks(const QuantizeOptions& options, const QuantizePlan& plan,
+                                       Files& files, Communicator& comm, const std::string& host);
 
 struct QuantizeResult {
   bool already_done = false;  // the folder held the finished result of this very configuration

@@ -59,7 +59,8 @@ std::string name_of(const std::vector<RankFacts>& all, size_t rank) {
   return fmt::format("rank {} on {}", rank, all[rank].host);
 }
 
-std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_t rank) {
+std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_t rank,
+                                        bool allow_mixed_hardware) {
   const RankFacts &first = all[0], &other = all[rank];
   std::vector<std::string> problems;
   const std::string who = name_of(all, rank), leader = name_of(all, 0);
@@ -74,10 +75,10 @@ std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_
                     "calibration and settings",
                     who, leader, field));
   }
-  if (other.numerics_class != first.numerics_class) {
+  if (other.numerics_class != first.numerics_class && !allow_mixed_hardware) {
     problems.push_back(
         fmt::format("{} would not compute the bits of {}: it is \"{}\", and that is "
-                    "\"{}\"; run on machines of one kind",
+                    "\"{}\"; run on machines of one kind, or give --allow-mixed-hardware",
                     who, leader, other.numerics_class, first.numerics_class));
   }
   return problems;
@@ -85,10 +86,12 @@ std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_
 
 }  // namespace
 
-std::vector<std::string> differences(const std::vector<RankFacts>& all) {
+std::vector<std::string> differences(const std::vector<RankFacts>& all, bool allow_mixed_hardware) {
   std::vector<std::string> problems;
   for (size_t rank = 1; rank < all.size(); ++rank) {
-    for (std::string& problem : differences_of(all, rank)) problems.push_back(std::move(problem));
+    for (std::string& problem : differences_of(all, rank, allow_mixed_hardware)) {
+      problems.push_back(std::move(problem));
+    }
   }
   return problems;
 }
@@ -117,7 +120,8 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
   return problems;
 }
 
-void check_ranks(const RankWork& work, Files& files, Communicator& comm, const std::string& host) {
+std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,
+                                     const std::string& host) {
   const std::string mine =
       to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
                work.memory_needed, available_memory_bytes()});
@@ -125,9 +129,16 @@ void check_ranks(const RankWork& work, Files& files, Communicator& comm, const s
   for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
     all.push_back(from_text(bytes));
   }
-  std::vector<std::string> problems = differences(all);
+  std::vector<std::string> problems = differences(all, work.allow_mixed_hardware);
   for (std::string& problem : memory_problems(all)) problems.push_back(std::move(problem));
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
+  std::vector<std::string> classes;
+  for (const RankFacts& facts : all) {
+    if (std::ranges::find(classes, facts.numerics_class) == classes.end()) {
+      classes.push_back(facts.numerics_class);
+    }
+  }
+  return classes;
 }
 
 }  // namespace bitmill

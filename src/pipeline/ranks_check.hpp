@@ -22,17 +22,20 @@ struct RankFacts {
 };
 
 // Every problem, in words; `all` is by rank. Pure.
-std::vector<std::string> differences(const std::vector<RankFacts>& all);
+std::vector<std::string> differences(const std::vector<RankFacts>& all, bool allow_mixed_hardware);
 std::vector<std::string> memory_problems(const std::vector<RankFacts>& all);
 
 // What a rank is about to do, as the checks of a job found it.
 struct RankWork {
   std::string fingerprint_json;
   std::string numerics_class;
-  int64_t memory_needed = 0;  // 0 beyond the mesh
+  bool allow_mixed_hardware = false;  // of several numerics classes
+  int64_t memory_needed = 0;          // 0 beyond the mesh
 };
 
-// Collective. UsageError, the same on every rank, with every problem, one a line.
-void check_ranks(const RankWork& work, Files& files, Communicator& comm, const std::string& host);
+// Collective. UsageError, the same on every rank, with every problem, one a line. Returns the
+// numerics classes that there are, rank 0's first.
+std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,
+                                     const std::string& host);
 
 }  // namespace bitmill

@@ -26,15 +26,19 @@ void check_fingerprint(const WorkFolder& folder, const RunState& state,
                             folder.path, difference));
 }
 
-void check_machine(const WorkFolder& folder, const RunRecord& there, const RunRecord& here) {
-  const std::string& mine = here.numerics_classes.front();
-  const bool known =
-      std::ranges::find(there.numerics_classes, mine) != there.numerics_classes.end();
-  BITMILL_CHECK(known || folder.allow_mixed_hardware, UsageError,
-                fmt::format("{}: numerics_class is \"{}\" there and \"{}\" here: the bits would "
-                            "not be those of one machine; go on with it on a machine of the first "
-                            "kind, or give --allow-mixed-hardware",
-                            folder.path, fmt::join(there.numerics_classes, "\", \""), mine));
+bool has_class(const RunRecord& record, const std::string& numerics_class) {
+  return std::ranges::find(record.numerics_classes, numerics_class) !=
+         record.numerics_classes.end();
+}
+
+void check_machines(const WorkFolder& folder, const RunRecord& there, const RunRecord& here) {
+  for (const std::string& mine : here.numerics_classes) {
+    BITMILL_CHECK(has_class(there, mine) || folder.allow_mixed_hardware, UsageError,
+                  fmt::format("{}: numerics_class is \"{}\" there and \"{}\" here: the bits would "
+                              "not be those of one machine; go on with it on a machine of the "
+                              "first kind, or give --allow-mixed-hardware",
+                              folder.path, fmt::join(there.numerics_classes, "\", \""), mine));
+  }
 }
 
 int64_t committed_steps(const std::vector<BlockDone>& done, const Plan& plan) {
@@ -71,15 +75,30 @@ void check_work_dir(const WorkFolder& folder, Files& files, const std::string& f
 RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& record,
                        const Plan& plan, const RunControl& control,
                        const std::function<void(const std::string&)>& say)
-    : claim_(Claim::take(files, folder.path, this_process(control.host, control.job),
+    : files_(files),
+      claim_(Claim::take(files, folder.path, this_process(control.host, control.job),
                          control.claim_timing, say)),
       heartbeat_(control.heartbeat ? std::make_unique<Heartbeat>(*claim_) : nullptr),
       dir_(files, *claim_),
       record_(record),
       done_(static_cast<size_t>(plan.blocks)) {
+  try {
+    open(folder, plan);
+  } catch (const UsageError& error) {
+    give_back(fmt::format("refused: {}", error.what()));  // these words, not the run, are at fault
+    throw;
+  } catch (const ClaimError&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail(error.what());
+    throw;
+  }
+}
+
+void RunSession::open(const WorkFolder& folder, const Plan& plan) {
   // Once more: the folder may have changed hands since the first look.
-  check_work_dir(folder, files, record.fingerprint_json);
-  if (inspect_work_dir(files, folder.path) == Occupancy::unfinished &&
+  check_work_dir(folder, files_, record_.fingerprint_json);
+  if (inspect_work_dir(files_, folder.path) == Occupancy::unfinished &&
       folder.resume != Resume::never) {
     go_on(folder, plan);
   } else {
@@ -91,14 +110,14 @@ RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& 
 void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
   goes_on_ = true;
   const RunRecord there = dir_.state().record();
-  check_machine(folder, there, record_);
-  const std::string mine = record_.numerics_classes.front();
+  check_machines(folder, there, record_);
+  const std::vector<std::string> ours = record_.numerics_classes;
   record_ = there;
   dir_.resume();
-  if (std::ranges::find(record_.numerics_classes, mine) == record_.numerics_classes.end()) {
-    record_.numerics_classes.push_back(mine);
-    dir_.replace_record(record_);
+  for (const std::string& one : ours) {
+    if (!has_class(record_, one)) record_.numerics_classes.push_back(one);
   }
+  if (record_.numerics_classes != there.numerics_classes) dir_.replace_record(record_);
   set_aside(folder, plan);
   done_ = take_inventory(folder, plan);
 }
@@ -156,10 +175,33 @@ void RunSession::stop(const std::string& why) { claim_->release("stopped: " + wh
 
 void RunSession::fail(const std::string& why) noexcept {
   dir_.abandon(why);
+  give_back("failed: " + why);
+}
+
+void RunSession::give_back(const std::string& outcome) noexcept {
   try {
-    claim_->release("failed: " + why);
+    claim_->release(outcome);
   } catch (const std::exception&) {
     // The next start watches for a while whether we live.
+  }
+}
+
+void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
+                      Files& files, const RunControl& control,
+                      const std::function<void(const std::string&)>& say) {
+  if (inspect_work_dir(files, work_dir) != Occupancy::unfinished) return;
+  const auto found = find_state(files, work_dir);
+  if (!found) return;
+  const RunState state(files, found->path);
+  if (!state.has_record()) return;
+  if (!fingerprint_difference(state.record().fingerprint_json, fingerprint_json).empty()) return;
+  try {
+    const auto claim = Claim::take(files, work_dir, this_process(control.host, control.job),
+                                   control.claim_timing, say);
+    RunDir(files, *claim).finish();
+    claim->release("done");
+  } catch (const UsageError& error) {
+    say(error.what());  // held by whoever will do the same
   }
 }
 

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "checkpoint/heartbeat.hpp"
 #include "checkpoint/run_dir.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/stop_control.hpp"
 #include "schedule/resume.hpp"
 
 namespace bitmill {
@@ -32,7 +34,7 @@ void check_work_dir(const WorkFolder& folder, Files& files, const std::string& f
 class RunSession {
  public:
   // Besides the errors of check_work_dir() and of Claim::take(): FormatError with every damaged
-  // file of the run. `say` hears what is worth telling.
+  // file of the run. The folder is given back then, as it is. `say` hears what is worth telling.
   RunSession(const WorkFolder& folder, Files& files, const RunRecord& record, const Plan& plan,
              const RunControl& control, const std::function<void(const std::string&)>& say);
 
@@ -49,10 +51,13 @@ class RunSession {
   void fail(const std::string& why) noexcept;
 
  private:
+  void open(const WorkFolder& folder, const Plan& plan);
   void go_on(const WorkFolder& folder, const Plan& plan);
   void set_aside(const WorkFolder& folder, const Plan& plan);
   std::vector<BlockDone> take_inventory(const WorkFolder& folder, const Plan& plan) const;
+  void give_back(const std::string& outcome) noexcept;
 
+  Files& files_;
   std::unique_ptr<Claim> claim_;
   std::unique_ptr<Heartbeat> heartbeat_;
   RunDir dir_;
@@ -60,5 +65,33 @@ class RunSession {
   std::vector<BlockDone> done_;
   bool goes_on_ = false;
 };
+
+// What rank 0 does while it holds the folder, from opening the session on, and the other ranks with
+// it: `work` gets the session, null on the others. However it ends, the folder is given back in the
+// way that goes with it, where it is still ours to give.
+template <class Open, class Work>
+void hold_session(bool leads, Open open, Work work) {
+  std::unique_ptr<RunSession> session;
+  if (leads) session = open();
+  try {
+    work(session.get());
+  } catch (const AgreedStop& stop) {
+    if (session) session->stop(stop.what());
+    throw;
+  } catch (const ClaimError&) {
+    throw;  // nothing in the folder is ours any more
+  } catch (const CommError&) {
+    throw;  // a peer is gone: nothing speaks against running again
+  } catch (const std::exception& error) {
+    if (session) session->fail(error.what());
+    throw;
+  }
+}
+
+// For a job whose result was committed by a start that died before it could say so: marks the run
+// of this very configuration that work_dir still holds as done. Does nothing without one.
+void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
+                      Files& files, const RunControl& control,
+                      const std::function<void(const std::string&)>& say);
 
 }  // namespace bitmill

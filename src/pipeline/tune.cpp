@@ -53,23 +53,28 @@ Sources hash_sources(const Start& start) {
 
 // On rank 0: claims the work folder.
 std::unique_ptr<RunSession> open_session(const TuneOptions& options, const Start& start,
-                                         const Sources& sources) {
+                                         const std::vector<std::string>& numerics_classes) {
   const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
-  auto session = std::make_unique<RunSession>(
-      work_folder(options), start.files,
-      RunRecord{start.checked.plan.fingerprint_json, {numerics_class(backend)}},
-      folder_plan(options), start.control, say);
+  auto session =
+      std::make_unique<RunSession>(work_folder(options), start.files,
+                                   RunRecord{start.checked.plan.fingerprint_json, numerics_classes},
+                                   folder_plan(options), start.control, say);
+  start.control.work_dir_answers();
   if (session->goes_on()) {
     say(fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
                     session->done()[whole_model].epochs, options.epochs));
   }
-  session->dir().keep_source(outside_blocks, sources.teacher);
-  session->dir().keep_source(whole_model, sources.model);
-  constexpr int64_t floats_per_factor = 4;  // itself, two moments, the best one
-  session->dir().rehearse_save(start.checked.plan.factors * floats_per_factor *
-                               static_cast<int64_t>(sizeof(float)));
-  start.control.work_dir_answers();
   return session;
+}
+
+// Tries in the work folder what the run will do there, and holds the models against those that it
+// began with.
+void prepare(const Start& start, const Sources& sources, RunDir& run_dir) {
+  constexpr int64_t floats_per_factor = 4;  // itself, two moments, the best one
+  run_dir.rehearse_save(start.checked.plan.factors * floats_per_factor *
+                        static_cast<int64_t>(sizeof(float)));
+  run_dir.keep_source(outside_blocks, sources.teacher);
+  run_dir.keep_source(whole_model, sources.model);
 }
 
 TuningHistory train(const TuneOptions& options, const Start& start, const Sources& sources,
@@ -95,32 +100,35 @@ TuningHistory train(const TuneOptions& options, const Start& start, const Source
   return tuner.history();
 }
 
-void train_in_session(const TuneOptions& options, const Start& start, const Sources& sources,
+void train_in_session(const TuneOptions& options, const Start& start,
+                      const std::vector<std::string>& numerics_classes, const Sources& sources,
                       TuneResult& result) {
-  std::unique_ptr<RunSession> session;
-  if (start.comm.rank() == 0) session = open_session(options, start, sources);
-  try {
-    result.history = train(options, start, sources, session.get());
-    if (session) result.state_seconds = session->dir().seconds_writing();
-  } catch (const AgreedStop& stop) {
-    if (session) session->stop(stop.what());
-    throw;
-  } catch (const ClaimError&) {
-    throw;  // nothing in the folder is ours any more
-  } catch (const CommError&) {
-    throw;  // a peer is gone: nothing speaks against running again
-  } catch (const std::exception& error) {
-    if (session) session->fail(error.what());
-    throw;
-  }
+  hold_session(
+      start.comm.rank() == 0, [&] { return open_session(options, start, numerics_classes); },
+      [&](RunSession* session) {
+        if (session != nullptr) prepare(start, sources, session->dir());
+        result.history = train(options, start, sources, session);
+        if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
+      });
+}
+
+// The result of an earlier job, on rank 0.
+void verify_what_is_there(const TuneOptions& options, const Start& start, const Sources& sources) {
+  if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
+  start.observer.stage_begins("verifying the result that is there");
+  verify_result(start.files, options.output_dir, sources.hash(), tuning_record);
+  finish_left_over(options.work_dir, start.checked.plan.fingerprint_json, start.files,
+                   start.control,
+                   [&](const std::string& text) { start.observer.stage_begins(text); });
 }
 
 }  // namespace
 
-void compare_ranks(const TunePlan& plan, Files& files, Communicator& comm,
-                   const std::string& host) {
-  check_ranks({plan.fingerprint_json, numerics_class(backend), plan.peak_memory_bytes}, files, comm,
-              host);
+std::vector<std::string> compare_ranks(const TuneOptions& options, const TunePlan& plan,
+                                       Files& files, Communicator& comm, const std::string& host) {
+  return check_ranks({plan.fingerprint_json, numerics_class(backend), options.allow_mixed_hardware,
+                      plan.peak_memory_bytes},
+                     files, comm, host);
 }
 
 TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, ThreadPool& pool,
@@ -128,16 +136,15 @@ TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, Th
   const CheckedTune checked = check_tune(options, files, comm.size(), pool.size());
   const Start start{checked, files, comm, pool, observer, control};
   observer.stage_begins("comparing what the ranks see");
-  compare_ranks(checked.plan, files, comm, control.host);
+  const std::vector<std::string> classes =
+      compare_ranks(options, checked.plan, files, comm, control.host);
   TuneResult result;
   result.already_done = holds_result(files, options.output_dir, comm);
   const Sources sources = hash_sources(start);
   if (!result.already_done) {
-    train_in_session(options, start, sources, result);
+    train_in_session(options, start, classes, sources, result);
   } else if (comm.rank() == 0) {
-    if (files.exists(options.work_dir)) control.work_dir_answers();
-    observer.stage_begins("verifying the result that is there");
-    verify_result(files, options.output_dir, sources.hash(), tuning_record);
+    verify_what_is_there(options, start, sources);
   }
   if (comm.rank() == 0) {
     const Inspection inspection = inspect_folder(files, options.output_dir);

@@ -57,12 +57,14 @@ struct TunePlan {
 };
 
 // Checks everything that can be checked before the work; touches nothing, does not communicate.
-// UsageError, FormatError, FileError. Verifies the packed folder, reading all of it.
+// UsageError or FormatError with all problems that were found. Verifies the packed folder, reading
+// all of it.
 TunePlan plan_tune(const TuneOptions& options, Files& files, int ranks, int threads);
 
 // Collective. What no rank can see alone, as compare_ranks() of quantize.hpp. tune() asks this
 // first.
-void compare_ranks(const TunePlan& plan, Files& files, Communicator& comm, const std::string& host);
+std::vector<std::string> compare_ranks(const TuneOptions& options, const TunePlan& plan,
+                                       Files& files, Communicator& comm, const std::string& host);
 
 // Hears what happens, on every rank.
 class TuneObserver {

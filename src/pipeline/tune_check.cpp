@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.hpp"
+#include "base/problems.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
@@ -24,10 +26,10 @@ namespace {
 
 using nlohmann::json;
 
-void check_settings(const TuneOptions& options) {
-  const auto check = [](bool fine, const char* option, const std::string& value,
-                        const char* allowed) {
-    BITMILL_CHECK(fine, UsageError, fmt::format("{} is {}: it must be {}", option, value, allowed));
+void check_settings(const TuneOptions& options, Problems& problems) {
+  const auto check = [&](bool fine, const char* option, const std::string& value,
+                         const char* allowed) {
+    if (!fine) problems.add_usage(fmt::format("{} is {}: it must be {}", option, value, allowed));
   };
   check(options.samples >= 2, "--samples", fmt::to_string(options.samples),
         "at least 2: one is held out");
@@ -104,17 +106,16 @@ Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
 
 std::string make_fingerprint(const TuneOptions& options, const SourceModel& model,
                              const SourceModel& teacher, const Windows& windows) {
-  return json{
-      {"job", "tune"},
-      {"arithmetic_version", arithmetic_version},
-      {"format_version", packed::format_version},
-      {"model", {{"blocks", model.config().blocks}, {"tensors", hash_shapes(model.tensors())}}},
-      {"reference", hash_shapes(teacher.tensors())},
-      {"windows", windows.hash()},
-      {"epochs", options.epochs},
-      {"batch", options.batch},
-      {"lr", options.rate},
-      {"held_out", options.held_out.text()}}
+  return json{{"job", "tune"},
+              {"arithmetic_version", arithmetic_version},
+              {"format_version", packed::format_version},
+              {"model", json::parse(describe_model(model))},
+              {"reference", json::parse(describe_model(teacher))},
+              {"windows", windows.hash()},
+              {"epochs", options.epochs},
+              {"batch", options.batch},
+              {"lr", options.rate},
+              {"held_out", options.held_out.text()}}
       .dump();
 }
 
@@ -160,6 +161,78 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
                            threads * (activations + logits) + factors;
 }
 
+// What the checks have found so far; what could not be read is missing.
+struct Found {
+  std::optional<SourceModel> model, teacher;
+  std::optional<Windows> windows;
+};
+
+void look_at_models(const TuneOptions& options, Files& files, Found& found, Problems& problems) {
+  problems.in("model " + options.model);
+  problems.attempt([&] {
+    check_packed(files, options.model);
+    found.model.emplace(files, options.model);
+    check_companions(files, options.model);
+  });
+  problems.in("reference " + options.reference);
+  problems.attempt([&] {
+    check_reference(files, options.reference);
+    found.teacher.emplace(files, options.reference);
+  });
+  if (!found.model || !found.teacher) return;
+  problems.attempt([&] { check_same_shape(*found.model, *found.teacher); });
+}
+
+void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
+                         Problems& problems) {
+  problems.in("calibration " + options.calib);
+  if (!problems.attempt([&] { files.open(options.calib); }) || !found.model) return;
+  problems.attempt([&] {
+    // What is wrong with the number has been said.
+    found.windows =
+        read_calibration({options.calib, options.model, std::max<int64_t>(options.samples, 2),
+                          options.samples_by_hand, options.seq_len, options.seed},
+                         files, found.model->config())
+            .windows;
+    if (found.teacher) {
+      check_sequence_length(found.teacher->config(), options.reference, found.windows->seq_len);
+    }
+  });
+}
+
+// As much of the plan as can be told.
+TunePlan make_tune_plan(const TuneOptions& options, const Found& found, int ranks, int threads,
+                        Problems& problems) {
+  TunePlan plan;
+  plan.fingerprint_json = "{}";  // of no setting can it be said that it differs
+  if (!found.model) return plan;
+  plan.packed_bytes = found.model->tensors().tensor_bytes();
+  if (problems.count() > 0) return plan;
+  problems.in("settings");
+  problems.attempt([&] {
+    plan.blocks = found.model->config().blocks;
+    count_linears(*found.model, plan);
+    cut_windows(options, *found.windows, plan);
+    plan.mesh = choose_mesh(options, plan.blocks, ranks);
+    estimate_resources(options, *found.model, threads, plan);
+    plan.fingerprint_json = make_fingerprint(options, *found.model, *found.teacher, *found.windows);
+  });
+  return plan;
+}
+
+void look_at_folders(const TuneOptions& options, const TunePlan& plan, Files& files,
+                     Problems& problems) {
+  problems.in("folders");
+  const JobFolders folders = job_folders(options, plan);
+  // First: what follows may advise to remove a folder.
+  if (!problems.attempt([&] { check_places(folders, files); })) return;
+  if (!problems.attempt(
+          [&] { check_output(options.output_dir, files, tuning_record, plan.fingerprint_json); })) {
+    return;
+  }
+  problems.attempt([&] { check_folders(folders, files); });
+}
+
 }  // namespace
 
 WorkFolder work_folder(const TuneOptions& options) {
@@ -167,30 +240,17 @@ WorkFolder work_folder(const TuneOptions& options) {
 }
 
 CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads) {
-  check_settings(options);
-  check_packed(files, options.model);
-  check_reference(files, options.reference);
-  SourceModel model(files, options.model), teacher(files, options.reference);
-  check_same_shape(model, teacher);
-  check_companions(files, options.model);
-  Calibration calibration =
-      read_calibration({options.calib, options.model, options.samples, options.samples_by_hand,
-                        options.seq_len, options.seed},
-                       files, model.config());
-  check_sequence_length(teacher.config(), options.reference, calibration.windows.seq_len);
-  TunePlan plan;
-  plan.blocks = model.config().blocks;
-  count_linears(model, plan);
-  cut_windows(options, calibration.windows, plan);
-  plan.mesh = choose_mesh(options, plan.blocks, ranks);
-  plan.packed_bytes = model.tensors().tensor_bytes();
-  estimate_resources(options, model, threads, plan);
-  plan.fingerprint_json = make_fingerprint(options, model, teacher, calibration.windows);
-  const JobFolders folders = job_folders(options, plan);
-  check_places(folders, files);  // first: what follows may advise to remove a folder
-  check_output(options.output_dir, files, tuning_record, plan.fingerprint_json);
-  check_folders(folders, files);
-  return {std::move(plan), std::move(model), std::move(teacher), std::move(calibration.windows)};
+  Problems problems;
+  problems.in("settings");
+  check_settings(options, problems);
+  Found found;
+  look_at_models(options, files, found, problems);
+  look_at_calibration(options, files, found, problems);
+  TunePlan plan = make_tune_plan(options, found, ranks, threads, problems);
+  look_at_folders(options, plan, files, problems);
+  problems.throw_if_any();
+  return {std::move(plan), std::move(*found.model), std::move(*found.teacher),
+          std::move(*found.windows)};
 }
 
 TunePlan plan_tune(const TuneOptions& options, Files& files, int ranks, int threads) {

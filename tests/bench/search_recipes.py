@@ -88,6 +88,13 @@ ROWS = {
     "batch 1, 5 epochs": base(**ONE_BY_ONE, epochs="5"),
     "batch 1, normal only, means": base(**ONE_BY_ONE, loss_homologous="0", **MEANS),
     "batch 1, normal only, means, 20 epochs": base(**ONE_BY_ONE, loss_homologous="0", **MEANS, epochs="20"),
+    "batch 1, normal only, means, cd": base(**ONE_BY_ONE, loss_homologous="0", **MEANS, init="cd"),
+    "batch 1, normal only, means, sign rate 1e-1": base(**ONE_BY_ONE, loss_homologous="0", **MEANS, lr_sign="1e-1"),
+    "batch 1, normal only, means, rates x 4": base(batch="1", lr_scale="2e-3", lr_gain="4e-3",
+                                                   loss_homologous="0", **MEANS),
+    "batch 1, homologous 1/4, means": base(**ONE_BY_ONE, loss_homologous="0.25", **MEANS),
+    "batch 1, means, rates x 4": base(batch="1", lr_scale="2e-3", lr_gain="4e-3", **MEANS),
+    "batch 1, means, relative": base(**ONE_BY_ONE, **MEANS, loss="relative"),
     "batch 1, mix": base(**ONE_BY_ONE, windows="mix"),
     "batch 1, lag E/2": base(**ONE_BY_ONE, lag="epochs/2"),
     "batch 1, lag 1": base(**ONE_BY_ONE, lag="1"),
@@ -120,6 +127,8 @@ def read_words(about):
     add("--mix", help="for the row with two texts: the second (half of each)")
     add("--samples", type=int, default=64)
     add("--seq-len", type=int, default=256)
+    add("--epochs", help="for every row, in the place of its own")
+    add("--eval-len", type=int, help="tokens of a window of the evaluations; default: --seq-len")
     add("--max-windows", type=int, default=64, help="of each evaluation")
     add("--rows", action="append", help="names or patterns; default: all")
     add("--output", required=True, help="one JSON object a row; appended to")
@@ -146,13 +155,13 @@ def perplexity(args, model, corpus):
     if corpus is None:
         return None
     return run_json([args.program, "eval", "--json", "--model", model, "--corpus", corpus,
-                     "--seq-len", str(args.seq_len), "--max-windows", str(args.max_windows),
+                     "--seq-len", str(args.eval_len or args.seq_len), "--max-windows", str(args.max_windows),
                      "--threads", "1"])["perplexity"]
 
 
 def measure(args, name, settings):
     """One row of the output."""
-    settings = dict(settings)
+    settings = {**settings, "epochs": args.epochs} if args.epochs else dict(settings)
     with tempfile.TemporaryDirectory() as folder:
         options = calibration(args, settings.pop("windows", None), folder)
         for option, value in settings.items():

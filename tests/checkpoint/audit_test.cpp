@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <mutex>
+
 #include "base/error.hpp"
 #include "checkpoint/run_dir.hpp"
+#include "forwarding_files.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -64,8 +67,8 @@ class AuditTest : public testing::Test {
 TEST_F(AuditTest, WholeRunIsSoundAndEveryFileIsLookedAt) {
   const RunAudit found = audit();
   EXPECT_TRUE(found.sound()) << found.faults.front().what;
-  // run.json, two packed blocks, one set aside, one live state, two sources.
-  EXPECT_EQ(found.files, 7);
+  // run.json, holder.json, two packed blocks, one set aside, one live state, two sources.
+  EXPECT_EQ(found.files, 8);
   EXPECT_GT(found.bytes, 500);
 }
 
@@ -99,6 +102,46 @@ TEST_F(AuditTest, NothingIsChanged) {
 TEST_F(AuditTest, FolderWithoutARunIsRefused) {
   ThreadPool pool(1);
   EXPECT_THROW(audit_run(*files_, folder_ / "nowhere", pool), UsageError);
+}
+
+// Takes the run over when a packed block is opened, as another start would.
+class TakenOver final : public ForwardingFiles {
+ public:
+  TakenOver(std::string work_dir, int times) : work_dir_(std::move(work_dir)), left_(times) {}
+  std::unique_ptr<InputFile> open(const std::string& path) override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (left_ > 0 && path.ends_with("0000.0.safetensors")) {
+        --left_;
+        const int now = find_state(*this, work_dir_)->generation;
+        rename(work_dir_ + "/state-000" + std::to_string(now),
+               work_dir_ + "/state-000" + std::to_string(now + 1));
+      }
+    }
+    return ForwardingFiles::open(path);
+  }
+
+ private:
+  std::mutex mutex_;  // audits read with several threads
+  const std::string work_dir_;
+  int left_;
+};
+
+TEST_F(AuditTest, ARunThatIsTakenOverMeanwhileIsLookedAtAgain) {
+  ThreadPool pool(2);
+  const int64_t files = audit().files;
+  TakenOver twice(path_, 2);
+  const RunAudit found = audit_run(twice, path_, pool);
+  EXPECT_TRUE(found.sound());
+  EXPECT_EQ(found.files, files);
+  EXPECT_EQ(found.state_path, path_ + "/state-0003");
+  TakenOver always(path_, 100);
+  EXPECT_THROW(audit_run(always, path_, pool), Error);
+}
+
+TEST_F(AuditTest, TheHoldersRecordIsLookedAtToo) {
+  flip_last_byte("holder.json");
+  EXPECT_THAT(paths(audit()), ElementsAre("holder.json"));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 
 namespace bitmill {
 
-class FailingFiles final : public ForwardingFiles {
+class FailingFiles : public ForwardingFiles {
  public:
   // for_good: all that follow fail, too.
   explicit FailingFiles(int first_failure, bool for_good = true)

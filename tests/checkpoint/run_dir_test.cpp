@@ -12,6 +12,7 @@
 #include "checkpoint/failing_files.hpp"
 #include "checkpoint/hashed_json.hpp"
 #include "checkpoint/heartbeat.hpp"
+#include "forwarding_files.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -139,6 +140,30 @@ TEST_F(RunDirTest, OfManyTakersOneWins) {
   takers.clear();
   EXPECT_EQ(won, 1);
   hearts.clear();
+}
+
+// Another first claim, which comes between this one's look and its rename, and is even replaced by
+// then; it removes what it finds half made, too.
+class OvertakenFiles final : public ForwardingFiles {
+ public:
+  explicit OvertakenFiles(std::string winner) : winner_(std::move(winner)) {}
+  void rename(const std::string& from, const std::string& to) override {
+    if (to.ends_with("/state-0001")) {
+      make_directories(winner_);
+      remove_tree(from);
+    }
+    ForwardingFiles::rename(from, to);
+  }
+
+ private:
+  const std::string winner_;
+};
+
+TEST_F(RunDirTest, AFirstClaimThatIsOvertakenIsRefusedLikeAnyOther) {
+  OvertakenFiles files(folder_ / "work/state-0002");
+  EXPECT_THAT([&] { Claim::take(files, path_, this_process("n1", ""), {}, [](const auto&) {}); },
+              throws<UsageError>("is held by another run"));
+  EXPECT_EQ(files_->list(path_).size(), 1);
 }
 
 TEST_F(RunDirTest, StartsWithoutACommitAreCounted) {

@@ -137,6 +137,29 @@ TEST(Failures, OneRankFailingIsNamedWithItsHostOnAllRanks) {
   });
 }
 
+TEST(Failures, EveryDifferentFailureIsToldOnceWithItsFirstRank) {
+  run_ranks(5, [](Communicator& comm) {
+    std::optional<Failure> mine;
+    if (comm.rank() == 1 || comm.rank() == 4) mine = Failure{2, "disk full", false};
+    if (comm.rank() == 3) mine = Failure{1, "no such file", false};
+    const auto failure = agree_on_failure(comm, mine, "node" + std::to_string(comm.rank()));
+    ASSERT_TRUE(failure.has_value());
+    EXPECT_EQ(failure->message,
+              "bitmill: error: rank 1 on node1 and 1 more: disk full\n"
+              "bitmill: error: rank 3 on node3: no such file");
+    EXPECT_EQ(failure->exit_code, 2);
+  });
+}
+
+TEST(Failures, OfManyFailuresSomeAreToldAndTheRestCounted) {
+  run_ranks(11, [](Communicator& comm) {
+    const Failure mine{1, "file " + std::to_string(comm.rank()), false};
+    const auto failure = agree_on_failure(comm, mine, "n");
+    EXPECT_THAT(failure->message, AllOf(HasSubstr("rank 7 on n: file 7\n"),
+                                        HasSubstr("3 more failures of other ranks")));
+  });
+}
+
 TEST(Failures, TheCauseSpeaksBeforeItsConsequencesAndLowerRanksFirst) {
   const Failure cause{1, "disk full", false};
   const Failure consequence{1, "receive failed", true};

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/random.hpp"
+#include "base/work_count.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -321,6 +322,16 @@ TEST(Tokenizer, LongRunsOfOneClassAreOneWord) {
     for (int i = 0; i < 200000; ++i) text += unit;
     EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, false), false), text) << unit;
   }
+}
+
+// A watchdog must not take a rank that makes tokens of a long text for one that stands still.
+TEST(Tokenizer, WordsOfALongTextCountAsWork) {
+  const auto tokenizer = open_tokenizer(*posix_files(), books);
+  std::string text;
+  for (int i = 0; i < 4000; ++i) text += "word ";
+  const uint64_t before = work_counted();
+  tokenizer->encode(text, false);
+  EXPECT_GE(work_counted(), before + 3);
 }
 
 }  // namespace

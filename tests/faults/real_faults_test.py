@@ -5,9 +5,11 @@ Each happens to a real job in its middle. What it says is looked at, and the sam
 again, with the cause gone, end with the bytes of a run that nobody touched.
 """
 
+import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -193,6 +195,52 @@ class RealFaults(unittest.TestCase):
         self.assertEqual(status, 1, said)
         self.assertIn("--redo-blocks 0", said)
         self.assert_finishes("--redo-blocks", "0")
+
+    def test_second_start_is_refused_and_the_first_one_goes_on(self):
+        job = Job(self.folder)
+        job.wait_for_epochs(1)
+        status, said = Job(self.folder).end()
+        self.assertEqual(status, 2, said)
+        self.assertRegex(said, rf"is held by another run: process {job.process.pid} on \S+, whose last beat")
+        status, said = job.end()
+        self.assertEqual(status, 0, said)
+        self.assertEqual(hash_of_tensors(job.output), self.undisturbed())
+
+    def test_work_folder_that_is_moved_during_the_run(self):
+        job = Job(self.folder)
+        job.wait_for_epochs(EPOCHS + 2)
+        elsewhere = self.folder / "elsewhere"
+        job.work_dir.rename(elsewhere)
+        status, said = job.end()
+        self.assertEqual(status, 1, said)
+        # Most likely when it asks for its claim, and else when it writes.
+        self.assertRegex(said, "has lost its folder|No such file")
+        self.assertFalse(job.output.exists())
+        self.assert_finishes("--resume", "required", "--work-dir", str(elsewhere))
+
+    def test_starts_in_vain_end_with_a_failure(self):
+        statuses = []
+        while not statuses or statuses[-1] == 75:
+            self.assertLess(len(statuses), 6)
+            statuses.append(self.start_in_vain())
+        self.assertEqual(statuses, [75, 75, 75, 1])
+        self.assert_finishes("--resume", "required")
+
+    def start_in_vain(self):
+        """The wrapper's status for a start that was killed before its first epoch was done."""
+        job = subprocess.Popen([ROOT / "launch/bitmill-mpirun", "-n", "1", PROGRAM, *WORDS,
+                                "--output-dir", str(self.folder / "result")],
+                               stderr=subprocess.PIPE, text=True)
+        while "reading back a trial" not in job.stderr.readline():
+            self.assertIsNone(job.poll())
+        os.kill(self.holder(), signal.SIGKILL)
+        job.communicate(timeout=PATIENCE)
+        return job.returncode
+
+    def holder(self):
+        """Process id of whoever holds the work folder."""
+        record = next((self.folder / "result.work").glob("state-*/holder.json"))
+        return json.loads(record.read_text())["content"]["holder"]["pid"]
 
     def test_clock_that_steps_back(self):
         library = next(pathlib.Path("/usr/lib").rglob("libfaketime.so.1"), None)

@@ -18,7 +18,7 @@ RankFacts facts(const std::string& host) {
 
 TEST(RanksCheck, EqualRanksThatFitHaveNoProblem) {
   const std::vector<RankFacts> all = {facts("n1"), facts("n1"), facts("n2")};
-  EXPECT_THAT(differences(all), IsEmpty());
+  EXPECT_THAT(differences(all, false), IsEmpty());
   EXPECT_THAT(memory_problems(all), IsEmpty());
 }
 
@@ -28,11 +28,18 @@ TEST(RanksCheck, EveryDifferenceOfEveryRankIsNamedWithBothValues) {
   all[1].fingerprint_json = R"({"epochs":20,"windows":"gh"})";
   all[2].numerics_class = "cpu, float32, other";
   EXPECT_THAT(
-      differences(all),
+      differences(all, false),
       ElementsAre(
           AllOf(HasSubstr("rank 1 on n2"), HasSubstr("binary ef"), HasSubstr("binary ab")),
           AllOf(HasSubstr("rank 1 on n2"), HasSubstr("windows is \"gh\" there and \"cd\" here")),
           AllOf(HasSubstr("rank 2 on n3"), HasSubstr("other"))));
+}
+
+TEST(RanksCheck, KindsOfMachinesMayDifferWhereThatIsAllowed) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[1].numerics_class = "cpu, float32, other";
+  EXPECT_THAT(differences(all, false), ElementsAre(HasSubstr("--allow-mixed-hardware")));
+  EXPECT_THAT(differences(all, true), IsEmpty());
 }
 
 TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {

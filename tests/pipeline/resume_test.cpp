@@ -4,12 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <limits>
 
 #include "base/error.hpp"
 #include "checkpoint/failing_files.hpp"
+#include "checkpoint/forgetful_files.hpp"
 #include "checkpoint/hashed_json.hpp"
+#include "checkpoint/run_state.hpp"
 #include "format/packed_folder.hpp"
+#include "pipeline/run_status.hpp"
 #include "pipeline/tiny_job.hpp"
 
 namespace bitmill {
@@ -79,6 +83,127 @@ TEST_F(ResumedJob, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
     }
     EXPECT_GT(operation, 60);
   }
+}
+
+TEST_F(ResumedJob, AfterAPowerCutAtAnyFileOperationItGivesTheSameBytes) {
+  control_.heartbeat = false;
+  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
+  QuantizeOptions whole = options("whole");
+  whole.samples = 2;
+  run(whole);
+  int operation = 0;
+  for (bool failed = true; failed; ++operation) {
+    QuantizeOptions o = options(fmt::format("cut{}", operation));
+    o.samples = 2;
+    const std::string shelf = folder_ / fmt::format("shelf{}", operation);
+    std::filesystem::create_directory(shelf);
+    ForgetfulFiles forgetful(operation, shelf);
+    try {
+      run_on(forgetful, o);
+    } catch (const Error&) {
+    }
+    failed = forgetful.failed();
+    forgetful.lose_power();
+    run(o);
+    ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole")) << "operation " << operation;
+    verify_packed_folder(*files_, o.output_dir, {});
+    files_->remove_tree(o.output_dir);
+    files_->remove_tree(o.work_dir);
+  }
+  EXPECT_GT(operation, 60);
+}
+
+// Rank 1 leads the second stage: it writes blocks and state of its own.
+TEST_F(ResumedJob, FailedAtAnyFileOperationOfEitherRankItGivesTheSameBytesAfterwards) {
+  control_.heartbeat = false;
+  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
+  QuantizeOptions whole = options("whole");
+  whole.samples = 2;
+  run(whole);
+  for (const int rank : {0, 1}) {
+    int operation = 0;
+    for (bool failed = true; failed; ++operation) {
+      QuantizeOptions o = options(fmt::format("rank{}at{}", rank, operation));
+      o.samples = 2;
+      o.stages = 2;
+      FailingFiles failing(operation);
+      try {
+        run_where(o, 2, [&](int who) -> Files& {
+          return who == rank ? static_cast<Files&>(failing) : *files_;
+        });
+      } catch (const Error&) {
+      }
+      failed = failing.failed();
+      o.stages = 1;
+      run(o);
+      ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole"))
+          << "rank " << rank << ", operation " << operation;
+      files_->remove_tree(o.output_dir);
+      files_->remove_tree(o.work_dir);
+    }
+    EXPECT_GT(operation, rank == 0 ? 40 : 10);
+  }
+}
+
+TEST_F(ResumedJob, AResultWhoseStartDiedBeforeItSaidSoIsMarkedDone) {
+  QuantizeOptions o = options("out");
+  run(o);
+  const std::string state = "out.work/state-0001/";
+  files_->remove(folder_ / (state + "DONE"));
+  nlohmann::json holder = read_hashed_json(*files_, folder_ / (state + "holder.json"));
+  holder["outcome"] = "";
+  write_hashed_json(*files_, folder_ / (state + "holder.json"), folder_ / "new", holder);
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
+  EXPECT_TRUE(run(o).already_done);
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::done);
+}
+
+TEST_F(ResumedJob, AnotherRunInTheWorkFolderOfAFinishedResultIsLeftAlone) {
+  QuantizeOptions o = options("out"), other = options("other");
+  run(o);
+  other.epochs = 4;
+  other.work_dir = o.work_dir;
+  stop_early(other);
+  EXPECT_TRUE(run(o).already_done);
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
+}
+
+TEST_F(ResumedJob, AStartThatIsRefusedOrFailsGivesTheFolderBackAtOnce) {
+  QuantizeOptions o = options("out");
+  stop_early(o, 29);
+  const auto outcome = [&](const std::string& generation) {
+    const auto holder = read_holder(*files_, o.work_dir + "/state-" + generation);
+    return holder && holder->released ? holder->outcome : "not given back";
+  };
+  o.redo_blocks = {7};
+  EXPECT_THAT(message(o), HasSubstr("the blocks are 0 to 1"));
+  EXPECT_THAT(outcome("0002"), HasSubstr("refused: --redo-blocks 7"));
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
+
+  o.redo_blocks = {};
+  const std::string name = "out.work/state-0002/blocks/0000.0.safetensors";
+  const std::string whole = folder_.read(name);
+  folder_.write(name, whole.substr(0, whole.size() - 1));
+  EXPECT_THAT(message(o), HasSubstr("0000.0.safetensors"));
+  EXPECT_THAT(outcome("0003"), HasSubstr("failed: "));
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::failed);
+
+  folder_.write("out.work/state-0003/blocks/0000.0.safetensors", whole);
+  run(o);
+}
+
+TEST_F(ResumedJob, ABlockBuiltAgainThatComesOutDifferentStopsTheRunWithBothHashes) {
+  QuantizeOptions o = options("out"), other = options("other");
+  other.method.lr_scale = 2e-2;
+  stop_early(o, 29);
+  stop_early(other, 29);
+  const std::string block = ".work/state-0001/blocks/0000.0.safetensors";
+  folder_.write("out" + block, folder_.read("other" + block));  // whole, but of another run
+  o.redo_blocks = {0};
+  EXPECT_THAT(message(o), testing::MatchesRegex("(.|\n)*block 0, turn 0, was built again with "
+                                                "another content: [0-9a-f]{32} was recorded and "
+                                                "[0-9a-f]{32} came out(.|\n)*"));
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::failed);
 }
 
 TEST_F(ResumedJob, OtherSettingsAreNotResumedAndTheFieldIsNamed) {
@@ -162,7 +287,8 @@ TEST_F(ResumedJob, VerifySourceFindsDamageInTheLastBlockBeforeAnythingIsBegun) {
   QuantizeOptions o = options("out");
   o.verify_source = true;
   EXPECT_THAT(message(o), HasSubstr("model.layers.1.mlp.up_proj.weight"));
-  EXPECT_FALSE(files_->exists(o.work_dir));
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::failed);
+  EXPECT_EQ(inspect_work_dir(*files_, o.work_dir), Occupancy::nothing);
 }
 
 TEST_F(ResumedJob, VerifiedSourceGivesTheSameBytes) {

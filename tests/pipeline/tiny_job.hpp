@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -49,12 +50,19 @@ class TinyJob : public testing::Test {
   }
 
   QuantizeResult run(const QuantizeOptions& o, int ranks = 1, int threads = 1) {
+    return run_where(
+        o, ranks, [&](int) -> Files& { return *files_; }, threads);
+  }
+
+  // `files_of`: rank -> the file system it sees.
+  QuantizeResult run_where(const QuantizeOptions& o, int ranks,
+                           const std::function<Files&(int)>& files_of, int threads = 1) {
     QuantizeResult result;
     run_ranks(ranks, [&](Communicator& comm) {
       at::set_num_threads(1);  // MKL counts for each thread, and this one is a rank's main thread
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       QuantizeObserver silent;
-      const QuantizeResult mine = quantize(o, *files_, comm, pool, silent, control_);
+      const QuantizeResult mine = quantize(o, files_of(comm.rank()), comm, pool, silent, control_);
       if (comm.rank() == 0) result = mine;
     });
     return result;

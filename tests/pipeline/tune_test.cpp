@@ -188,6 +188,19 @@ TEST_F(Tune, ADiskThatIsTooSmallIsNamedBeforehand) {
   }
 }
 
+TEST_F(Tune, EverythingThatIsWrongIsSaidAtOnce) {
+  TuneOptions o = tuning("tuned");
+  o.epochs = 0;
+  o.reference = folder_ / "packed";
+  o.calib = folder_ / "missing.txt";
+  folder_.write("tuned/notes.txt", "not ours");
+  const std::string said = tuning_message(o);
+  EXPECT_THAT(
+      said, testing::AllOf(HasSubstr("4 problems; nothing was begun"), HasSubstr("--epochs"),
+                           HasSubstr("is packed: give the 16-bit model"), HasSubstr("missing.txt"),
+                           HasSubstr("tuned")));
+}
+
 TEST_F(Tune, WhatCannotBeTunedIsRefused) {
   const auto expect_refusal = [&](const auto& change, const char* words, int ranks = 1) {
     TuneOptions o = tuning("r");
