@@ -195,8 +195,12 @@ RunAudit audit_run(Files& files, const std::string& work_dir, ThreadPool& pool) 
                   fmt::format("{} holds no run; give the --work-dir of one (by default the output "
                               "folder's name with .work added)",
                               work_dir));
-    RunAudit audit = Audit(files, *found).run(pool);
-    if (files.exists(found->path)) return audit;
+    try {
+      RunAudit audit = Audit(files, *found).run(pool);
+      if (files.exists(found->path)) return audit;
+    } catch (const FileError&) {
+      if (files.exists(found->path)) throw;
+    }
   }
   throw Error(
       fmt::format("{} was taken over {} times while it was read; ask again when its starts "

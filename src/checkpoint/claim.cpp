@@ -166,10 +166,16 @@ bool Claim::make_first(int generation) {
     write_record();
     files_.rename(fresh, target);
   } catch (const FileError&) {
-    // Whoever was first may have removed what was being made here, and may have passed on since.
+    // Whoever was first may have removed what was being made here.
+    if (!find_state(files_, work_dir_)) throw;
     files_.remove_tree(fresh);
-    if (find_state(files_, work_dir_)) return false;
-    throw;
+    return false;
+  }
+  // The first claim may have passed on since, and have left the name free.
+  const auto newest = find_state(files_, work_dir_);
+  if (newest && newest->path != target) {
+    files_.remove_tree(target);
+    return false;
   }
   state_path_ = target;
   files_.sync_directory(work_dir_);
@@ -247,6 +253,12 @@ void Claim::record_start(int64_t steps_committed) {
   const bool no_progress = predecessor_ && predecessor_->steps_at_start == steps_committed;
   record_.starts_without_commit = no_progress ? predecessor_->starts_without_commit + 1 : 1;
   write_record();
+}
+
+void Claim::withdraw(const std::string& outcome) {
+  record_.steps_at_start = predecessor_ ? predecessor_->steps_at_start : -1;
+  record_.starts_without_commit = predecessor_ ? predecessor_->starts_without_commit : 0;
+  release(outcome);
 }
 
 void Claim::release(const std::string& outcome) {

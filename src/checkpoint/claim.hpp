@@ -88,6 +88,8 @@ class Claim {
   int starts_without_commit() const { return record_.starts_without_commit; }
   // Gives the folder back; for the next taker there is nothing to wait for.
   void release(const std::string& outcome);
+  // The same for a claim that changed nothing: it does not count as a start.
+  void withdraw(const std::string& outcome);
 
  private:
   Claim(Files& files, std::string work_dir, const Holder& me);

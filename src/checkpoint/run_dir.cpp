@@ -218,6 +218,19 @@ double RunDir::rehearse_save(int64_t bytes) {
   return seconds;
 }
 
+bool RunDir::holds_files(const char* folder) const {
+  return files_.exists(in_state(folder)) && !files_.list(in_state(folder)).empty();
+}
+
+json RunDir::settings_if_known() const {
+  try {
+    if (state_.has_record()) return json::parse(state_.record().fingerprint_json);
+  } catch (const Error&) {
+    // Damaged: the next start says so.
+  }
+  return {};
+}
+
 void RunDir::finish() {
   claim_.check();
   // First, so that a run without blocks is never taken for an unfinished one.
@@ -232,9 +245,8 @@ void RunDir::abandon(const std::string& why) noexcept {
   try {
     claim_.check();
     const bool committed =
-        state_.has_packed_blocks() || !files_.list(in_state(layout::live)).empty();
-    const json settings =
-        state_.has_record() ? json::parse(state_.record().fingerprint_json) : json();
+        state_.has_packed_blocks() || holds_files(layout::live) || holds_files(layout::set_aside);
+    const json settings = settings_if_known();
     if (!committed) remove_all();
     const std::string path = in_state(layout::failure);
     write_hashed_json(files_, path, claim_.beside(path),

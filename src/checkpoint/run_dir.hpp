@@ -4,6 +4,7 @@
 // hashes match. Every method asks first whether the claim still stands: ClaimError.
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <set>
 #include <span>
 #include <string>
@@ -78,6 +79,8 @@ class RunDir {
   void remove_all();
   void remove_if_there(const std::string& path);
   std::string in_state(const char* name) const;
+  bool holds_files(const char* folder) const;
+  nlohmann::json settings_if_known() const;
 
   Files& files_;
   Claim& claim_;

@@ -33,8 +33,8 @@ std::optional<Failure> failure_of(const std::function<void()>& step);
 std::string failure_text(const Failure& failure, const std::string& rank_and_host);
 
 // Collective. Every rank hands in what happened to it; all get the same answer, ready to print:
-// every different failure with the first rank that has it, and the first one's exit code. When all
-// ranks failed alike, no rank is named.
+// every different failure (eight at most) with the first rank that has it, and the first one's exit
+// code. When all ranks failed alike, no rank is named.
 std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<Failure>& mine,
                                         const std::string& host);
 

@@ -102,7 +102,12 @@ int check_and_run(const Request& request, LaunchSession& session, const StopSign
     command = request.invocation.entry->make(files, request.invocation.settings);
     command->check({files, session.comm().size(), pool.size()});
   });
-  if (const auto code = leave_together(session, watch.comm(), console, mine)) return *code;
+  std::optional<int> code;
+  // A peer that is lost meanwhile: the watchdog speaks.
+  const auto broken =
+      failure_of([&] { code = leave_together(session, watch.comm(), console, mine); });
+  if (broken) return session.fail(*broken, console, watch);
+  if (code) return *code;
   watch.activity().set("beginning");
   RunContext context{files, watch.comm(), pool, console, stop, watch.activity(), watch};
   return run_command(*command, context, session);

@@ -12,6 +12,7 @@
 #include "model/folder_check.hpp"
 #include "pipeline/assemble.hpp"
 #include "pipeline/calibration.hpp"
+#include "pipeline/fingerprint.hpp"
 #include "pipeline/folders_check.hpp"
 #include "pipeline/live_block.hpp"
 #include "pipeline/preflight.hpp"
@@ -79,7 +80,7 @@ int64_t least_bytes(const QuantizeOptions& options, const ModelConfig& config) {
 
 QuantizePlan least_plan(int64_t packed_bytes) {
   QuantizePlan plan;
-  plan.fingerprint_json = "{}";  // of no setting can it be said that it differs
+  plan.fingerprint_json = unknown_fingerprint;
   plan.turns = 1;
   plan.packed_bytes = packed_bytes;
   plan.disk_bytes = (1 + plan.turns) * packed_bytes;

@@ -149,7 +149,8 @@ std::string first_difference(const json& there, const json& here, const std::str
 }  // namespace
 
 std::string fingerprint_difference(const std::string& there, const std::string& here) {
-  return first_difference(json::parse(there), json::parse(here), "");
+  const json known = json::parse(here);
+  return known.empty() ? "" : first_difference(json::parse(there), known, "");
 }
 
 }  // namespace bitmill

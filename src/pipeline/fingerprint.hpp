@@ -24,8 +24,10 @@ std::string describe_model(const SourceModel& model);
 // model and the vector instructions that libtorch uses on it.
 std::string numerics_class(const std::string& backend);
 
-// "model.blocks is 30 there and 5 here": the first field of `here` that `there` has not, or with
-// another value; empty without one. Both as make_fingerprint() gives them.
+// "model.blocks is 30 there and 5 here": the first field that only one of the two has, or with
+// another value; empty without one. Both as make_fingerprint() gives them; `here` may be
+// unknown_fingerprint, from which nothing differs.
+inline constexpr const char* unknown_fingerprint = "{}";
 std::string fingerprint_difference(const std::string& there, const std::string& here);
 
 }  // namespace bitmill

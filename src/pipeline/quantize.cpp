@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -164,6 +165,15 @@ std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, cons
   return reports;
 }
 
+// Whether the run is one that the result may have been assembled from.
+bool has_packed_all(const RunState& state, const Start& start, const std::string& source_hash) {
+  const QuantizePlan& plan = start.checked.plan;
+  for (int block = 0; block < plan.blocks; ++block) {
+    if (!state.has_packed(block, static_cast<int>(plan.turns) - 1)) return false;
+  }
+  return kept_source_hash(state, plan.blocks) == source_hash;
+}
+
 // The result of an earlier job: whole, and made from these weights?
 void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
   start.observer.stage_begins("hashing the model");
@@ -172,27 +182,29 @@ void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
   start.observer.stage_begins("verifying the result that is there");
   if (start.comm.rank() == 0) {
     verify_result(start.files, options.output_dir, combined_hash(source));
-    finish_left_over(options.work_dir, start.checked.plan.fingerprint_json, start.files,
-                     start.control,
-                     [&](const std::string& text) { start.observer.stage_begins(text); });
+    finish_left_over(
+        options.work_dir, start.checked.plan.fingerprint_json,
+        [&](const RunState& state) { return has_packed_all(state, start, combined_hash(source)); },
+        start.files, start.control,
+        [&](const std::string& text) { start.observer.stage_begins(text); });
   }
 }
 
 // Hashes of what belongs to no block that is packed; with --verify-source also of every block,
-// which otherwise waits until the block is read. Held against what the run began with.
-void read_sources(const QuantizeOptions& options, const Start& start, RunSession* session) {
+// which otherwise waits until the block is read.
+std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const Start& start) {
   const SourceModel& model = start.checked.model;
   const int64_t blocks = blocks_to_pack(options, model);
   start.observer.stage_begins(options.verify_source ? "reading and hashing the model"
                                                     : "hashing embeddings and head");
-  const auto keep = [&](int block, const std::vector<std::string>& names) {
-    const TensorHashes hashes = hash_shared(model, names, start.comm, start.pool);
-    if (session != nullptr) session->dir().keep_source(block, hashes);
-  };
-  keep(outside_blocks, tensors_outside(model, blocks));
+  std::map<int, TensorHashes> sources;
+  sources[outside_blocks] =
+      hash_shared(model, tensors_outside(model, blocks), start.comm, start.pool);
   for (int64_t block = 0; options.verify_source && block < blocks; ++block) {
-    keep(static_cast<int>(block), tensors_of_block(model, block));
+    sources[static_cast<int>(block)] =
+        hash_shared(model, tensors_of_block(model, block), start.comm, start.pool);
   }
+  return sources;
 }
 
 // As long as a block's packed tensors are; above this a rehearsal would only take time.
@@ -216,25 +228,28 @@ std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const S
   return session;
 }
 
-// Tries in the work folder what the run will do there.
-void rehearse(const QuantizeOptions& options, const Start& start, const Plan& plan,
-              RunDir& run_dir) {
+// Tries in the work folder what the run will do there, and holds the weights against those that it
+// began with.
+void prepare(const QuantizeOptions& options, const Start& start, const Plan& plan,
+             const std::map<int, TensorHashes>& sources, RunDir& run_dir) {
   const int64_t bytes =
       std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
   const double seconds = run_dir.rehearse_save(bytes);
   start.observer.stage_begins(
       fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
+  for (const auto& [block, hashes] : sources) run_dir.keep_source(block, hashes);
 }
 
 void train_in_session(const QuantizeOptions& options, const Start& start,
                       const std::vector<std::string>& numerics_classes, QuantizeResult& result) {
   const Plan plan = plan_of(options, start.checked.plan);
+  // Before anything is begun, or discarded with --resume never.
+  const std::map<int, TensorHashes> sources = read_sources(options, start);
   hold_session(
       start.comm.rank() == 0, [&] { return open_session(options, start, plan, numerics_classes); },
       [&](RunSession* session) {
-        if (session != nullptr) rehearse(options, start, plan, session->dir());
-        read_sources(options, start, session);
+        if (session != nullptr) prepare(options, start, plan, sources, session->dir());
         result.blocks = train_and_assemble(options, start, plan, session);
         if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
       });

@@ -42,6 +42,7 @@ std::string to_text(const RankFacts& facts) {
               {"program", facts.program},
               {"fingerprint", facts.fingerprint_json},
               {"numerics_class", facts.numerics_class},
+              {"allow_mixed_hardware", facts.allow_mixed_hardware},
               {"memory_needed", facts.memory_needed},
               {"memory_available", facts.memory_available}}
       .dump();
@@ -50,8 +51,13 @@ std::string to_text(const RankFacts& facts) {
 RankFacts from_text(const std::vector<std::byte>& bytes) {
   const json facts =
       json::parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  return {facts.at("host"),           facts.at("program"),       facts.at("fingerprint"),
-          facts.at("numerics_class"), facts.at("memory_needed"), facts.at("memory_available")};
+  return {facts.at("host"),
+          facts.at("program"),
+          facts.at("fingerprint"),
+          facts.at("numerics_class"),
+          facts.at("allow_mixed_hardware"),
+          facts.at("memory_needed"),
+          facts.at("memory_available")};
 }
 
 // "rank 2 on n1"
@@ -60,7 +66,7 @@ std::string name_of(const std::vector<RankFacts>& all, size_t rank) {
 }
 
 std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_t rank,
-                                        bool allow_mixed_hardware) {
+                                        bool may_be_mixed) {
   const RankFacts &first = all[0], &other = all[rank];
   std::vector<std::string> problems;
   const std::string who = name_of(all, rank), leader = name_of(all, 0);
@@ -75,7 +81,7 @@ std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_
                     "calibration and settings",
                     who, leader, field));
   }
-  if (other.numerics_class != first.numerics_class && !allow_mixed_hardware) {
+  if (other.numerics_class != first.numerics_class && other.has_work() && !may_be_mixed) {
     problems.push_back(
         fmt::format("{} would not compute the bits of {}: it is \"{}\", and that is "
                     "\"{}\"; run on machines of one kind, or give --allow-mixed-hardware",
@@ -86,10 +92,11 @@ std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_
 
 }  // namespace
 
-std::vector<std::string> differences(const std::vector<RankFacts>& all, bool allow_mixed_hardware) {
+std::vector<std::string> differences(const std::vector<RankFacts>& all) {
+  const bool may_be_mixed = std::ranges::all_of(all, &RankFacts::allow_mixed_hardware);
   std::vector<std::string> problems;
   for (size_t rank = 1; rank < all.size(); ++rank) {
-    for (std::string& problem : differences_of(all, rank, allow_mixed_hardware)) {
+    for (std::string& problem : differences_of(all, rank, may_be_mixed)) {
       problems.push_back(std::move(problem));
     }
   }
@@ -124,19 +131,18 @@ std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communi
                                      const std::string& host) {
   const std::string mine =
       to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
-               work.memory_needed, available_memory_bytes()});
+               work.allow_mixed_hardware, work.memory_needed, available_memory_bytes()});
   std::vector<RankFacts> all;
   for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
     all.push_back(from_text(bytes));
   }
-  std::vector<std::string> problems = differences(all, work.allow_mixed_hardware);
+  std::vector<std::string> problems = differences(all);
   for (std::string& problem : memory_problems(all)) problems.push_back(std::move(problem));
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
   std::vector<std::string> classes;
   for (const RankFacts& facts : all) {
-    if (std::ranges::find(classes, facts.numerics_class) == classes.end()) {
-      classes.push_back(facts.numerics_class);
-    }
+    const bool known = std::ranges::find(classes, facts.numerics_class) != classes.end();
+    if (facts.has_work() && !known) classes.push_back(facts.numerics_class);
   }
   return classes;
 }

@@ -85,7 +85,7 @@ RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& 
   try {
     open(folder, plan);
   } catch (const UsageError& error) {
-    give_back(fmt::format("refused: {}", error.what()));  // these words, not the run, are at fault
+    withdraw(error.what());
     throw;
   } catch (const ClaimError&) {
     throw;
@@ -109,6 +109,10 @@ void RunSession::open(const WorkFolder& folder, const Plan& plan) {
 
 void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
   goes_on_ = true;
+  for (const int block : folder.redo_blocks) {
+    BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
+                  fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
+  }
   const RunRecord there = dir_.state().record();
   check_machines(folder, there, record_);
   const std::vector<std::string> ours = record_.numerics_classes;
@@ -118,16 +122,8 @@ void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
     if (!has_class(record_, one)) record_.numerics_classes.push_back(one);
   }
   if (record_.numerics_classes != there.numerics_classes) dir_.replace_record(record_);
-  set_aside(folder, plan);
+  for (const int block : folder.redo_blocks) dir_.set_aside(block, plan.turns());
   done_ = take_inventory(folder, plan);
-}
-
-void RunSession::set_aside(const WorkFolder& folder, const Plan& plan) {
-  for (const int block : folder.redo_blocks) {
-    BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
-                  fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
-    dir_.set_aside(block, plan.turns());
-  }
 }
 
 std::vector<BlockDone> RunSession::take_inventory(const WorkFolder& folder,
@@ -173,35 +169,46 @@ void RunSession::finish() {
 
 void RunSession::stop(const std::string& why) { claim_->release("stopped: " + why); }
 
+void RunSession::refuse(const std::string& why) noexcept { goes_on_ ? withdraw(why) : fail(why); }
+
 void RunSession::fail(const std::string& why) noexcept {
   dir_.abandon(why);
-  give_back("failed: " + why);
-}
-
-void RunSession::give_back(const std::string& outcome) noexcept {
   try {
-    claim_->release(outcome);
+    claim_->release("failed: " + why);
   } catch (const std::exception&) {
     // The next start watches for a while whether we live.
   }
 }
 
-void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
-                      Files& files, const RunControl& control,
-                      const std::function<void(const std::string&)>& say) {
-  if (inspect_work_dir(files, work_dir) != Occupancy::unfinished) return;
-  const auto found = find_state(files, work_dir);
-  if (!found) return;
-  const RunState state(files, found->path);
-  if (!state.has_record()) return;
-  if (!fingerprint_difference(state.record().fingerprint_json, fingerprint_json).empty()) return;
+void RunSession::withdraw(const std::string& why) noexcept {
   try {
+    claim_->withdraw("refused: " + why);
+  } catch (const std::exception&) {
+    // As above.
+  }
+}
+
+void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
+                      const std::function<bool(const RunState&)>& made_it, Files& files,
+                      const RunControl& control,
+                      const std::function<void(const std::string&)>& say) {
+  try {
+    if (inspect_work_dir(files, work_dir) != Occupancy::unfinished) return;
+    const auto found = find_state(files, work_dir);
+    if (!found) return;
+    const RunState state(files, found->path);
+    if (!state.has_record() || !made_it(state)) return;
+    const std::string there = state.record().fingerprint_json;
+    if (!fingerprint_difference(there, fingerprint_json).empty()) return;
     const auto claim = Claim::take(files, work_dir, this_process(control.host, control.job),
                                    control.claim_timing, say);
-    RunDir(files, *claim).finish();
+    RunDir run_dir(files, *claim);
+    run_dir.resume();
+    run_dir.finish();
     claim->release("done");
-  } catch (const UsageError& error) {
-    say(error.what());  // held by whoever will do the same
+  } catch (const Error& error) {
+    // The result is there and whole, whatever is the matter with the folder.
+    say(fmt::format("the work folder is left as it is: {}", error.what()));
   }
 }
 

@@ -34,7 +34,8 @@ void check_work_dir(const WorkFolder& folder, Files& files, const std::string& f
 class RunSession {
  public:
   // Besides the errors of check_work_dir() and of Claim::take(): FormatError with every damaged
-  // file of the run. The folder is given back then, as it is. `say` hears what is worth telling.
+  // file of the run. Given back then: after a UsageError with nothing changed, else as by fail().
+  // `say` hears what is worth telling.
   RunSession(const WorkFolder& folder, Files& files, const RunRecord& record, const Plan& plan,
              const RunControl& control, const std::function<void(const std::string&)>& say);
 
@@ -48,14 +49,15 @@ class RunSession {
 
   void finish();
   void stop(const std::string& why);  // to be gone on with
+  // The words of this start are at fault: a run that was there stays what it was.
+  void refuse(const std::string& why) noexcept;
   void fail(const std::string& why) noexcept;
 
  private:
   void open(const WorkFolder& folder, const Plan& plan);
   void go_on(const WorkFolder& folder, const Plan& plan);
-  void set_aside(const WorkFolder& folder, const Plan& plan);
   std::vector<BlockDone> take_inventory(const WorkFolder& folder, const Plan& plan) const;
-  void give_back(const std::string& outcome) noexcept;
+  void withdraw(const std::string& why) noexcept;
 
   Files& files_;
   std::unique_ptr<Claim> claim_;
@@ -67,8 +69,8 @@ class RunSession {
 };
 
 // What rank 0 does while it holds the folder, from opening the session on, and the other ranks with
-// it: `work` gets the session, null on the others. However it ends, the folder is given back in the
-// way that goes with it, where it is still ours to give.
+// it: `work` gets the session, null on the others. The folder is given back in the way that goes
+// with the end, but after a CommError: the next start finds out that nobody holds it any more.
 template <class Open, class Work>
 void hold_session(bool leads, Open open, Work work) {
   std::unique_ptr<RunSession> session;
@@ -82,6 +84,9 @@ void hold_session(bool leads, Open open, Work work) {
     throw;  // nothing in the folder is ours any more
   } catch (const CommError&) {
     throw;  // a peer is gone: nothing speaks against running again
+  } catch (const UsageError& error) {
+    if (session) session->refuse(error.what());
+    throw;
   } catch (const std::exception& error) {
     if (session) session->fail(error.what());
     throw;
@@ -89,9 +94,11 @@ void hold_session(bool leads, Open open, Work work) {
 }
 
 // For a job whose result was committed by a start that died before it could say so: marks the run
-// of this very configuration that work_dir still holds as done. Does nothing without one.
+// of this very configuration that work_dir still holds as done. Does nothing without one, or with
+// one of which `made_it` says that it did not come so far. Throws nothing of ours: `say` hears it.
 void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
-                      Files& files, const RunControl& control,
+                      const std::function<bool(const RunState&)>& made_it, Files& files,
+                      const RunControl& control,
                       const std::function<void(const std::string&)>& say);
 
 }  // namespace bitmill

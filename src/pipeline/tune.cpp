@@ -117,9 +117,6 @@ void verify_what_is_there(const TuneOptions& options, const Start& start, const 
   if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
   start.observer.stage_begins("verifying the result that is there");
   verify_result(start.files, options.output_dir, sources.hash(), tuning_record);
-  finish_left_over(options.work_dir, start.checked.plan.fingerprint_json, start.files,
-                   start.control,
-                   [&](const std::string& text) { start.observer.stage_begins(text); });
 }
 
 }  // namespace

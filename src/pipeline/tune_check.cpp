@@ -204,7 +204,7 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
 TunePlan make_tune_plan(const TuneOptions& options, const Found& found, int ranks, int threads,
                         Problems& problems) {
   TunePlan plan;
-  plan.fingerprint_json = "{}";  // of no setting can it be said that it differs
+  plan.fingerprint_json = unknown_fingerprint;
   if (!found.model) return plan;
   plan.packed_bytes = found.model->tensors().tensor_bytes();
   if (problems.count() > 0) return plan;

@@ -136,7 +136,8 @@ TEST_F(AuditTest, ARunThatIsTakenOverMeanwhileIsLookedAtAgain) {
   EXPECT_EQ(found.files, files);
   EXPECT_EQ(found.state_path, path_ + "/state-0003");
   TakenOver always(path_, 100);
-  EXPECT_THROW(audit_run(always, path_, pool), Error);
+  EXPECT_THAT([&] { audit_run(always, path_, pool); },
+              testing::ThrowsMessage<Error>(HasSubstr("was taken over 5 times")));
 }
 
 TEST_F(AuditTest, TheHoldersRecordIsLookedAtToo) {

@@ -143,27 +143,32 @@ TEST_F(RunDirTest, OfManyTakersOneWins) {
 }
 
 // Another first claim, which comes between this one's look and its rename, and is even replaced by
-// then; it removes what it finds half made, too.
+// then; it may have removed what it found half made, too.
 class OvertakenFiles final : public ForwardingFiles {
  public:
-  explicit OvertakenFiles(std::string winner) : winner_(std::move(winner)) {}
+  OvertakenFiles(std::string winner, bool removes)
+      : winner_(std::move(winner)), removes_(removes) {}
   void rename(const std::string& from, const std::string& to) override {
     if (to.ends_with("/state-0001")) {
       make_directories(winner_);
-      remove_tree(from);
+      if (removes_) remove_tree(from);
     }
     ForwardingFiles::rename(from, to);
   }
 
  private:
   const std::string winner_;
+  const bool removes_;
 };
 
 TEST_F(RunDirTest, AFirstClaimThatIsOvertakenIsRefusedLikeAnyOther) {
-  OvertakenFiles files(folder_ / "work/state-0002");
-  EXPECT_THAT([&] { Claim::take(files, path_, this_process("n1", ""), {}, [](const auto&) {}); },
-              throws<UsageError>("is held by another run"));
-  EXPECT_EQ(files_->list(path_).size(), 1);
+  for (const bool removes : {true, false}) {
+    OvertakenFiles files(folder_ / "work/state-0002", removes);
+    EXPECT_THAT([&] { Claim::take(files, path_, this_process("n1", ""), {}, [](const auto&) {}); },
+                throws<UsageError>("is held by another run"));
+    EXPECT_THAT(files_->list(path_), testing::ElementsAre("state-0002"));
+    files_->remove_tree(path_);
+  }
 }
 
 TEST_F(RunDirTest, StartsWithoutACommitAreCounted) {

@@ -12,13 +12,14 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 RankFacts facts(const std::string& host) {
-  return {host, "bitmill 1, binary ab", R"({"epochs":20,"windows":"cd"})", "cpu, float32", 100,
-          1000};
+  return {
+      host, "bitmill 1, binary ab", R"({"epochs":20,"windows":"cd"})", "cpu, float32", false, 100,
+      1000};
 }
 
 TEST(RanksCheck, EqualRanksThatFitHaveNoProblem) {
   const std::vector<RankFacts> all = {facts("n1"), facts("n1"), facts("n2")};
-  EXPECT_THAT(differences(all, false), IsEmpty());
+  EXPECT_THAT(differences(all), IsEmpty());
   EXPECT_THAT(memory_problems(all), IsEmpty());
 }
 
@@ -28,7 +29,7 @@ TEST(RanksCheck, EveryDifferenceOfEveryRankIsNamedWithBothValues) {
   all[1].fingerprint_json = R"({"epochs":20,"windows":"gh"})";
   all[2].numerics_class = "cpu, float32, other";
   EXPECT_THAT(
-      differences(all, false),
+      differences(all),
       ElementsAre(
           AllOf(HasSubstr("rank 1 on n2"), HasSubstr("binary ef"), HasSubstr("binary ab")),
           AllOf(HasSubstr("rank 1 on n2"), HasSubstr("windows is \"gh\" there and \"cd\" here")),
@@ -38,8 +39,18 @@ TEST(RanksCheck, EveryDifferenceOfEveryRankIsNamedWithBothValues) {
 TEST(RanksCheck, KindsOfMachinesMayDifferWhereThatIsAllowed) {
   std::vector<RankFacts> all = {facts("n1"), facts("n2")};
   all[1].numerics_class = "cpu, float32, other";
-  EXPECT_THAT(differences(all, false), ElementsAre(HasSubstr("--allow-mixed-hardware")));
-  EXPECT_THAT(differences(all, true), IsEmpty());
+  EXPECT_THAT(differences(all), ElementsAre(HasSubstr("--allow-mixed-hardware")));
+  all[0].allow_mixed_hardware = true;
+  EXPECT_THAT(differences(all), ElementsAre(HasSubstr("--allow-mixed-hardware")));
+  all[1].allow_mixed_hardware = true;
+  EXPECT_THAT(differences(all), IsEmpty());
+}
+
+TEST(RanksCheck, ARankWithoutWorkMayBeOfAnotherKind) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[1].numerics_class = "cpu, float32, other";
+  all[1].memory_needed = 0;
+  EXPECT_THAT(differences(all), IsEmpty());
 }
 
 TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {

@@ -13,6 +13,7 @@
 #include "checkpoint/hashed_json.hpp"
 #include "checkpoint/run_state.hpp"
 #include "format/packed_folder.hpp"
+#include "forwarding_files.hpp"
 #include "pipeline/run_status.hpp"
 #include "pipeline/tiny_job.hpp"
 
@@ -34,6 +35,32 @@ class ResumedJob : public TinyJob {
     test::write_model(*files_, model, config_, tensors);
   }
 };
+
+// A process that dies when the result is there and the work folder does not say so.
+class KilledBeforeDone final : public ForwardingFiles {
+ public:
+  std::unique_ptr<OutputFile> create(const std::string& path) override {
+    dead_ = dead_ || path.find("/DONE") != path.npos;
+    if (dead_) throw FileError("killed");
+    return ForwardingFiles::create(path);
+  }
+  void remove(const std::string& path) override {
+    if (!dead_) ForwardingFiles::remove(path);
+  }
+
+ private:
+  bool dead_ = false;
+};
+
+// A disk without room for the trial of a save.
+class FailingRehearsal final : public ForwardingFiles {
+ public:
+  std::unique_ptr<OutputFile> create(const std::string& path) override {
+    if (path.find("rehearsal") != path.npos) throw FileError("no space left");
+    return ForwardingFiles::create(path);
+  }
+};
+
 TEST_F(ResumedJob, StoppedAnywhereAndResumedOnOtherRanksItGivesTheSameBytes) {
   for (const int lag : {2, 1}) {
     QuantizeOptions whole = options("whole" + std::to_string(lag));
@@ -147,12 +174,10 @@ TEST_F(ResumedJob, FailedAtAnyFileOperationOfEitherRankItGivesTheSameBytesAfterw
 
 TEST_F(ResumedJob, AResultWhoseStartDiedBeforeItSaidSoIsMarkedDone) {
   QuantizeOptions o = options("out");
-  run(o);
-  const std::string state = "out.work/state-0001/";
-  files_->remove(folder_ / (state + "DONE"));
-  nlohmann::json holder = read_hashed_json(*files_, folder_ / (state + "holder.json"));
-  holder["outcome"] = "";
-  write_hashed_json(*files_, folder_ / (state + "holder.json"), folder_ / "new", holder);
+  KilledBeforeDone killed;
+  control_.heartbeat = false;
+  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
+  EXPECT_THROW(run_on(killed, o), Error);
   EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
   EXPECT_TRUE(run(o).already_done);
   EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::done);
@@ -161,11 +186,13 @@ TEST_F(ResumedJob, AResultWhoseStartDiedBeforeItSaidSoIsMarkedDone) {
 TEST_F(ResumedJob, AnotherRunInTheWorkFolderOfAFinishedResultIsLeftAlone) {
   QuantizeOptions o = options("out"), other = options("other");
   run(o);
-  other.epochs = 4;
   other.work_dir = o.work_dir;
-  stop_early(other);
+  stop_early(other, 29);  // with the very same settings: block 0 is packed
   EXPECT_TRUE(run(o).already_done);
   EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
+  EXPECT_EQ(read_status(*files_, o.work_dir, {}).blocks_done, 1);
+  folder_.write("out.work/notes.txt", "not ours");
+  EXPECT_TRUE(run(o).already_done);
 }
 
 TEST_F(ResumedJob, AStartThatIsRefusedOrFailsGivesTheFolderBackAtOnce) {
@@ -175,10 +202,14 @@ TEST_F(ResumedJob, AStartThatIsRefusedOrFailsGivesTheFolderBackAtOnce) {
     const auto holder = read_holder(*files_, o.work_dir + "/state-" + generation);
     return holder && holder->released ? holder->outcome : "not given back";
   };
-  o.redo_blocks = {7};
+  const int vain = read_status(*files_, o.work_dir, {}).starts_in_vain();
+  o.redo_blocks = {0, 7};
   EXPECT_THAT(message(o), HasSubstr("the blocks are 0 to 1"));
   EXPECT_THAT(outcome("0002"), HasSubstr("refused: --redo-blocks 7"));
-  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
+  const RunStatus refused = read_status(*files_, o.work_dir, {});
+  EXPECT_EQ(refused.phase, RunPhase::stopped);
+  EXPECT_EQ(refused.blocks_done, 1);
+  EXPECT_EQ(refused.starts_in_vain(), vain);
 
   o.redo_blocks = {};
   const std::string name = "out.work/state-0002/blocks/0000.0.safetensors";
@@ -190,6 +221,42 @@ TEST_F(ResumedJob, AStartThatIsRefusedOrFailsGivesTheFolderBackAtOnce) {
 
   folder_.write("out.work/state-0003/blocks/0000.0.safetensors", whole);
   run(o);
+}
+
+TEST_F(ResumedJob, RefusedWeightsLeaveTheRunAsItWas) {
+  QuantizeOptions o = options("out");
+  stop_early(o, 1);  // before anything is committed but what the run is
+  auto tensors = test::tiny_tensors(config_);
+  tensors.front() = test::random_tensor(tensors.front().name, tensors.front().shape, 77);
+  test::write_model(*files_, o.model, config_, tensors);
+  for (const int again : {0, 1}) {
+    EXPECT_THAT(message(o), HasSubstr("begun with other weights")) << again;
+    EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped) << again;
+  }
+}
+
+TEST_F(ResumedJob, WhatIsSetAsideSurvivesAStartThatFailsEarly) {
+  QuantizeOptions whole = options("whole"), o = options("out");
+  run(whole);
+  stop_early(o, 29);
+  files_->remove_tree(o.work_dir + "/state-0001/live");
+  o.redo_blocks = {0};
+  FailingRehearsal full;
+  EXPECT_THROW(run_on(full, o), Error);
+  o.redo_blocks = {};
+  o.resume = Resume::required;
+  run(o);
+  EXPECT_TRUE(bytes("out") == bytes("whole"));
+}
+
+TEST_F(ResumedJob, ASettingThatIsNotKnownIsNoOtherOne) {
+  QuantizeOptions o = options("out");
+  stop_early(o);
+  o.calib = folder_ / "missing.txt";
+  o.scratch_dir = folder_ / "model/config.json";
+  const std::string said = message(o);
+  EXPECT_THAT(said, HasSubstr("missing.txt"));
+  EXPECT_THAT(said, testing::Not(HasSubstr("another configuration")));
 }
 
 TEST_F(ResumedJob, ABlockBuiltAgainThatComesOutDifferentStopsTheRunWithBothHashes) {
@@ -287,8 +354,7 @@ TEST_F(ResumedJob, VerifySourceFindsDamageInTheLastBlockBeforeAnythingIsBegun) {
   QuantizeOptions o = options("out");
   o.verify_source = true;
   EXPECT_THAT(message(o), HasSubstr("model.layers.1.mlp.up_proj.weight"));
-  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::failed);
-  EXPECT_EQ(inspect_work_dir(*files_, o.work_dir), Occupancy::nothing);
+  EXPECT_FALSE(files_->exists(o.work_dir));
 }
 
 TEST_F(ResumedJob, VerifiedSourceGivesTheSameBytes) {

@@ -58,14 +58,21 @@ class TinyJob : public testing::Test {
   QuantizeResult run_where(const QuantizeOptions& o, int ranks,
                            const std::function<Files&(int)>& files_of, int threads = 1) {
     QuantizeResult result;
-    run_ranks(ranks, [&](Communicator& comm) {
-      at::set_num_threads(1);  // MKL counts for each thread, and this one is a rank's main thread
-      ThreadPool pool(threads, [] { at::set_num_threads(1); });
+    on_ranks(ranks, threads, [&](Communicator& comm, ThreadPool& pool) {
       QuantizeObserver silent;
       const QuantizeResult mine = quantize(o, files_of(comm.rank()), comm, pool, silent, control_);
       if (comm.rank() == 0) result = mine;
     });
     return result;
+  }
+
+  static void on_ranks(int ranks, int threads,
+                       const std::function<void(Communicator&, ThreadPool&)>& work) {
+    run_ranks(ranks, [&](Communicator& comm) {
+      at::set_num_threads(1);  // MKL counts for each thread, and this one is a rank's main thread
+      ThreadPool pool(threads, [] { at::set_num_threads(1); });
+      work(comm, pool);
+    });
   }
 
   void run_on(Files& files, const QuantizeOptions& o) {

@@ -38,9 +38,7 @@ class Tune : public TinyJob {
 
   TuneResult tune_on(const TuneOptions& o, int ranks = 1, int threads = 1) {
     TuneResult result;
-    run_ranks(ranks, [&](Communicator& comm) {
-      at::set_num_threads(1);  // MKL counts for each thread, and this one is a rank's main thread
-      ThreadPool pool(threads, [] { at::set_num_threads(1); });
+    on_ranks(ranks, threads, [&](Communicator& comm, ThreadPool& pool) {
       TuneObserver silent;
       const TuneResult mine = tune(o, *files_, comm, pool, silent, control_);
       if (comm.rank() == 0) result = mine;
