@@ -51,6 +51,13 @@ at::Tensor log_probabilities(const SourceModel& model, std::span<const int32_t> 
   return at::log_softmax(logits.to(at::kDouble), -1);
 }
 
+// With room for the windows of more than 256 tokens.
+json long_config() {
+  json config = tiny_config();
+  config["max_position_embeddings"] = 512;
+  return config;
+}
+
 class EvaluateTest : public testing::Test {
  protected:
   SourceModel make_model(const std::string& name, uint64_t seed, bool uniform = false) {
@@ -72,7 +79,7 @@ class EvaluateTest : public testing::Test {
 
   const test::ScratchFolder folder_;
   const std::unique_ptr<Files> files_ = posix_files();
-  json config_ = tiny_config();
+  json config_ = long_config();
 };
 
 TEST_F(EvaluateTest, AModelThatKnowsNothingHasThePerplexityOfItsVocabulary) {
