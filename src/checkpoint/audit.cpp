@@ -68,8 +68,12 @@ class Audit {
  private:
   std::vector<std::string> names_in(const char* folder) const {
     const std::string path = join_path(state_.path(), folder);
-    if (!files_.exists(path)) return {};
-    std::vector<std::string> names = files_.list(path);
+    std::vector<std::string> names;
+    try {
+      names = files_.list(path);
+    } catch (const FileError&) {
+      if (files_.exists(path)) throw;  // else a run that is done has removed it
+    }
     // A writer is at it, or died: the next start removes these.
     std::erase_if(names, [](const std::string& n) { return n.find(".new-") != std::string::npos; });
     return names;
@@ -189,17 +193,22 @@ class Audit {
 RunAudit audit_run(Files& files, const std::string& work_dir, ThreadPool& pool) {
   // A run that is taken over meanwhile takes its folder along: what was looked at is gone then.
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
-    const Occupancy occupancy = inspect_work_dir(files, work_dir);
     const auto found = find_state(files, work_dir);
-    BITMILL_CHECK(found && occupancy != Occupancy::nothing, UsageError,
-                  fmt::format("{} holds no run; give the --work-dir of one (by default the output "
-                              "folder's name with .work added)",
-                              work_dir));
+    const auto has_moved = [&] {
+      const auto now = find_state(files, work_dir);
+      return found && now && now->path != found->path;
+    };
     try {
+      const Occupancy occupancy = inspect_work_dir(files, work_dir);
+      if (has_moved()) continue;
+      BITMILL_CHECK(found && occupancy != Occupancy::nothing, UsageError,
+                    fmt::format("{} holds no run; give the --work-dir of one (by default the "
+                                "output folder's name with .work added)",
+                                work_dir));
       RunAudit audit = Audit(files, *found).run(pool);
-      if (files.exists(found->path)) return audit;
+      if (!has_moved()) return audit;
     } catch (const FileError&) {
-      if (files.exists(found->path)) throw;
+      if (!has_moved()) throw;
     }
   }
   throw Error(

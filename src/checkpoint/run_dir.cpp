@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -181,12 +182,8 @@ void RunDir::set_aside(int block, int turns) {
   files_.sync_directory(in_state(layout::packed));
 }
 
-void RunDir::keep_source(int block, const TensorHashes& hashes) {
-  claim_.check();
-  const std::string path = state_.source_path(block);
-  if (!state_.has_source(block)) {
-    return write_hashed_json(files_, path, claim_.beside(path), json(hashes));
-  }
+void RunDir::check_source(int block, const TensorHashes& hashes) const {
+  if (!state_.has_source(block)) return;
   const TensorHashes kept = state_.source(block);
   for (const auto& [name, hash] : hashes) {
     const auto there = kept.find(name);
@@ -198,6 +195,14 @@ void RunDir::keep_source(int block, const TensorHashes& hashes) {
                     claim_.work_dir(), name, there == kept.end() ? "nothing" : there->second,
                     hash));
   }
+}
+
+void RunDir::keep_source(int block, const TensorHashes& hashes) {
+  claim_.check();
+  check_source(block, hashes);
+  if (state_.has_source(block)) return;
+  const std::string path = state_.source_path(block);
+  write_hashed_json(files_, path, claim_.beside(path), json(hashes));
 }
 
 double RunDir::rehearse_save(int64_t bytes) {
@@ -218,8 +223,11 @@ double RunDir::rehearse_save(int64_t bytes) {
   return seconds;
 }
 
+// Throws where that cannot be told: what is not seen now may be there all the same.
 bool RunDir::holds_files(const char* folder) const {
-  return files_.exists(in_state(folder)) && !files_.list(in_state(folder)).empty();
+  const std::vector<std::string> folders = files_.list(state_.path());
+  if (std::ranges::find(folders, folder) == folders.end()) return false;
+  return !std::ranges::all_of(files_.list(in_state(folder)), is_unfinished_name);
 }
 
 json RunDir::settings_if_known() const {

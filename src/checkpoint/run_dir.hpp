@@ -57,6 +57,8 @@ class RunDir {
   // Of a block, or of outside_blocks. The first time they are kept; afterwards they must be the
   // same: UsageError naming the tensor and both hashes otherwise.
   void keep_source(int block, const TensorHashes& hashes);
+  // The same question of what is kept already; changes nothing.
+  void check_source(int block, const TensorHashes& hashes) const;
 
   // Writes a file of `bytes` as a block's state is written, reads it back and removes it: what
   // would make a save fail after hours does so now. Returns the seconds of the writing.

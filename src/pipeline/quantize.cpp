@@ -213,11 +213,13 @@ constexpr int64_t most_rehearsed_bytes = int64_t{16} << 20;
 // On rank 0: claims the work folder.
 std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const Start& start,
                                          const Plan& plan,
+                                         const std::map<int, TensorHashes>& sources,
                                          const std::vector<std::string>& numerics_classes) {
   const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
-  auto session = std::make_unique<RunSession>(
-      work_folder(options), start.files,
-      RunRecord{start.checked.plan.fingerprint_json, numerics_classes}, plan, start.control, say);
+  auto session =
+      std::make_unique<RunSession>(work_folder(options), start.files,
+                                   RunRecord{start.checked.plan.fingerprint_json, numerics_classes},
+                                   plan, sources, start.control, say);
   start.control.work_dir_answers();
   if (session->goes_on()) {
     const auto packed = std::ranges::count_if(
@@ -228,17 +230,15 @@ std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const S
   return session;
 }
 
-// Tries in the work folder what the run will do there, and holds the weights against those that it
-// began with.
-void prepare(const QuantizeOptions& options, const Start& start, const Plan& plan,
-             const std::map<int, TensorHashes>& sources, RunDir& run_dir) {
+// Tries in the work folder what the run will do there.
+void rehearse(const QuantizeOptions& options, const Start& start, const Plan& plan,
+              RunDir& run_dir) {
   const int64_t bytes =
       std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
   const double seconds = run_dir.rehearse_save(bytes);
   start.observer.stage_begins(
       fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
-  for (const auto& [block, hashes] : sources) run_dir.keep_source(block, hashes);
 }
 
 void train_in_session(const QuantizeOptions& options, const Start& start,
@@ -247,9 +247,10 @@ void train_in_session(const QuantizeOptions& options, const Start& start,
   // Before anything is begun, or discarded with --resume never.
   const std::map<int, TensorHashes> sources = read_sources(options, start);
   hold_session(
-      start.comm.rank() == 0, [&] { return open_session(options, start, plan, numerics_classes); },
+      start.comm.rank() == 0,
+      [&] { return open_session(options, start, plan, sources, numerics_classes); },
       [&](RunSession* session) {
-        if (session != nullptr) prepare(options, start, plan, sources, session->dir());
+        if (session != nullptr) rehearse(options, start, plan, session->dir());
         result.blocks = train_and_assemble(options, start, plan, session);
         if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
       });

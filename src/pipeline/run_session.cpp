@@ -73,7 +73,8 @@ void check_work_dir(const WorkFolder& folder, Files& files, const std::string& f
 }
 
 RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& record,
-                       const Plan& plan, const RunControl& control,
+                       const Plan& plan, const std::map<int, TensorHashes>& sources,
+                       const RunControl& control,
                        const std::function<void(const std::string&)>& say)
     : files_(files),
       claim_(Claim::take(files, folder.path, this_process(control.host, control.job),
@@ -83,7 +84,7 @@ RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& 
       record_(record),
       done_(static_cast<size_t>(plan.blocks)) {
   try {
-    open(folder, plan);
+    open(folder, plan, sources);
   } catch (const UsageError& error) {
     withdraw(error.what());
     throw;
@@ -95,26 +96,35 @@ RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& 
   }
 }
 
-void RunSession::open(const WorkFolder& folder, const Plan& plan) {
+void RunSession::open(const WorkFolder& folder, const Plan& plan,
+                      const std::map<int, TensorHashes>& sources) {
   // Once more: the folder may have changed hands since the first look.
   check_work_dir(folder, files_, record_.fingerprint_json);
   if (inspect_work_dir(files_, folder.path) == Occupancy::unfinished &&
       folder.resume != Resume::never) {
+    check(folder, plan, sources);
     go_on(folder, plan);
   } else {
     dir_.begin(record_);
   }
+  for (const auto& [block, hashes] : sources) dir_.keep_source(block, hashes);
   claim_->record_start(committed_steps(done_, plan));
 }
 
-void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
-  goes_on_ = true;
+// What would make this start another run than the one that is there. Changes nothing.
+void RunSession::check(const WorkFolder& folder, const Plan& plan,
+                       const std::map<int, TensorHashes>& sources) const {
   for (const int block : folder.redo_blocks) {
     BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
                   fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
   }
+  check_machines(folder, dir_.state().record(), record_);
+  for (const auto& [block, hashes] : sources) dir_.check_source(block, hashes);
+}
+
+void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
+  goes_on_ = true;
   const RunRecord there = dir_.state().record();
-  check_machines(folder, there, record_);
   const std::vector<std::string> ours = record_.numerics_classes;
   record_ = there;
   dir_.resume();

@@ -3,6 +3,7 @@
 // there gone on with.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,8 +37,10 @@ class RunSession {
   // Besides the errors of check_work_dir() and of Claim::take(): FormatError with every damaged
   // file of the run. Given back then: after a UsageError with nothing changed, else as by fail().
   // `say` hears what is worth telling.
+  // `sources`: hashes of what was read of the source so far, by block.
   RunSession(const WorkFolder& folder, Files& files, const RunRecord& record, const Plan& plan,
-             const RunControl& control, const std::function<void(const std::string&)>& say);
+             const std::map<int, TensorHashes>& sources, const RunControl& control,
+             const std::function<void(const std::string&)>& say);
 
   RunDir& dir() { return dir_; }
   bool goes_on() const { return goes_on_; }  // with a run that was there
@@ -54,7 +57,9 @@ class RunSession {
   void fail(const std::string& why) noexcept;
 
  private:
-  void open(const WorkFolder& folder, const Plan& plan);
+  void open(const WorkFolder& folder, const Plan& plan, const std::map<int, TensorHashes>& sources);
+  void check(const WorkFolder& folder, const Plan& plan,
+             const std::map<int, TensorHashes>& sources) const;
   void go_on(const WorkFolder& folder, const Plan& plan);
   std::vector<BlockDone> take_inventory(const WorkFolder& folder, const Plan& plan) const;
   void withdraw(const std::string& why) noexcept;

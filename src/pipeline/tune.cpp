@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <map>
 #include <memory>
 
 #include "base/error.hpp"
@@ -53,12 +54,15 @@ Sources hash_sources(const Start& start) {
 
 // On rank 0: claims the work folder.
 std::unique_ptr<RunSession> open_session(const TuneOptions& options, const Start& start,
+                                         const Sources& sources,
                                          const std::vector<std::string>& numerics_classes) {
   const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
+  const std::map<int, TensorHashes> by_block = {{outside_blocks, sources.teacher},
+                                                {whole_model, sources.model}};
   auto session =
       std::make_unique<RunSession>(work_folder(options), start.files,
                                    RunRecord{start.checked.plan.fingerprint_json, numerics_classes},
-                                   folder_plan(options), start.control, say);
+                                   folder_plan(options), by_block, start.control, say);
   start.control.work_dir_answers();
   if (session->goes_on()) {
     say(fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
@@ -67,14 +71,11 @@ std::unique_ptr<RunSession> open_session(const TuneOptions& options, const Start
   return session;
 }
 
-// Tries in the work folder what the run will do there, and holds the models against those that it
-// began with.
-void prepare(const Start& start, const Sources& sources, RunDir& run_dir) {
+// Tries in the work folder what the run will do there.
+void rehearse(const Start& start, RunDir& run_dir) {
   constexpr int64_t floats_per_factor = 4;  // itself, two moments, the best one
   run_dir.rehearse_save(start.checked.plan.factors * floats_per_factor *
                         static_cast<int64_t>(sizeof(float)));
-  run_dir.keep_source(outside_blocks, sources.teacher);
-  run_dir.keep_source(whole_model, sources.model);
 }
 
 TuningHistory train(const TuneOptions& options, const Start& start, const Sources& sources,
@@ -104,9 +105,10 @@ void train_in_session(const TuneOptions& options, const Start& start,
                       const std::vector<std::string>& numerics_classes, const Sources& sources,
                       TuneResult& result) {
   hold_session(
-      start.comm.rank() == 0, [&] { return open_session(options, start, numerics_classes); },
+      start.comm.rank() == 0,
+      [&] { return open_session(options, start, sources, numerics_classes); },
       [&](RunSession* session) {
-        if (session != nullptr) prepare(start, sources, session->dir());
+        if (session != nullptr) rehearse(start, session->dir());
         result.history = train(options, start, sources, session);
         if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
       });

@@ -56,8 +56,9 @@ class KilledBeforeDone final : public ForwardingFiles {
 class FailingRehearsal final : public ForwardingFiles {
  public:
   std::unique_ptr<OutputFile> create(const std::string& path) override {
+    auto file = ForwardingFiles::create(path);
     if (path.find("rehearsal") != path.npos) throw FileError("no space left");
-    return ForwardingFiles::create(path);
+    return file;
   }
 };
 
@@ -233,6 +234,26 @@ TEST_F(ResumedJob, RefusedWeightsLeaveTheRunAsItWas) {
     EXPECT_THAT(message(o), HasSubstr("begun with other weights")) << again;
     EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped) << again;
   }
+}
+
+TEST_F(ResumedJob, RefusedWeightsSetNothingAsideAndAreNotKept) {
+  QuantizeOptions whole = options("whole"), o = options("out");
+  run(whole);
+  stop_early(o, 29);  // block 0 is packed
+  const auto state = [&] { return RunState(*files_, find_state(*files_, o.work_dir)->path); };
+  files_->remove_tree(o.work_dir + "/state-0001/sources/0001.json");
+  auto other = test::tiny_tensors(config_);
+  other.front() = test::random_tensor(other.front().name, other.front().shape, 77);
+  test::write_model(*files_, o.model, config_, other);
+  o.verify_source = true;
+  o.redo_blocks = {0};
+  EXPECT_THAT(message(o), HasSubstr("begun with other weights"));
+  EXPECT_FALSE(state().has_set_aside(0, 0));
+  EXPECT_FALSE(state().has_source(1));
+  test::write_model(*files_, o.model, config_, test::tiny_tensors(config_));
+  o.redo_blocks = {};
+  run(o);
+  EXPECT_TRUE(bytes("out") == bytes("whole"));
 }
 
 TEST_F(ResumedJob, WhatIsSetAsideSurvivesAStartThatFailsEarly) {
