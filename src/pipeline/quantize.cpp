@@ -66,6 +66,10 @@ struct Start {
   ThreadPool& pool;
   QuantizeObserver& observer;
   const RunControl& control;
+
+  std::function<void(const std::string&)> say() const {
+    return [this](const std::string& text) { observer.stage_begins(text); };
+  }
 };
 
 // Of all stages, on every rank.
@@ -185,8 +189,7 @@ void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
     finish_left_over(
         options.work_dir, start.checked.plan.fingerprint_json,
         [&](const RunState& state) { return has_packed_all(state, start, combined_hash(source)); },
-        start.files, start.control,
-        [&](const std::string& text) { start.observer.stage_begins(text); });
+        start.files, start.control, start.say());
   }
 }
 
@@ -210,32 +213,23 @@ std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const S
 // As long as a block's packed tensors are; above this a rehearsal would only take time.
 constexpr int64_t most_rehearsed_bytes = int64_t{16} << 20;
 
-// On rank 0: claims the work folder.
-std::unique_ptr<RunSession> open_session(const QuantizeOptions& options, const Start& start,
-                                         const Plan& plan,
-                                         const std::map<int, TensorHashes>& sources,
-                                         const std::vector<std::string>& numerics_classes) {
-  const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
-  auto session =
-      std::make_unique<RunSession>(work_folder(options), start.files,
-                                   RunRecord{start.checked.plan.fingerprint_json, numerics_classes},
-                                   plan, sources, start.control, say);
+// On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
+// what it will do.
+void open_session(const QuantizeOptions& options, const Start& start, const Plan& plan,
+                  const std::map<int, TensorHashes>& sources,
+                  const std::vector<std::string>& numerics_classes, RunSession& session) {
+  session.open({start.checked.plan.fingerprint_json, numerics_classes}, plan, sources);
   start.control.work_dir_answers();
-  if (session->goes_on()) {
+  if (session.goes_on()) {
     const auto packed = std::ranges::count_if(
-        session->done(), [&](const BlockDone& one) { return one.turns >= plan.turns(); });
-    say(fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
+        session.done(), [&](const BlockDone& one) { return one.turns >= plan.turns(); });
+    start.observer.stage_begins(
+        fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
                     packed, plan.blocks));
   }
-  return session;
-}
-
-// Tries in the work folder what the run will do there.
-void rehearse(const QuantizeOptions& options, const Start& start, const Plan& plan,
-              RunDir& run_dir) {
   const int64_t bytes =
       std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
-  const double seconds = run_dir.rehearse_save(bytes);
+  const double seconds = session.dir().rehearse_save(bytes);
   start.observer.stage_begins(
       fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
@@ -246,14 +240,16 @@ void train_in_session(const QuantizeOptions& options, const Start& start,
   const Plan plan = plan_of(options, start.checked.plan);
   // Before anything is begun, or discarded with --resume never.
   const std::map<int, TensorHashes> sources = read_sources(options, start);
-  hold_session(
-      start.comm.rank() == 0,
-      [&] { return open_session(options, start, plan, sources, numerics_classes); },
-      [&](RunSession* session) {
-        if (session != nullptr) rehearse(options, start, plan, session->dir());
-        result.blocks = train_and_assemble(options, start, plan, session);
-        if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
-      });
+  std::optional<RunSession> session;
+  if (start.comm.rank() == 0) {
+    session.emplace(work_folder(options), start.files, start.control, start.say());
+  }
+  RunSession* const held = session ? &*session : nullptr;
+  hold_session(held, [&] {
+    if (held) open_session(options, start, plan, sources, numerics_classes, *held);
+    result.blocks = train_and_assemble(options, start, plan, held);
+    if (held) result.state_seconds = held->dir().seconds_writing();
+  });
 }
 
 void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& result) {

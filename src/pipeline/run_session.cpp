@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "pipeline/fingerprint.hpp"
+#include "pipeline/stop_control.hpp"
 
 namespace bitmill {
 namespace {
@@ -72,39 +73,27 @@ void check_work_dir(const WorkFolder& folder, Files& files, const std::string& f
   if (state) check_fingerprint(folder, RunState(files, state->path), fingerprint_json);
 }
 
-RunSession::RunSession(const WorkFolder& folder, Files& files, const RunRecord& record,
-                       const Plan& plan, const std::map<int, TensorHashes>& sources,
-                       const RunControl& control,
+RunSession::RunSession(const WorkFolder& folder, Files& files, const RunControl& control,
                        const std::function<void(const std::string&)>& say)
-    : files_(files),
+    : folder_(folder),
+      files_(files),
       claim_(Claim::take(files, folder.path, this_process(control.host, control.job),
                          control.claim_timing, say)),
       heartbeat_(control.heartbeat ? std::make_unique<Heartbeat>(*claim_) : nullptr),
-      dir_(files, *claim_),
-      record_(record),
-      done_(static_cast<size_t>(plan.blocks)) {
-  try {
-    open(folder, plan, sources);
-  } catch (const UsageError& error) {
-    withdraw(error.what());
-    throw;
-  } catch (const ClaimError&) {
-    throw;
-  } catch (const std::exception& error) {
-    fail(error.what());
-    throw;
-  }
-}
+      dir_(files, *claim_) {}
 
-void RunSession::open(const WorkFolder& folder, const Plan& plan,
+void RunSession::open(const RunRecord& record, const Plan& plan,
                       const std::map<int, TensorHashes>& sources) {
+  record_ = record;
+  done_.resize(static_cast<size_t>(plan.blocks));
   // Once more: the folder may have changed hands since the first look.
-  check_work_dir(folder, files_, record_.fingerprint_json);
-  if (inspect_work_dir(files_, folder.path) == Occupancy::unfinished &&
-      folder.resume != Resume::never) {
-    check(folder, plan, sources);
-    go_on(folder, plan);
+  check_work_dir(folder_, files_, record_.fingerprint_json);
+  if (inspect_work_dir(files_, folder_.path) == Occupancy::unfinished &&
+      folder_.resume != Resume::never) {
+    check(plan, sources);
+    go_on(plan);
   } else {
+    begun_ = true;
     dir_.begin(record_);
   }
   for (const auto& [block, hashes] : sources) dir_.keep_source(block, hashes);
@@ -112,17 +101,16 @@ void RunSession::open(const WorkFolder& folder, const Plan& plan,
 }
 
 // What would make this start another run than the one that is there. Changes nothing.
-void RunSession::check(const WorkFolder& folder, const Plan& plan,
-                       const std::map<int, TensorHashes>& sources) const {
-  for (const int block : folder.redo_blocks) {
+void RunSession::check(const Plan& plan, const std::map<int, TensorHashes>& sources) const {
+  for (const int block : folder_.redo_blocks) {
     BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
                   fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
   }
-  check_machines(folder, dir_.state().record(), record_);
+  check_machines(folder_, dir_.state().record(), record_);
   for (const auto& [block, hashes] : sources) dir_.check_source(block, hashes);
 }
 
-void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
+void RunSession::go_on(const Plan& plan) {
   goes_on_ = true;
   const RunRecord there = dir_.state().record();
   const std::vector<std::string> ours = record_.numerics_classes;
@@ -132,12 +120,11 @@ void RunSession::go_on(const WorkFolder& folder, const Plan& plan) {
     if (!has_class(record_, one)) record_.numerics_classes.push_back(one);
   }
   if (record_.numerics_classes != there.numerics_classes) dir_.replace_record(record_);
-  for (const int block : folder.redo_blocks) dir_.set_aside(block, plan.turns());
-  done_ = take_inventory(folder, plan);
+  for (const int block : folder_.redo_blocks) dir_.set_aside(block, plan.turns());
+  done_ = take_inventory(plan);
 }
 
-std::vector<BlockDone> RunSession::take_inventory(const WorkFolder& folder,
-                                                  const Plan& plan) const {
+std::vector<BlockDone> RunSession::take_inventory(const Plan& plan) const {
   const RunState& state = dir_.state();
   std::vector<BlockDone> all;
   std::vector<std::string> damage;
@@ -161,7 +148,7 @@ std::vector<BlockDone> RunSession::take_inventory(const WorkFolder& folder,
   }
   BITMILL_CHECK(damage.empty(), FormatError,
                 fmt::format("{}\n{}", fmt::join(damage, "\n"),
-                            folder.can_redo_blocks
+                            folder_.can_redo_blocks
                                 ? fmt::format("build these blocks again with --redo-blocks {}",
                                               fmt::join(damaged, ","))
                                 : "start over with --resume never"));
@@ -179,22 +166,41 @@ void RunSession::finish() {
 
 void RunSession::stop(const std::string& why) { claim_->release("stopped: " + why); }
 
-void RunSession::refuse(const std::string& why) noexcept { goes_on_ ? withdraw(why) : fail(why); }
+// What this start has begun, nobody misses; a run that was there stays what it was.
+void RunSession::refuse(const std::string& why) noexcept {
+  if (begun_) return fail(why);
+  try {
+    claim_->withdraw("refused: " + why);
+  } catch (const std::exception&) {
+    // The next start watches for a while whether we live.
+  }
+}
 
 void RunSession::fail(const std::string& why) noexcept {
   dir_.abandon(why);
   try {
     claim_->release("failed: " + why);
   } catch (const std::exception&) {
-    // The next start watches for a while whether we live.
+    // As above.
   }
 }
 
-void RunSession::withdraw(const std::string& why) noexcept {
+void hold_session(RunSession* session, const std::function<void()>& work) {
   try {
-    claim_->withdraw("refused: " + why);
-  } catch (const std::exception&) {
-    // As above.
+    work();
+  } catch (const AgreedStop& stop) {
+    if (session != nullptr) session->stop(stop.what());
+    throw;
+  } catch (const ClaimError&) {
+    throw;  // nothing in the folder is ours any more
+  } catch (const CommError&) {
+    throw;  // a peer is gone: nothing speaks against running again
+  } catch (const UsageError& error) {
+    if (session != nullptr) session->refuse(error.what());
+    throw;
+  } catch (const std::exception& error) {
+    if (session != nullptr) session->fail(error.what());
+    throw;
   }
 }
 

@@ -8,11 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "base/error.hpp"
 #include "checkpoint/heartbeat.hpp"
 #include "checkpoint/run_dir.hpp"
 #include "pipeline/quantize.hpp"
-#include "pipeline/stop_control.hpp"
 #include "schedule/resume.hpp"
 
 namespace bitmill {
@@ -34,13 +32,15 @@ void check_work_dir(const WorkFolder& folder, Files& files, const std::string& f
 
 class RunSession {
  public:
-  // Besides the errors of check_work_dir() and of Claim::take(): FormatError with every damaged
-  // file of the run. Given back then: after a UsageError with nothing changed, else as by fail().
-  // `say` hears what is worth telling.
-  // `sources`: hashes of what was read of the source so far, by block.
-  RunSession(const WorkFolder& folder, Files& files, const RunRecord& record, const Plan& plan,
-             const std::map<int, TensorHashes>& sources, const RunControl& control,
+  // Claims the folder: the errors of Claim::take(). `say` hears what is worth telling.
+  RunSession(const WorkFolder& folder, Files& files, const RunControl& control,
              const std::function<void(const std::string&)>& say);
+
+  // Begins the run of `record`, or goes on with the one that is there. `sources`: hashes of what
+  // was read of the source so far, by block; they are held against what the run began with, and
+  // kept. UsageError, with nothing changed, when this start is of another run (see
+  // check_work_dir()); FormatError with every damaged file of the run.
+  void open(const RunRecord& record, const Plan& plan, const std::map<int, TensorHashes>& sources);
 
   RunDir& dir() { return dir_; }
   bool goes_on() const { return goes_on_; }  // with a run that was there
@@ -51,52 +51,31 @@ class RunSession {
   std::string numerics_classes() const;
 
   void finish();
-  void stop(const std::string& why);  // to be gone on with
-  // The words of this start are at fault: a run that was there stays what it was.
-  void refuse(const std::string& why) noexcept;
+  // Each of these gives the folder back.
+  void stop(const std::string& why);             // to be gone on with
+  void refuse(const std::string& why) noexcept;  // the words of this start are at fault
   void fail(const std::string& why) noexcept;
 
  private:
-  void open(const WorkFolder& folder, const Plan& plan, const std::map<int, TensorHashes>& sources);
-  void check(const WorkFolder& folder, const Plan& plan,
-             const std::map<int, TensorHashes>& sources) const;
-  void go_on(const WorkFolder& folder, const Plan& plan);
-  std::vector<BlockDone> take_inventory(const WorkFolder& folder, const Plan& plan) const;
-  void withdraw(const std::string& why) noexcept;
+  void check(const Plan& plan, const std::map<int, TensorHashes>& sources) const;
+  void go_on(const Plan& plan);
+  std::vector<BlockDone> take_inventory(const Plan& plan) const;
 
+  const WorkFolder folder_;
   Files& files_;
   std::unique_ptr<Claim> claim_;
   std::unique_ptr<Heartbeat> heartbeat_;
   RunDir dir_;
   RunRecord record_;
   std::vector<BlockDone> done_;
+  bool begun_ = false;  // by this start
   bool goes_on_ = false;
 };
 
-// What rank 0 does while it holds the folder, from opening the session on, and the other ranks with
-// it: `work` gets the session, null on the others. The folder is given back in the way that goes
-// with the end, but after a CommError: the next start finds out that nobody holds it any more.
-template <class Open, class Work>
-void hold_session(bool leads, Open open, Work work) {
-  std::unique_ptr<RunSession> session;
-  if (leads) session = open();
-  try {
-    work(session.get());
-  } catch (const AgreedStop& stop) {
-    if (session) session->stop(stop.what());
-    throw;
-  } catch (const ClaimError&) {
-    throw;  // nothing in the folder is ours any more
-  } catch (const CommError&) {
-    throw;  // a peer is gone: nothing speaks against running again
-  } catch (const UsageError& error) {
-    if (session) session->refuse(error.what());
-    throw;
-  } catch (const std::exception& error) {
-    if (session) session->fail(error.what());
-    throw;
-  }
-}
+// Runs `work` on a rank of the job. Where it has the session (rank 0, the others have null), the
+// folder is given back in the way that goes with an error; but after a CommError it is not: the
+// next start finds out that nobody holds it any more.
+void hold_session(RunSession* session, const std::function<void()>& work);
 
 // For a job whose result was committed by a start that died before it could say so: marks the run
 // of this very configuration that work_dir still holds as done. Does nothing without one, or with

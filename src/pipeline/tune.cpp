@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <map>
-#include <memory>
+#include <optional>
 
 #include "base/error.hpp"
 #include "format/inspection.hpp"
@@ -52,30 +51,21 @@ Sources hash_sources(const Start& start) {
   return {hash(start.checked.model), hash(start.checked.teacher)};
 }
 
-// On rank 0: claims the work folder.
-std::unique_ptr<RunSession> open_session(const TuneOptions& options, const Start& start,
-                                         const Sources& sources,
-                                         const std::vector<std::string>& numerics_classes) {
-  const auto say = [&](const std::string& text) { start.observer.stage_begins(text); };
-  const std::map<int, TensorHashes> by_block = {{outside_blocks, sources.teacher},
-                                                {whole_model, sources.model}};
-  auto session =
-      std::make_unique<RunSession>(work_folder(options), start.files,
-                                   RunRecord{start.checked.plan.fingerprint_json, numerics_classes},
-                                   folder_plan(options), by_block, start.control, say);
+// On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
+// what it will do.
+void open_session(const TuneOptions& options, const Start& start, const Sources& sources,
+                  const std::vector<std::string>& numerics_classes, RunSession& session) {
+  session.open({start.checked.plan.fingerprint_json, numerics_classes}, folder_plan(options),
+               {{outside_blocks, sources.teacher}, {whole_model, sources.model}});
   start.control.work_dir_answers();
-  if (session->goes_on()) {
-    say(fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
-                    session->done()[whole_model].epochs, options.epochs));
+  if (session.goes_on()) {
+    start.observer.stage_begins(
+        fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
+                    session.done()[whole_model].epochs, options.epochs));
   }
-  return session;
-}
-
-// Tries in the work folder what the run will do there.
-void rehearse(const Start& start, RunDir& run_dir) {
   constexpr int64_t floats_per_factor = 4;  // itself, two moments, the best one
-  run_dir.rehearse_save(start.checked.plan.factors * floats_per_factor *
-                        static_cast<int64_t>(sizeof(float)));
+  session.dir().rehearse_save(start.checked.plan.factors * floats_per_factor *
+                              static_cast<int64_t>(sizeof(float)));
 }
 
 TuningHistory train(const TuneOptions& options, const Start& start, const Sources& sources,
@@ -104,14 +94,17 @@ TuningHistory train(const TuneOptions& options, const Start& start, const Source
 void train_in_session(const TuneOptions& options, const Start& start,
                       const std::vector<std::string>& numerics_classes, const Sources& sources,
                       TuneResult& result) {
-  hold_session(
-      start.comm.rank() == 0,
-      [&] { return open_session(options, start, sources, numerics_classes); },
-      [&](RunSession* session) {
-        if (session != nullptr) rehearse(start, session->dir());
-        result.history = train(options, start, sources, session);
-        if (session != nullptr) result.state_seconds = session->dir().seconds_writing();
-      });
+  std::optional<RunSession> session;
+  if (start.comm.rank() == 0) {
+    session.emplace(work_folder(options), start.files, start.control,
+                    [&](const std::string& text) { start.observer.stage_begins(text); });
+  }
+  RunSession* const held = session ? &*session : nullptr;
+  hold_session(held, [&] {
+    if (held) open_session(options, start, sources, numerics_classes, *held);
+    result.history = train(options, start, sources, held);
+    if (held) result.state_seconds = held->dir().seconds_writing();
+  });
 }
 
 // The result of an earlier job, on rank 0.

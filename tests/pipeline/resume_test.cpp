@@ -8,8 +8,6 @@
 #include <limits>
 
 #include "base/error.hpp"
-#include "checkpoint/failing_files.hpp"
-#include "checkpoint/forgetful_files.hpp"
 #include "checkpoint/hashed_json.hpp"
 #include "checkpoint/run_state.hpp"
 #include "format/packed_folder.hpp"
@@ -84,104 +82,15 @@ TEST_F(ResumedJob, StoppedAnywhereAndResumedOnOtherRanksItGivesTheSameBytes) {
   }
 }
 
-// Once as for a process that died there, once as for one operation that failed.
-TEST_F(ResumedJob, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
-  control_.heartbeat = false;
-  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
-  QuantizeOptions whole = options("whole");
-  whole.samples = 2;
-  whole.lag = 1;
-  run(whole);
-  for (const bool for_good : {true, false}) {
-    int operation = 0;
-    for (bool failed = true; failed; ++operation) {
-      QuantizeOptions o = options(fmt::format("{}{}", for_good ? "crash" : "error", operation));
-      o.samples = 2;
-      o.lag = 1;
-      FailingFiles failing(operation, for_good);
-      try {
-        run_on(failing, o);
-      } catch (const Error&) {
-      }
-      failed = failing.failed();
-      run(o);
-      ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole")) << "operation " << operation;
-      files_->remove_tree(o.output_dir);
-      files_->remove_tree(o.work_dir);
-    }
-    EXPECT_GT(operation, 60);
-  }
-}
-
-TEST_F(ResumedJob, AfterAPowerCutAtAnyFileOperationItGivesTheSameBytes) {
-  control_.heartbeat = false;
-  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
-  QuantizeOptions whole = options("whole");
-  whole.samples = 2;
-  run(whole);
-  int operation = 0;
-  for (bool failed = true; failed; ++operation) {
-    QuantizeOptions o = options(fmt::format("cut{}", operation));
-    o.samples = 2;
-    const std::string shelf = folder_ / fmt::format("shelf{}", operation);
-    std::filesystem::create_directory(shelf);
-    ForgetfulFiles forgetful(operation, shelf);
-    try {
-      run_on(forgetful, o);
-    } catch (const Error&) {
-    }
-    failed = forgetful.failed();
-    forgetful.lose_power();
-    run(o);
-    ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole")) << "operation " << operation;
-    verify_packed_folder(*files_, o.output_dir, {});
-    files_->remove_tree(o.output_dir);
-    files_->remove_tree(o.work_dir);
-  }
-  EXPECT_GT(operation, 60);
-}
-
-// Rank 1 leads the second stage: it writes blocks and state of its own.
-TEST_F(ResumedJob, FailedAtAnyFileOperationOfEitherRankItGivesTheSameBytesAfterwards) {
-  control_.heartbeat = false;
-  control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
-  QuantizeOptions whole = options("whole");
-  whole.samples = 2;
-  run(whole);
-  for (const int rank : {0, 1}) {
-    int operation = 0;
-    for (bool failed = true; failed; ++operation) {
-      QuantizeOptions o = options(fmt::format("rank{}at{}", rank, operation));
-      o.samples = 2;
-      o.stages = 2;
-      FailingFiles failing(operation);
-      try {
-        run_where(o, 2, [&](int who) -> Files& {
-          return who == rank ? static_cast<Files&>(failing) : *files_;
-        });
-      } catch (const Error&) {
-      }
-      failed = failing.failed();
-      o.stages = 1;
-      run(o);
-      ASSERT_TRUE(bytes(file_name(o.output_dir)) == bytes("whole"))
-          << "rank " << rank << ", operation " << operation;
-      files_->remove_tree(o.output_dir);
-      files_->remove_tree(o.work_dir);
-    }
-    EXPECT_GT(operation, rank == 0 ? 40 : 10);
-  }
-}
-
 TEST_F(ResumedJob, AResultWhoseStartDiedBeforeItSaidSoIsMarkedDone) {
   QuantizeOptions o = options("out");
   KilledBeforeDone killed;
   control_.heartbeat = false;
   control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
   EXPECT_THROW(run_on(killed, o), Error);
-  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::stopped);
+  EXPECT_EQ(read_status(*files_, o.work_dir, control_.claim_timing).phase, RunPhase::stopped);
   EXPECT_TRUE(run(o).already_done);
-  EXPECT_EQ(read_status(*files_, o.work_dir, {}).phase, RunPhase::done);
+  EXPECT_EQ(read_status(*files_, o.work_dir, control_.claim_timing).phase, RunPhase::done);
 }
 
 TEST_F(ResumedJob, AnotherRunInTheWorkFolderOfAFinishedResultIsLeftAlone) {

@@ -76,10 +76,7 @@ class TinyJob : public testing::Test {
   }
 
   void run_on(Files& files, const QuantizeOptions& o) {
-    const auto comm = self_communicator();
-    ThreadPool pool(1);
-    QuantizeObserver silent;
-    quantize(o, files, *comm, pool, silent, control_);
+    run_where(o, 1, [&](int) -> Files& { return files; });
   }
 
   // A run that leaves when the ranks agree for that many-th time.
