@@ -32,6 +32,11 @@ class OutputFile {
   virtual void append(std::span<const std::byte> data) = 0;  // at the end of what was appended
   virtual void write(int64_t offset, std::span<const std::byte> data) const = 0;
   virtual void read(int64_t offset, std::span<std::byte> into) const = 0;
+  // For what does not fit in memory: what was written sets out for the disk, or what is to be read
+  // soon sets out from there, while the caller goes on. Content stays as it is. Where a system does
+  // not know how, nothing happens; the first throws when the disk refuses.
+  virtual void begin_write_out(int64_t /*offset*/, int64_t /*bytes*/) const {}
+  virtual void begin_read(int64_t /*offset*/, int64_t /*bytes*/) const {}
   virtual void sync() = 0;   // to stable storage
   virtual void close() = 0;  // throws what close(2) reports; no other call may follow
 };

@@ -83,8 +83,11 @@ void verify_tensors(const SafetensorsFile& file) {
 
 ContentHashes hash_content(const std::vector<TensorSource>& tensors) {
   ContentHashes hashes;
-  for (const TensorSource& tensor : tensors)
-    hashes.tensors[tensor.name] = hash_hex(tensor.produce());
+  for (const TensorSource& tensor : tensors) {
+    Hasher own;
+    tensor.produce([&](std::span<const std::byte> piece) { own.add(piece); });
+    hashes.tensors[tensor.name] = own.hex();
+  }
   Hasher hasher;
   for (const auto& [name, info] : infos_of(tensors)) {
     add_info(hasher, info);

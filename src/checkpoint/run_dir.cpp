@@ -146,6 +146,10 @@ void RunDir::write_live(const Progress& progress, const std::vector<TensorSource
                {{layout::block_key, std::to_string(progress.block)},
                 {layout::epochs_key, std::to_string(progress.epochs)},
                 {layout::steps_key, std::to_string(progress.steps)}});
+  int64_t bytes = 0;
+  for (const TensorSource& tensor : tensors) bytes += tensor.bytes();
+  live_bytes_.largest = std::max(live_bytes_.largest, bytes);
+  live_bytes_.written += bytes;
 }
 
 std::string RunDir::write_packed(int block, int turn, bool last,
@@ -209,10 +213,10 @@ double RunDir::rehearse_save(int64_t bytes) {
   claim_.check();
   // Under a name of what is being written: a crash in between leaves nothing that counts.
   const std::string path = claim_.beside(join_path(in_state(layout::live), "rehearsal"));
-  const std::vector<TensorSource> tensors = {{"rehearsal", Dtype::uint8, {bytes}, [bytes] {
-                                                return std::vector<std::byte>(
-                                                    static_cast<size_t>(bytes), std::byte{0x5a});
-                                              }}};
+  const auto produce = [bytes](const ByteSink& sink) {
+    sink(std::vector<std::byte>(static_cast<size_t>(bytes), std::byte{0x5a}));
+  };
+  const std::vector<TensorSource> tensors = {{"rehearsal", Dtype::uint8, {bytes}, produce}};
   double seconds = 0;
   {
     const TimedScope timed(seconds);

@@ -16,6 +16,12 @@
 
 namespace bitmill {
 
+// Of files of live blocks: the bytes of their tensors, headers aside.
+struct LiveBytes {
+  int64_t largest = 0;  // of one file
+  int64_t written = 0;  // of all of them, also of those that later ones replaced
+};
+
 class RunDir {
  public:
   // Hashes stand in a file's header, before the data.
@@ -42,6 +48,8 @@ class RunDir {
   // Every tensor is produced produced_per_write times: all of them in the order given, and then
   // again. Who produces them from several ranks counts on it.
   void write_live(const Progress& progress, const std::vector<TensorSource>& tensors);
+  // What write_live() committed so far.
+  const LiveBytes& live_bytes() const { return live_bytes_; }
 
   // Commits a turn: on return its tensors survive a crash. Each is produced twice. With the last
   // turn of a block its live state goes. Where a file of this turn was set aside, the content must
@@ -88,6 +96,7 @@ class RunDir {
   Claim& claim_;
   RunState state_;
   double seconds_writing_ = 0;
+  LiveBytes live_bytes_;
 };
 
 // What abandon() left: the reason, and the settings of a run whose record may be gone. Empty

@@ -15,6 +15,7 @@
 #include "cli/watch.hpp"
 #include "comm/activity.hpp"
 #include "comm/communicator.hpp"
+#include "pipeline/ranks_check.hpp"
 
 namespace bitmill {
 
@@ -23,6 +24,7 @@ struct CheckContext {
   Files& files;
   int ranks;
   int threads;
+  LeastResources least;  // what every rank has: the same on all of them
 };
 
 // What the work has.

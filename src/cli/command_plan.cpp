@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/problems.hpp"
 #include "checkpoint/holder.hpp"
 #include "cli/command.hpp"
 #include "cli/hardware.hpp"
@@ -12,9 +13,12 @@
 #include "cli/plan_report.hpp"
 #include "cli/quantity.hpp"
 #include "cli/quantize_options.hpp"
+#include "cli/run_folder_options.hpp"
 #include "model/config.hpp"
 #include "model/source_model.hpp"
+#include "pipeline/calibration.hpp"
 #include "pipeline/measure_machine.hpp"
+#include "pipeline/preflight.hpp"
 #include "pipeline/workload.hpp"
 
 namespace bitmill {
@@ -24,7 +28,7 @@ class PlanCommand : public Command {
  public:
   PlanCommand(Files& files, const Settings& settings)
       : options_(read_plan_options(files, settings)),
-        hardware_(settings.text_or("hardware", "cpu")),
+        hardware_(settings.text_or("hardware", default_hardware)),
         pictures_(read_pictures(settings)),
         calibrate_(settings.is_on("calibrate")),
         save_(settings.text_or("save", "")),
@@ -43,12 +47,16 @@ class PlanCommand : public Command {
   void check(const CheckContext& context) override {
     check_pictures(context.files, pictures_, "");
     request_.machine = read_hardware(context.files, hardware_, context.threads);
-    request_.work = workload_of(options_, read_model_config(context.files, options_.model));
+    const ModelConfig config = read_model_config(context.files, options_.model);
+    check_job(config);
+    request_.work = workload_of(options_, config);
     if (calibrate_) {
       SourceModel(context.files, options_.model);  // says what is wrong with the weights
-    } else {
-      forecast_ = choose_plan(request_);
+      request_.machine.samples_at_once = context.threads;
     }
+    // Before measuring, too: what a rank holds depends little on what it can do, and a memory that
+    // nothing fits is known now.
+    forecast_ = choose_plan(request_);
   }
 
   void run(RunContext& context) override {
@@ -66,6 +74,15 @@ class PlanCommand : public Command {
   }
 
  private:
+  // What quantize would refuse, in the same words.
+  void check_job(const ModelConfig& config) const {
+    Problems problems;
+    check_settings(resolve_lag(options_), problems);
+    problems.throw_if_any();
+    check_batch(options_, options_.samples);
+    check_sequence_length(config, options_.model, workload_of(options_, config).seq_len);
+  }
+
   // Collective. The plan then rests on what was measured.
   void calibrate(RunContext& context) {
     Machine& machine = request_.machine;
@@ -106,17 +123,19 @@ OptionGroup plan_options() {
            {"ranks", "N", "1", "ranks that the run would have"},
            {"recipe", "NAME", "published", "as for quantize"},
            config_option(),
-           {"hardware", "NAME", "cpu",
+           {"hardware", "NAME", default_hardware,
             "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
            {"memory-limit", "BYTES", "the hardware's", "memory of a rank"},
            {"stages", "N", "chosen", "groups of ranks that share the depth"},
            {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
+           stream_memory_option(),
            threads_option(),
            {"calibrate", "", "",
             "measure a block of the model here, under mpirun also the link between ranks, and plan "
             "with these figures; takes about ten seconds, more where a step is long"},
            {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
-           {"scratch-dir", "DIR", ".", "where to measure the disk: beside the run folder to come"},
+           {"scratch-dir", "DIR", ".",
+            "where --calibrate measures the disk: beside the run folder to come"},
            json_option("the forecast")}};
 }
 
@@ -127,8 +146,8 @@ CommandEntry plan_entry() {
           .summary = "what a run would take, on any number of ranks",
           .about =
               "Simulates the very plan that quantize would carry out, on hardware as a table "
-              "describes it: time, memory, and the best mesh of stages and replicas. Reads the "
-              "model's config.json and nothing else, but with --calibrate.",
+              "describes it: time, memory, disk and traffic, and the best mesh of stages and "
+              "replicas. Reads the model's config.json and nothing else, but with --calibrate.",
           .usage = {"plan --model DIR --ranks N [options]",
                     "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]"},
           .example = "bitmill plan --model tests/data/books-2M --ranks 4 --recipe parallel",

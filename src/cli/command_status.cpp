@@ -12,12 +12,22 @@
 namespace bitmill {
 namespace {
 
+nlohmann::ordered_json tuning_json(const TuningStatus& tuning) {
+  nlohmann::ordered_json json = {{"epochs_done", tuning.epochs_done},
+                                 {"epochs_most", tuning.epochs_most},
+                                 {"held_out_kl", nullptr}};
+  if (tuning.held_out_kl) json["held_out_kl"] = *tuning.held_out_kl;
+  return json;
+}
+
 nlohmann::ordered_json status_json(const RunStatus& status) {
   nlohmann::ordered_json live = nlohmann::ordered_json::array();
   for (const LiveStatus& one : status.live) {
     live.push_back({{"block", one.block}, {"epoch", one.epoch}});
   }
   nlohmann::ordered_json json = {{"state", word_of(status.phase)},
+                                 {"job", nullptr},
+                                 {"tuning", nullptr},
                                  {"blocks_total", status.blocks_total},
                                  {"blocks_done", status.blocks_done},
                                  {"live", live},
@@ -28,6 +38,8 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
                                  {"starts_in_vain", status.starts_in_vain()},
                                  {"failure", status.failure},
                                  {"last_events", status.last_events}};
+  if (!status.job.empty()) json["job"] = status.job;
+  if (status.tuning) json["tuning"] = tuning_json(*status.tuning);
   if (status.last_loss) json["loss"] = *status.last_loss;
   if (status.epoch_s) json["epoch_s"] = *status.epoch_s;
   if (status.eta_s) json["eta_s"] = *status.eta_s;

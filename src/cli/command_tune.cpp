@@ -58,14 +58,17 @@ class TuneCommand : public Command {
   void introduce(Console& console) const {
     const TuneOptions& options = request_.options;
     console.say(fmt::format(
-        "bitmill tune: {} towards {} on {} with {} each, {} of {}\n"
+        "bitmill tune: {} towards {} on {} with {} each, {} of {}, backend {}\n"
         "{} factors of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
         "{}, rate {}, {} epochs at most",
         options.model, options.reference, format_number_of("rank", ranks_),
         format_number_of("thread", threads_), format_number_of("stage", plan_.mesh.stages),
-        format_number_of("replica", plan_.mesh.replicas), format_count(plan_.factors),
-        plan_.linears, plan_.train, plan_.seq_len, plan_.held_out, options.batch, options.rate,
-        options.epochs));
+        format_number_of("replica", plan_.mesh.replicas), options.backend,
+        format_count(plan_.factors), plan_.linears, plan_.train, plan_.seq_len, plan_.held_out,
+        options.batch, options.rate, options.epochs));
+    for (const std::string& note : {idle_ranks_note(options, plan_), few_held_out_note(plan_)}) {
+      if (!note.empty()) console.say(note);
+    }
   }
 
   const TuneRequest request_;

@@ -44,6 +44,8 @@ OptionGroups hardware_keys() {
                     {{"per-thread", "", "", "rates are of one thread"},
                      {"memory", "BYTES", "", "that a rank may use"},
                      {"fixed-memory", "BYTES", "", "that a rank holds before it has work"},
+                     {"host-fixed-memory", "BYTES", "",
+                      "the same of its host, where the device has memory of its own"},
                      {"weight-bytes", "N", "", "of a weight in products"}}};
   for (const RateKey& one : rate_keys) {
     group.options.push_back({one.key, "RATE", "", one.meaning});
@@ -61,6 +63,7 @@ Machine machine_of(const Settings& settings, int threads) {
   }
   machine.memory_bytes = settings.bytes_or("memory", 0);
   machine.fixed_bytes = settings.bytes_or("fixed-memory", 0);
+  machine.host_fixed_bytes = settings.bytes_or("host-fixed-memory", 0);
   machine.weight_bytes = static_cast<int>(settings.whole_or("weight-bytes", 4, 1, 8));
   if (settings.is_on("per-thread")) machine.samples_at_once = threads;
   return machine;
@@ -91,6 +94,9 @@ std::string hardware_text(const Machine& machine, const std::string& about) {
     text += fmt::format("# {}\n{} = {:.6g}\n", one.meaning, one.key, machine.*one.rate);
   }
   if (machine.memory_bytes > 0) text += fmt::format("memory = {}\n", machine.memory_bytes);
+  if (machine.host_fixed_bytes > 0) {
+    text += fmt::format("host-fixed-memory = {}\n", machine.host_fixed_bytes);
+  }
   return text + fmt::format("fixed-memory = {}\nweight-bytes = {}\n", machine.fixed_bytes,
                             machine.weight_bytes);
 }

@@ -14,6 +14,9 @@ namespace bitmill {
 // Made by CMake from configs/hardware; sorted by name.
 const std::vector<EmbeddedRecipe>& embedded_hardware();
 
+// Of the program as it is.
+inline constexpr const char* default_hardware = "cpu";
+
 // `given` is the name of an embedded table, or the path of a .cfg file with the same keys.
 // `threads` of a rank count where the table's rates are those of one thread. UsageError as for
 // recipes.

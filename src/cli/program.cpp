@@ -98,14 +98,16 @@ int check_and_run(const Request& request, LaunchSession& session, const StopSign
   Console console = standard_console(session.comm().rank());
   std::unique_ptr<Command> command;
   watch.activity().set("checking what was asked for");
-  const auto mine = failure_of([&] {
-    command = request.invocation.entry->make(files, request.invocation.settings);
-    command->check({files, session.comm().size(), pool.size()});
-  });
   std::optional<int> code;
   // A peer that is lost meanwhile: the watchdog speaks.
-  const auto broken =
-      failure_of([&] { code = leave_together(session, watch.comm(), console, mine); });
+  const auto broken = failure_of([&] {
+    const LeastResources least = gather_least_resources(watch.comm(), session.host(), pool.size());
+    const auto mine = failure_of([&] {
+      command = request.invocation.entry->make(files, request.invocation.settings);
+      command->check({files, session.comm().size(), pool.size(), least});
+    });
+    code = leave_together(session, watch.comm(), console, mine);
+  });
   if (broken) return session.fail(*broken, console, watch);
   if (code) return *code;
   watch.activity().set("beginning");

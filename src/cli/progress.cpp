@@ -23,8 +23,30 @@ Clock steady_clock() {
   };
 }
 
+ProgressLine::ProgressLine(Console& console, Clock clock)
+    : console_(console), clock_(std::move(clock)) {
+  begin();
+}
+
+bool ProgressLine::is_due() const {
+  return !console_.terminal() && clock_() - last_log_ >= seconds_between_log_lines;
+}
+
+void ProgressLine::show(bool in_log, const std::function<std::string(double now)>& line) {
+  if (console_.silent()) return;
+  const double now = clock_();
+  if (console_.terminal()) {
+    if (!in_log && now - last_update_ < seconds_between_updates) return;
+    last_update_ = now;
+    console_.update(line(now));
+  } else if (in_log) {
+    last_log_ = now;
+    console_.say(line(now));
+  }
+}
+
 QuantizeProgress::QuantizeProgress(Console& console, const QuantizeExtent& extent, Clock clock)
-    : console_(console), extent_(extent), clock_(std::move(clock)) {}
+    : console_(console), extent_(extent), shown_(console, std::move(clock)) {}
 
 void QuantizeProgress::resumed(const std::vector<BlockDone>& done) {
   for (size_t i = 0; i < done.size(); i += static_cast<size_t>(extent_.stages)) {
@@ -36,8 +58,8 @@ void QuantizeProgress::resumed(const std::vector<BlockDone>& done) {
 
 void QuantizeProgress::action_begins(const Action& action) {
   if (!begin_) {
-    begin_ = clock_();
-    last_log_ = *begin_;
+    begin_ = shown_.now();
+    shown_.begin();
   }
   if (action.kind == ActionKind::load) loss_.reset();
   if (action.kind != ActionKind::teach) return;
@@ -56,7 +78,7 @@ void QuantizeProgress::epoch_done(const Position& at, double loss) {
   epoch_ = at.epoch + 1;
   loss_ = loss;
   const bool turn_ends = epoch_ % extent_.lag == 0;  // action_done says it
-  show(!turn_ends && clock_() - last_log_ >= seconds_between_log_lines);
+  show(!turn_ends && shown_.is_due());
 }
 
 void QuantizeProgress::action_done(const Action& action) {
@@ -84,40 +106,21 @@ std::string QuantizeProgress::line(double now) const {
 }
 
 void QuantizeProgress::show(bool in_log) {
-  if (console_.silent()) return;
-  const double now = clock_();
-  if (console_.terminal()) {
-    // A line that belongs in a log is worth showing at once on a terminal, too.
-    if (!in_log && now - last_update_ < seconds_between_updates) return;
-    last_update_ = now;
-    console_.update(line(now));
-  } else if (in_log) {
-    last_log_ = now;
-    console_.say(line(now));
-  }
+  shown_.show(in_log, [&](double now) { return line(now); });
 }
 
 BlockProgress::BlockProgress(Console& console, std::string what, Clock clock)
-    : console_(console),
-      what_(std::move(what)),
-      clock_(std::move(clock)),
-      begin_(clock_()),
-      last_log_(begin_) {}
+    : what_(std::move(what)), shown_(console, std::move(clock)), begin_(shown_.now()) {}
 
 void BlockProgress::operator()(int64_t blocks_done, int64_t blocks_total) {
-  if (console_.silent() || blocks_done <= 0) return;
-  const double now = clock_();
-  const double seconds_per_block = (now - begin_) / static_cast<double>(blocks_done);
-  const std::string line = fmt::format(
-      "{} · block {}/{} · {}/block · ETA {}", what_, blocks_done, blocks_total,
-      format_seconds(seconds_per_block),
-      format_seconds(seconds_per_block * static_cast<double>(blocks_total - blocks_done)));
-  if (console_.terminal()) {
-    console_.update(line);
-  } else if (now - last_log_ >= seconds_between_log_lines) {
-    last_log_ = now;
-    console_.say(line);
-  }
+  if (blocks_done <= 0) return;
+  shown_.show(shown_.is_due(), [&](double now) {
+    const double seconds_per_block = (now - begin_) / static_cast<double>(blocks_done);
+    return fmt::format(
+        "{} · block {}/{} · {}/block · ETA {}", what_, blocks_done, blocks_total,
+        format_seconds(seconds_per_block),
+        format_seconds(seconds_per_block * static_cast<double>(blocks_total - blocks_done)));
+  });
 }
 
 }  // namespace bitmill

@@ -16,6 +16,28 @@ namespace bitmill {
 using Clock = std::function<double()>;
 Clock steady_clock();
 
+// Where a line of progress goes: on a terminal into one line that is rewritten, as often as people
+// can read; in a log it is a line of its own.
+class ProgressLine {
+ public:
+  ProgressLine(Console& console, Clock clock);
+
+  double now() const { return clock_(); }
+  // Of what is to be told: a log hears of it half a minute later at the earliest.
+  void begin() { last_log_ = clock_(); }
+  // A log has heard nothing for half a minute.
+  bool is_due() const;
+  // `line` makes the text, where it is shown. `in_log`: it is worth a line of a log, and showing at
+  // once on a terminal.
+  void show(bool in_log, const std::function<std::string(double now)>& line);
+
+ private:
+  Console& console_;
+  const Clock clock_;
+  double last_update_ = 0;
+  double last_log_ = 0;
+};
+
 struct QuantizeExtent {
   int64_t blocks = 0;
   int epochs = 0;
@@ -41,10 +63,8 @@ class QuantizeProgress : public QuantizeObserver {
 
   Console& console_;
   const QuantizeExtent extent_;
-  const Clock clock_;
+  ProgressLine shown_;
   std::optional<double> begin_;  // of the first action; stages before it are not in the estimate
-  double last_update_ = 0;
-  double last_log_ = 0;
   int block_ = 0;
   int turn_ = 0;
   int epoch_ = 0;               // finished, over the whole run of the block
@@ -60,11 +80,9 @@ class BlockProgress {
   void operator()(int64_t blocks_done, int64_t blocks_total);
 
  private:
-  Console& console_;
   const std::string what_;
-  const Clock clock_;
+  ProgressLine shown_;
   const double begin_;
-  double last_log_;
 };
 
 }  // namespace bitmill

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -14,86 +15,140 @@
 #include "cli/peak_memory.hpp"
 #include "cli/progress.hpp"
 #include "cli/quantity.hpp"
+#include "cli/recipe.hpp"
 #include "cli/run_control.hpp"
 #include "model/config.hpp"
 #include "pipeline/workload.hpp"
 
 namespace bitmill {
+namespace {
+
+// What a rank may use where nobody said it: its share of what the hosts have left, and no more than
+// the table of hardware names. Some is left over: what compare_ranks() asks for is counted later,
+// when ranks have read and other processes may have grown.
+int64_t usual_memory_limit(const Machine& machine, int64_t share) {
+  const int64_t usable = share - share / 16;
+  if (machine.memory_bytes == 0 || usable == 0) return std::max(machine.memory_bytes, usable);
+  return std::min(machine.memory_bytes, usable);
+}
+
+// Bytes of a rank on the mesh that needs least: as many replicas as there are, and sweeps, which
+// hold the fewest streams.
+int64_t least_memory(const PlanRequest& request) {
+  const Workload& work = request.work;
+  const int turns = work.epochs / work.lag;
+  const int first = request.stages > 0 ? request.stages : 1;
+  const int last =
+      request.stages > 0 ? request.stages : std::min({work.blocks, turns, request.ranks});
+  const Walk walk = request.walk == Walk::automatic ? Walk::sweep : request.walk;
+  std::optional<int64_t> least;
+  for (int stages = first; stages <= std::min(last, request.ranks); ++stages) {
+    const Mesh mesh{stages,
+                    static_cast<int>(std::min<int64_t>(work.batch, request.ranks / stages))};
+    const int64_t bytes = forecast(request, mesh, walk).peak_bytes();
+    least = std::min(bytes, least.value_or(bytes));
+  }
+  return least.value_or(0);
+}
+
+}  // namespace
 
 void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
   threads_ = context.threads;
+  given_stages_ = options().stages;
   check_pictures(context.files, request_.pictures, options().output_dir);
+  machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
+  memory_limit_ = options().memory_limit > 0 ? options().memory_limit
+                                             : usual_memory_limit(machine_, context.least.memory);
   std::optional<ModelConfig> config;
   try {
     config = read_model_config(context.files, options().model);
-    choose_mesh(context, *config);
+    choose_mesh(*config);
   } catch (const FormatError&) {
     // A model that cannot be read: what follows says so, and what else is wrong.
   } catch (const FileError&) {
   }
   plan_ = plan_quantize(options(), context.files, ranks_, threads_);
-  forecast_ = forecast_of(context, *config);
+  forecast_ = forecast_of(*config);
+  if (plan_.mesh.ranks() < ranks_) {
+    sooner_recipe_ = find_sooner_recipe(context.files, *config);
+  }
 }
 
 void QuantizeJob::compare_ranks(RunContext& context) const {
   bitmill::compare_ranks(options(), plan_, context.files, context.comm, host_name());
 }
 
-// Of the meshes that the user leaves open, the one that the planner finds soonest on a processor.
-void QuantizeJob::choose_mesh(const CheckContext& context, const ModelConfig& config) {
+PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
+                                      const ModelConfig& config) const {
   PlanRequest request;
-  request.work = workload_of(options(), config);
-  request.machine = read_hardware(context.files, "cpu", threads_);
+  request.work = workload_of(known, config);
+  request.machine = machine_;
   request.ranks = ranks_;
-  request.stages = options().stages;
-  request.walk = options().walk;
-  request.memory_limit = request_.memory_limit;
+  request.stages = known.stages;
+  request.walk = known.walk;
+  request.memory_limit = memory_limit_;
+  return request;
+}
+
+// Of the meshes that the user leaves open, the one that the planner finds soonest within the
+// memory. Where nobody gave a limit and nothing fits, the one that needs least: compare_ranks(),
+// which counts what the ranks of a host need together, refuses it by name, or lets it pass.
+void QuantizeJob::choose_mesh(const ModelConfig& config) {
+  PlanRequest request = plan_request(options(), config);
+  if (options().memory_limit == 0 && memory_limit_ > 0) {
+    request.memory_limit = std::max(memory_limit_, least_memory(request));
+  }
   const Forecast chosen = choose_plan(request);
   request_.options.stages = chosen.mesh.stages;
+  request_.options.replicas = chosen.mesh.replicas;
   request_.options.walk = chosen.walk;
-  if (chosen.mesh.ranks() == ranks_) return;
-
-  Settings other;
-  other.add("model", {options().model, "--model"});
-  other.add("recipe", {"parallel", "--recipe"});
-  other.add("epochs", {fmt::to_string(options().epochs), "--epochs"});
-  other.add("samples", {fmt::to_string(options().samples), "--samples"});
-  if (options().seq_len > 0) other.add("seq-len", {fmt::to_string(options().seq_len), "--seq-len"});
-  request.work = workload_of(read_plan_options(context.files, other), config);
-  if (request.work.batch > request.work.samples) return;
-  request.stages = 0;
-  request.walk = Walk::automatic;
-  request.memory_limit = 0;
-  parallel_s_ = choose_plan(request).makespan_s();
 }
 
 // Of what will be done: the calibration has been read, and its windows may be others than those
 // that the mesh was chosen for.
-Forecast QuantizeJob::forecast_of(const CheckContext& context, const ModelConfig& config) const {
+Forecast QuantizeJob::forecast_of(const ModelConfig& config) const {
   QuantizeOptions known = options();
   known.samples = plan_.samples;
   known.seq_len = plan_.seq_len;
-  PlanRequest request;
-  request.work = workload_of(known, config);
-  request.machine = read_hardware(context.files, "cpu", threads_);
-  request.ranks = ranks_;
-  return forecast(request, plan_.mesh, plan_.walk);
+  return forecast(plan_request(known, config), plan_.mesh, plan_.walk);
+}
+
+std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Files& files,
+                                                   const ModelConfig& config) const {
+  Settings other;
+  other.add("recipe", {recipe, "--recipe"});
+  other.add_missing(request_.given);  // single options win over any recipe
+  try {
+    QuantizeOptions known = read_plan_options(files, other);
+    // The calibration may have fewer windows than were asked for, or a length of its own.
+    if (plan_.samples < options().samples) known.samples = std::min(known.samples, plan_.samples);
+    if (known.seq_len == 0) known.seq_len = plan_.seq_len;
+    if (known.batch > known.samples) return std::nullopt;
+    return choose_plan(plan_request(known, config));
+  } catch (const UsageError&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
+                                                           const ModelConfig& config) const {
+  // A forecast may be wrong by more than a tenth: a smaller saving is none.
+  OtherRecipe best{"", 0.9 * forecast_.makespan_s(), 0};
+  for (const EmbeddedRecipe& recipe : embedded_recipes()) {
+    if (recipe.name == options().recipe) continue;
+    const std::optional<Forecast> other = forecast_with(recipe.name, files, config);
+    if (!other || other->mesh.ranks() <= plan_.mesh.ranks()) continue;
+    if (other->makespan_s() >= best.makespan_s) continue;
+    best = {recipe.name, other->makespan_s(), other->mesh.ranks()};
+  }
+  return best.name.empty() ? std::nullopt : std::optional(best);
 }
 
 std::string QuantizeJob::mesh_text() const {
-  std::string text =
-      fmt::format("mesh: {} of {}, {}; forecast {}", format_number_of("stage", plan_.mesh.stages),
-                  format_number_of("replica", plan_.mesh.replicas),
-                  plan_.walk == Walk::wavefront ? "wavefront" : "sweep",
-                  format_seconds(forecast_.makespan_s()));
-  const std::string idle = idle_ranks_note(options(), plan_, ranks_);
-  if (idle.empty()) return text;
-  text += "\n" + idle;
-  if (parallel_s_ > 0 && parallel_s_ < 0.9 * forecast_.makespan_s()) {
-    text += fmt::format(" Forecast with --recipe parallel: {}.", format_seconds(parallel_s_));
-  }
-  return text;
+  return mesh_line(options(), plan_,
+                   {ranks_, given_stages_, forecast_.makespan_s(), sooner_recipe_});
 }
 
 std::string QuantizeJob::dry_run_text() const {

@@ -1,6 +1,7 @@
 #pragma once
 // `bitmill quantize` between its settings and its words; `bitmill run` has it too.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class QuantizeJob {
   void check(const CheckContext& context);
   // Collective: what the checks of one rank cannot see. run() asks it too.
   void compare_ranks(RunContext& context) const;
-  // The mesh in a line, the ranks that idle, and what another recipe would save.
+  // One line: the mesh, the ranks that idle and why, and what another recipe would save.
   std::string mesh_text() const;
   // For --dry-run: the plan, as a table or as JSON.
   std::string dry_run_text() const;
@@ -39,8 +40,14 @@ class QuantizeJob {
   void draw(RunContext& context) const;
 
  private:
-  void choose_mesh(const CheckContext& context, const ModelConfig& config);
-  Forecast forecast_of(const CheckContext& context, const ModelConfig& config) const;
+  PlanRequest plan_request(const QuantizeOptions& known, const ModelConfig& config) const;
+  void choose_mesh(const ModelConfig& config);
+  Forecast forecast_of(const ModelConfig& config) const;
+  // With everything else that was given; nothing where that contradicts the recipe or does not fit.
+  std::optional<Forecast> forecast_with(const std::string& recipe, Files& files,
+                                        const ModelConfig& config) const;
+  // Of the recipes that give more ranks work, the soonest, where it saves time worth speaking of.
+  std::optional<OtherRecipe> find_sooner_recipe(Files& files, const ModelConfig& config) const;
   // Collective. quantize(), with its actions on a clock where a picture is asked for.
   QuantizeResult quantize_timed(RunContext& context, QuantizeObserver& observer,
                                 const RunControl& control);
@@ -49,7 +56,10 @@ class QuantizeJob {
   QuantizePlan plan_;
   Forecast forecast_;
   std::vector<Timeline> timelines_;  // as planned and as it was; empty where nothing was done
-  double parallel_s_ = 0;            // what recipe `parallel` would take on the same ranks
+  std::optional<OtherRecipe> sooner_recipe_;
+  Machine machine_;           // of the rank that has least: all ranks choose alike
+  int64_t memory_limit_ = 0;  // bytes of a rank, for the choice; 0: not known
+  int given_stages_ = 0;      // before the choice; 0: not given
   int ranks_ = 1;
   int threads_ = 1;
 };

@@ -8,12 +8,13 @@
 #include <tuple>
 #include <utility>
 
-#include "backend/backend.hpp"
 #include "base/error.hpp"
+#include "cli/backend_option.hpp"
 #include "cli/command.hpp"
 #include "cli/lag.hpp"
 #include "cli/recipe.hpp"
 #include "cli/run_folder_options.hpp"
+#include "pipeline/preflight.hpp"
 
 namespace bitmill {
 namespace {
@@ -72,7 +73,7 @@ OptionGroup input_options() {
 
 OptionGroup machine_options() {
   return {"the machine (these do not change the result, except backend and dtype)",
-          {{"backend", "cpu|reference", "cpu", "who computes; reference is plain and slow"},
+          {backend_option(),
            {"dtype", "float32", "float32", "arithmetic of the student"},
            threads_option(),
            {"redo-blocks", "N,N,...", "",
@@ -82,7 +83,11 @@ OptionGroup machine_options() {
            {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
            {"stages", "N", "chosen",
             "groups of ranks that share the depth; the ranks of a group share the batch"},
-           {"memory-limit", "BYTES", "no limit", "memory of a rank, for the choice of the stages"},
+           {"memory-limit", "BYTES", "an even share of what each host has left",
+            "memory of a rank, for the choice of the mesh"},
+           {"hardware", "NAME", default_hardware,
+            "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, or "
+            "the path of a .cfg file, such as bitmill plan --calibrate saves"},
            {"walk", "auto|wavefront|sweep", "auto",
             "whether all turns walk through the depth together, or as many as there are stages"}}};
 }
@@ -182,8 +187,7 @@ void read_mesh(const Settings& settings, QuantizeOptions& options) {
 }
 
 void read_machine(const Settings& settings, QuantizeOptions& options) {
-  options.backend = settings.text_or("backend", options.backend);
-  make_backend(options.backend);  // says what is wrong with a name
+  options.backend = read_backend(settings, options.backend);
   options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
   options.redo_blocks = read_blocks(settings);
   options.verify_source = settings.is_on("verify-source");
@@ -191,10 +195,7 @@ void read_machine(const Settings& settings, QuantizeOptions& options) {
 }
 
 void check_contradictions(const QuantizeOptions& options) {
-  BITMILL_CHECK(options.batch <= options.samples, UsageError,
-                fmt::format("--batch {} is more than the {} samples there are; lower it or raise "
-                            "--samples",
-                            options.batch, options.samples));
+  check_batch(options, options.samples);
   BITMILL_CHECK(!lies_in(options.output_dir, options.model), UsageError,
                 fmt::format("--output-dir {} lies in the model folder {}; give another folder",
                             options.output_dir, options.model));
@@ -239,6 +240,7 @@ QuantizeOptions read_plan_options(Files& files, const Settings& given) {
   read_method(settings, options);
   read_learning(settings, options);
   read_mesh(settings, options);
+  options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
   return options;
 }
 
@@ -265,7 +267,9 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
   request.pictures = read_pictures(settings);
-  request.memory_limit = settings.bytes_or("memory-limit", 0);
+  options.memory_limit = settings.bytes_or("memory-limit", 0);
+  request.hardware = settings.text_or("hardware", request.hardware);
+  request.given = given;
   return request;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/files.hpp"
+#include "cli/hardware.hpp"
 #include "cli/option_list.hpp"
 #include "cli/pictures.hpp"
 #include "pipeline/quantize.hpp"
@@ -14,7 +15,7 @@ OptionGroups quantize_option_groups();
 
 // Those that determine the result and are set by a recipe, with the default recipe's values.
 OptionGroup method_option_group();
-// What `plan` needs of them: `model`, recipe, method, stages and walk.
+// What `plan` needs of them: `model`, recipe, method, stages, walk and stream memory.
 QuantizeOptions read_plan_options(Files& files, const Settings& given);
 
 struct QuantizeRequest {
@@ -22,8 +23,9 @@ struct QuantizeRequest {
   bool dry_run = false;
   bool json = false;
   std::optional<double> time_limit_s;
-  int64_t memory_limit = 0;  // bytes of a rank; 0: none
+  std::string hardware = default_hardware;
   PictureRequest pictures;
+  Settings given;  // without a recipe's
 };
 
 // `given` without a recipe's settings: they are added here. UsageError for values out of range and

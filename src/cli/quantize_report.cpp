@@ -1,6 +1,7 @@
 #include "cli/quantize_report.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -45,6 +46,66 @@ std::string describe_extras(const QuantizeOptions& options) {
 
 bool is_bad(const BlockReport& block) { return !(block.cosine >= bad_block_cosine); }
 
+// Empty where the idle ranks are too few for another replica of every stage.
+std::string why_no_more_replicas(const QuantizeOptions& options, const Mesh& mesh, int ranks) {
+  if (mesh.replicas >= options.batch) {
+    return fmt::format("a step is shared by as many ranks as its batch ({})", options.batch);
+  }
+  if (mesh.stages * (mesh.replicas + 1) > ranks) return "";
+  return "more replicas would not be sooner, or not fit the memory";
+}
+
+// Empty where they are too few for another stage.
+std::string why_no_more_stages(const QuantizePlan& plan, const MeshFacts& facts) {
+  const int stages = plan.mesh.stages, turns = std::max(1, plan.turns);
+  if (facts.given_stages > 0 && stages < turns && stages < plan.blocks) {
+    return fmt::format("the depth is shared by the stages that were given (--stages {})", stages);
+  }
+  if (stages >= turns) {
+    return fmt::format("the depth is shared by as many stages as a block has turns ({})", turns);
+  }
+  if (stages >= plan.blocks) {
+    return fmt::format("the depth is shared by as many stages as there are blocks ({})",
+                       plan.blocks);
+  }
+  if ((stages + 1) * plan.mesh.replicas > facts.ranks) return "";
+  return "more stages would not be sooner, or not fit the memory";
+}
+
+std::string what_binds(const QuantizeOptions& options, const QuantizePlan& plan,
+                       const MeshFacts& facts) {
+  std::vector<std::string> reasons = {why_no_more_replicas(options, plan.mesh, facts.ranks),
+                                      why_no_more_stages(plan, facts)};
+  std::erase(reasons, "");
+  if (reasons.empty()) return "they are too few for another stage or replica";
+  return fmt::format("{}", fmt::join(reasons, ", and "));
+}
+
+// What would give the idle ranks work, and another result.
+std::vector<std::string> ways_out(const QuantizeOptions& options, const QuantizePlan& plan,
+                                  const MeshFacts& facts) {
+  std::vector<std::string> ways;
+  const int64_t batch = std::min<int64_t>(plan.samples, facts.ranks / plan.mesh.stages);
+  if (plan.mesh.replicas >= options.batch && batch > options.batch) {
+    ways.push_back(
+        fmt::format("--batch {} would give {} ranks work", batch, batch * plan.mesh.stages));
+  }
+  if (facts.sooner) {
+    ways.push_back(
+        fmt::format("recipe {} would take about {} less: {} on {} of {} ranks", facts.sooner->name,
+                    format_seconds(facts.makespan_s - facts.sooner->makespan_s),
+                    format_seconds(facts.sooner->makespan_s), facts.sooner->ranks, facts.ranks));
+  }
+  return ways;
+}
+
+// What live blocks took in the work folder, beside what was planned.
+std::string describe_state(const QuantizeResult& result) {
+  return fmt::format("{} a block, planned {}; {} written in all", format_bytes(result.state_bytes),
+                     format_bytes(result.planned_state_bytes),
+                     format_bytes(result.state_bytes_written));
+}
+
 }  // namespace
 
 std::string describe_settings(const QuantizeOptions& options, const QuantizePlan& plan) {
@@ -86,7 +147,7 @@ std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& pl
   table.add_row({"disk", fmt::format("{} with the work folder {}", format_bytes(plan.disk_bytes),
                                      options.work_dir)});
   if (plan.state_bytes > 0) {
-    table.add_row({"", fmt::format("of it up to {} of latents and moments while blocks are live",
+    table.add_row({"", fmt::format("of it up to {} of state while blocks are live",
                                    format_bytes(plan.state_bytes))});
   }
   return table.text();
@@ -126,14 +187,23 @@ nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeP
   return json;
 }
 
-std::string idle_ranks_note(const QuantizeOptions& options, const QuantizePlan& plan, int ranks) {
-  if (ranks <= plan.mesh.ranks()) return "";
-  return fmt::format(
-      "note: {} of {} ranks will idle: a step is shared by as many ranks as its batch ({}), and "
-      "the "
-      "depth by as many stages as a block has turns ({}). --recipe parallel (batch 8, four turns) "
-      "or --batch {} would use more; both change the result.",
-      ranks - plan.mesh.ranks(), ranks, options.batch, std::max(1, plan.turns), ranks);
+std::string mesh_line(const QuantizeOptions& options, const QuantizePlan& plan,
+                      const MeshFacts& facts) {
+  const Mesh& mesh = plan.mesh;
+  std::string line = fmt::format(
+      "mesh: {} of {}, {}; forecast {}", format_number_of("stage", mesh.stages),
+      format_number_of("replica", mesh.replicas),
+      plan.walk == Walk::wavefront ? "wavefront" : "sweep", format_seconds(facts.makespan_s));
+  const int idle = facts.ranks - mesh.ranks();
+  if (idle <= 0) return line;
+  line += fmt::format("; {} of {} ranks will idle ({}): {}", idle, facts.ranks,
+                      idle == 1 ? fmt::to_string(mesh.ranks())
+                                : fmt::format("{} to {}", mesh.ranks(), facts.ranks - 1),
+                      what_binds(options, plan, facts));
+  const std::vector<std::string> advice = ways_out(options, plan, facts);
+  if (advice.empty()) return line;
+  return line + fmt::format("; {}; {} the result", fmt::join(advice, "; "),
+                            advice.size() == 1 ? "that changes" : "both change");
 }
 
 std::string quality_table(const std::vector<BlockReport>& blocks) {
@@ -180,6 +250,7 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
         {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
                                       100 * result.state_seconds / facts.seconds)});
   }
+  if (result.state_bytes > 0) table.add_row({"state on disk", describe_state(result)});
   table.add_row(
       {"peak memory", fmt::format("{}{}, planned {}", format_bytes(facts.peak_memory_bytes),
                                   facts.ranks > 1 ? " (busiest rank)" : "",
@@ -211,6 +282,9 @@ nlohmann::ordered_json result_json(const QuantizeOptions& options, const Quantiz
                                  {"packed_bytes", result.packed_bytes},
                                  {"seconds", facts.seconds},
                                  {"state_seconds", result.state_seconds},
+                                 {"state_bytes", result.state_bytes},
+                                 {"planned_state_bytes", result.planned_state_bytes},
+                                 {"state_bytes_written", result.state_bytes_written},
                                  {"peak_memory_bytes", facts.peak_memory_bytes},
                                  {"planned_memory_bytes", facts.planned_memory_bytes},
                                  {"ranks", facts.ranks},

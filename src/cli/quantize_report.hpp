@@ -2,6 +2,7 @@
 // What `quantize` says before and after the work.
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,25 @@ std::string describe_plan(const QuantizeOptions& options, const QuantizePlan& pl
 nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizePlan& plan,
                                  int ranks, int threads);
 
-// Empty when every rank has work.
-std::string idle_ranks_note(const QuantizeOptions& options, const QuantizePlan& plan, int ranks);
+// A recipe that would be done sooner on the same ranks.
+struct OtherRecipe {
+  std::string name;
+  double makespan_s = 0;
+  int ranks = 0;  // that have work
+};
+
+// What the choice of a mesh knows beside the plan.
+struct MeshFacts {
+  int ranks = 1;         // that were started
+  int given_stages = 0;  // 0: chosen
+  double makespan_s = 0;
+  std::optional<OtherRecipe> sooner;
+};
+
+// One line: the mesh; where ranks idle which, and what keeps work from them; and what would give it
+// to them.
+std::string mesh_line(const QuantizeOptions& options, const QuantizePlan& plan,
+                      const MeshFacts& facts);
 
 // What only the caller of quantize() knows.
 struct RunFacts {

@@ -6,10 +6,14 @@
 
 namespace bitmill {
 
+Option stream_memory_option() {
+  return {"stream-memory", "BYTES", "no limit",
+          "memory of a rank for activations between blocks; the rest goes to --scratch-dir"};
+}
+
 OptionGroup run_folder_options() {
   return {"the run folder (these do not change the result)",
-          {{"stream-memory", "BYTES", "no limit",
-            "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
+          {stream_memory_option(),
            {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
            {"work-dir", "DIR", "the output folder's name with .work added",
             "the state and log of the run"},

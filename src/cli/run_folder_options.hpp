@@ -10,6 +10,8 @@
 namespace bitmill {
 
 OptionGroup run_folder_options();
+// Of them, for `plan` as well.
+Option stream_memory_option();
 
 struct RunFolderRequest {
   std::string work_dir, scratch_dir;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/embedded_page.hpp"
@@ -12,15 +13,19 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Beyond this, rows of single ranks could not be told apart.
-constexpr int most_rank_rows = 64;
+// Beyond this, rows of single ranks would be thinner than a line on a screen.
+constexpr int most_rank_rows = 1024;
+// A trace repeats what rows share, up to so many of them.
+constexpr size_t most_repeated_rows = 64;
 
 // No colour is as short as these: they would only make the page larger.
 bool shows(const TimedAction& one) { return one.end_s > one.begin_s; }
 
 std::string kind_of(const TimedAction& one) { return to_token(one.action).substr(0, 1); }
 
+// Actions are the bulk of a page: rows that share some name the row that has them.
 ordered_json row_data(const TimelineRow& row) {
+  if (row.same_as >= 0) return {{"name", row.name}, {"note", row.note}, {"same", row.same_as}};
   ordered_json actions = ordered_json::array();
   for (const TimedAction& one : row.actions) {
     if (!shows(one)) continue;
@@ -51,9 +56,11 @@ TimelineRow rank_row(const Forecast& forecast, int rank) {
   const RankForecast& one = forecast.ranks[static_cast<size_t>(rank)];
   const std::string name = fmt::format("rank {}", rank);
   if (!forecast.mesh.contains(rank)) return {name, "not in the mesh", {}};
-  const auto stage = static_cast<size_t>(forecast.mesh.stage_of_rank(rank));
-  return {name, note_of(one.busy_s, forecast.simulation.makespan_s, one.peak_bytes),
-          forecast.simulation.stages[stage].actions};
+  const std::string note = note_of(one.busy_s, forecast.simulation.makespan_s, one.peak_bytes);
+  const int stage = forecast.mesh.stage_of_rank(rank);
+  const int first = forecast.mesh.rank_of(stage, 0);
+  if (rank != first) return {name, note, {}, first};
+  return {name, note, forecast.simulation.stages[static_cast<size_t>(stage)].actions};
 }
 
 // Of the busiest replica of a stage.
@@ -67,6 +74,41 @@ ordered_json thread_event(const char* what, size_t process, size_t thread,
                           const std::string& name) {
   return {
       {"ph", "M"}, {"name", what}, {"pid", process}, {"tid", thread}, {"args", {{"name", name}}}};
+}
+
+}  // namespace
+
+const std::vector<TimedAction>& actions_of(const Timeline& timeline, const TimelineRow& row) {
+  return row.same_as < 0 ? row.actions : timeline.rows[static_cast<size_t>(row.same_as)].actions;
+}
+
+namespace {
+
+void add_row(const Timeline& timeline, size_t row, size_t process, ordered_json& events) {
+  constexpr double microseconds = 1e6;
+  events.push_back(thread_event("thread_name", process, row, timeline.rows[row].name));
+  for (const TimedAction& one : actions_of(timeline, timeline.rows[row])) {
+    if (!shows(one)) continue;
+    events.push_back({{"ph", "X"},
+                      {"name", to_token(one.action)},
+                      {"cat", kind_of(one)},
+                      {"pid", process},
+                      {"tid", row},
+                      {"ts", one.begin_s * microseconds},
+                      {"dur", (one.end_s - one.begin_s) * microseconds}});
+  }
+}
+
+void add_process(const Timeline& timeline, size_t process, ordered_json& events) {
+  const auto left_out = [&](const TimelineRow& row) {
+    return row.same_as >= 0 && timeline.rows.size() > most_repeated_rows;
+  };
+  const bool whole = std::ranges::none_of(timeline.rows, left_out);
+  events.push_back(thread_event("process_name", process, 0,
+                                timeline.title + (whole ? "" : " (one rank of every stage)")));
+  for (size_t row = 0; row < timeline.rows.size(); ++row) {
+    if (!left_out(timeline.rows[row])) add_row(timeline, row, process, events);
+  }
 }
 
 }  // namespace
@@ -105,24 +147,9 @@ std::string timeline_page(const std::string& title, std::span<const Timeline> ti
 }
 
 std::string trace_json(std::span<const Timeline> timelines) {
-  constexpr double microseconds = 1e6;
   ordered_json events = ordered_json::array();
   for (size_t process = 0; process < timelines.size(); ++process) {
-    const Timeline& timeline = timelines[process];
-    events.push_back(thread_event("process_name", process, 0, timeline.title));
-    for (size_t row = 0; row < timeline.rows.size(); ++row) {
-      events.push_back(thread_event("thread_name", process, row, timeline.rows[row].name));
-      for (const TimedAction& one : timeline.rows[row].actions) {
-        if (!shows(one)) continue;
-        events.push_back({{"ph", "X"},
-                          {"name", to_token(one.action)},
-                          {"cat", kind_of(one)},
-                          {"pid", process},
-                          {"tid", row},
-                          {"ts", one.begin_s * microseconds},
-                          {"dur", (one.end_s - one.begin_s) * microseconds}});
-      }
-    }
+    add_process(timelines[process], process, events);
   }
   return ordered_json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump() + "\n";
 }

@@ -14,6 +14,7 @@ struct TimelineRow {
   std::string name;
   std::string note;  // shown with whatever is under the mouse
   std::vector<TimedAction> actions;
+  int same_as = -1;  // the row whose actions are this one's too, where it has none of its own
 };
 
 struct Timeline {
@@ -23,7 +24,11 @@ struct Timeline {
   std::vector<TimelineRow> rows;
 };
 
-// Of the actions of `forecast`; ranks beyond the mesh have rows without any.
+// Of the row itself, or of the one that it is the same as.
+const std::vector<TimedAction>& actions_of(const Timeline& timeline, const TimelineRow& row);
+
+// Of the actions of `forecast`; ranks beyond the mesh have rows without any. Replicas of a stage
+// share theirs.
 Timeline planned_timeline(const Forecast& forecast, const std::string& title);
 
 // One self-contained HTML page, the timelines below each other on one scale of time: actions
@@ -31,7 +36,8 @@ Timeline planned_timeline(const Forecast& forecast, const std::string& title);
 std::string timeline_page(const std::string& title, std::span<const Timeline> timelines);
 
 // Chrome's trace format: a JSON object with `traceEvents`, one process a timeline and one thread a
-// row.
+// row. It has no way to share actions: of many rows, those that are the same as another are left
+// out, and the process says so.
 std::string trace_json(std::span<const Timeline> timelines);
 
 }  // namespace bitmill

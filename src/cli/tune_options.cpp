@@ -5,6 +5,7 @@
 #include <climits>
 
 #include "base/error.hpp"
+#include "cli/backend_option.hpp"
 #include "cli/command.hpp"
 #include "cli/run_folder_options.hpp"
 
@@ -32,13 +33,15 @@ OptionGroup tuning_options() {
        {"batch", "N", "4", "windows per optimiser step, over all ranks"},
        {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
        {"held-out", "RATIO", "0.1",
-        "share of the windows, the last ones, that is not trained on: it decides which epoch is "
-        "kept"}}};
+        "share of the windows that is not trained on and decides which epoch is kept: of a text "
+        "from its last part, else the last rows. What quantize has calibrated on, the model has "
+        "seen: another --seed, or a --calib of its own, makes it a more honest judge"}}};
 }
 
 OptionGroup machine_options() {
-  return {"the machine (these do not change the result)",
-          {threads_option(),
+  return {"the machine (these do not change the result, except backend)",
+          {backend_option(),
+           threads_option(),
            {"stages", "N", "1",
             "groups of ranks that share the depth; the ranks of a group share the batch"}}};
 }
@@ -73,6 +76,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.rate = settings.rate_or("lr", options.rate);
   options.held_out = read_held_out(settings, options.held_out);
+  options.backend = read_backend(settings, options.backend);
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
   request.dry_run = settings.is_on("dry-run");

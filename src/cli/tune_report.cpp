@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "cli/quantity.hpp"
@@ -10,51 +12,131 @@
 namespace bitmill {
 namespace {
 
-constexpr double seconds_between_updates = 0.1;  // more, nobody can read
+// Fewer windows than this say little about which epoch is best.
+constexpr int64_t enough_held_out = 4;
+
+std::string format_kl(float divergence) {
+  return std::isfinite(divergence) ? fmt::format("{:.4f}", divergence) : "not finite";
+}
 
 std::string history_table(const TuningHistory& history) {
   Table table({{"epoch"}, {"KL, training"}, {"KL, held out"}, {"", Table::Align::left}});
   for (size_t epoch = 0; epoch < history.held_out_kl.size(); ++epoch) {
     table.add_row({epoch == 0 ? "as given" : fmt::to_string(epoch),
-                   epoch == 0 ? "" : fmt::format("{:.4f}", history.train_kl[epoch - 1]),
-                   fmt::format("{:.4f}", history.held_out_kl[epoch]),
+                   epoch == 0 ? "" : format_kl(history.train_kl[epoch - 1]),
+                   format_kl(history.held_out_kl[epoch]),
                    std::cmp_equal(epoch, history.best()) ? "kept" : ""});
   }
   return table.text();
+}
+
+std::string kept_epoch(const TuningHistory& history) {
+  return history.best() == 0 ? "the model as given" : fmt::format("epoch {}", history.best());
+}
+
+std::string describe_divergence(const TuningHistory& history) {
+  return fmt::format(
+      "epoch {} diverged: a divergence is not finite, or a scale does not fit float16. The tuning "
+      "ends with {}; a lower --lr may help",
+      history.epochs(), kept_epoch(history));
+}
+
+// The fewest with which all replicas have a window of every batch; 0: there is no such number.
+int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
+  const int most = static_cast<int>(std::min<int64_t>(ranks, blocks));
+  for (int stages = 1; stages <= most; ++stages) {
+    if (ranks % stages == 0 && ranks / stages <= batch) return stages;
+  }
+  return 0;
+}
+
+// Ranks with a window of a full batch.
+int64_t useful_ranks(const TuneOptions& options, const TunePlan& plan) {
+  return plan.mesh.stages * std::min<int64_t>(plan.mesh.replicas, options.batch);
 }
 
 }  // namespace
 
 TuneProgress::TuneProgress(Console& console, Activity& activity, const TunePlan& plan, int epochs,
                            Clock clock)
-    : console_(console), activity_(activity), plan_(plan), epochs_(epochs), clock_(clock) {}
+    : console_(console),
+      activity_(activity),
+      plan_(plan),
+      epochs_(epochs),
+      clock_(clock),
+      shown_(console, clock) {}
 
 void TuneProgress::stage_begins(const std::string& stage) {
   activity_.set(stage);
   console_.say(stage);
 }
 
+void TuneProgress::note(const std::string& sentence) { console_.say("note: " + sentence); }
+
+void TuneProgress::teacher_done(int64_t blocks_done, int64_t blocks) {
+  activity_.set(fmt::format("the original's outputs, {} of {} blocks done", blocks_done, blocks));
+  if (blocks_done == 0) teacher_.emplace(console_, "the original's outputs", clock_);
+  (*teacher_)(blocks_done, blocks);
+}
+
+void TuneProgress::training_begins() {
+  begin_ = clock_();
+  shown_.begin();
+}
+
+// From the steps of this start; `steps_done` counts those of earlier ones, too.
+std::string TuneProgress::eta(int64_t steps_done, double now) const {
+  const double seconds_per_step = (now - begin_) / static_cast<double>(steps_of_start_);
+  const int64_t left = epochs_ * plan_.steps_per_epoch - steps_done;
+  return fmt::format("{}/step · ETA {}", format_seconds(seconds_per_step),
+                     format_seconds(static_cast<double>(left) * seconds_per_step));
+}
+
 void TuneProgress::step_done(int epoch, int64_t step) {
-  const std::string line =
+  ++steps_of_start_;
+  const std::string where =
       fmt::format("epoch {}/{} · step {}/{}", epoch + 1, epochs_, step + 1, plan_.steps_per_epoch);
-  activity_.set(line);
-  if (!console_.terminal() || console_.silent()) return;
-  const double now = clock_();
-  if (now - last_update_ < seconds_between_updates) return;
-  last_update_ = now;
-  console_.update(line);
+  activity_.set(where);
+  shown_.show(shown_.is_due(), [&](double now) {
+    return fmt::format("{} · {}", where, eta(epoch * plan_.steps_per_epoch + step + 1, now));
+  });
 }
 
 void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
-  const float held_out = history.held_out_kl.back();
   if (history.train_kl.empty()) {
-    console_.say(fmt::format("as given · held-out KL {:.4f}", held_out));
+    console_.say(fmt::format("as given · held-out KL {}", format_kl(history.held_out_kl.back())));
     return;
   }
-  const int left = history.has_ended(epochs_) ? 0 : epochs_ - history.epochs();
-  console_.say(fmt::format("epoch {}/{} · training KL {:.4f} · held-out KL {:.4f} · {} · ETA {}",
-                           history.epochs(), epochs_, history.train_kl.back(), held_out,
-                           format_seconds(seconds), format_seconds(left * seconds)));
+  if (history.diverged()) return console_.say(describe_divergence(history));
+  const int64_t steps =
+      (history.has_ended(epochs_) ? epochs_ : history.epochs()) * plan_.steps_per_epoch;
+  console_.say(fmt::format("epoch {}/{} · training KL {} · held-out KL {} · {} · {}",
+                           history.epochs(), epochs_, format_kl(history.train_kl.back()),
+                           format_kl(history.held_out_kl.back()), format_seconds(seconds),
+                           eta(steps, clock_())));
+  shown_.begin();
+}
+
+std::string idle_ranks_note(const TuneOptions& options, const TunePlan& plan) {
+  const int ranks = plan.mesh.ranks();
+  const int64_t idle = ranks - useful_ranks(options, plan);
+  if (idle == 0) return "";
+  const int stages = stages_without_idle_ranks(ranks, options.batch, plan.blocks);
+  return fmt::format(
+      "note: {} of {} ranks will idle: the {} of a stage share a step's --batch of {}.{} A larger "
+      "--batch would use more of them, and changes the result.",
+      idle, ranks, format_number_of("rank", plan.mesh.replicas),
+      format_number_of("window", options.batch),
+      stages > 0 ? fmt::format(" --stages {} would use all, with the same result.", stages) : "");
+}
+
+std::string few_held_out_note(const TunePlan& plan) {
+  if (plan.held_out >= enough_held_out) return "";
+  return fmt::format(
+      "note: only {} held out, and on {} it is decided which epoch is kept; more --samples or a "
+      "larger --held-out make that surer.",
+      plan.held_out == 1 ? "1 window is" : fmt::format("{} windows are", plan.held_out),
+      plan.held_out == 1 ? "it" : "them");
 }
 
 std::string describe_tune_plan(const TuneOptions& options, const TunePlan& plan) {
@@ -85,6 +167,8 @@ nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TunePlan
           {"work_dir", options.work_dir},
           {"ranks", ranks},
           {"threads", threads},
+          {"backend", options.backend},
+          {"useful_ranks", useful_ranks(options, plan)},
           {"stages", plan.mesh.stages},
           {"replicas", plan.mesh.replicas},
           {"blocks", plan.blocks},
@@ -110,6 +194,7 @@ std::string describe_tuning(const TuneOptions& options, const TuneResult& result
   } else {
     const TuningHistory& history = result.history;
     text = history_table(history) + "\n";
+    if (history.diverged()) table.add_row({"ended early", describe_divergence(history)});
     table.add_row({"held-out KL",
                    history.best() == 0
                        ? fmt::format("{:.4f}: nothing was gained, and every tensor is as given",

@@ -2,6 +2,7 @@
 // What `tune` says during and after the work.
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "cli/console.hpp"
@@ -12,24 +13,37 @@
 
 namespace bitmill {
 
-// On a terminal a line that updates with every step; a line of its own for every epoch.
+// On a terminal a line that updates with every step; a line of its own for every epoch and, in a
+// log, every half minute between them.
 class TuneProgress final : public TuneObserver {
  public:
   // All outlive it.
   TuneProgress(Console& console, Activity& activity, const TunePlan& plan, int epochs, Clock clock);
 
   void stage_begins(const std::string& stage) override;
+  void note(const std::string& sentence) override;
+  void teacher_done(int64_t blocks_done, int64_t blocks) override;
+  void training_begins() override;
   void step_done(int epoch, int64_t step) override;
   void epoch_done(const TuningHistory& history, double seconds) override;
 
  private:
+  std::string eta(int64_t steps_done, double now) const;
+
   Console& console_;
   Activity& activity_;
   const TunePlan& plan_;
   const int epochs_;
   const Clock clock_;
-  double last_update_ = 0;
+  std::optional<BlockProgress> teacher_;
+  ProgressLine shown_;
+  double begin_ = 0;            // of the training in this start
+  int64_t steps_of_start_ = 0;  // done since then
 };
+
+// What people should know before the work; empty when there is nothing.
+std::string idle_ranks_note(const TuneOptions& options, const TunePlan& plan);
+std::string few_held_out_note(const TunePlan& plan);
 
 // For --dry-run.
 std::string describe_tune_plan(const TuneOptions& options, const TunePlan& plan);

@@ -133,10 +133,7 @@ void write_token_file(Files& files, const std::string& path, const Tokens& token
   source.dtype = Dtype::int32;
   source.shape = {static_cast<int64_t>(tokens.ids.size())};
   if (tokens.is_windows()) source.shape = {tokens.windows, tokens.window_len};
-  source.produce = [&tokens] {
-    const auto bytes = std::as_bytes(std::span(tokens.ids));
-    return std::vector<std::byte>(bytes.begin(), bytes.end());
-  };
+  source.produce = [&tokens](const ByteSink& sink) { sink(std::as_bytes(std::span(tokens.ids))); };
   const std::string beside = path + ".new";
   write_safetensors(files, beside, {source}, {});
   files.rename(beside, path);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
@@ -24,6 +25,15 @@ void check_text_length(const Tokens& tokens, int64_t seq_len) {
                 fmt::format("a text of {} tokens is shorter than one window of {}: use --seq-len "
                             "{} or less, or a longer text",
                             size_of(tokens), seq_len, size_of(tokens)));
+}
+
+void check_text_for_two(const Tokens& tokens, int64_t seq_len) {
+  const int64_t longest = size_of(tokens) / 2;
+  BITMILL_CHECK(seq_len <= longest, UsageError,
+                fmt::format("a text of {} tokens is too short for two windows of {}, one to train "
+                            "on and one that is held out: use --seq-len {} or less, or a longer "
+                            "text",
+                            size_of(tokens), seq_len, longest));
 }
 
 void check_window_length(const Tokens& tokens, int64_t seq_len) {
@@ -50,6 +60,28 @@ void append_window(const Tokens& tokens, int64_t begin, Windows& windows) {
   windows.ids.insert(windows.ids.end(), first, first + windows.seq_len);
 }
 
+Windows first_rows(const Tokens& tokens, int64_t count, int64_t seq_len) {
+  check_window_length(tokens, seq_len);
+  BITMILL_CHECK(tokens.windows >= count, UsageError,
+                fmt::format("the token file has {} windows, fewer than the {} asked for: use "
+                            "--samples {} or less, or another file",
+                            tokens.windows, count, tokens.windows));
+  Windows windows{count, seq_len, {}};
+  for (int64_t i = 0; i < count; ++i) append_window(tokens, i * tokens.window_len, windows);
+  return windows;
+}
+
+// Windows number `first` to `last`, exclusive, at positions of the seed in tokens [begin, end).
+void draw_windows(const Tokens& tokens, int64_t begin, int64_t end, int64_t first, int64_t last,
+                  uint64_t seed, Windows& windows) {
+  const auto positions = static_cast<uint64_t>(end - begin - windows.seq_len + 1);
+  for (int64_t i = first; i < last; ++i) {
+    const uint64_t position =
+        random_below(seed, RandomPurpose::calibration_windows, static_cast<uint64_t>(i), positions);
+    append_window(tokens, begin + static_cast<int64_t>(position), windows);
+  }
+}
+
 }  // namespace
 
 std::span<const int32_t> Windows::window(int64_t i) const {
@@ -67,24 +99,28 @@ std::string Windows::hash() const {
 Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len, uint64_t seed) {
   check_at_least_one("--samples", count);
   check_at_least_one("--seq-len", seq_len);
-  Windows windows{count, seq_len, {}};
-  if (tokens.is_windows()) {
-    check_window_length(tokens, seq_len);
-    BITMILL_CHECK(tokens.windows >= count, UsageError,
-                  fmt::format("the token file has {} windows, fewer than the {} asked for: use "
-                              "--samples {} or less, or another file",
-                              tokens.windows, count, tokens.windows));
-    for (int64_t i = 0; i < count; ++i) append_window(tokens, i * tokens.window_len, windows);
-    return windows;
-  }
+  if (tokens.is_windows()) return first_rows(tokens, count, seq_len);
   check_text_length(tokens, seq_len);
   check_amount(count, seq_len);
-  const uint64_t positions = static_cast<uint64_t>(size_of(tokens) - seq_len + 1);
-  for (int64_t i = 0; i < count; ++i) {
-    const uint64_t begin =
-        random_below(seed, RandomPurpose::calibration_windows, static_cast<uint64_t>(i), positions);
-    append_window(tokens, static_cast<int64_t>(begin), windows);
-  }
+  Windows windows{count, seq_len, {}};
+  draw_windows(tokens, 0, size_of(tokens), 0, count, seed, windows);
+  return windows;
+}
+
+Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, int64_t seq_len,
+                       uint64_t seed) {
+  assert(0 < held_out && held_out < count);
+  check_at_least_one("--seq-len", seq_len);
+  if (tokens.is_windows()) return first_rows(tokens, count, seq_len);
+  check_text_for_two(tokens, seq_len);
+  check_amount(count, seq_len);
+  // floor(size held_out / count), in steps that do not overflow.
+  const int64_t size = size_of(tokens);
+  const int64_t share = size / count * held_out + size % count * held_out / count;
+  const int64_t cut = size - std::clamp(share, seq_len, size - seq_len);
+  Windows windows{count, seq_len, {}};
+  draw_windows(tokens, 0, cut, 0, count - held_out, seed, windows);
+  draw_windows(tokens, cut, size, count - held_out, count, seed, windows);
   return windows;
 }
 

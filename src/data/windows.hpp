@@ -26,6 +26,14 @@ struct Windows {
 // shorter windows than asked for; it names the figures and the options to change.
 Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len, uint64_t seed);
 
+// The same where the last `held_out` windows are to be compared on: no token of theirs lies in
+// another window. Of a text they are drawn from its last part, whose share of it is theirs of the
+// windows, but at least one window long; the others from what is before it. Of a file they are its
+// last rows that are taken. UsageError also when a text is shorter than two windows. REQUIRES:
+// 0 < held_out < count.
+Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, int64_t seq_len,
+                       uint64_t seed);
+
 // floor(tokens / seq_len) consecutive windows (spec section 7), or the rows of a two-dimensional
 // file cut to seq_len; at most max_windows where that is > 0.
 Windows evaluation_windows(const Tokens& tokens, int64_t seq_len, int64_t max_windows);

@@ -108,6 +108,8 @@ class Evaluator {
     const HeadWeights head = model.load_head();
     const HeadWeights reference_head = reference ? reference->load_head() : HeadWeights{};
     for (int64_t i = 0; i < share_.count(); ++i) {
+      stream.prefetch(i + 1);
+      if (reference) reference_stream->prefetch(i + 1);
       const at::Tensor x = stream.load(i);
       const at::Tensor reference_x = reference ? reference_stream->load(i) : at::Tensor();
       const auto ids = windows_.window(share_.first + i);
@@ -139,6 +141,7 @@ class Evaluator {
                      SampleStream& stream) {
     const BlockWeights weights = model.load_block(block);
     pool_.parallel_for(share_.count(), [&](int64_t i) {
+      stream.prefetch(i + pool_.size());  // that a thread takes next
       stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_));
     });
   }

@@ -68,9 +68,9 @@ std::vector<std::byte> converted(const std::vector<float>& values, Dtype dtype,
 
 TensorSource unpacked_source(const TensorFolder& tensors, const std::string& name, Dtype dtype) {
   const PackedShape shape = read_packed_shape(tensors, name);
-  const auto produce = [&tensors, name, dtype, shape] {
+  const auto produce = [&tensors, name, dtype, shape](const ByteSink& sink) {
     const auto linear = read_packed_linear(tensors, name, shape.rows, shape.cols);
-    return converted(dequantize(linear), dtype, name);
+    sink(converted(dequantize(linear), dtype, name));
   };
   return {name, dtype, {shape.rows, shape.cols}, produce};
 }
@@ -78,17 +78,12 @@ TensorSource unpacked_source(const TensorFolder& tensors, const std::string& nam
 TensorSource other_source(const TensorFolder& tensors, const std::string& name, Dtype dtype) {
   const TensorInfo& info = tensors.info(name);
   if (dtype == Dtype::float32 && is_float(info.dtype)) {
-    const auto widen = [&tensors, name] {
-      return converted(tensors.read_float32(name), Dtype::float32, name);
+    const auto widen = [&tensors, name](const ByteSink& sink) {
+      sink(converted(tensors.read_float32(name), Dtype::float32, name));
     };
     return {name, Dtype::float32, info.shape, widen};
   }
-  const auto copy = [&tensors, name, bytes = info.bytes] {
-    std::vector<std::byte> raw(bytes);
-    tensors.read(name, raw);
-    return raw;
-  };
-  return {name, info.dtype, info.shape, copy};
+  return {name, info.dtype, info.shape, copy_of(tensors, name)};
 }
 
 // They keep `tensors` alive by reference only.

@@ -153,10 +153,7 @@ std::vector<TensorSource> packed_tensors(const std::string& name,
   const Shapes shapes = shapes_of(linear->rows, linear->cols, linear->salient_cols);
   std::vector<TensorSource> sources;
   for (size_t part = 0; part < part_count; ++part) {
-    const auto produce = [linear, part] {
-      const std::span<const std::byte> bytes = bytes_of(*linear)[part];
-      return std::vector<std::byte>(bytes.begin(), bytes.end());
-    };
+    const auto produce = [linear, part](const ByteSink& sink) { sink(bytes_of(*linear)[part]); };
     sources.push_back({name + parts[part].suffix, parts[part].dtype, shapes[part], produce});
   }
   return sources;

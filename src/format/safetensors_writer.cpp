@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -74,8 +75,8 @@ std::string header_text(const std::string& path, Sources tensors, const Metadata
 }
 
 // A hash has the same number of digits whatever it is, so the size of the header is known before
-// the first tensor is: data first, header last, one tensor in memory at a time. Until the header is
-// written the file begins with zeros, which no reader accepts.
+// the first tensor is: data first, header last, a piece of one tensor in memory at a time. Until
+// the header is written the file begins with zeros, which no reader accepts.
 void write_file(Files& files, const std::string& path, Sources tensors, const Metadata& metadata,
                 bool record_hashes) {
   check_sources(tensors, path);
@@ -91,13 +92,17 @@ void write_file(Files& files, const std::string& path, Sources tensors, const Me
 
   const auto file = files.create(path);
   for (const TensorSource& tensor : tensors) {
-    const std::vector<std::byte> data = tensor.produce();
-    BITMILL_CHECK(std::ssize(data) == tensor.bytes(), FormatError,
+    Hasher hasher;
+    const int64_t begin = offset;
+    tensor.produce([&](std::span<const std::byte> piece) {
+      file->write(offset, piece);
+      offset += std::ssize(piece);
+      if (record_hashes) hasher.add(piece);
+    });
+    BITMILL_CHECK(offset - begin == tensor.bytes(), FormatError,
                   fmt::format("cannot write {}: tensor \"{}\" takes {} bytes, and {} were produced",
-                              path, tensor.name, tensor.bytes(), data.size()));
-    file->write(offset, data);
-    offset += tensor.bytes();
-    if (record_hashes) hashes[tensor.name] = hash_hex(data);
+                              path, tensor.name, tensor.bytes(), offset - begin));
+    if (record_hashes) hashes[tensor.name] = hasher.hex();
   }
   const std::string header = make_header();
   BITMILL_CHECK(std::ssize(header) == data_start, FormatError,
@@ -131,6 +136,18 @@ int64_t TensorSource::bytes() const {
   int64_t bytes = dtype_bytes(dtype);
   for (const int64_t dim : shape) bytes *= dim;
   return bytes;
+}
+
+std::function<void(const ByteSink&)> copy_of(const TensorFolder& tensors, const std::string& name) {
+  return [&tensors, name](const ByteSink& sink) {
+    const int64_t bytes = tensors.info(name).bytes;
+    std::vector<std::byte> piece(static_cast<size_t>(std::min(bytes, bytes_per_piece)));
+    for (int64_t first = 0; first < bytes; first += bytes_per_piece) {
+      piece.resize(static_cast<size_t>(std::min(bytes - first, bytes_per_piece)));
+      tensors.read_part(name, first, piece);
+      sink(piece);
+    }
+  };
 }
 
 void write_safetensors(Files& files, const std::string& path,

@@ -11,22 +11,33 @@
 
 #include "base/files.hpp"
 #include "format/dtype.hpp"
+#include "format/tensor_folder.hpp"
 
 namespace bitmill {
 
 // The metadata key under which write_shards() leaves the hash of every tensor.
 inline constexpr const char* hashes_key = "bitmill.hashes";
 
-// A tensor to be written. `produce` returns its bytes when its turn comes, so that only one tensor
-// is in memory at a time; they must be exactly elements * dtype_bytes(dtype).
+using ByteSink = std::function<void(std::span<const std::byte>)>;
+
+// What is copied from a file goes in pieces of at most so many bytes: an embedding of 100,000 rows
+// is never in memory as a whole.
+inline constexpr int64_t bytes_per_piece = int64_t{16} << 20;
+
+// A tensor to be written. `produce` hands its bytes to the sink when its turn comes, in order, in
+// one piece or in several, so that no more than a piece of one tensor is in memory at a time; they
+// must be exactly elements * dtype_bytes(dtype) in all.
 struct TensorSource {
   std::string name;
   Dtype dtype;
   std::vector<int64_t> shape;
-  std::function<std::vector<std::byte>()> produce;
+  std::function<void(const ByteSink&)> produce;
 
   int64_t bytes() const;
 };
+
+// For TensorSource::produce: a tensor of an open folder as it is, which must outlive it.
+std::function<void(const ByteSink&)> copy_of(const TensorFolder& tensors, const std::string& name);
 
 // One file, tensors in the given order, data aligned to 64 bytes, synced and closed. Not renamed:
 // the caller chooses a path that nobody reads yet. The bytes depend on the arguments only.

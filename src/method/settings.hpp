@@ -16,7 +16,10 @@ struct ExactRatio {
 
   // "0.2", ".25", "0". UsageError otherwise; at most nine digits after the point.
   static ExactRatio parse(const std::string& text);
-  int64_t floor_times(int64_t count) const { return count * numerator / denominator; }
+  // In steps that do not overflow. REQUIRES: count >= 0.
+  int64_t floor_times(int64_t count) const {
+    return count / denominator * numerator + count % denominator * numerator / denominator;
+  }
   std::string text() const;  // shortest decimal
 };
 

@@ -125,12 +125,18 @@ at::Tensor SampleStream::load_kept(int64_t sample) const {
   return value;
 }
 
+void SampleStream::prefetch(int64_t sample) const {
+  if (sample < std::ssize(memory_) || sample >= count_) return;
+  budget_.scratch().begin_read(scratch_offset(sample), sample_bytes());
+}
+
 void SampleStream::store(int64_t sample, const at::Tensor& value) {
   assert(sample >= 0 && sample < count_);
   assert(value.dim() == 2 && value.size(0) == seq_len_ && value.size(1) == hidden_);
   const at::Tensor whole = rounded(value.detach(), dtype_).contiguous();
   if (sample >= std::ssize(memory_)) {
     budget_.scratch().write(scratch_offset(sample), bytes_of(whole));
+    budget_.scratch().begin_write_out(scratch_offset(sample), sample_bytes());
     return;
   }
   // A view would keep all of what it looks into alive, outside the budget.

@@ -2,6 +2,11 @@
 // The activations of this rank's samples between two blocks: [seq_len, hidden] each, float32 or
 // rounded to 16 bits. The first ones are held in memory, as many as fit the budget; the rest live
 // in a scratch file.
+//
+// The disk works while the caller computes, without a thread of ours: what is stored goes into the
+// system's cache and is on its way out from then on, so that its memory is free for others when it
+// is wanted and nobody who writes has to wait for the disk; and what prefetch() asked for comes
+// into that cache.
 
 #include <ATen/core/Tensor.h>
 
@@ -64,6 +69,10 @@ class SampleStream {
   at::Tensor load(int64_t sample) const;
   // The same as it is kept, in the stream's dtype: for who moves it elsewhere.
   at::Tensor load_kept(int64_t sample) const;
+  // Where the sample is on disk it begins to come from there, for a load() that follows soon. Of a
+  // sample beyond the last one nothing happens, so that loops need not look for their end. Any
+  // thread.
+  void prefetch(int64_t sample) const;
   at::Tensor room() const;  // for one sample, as it is kept
   // float32, which is rounded to nearest even, or as load_kept() gives it. Shares `value` where it
   // can; the caller must not write to it afterwards. Same threads. NumericError when a value is

@@ -22,11 +22,7 @@ namespace bitmill {
 
 TensorSource copied_tensor(const SourceModel& model, const std::string& name) {
   const TensorInfo& info = model.tensors().info(name);
-  return {name, info.dtype, info.shape, [&model, name] {
-            std::vector<std::byte> raw(static_cast<size_t>(model.tensors().info(name).bytes));
-            model.tensors().read(name, raw);
-            return raw;
-          }};
+  return {name, info.dtype, info.shape, copy_of(model.tensors(), name)};
 }
 
 namespace {
@@ -63,12 +59,13 @@ void add_packed(std::shared_ptr<const SafetensorsFile> file, const std::string& 
                 std::vector<TensorSource>& out) {
   for (const PackedPart& part : packed_parts()) {
     const TensorInfo& info = file->info(linear + part.suffix);
-    out.push_back({info.name, info.dtype, info.shape, [file, name = info.name] {
-                     const TensorInfo& again = file->info(name);
-                     std::vector<std::byte> raw(static_cast<size_t>(again.bytes));
-                     file->read(again, raw);
-                     return raw;
-                   }});
+    out.push_back(
+        {info.name, info.dtype, info.shape, [file, name = info.name](const ByteSink& sink) {
+           const TensorInfo& again = file->info(name);
+           std::vector<std::byte> raw(static_cast<size_t>(again.bytes));
+           file->read(again, raw);
+           sink(raw);
+         }});
   }
 }
 

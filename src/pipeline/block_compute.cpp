@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
 #include "pipeline/sample_box.hpp"
@@ -37,28 +38,44 @@ BlockCompute::BlockCompute(const ComputeContext& context)
     reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
   }
   if (context.rank.mesh().stages == 1) return;
-  constexpr int most_travellers = 2;  // with one send
   link_.emplace(
-      context.rank, [this] { return std::make_shared<SampleBox>(new_stream()); }, most_travellers,
-      most_travellers * context.plan.link_capacity);
+      context.rank, [like = new_stream(0)] { return packet_room(*like); },
+      context.plan.link_capacity);
 }
 
 BlockCompute::~BlockCompute() = default;
 
-BlockCompute::Stream BlockCompute::new_stream() const {
-  return std::make_shared<SampleStream>(
-      context_.budget, share_.own_count(), context_.windows.seq_len,
-      context_.model.config().hidden_size, context_.options.stream_dtype);
+BlockCompute::Stream BlockCompute::new_stream(int64_t samples) const {
+  return std::make_shared<SampleStream>(context_.budget, samples, context_.windows.seq_len,
+                                        context_.model.config().hidden_size,
+                                        context_.options.stream_dtype);
 }
 
-void BlockCompute::for_own_samples(const std::function<void(int64_t)>& task) {
-  if (!link_) return context_.pool.parallel_for(share_.own_count(), task);
+void BlockCompute::pump() {
+  if (link_) link_->pump();
+}
+
+// As many samples are under way as there are threads. After the last ones come the first: of the
+// next epoch, or of the loop that follows.
+void BlockCompute::read_ahead(int64_t i, Sources sources) const {
+  const int64_t next = (i + context_.pool.size()) % share_.own_count();
+  for (const SampleStream* source : sources) {
+    if (source != nullptr) source->prefetch(next);
+  }
+}
+
+void BlockCompute::for_own_samples(Sources sources, const std::function<void(int64_t)>& task) {
+  const auto compute = [&](int64_t i) {
+    read_ahead(i, sources);
+    task(i);
+  };
+  if (!link_) return context_.pool.parallel_for(share_.own_count(), compute);
   // Streams move meanwhile.
   const int64_t at_once = context_.pool.size();
   for (int64_t first = 0; first < share_.own_count(); first += at_once) {
     context_.pool.parallel_for(std::min(at_once, share_.own_count() - first),
-                               [&](int64_t i) { task(first + i); });
-    link_->pump();
+                               [&](int64_t i) { compute(first + i); });
+    pump();
   }
 }
 
@@ -66,7 +83,7 @@ void BlockCompute::embed(int turn) {
   const Stream student = student_inputs_[{0, turn}] = new_stream();
   const Stream teacher = context_.plan.begins_band(turn) ? new_stream() : nullptr;
   if (teacher) teacher_inputs_[0] = teacher;
-  for_own_samples([&](int64_t i) {
+  for_own_samples({}, [&](int64_t i) {
     const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
     student->store(i, x);
     if (teacher) teacher->store(i, x);
@@ -125,7 +142,7 @@ void BlockCompute::save(const Progress& done) {
 
 void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
                            SampleStream& to) {
-  for_own_samples([&](int64_t i) {
+  for_own_samples({&from}, [&](int64_t i) {
     to.store(i, dense_block_forward(context_.model.config(), weights, rotary_, from.load(i),
                                     context_.pool));
   });
@@ -139,11 +156,13 @@ std::vector<float> BlockCompute::teach_homologous() {
   }
   const MomentLayout layout(live_->shapes(), *width);
   const auto probe = [&](int64_t i, std::span<float> sums) {
+    read_ahead(i, {student_.get()});
     homologous_->store(i, layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
                                                  student_->load(i), sums, context_.pool));
   };
   const auto tokens = static_cast<double>(context_.windows.count * context_.windows.seq_len);
-  return mean_over_samples(layout.size(), tokens, share_, probe, replicas(), context_.pool);
+  return mean_over_samples(layout.size(), tokens, share_, probe, replicas(), context_.pool,
+                           [this] { pump(); });
 }
 
 std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
@@ -158,11 +177,13 @@ std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
     const int64_t n = share_.batch_size(step);
     const auto probe = [&](int64_t position, std::span<double> statistics) {
       const int64_t i = share_.own_index(step, position);
+      read_ahead(i, {&from});
       to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
                                   layout, statistics, context_.pool));
     };
-    const Partials<double> own = sum_own_positions<double>(
-        n, share_.replicas(), share_.replica(), layout.size(), context_.pool, probe, merge);
+    const Partials<double> own =
+        sum_own_positions<double>(n, share_.replicas(), share_.replica(), layout.size(),
+                                  context_.pool, probe, merge, [this] { pump(); });
     std::vector<double> flat;
     for (const auto& [position, sum] : own) flat.insert(flat.end(), sum.begin(), sum.end());
     auto parts = gather_everywhere(replicas(), std::as_bytes(std::span(flat)));
@@ -187,6 +208,7 @@ void BlockCompute::train_step(const Position& at) {
   const SampleStream& targets = *targets_.at(at.block);
   live_->step(share_.batch_size(at.step), [&](int64_t position, std::span<float> gradient) {
     const int64_t i = share_.own_index(at.step, position);
+    read_ahead(i, {student_.get(), &targets, homologous_.get()});
     const TrainingSample sample{student_->load(i), targets.load(i), homologous_->load(i)};
     losses_[i] = live_->student().unit_gradient(sample, live_->learned(), gradient);
     BITMILL_CHECK(std::isfinite(losses_[i]), NumericError,
@@ -195,7 +217,7 @@ void BlockCompute::train_step(const Position& at) {
                               at.block, at.epoch, share_.own()[i], losses_[i],
                               context_.options.method.lr_scale, context_.options.method.lr_gain));
   });
-  if (link_) link_->pump();
+  pump();
 }
 
 double BlockCompute::finish_epoch(const Position& at) {
@@ -212,14 +234,23 @@ double BlockCompute::finish_epoch(const Position& at) {
 void BlockCompute::pack(int block, int turn) {
   if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
   if (context_.run_dir == nullptr) return;
-  context_.run_dir->write_packed(block, turn, last_turn(turn), live_->packed_tensors());
+  std::vector<TensorSource> tensors = live_->packed_tensors();
+  // Each is produced twice, hashed and written: streams move meanwhile.
+  for (TensorSource& tensor : tensors) {
+    tensor.produce = [this, produce = std::move(tensor.produce)](const ByteSink& sink) {
+      pump();
+      produce(sink);
+    };
+  }
+  context_.run_dir->write_packed(block, turn, last_turn(turn), tensors);
 }
 
 void BlockCompute::forward(int block, int turn, bool wanted) {
   const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
   const Stream targets = targets_.at(block);
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
-  for_own_samples([&](int64_t i) {
+  const SampleStream* measured = last_turn(turn) ? targets.get() : nullptr;
+  for_own_samples({student_.get(), measured}, [&](int64_t i) {
     const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
                                                student_->load(i), context_.pool);
     if (last_turn(turn)) {
@@ -263,15 +294,17 @@ void BlockCompute::drop(int block, bool comes_back) {
   if (!comes_back) targets_.erase(block);
 }
 
-bool BlockCompute::has_arrived(int /*block*/, int turn) {
+bool BlockCompute::has_arrived(int /*block*/, int /*turn*/) {
   link_->pump();
-  return link_->arrived() >= travellers(turn);
+  return link_->has_arrived();
 }
 
+// The teacher's comes first, where it travels.
 void BlockCompute::receive(int block, int turn) {
-  const auto take = [&] { return static_cast<const SampleBox&>(*link_->take()).stream(); };
-  if (context_.plan.begins_band(turn)) teacher_inputs_[block] = take();
-  student_inputs_[{block, turn}] = take();
+  const std::shared_ptr<StreamBox> box = link_->take();
+  const SampleBox::Streams& streams = static_cast<const SampleBox&>(*box).streams();
+  if (context_.plan.begins_band(turn)) teacher_inputs_[block] = streams.front();
+  student_inputs_[{block, turn}] = streams.back();
 }
 
 bool BlockCompute::has_room() {
@@ -280,19 +313,27 @@ bool BlockCompute::has_room() {
 }
 
 void BlockCompute::send(int block, int turn) {
+  SampleBox::Streams streams;
   if (context_.plan.begins_band(turn)) {
-    link_->send(
-        std::make_shared<SampleBox>(std::move(teacher_inputs_.extract(block + 1).mapped())));
+    streams.push_back(std::move(teacher_inputs_.extract(block + 1).mapped()));
   }
   student_.reset();
-  link_->send(
-      std::make_shared<SampleBox>(std::move(student_inputs_.extract({block + 1, turn}).mapped())));
+  streams.push_back(std::move(student_inputs_.extract({block + 1, turn}).mapped()));
+  link_->send(std::make_shared<SampleBox>(std::move(streams)));
 }
 
 bool BlockCompute::all_sent() {
-  if (!link_) return true;
-  link_->pump();
-  return link_->all_sent();
+  pump();
+  return !link_ || link_->all_sent();
+}
+
+void BlockCompute::expect(int turn) {
+  const int streams = travellers(turn);
+  link_->expect(streams * share_.own_count(), [this, streams] {
+    SampleBox::Streams all;
+    for (int i = 0; i < streams; ++i) all.push_back(new_stream());
+    return std::make_shared<SampleBox>(std::move(all));
+  });
 }
 
 void BlockCompute::leave_streams() {

@@ -1,6 +1,8 @@
 #pragma once
 // The real meaning of a plan's actions: the method, on this rank's share of the samples.
 
+#include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -60,6 +62,7 @@ class BlockCompute final : public Compute {
   bool has_room() override;
   void send(int block, int turn) override;
   bool all_sent() override;
+  void expect(int turn) override;
   void leave_streams() override;
 
   // Of every block of this stage that this start packed for good, or passed on its way, in order.
@@ -70,16 +73,24 @@ class BlockCompute final : public Compute {
   // Shared where two read it: what the teacher makes of a block is a target there, and the next
   // block's input. Whoever is the only one left may change it in place.
   using Stream = std::shared_ptr<SampleStream>;
+  // What a loop over samples reads; an entry may be null.
+  using Sources = std::initializer_list<const SampleStream*>;
 
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
   Communicator& replicas() const { return context_.rank.replicas(); }
-  Stream new_stream() const;
+  Stream new_stream() const { return new_stream(share_.own_count()); }
+  Stream new_stream(int64_t samples) const;
   // Streams that travel with a turn.
   int travellers(int turn) const { return context_.plan.begins_band(turn) ? 2 : 1; }
   // Takes what `block` reads at this turn into student_, and gives the teacher's stream.
   Stream begin_visit(int block, int turn);
-  // task(i) for every own sample, spread over the pool.
-  void for_own_samples(const std::function<void(int64_t)>& task);
+  // Streams that travel move on, where there are any. On the thread that carries out the plan.
+  void pump();
+  // To be called when own sample i is about to be computed, on any thread: what `sources` have on
+  // disk of the sample that a thread takes next begins to come.
+  void read_ahead(int64_t i, Sources sources) const;
+  // task(i) for every own sample, spread over the pool; it reads sample i of `sources`.
+  void for_own_samples(Sources sources, const std::function<void(int64_t)>& task);
   // Y_homo of every own sample; the moments of the linears' inputs on the way, where they are
   // needed.
   std::vector<float> teach_homologous();

@@ -10,6 +10,7 @@ namespace bitmill {
 struct Calibration {
   int64_t text_tokens = 0;
   Windows windows;
+  int64_t held_out = 0;  // of the windows, the last ones
 };
 
 // What windows are cut from, and how: as QuantizeOptions has it.
@@ -20,11 +21,12 @@ struct CalibrationSource {
   bool samples_by_hand = true;
   int64_t seq_len = 0;
   uint64_t seed = 0;
+  ExactRatio held_out = {};  // where above 0, this share of the windows, but at least one
 };
 
 // Reads and cuts calib. The sequence length is seq_len, or by default the rows of
 // a two-dimensional token file, else min(2048, the model's context). UsageError when it is longer
-// than the context.
+// than the context, or when one window is all there is and some are to be held out.
 Calibration read_calibration(const CalibrationSource& source, Files& files,
                              const ModelConfig& config);
 Calibration read_calibration(const QuantizeOptions& options, Files& files,

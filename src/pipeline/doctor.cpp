@@ -82,7 +82,7 @@ QuantizePlan least_plan(int64_t packed_bytes) {
   QuantizePlan plan;
   plan.fingerprint_json = unknown_fingerprint;
   plan.turns = 1;
-  plan.packed_bytes = packed_bytes;
+  plan.packed_bytes = plan.turn_bytes = packed_bytes;
   plan.disk_bytes = (1 + plan.turns) * packed_bytes;
   return plan;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "pipeline/pause.hpp"
 #include "pipeline/stopwatch.hpp"
 
 namespace bitmill {
@@ -32,6 +33,7 @@ class Executor {
     if (std::ranges::any_of(done_, [](const BlockDone& one) { return one != BlockDone{}; })) {
       observer_.resumed(done_);
     }
+    announce_receive(0);
     for (size_t i = 0; i < actions_.size(); ++i) {
       const bool replayed = manners_[i] == Manner::replay;
       if (manners_[i] == Manner::skip) continue;
@@ -44,6 +46,7 @@ class Executor {
         perform(actions_[i]);
       }
       if (actions_[i].kind == ActionKind::teach) turn_ = actions_[i].turn;
+      if (actions_[i].kind == ActionKind::receive) announce_receive(i + 1);
       observer_.action_done(actions_[i]);
     }
     if (stop_.finish_or_stop([this] { compute_.all_sent(); })) {
@@ -51,11 +54,18 @@ class Executor {
     }
     stop_.settle();
     // Everybody has taken what we sent: only our end of it is still to be closed.
-    while (!compute_.all_sent()) {
-    }
+    for (Pause pause; !compute_.all_sent();) pause();
   }
 
  private:
+  // The first one from action `from` on.
+  void announce_receive(size_t from) {
+    for (size_t i = from; i < actions_.size(); ++i) {
+      if (actions_[i].kind != ActionKind::receive || manners_[i] == Manner::skip) continue;
+      return compute_.expect(actions_[i].turn);
+    }
+  }
+
   // Another stage may keep us waiting; it is never waited for elsewhere.
   bool leave_before(const Action& action) {
     switch (action.kind) {

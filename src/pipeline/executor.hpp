@@ -59,6 +59,9 @@ class Compute {
   virtual bool has_room() = 0;
   virtual void send(int block, int turn) = 0;
   virtual bool all_sent() = 0;
+  // The turn of the receive that comes next: said before the first action and after each receive,
+  // as long as one is left, so that its streams, and no others, come in meanwhile.
+  virtual void expect(int turn) = 0;
   // In the place of everything that is left, when the mesh stops: nothing stays under way.
   virtual void leave_streams() = 0;
 };

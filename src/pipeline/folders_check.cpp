@@ -156,12 +156,12 @@ void check_space(Files& files, const std::vector<Need>& needs, Sentences& proble
 
 }  // namespace
 
-// plan.disk_bytes is the result, a packed model for every turn, the state of live blocks, and the
-// scratch files of all ranks.
+// plan.disk_bytes is the result, the packed linears of every turn, the state of live blocks, and
+// the scratch files of all ranks.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizePlan& plan) {
   JobFolders folders = common_folders(options, plan);
   folders.models = {{"--model", options.model}};
-  folders.state_bytes = plan.turns * plan.packed_bytes + plan.state_bytes;
+  folders.state_bytes = plan.turns * plan.turn_bytes + plan.state_bytes;
   folders.scratch_bytes = plan.disk_bytes - folders.result_bytes - folders.state_bytes;
   folders.rank_scratch_bytes = plan.stream_bytes - options.stream_memory;
   return folders;

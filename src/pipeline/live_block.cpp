@@ -178,9 +178,10 @@ void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<fl
   std::vector<TensorSource> tensors =
       state_tensors(state(), half ? Dtype::bfloat16 : Dtype::float32);
   const auto add = [&](const std::string& name, Dtype dtype, std::span<const std::byte> bytes) {
-    tensors.push_back({name, dtype, {std::ssize(bytes) / dtype_bytes(dtype)}, [bytes] {
-                         return std::vector(bytes.begin(), bytes.end());
-                       }});
+    tensors.push_back(
+        {name, dtype, {std::ssize(bytes) / dtype_bytes(dtype)}, [bytes](const ByteSink& sink) {
+           sink(bytes);
+         }});
   };
   add("saliency", Dtype::float32, std::as_bytes(std::span(saliency_)));
   add("mean_squares", Dtype::float32, std::as_bytes(std::span(mean_squares_)));
@@ -188,7 +189,7 @@ void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<fl
   for (const FrozenPart& part : frozen_parts()) add(part.name, part.dtype, bytes_of(part.tensor));
   if (run_dir != nullptr) return run_dir->write_live(done, tensors);
   for (int i = 0; i < RunDir::produced_per_write; ++i) {
-    for (const TensorSource& tensor : tensors) tensor.produce();
+    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
   }
 }
 

@@ -70,11 +70,11 @@ std::vector<TensorSource> state_tensors(const LiveState& state, Dtype latents) {
   for (const Part& part : parts_of(state.layout)) {
     const Dtype dtype = part.latents ? latents : Dtype::float32;
     for (const Kind& kind : kinds) {
-      tensors.push_back({kind.name + part.suffix, dtype, {part.end - part.begin}, [=] {
-                           if (!kind.moment) return bytes_of(dtype, learned_part(state, part));
-                           return bytes_of(
-                               dtype, state.optimizer.collect(*kind.moment, part.begin, part.end));
-                         }});
+      const auto produce = [=](const ByteSink& sink) {
+        if (!kind.moment) return sink(bytes_of(dtype, learned_part(state, part)));
+        sink(bytes_of(dtype, state.optimizer.collect(*kind.moment, part.begin, part.end)));
+      };
+      tensors.push_back({kind.name + part.suffix, dtype, {part.end - part.begin}, produce});
     }
   }
   return tensors;

@@ -168,12 +168,11 @@ class Trial {
   // A block that was saved, on its way back into training and out of it again. Making it ready for
   // the first time does the same to its weights.
   void measure_turn(Machine& machine) {
-    const auto weights = static_cast<double>(work_.weights);
     double packing = 0, rounds = 0;
-    const double preparing = together([&] {
+    const double restoring = together([&] {
       return mean_of(0.15 * budget_s_, [&] {
         LiveBlock live(model_, 0, trial_, steps(), *alone_, pool_);
-        const double restoring =
+        const double once =
             seconds_of([&] { live.restore(&run_dir_, backend_.get(), rotary_, windows_.count); });
         packing += seconds_of([&] {
           live.pack();
@@ -181,14 +180,14 @@ class Trial {
           live.deployed_weights();
         });
         ++rounds;
-        return restoring;
+        return once;
       });
     });
     const double writing = machine.write_latency_s +
                            static_cast<double>(work_.packed_bytes) / machine.write_bytes_per_s;
     const double pack = shared_mean(comm_, packing / rounds) - writing;
-    machine.prepare_weights_per_s = weights / preparing;
-    machine.pack_weights_per_s = weights / std::max(pack, shortest_s);
+    machine.prepare_weights_per_s = prepare_rate(work_, machine, restoring);
+    machine.pack_weights_per_s = static_cast<double>(work_.weights) / std::max(pack, shortest_s);
   }
 
   // As in an epoch, one after the other: of a whole batch, and, where the batch is not one sample,
@@ -263,6 +262,11 @@ class Trial {
 };
 
 }  // namespace
+
+double prepare_rate(const Workload& work, const Machine& machine, double restoring_s) {
+  const double reading_s = static_cast<double>(work.state_bytes) / machine.read_bytes_per_s;
+  return static_cast<double>(work.weights) / std::max(restoring_s - reading_s, shortest_s);
+}
 
 Machine measure_machine(const QuantizeOptions& options, Files& files, const std::string& folder,
                         Communicator& comm, ThreadPool& pool, const Machine& before,

@@ -12,6 +12,10 @@
 
 namespace bitmill {
 
+// Weights a second that are made ready to train, where a block that was saved was restored in so
+// many seconds: reading its state is a part of them that plan_costs() counts apart.
+double prepare_rate(const Workload& work, const Machine& machine, double restoring_s);
+
 // Collective. About `budget_s` seconds, more where a step takes long. All ranks compute at the same
 // time, each alone and with its own threads, as they do in a run: what they take from each other is
 // in the figures, which are means over the ranks. Links are measured between rank 0 and rank 1; a

@@ -11,6 +11,7 @@
 #include "data/windows.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
+#include "format/safetensors_writer.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/assemble.hpp"
 #include "pipeline/calibration.hpp"
@@ -18,13 +19,14 @@
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/folders_check.hpp"
 #include "pipeline/live_block.hpp"
+#include "pipeline/live_file_size.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/quantize.hpp"
 #include "pipeline/source_hashes.hpp"
-#include "pipeline/state_size.hpp"
 #include "pipeline/workload.hpp"
 #include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
+#include "schedule/rank_memory.hpp"
 #include "schedule/simulate.hpp"
 
 namespace bitmill {
@@ -96,50 +98,71 @@ void count_packed(const QuantizeOptions& options, const SourceModel& model, Quan
     plan.parameters += model.tensors().info(name).elements();
   }
   plan.source_bytes = model.tensors().tensor_bytes();
-  plan.packed_bytes = plan.source_bytes - source_linear_bytes + bits / 8;
+  plan.turn_bytes = bits / 8;
+  plan.packed_bytes = plan.source_bytes - source_linear_bytes + plan.turn_bytes;
   plan.bits_per_weight = static_cast<double>(bits) / static_cast<double>(plan.linear_weights);
 }
 
-// More replicas than a batch has samples would idle.
+// As they were chosen (options.replicas), or as many as there are: more than a batch has samples
+// would idle.
 void choose_mesh(const QuantizeOptions& options, int ranks, QuantizePlan& plan) {
   const int stages = std::max(1, options.stages);
   BITMILL_CHECK(
       stages <= ranks, UsageError,
       fmt::format("--stages is {}: it must be at most the {} ranks there are", stages, ranks));
-  plan.mesh = {stages, static_cast<int>(std::min<int64_t>(options.batch, ranks / stages))};
+  const int most = static_cast<int>(std::min<int64_t>(options.batch, ranks / stages));
+  BITMILL_CHECK(options.replicas <= most, UsageError,
+                fmt::format("{} replicas in each of {} stages were asked for: {} ranks and a batch "
+                            "of {} allow at most {}",
+                            options.replicas, stages, ranks, options.batch, most));
+  plan.mesh = {stages, options.replicas > 0 ? options.replicas : most};
   plan.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
 }
 
-// Rank 0 copies what stays as it is tensor by tensor when the blocks are done. It has them in
-// memory beside what they have left there: the heap gives nothing back.
-int64_t largest_kept_bytes(const SourceModel& model, int64_t blocks) {
+// Rank 0 copies what stays as it is when the blocks are done: tensor by tensor, of each no more at
+// a time than a piece (format/safetensors_writer.hpp).
+int64_t assembly_bytes(const SourceModel& model, int64_t blocks) {
   int64_t largest = 0;
   for (const std::string& name : tensors_outside(model, blocks)) {
     largest = std::max(largest, model.tensors().info(name).bytes);
   }
-  return largest;
+  return std::min(largest, bytes_per_piece);
 }
 
-void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
-                        QuantizePlan& plan) {
+// What the calibration and the weights tell more exactly than options and config.json.
+Workload known_workload(const QuantizeOptions& options, const SourceModel& model,
+                        const QuantizePlan& plan) {
   QuantizeOptions known = options;
   known.samples = plan.samples;
   known.seq_len = plan.seq_len;
+  Workload work = workload_of(known, model.config());
+  work.assembly_bytes = assembly_bytes(model, plan.blocks);
+  work.state_bytes = live_file_bytes(options, model.config());
+  return work;
+}
+
+// Memory and disk. UsageError when a rank would need more memory than it may use, whoever chose the
+// mesh and the walk.
+void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
+                        QuantizePlan& plan) {
+  const Workload work = known_workload(options, model, plan);
   Machine machine;
   machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
-  const PlanCosts costs = plan_costs(workload_of(known, model.config()), machine, plan.mesh,
-                                     plan.mesh.replicas - 1);  // the busiest one
-  plan.stream_bytes = peak_streams(plan_of(options, plan)) * costs.stream_bytes;
-  const int64_t streams_in_memory = options.stream_memory > 0
-                                        ? std::min(options.stream_memory, plan.stream_bytes)
-                                        : plan.stream_bytes;
-  plan.peak_memory_bytes = costs.fixed_bytes + streams_in_memory +
-                           std::max(costs.resident_bytes, costs.loaded_bytes) +
-                           largest_kept_bytes(model, plan.blocks);
-  plan.state_bytes = live_state_bytes(options, model.config());
-  plan.disk_bytes = (1 + plan.turns) * plan.packed_bytes + plan.state_bytes +
-                    (plan.stream_bytes - streams_in_memory) * plan.mesh.ranks();
+  const PlanCosts costs = stage_costs(work, machine, plan.mesh);
+  const Plan schedule = plan_of(options, plan);
+  const Simulation simulation = simulate_training(schedule, costs);
+  plan.stream_bytes = simulation.peak_stream_bytes();
+  plan.peak_memory_bytes = simulation.peak_bytes();
+  const std::string fault = find_memory_fault(simulation, options.memory_limit);
+  BITMILL_CHECK(
+      fault.empty(), UsageError,
+      fmt::format("{} (--memory-limit): raise it, set a lower --stream-memory, --samples, "
+                  "--seq-len or --threads, or take --walk sweep",
+                  fault));
+  plan.state_bytes = live_files(schedule) * work.state_bytes;
+  plan.disk_bytes = plan.packed_bytes + plan.turns * plan.turn_bytes + plan.state_bytes +
+                    streams_in_scratch(costs, plan.stream_bytes) * plan.mesh.ranks();
 }
 
 }  // namespace
@@ -156,8 +179,9 @@ void check_companions(Files& files, const std::string& model_folder) {
 
 void check_batch(const QuantizeOptions& options, int64_t samples) {
   BITMILL_CHECK(options.batch <= samples, UsageError,
-                range_problem("--batch", fmt::to_string(options.batch),
-                              fmt::format("at most the {} samples there are", samples).c_str()));
+                fmt::format("--batch {} is more than the {} samples there are; lower it, or raise "
+                            "--samples",
+                            options.batch, samples));
 }
 
 Plan plan_of(const QuantizeOptions& options, const QuantizePlan& plan) {

@@ -30,7 +30,7 @@ inline constexpr int64_t library_memory = int64_t{150} * 1000 * 1000;
 
 // FormatError with every file of the model folder that the result takes over and cannot be read.
 void check_companions(Files& files, const std::string& model_folder);
-// UsageError when a step would take more samples than there are.
+// UsageError when a step would take more samples than there are: as soon as their number is known.
 void check_batch(const QuantizeOptions& options, int64_t samples);
 
 }  // namespace bitmill

@@ -20,6 +20,7 @@
 #include "pipeline/calibration.hpp"
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/idle_ranks.hpp"
+#include "pipeline/live_file_size.hpp"
 #include "pipeline/mesh_rank.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/ranks_check.hpp"
@@ -82,6 +83,17 @@ std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<Bl
   return all;
 }
 
+// What the ranks wrote of live blocks, all together.
+LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
+  const LiveBytes own = run_dir != nullptr ? run_dir->live_bytes() : LiveBytes();
+  LiveBytes all;
+  for (const std::vector<LiveBytes>& theirs : gather_values<LiveBytes>(comm, {&own, 1})) {
+    all.largest = std::max(all.largest, theirs.front().largest);
+    all.written += theirs.front().written;
+  }
+  return all;
+}
+
 // On a rank of the mesh; run_dir where it leads its stage.
 std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start& start,
                                      const Plan& plan, const std::vector<BlockDone>& done,
@@ -136,8 +148,9 @@ std::vector<BlockReport> train_with_idle_ranks(const Start& start, int ranks_at_
   }
 }
 
-std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Start& start,
-                                      const Plan& plan, RunSession* session) {
+// Into the part of `result` that all stages make, on every rank.
+void train_blocks(const QuantizeOptions& options, const Start& start, const Plan& plan,
+                  RunSession* session, QuantizeResult& result) {
   const std::vector<BlockDone> done = share_done(start.comm, session, plan);
   MeshRank rank(start.checked.plan.mesh, start.comm);
   const std::unique_ptr<Claim> claim =
@@ -151,22 +164,23 @@ std::vector<BlockReport> train_blocks(const QuantizeOptions& options, const Star
   };
   const std::vector<BlockReport> reports =
       rank.has_work() ? train_with_idle_ranks(start, rank.mesh().ranks(), train) : stand_by(start);
-  return gather_reports(start.comm, reports);
+  result.blocks = gather_reports(start.comm, reports);
+  const LiveBytes live = gather_live_bytes(start.comm, run_dir);
+  result.state_bytes = live.largest;
+  result.state_bytes_written = live.written;
 }
 
 // On every rank; session on rank 0.
-std::vector<BlockReport> train_and_assemble(const QuantizeOptions& options, const Start& start,
-                                            const Plan& plan, RunSession* session) {
-  std::vector<BlockReport> reports = train_blocks(options, start, plan, session);
-  if (session != nullptr) {
-    const RunState& state = session->dir().state();
-    assemble(options, start.files, start.checked.model, session->dir(),
-             {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
-              session->numerics_classes()},
-             start.observer);
-    session->finish();
-  }
-  return reports;
+void train_and_assemble(const QuantizeOptions& options, const Start& start, const Plan& plan,
+                        RunSession* session, QuantizeResult& result) {
+  train_blocks(options, start, plan, session, result);
+  if (session == nullptr) return;
+  const RunState& state = session->dir().state();
+  assemble(options, start.files, start.checked.model, session->dir(),
+           {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
+            session->numerics_classes()},
+           start.observer);
+  session->finish();
 }
 
 // Whether the run is one that the result may have been assembled from.
@@ -210,9 +224,6 @@ std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const S
   return sources;
 }
 
-// As long as a block's packed tensors are; above this a rehearsal would only take time.
-constexpr int64_t most_rehearsed_bytes = int64_t{16} << 20;
-
 // On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
 // what it will do.
 void open_session(const QuantizeOptions& options, const Start& start, const Plan& plan,
@@ -227,8 +238,8 @@ void open_session(const QuantizeOptions& options, const Start& start, const Plan
         fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
                     packed, plan.blocks));
   }
-  const int64_t bytes =
-      std::min(most_rehearsed_bytes, start.checked.plan.packed_bytes / plan.blocks);
+  const int64_t bytes = rehearsal_bytes(options, start.checked.model.config(),
+                                        start.checked.plan.turn_bytes / plan.blocks);
   const double seconds = session.dir().rehearse_save(bytes);
   start.observer.stage_begins(
       fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
@@ -247,7 +258,8 @@ void train_in_session(const QuantizeOptions& options, const Start& start,
   RunSession* const held = session ? &*session : nullptr;
   hold_session(held, [&] {
     if (held) open_session(options, start, plan, sources, numerics_classes, *held);
-    result.blocks = train_and_assemble(options, start, plan, held);
+    train_and_assemble(options, start, plan, held, result);
+    result.planned_state_bytes = live_file_bytes(options, start.checked.model.config());
     if (held) result.state_seconds = held->dir().seconds_writing();
   });
 }
@@ -262,7 +274,9 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
 RankWork rank_work(const QuantizeOptions& options, const QuantizePlan& plan, int rank) {
   const int64_t needed = plan.mesh.contains(rank) ? plan.peak_memory_bytes : 0;
   return {plan.fingerprint_json, numerics_class(options.backend), options.allow_mixed_hardware,
-          needed};
+          needed,
+          fmt::format("{} x {} (stages x replicas, {})", plan.mesh.stages, plan.mesh.replicas,
+                      plan.walk == Walk::wavefront ? "wavefront" : "sweep")};
 }
 
 }  // namespace

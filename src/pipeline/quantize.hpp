@@ -47,10 +47,12 @@ struct QuantizeOptions {
   std::string ignore;  // regular expression over weight names; matching linears stay as they are
   int64_t max_blocks = 0;  // 0: all; else the blocks after these stay as they are
 
-  int stages = 0;  // groups of ranks that share the depth; 0: chosen
+  int stages = 0;    // groups of ranks that share the depth; 0: chosen
+  int replicas = 0;  // of a stage; 0: as many as ranks and batch allow
   Walk walk = Walk::automatic;
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
+  int64_t memory_limit = 0;   // bytes of a rank that the plan may not exceed; 0: no limit
   Resume resume = Resume::automatic;
   std::vector<int> redo_blocks;       // of an unfinished run: built again, and compared
   bool verify_source = false;         // read and hash all of the model before the work begins
@@ -86,6 +88,7 @@ struct QuantizePlan {
   int64_t parameters = 0;          // of the model
   int64_t source_bytes = 0;        // tensors of the source
   int64_t packed_bytes = 0;        // tensors of the result, exact
+  int64_t turn_bytes = 0;          // packed linears alone: what one turn of all blocks leaves
   double bits_per_weight = 0;      // of the packed linears, exact
   int64_t calibration_tokens = 0;  // in the text
   int64_t samples = 0, seq_len = 0;
@@ -95,7 +98,7 @@ struct QuantizePlan {
   Walk walk = Walk::sweep;        // never automatic
   int64_t stream_bytes = 0;       // on the busiest rank, memory and scratch together
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
-  int64_t state_bytes = 0;        // in the work folder: latents and moments of live blocks, at most
+  int64_t state_bytes = 0;        // in the work folder: files of live blocks, at most
   int64_t disk_bytes = 0;         // work folder and result together
   std::string fingerprint_json;   // everything that determines the result, and nothing else
 };
@@ -120,6 +123,11 @@ struct QuantizeResult {
   int64_t source_bytes = 0;
   int64_t packed_bytes = 0;  // safetensors files
   double state_seconds = 0;  // rank 0 spent writing state and packed blocks into the work folder
+  // Files of live blocks in the work folder, of all ranks, headers aside: the largest of them, what
+  // it was planned to be, and all that this start wrote. 0 where it wrote none.
+  int64_t state_bytes = 0;
+  int64_t planned_state_bytes = 0;
+  int64_t state_bytes_written = 0;
 };
 
 // What the caller knows of this start.

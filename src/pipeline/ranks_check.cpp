@@ -44,20 +44,34 @@ std::string to_text(const RankFacts& facts) {
               {"numerics_class", facts.numerics_class},
               {"allow_mixed_hardware", facts.allow_mixed_hardware},
               {"memory_needed", facts.memory_needed},
-              {"memory_available", facts.memory_available}}
+              {"memory_available", facts.memory_available},
+              {"mesh", facts.mesh}}
       .dump();
 }
 
-RankFacts from_text(const std::vector<std::byte>& bytes) {
-  const json facts =
-      json::parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+// Collective. What every rank says.
+std::vector<json> gather_json(Communicator& comm, const std::string& mine) {
+  std::vector<json> all;
+  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
+    all.push_back(
+        json::parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
+  }
+  return all;
+}
+
+RankFacts facts_of(const json& facts) {
   return {facts.at("host"),
           facts.at("program"),
           facts.at("fingerprint"),
           facts.at("numerics_class"),
           facts.at("allow_mixed_hardware"),
           facts.at("memory_needed"),
-          facts.at("memory_available")};
+          facts.at("memory_available"),
+          facts.at("mesh")};
+}
+
+RankResources resources_of(const json& one) {
+  return {one.at("host"), one.at("threads"), one.at("memory_available")};
 }
 
 // "rank 2 on n1"
@@ -87,6 +101,12 @@ std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_
                     "\"{}\"; run on machines of one kind, or give --allow-mixed-hardware",
                     who, leader, other.numerics_class, first.numerics_class));
   }
+  if (other.mesh != first.mesh) {
+    problems.push_back(
+        fmt::format("{} would work in a mesh of {}, and {} in one of {}; give all ranks the same "
+                    "--stages, --walk, --memory-limit and --hardware",
+                    who, other.mesh, leader, first.mesh));
+  }
   return problems;
 }
 
@@ -108,6 +128,7 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
     int ranks = 0;
     int64_t needed = 0;
     int64_t available = 0;
+    std::string mesh = {};
   };
   std::map<std::string, Host> hosts;
   for (const RankFacts& facts : all) {
@@ -115,14 +136,17 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
     ++host.ranks;
     host.needed += facts.memory_needed;
     host.available = facts.memory_available;
+    host.mesh = facts.mesh;
   }
   std::vector<std::string> problems;
   for (const auto& [name, host] : hosts) {
     if (host.available == 0 || host.needed <= host.available) continue;
     problems.push_back(fmt::format(
-        "{} has {} bytes of memory left, and its {} ranks need about {}; start fewer ranks there, "
-        "or lower --stream-memory, --samples, --seq-len or --threads",
-        name, host.available, host.ranks, host.needed));
+        "{} has {} bytes of memory left, and its {} ranks need about {}{}; start fewer ranks "
+        "there, {}or lower --stream-memory, --samples, --seq-len or --threads",
+        name, host.available, host.ranks, host.needed,
+        host.mesh.empty() ? "" : fmt::format(" in a mesh of {}", host.mesh),
+        host.mesh.empty() ? "" : "try other --stages or another --walk, "));
   }
   return problems;
 }
@@ -131,11 +155,9 @@ std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communi
                                      const std::string& host) {
   const std::string mine =
       to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
-               work.allow_mixed_hardware, work.memory_needed, available_memory_bytes()});
+               work.allow_mixed_hardware, work.memory_needed, available_memory_bytes(), work.mesh});
   std::vector<RankFacts> all;
-  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
-    all.push_back(from_text(bytes));
-  }
+  for (const json& facts : gather_json(comm, mine)) all.push_back(facts_of(facts));
   std::vector<std::string> problems = differences(all);
   for (std::string& problem : memory_problems(all)) problems.push_back(std::move(problem));
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
@@ -145,6 +167,28 @@ std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communi
     if (facts.has_work() && !known) classes.push_back(facts.numerics_class);
   }
   return classes;
+}
+
+LeastResources least_resources(const std::vector<RankResources>& all) {
+  std::map<std::string, int> ranks;  // by host
+  for (const RankResources& one : all) ++ranks[one.host];
+  LeastResources least{all.front().threads, 0};
+  for (const RankResources& one : all) {
+    least.threads = std::min(least.threads, one.threads);
+    if (one.memory_available == 0) continue;
+    const int64_t share = one.memory_available / ranks[one.host];
+    least.memory = least.memory == 0 ? share : std::min(least.memory, share);
+  }
+  return least;
+}
+
+LeastResources gather_least_resources(Communicator& comm, const std::string& host, int threads) {
+  const std::string mine =
+      json{{"host", host}, {"threads", threads}, {"memory_available", available_memory_bytes()}}
+          .dump();
+  std::vector<RankResources> all;
+  for (const json& one : gather_json(comm, mine)) all.push_back(resources_of(one));
+  return least_resources(all);
 }
 
 }  // namespace bitmill

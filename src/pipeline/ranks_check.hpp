@@ -1,6 +1,6 @@
 #pragma once
-// What no rank can see alone: whether all of them are about to do the same work, and whether the
-// ranks of a host fit into it together.
+// What no rank can see alone: whether all of them are about to do the same work, whether the ranks
+// of a host fit into it together, and what every rank has at least.
 
 #include <cstdint>
 #include <string>
@@ -20,6 +20,7 @@ struct RankFacts {
   bool allow_mixed_hardware = false;  // ranks at work may be of several numerics classes
   int64_t memory_needed = 0;          // bytes, estimate; 0 beyond the mesh
   int64_t memory_available = 0;       // bytes, of the host; 0: not known
+  std::string mesh = {};              // in words, where it was chosen: all must have chosen alike
 
   bool has_work() const { return memory_needed > 0; }
 };
@@ -35,11 +36,31 @@ struct RankWork {
   std::string numerics_class;
   bool allow_mixed_hardware = false;
   int64_t memory_needed = 0;  // 0 beyond the mesh
+  std::string mesh = {};      // in words, where it was chosen
 };
 
 // Collective. UsageError, the same on every rank, with every problem, one a line. Returns the
 // numerics classes of the ranks that have work, rank 0's first.
 std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,
                                      const std::string& host);
+
+// What a rank has to work with.
+struct RankResources {
+  std::string host;
+  int threads = 1;
+  int64_t memory_available = 0;  // bytes, of the host; 0: not known
+};
+
+// What every rank of a job has at least, the same on all of them: what they plan with, so that all
+// plan alike.
+struct LeastResources {
+  int threads = 1;
+  int64_t memory = 0;  // bytes: an even share of what a host can give its ranks; 0: no host says
+};
+
+// Pure. REQUIRES: there is a rank.
+LeastResources least_resources(const std::vector<RankResources>& all);
+// Collective.
+LeastResources gather_least_resources(Communicator& comm, const std::string& host, int threads);
 
 }  // namespace bitmill

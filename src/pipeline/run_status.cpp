@@ -21,10 +21,21 @@ using nlohmann::json;
 constexpr int64_t most_of_anything = 100'000;
 
 struct Extent {
+  std::string job;
   int64_t blocks = 0;
   int epochs = 0;
   int turns = 1;
 };
+
+constexpr const char* quantize_job = "quantize";
+constexpr const char* tune_job = "tune";
+
+// Of a run that has left no more than why it failed; empty where that is not known.
+std::string job_of(const std::string& fingerprint_json) {
+  const json fingerprint = json::parse(fingerprint_json, nullptr, /*allow_exceptions=*/false);
+  if (!fingerprint.is_object()) return "";
+  return fingerprint.value("job", json()) == tune_job ? tune_job : quantize_job;
+}
 
 Extent read_extent(const RunState& state) {
   const std::string where = state.path() + ": the fingerprint of the run";
@@ -36,10 +47,11 @@ Extent read_extent(const RunState& state) {
     return value;
   };
   Extent extent;
-  if (json_string_or(fingerprint, "job", "quantize", where) == "tune") {
+  if (json_string_or(fingerprint, "job", quantize_job, where) == tune_job) {
     // All of the model is one block there.
-    return {.blocks = 1, .epochs = static_cast<int>(count(fingerprint, "epochs", 1)), .turns = 1};
+    return {tune_job, 1, static_cast<int>(count(fingerprint, "epochs", 1)), 1};
   }
+  extent.job = quantize_job;
   extent.blocks = count(fingerprint.value("model", json()), "blocks", 1);
   const int64_t most = count(fingerprint, "max_blocks", 0);
   if (most > 0) extent.blocks = std::min(extent.blocks, most);
@@ -70,7 +82,8 @@ std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
 struct Logged {
   int64_t epochs = 0;
   double seconds = 0;
-  std::optional<double> last_loss;
+  int64_t last_epoch = -1;
+  std::optional<double> last_loss, last_held_out;
   std::deque<std::string> last_events;
 };
 Logged read_log(Files& files, const std::string& work_dir) {
@@ -89,6 +102,11 @@ Logged read_log(Files& files, const std::string& work_dir) {
       logged.seconds += event["seconds"].get<double>();
     }
     if (event.contains("loss") && event["loss"].is_number()) logged.last_loss = event["loss"];
+    if (event["epoch"].is_number_integer()) logged.last_epoch = event["epoch"].get<int64_t>();
+    logged.last_held_out.reset();
+    if (event.contains("held_out") && event["held_out"].is_number()) {
+      logged.last_held_out = event["held_out"].get<double>();
+    }
   }
   return logged;
 }
@@ -109,6 +127,21 @@ int64_t read_blocks(const RunState& state, const Extent& extent, RunStatus& stat
   return epochs;
 }
 
+// Of a run that is done the log alone tells how many epochs it took.
+TuningStatus tuning_status(const Extent& extent, const RunStatus& status, const Logged& logged,
+                           bool finished) {
+  TuningStatus tuning;
+  tuning.epochs_most = extent.epochs;
+  tuning.held_out_kl = logged.last_held_out;
+  if (finished) {
+    const int64_t last = std::clamp<int64_t>(logged.last_epoch, -1, extent.epochs - 1);
+    tuning.epochs_done = static_cast<int>(last + 1);
+  } else if (!status.live.empty()) {
+    tuning.epochs_done = status.live.front().epoch;
+  }
+  return tuning;
+}
+
 }  // namespace
 
 RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTiming& timing) {
@@ -125,19 +158,24 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   status.holder = read_holder(files, found->path);
   if (occupancy == Occupancy::nothing) {
     status.phase = RunPhase::failed;
+    status.job = job_of(read_failure(state).fingerprint_json);
     return status;
   }
   const Extent extent = read_extent(state);
+  status.job = extent.job;
   status.blocks_total = extent.blocks;
   const Logged logged = read_log(files, work_dir);
   status.last_loss = logged.last_loss;
   status.last_events.assign(logged.last_events.begin(), logged.last_events.end());
-  if (occupancy == Occupancy::finished) {
+  const bool finished = occupancy == Occupancy::finished;
+  const int64_t left =
+      finished ? 0 : extent.blocks * extent.epochs - read_blocks(state, extent, status);
+  if (extent.job == tune_job) status.tuning = tuning_status(extent, status, logged, finished);
+  if (finished) {
     status.phase = RunPhase::done;
     status.blocks_done = extent.blocks;
     return status;
   }
-  const int64_t left = extent.blocks * extent.epochs - read_blocks(state, extent, status);
   if (logged.epochs > 0) {
     status.epoch_s = logged.seconds / static_cast<double>(logged.epochs);
     status.eta_s = *status.epoch_s * static_cast<double>(left);

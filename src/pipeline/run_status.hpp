@@ -16,12 +16,21 @@ struct LiveStatus {
   int epoch = 0;  // finished
 };
 
+// Of a run that tunes, where the whole model goes through every epoch.
+struct TuningStatus {
+  int epochs_done = 0;
+  int epochs_most = 0;                // two without gain end it before
+  std::optional<double> held_out_kl;  // nats per token, after the last epoch that was logged
+};
+
 struct RunStatus {
   RunPhase phase = RunPhase::stopped;
+  std::string job;  // "quantize" or "tune"; empty where nothing is left that tells
+  std::optional<TuningStatus> tuning;
   int64_t blocks_total = 0;
   int64_t blocks_done = 0;
   std::vector<LiveStatus> live;
-  std::optional<double> last_loss;       // of the last epoch that was logged
+  std::optional<double> last_loss;       // of the last epoch that was logged; of a tuning its KL
   std::optional<double> epoch_s;         // mean seconds of the epochs that were logged
   std::optional<double> eta_s;           // at that pace
   std::vector<std::string> last_events;  // lines of blocks.jsonl, oldest first

@@ -1,5 +1,7 @@
 #include "pipeline/sample_box.hpp"
 
+#include <utility>
+
 namespace bitmill {
 namespace {
 
@@ -10,13 +12,26 @@ Packet packet_of(const at::Tensor& sample) {
 
 }  // namespace
 
-// Only read by who gets it.
-Packet SampleBox::read(int64_t i) { return packet_of(stream_->load_kept(i)); }
+SampleBox::SampleBox(Streams streams) : streams_(std::move(streams)) {}
 
-Packet SampleBox::room() { return packet_of(stream_->room()); }
+int64_t SampleBox::count() const { return std::ssize(streams_) * streams_.front()->count(); }
+
+SampleStream& SampleBox::stream_of(int64_t packet) const {
+  return *streams_[static_cast<size_t>(packet / streams_.front()->count())];
+}
+
+// Only read by who gets it. What follows is asked for while two are under way: of large samples,
+// for which it matters, StreamLink has no more.
+Packet SampleBox::read(int64_t i) {
+  SampleStream& stream = stream_of(i);
+  stream.prefetch(sample_of(i) + 2);
+  return packet_of(stream.load_kept(sample_of(i)));
+}
 
 void SampleBox::keep(int64_t i, const Packet& packet) {
-  stream_->store(i, *static_cast<const at::Tensor*>(packet.owner.get()));
+  stream_of(i).store(sample_of(i), *static_cast<const at::Tensor*>(packet.owner.get()));
 }
+
+Packet packet_room(const SampleStream& stream) { return packet_of(stream.room()); }
 
 }  // namespace bitmill

@@ -1,8 +1,8 @@
 #pragma once
-// A stream of samples as it travels between stages.
+// The streams of a turn as they travel between stages: one behind the other, sample by sample.
 
 #include <memory>
-#include <utility>
+#include <vector>
 
 #include "model/sample_stream.hpp"
 #include "pipeline/stream_link.hpp"
@@ -11,17 +11,25 @@ namespace bitmill {
 
 class SampleBox final : public StreamBox {
  public:
-  explicit SampleBox(std::shared_ptr<SampleStream> stream) : stream_(std::move(stream)) {}
+  using Streams = std::vector<std::shared_ptr<SampleStream>>;
 
-  const std::shared_ptr<SampleStream>& stream() const { return stream_; }
+  // At least one; all alike.
+  explicit SampleBox(Streams streams);
 
-  int64_t count() const override { return stream_->count(); }
+  const Streams& streams() const { return streams_; }
+
+  int64_t count() const override;
   Packet read(int64_t i) override;
-  Packet room() override;
   void keep(int64_t i, const Packet& packet) override;
 
  private:
-  const std::shared_ptr<SampleStream> stream_;
+  SampleStream& stream_of(int64_t packet) const;
+  int64_t sample_of(int64_t packet) const { return packet % streams_.front()->count(); }
+
+  const Streams streams_;
 };
+
+// For a sample of such a stream.
+Packet packet_room(const SampleStream& stream);
 
 }  // namespace bitmill

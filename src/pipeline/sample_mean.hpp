@@ -13,10 +13,10 @@
 namespace bitmill {
 
 // Collective. The sum over samples of what `unit` fills `values` (size elements) with for the own
-// sample i, divided by `divisor`; on every rank.
+// sample i, divided by `divisor`; on every rank. `between`: see sum_own_positions().
 std::vector<float> mean_over_samples(
     int64_t size, double divisor, const SampleShare& share,
     const std::function<void(int64_t i, std::span<float> values)>& unit, Communicator& comm,
-    ThreadPool& pool);
+    ThreadPool& pool, const std::function<void()>& between = {});
 
 }  // namespace bitmill

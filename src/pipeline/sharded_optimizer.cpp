@@ -22,7 +22,7 @@ void ShardedOptimizer::step(int64_t batch_size, Partials<float> own, std::span<f
   apply(batch_size, sum_.reduce(batch_size, std::move(own)), values);
 }
 
-void ShardedOptimizer::apply(int64_t batch_size, std::vector<float> gradient,
+void ShardedOptimizer::apply(int64_t batch_size, AlignedVector<float> gradient,
                              std::span<float> values) {
   // The loss of a step is the mean over its own samples.
   const auto divisor = static_cast<float>(batch_size);

@@ -51,7 +51,7 @@ class ShardedOptimizer {
 
  private:
   // From this rank's slice of the sum.
-  void apply(int64_t batch_size, std::vector<float> sum, std::span<float> values);
+  void apply(int64_t batch_size, AlignedVector<float> sum, std::span<float> values);
   std::span<float> own_moment(Moment moment, int64_t begin, int64_t end);
 
   Communicator& comm_;

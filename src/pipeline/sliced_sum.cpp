@@ -30,17 +30,17 @@ void SlicedSum::add(std::span<float> into, std::span<const float> from) {
   });
 }
 
-std::vector<float> SlicedSum::reduce(int64_t batch_size, const Unit& unit) {
-  return reduce(batch_size,
-                sum_own_positions<float>(
-                    batch_size, comm_.size(), comm_.rank(), size(), pool_, unit,
-                    [&](std::span<float> into, std::span<const float> from) { add(into, from); }));
+AlignedVector<float> SlicedSum::reduce(int64_t batch_size, const Unit& unit,
+                                       const std::function<void()>& between) {
+  const auto merge = [&](std::span<float> into, std::span<const float> from) { add(into, from); };
+  return reduce(batch_size, sum_own_positions<float>(batch_size, comm_.size(), comm_.rank(), size(),
+                                                     pool_, unit, merge, between));
 }
 
-std::vector<float> SlicedSum::reduce(int64_t batch_size, Partials<float> own) {
+AlignedVector<float> SlicedSum::reduce(int64_t batch_size, Partials<float> own) {
   if (comm_.size() == 1) return std::move(own.at(0));
 
-  std::vector<float> slice(static_cast<size_t>(slice_size(comm_.rank())));
+  AlignedVector<float> slice(static_cast<size_t>(slice_size(comm_.rank())));
   int64_t largest = 0;
   for (int rank = 0; rank < comm_.size(); ++rank) largest = std::max(largest, slice_size(rank));
   for (int64_t first = 0; first < largest; first += floats_per_slice_) {

@@ -26,10 +26,12 @@ class SlicedSum {
   // What the sample at a position of the batch adds, size() elements.
   using Unit = std::function<void(int64_t position, std::span<float> values)>;
 
-  // Collective. This rank's slice, elements [begin(), end()) of the sum over the batch.
-  std::vector<float> reduce(int64_t batch_size, const Unit& unit);
+  // Collective. This rank's slice, elements [begin(), end()) of the sum over the batch. `between`:
+  // see sum_own_positions().
+  AlignedVector<float> reduce(int64_t batch_size, const Unit& unit,
+                              const std::function<void()>& between = {});
   // The same, from what this rank has added up of its own positions (GrowingSums).
-  std::vector<float> reduce(int64_t batch_size, Partials<float> own);
+  AlignedVector<float> reduce(int64_t batch_size, Partials<float> own);
 
   // Collective, in place: slices of `values` (size() elements), each valid on its owner, become
   // valid on every rank.

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "comm/communicator.hpp"
@@ -20,35 +21,42 @@ struct Packet {
   std::span<std::byte> bytes;
 };
 
-// A stream that travels: `count()` packets of one size, which both ends know.
+// What is sent at one time and taken at one time: `count()` packets, all of the size that every
+// packet of the link has.
 class StreamBox {
  public:
   virtual ~StreamBox() = default;
   virtual int64_t count() const = 0;
   virtual Packet read(int64_t i) = 0;
-  // Memory for a packet that comes; keep() makes it packet i.
-  virtual Packet room() = 0;
+  // Makes what has come packet i; asked in order.
   virtual void keep(int64_t i, const Packet& packet) = 0;
 };
 
+// A link holds what simulate() of schedule lets it hold, so that the streams' budget suffices: a
+// sender waits while `capacity` boxes are not taken, and a receiver holds one that it has not
+// taken, from its first packet on. One is enough: between two receives a stage trains a whole turn,
+// in which the next box has the time to come.
 class StreamLink {
  public:
-  // `rank`, of at least two stages, outlives it. `make_box` makes an empty stream to be filled.
-  // Accepts `boxes_ahead` >= 1 streams before anybody takes them, and has room for `capacity` more
-  // that the other side has not accepted.
-  StreamLink(MeshRank& rank, std::function<std::shared_ptr<StreamBox>()> make_box, int boxes_ahead,
-             int capacity);
+  using MakeBox = std::function<std::shared_ptr<StreamBox>()>;
+
+  // `rank`, of at least two stages, outlives it. `room` gives memory for a packet that comes.
+  StreamLink(MeshRank& rank, std::function<Packet()> room, int capacity);
 
   // Moves everything on as far as it goes without waiting.
   void pump();
 
-  bool has_room() const { return static_cast<int>(outgoing_.size()) < capacity_; }
+  // Whether another box may be sent. Once it said yes it stays so until something is sent.
+  bool has_room() const;
   void send(std::shared_ptr<StreamBox> box);
   bool all_sent() const { return outgoing_.empty() && sending_.empty(); }
 
-  // Streams that are whole and not taken, in the order sent.
-  int arrived() const { return static_cast<int>(whole_.size()); }
-  // REQUIRES: arrived() > 0.
+  // What is to be taken next: a box of `packets`, as the other side sends it, which `make` makes,
+  // empty, when the first of them is here. Nothing is let in that is not expected.
+  // REQUIRES: what was expected before is taken.
+  void expect(int64_t packets, MakeBox make);
+  bool has_arrived() const { return expected_ && expected_->here == expected_->packets; }
+  // REQUIRES: has_arrived().
   std::shared_ptr<StreamBox> take();
 
   // When the mesh stops in the middle: waits until every message that was begun is through, here
@@ -64,24 +72,34 @@ class StreamLink {
     std::shared_ptr<StreamBox> box;
     int64_t next = 0;  // packet
   };
+  struct Expected {
+    int64_t packets;
+    MakeBox make;
+    std::shared_ptr<StreamBox> box = nullptr;  // from the first packet on
+    int64_t here = 0;                          // packets
+  };
 
-  void pump_sends();
-  void pump_receives();
+  static bool is_full(const std::deque<Moving>& under_way);
+  // Both say whether anything moved.
+  bool pump_sends();
+  bool pump_receives();
   // Up to `wanted` at a time, as far as messages have come.
   void start_receives(int64_t wanted);
 
   MeshRank& rank_;
-  const std::function<std::shared_ptr<StreamBox>()> make_box_;
-  const int boxes_ahead_;
+  const std::function<Packet()> room_;
   const int capacity_;
-  std::deque<Outgoing> outgoing_;
+  std::deque<Outgoing> outgoing_;  // of which packets are still to be begun
   std::deque<Moving> sending_;
-  std::shared_ptr<StreamBox> filling_;  // that arrives, or is to arrive, now
-  int64_t filled_ = 0;                  // packets of it that are here
-  Packet empty_;                        // memory for the next packet
+  std::deque<int64_t> ends_;  // of boxes that have not wholly gone: counted in packets of all boxes
+  int64_t given_ = 0;         // packets of all boxes sent
+  int64_t begun_ = 0;         // of them, those whose way has begun
+  int64_t gone_ = 0;          // of them, those that are through
+  int64_t whole_ = 0;         // packets of boxes that have wholly gone
+  std::optional<Expected> expected_;
+  Packet empty_;  // memory for the next packet
   std::deque<Moving> receiving_;
-  std::deque<std::shared_ptr<StreamBox>> whole_;
-  int64_t sent_ = 0, received_ = 0;  // packets
+  int64_t received_ = 0;  // packets whose way has begun here
 };
 
 }  // namespace bitmill

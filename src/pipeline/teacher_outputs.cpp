@@ -23,6 +23,7 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
     if (count > 0) {
       const BlockWeights weights = teacher.load_block(block);
       pool.parallel_for(count, [&](int64_t i) {
+        stream->prefetch(i + pool.size());  // that a thread takes next
         stream->store(
             i, dense_block_forward(teacher.config(), weights, rotary, stream->load(i), pool));
       });

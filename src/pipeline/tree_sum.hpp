@@ -4,19 +4,21 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "base/aligned.hpp"
 #include "base/thread_pool.hpp"
 #include "schedule/reduction_tree.hpp"
 
 namespace bitmill {
 
-// Partial sums by leftmost position.
+// Partial sums by leftmost position. Products are written right into them.
 template <class Value>
-using Partials = std::map<int64_t, std::vector<Value>>;
+using Partials = std::map<int64_t, AlignedVector<Value>>;
 
 // The sums of the units of positions that this replica owns, made as soon as they can be. Whoever
 // fills the units, additions are the same ones.
@@ -54,10 +56,12 @@ class GrowingSums {
 
 // Calls unit(position, values) for every position that this replica owns, on the pool, and
 // merge(into, from) for every addition it can make alone. At most pool.size() + log2(n) + 1 vectors
-// of `length` values live at once.
+// of `length` values live at once. `between`, where there is one, is called on this thread each
+// time that the pool has been through a unit a thread.
 template <class Value, class Unit, class Merge>
 Partials<Value> sum_own_positions(int64_t n, int replicas, int replica, int64_t length,
-                                  ThreadPool& pool, const Unit& unit, const Merge& merge) {
+                                  ThreadPool& pool, const Unit& unit, const Merge& merge,
+                                  const std::function<void()>& between = {}) {
   const PositionRange own = owned_positions(n, replicas, replica);
   GrowingSums<Value> sums(n, replicas, replica, length);
   for (int64_t first = own.begin; first < own.end; first += pool.size()) {
@@ -65,6 +69,7 @@ Partials<Value> sum_own_positions(int64_t n, int replicas, int replica, int64_t 
     sums.open({first, last});
     pool.parallel_for(last - first, [&](int64_t i) { unit(first + i, sums.at(first + i)); });
     sums.merge_before(last, merge);
+    if (between) between();
   }
   return sums.take();
 }

@@ -11,6 +11,7 @@
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/mesh_rank.hpp"
 #include "pipeline/ranks_check.hpp"
+#include "pipeline/reference_check.hpp"
 #include "pipeline/run_session.hpp"
 #include "pipeline/source_hashes.hpp"
 #include "pipeline/tune_check.hpp"
@@ -19,8 +20,6 @@
 
 namespace bitmill {
 namespace {
-
-constexpr const char* backend = "cpu";
 
 // What a start works with besides its options.
 struct Start {
@@ -48,7 +47,12 @@ Sources hash_sources(const Start& start) {
   const auto hash = [&](const SourceModel& model) {
     return hash_shared(model, model.tensors().names(), start.comm, start.pool);
   };
-  return {hash(start.checked.model), hash(start.checked.teacher)};
+  const SourceModel &model = start.checked.model, &teacher = start.checked.teacher;
+  Sources sources = {hash(model), hash(teacher)};
+  const std::string note =
+      other_source_note(start.files, model, teacher, combined_hash(sources.teacher));
+  if (!note.empty()) start.observer.note(note);
+  return sources;
 }
 
 // On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
@@ -118,8 +122,8 @@ void verify_what_is_there(const TuneOptions& options, const Start& start, const 
 
 std::vector<std::string> compare_ranks(const TuneOptions& options, const TunePlan& plan,
                                        Files& files, Communicator& comm, const std::string& host) {
-  return check_ranks({plan.fingerprint_json, numerics_class(backend), options.allow_mixed_hardware,
-                      plan.peak_memory_bytes},
+  return check_ranks({plan.fingerprint_json, numerics_class(options.backend),
+                      options.allow_mixed_hardware, plan.peak_memory_bytes},
                      files, comm, host);
 }
 

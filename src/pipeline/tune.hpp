@@ -30,8 +30,9 @@ struct TuneOptions {
   int epochs = 6;
   int64_t batch = 4;
   double rate = 2e-3;          // of every factor; falls to 0 along a cosine
-  ExactRatio held_out{1, 10};  // of the windows: the last ones, at least one
+  ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, from its last part
   uint64_t seed = 0;
+  std::string backend = "cpu";
 
   int stages = 1;             // groups of ranks that share the depth
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
@@ -71,9 +72,16 @@ class TuneObserver {
  public:
   virtual ~TuneObserver() = default;
   virtual void stage_begins(const std::string&) {}
+  // What people should know, and nothing hinders the work.
+  virtual void note(const std::string&) {}
+  // Of the original's outputs; first with none of the blocks done.
+  virtual void teacher_done(int64_t /*blocks_done*/, int64_t /*blocks*/) {}
+  // The next thing is a step.
+  virtual void training_begins() {}
   // `step` of the epoch was the last one done.
   virtual void step_done(int /*epoch*/, int64_t /*step*/) {}
   // The last entries of the history are new; without training ones, only the start was measured.
+  // An epoch of which earlier starts did a part has the seconds that it would have taken here.
   virtual void epoch_done(const TuningHistory&, double /*seconds*/) {}
 };
 

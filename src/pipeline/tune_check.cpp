@@ -1,13 +1,13 @@
 #include "pipeline/tune_check.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "backend/backend.hpp"
 #include "base/error.hpp"
 #include "base/problems.hpp"
 #include "format/packed_folder.hpp"
@@ -18,6 +18,7 @@
 #include "pipeline/fingerprint.hpp"
 #include "pipeline/folders_check.hpp"
 #include "pipeline/preflight.hpp"
+#include "pipeline/reference_check.hpp"
 #include "pipeline/sample_share.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -39,6 +40,7 @@ void check_settings(const TuneOptions& options, Problems& problems) {
         "a finite number above 0");
   check(options.held_out.numerator > 0, "--held-out", options.held_out.text(),
         "above 0: without windows to compare on, nobody knows whether anything was gained");
+  problems.attempt([&] { make_backend(options.backend); });
 }
 
 void check_packed(Files& files, const std::string& folder) {
@@ -49,33 +51,6 @@ void check_packed(Files& files, const std::string& folder) {
   verify_packed_folder(files, folder, {});
 }
 
-void check_reference(Files& files, const std::string& folder) {
-  BITMILL_CHECK(
-      !is_packed_folder(files, folder), UsageError,
-      fmt::format("--reference {} is packed: give the 16-bit model it was made from", folder));
-}
-
-// The teacher may have other weights, but must be of the student's making.
-void check_same_shape(const SourceModel& model, const SourceModel& teacher) {
-  const ModelConfig &a = model.config(), &b = teacher.config();
-  std::vector<std::string> differences;
-  const auto compare = [&](const char* what, const auto& in_model, const auto& in_teacher) {
-    if (in_model == in_teacher) return;
-    differences.push_back(fmt::format("{} is {} there and {} here", what, in_teacher, in_model));
-  };
-  compare("the architecture", a.family->architecture, b.family->architecture);
-  compare("the number of blocks", a.blocks, b.blocks);
-  compare("the hidden size", a.hidden_size, b.hidden_size);
-  compare("the intermediate size", a.intermediate_size, b.intermediate_size);
-  compare("the number of heads", a.heads, b.heads);
-  compare("the number of key-value heads", a.kv_heads, b.kv_heads);
-  compare("the head size", a.head_dim, b.head_dim);
-  compare("the vocabulary", a.vocab_size, b.vocab_size);
-  BITMILL_CHECK(differences.empty(), UsageError,
-                fmt::format("{} is not the model that {} was made from: {}", teacher.folder(),
-                            model.folder(), fmt::join(differences, "; ")));
-}
-
 void count_linears(const SourceModel& model, TunePlan& plan) {
   for (const std::string& name : packed_names(model.tensors())) {
     const PackedShape shape = read_packed_shape(model.tensors(), name);
@@ -84,14 +59,20 @@ void count_linears(const SourceModel& model, TunePlan& plan) {
   }
 }
 
-void cut_windows(const TuneOptions& options, const Windows& windows, TunePlan& plan) {
-  plan.seq_len = windows.seq_len;
-  plan.held_out = std::max<int64_t>(1, options.held_out.floor_times(windows.count));
-  plan.train = windows.count - plan.held_out;
-  BITMILL_CHECK(plan.train >= options.batch, UsageError,
-                fmt::format("--batch {} is more than the {} windows that are trained on ({} of {} "
-                            "are held out); lower it, or raise --samples",
-                            options.batch, plan.train, plan.held_out, windows.count));
+void count_windows(const TuneOptions& options, const Calibration& calibration, TunePlan& plan) {
+  const int64_t windows = calibration.windows.count;
+  plan.seq_len = calibration.windows.seq_len;
+  plan.held_out = calibration.held_out;
+  plan.train = windows - plan.held_out;
+  if (plan.train < options.batch) {
+    const bool held_out_alone = options.batch < windows;  // with one held out there are enough
+    throw UsageError(
+        fmt::format("--batch {} is more than the {} windows that are trained on: {} of {} are held "
+                    "out{}; lower {}, or give more windows (--samples, --calib)",
+                    options.batch, plan.train, plan.held_out, windows,
+                    held_out_alone ? fmt::format(" (--held-out {})", options.held_out.text()) : "",
+                    held_out_alone ? "--held-out or --batch" : "--batch"));
+  }
   plan.steps_per_epoch = (plan.train + options.batch - 1) / options.batch;
 }
 
@@ -115,7 +96,8 @@ std::string make_fingerprint(const TuneOptions& options, const SourceModel& mode
               {"epochs", options.epochs},
               {"batch", options.batch},
               {"lr", options.rate},
-              {"held_out", options.held_out.text()}}
+              {"held_out", options.held_out.text()},
+              {"backend", options.backend}}
       .dump();
 }
 
@@ -164,7 +146,7 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
 // What the checks have found so far; what could not be read is missing.
 struct Found {
   std::optional<SourceModel> model, teacher;
-  std::optional<Windows> windows;
+  std::optional<Calibration> calibration;
 };
 
 void look_at_models(const TuneOptions& options, Files& files, Found& found, Problems& problems) {
@@ -176,11 +158,11 @@ void look_at_models(const TuneOptions& options, Files& files, Found& found, Prob
   });
   problems.in("reference " + options.reference);
   problems.attempt([&] {
-    check_reference(files, options.reference);
+    check_not_packed(files, options.reference);
     found.teacher.emplace(files, options.reference);
   });
   if (!found.model || !found.teacher) return;
-  problems.attempt([&] { check_same_shape(*found.model, *found.teacher); });
+  problems.attempt([&] { check_same_model(*found.model, *found.teacher); });
 }
 
 void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
@@ -189,13 +171,13 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   if (!problems.attempt([&] { files.open(options.calib); }) || !found.model) return;
   problems.attempt([&] {
     // What is wrong with the number has been said.
-    found.windows =
+    found.calibration =
         read_calibration({options.calib, options.model, std::max<int64_t>(options.samples, 2),
-                          options.samples_by_hand, options.seq_len, options.seed},
-                         files, found.model->config())
-            .windows;
+                          options.samples_by_hand, options.seq_len, options.seed, options.held_out},
+                         files, found.model->config());
     if (found.teacher) {
-      check_sequence_length(found.teacher->config(), options.reference, found.windows->seq_len);
+      check_sequence_length(found.teacher->config(), options.reference,
+                            found.calibration->windows.seq_len);
     }
   });
 }
@@ -212,10 +194,11 @@ TunePlan make_tune_plan(const TuneOptions& options, const Found& found, int rank
   problems.attempt([&] {
     plan.blocks = found.model->config().blocks;
     count_linears(*found.model, plan);
-    cut_windows(options, *found.windows, plan);
+    count_windows(options, *found.calibration, plan);
     plan.mesh = choose_mesh(options, plan.blocks, ranks);
     estimate_resources(options, *found.model, threads, plan);
-    plan.fingerprint_json = make_fingerprint(options, *found.model, *found.teacher, *found.windows);
+    plan.fingerprint_json =
+        make_fingerprint(options, *found.model, *found.teacher, found.calibration->windows);
   });
   return plan;
 }
@@ -250,7 +233,7 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   look_at_folders(options, plan, files, problems);
   problems.throw_if_any();
   return {std::move(plan), std::move(*found.model), std::move(*found.teacher),
-          std::move(*found.windows)};
+          std::move(found.calibration->windows)};
 }
 
 TunePlan plan_tune(const TuneOptions& options, Files& files, int ranks, int threads) {

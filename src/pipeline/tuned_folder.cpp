@@ -78,9 +78,8 @@ void write_tuned(const TuneOptions& options, Files& files, const SourceModel& mo
     TensorSource& tensor = tensors.emplace_back(copied_tensor(model, name));
     const auto changed = tuned.find(name);
     if (changed == tuned.end()) continue;
-    tensor.produce = [&values = changed->second] {
-      const auto bytes = std::as_bytes(std::span(values));
-      return std::vector(bytes.begin(), bytes.end());
+    tensor.produce = [&values = changed->second](const ByteSink& sink) {
+      sink(std::as_bytes(std::span(values)));
     };
   }
   write_shards(files, partial.path(), tensors,

@@ -1,5 +1,7 @@
 #include "pipeline/tuned_stage.hpp"
 
+#include "base/error.hpp"
+
 namespace bitmill {
 
 TunedStage::TunedStage(const SourceModel& model, const PositionRange& blocks, double rate,
@@ -18,6 +20,15 @@ TunedStage::TunedStage(const SourceModel& model, const PositionRange& blocks, do
 void TunedStage::take(std::span<const float> factors) {
   values_.assign(factors.begin(), factors.end());
   for (int i = 0; i < blocks(); ++i) block(i).scale(part(i, std::span<float>(values_)));
+}
+
+bool TunedStage::can_store(std::span<const float> factors) const {
+  try {
+    for (int i = 0; i < blocks(); ++i) block(i).stored(part(i, factors));
+  } catch (const NumericError&) {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace bitmill

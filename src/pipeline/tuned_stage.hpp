@@ -25,6 +25,8 @@ class TunedStage {
 
   // The factors of every pass from here on, layout().size() elements.
   void take(std::span<const float> factors);
+  // Whether the blocks can be stored with these factors: whether every scale fits float16.
+  bool can_store(std::span<const float> factors) const;
   // Of block i: its learned values with the factors last taken, and its part of any flat vector.
   std::span<const float> values(int i) const { return part(i, std::span<const float>(values_)); }
   template <class Float>

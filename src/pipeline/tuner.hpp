@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "backend/backend.hpp"
@@ -45,11 +46,16 @@ class Tuner {
  private:
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
   void make_streams();
+  void make_targets(std::span<const int64_t> own);
+  void measure_as_given();
   void train_epoch();
+  bool train_steps(int64_t first);
   double train_step(int64_t step);  // seconds
-  void measure();
+  float measure();
   double save();  // seconds
+  void log_epoch(double seconds) const;
   void stop_between();
+  bool everywhere(bool here) const;
   std::vector<float> gather(const SampleShare& share, std::span<const float> own) const;
 
   const TunerContext context_;

@@ -1,6 +1,7 @@
 #include "pipeline/tuning_history.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace bitmill {
 namespace {
@@ -13,8 +14,10 @@ int TuningHistory::best() const {
   return static_cast<int>(std::ranges::min_element(held_out_kl) - held_out_kl.begin());
 }
 
+bool TuningHistory::diverged() const { return !std::isfinite(held_out_kl.back()); }
+
 bool TuningHistory::has_ended(int most_epochs) const {
-  return epochs() >= most_epochs || epochs() - best() >= patience;
+  return epochs() >= most_epochs || epochs() - best() >= patience || diverged();
 }
 
 }  // namespace bitmill

@@ -18,9 +18,11 @@ std::vector<float> floats_of(const std::vector<std::byte>& bytes) {
 }
 
 TensorSource as_tensor(const std::string& name, std::vector<float> values) {
-  return {name, Dtype::float32, {std::ssize(values)}, [values = std::move(values)] {
-            const auto bytes = std::as_bytes(std::span(values));
-            return std::vector(bytes.begin(), bytes.end());
+  return {name,
+          Dtype::float32,
+          {std::ssize(values)},
+          [values = std::move(values)](const ByteSink& sink) {
+            sink(std::as_bytes(std::span(values)));
           }};
 }
 

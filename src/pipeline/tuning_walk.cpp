@@ -1,11 +1,7 @@
 #include "pipeline/tuning_walk.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cmath>
 
-#include "base/error.hpp"
 #include "model/block_forward.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -15,14 +11,6 @@ namespace {
 // Samples of a micro-batch: a block's operands are made anew for each, which costs about as much as
 // some tokens do, and the inputs of all its blocks wait in memory for the way back.
 constexpr int64_t most_in_micro_batch = 8;
-
-float checked(double divergence) {
-  BITMILL_CHECK(std::isfinite(divergence), NumericError,
-                fmt::format("the divergence of a window is {}: the factors overflow float32; a "
-                            "lower --lr may help",
-                            divergence));
-  return static_cast<float>(divergence);
-}
 
 }  // namespace
 
@@ -146,7 +134,7 @@ class TuningWalk::Step {
       const int64_t own = own_index(micro_batch, i);
       const at::Tensor output = saved_.load(slot(micro_batch, i, context_.stage.blocks()));
       const at::Tensor target = ends_.targets->load(ends_.first + own);
-      losses_[own] = checked((*context_.divergence)(output, target, &gradients[i]));
+      losses_[own] = static_cast<float>((*context_.divergence)(output, target, &gradients[i]));
     });
   }
 
@@ -189,7 +177,8 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
     if (is_last()) {
       for_samples([&](int64_t i) {
         const int64_t own = cut.begin + i;
-        losses[own] = checked((*context_.divergence)(x[i], ends.targets->load(ends.first + own)));
+        losses[own] =
+            static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own)));
       });
     } else {
       for (const at::Tensor& output : x) mail_.send(output, context_.rank.next());

@@ -43,10 +43,11 @@ class TuningWalk {
   explicit TuningWalk(const WalkContext& context);
 
   // The batch of `step`: what this replica adds up of the gradients of the stage's factors. On the
-  // last stage `losses` gets, by own index, the divergence of every sample of it.
+  // last stage `losses` gets, by own index, the divergence of every sample of it, finite or not.
   Partials<float> train(const SampleShare& share, int64_t step, const StreamEnds& ends,
                         std::span<float> losses);
-  // All own samples, forward alone, by the model as it would be stored with `factors`.
+  // All own samples, forward alone, by the model as it would be stored with `factors`. REQUIRES:
+  // every stage's can_store() of them.
   void measure(const SampleShare& share, const StreamEnds& ends, std::span<const float> factors,
                std::span<float> losses);
 

@@ -1,16 +1,105 @@
 #include "pipeline/workload.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "format/packed_linear.hpp"
+#include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
 #include "model/family.hpp"
+#include "pipeline/live_file_size.hpp"
 
 namespace bitmill {
 namespace {
 
 constexpr int64_t default_seq_len = 2048;  // as calibration.cpp takes it
 constexpr int64_t source_dtype_bytes = 2;  // checkpoints of this size come in 16 bits
+constexpr int64_t float_bytes = 4;
+
+// Of the linears of a block, added up.
+struct LinearSums {
+  int64_t rows = 0, cols = 0;
+  int64_t low_cols = 0;  // columns of one bit
+  int64_t low = 0;       // rows x low columns: signs
+  int64_t codes = 0;     // rows x salient columns
+  int64_t bits = 0;      // packed
+  int64_t pairs = 0;     // rows x cols x cols
+  int64_t largest = 0;   // rows x cols of one
+
+  int64_t weights() const { return low + codes; }
+};
+
+LinearSums sum_linears(const std::vector<LinearShape>& linears, const ExactRatio& salient_ratio) {
+  LinearSums sums;
+  for (const LinearShape& shape : linears) {
+    const int64_t salient = std::min(shape.cols, salient_ratio.floor_times(shape.cols) + 1);
+    sums.rows += shape.rows;
+    sums.cols += shape.cols;
+    sums.low_cols += shape.cols - salient;
+    sums.low += shape.rows * (shape.cols - salient);
+    sums.codes += shape.rows * salient;
+    sums.bits += stored_bits(shape.rows, shape.cols, salient);
+    sums.pairs += shape.rows * shape.cols * shape.cols;
+    sums.largest = std::max(sums.largest, shape.rows * shape.cols);
+  }
+  return sums;
+}
+
+// Vectors alone: alpha, r1, r2, and mu and the 4-bit scales where they are learned.
+int64_t learned_vectors(const LearnedParts& parts, const LinearSums& sums) {
+  const int64_t of_rows = 2 + (parts.row_means ? 1 : 0) + (parts.code_scales ? 1 : 0);
+  return of_rows * sums.rows + sums.low_cols;
+}
+
+// Where every linear is packed. The expression of --ignore is not looked at: the checks of a run,
+// which come later, say whether it is one.
+int64_t state_bytes_of(const QuantizeOptions& options, const ModelConfig& config) {
+  QuantizeOptions all = options;
+  all.ignore.clear();
+  return live_file_bytes(all, config);
+}
+
+// What the first turn of a block computes beside the others, from what the settings look at. An
+// estimate of descent.cpp: two products with Sigma, and three passes that change what is left of a
+// row, and a Sigma, as if every column changed: 4 + 12 operations for each pair of a row's columns.
+void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
+                      const std::vector<LinearShape>& linears, Workload& work) {
+  const auto width = MomentLayout::needed(options.method);
+  if (!width) return;
+  work.statistics = MomentLayout(linears, *width).size();
+  work.statistics_flops =
+      2.0 * static_cast<double>(work.statistics) * static_cast<double>(work.seq_len);
+  if (options.method.init == Init::descent) {
+    work.descent_flops = 16.0 * static_cast<double>(sums.pairs);
+  }
+}
+
+// A product is two operations a weight and token. Scores and their use are two products of T/2
+// (causal) by head_dim per head and token.
+void count_products(const QuantizeOptions& options, const ModelConfig& config,
+                    const LinearSums& sums, Workload& work) {
+  const auto tokens = static_cast<double>(work.seq_len);
+  const double linears = 2.0 * static_cast<double>(work.weights) * tokens;
+  const double attention =
+      2.0 * tokens * tokens * static_cast<double>(config.heads * config.head_dim);
+  work.forward_flops = linears + attention;
+  // Two products per linear (../method: no weight gradient exists but that of signs), and of
+  // attention's backward pass two and a half times its forward.
+  work.unit_flops = 2 * linears + 3.5 * attention;
+  if (options.method.learned.signs) {
+    work.unit_flops += 2.0 * static_cast<double>(sums.low) * tokens;  // the third product
+  }
+}
+
+// What is copied as it is: embeddings, a head, and blocks that are not packed. Embedding and head
+// are one tensor where they are tied; norms and biases are too small to count.
+void count_kept(const ModelConfig& config, const LinearSums& sums, Workload& work) {
+  const int64_t table = config.vocab_size * config.embedding_size * source_dtype_bytes;
+  const int64_t kept_blocks = config.blocks - work.blocks;
+  work.kept_bytes = (config.tied_embeddings ? 1 : 2) * table + kept_blocks * work.source_bytes;
+  const int64_t largest = std::max(table, kept_blocks > 0 ? sums.largest * source_dtype_bytes : 0);
+  work.assembly_bytes = std::min(largest, bytes_per_piece);
+}
 
 }  // namespace
 
@@ -22,46 +111,25 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.lag = options.lag > 0 ? options.lag : options.epochs;
   work.batch = options.batch;
   work.samples = options.samples;
-  work.seq_len = options.seq_len > 0 ? options.seq_len : std::min(default_seq_len, config.context);
+  work.seq_len =
+      options.seq_len > 0 ? options.seq_len : std::min(default_seq_len, longest_sequence(config));
   work.hidden = config.hidden_size;
   work.stream_bytes = dtype_bytes(options.stream_dtype);
+  work.stream_memory = options.stream_memory;
 
-  int64_t bits = 0, activations = 0, latents = 0;
-  for (const LinearShape& shape : block_linears(config, 0)) {
-    const int64_t salient =
-        std::min(shape.cols, options.method.salient_ratio.floor_times(shape.cols) + 1);
-    work.weights += shape.rows * shape.cols;
-    work.learned += 2 * shape.rows + shape.cols - salient;  // alpha, r1, r2
-    latents += shape.rows * (shape.cols - salient);
-    bits += stored_bits(shape.rows, shape.cols, salient);
-    // What a linear reads and writes, and about as much again for norms, attention and gradients.
-    activations += 2 * (shape.rows + shape.cols);
-  }
+  const std::vector<LinearShape> linears = block_linears(config, 0);
+  const LinearSums sums = sum_linears(linears, options.method.salient_ratio);
+  work.weights = sums.weights();
+  work.learned =
+      learned_vectors(options.method.learned, sums) + (options.method.learned.signs ? sums.low : 0);
   work.source_bytes = work.weights * source_dtype_bytes;
-  // Embedding and head are one tensor where they are tied; norms and biases are too small to count.
-  const int64_t tables = config.tied_embeddings ? 1 : 2;
-  work.kept_bytes = tables * config.vocab_size * config.hidden_size * source_dtype_bytes +
-                    (config.blocks - work.blocks) * work.source_bytes;
-  work.packed_bytes = bits / 8;
-  work.activation_bytes = activations * work.seq_len * static_cast<int64_t>(sizeof(float));
-
-  // A product is two operations a weight and token. Scores and their use are two products of
-  // T/2 (causal) by head_dim per head and token.
-  const auto tokens = static_cast<double>(work.seq_len);
-  const double linears = 2.0 * static_cast<double>(work.weights) * tokens;
-  const double attention =
-      2.0 * tokens * tokens * static_cast<double>(config.heads * config.head_dim);
-  work.forward_flops = linears + attention;
-  // Two products per linear (../method: no weight gradient exists but that of signs), and of
-  // attention's backward pass two and a half times its forward.
-  work.unit_flops = 2 * linears + 3.5 * attention;
-  if (options.method.learned.signs) {
-    work.learned += latents;
-    work.unit_flops += 2.0 * static_cast<double>(latents) * tokens;  // the third product
-  }
-  if (const auto width = MomentLayout::needed(options.method)) {
-    work.statistics = MomentLayout(block_linears(config, 0), *width).size();
-  }
+  work.packed_bytes = sums.bits / 8;
+  work.state_bytes = state_bytes_of(options, config);
+  // What a linear reads and writes, and about as much again for norms, attention and gradients.
+  work.activation_bytes = 2 * (sums.rows + sums.cols) * work.seq_len * float_bytes;
+  count_kept(config, sums, work);
+  count_products(options, config, sums, work);
+  count_first_turn(options, sums, linears, work);
   return work;
 }
 

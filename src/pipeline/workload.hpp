@@ -7,8 +7,8 @@
 
 namespace bitmill {
 
-// Samples of options.seq_len tokens, or by default min(2048, the model's context). lag 0 means
-// epochs. Every linear counts as packed.
+// Samples of options.seq_len tokens, or by default min(2048, the longest that the model takes). lag
+// 0 means epochs. Every linear counts as packed, whatever --ignore says.
 Workload workload_of(const QuantizeOptions& options, const ModelConfig& config);
 
 }  // namespace bitmill

@@ -44,14 +44,8 @@ Share share_of(const Workload& work, const Machine& machine, const Mesh& mesh, i
 double step_seconds(const Workload& work, const Machine& machine, int replicas) {
   const double adam = adam_seconds(work, machine, replicas);
   if (replicas == 1) return adam;
-  const auto bytes = static_cast<double>(work.learned * float_bytes);
-  // A power of two that divides the batch leaves one partial sum, others up to log2 of the batch.
-  const bool whole =
-      std::has_single_bit(static_cast<unsigned>(replicas)) && work.batch % replicas == 0;
-  const int partials =
-      whole ? 1 : static_cast<int>(std::bit_width(static_cast<uint64_t>(work.batch)));
   return adam + 2 * machine.link_latency_s * (replicas - 1) +
-         (partials + 1) * bytes / machine.link_bytes_per_s;
+         static_cast<double>(exchange_bytes(work, replicas)) / machine.link_bytes_per_s;
 }
 
 // A block beside its streams. While it trains: operands as wide as weights, signs and codes of a
@@ -66,6 +60,8 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
   const int64_t learning = work.learned + 2 * work.learned / replicas +
                            summing_floats(work.learned, batch, replicas, replica, threads);
   costs.fixed_bytes = machine.fixed_bytes;
+  costs.stream_memory = work.stream_memory;
+  costs.assembly_bytes = machine.host_fixed_bytes > 0 ? 0 : work.assembly_bytes;
   costs.resident_bytes =
       block + learning * float_bytes + std::min<int64_t>(threads, batch) * work.activation_bytes;
   costs.loaded_bytes = block + work.weights * machine.weight_bytes;
@@ -85,23 +81,22 @@ double write_seconds(const Machine& machine, int64_t bytes) {
 PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int replica) {
   const Share share = share_of(work, machine, mesh, replica);
   const auto samples = static_cast<double>(share.samples);
-  const int64_t steps = (work.samples + work.batch - 1) / work.batch;
+  const auto steps = static_cast<double>(work.steps_per_epoch());
   const int64_t sample_bytes = work.seq_len * work.hidden * work.stream_bytes;
-  // Learned values, two moments, and the file's copy of them.
-  const int64_t state_bytes = 3 * work.learned * float_bytes;
+  const double forward_flops_per_s = machine.forward_flops_per_s * machine.samples_at_once;
 
   PlanCosts costs;
   costs.stream_bytes = share.samples * sample_bytes;
   costs.embed_s = static_cast<double>(costs.stream_bytes) / machine.read_bytes_per_s;
   costs.load_s = static_cast<double>(work.source_bytes) / machine.read_bytes_per_s;
-  costs.forward_s =
-      samples * work.forward_flops / (machine.forward_flops_per_s * machine.samples_at_once);
+  costs.forward_s = samples * work.forward_flops / forward_flops_per_s;
+  // Every replica descends through the whole block.
+  costs.first_s = (samples * work.statistics_flops + work.descent_flops) / forward_flops_per_s;
   const auto weights = static_cast<double>(work.weights);
   costs.prepare_s = weights / machine.prepare_weights_per_s +
-                    static_cast<double>(state_bytes) / machine.read_bytes_per_s;
-  costs.epoch_s = share.units_s +
-                  static_cast<double>(steps) * step_seconds(work, machine, mesh.replicas) +
-                  write_seconds(machine, state_bytes);
+                    static_cast<double>(work.state_bytes) / machine.read_bytes_per_s;
+  costs.epoch_s = share.units_s + steps * step_seconds(work, machine, mesh.replicas) +
+                  write_seconds(machine, work.state_bytes);
   costs.pack_s = weights / machine.pack_weights_per_s + write_seconds(machine, work.packed_bytes);
   costs.link_bytes_per_s = machine.link_bytes_per_s;
   costs.link_latency_s = machine.link_latency_s;
@@ -110,10 +105,35 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   return costs;
 }
 
+PlanCosts stage_costs(const Workload& work, const Machine& machine, const Mesh& mesh) {
+  PlanCosts costs = plan_costs(work, machine, mesh, mesh.replicas - 1);
+  for (int replica = 0; replica + 1 < mesh.replicas; ++replica) {
+    const PlanCosts other = plan_costs(work, machine, mesh, replica);
+    costs.resident_bytes = std::max(costs.resident_bytes, other.resident_bytes);
+    costs.loaded_bytes = std::max(costs.loaded_bytes, other.loaded_bytes);
+  }
+  return costs;
+}
+
 double adam_seconds(const Workload& work, const Machine& machine, int replicas) {
   constexpr double passes = 7;  // a gradient is read, three vectors are read and written
   return passes * static_cast<double>(work.learned * float_bytes) / replicas /
          machine.memory_bytes_per_s;
+}
+
+int64_t exchange_bytes(const Workload& work, int replicas) {
+  if (replicas == 1) return 0;
+  // A power of two that divides the batch leaves one partial sum, others up to log2 of the batch.
+  const bool whole =
+      std::has_single_bit(static_cast<unsigned>(replicas)) && work.batch % replicas == 0;
+  const int partials =
+      whole ? 1 : static_cast<int>(std::bit_width(static_cast<uint64_t>(work.batch)));
+  return (partials + 1) * work.learned * float_bytes;
+}
+
+int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles) {
+  return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes +
+         (assembles ? work.assembly_bytes : 0);
 }
 
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {

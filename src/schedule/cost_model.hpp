@@ -21,7 +21,16 @@ struct Workload {
   int64_t source_bytes = 0;      // of a block, as it lies on disk
   int64_t kept_bytes = 0;        // of the model that is in no such block
   int64_t packed_bytes = 0;      // of a block, as one turn leaves it
+  int64_t state_bytes = 0;       // of a live block's file in the run folder
   int64_t activation_bytes = 0;  // of one sample while it is trained
+  // Before the first turn of a block: of one sample for the statistics of its inputs, and of the
+  // block for coordinate descent.
+  double statistics_flops = 0;
+  double descent_flops = 0;
+  int64_t assembly_bytes = 0;  // what rank 0 holds at once of a tensor that it copies as it is
+  int64_t stream_memory = 0;   // that the streams of a rank may take; 0: no limit
+
+  int64_t steps_per_epoch() const { return (samples + batch - 1) / batch; }
 };
 
 // What a rank can do. Sources of the figures: configs/hardware, or measure_machine() of pipeline.
@@ -42,6 +51,7 @@ struct Machine {
   double start_s = 0;            // from the launch of a rank to its first work
   int64_t memory_bytes = 0;      // that a rank may use; 0: not limited
   int64_t fixed_bytes = 0;       // that it holds before it has work
+  int64_t host_fixed_bytes = 0;  // the same of its host; 0: device and host are one memory
   int samples_at_once = 1;       // trained side by side (threads)
   int weight_bytes = 4;          // of a weight while it is computed with
 };
@@ -49,8 +59,22 @@ struct Machine {
 // Of one replica. Its first one of a stage is never the busiest, the last one always is.
 PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int replica);
 
+// What a stage takes: of its last replica, with the block memory of the one that needs most, which
+// may be another, with more partial sums on their way.
+PlanCosts stage_costs(const Workload& work, const Machine& machine, const Mesh& mesh);
+
 // AdamW of one step, for a slice of the learned values.
 double adam_seconds(const Workload& work, const Machine& machine, int replicas);
+
+// What a replica exchanges with the others of its stage in a step, each way: partial sums to the
+// owners of the slices, values to everybody.
+int64_t exchange_bytes(const Workload& work, int replicas);
+
+// What a rank with work holds of its host at most, where its device has memory of its own: the
+// process, a block's weights on their way from disk and what is packed of it on the way back, and,
+// on rank 0, what it puts together. Streams beyond their limit go to the scratch folder, through
+// pieces that do not count. Explicit and simple: no cuda backend trains yet to measure it on.
+int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles);
 
 // What a run takes outside of its plan.
 struct EndCosts {

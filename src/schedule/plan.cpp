@@ -70,6 +70,12 @@ Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk) {
   return plan;
 }
 
+int live_files(const Plan& plan) {
+  const int together = std::min(plan.band, plan.blocks);  // blocks that a band has under way
+  const int live = plan.band < plan.turns() ? plan.blocks : together;
+  return live + std::min(plan.stage_count(), together);
+}
+
 std::string draw(const Plan& plan) {
   std::string text;
   for (int stage = 0; stage < plan.stage_count(); ++stage) {

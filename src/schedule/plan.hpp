@@ -62,6 +62,11 @@ Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk);
 // waste, not a fault.
 std::string find_fault(const Plan& plan);
 
+// Files of live state that the run folder holds at once, at most. A block has one from its first
+// epoch until its last turn is packed, which is nearly all the time where a band is narrower than
+// all turns; and each of those that train side by side may be writing the next one beside it.
+int live_files(const Plan& plan);
+
 // Tokens separated by blanks, one line per block visit; with several stages, each below a line
 // "stage 0:". For people and for tests.
 std::string draw(const Plan& plan);

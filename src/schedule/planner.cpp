@@ -6,24 +6,20 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "schedule/rank_memory.hpp"
 
 namespace bitmill {
 namespace {
 
-// With as many replicas as there are: more than a batch has samples would idle, and so would more
-// stages than turns or blocks.
-std::vector<Mesh> meshes(const PlanRequest& request) {
-  const Workload& work = request.work;
-  const int turns = work.epochs / work.lag;
-  const int first = request.stages > 0 ? request.stages : 1;
-  const int last =
-      request.stages > 0 ? request.stages : std::min({work.blocks, turns, request.ranks});
-  std::vector<Mesh> all;
-  for (int stages = first; stages <= last; ++stages) {
-    all.push_back(
-        {stages, static_cast<int>(std::min<int64_t>(work.batch, request.ranks / stages))});
-  }
-  return all;
+// More stages than turns or blocks would idle.
+int most_stages(const PlanRequest& request) {
+  const int turns = request.work.epochs / request.work.lag;
+  return std::min({request.work.blocks, turns, request.ranks});
+}
+
+// More replicas than a batch has samples would idle.
+int most_replicas(const PlanRequest& request, int stages) {
+  return static_cast<int>(std::min<int64_t>(request.work.batch, request.ranks / stages));
 }
 
 int64_t memory_limit(const PlanRequest& request) {
@@ -32,11 +28,11 @@ int64_t memory_limit(const PlanRequest& request) {
 
 // A wavefront holds streams for as many blocks as there are turns: it is no choice where nobody has
 // said what there is to hold them.
-std::vector<Walk> walks(const PlanRequest& request, const Mesh& mesh) {
+std::vector<Walk> walks(const PlanRequest& request, int stages) {
   if (request.walk != Walk::automatic) return {request.walk};
   const int turns = request.work.epochs / request.work.lag;
   if (memory_limit(request) == 0) return {Walk::sweep};
-  if (band_width(Walk::sweep, mesh.stages, turns) == turns) return {Walk::sweep};
+  if (band_width(Walk::sweep, stages, turns) == turns) return {Walk::sweep};
   return {Walk::sweep, Walk::wavefront};
 }
 
@@ -49,26 +45,124 @@ double busy_seconds(const Plan& plan, int stage, const PlanCosts& costs) {
   return seconds;
 }
 
+Plan plan_for(const Workload& work, int stages, Walk walk) {
+  return make_plan(work.blocks, work.epochs, work.lag, stages, walk);
+}
+
+// Seconds by the machine's rates. Memory at least as the checks of a run count it, which know no
+// rates: what fits here is not refused there.
+Simulation simulate_with_memory(const Plan& plan, const PlanCosts& costs) {
+  Simulation simulation = simulate(plan, costs);
+  const Simulation training = simulate_training(plan, costs);
+  for (size_t stage = 0; stage < simulation.stages.size(); ++stage) {
+    SimulatedStage& one = simulation.stages[stage];
+    const SimulatedStage& other = training.stages[stage];
+    one.peak_stream_bytes = std::max(one.peak_stream_bytes, other.peak_stream_bytes);
+    one.peak_bytes = std::max(one.peak_bytes, other.peak_bytes);
+  }
+  return simulation;
+}
+
+// Looks at meshes, and keeps the soonest that fits.
+class Search {
+ public:
+  explicit Search(const PlanRequest& request) : request_(request), limit_(memory_limit(request)) {}
+
+  struct Found {
+    Mesh mesh;
+    Walk walk = Walk::sweep;
+    double makespan_s = 0;
+  };
+  const std::optional<Found>& best() const { return best_; }
+  // Of all that were looked at, as long as none fitted.
+  int64_t least_bytes() const { return least_bytes_.value_or(0); }
+
+  // With any number of replicas. The plan is the same for all of them.
+  void look_at(int stages, Walk walk) {
+    const Plan plan = plan_for(request_.work, stages, walk);
+    for (int replicas = most_replicas(request_, stages); replicas >= 1; --replicas) {
+      look_at(plan, {stages, replicas}, walk);
+    }
+  }
+
+ private:
+  void look_at(const Plan& plan, const Mesh& mesh, Walk walk) {
+    const Workload& work = request_.work;
+    const Machine& machine = request_.machine;
+    // No plan is sooner through than stage 0, which has the most blocks, has worked: that spares
+    // simulating nearly all numbers of replicas.
+    const PlanCosts busiest = plan_costs(work, machine, mesh, mesh.replicas - 1);
+    if (best_ && busy_seconds(plan, 0, busiest) > best_->makespan_s) return;
+    const Simulation simulation = simulate_with_memory(plan, stage_costs(work, machine, mesh));
+    least_bytes_ = std::min(simulation.peak_bytes(), least_bytes_.value_or(INT64_MAX));
+    if (!find_memory_fault(simulation, limit_).empty()) return;
+    const Found found{mesh, walk, simulation.makespan_s};
+    if (!best_ || is_better(found, *best_)) best_ = found;
+  }
+
+  static bool is_better(const Found& one, const Found& other) {
+    if (one.makespan_s != other.makespan_s) return one.makespan_s < other.makespan_s;
+    return one.mesh.ranks() < other.mesh.ranks();
+  }
+
+  const PlanRequest& request_;
+  const int64_t limit_;
+  std::optional<Found> best_;
+  std::optional<int64_t> least_bytes_;
+};
+
+// Of a rank beyond the mesh, which holds its process and does nothing.
+RankForecast idle_rank(const Machine& machine, int rank) {
+  RankForecast idle;
+  idle.rank = rank;
+  idle.peak_bytes = machine.fixed_bytes;
+  idle.host_bytes = machine.host_fixed_bytes > 0 ? machine.host_fixed_bytes : machine.fixed_bytes;
+  return idle;
+}
+
+// Of one that has its place in the mesh, and costs of its own. `whole` is simulated.
+RankForecast rank_at_work(const PlanRequest& request, const Forecast& whole, const PlanCosts& own,
+                          int number) {
+  const Workload& work = request.work;
+  const int stage = whole.mesh.stage_of_rank(number);
+  const SimulatedStage& busiest = whole.simulation.stages[static_cast<size_t>(stage)];
+  const std::vector<Action>& actions = whole.plan.stages[static_cast<size_t>(stage)];
+  RankForecast rank = idle_rank(request.machine, number);
+  if (actions.empty()) return rank;
+  // As many streams as the busiest replica has, of its own length.
+  const auto own_part = [&](int64_t bytes) {
+    return bytes / std::max<int64_t>(1, whole.costs.stream_bytes) * own.stream_bytes;
+  };
+  const int64_t streams = own_part(busiest.peak_stream_bytes);
+  const bool assembles = number == 0;
+  rank.peak_bytes = rank_peak_bytes(own, streams, assembles);
+  rank.host_bytes = request.machine.host_fixed_bytes > 0
+                        ? host_peak_bytes(work, request.machine, assembles)
+                        : rank.peak_bytes;
+  rank.scratch_bytes = streams_in_scratch(own, streams);
+  rank.sent_bytes = own_part(busiest.sent_bytes);
+  const int64_t trainings = std::ranges::count(actions, ActionKind::train, &Action::kind);
+  rank.exchanged_bytes = trainings * whole.plan.lag * work.steps_per_epoch() *
+                         exchange_bytes(work, whole.mesh.replicas);
+  rank.busy_s = busy_seconds(whole.plan, stage, own);
+  return rank;
+}
+
 // Without the single ranks.
 Forecast simulated(const PlanRequest& request, const Mesh& mesh, Walk walk) {
-  const Workload& work = request.work;
   Forecast result;
   result.mesh = mesh;
   result.walk = walk;
-  result.plan = make_plan(work.blocks, work.epochs, work.lag, mesh.stages, walk);
-  result.costs = plan_costs(work, request.machine, mesh, mesh.replicas - 1);
-  result.ends = end_costs(work, request.machine, request.ranks);
-  result.simulation = simulate(result.plan, result.costs);
+  result.plan = plan_for(request.work, mesh.stages, walk);
+  result.costs = stage_costs(request.work, request.machine, mesh);
+  result.ends = end_costs(request.work, request.machine, request.ranks);
+  result.simulation = simulate_with_memory(result.plan, result.costs);
   return result;
 }
 
 }  // namespace
 
-int64_t Forecast::peak_bytes() const {
-  int64_t most = 0;
-  for (const SimulatedStage& stage : simulation.stages) most = std::max(most, stage.peak_bytes);
-  return most;
-}
+int64_t Forecast::peak_bytes() const { return simulation.peak_bytes(); }
 
 double Forecast::idle_fraction() const {
   double busy = 0;
@@ -79,21 +173,16 @@ double Forecast::idle_fraction() const {
 
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   Forecast result = simulated(request, mesh, walk);
-  for (int rank = 0; rank < request.ranks; ++rank) {
-    result.ranks.push_back({rank, request.machine.fixed_bytes, 0});
-  }
+  std::vector<PlanCosts> own;  // by replica
   for (int replica = 0; replica < mesh.replicas; ++replica) {
-    const PlanCosts own = plan_costs(request.work, request.machine, mesh, replica);
-    for (int stage = 0; stage < mesh.stages; ++stage) {
-      const SimulatedStage& most = result.simulation.stages[static_cast<size_t>(stage)];
-      // It holds as many streams as the busiest, of its own length.
-      const int64_t less = result.costs.stream_bytes - own.stream_bytes;
-      const int64_t streams =
-          most.peak_stream_bytes / std::max<int64_t>(1, result.costs.stream_bytes);
-      RankForecast& rank = result.ranks[static_cast<size_t>(mesh.rank_of(stage, replica))];
-      rank.peak_bytes = most.peak_bytes - streams * less;
-      rank.busy_s = busy_seconds(result.plan, stage, own);
-    }
+    own.push_back(plan_costs(request.work, request.machine, mesh, replica));
+  }
+  for (int rank = 0; rank < request.ranks; ++rank) {
+    result.ranks.push_back(mesh.contains(rank)
+                               ? rank_at_work(request, result,
+                                              own[static_cast<size_t>(mesh.replica_of_rank(rank))],
+                                              rank)
+                               : idle_rank(request.machine, rank));
   }
   return result;
 }
@@ -103,26 +192,21 @@ Forecast choose_plan(const PlanRequest& request) {
                 fmt::format("--stages {} does not divide {} ranks into equal groups; start a "
                             "multiple of {} ranks, or leave --stages out",
                             request.stages, request.ranks, request.stages));
-  const int64_t limit = memory_limit(request);
-  std::optional<Forecast> best;
-  std::optional<int64_t> least;
-  for (const Mesh& mesh : meshes(request)) {
-    for (const Walk walk : walks(request, mesh)) {
-      Forecast one = simulated(request, mesh, walk);
-      const int64_t peak = one.peak_bytes();
-      if (!least || peak < *least) least = peak;
-      if (limit > 0 && peak > limit) continue;
-      const bool better =
-          !best || one.makespan_s() < best->makespan_s() ||
-          (one.makespan_s() == best->makespan_s() && mesh.ranks() < best->mesh.ranks());
-      if (better) best = std::move(one);
-    }
+  Search search(request);
+  const int first = request.stages > 0 ? request.stages : 1;
+  const int last = request.stages > 0 ? request.stages : most_stages(request);
+  for (int stages = first; stages <= last; ++stages) {
+    for (const Walk walk : walks(request, stages)) search.look_at(stages, walk);
   }
-  BITMILL_CHECK(best, UsageError,
-                fmt::format("no mesh of {} ranks fits {} bytes a rank; the smallest memory that "
-                            "would is {} bytes (--memory-limit {})",
-                            request.ranks, limit, least.value_or(0), least.value_or(0)));
-  return forecast(request, best->mesh, best->walk);
+  BITMILL_CHECK(
+      search.best(), UsageError,
+      fmt::format("no mesh of {} ranks fits {} bytes a rank; the smallest memory that would is {} "
+                  "bytes (--memory-limit {}){}",
+                  request.ranks, memory_limit(request), search.least_bytes(), search.least_bytes(),
+                  request.work.stream_memory > 0
+                      ? ""
+                      : "; with --stream-memory, streams go to the scratch folder"));
+  return forecast(request, search.best()->mesh, search.best()->walk);
 }
 
 }  // namespace bitmill

@@ -18,9 +18,14 @@ struct PlanRequest {
   int64_t memory_limit = 0;  // bytes of a rank; 0: the machine's
 };
 
+// Bytes are the most at any time, those that move are of the whole run.
 struct RankForecast {
   int rank = 0;
-  int64_t peak_bytes = 0;  // while blocks are trained
+  int64_t peak_bytes = 0;       // of its device, while blocks are trained
+  int64_t host_bytes = 0;       // of its host; the same where device and host are one memory
+  int64_t scratch_bytes = 0;    // streams beyond their limit, in the scratch folder
+  int64_t sent_bytes = 0;       // to its like of the next stage
+  int64_t exchanged_bytes = 0;  // with the other replicas of its stage, each way
   double busy_s = 0;
 };
 
@@ -28,7 +33,7 @@ struct Forecast {
   Mesh mesh;
   Walk walk = Walk::sweep;
   Plan plan;
-  PlanCosts costs;  // of the busiest replica
+  PlanCosts costs;  // of a stage
   EndCosts ends;
   Simulation simulation;
   std::vector<RankForecast> ranks;  // of the whole job: idle ones hold and do nothing
@@ -42,8 +47,9 @@ struct Forecast {
 // The forecast of one mesh and walk.
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);
 
-// The soonest of all that fit; of equals, the one with the fewest ranks. Without a limit of memory
-// only sweeps are tried, which hold the fewest streams. UsageError when request
+// The soonest of all that fit, of any number of stages and of replicas: fewer replicas may be
+// sooner, where they share a batch evenly. Of equals, the one with the fewest ranks. Without a
+// limit of memory only sweeps are tried, which hold the fewest streams. UsageError when request
 // asks for stages that do not divide the ranks, or when nothing fits: it then says the smallest
 // memory that would.
 Forecast choose_plan(const PlanRequest& request);

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <optional>
 
+#include "schedule/rank_memory.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -208,9 +210,9 @@ class Simulator {
     SimulatedStage& result = result_.stages[stage];
     result.peak_stream_bytes = most * costs_.stream_bytes;
     result.left_over_bytes = held * costs_.stream_bytes;
-    const bool works = !plan_.stages[stage].empty();
-    result.peak_bytes = costs_.fixed_bytes + result.peak_stream_bytes +
-                        (works ? std::max(costs_.resident_bytes, costs_.loaded_bytes) : 0);
+    result.peak_bytes = plan_.stages[stage].empty()
+                            ? costs_.fixed_bytes
+                            : rank_peak_bytes(costs_, result.peak_stream_bytes, stage == 0);
   }
 
   const Plan& plan_;
@@ -231,7 +233,8 @@ double action_seconds(const Plan& plan, const PlanCosts& costs, const Action& ac
     case ActionKind::load:
       return costs.load_s;
     case ActionKind::teach:
-      return travellers_of(plan, action.turn) * costs.forward_s + costs.prepare_s;
+      return travellers_of(plan, action.turn) * costs.forward_s + costs.prepare_s +
+             (action.turn == 0 ? costs.first_s : 0);
     case ActionKind::train:
       return plan.lag * costs.epoch_s;
     case ActionKind::pack:
@@ -253,20 +256,36 @@ double Simulation::idle_fraction() const {
   return all > 0 ? std::max(0.0, 1 - busy / all) : 0;
 }
 
+int64_t Simulation::peak_bytes() const {
+  int64_t most = 0;
+  for (const SimulatedStage& stage : stages) most = std::max(most, stage.peak_bytes);
+  return most;
+}
+
+int64_t Simulation::peak_stream_bytes() const {
+  int64_t most = 0;
+  for (const SimulatedStage& stage : stages) most = std::max(most, stage.peak_stream_bytes);
+  return most;
+}
+
 Simulation simulate(const Plan& plan, const PlanCosts& costs) {
   return Simulator(plan, costs).run();
 }
 
+Simulation simulate_training(const Plan& plan, const PlanCosts& costs) {
+  PlanCosts timed = costs;
+  timed.embed_s = timed.load_s = timed.forward_s = timed.prepare_s = timed.first_s = 0;
+  timed.pack_s = timed.link_latency_s = 0;
+  timed.epoch_s = 1;
+  // A stream travels in a thousand-millionth of an epoch.
+  timed.link_bytes_per_s = 1e9 * static_cast<double>(std::max<int64_t>(1, costs.stream_bytes));
+  return simulate(plan, timed);
+}
+
 int64_t peak_streams(const Plan& plan) {
   PlanCosts costs;
-  costs.epoch_s = 1;
   costs.stream_bytes = 1;
-  costs.link_bytes_per_s = 1e9;
-  int64_t most = 0;
-  for (const SimulatedStage& stage : simulate(plan, costs).stages) {
-    most = std::max(most, stage.peak_stream_bytes);
-  }
-  return most;
+  return simulate_training(plan, costs).peak_stream_bytes();
 }
 
 }  // namespace bitmill

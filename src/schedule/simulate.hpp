@@ -15,6 +15,7 @@ struct PlanCosts {
   double load_s = 0;     // weights read and widened
   double forward_s = 0;  // dense weights, all own samples
   double prepare_s = 0;  // mask, grid, signs, operands: made or restored
+  double first_s = 0;    // beside that before the first turn of a block: statistics, descent
   double epoch_s = 0;    // all steps of an epoch, and saving the state
   double pack_s = 0;     // rounded and written
 
@@ -25,6 +26,8 @@ struct PlanCosts {
   int64_t resident_bytes = 0;  // a block while it trains, and what its samples need meanwhile
   int64_t loaded_bytes = 0;    // a block before and after that
   int64_t stream_bytes = 0;    // one stream of the own samples
+  int64_t stream_memory = 0;   // that all streams may take, the rest is scratch; 0: no limit
+  int64_t assembly_bytes = 0;  // of the result on its way to disk, on rank 0 when all is trained
 };
 
 // Without waiting. Receives and sends take nothing else.
@@ -45,6 +48,9 @@ struct Simulation {
 
   // Share of the stages' time in which they wait, fill and drain included.
   double idle_fraction() const;
+  // Of the stage that needs most, on its busiest replica.
+  int64_t peak_bytes() const;
+  int64_t peak_stream_bytes() const;
 };
 
 // REQUIRES: the plan has no fault.
@@ -54,6 +60,10 @@ struct Simulation {
 // waits while link_capacity earlier ones have not been taken. Streams count where they are from the
 // moment in which they are made, or have left the sender, until nobody needs them.
 Simulation simulate(const Plan& plan, const PlanCosts& costs);
+
+// The same where nobody knows how fast the machine is: as if only training took time. Its bytes are
+// those of `costs`.
+Simulation simulate_training(const Plan& plan, const PlanCosts& costs);
 
 // The most streams that any stage holds at once, as far as training is what takes time.
 int64_t peak_streams(const Plan& plan);

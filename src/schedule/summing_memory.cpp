@@ -24,10 +24,8 @@ int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int t
 int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica) {
   if (replicas == 1) return 0;
   const int64_t largest = (size + replicas - 1) / replicas;
-  int64_t incoming = 0;
-  for (int peer = 0; peer < replicas; ++peer) {
-    incoming += std::ssize(local_partials(batch_size, replicas, peer));
-  }
+  // Of all replicas: the additions that are left join them into one sum.
+  const int64_t incoming = std::ssize(final_additions(batch_size, replicas)) + 1;
   const int64_t outgoing = replicas * std::ssize(local_partials(batch_size, replicas, replica));
   return (incoming + outgoing) *
          std::min(largest, std::max<int64_t>(1, largest_exchange_floats / replicas));

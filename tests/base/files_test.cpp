@@ -41,6 +41,21 @@ TEST(Files, WhatIsWrittenIsRead) {
   EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(tail.data()), 5), "world");
 }
 
+TEST(Files, WhatSetsOutEarlyArrivesAsItIs) {
+  const TempFolder folder;
+  const std::string content(300'000, 'x');  // longer than one piece of advice to the system
+  const auto out = posix_files()->create(folder / "data");
+  out->write(0, bytes(content));
+  out->begin_write_out(0, 300'000);
+  out->begin_read(100'001, 199'999);
+  out->begin_read(300'000, 1000);  // behind the end
+  std::string back(content.size(), ' ');
+  out->read(0, std::as_writable_bytes(std::span(back)));
+  EXPECT_EQ(back, content);
+  out->close();
+  EXPECT_EQ(folder.read("data"), content);
+}
+
 TEST(Files, AppendingGoesOnWhereTheFileEnds) {
   const TempFolder folder;
   const auto files = posix_files();

@@ -20,7 +20,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 TensorSource byte_tensor(const std::string& name) {
-  return {name, Dtype::uint8, {3}, [] { return std::vector<std::byte>(3, std::byte{7}); }};
+  return {name, Dtype::uint8, {3}, [](const ByteSink& sink) {
+            sink(std::vector<std::byte>(3, std::byte{7}));
+          }};
 }
 
 // A run with two packed blocks, a live one, a turn set aside, and kept sources.

@@ -13,7 +13,7 @@ namespace {
 const std::string state_path = "/run/state-0001";
 
 TensorSource tensor_of(const std::string& name) {
-  return {name, Dtype::float16, {2}, [] { return std::vector<std::byte>(4); }};
+  return {name, Dtype::float16, {2}, [](const ByteSink& sink) { sink(std::vector<std::byte>(4)); }};
 }
 
 class DamagedRun : public testing::Test {

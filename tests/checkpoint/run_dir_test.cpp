@@ -31,9 +31,8 @@ auto throws(const std::string& part) {
 }
 
 TensorSource tensor_of(const std::string& name, const std::string& text) {
-  return {name, Dtype::uint8, {std::ssize(text)}, [text] {
-            const auto bytes = std::as_bytes(std::span(text));
-            return std::vector<std::byte>(bytes.begin(), bytes.end());
+  return {name, Dtype::uint8, {std::ssize(text)}, [text](const ByteSink& sink) {
+            sink(std::as_bytes(std::span(text)));
           }};
 }
 
@@ -187,10 +186,8 @@ TEST_F(RunDirTest, WhatIsWrittenIsRead) {
   RunDir run(*files_, *mine);
   run.begin(record_);
   const std::vector<float> values = {1.5F, -2};
-  run.write_live({3, 2, 17}, {{"learned", Dtype::float32, {2}, [&] {
-                                 const auto bytes = std::as_bytes(std::span(values));
-                                 return std::vector(bytes.begin(), bytes.end());
-                               }}});
+  const auto produce = [&](const ByteSink& sink) { sink(std::as_bytes(std::span(values))); };
+  run.write_live({3, 2, 17}, {{"learned", Dtype::float32, {2}, produce}});
   run.write_packed(2, 1, false, {tensor_of("a", "packed")});
   EXPECT_EQ(run.state().live_progress(3), (Progress{3, 2, 17}));
   const SavedBlock live = run.state().open_live(3);
@@ -203,6 +200,17 @@ TEST_F(RunDirTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(inspect_work_dir(*files_, path_), Occupancy::unfinished);
   run.finish();
   EXPECT_EQ(inspect_work_dir(*files_, path_), Occupancy::finished);
+}
+
+TEST_F(RunDirTest, BytesOfLiveFilesAreCounted) {
+  const auto mine = claim();
+  RunDir run(*files_, *mine);
+  run.begin(record_);
+  run.write_live({3, 1, 4}, {tensor_of("a", "four"), tensor_of("b", "sixsix")});
+  run.write_live({3, 2, 8}, {tensor_of("a", "four")});
+  run.write_packed(2, 1, false, {tensor_of("a", "packed and longer")});
+  EXPECT_EQ(run.live_bytes().largest, 10);
+  EXPECT_EQ(run.live_bytes().written, 14);
 }
 
 TEST_F(RunDirTest, FlippedBitAnywhereIsFound) {

@@ -147,8 +147,12 @@ TEST_F(Program, QuantizeInspectEvaluateAndExportWorkOnEachOthersResults) {
   EXPECT_GT(trained, 0);
   const auto summary = nlohmann::json::parse(packed.out);
   EXPECT_EQ(summary.at("blocks").size(), 1u);
+  EXPECT_NEAR(
+      summary.at("state_bytes").get<double>() / summary.at("planned_state_bytes").get<double>(), 1,
+      0.05);
   EXPECT_THAT(packed.err, HasSubstr("block 1/1 · epoch 2/2"));
   EXPECT_THAT(packed.err, HasSubstr("bits per weight"));
+  EXPECT_THAT(packed.err, HasSubstr("state on disk"));
 
   const ProgramRun counted = run("inspect --json " + folder_ / "result");
   ASSERT_EQ(counted.exit_code, 0) << counted.err;
@@ -189,11 +193,14 @@ TEST_F(Program, TuningStoppedByItsTimeLimitIsGoneOnWith) {
   const ProgramRun planned = run(words + " --dry-run");
   ASSERT_EQ(planned.exit_code, 0) << planned.err;
   EXPECT_EQ(nlohmann::json::parse(planned.out).at("train_windows"), 5);
+  EXPECT_THAT(planned.err, HasSubstr("only 1 window is held out"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "tuned.work"));
   const ProgramRun stopped = run(words + " --time-limit 0");
   EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
   EXPECT_THAT(stopped.err, HasSubstr("the time limit: stopped after 0 epochs"));
-  EXPECT_THAT(run("status --work-dir " + folder_ / "tuned.work").out, HasSubstr("stopped"));
+  const ProgramRun status = run("status --work-dir " + folder_ / "tuned.work");
+  EXPECT_THAT(status.out, HasSubstr("stopped"));
+  EXPECT_THAT(status.out, HasSubstr("epoch 0 of at most 2"));
 
   const ProgramRun done = run(words);
   ASSERT_EQ(done.exit_code, 0) << done.err;
@@ -201,6 +208,10 @@ TEST_F(Program, TuningStoppedByItsTimeLimitIsGoneOnWith) {
   const auto figures = nlohmann::json::parse(done.out);
   EXPECT_EQ(figures.at("held_out_kl").size(), 3u);
   EXPECT_LE(figures.at("kl_after"), figures.at("kl_before"));
+  const ProgramRun finished = run("status --json --work-dir " + folder_ / "tuned.work");
+  const auto found = nlohmann::json::parse(finished.out);
+  EXPECT_EQ(found.at("job"), "tune");
+  EXPECT_EQ(found.at("tuning").at("epochs_done"), 2);
   EXPECT_EQ(run("verify --work-dir " + folder_ / "tuned.work").exit_code, 0);
   EXPECT_EQ(run("inspect " + folder_ / "tuned").exit_code, 0);
 }

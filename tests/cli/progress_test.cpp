@@ -5,9 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <string>
 
+#include "cli/paper.hpp"
 #include "cli/quantize_report.hpp"
 
 namespace bitmill {
@@ -15,26 +15,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// A stream whose text can be read back.
-class Paper {
- public:
-  Paper() : file_(std::tmpfile()) {}
-  ~Paper() { std::fclose(file_); }
-  Paper(const Paper&) = delete;
-  Paper& operator=(const Paper&) = delete;
-
-  std::FILE* file() { return file_; }
-  std::string text() {
-    std::string all;
-    std::rewind(file_);
-    for (int c = std::fgetc(file_); c != EOF; c = std::fgetc(file_)) all += static_cast<char>(c);
-    return all;
-  }
-
- private:
-  std::FILE* file_;
-};
 
 // Two blocks of four epochs in two turns, two steps an epoch; a step takes `step_seconds`.
 void quantize_two_blocks(Console& console, double step_seconds) {
@@ -100,14 +80,6 @@ TEST(QualityTable, BadBlocksAreMarkedAndExplained) {
   const std::string bad = quality_table({{0, 0.5, 0.25, 0.99, 0.1, 1.7}, {1, 9, 8, 0.3, 2, 1.7}});
   EXPECT_THAT(bad, HasSubstr("! 1 of 2 blocks"));
   EXPECT_EQ(quality_table({}), "");
-}
-
-TEST(IdleRanks, AreMentionedOnlyWhenThereAreAny) {
-  QuantizeOptions options;
-  QuantizePlan plan;
-  EXPECT_EQ(idle_ranks_note(options, plan, 1), "");
-  EXPECT_THAT(idle_ranks_note(options, plan, 4), HasSubstr("3 of 4 ranks will idle"));
-  EXPECT_THAT(idle_ranks_note(options, plan, 4), HasSubstr("--recipe parallel"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/action_clock.hpp"
 #include "comm/thread_communicator.hpp"
@@ -78,22 +79,57 @@ TEST(ActionClock, WhatAStopCutShortEndsWithIt) {
   });
 }
 
-TEST(Timeline, ManyRanksAreDrawnAsStages) {
+// Eight blocks on two stages.
+Timeline planned(int ranks, int replicas) {
   PlanRequest request;
   request.work.blocks = 8;
   request.work.epochs = request.work.lag = 1;
   request.work.batch = 64;
   request.work.samples = 64;
-  request.ranks = 128;
-  const Forecast forecast = bitmill::forecast(request, {2, 32}, Walk::sweep);
-  EXPECT_EQ(planned_timeline(forecast, "x").rows.size(), 2U);
-  request.ranks = 10;
-  const Timeline few = planned_timeline(bitmill::forecast(request, {2, 4}, Walk::sweep), "x");
+  request.work.unit_flops = 1;
+  request.ranks = ranks;
+  return planned_timeline(forecast(request, {2, replicas}, Walk::sweep), "x");
+}
+
+int count(const std::string& text, const std::string& word) {
+  int found = 0;
+  for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
+
+TEST(Timeline, EveryRankHasARowUpToAThousand) {
+  const Timeline few = planned(10, 4);
   ASSERT_EQ(few.rows.size(), 10U);
   EXPECT_EQ(few.rows[4].name, "rank 4");
-  EXPECT_EQ(few.rows[0].actions.size(), few.rows[3].actions.size());
+  EXPECT_EQ(actions_of(few, few.rows[0]).size(), actions_of(few, few.rows[3]).size());
+  EXPECT_FALSE(actions_of(few, few.rows[7]).empty());
   EXPECT_EQ(few.rows[8].note, "not in the mesh");
-  EXPECT_TRUE(few.rows[9].actions.empty());
+  EXPECT_TRUE(actions_of(few, few.rows[9]).empty());
+  EXPECT_EQ(planned(1024, 64).rows.size(), 1024U);
+  const Timeline more = planned(1025, 64);
+  EXPECT_EQ(more.rows.size(), 2U);
+  EXPECT_THAT(more.facts, HasSubstr("a row is a stage"));
+}
+
+// The page has one list of actions a stage; a trace, which cannot share, leaves replicas out.
+TEST(Timeline, ReplicasShareTheActionsOfTheirStage) {
+  const Timeline timeline = planned(128, 64);
+  ASSERT_EQ(timeline.rows.size(), 128U);
+  EXPECT_EQ(count(timeline_page("x", {&timeline, 1}), "\"actions\":"), 2);
+  const json events = json::parse(trace_json({&timeline, 1})).at("traceEvents");
+  std::set<int> rows;
+  for (const json& event : events) rows.insert(event.at("tid").get<int>());
+  EXPECT_EQ(rows, (std::set<int>{0, 64}));
+  EXPECT_THAT(events.at(0).at("args").at("name").get<std::string>(),
+              HasSubstr("one rank of every stage"));
+
+  const Timeline few = planned(8, 4);
+  const json all = json::parse(trace_json({&few, 1})).at("traceEvents");
+  rows.clear();
+  for (const json& event : all) {
+    if (event.at("ph") == "X") rows.insert(event.at("tid").get<int>());
+  }
+  EXPECT_EQ(rows.size(), 8U);
 }
 
 TEST(Timeline, TheTraceHasAProcessForEachAndTheTimesInMicroseconds) {

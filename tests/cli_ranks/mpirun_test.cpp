@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "program_run.hpp"
 #include "temp_folder.hpp"
@@ -104,29 +105,6 @@ TEST_F(Ranks, LearnedSignsGiveTheBytesOfOneRank) {
   }
 }
 
-TEST_F(Ranks, StagesGiveTheBytesOfOneRank) {
-  const auto words = [&](const std::string& name, const std::string& more) {
-    return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 5 " +
-           "--seq-len 32 --epochs 4 --lag 1 --batch 2 --max-blocks 3 --threads 1 --output-dir " +
-           folder_ / name + " " + more;
-  };
-  ASSERT_EQ(run(1, words("one", "--stages 1")).exit_code, 0);
-  struct Case {
-    int ranks;
-    std::string name, more;
-  };
-  for (const Case& one : {Case{2, "2x1", "--stages 2 --walk wavefront"},
-                          Case{4, "2x2", "--stages 2 --walk sweep --stream-memory 20000"},
-                          Case{3, "3x1", "--stages 3"}, Case{4, "4x1", "--stages 4"},
-                          Case{2, "1x2", "--stages 1 --walk wavefront"}}) {
-    const ProgramRun result = run(one.ranks, words(one.name, one.more));
-    ASSERT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_TRUE(folder_.read(one.name + "/model.safetensors") ==
-                folder_.read("one/model.safetensors"))
-        << one.name;
-  }
-}
-
 TEST_F(Ranks, AMeshThatDoesNotFitTheRanksIsRefused) {
   const ProgramRun result = run(2, quantize_words("r") + "--stages 3");
   EXPECT_EQ(result.exit_code, 2);
@@ -163,6 +141,54 @@ TEST_F(Ranks, TuningGivesTheBytesOfOneRank) {
         << many.name;
   }
 }
+
+// Of lag E, E/2 and 1 of four epochs.
+class Stages : public Ranks, public ::testing::WithParamInterface<int> {
+ protected:
+  struct Shape {
+    int stages, replicas;
+    std::string more;
+  };
+
+  // Two meshes at every lag, and one that differs, so that each is seen without three times the
+  // starts. With no more turns than stages a sweep is as wide as a wavefront: the same plan.
+  static std::vector<Shape> shapes(int lag) {
+    std::vector<Shape> all;
+    const int turns = 4 / lag;
+    for (const Shape& mesh : {Shape{2, 1, ""}, Shape{2, 2, "--stream-memory 20000 "},
+                              lag == 4   ? Shape{4, 1, ""}
+                              : lag == 2 ? Shape{1, 2, ""}
+                                         : Shape{3, 1, ""}}) {
+      all.push_back(mesh);
+      all.back().more += "--walk wavefront";
+      if (turns <= mesh.stages) continue;
+      all.push_back(mesh);
+      all.back().more += "--walk sweep";
+    }
+    return all;
+  }
+};
+
+TEST_P(Stages, GiveTheBytesOfOneRank) {
+  const auto words = [&](const std::string& name, int stages, const std::string& more) {
+    return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 5 " +
+           "--seq-len 32 --epochs 4 --lag " + std::to_string(GetParam()) +
+           " --batch 2 --max-blocks 3 --threads 1 --output-dir " + folder_ / name + " --stages " +
+           std::to_string(stages) + " " + more;
+  };
+  const ProgramRun one = run(1, words("one", 1, ""));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  int number = 0;
+  for (const Shape& mesh : shapes(GetParam())) {
+    const std::string name = std::to_string(number++);
+    const ProgramRun result = run(mesh.stages * mesh.replicas, words(name, mesh.stages, mesh.more));
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_TRUE(folder_.read(name + "/model.safetensors") == folder_.read("one/model.safetensors"))
+        << mesh.stages << " x " << mesh.replicas << " " << mesh.more;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mpirun, Stages, ::testing::Values(4, 2, 1));
 
 // Eleven samples: the last batch of three, and of eight, is not full.
 class Batch : public Ranks, public ::testing::WithParamInterface<int> {};

@@ -36,10 +36,8 @@ std::string error_of(const std::string& path, int64_t vocab = vocab_size) {
 template <class T>
 void write_ids(const std::string& path, Dtype dtype, std::vector<int64_t> shape,
                const std::vector<T>& ids, const std::string& name = "input_ids") {
-  const auto bytes = std::as_bytes(std::span(ids));
-  const std::vector<std::byte> raw(bytes.begin(), bytes.end());
-  write_safetensors(*posix_files(), path, {{name, dtype, std::move(shape), [&] { return raw; }}},
-                    {});
+  const auto produce = [&](const ByteSink& sink) { sink(std::as_bytes(std::span(ids))); };
+  write_safetensors(*posix_files(), path, {{name, dtype, std::move(shape), produce}}, {});
 }
 
 TEST(TokenText, TextFileIsTokenizedOnceWithSpecialTokens) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 #include <set>
@@ -91,6 +92,57 @@ TEST(CalibrationWindows, CountAndLengthMustBePositive) {
               HasSubstr("--samples is 0"));
   EXPECT_THAT(refusal_of([] { calibration_windows(counting_text(9), 1, -4, 0); }),
               HasSubstr("--seq-len is -4"));
+}
+
+// An id is a position.
+TEST(PartedWindows, NoPositionThatIsHeldOutLiesInATrainingWindow) {
+  struct Case {
+    int64_t tokens, count, held_out, seq_len;
+  };
+  for (const Case& one :
+       {Case{400, 13, 3, 9}, Case{16, 40, 1, 8}, Case{17, 40, 39, 8}, Case{100, 2, 1, 1}}) {
+    for (const uint64_t seed : {0, 1, 2, 3}) {
+      const Windows windows =
+          parted_windows(counting_text(one.tokens), one.count, one.held_out, one.seq_len, seed);
+      ASSERT_EQ(windows.count, one.count);
+      ASSERT_EQ(std::ssize(windows.ids), one.count * one.seq_len);
+      const auto held_out = windows.ids.end() - one.held_out * one.seq_len;
+      EXPECT_LT(*std::max_element(windows.ids.begin(), held_out),
+                *std::min_element(held_out, windows.ids.end()))
+          << one.tokens << " tokens, seed " << seed;
+    }
+  }
+}
+
+TEST(PartedWindows, OfATextReachAllOfBothPartsWhoseLengthsAreAsTheNumbersOfWindows) {
+  const Windows windows = parted_windows(counting_text(100), 2000, 500, 5, 7);
+  const std::set<int32_t> train(windows.ids.begin(), windows.ids.begin() + 1500 * 5);
+  const std::set<int32_t> held_out(windows.ids.begin() + 1500 * 5, windows.ids.end());
+  EXPECT_EQ(*train.begin(), 0);
+  EXPECT_EQ(*train.rbegin(), 74);
+  EXPECT_EQ(*held_out.begin(), 75);
+  EXPECT_EQ(*held_out.rbegin(), 99);
+}
+
+TEST(PartedWindows, DependOnTheSeedAndOnNothingElse) {
+  const auto ids = [](uint64_t seed) {
+    return parted_windows(counting_text(400), 13, 3, 9, seed).ids;
+  };
+  EXPECT_EQ(ids(4), ids(4));
+  EXPECT_NE(ids(4), ids(5));
+}
+
+TEST(PartedWindows, OfAFileAreItsFirstRowsWhateverIsHeldOut) {
+  EXPECT_THAT(parted_windows(counting_windows(4, 3), 3, 1, 2, 9).ids,
+              ElementsAre(0, 1, 3, 4, 6, 7));
+  EXPECT_THAT(refusal_of([] { parted_windows(counting_windows(3, 4), 5, 1, 4, 0); }),
+              AllOf(HasSubstr("3 windows"), HasSubstr("the 5"), HasSubstr("--samples")));
+}
+
+TEST(PartedWindows, ATextOfLessThanTwoWindowsIsRefusedWithTheFigures) {
+  EXPECT_THAT(refusal_of([] { parted_windows(counting_text(15), 4, 1, 8, 0); }),
+              AllOf(HasSubstr("15 tokens"), HasSubstr("two windows of 8"),
+                    HasSubstr("--seq-len 7 or less")));
 }
 
 TEST(EvaluationWindows, OfATextFollowEachOtherAndLeaveTheRest) {

@@ -63,7 +63,9 @@ class EvaluateTest : public testing::Test {
   SourceModel make_model(const std::string& name, uint64_t seed, bool uniform = false) {
     std::vector<TensorSource> tensors = tiny_tensors(config_, seed);
     if (uniform) {
-      tensors.back().produce = [] { return std::vector<std::byte>(vocab * 12 * 4); };
+      tensors.back().produce = [](const ByteSink& sink) {
+        sink(std::vector<std::byte>(vocab * 12 * 4));
+      };
     }
     const std::string folder = folder_.path() + "/" + name;
     test::write_model(*files_, folder, config_, tensors);
@@ -209,10 +211,7 @@ TEST_F(EvaluateTest, ALossThatIsNotFiniteNamesItsWindowOnEveryRank) {
         values[id * 12 + 1] = id + 1 < vocab ? -1.0F : 1.0F;
       }
     }
-    tensor.produce = [values] {
-      const auto bytes = std::as_bytes(std::span(values));
-      return std::vector<std::byte>(bytes.begin(), bytes.end());
-    };
+    tensor.produce = [values](const ByteSink& sink) { sink(std::as_bytes(std::span(values))); };
   }
   test::write_model(*files_, folder_.path(), config_, tensors);
   const SourceModel model(*files_, folder_.path());
@@ -238,10 +237,9 @@ TEST_F(EvaluateTest, ALossThatIsNotFiniteNamesItsWindowOnEveryRank) {
 // Finite weights whose logits overflow: a divergence from NaN is not 0.
 TEST_F(EvaluateTest, AReferenceThatOverflowsIsRefused) {
   std::vector<TensorSource> tensors = tiny_tensors(config_, 2);
-  tensors.back().produce = [] {  // lm_head
+  tensors.back().produce = [](const ByteSink& sink) {  // lm_head
     const std::vector<float> values(vocab * 12, 3e38F);
-    const auto bytes = std::as_bytes(std::span(values));
-    return std::vector<std::byte>(bytes.begin(), bytes.end());
+    sink(std::as_bytes(std::span(values)));
   };
   test::write_model(*files_, folder_.path() + "/big", config_, tensors);
   const SourceModel big(*files_, folder_.path() + "/big"), model = make_model("m", 1);

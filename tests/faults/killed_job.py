@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -31,14 +32,57 @@ PATIENCE = 60
 
 
 class Settings:
-    """What all starts have in common. `words`: the options of kill_loop."""
+    """What all starts of quantize have in common. `words`: the options of kill_loop."""
+
+    walks = ("auto", "wavefront", "sweep")
+    most_stages = math.inf
+    # Logged epochs of a block that a kill may cost: one is logged before it is saved.
+    most_repeated = 1
 
     def __init__(self, words, folder):
         self.folder = folder.resolve()
         self.timeout = words.timeout
-        self.command = [str(words.program.resolve()), "quantize", "--model", str(words.model),
-                        "--calib", str(words.calib), "--recipe", words.recipe,
-                        "--timeout", str(words.timeout), *shlex.split(words.options)]
+        self.command = [str(words.program.resolve()), *self.job(words),
+                        "--calib", str(words.calib), "--timeout", str(words.timeout),
+                        *shlex.split(words.options)]
+
+    def job(self, words):
+        return ["quantize", *self.source(words)]
+
+    @staticmethod
+    def source(words):
+        return ["--model", str(words.model), "--recipe", words.recipe]
+
+    def words_of_start(self, lag, mesh):
+        return ["--lag", lag, "--walk", mesh.walk, *mesh.stages_words()]
+
+
+class TuneSettings(Settings):
+    """The same of tune, which works on what one quiet run of quantize makes of the model."""
+
+    walks = ("auto",)  # there is one way through the stages
+    most_repeated = 0  # an epoch is saved before it is logged
+
+    def job(self, words):
+        config = json.loads((words.model / "config.json").read_text())
+        self.most_stages = config["num_hidden_layers"]
+        packed = self.folder / "packed"
+        self.pack(words, packed)
+        return ["tune", "--model", str(packed), "--reference", str(words.model)]
+
+    def pack(self, words, packed):
+        log = self.folder / "packed.log"
+        program = [str(words.program.resolve()), "quantize", *self.source(words)]
+        with open(log, "w") as said:
+            done = subprocess.run([*program, "--calib", str(words.calib), "--samples", "8",
+                                   "--seq-len", "64", "--epochs", "2", "--lag", "epochs",
+                                   "--threads", "1", "--output-dir", str(packed)],
+                                  stdout=said, stderr=said)
+        if done.returncode != 0:
+            raise SystemExit(f"kill_loop: there is nothing to tune, see {log}")
+
+    def words_of_start(self, lag, mesh):
+        return mesh.stages_words()
 
 
 def hash_of_tensors(folder):
@@ -97,8 +141,8 @@ class Mesh:
         self.stages = stages
         self.walk = walk
 
-    def options(self):
-        return ["--walk", self.walk, *(["--stages", str(self.stages)] if self.stages else [])]
+    def stages_words(self):
+        return ["--stages", str(self.stages)] if self.stages else []
 
     def __str__(self):
         return f"{self.ranks} ranks, stages {self.stages or 'chosen'}, {self.walk}"
@@ -114,6 +158,7 @@ class KilledJob:
         self.log = settings.folder / f"start-{KilledJob.starts:04d}.log"
         self.mesh = mesh
         self.timeout = settings.timeout
+        self.most_repeated = settings.most_repeated
         self.action = None
         self.status = None
         self.trained = False  # whether it had logged an epoch when it was killed
@@ -126,7 +171,7 @@ class KilledJob:
         environment = {"OMPI_MCA_mpi_yield_when_idle": "1",
                        "OMPI_MCA_odls_base_sigkill_timeout": "1", **os.environ, name: value}
         words = [ROOT / "launch/bitmill-mpirun", "-n", str(mesh.ranks), *settings.command,
-                 "--lag", lag, *mesh.options(), "--output-dir", str(output)]
+                 *settings.words_of_start(lag, mesh), "--output-dir", str(output)]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
         self.began = time.monotonic()
@@ -244,6 +289,7 @@ class KilledJob:
             pass
         elif self.status not in ACTIONS.get(self.action, (0,)):
             found.append(f"exit status {self.status}")
-        if any(count > 1 for count in self.repeated_epochs().values()):
-            found.append(f"the kill before cost several epochs of a block: {self.repeated_epochs()}")
+        if any(count > self.most_repeated for count in self.repeated_epochs().values()):
+            found.append(f"the kill before cost more than {self.most_repeated} logged epochs of a "
+                         f"block: {self.repeated_epochs()}")
         return found

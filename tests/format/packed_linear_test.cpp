@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "format/error_matchers.hpp"
 #include "format/packed_model.hpp"
+#include "format/produced_bytes.hpp"
 #include "format/tensor_folder.hpp"
 #include "temp_folder.hpp"
 
@@ -149,7 +150,9 @@ TEST(PackedLinear, APartOfAnotherDtypeOrShapeIsNamed) {
     const auto one_row_more = [&](std::vector<TensorSource>& all) {
       TensorSource& source = all[part];
       source.shape[0] += 1;
-      source.produce = [bytes = source.bytes()] { return std::vector<std::byte>(bytes); };
+      source.produce = [bytes = source.bytes()](const ByteSink& sink) {
+        sink(std::vector<std::byte>(bytes));
+      };
     };
     const TensorFolder longer = written(*files, folder, linear, one_row_more);
     EXPECT_THAT([&] { read_packed_linear(longer, "w", 5, 40); },
@@ -250,7 +253,7 @@ TEST(FormatPage, TheWorkedExampleIsWhatIsWritten) {
   linear.code_scale = {0x3000, 0x2C00};
   std::string hex;
   for (const TensorSource& source : sources("w", linear)) {
-    for (const std::byte byte : source.produce()) {
+    for (const std::byte byte : test::produced_bytes(source)) {
       const auto digits = "0123456789abcdef";
       hex += digits[static_cast<int>(byte) >> 4];
       hex += digits[static_cast<int>(byte) & 15];

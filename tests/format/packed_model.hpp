@@ -92,7 +92,7 @@ inline std::pair<PackedLinear, UnpackedLinear> random_linear(int64_t rows, int64
 inline TensorSource halves(const std::string& name, std::vector<int64_t> shape, uint64_t seed,
                            Dtype dtype = Dtype::float16) {
   TensorSource source{name, dtype, std::move(shape), {}};
-  source.produce = [bytes = source.bytes(), seed] {
+  source.produce = [bytes = source.bytes(), seed](const ByteSink& sink) {
     RandomNumbers random(seed);
     std::vector<std::byte> data;
     while (std::ssize(data) < bytes) {
@@ -100,7 +100,7 @@ inline TensorSource halves(const std::string& name, std::vector<int64_t> shape, 
       data.push_back(static_cast<std::byte>(bits & 0xFF));
       data.push_back(static_cast<std::byte>(bits >> 8));
     }
-    return data;
+    sink(data);
   };
   return source;
 }

@@ -10,6 +10,7 @@
 #include "base/hash.hpp"
 #include "format/error_matchers.hpp"
 #include "format/failing_files.hpp"
+#include "format/produced_bytes.hpp"
 #include "format/tensor_folder.hpp"
 #include "temp_folder.hpp"
 
@@ -21,10 +22,10 @@ using ::testing::Pair;
 
 // `size` bytes that depend on the name.
 TensorSource bytes_named(const std::string& name, int64_t size) {
-  const auto produce = [name, size] {
+  const auto produce = [name, size](const ByteSink& sink) {
     std::vector<std::byte> data(size);
     for (int64_t i = 0; i < size; ++i) data[i] = static_cast<std::byte>(i * 7 + name[0]);
-    return data;
+    sink(data);
   };
   return {name, Dtype::uint8, {size}, produce};
 }
@@ -40,7 +41,7 @@ class SafetensorsWriterTest : public ::testing::Test {
       EXPECT_EQ(info.dtype, tensor.dtype);
       std::vector<std::byte> data(info.bytes);
       folder.read(tensor.name, data);
-      EXPECT_EQ(data, tensor.produce()) << tensor.name;
+      EXPECT_EQ(data, test::produced_bytes(tensor)) << tensor.name;
     }
   }
 
@@ -85,16 +86,41 @@ TEST_F(SafetensorsWriterTest, OneTensorIsProducedAtATime) {
   std::vector<TensorSource> tensors;
   for (const char* name : {"a", "b", "c"}) {
     TensorSource source = bytes_named(name, 10);
-    source.produce = [&alive, &most, produce = source.produce] {
+    source.produce = [&alive, &most, produce = source.produce](const ByteSink& sink) {
       most = std::max(most, ++alive);
-      auto data = produce();
+      produce(sink);
       --alive;
-      return data;
     };
     tensors.push_back(source);
   }
   write_shards(*files_, folder_.path(), tensors, {}, 15);
   EXPECT_EQ(most, 1);
+}
+
+TEST_F(SafetensorsWriterTest, PiecesOfATensorMakeTheSameFile) {
+  const TensorSource whole = bytes_named("a", 10);
+  TensorSource pieces = whole;
+  pieces.produce = [data = test::produced_bytes(whole)](const ByteSink& sink) {
+    sink(std::span(data).first(3));
+    sink({});
+    sink(std::span(data).subspan(3));
+  };
+  write_shards(*files_, folder_.path(), {whole}, {}, 100);
+  const std::string expected = folder_.read("model.safetensors");
+  write_shards(*files_, folder_.path(), {pieces}, {}, 100);
+  EXPECT_EQ(folder_.read("model.safetensors"), expected);
+}
+
+TEST_F(SafetensorsWriterTest, ALargeTensorIsCopiedInPieces) {
+  const TensorSource large = bytes_named("a", bytes_per_piece + 5);
+  write_shards(*files_, folder_.path(), {large}, {}, 2 * bytes_per_piece);
+  const TensorFolder folder(*files_, folder_.path());
+  std::vector<int64_t> sizes;
+  const auto copy = copy_of(folder, "a");
+  copy([&](std::span<const std::byte> piece) { sizes.push_back(std::ssize(piece)); });
+  EXPECT_THAT(sizes, ElementsAre(bytes_per_piece, 5));
+  EXPECT_EQ(test::produced_bytes({large.name, large.dtype, large.shape, copy}),
+            test::produced_bytes(large));
 }
 
 TEST_F(SafetensorsWriterTest, ShardsAreCutAtTheLimitAndReadBack) {
@@ -131,7 +157,7 @@ TEST_F(SafetensorsWriterTest, EveryShardRecordsTheHashesOfItsTensors) {
     EXPECT_EQ(metadata.at("format"), "pt");
     const auto hashes = nlohmann::json::parse(metadata.at(hashes_key));
     EXPECT_EQ(hashes.size(), 1U);
-    EXPECT_EQ(hashes[tensors[i].name], hash_hex(tensors[i].produce()));
+    EXPECT_EQ(hashes[tensors[i].name], hash_hex(test::produced_bytes(tensors[i])));
   }
 }
 

@@ -21,10 +21,10 @@ constexpr const char* index_file = "model.safetensors.index.json";
 
 TensorSource floats(const std::string& name, Dtype dtype, std::vector<int64_t> shape,
                     const std::vector<float>& values) {
-  const auto produce = [dtype, values] {
+  const auto produce = [dtype, values](const ByteSink& sink) {
     std::vector<std::byte> raw(values.size() * static_cast<size_t>(dtype_bytes(dtype)));
     from_float32(dtype, values, raw);
-    return raw;
+    sink(raw);
   };
   return {name, dtype, std::move(shape), produce};
 }

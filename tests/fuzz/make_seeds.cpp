@@ -67,7 +67,9 @@ class Seeds {
 
 TensorSource tensor(const std::string& name, Dtype dtype, std::vector<int64_t> shape) {
   TensorSource source{name, dtype, std::move(shape), {}};
-  source.produce = [bytes = source.bytes()] { return std::vector<std::byte>(bytes); };
+  source.produce = [bytes = source.bytes()](const ByteSink& sink) {
+    sink(std::vector<std::byte>(bytes));
+  };
   return source;
 }
 

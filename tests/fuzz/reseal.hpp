@@ -19,7 +19,7 @@ inline std::vector<TensorSource> sources_of(const SafetensorsFile& file) {
   for (const auto& [name, info] : file.tensors()) {
     std::vector<std::byte> raw(info.bytes);
     file.read(info, raw);
-    sources.push_back({name, info.dtype, info.shape, [raw] { return raw; }});
+    sources.push_back({name, info.dtype, info.shape, [raw](const ByteSink& sink) { sink(raw); }});
   }
   return sources;
 }

@@ -10,6 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::may_refuse([&] {
     const Tokens tokens = read_tokens(files, "/t.safetensors", "/no-model", 1000);
     fuzz::may_refuse([&] { calibration_windows(tokens, 3, 2, 0); });
+    fuzz::may_refuse([&] { parted_windows(tokens, 3, 1, 2, 0); });
     fuzz::may_refuse([&] { evaluation_windows(tokens, 2, 0); });
   });
   return 0;

@@ -20,6 +20,7 @@ TEST(ExactRatio, FloorDoesNotSufferFromBinaryFractions) {
   EXPECT_EQ(ExactRatio::parse("0.2").floor_times(576), 115);
   EXPECT_EQ(ExactRatio::parse(".25").floor_times(7), 1);
   EXPECT_EQ(ExactRatio::parse("0").floor_times(7), 0);
+  EXPECT_EQ(ExactRatio::parse("0.5").floor_times(INT64_MAX), INT64_MAX / 2);
 }
 
 TEST(ExactRatio, TextIsTheShortestDecimal) {

@@ -67,6 +67,14 @@ TEST(RateFactor, CosineFallsFromOneToATwentieth) {
   EXPECT_NEAR(rate_factor(RateSchedule::cosine, 10, 10), 0.05, 1e-12);
 }
 
+TEST(RateFactor, CosineToZeroFallsFromOneToNothing) {
+  EXPECT_EQ(rate_factor(RateSchedule::cosine_to_zero, 0, 10), 1.0);
+  EXPECT_NEAR(rate_factor(RateSchedule::cosine_to_zero, 5, 10), 0.5, 1e-12);
+  // The last step: (1 + cos(0.9 pi)) / 2, the square of sin(9 degrees).
+  EXPECT_NEAR(rate_factor(RateSchedule::cosine_to_zero, 9, 10), 0.0244717418524232, 1e-12);
+  EXPECT_NEAR(rate_factor(RateSchedule::cosine_to_zero, 10, 10), 0, 1e-12);
+}
+
 // The first step of Adam moves every value by its rate against the gradient's sign.
 TEST(AdamW, FirstStepMovesByTheRate) {
   ThreadPool pool(2);

@@ -26,9 +26,8 @@ int main(int argc, char** argv) {
     ThreadPool pool(1);
     const at::Tensor logits = test::compute_logits(SourceModel(*files, argv[1]), ids, pool);
     const auto bytes = std::as_bytes(std::span(logits.const_data_ptr<float>(), logits.numel()));
-    const TensorSource source = {"logits", Dtype::float32, logits.sizes().vec(), [bytes] {
-                                   return std::vector<std::byte>(bytes.begin(), bytes.end());
-                                 }};
+    const TensorSource source = {"logits", Dtype::float32, logits.sizes().vec(),
+                                 [bytes](const ByteSink& sink) { sink(bytes); }};
     write_safetensors(*files, argv[3], {source}, {});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

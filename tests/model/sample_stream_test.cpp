@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "model/tiny_model.hpp"
+#include "noted_files.hpp"
 
 namespace bitmill {
 namespace {
@@ -83,6 +84,18 @@ TEST_F(SampleStreamTest, OnlyWhatDoesNotFitIsWritten) {
   EXPECT_EQ(budget.scratch_bytes(), 0);
   const SampleStream second(budget, 6, seq_len, hidden);
   EXPECT_EQ(budget.scratch_bytes(), 4 * sample_bytes);
+}
+
+// Of four samples, 60 bytes each, two are in memory; there is no fifth.
+TEST_F(SampleStreamTest, WhatIsOnDiskSetsOutWhenItIsStoredAndWhenItIsAskedFor) {
+  NotedFiles files("streams");
+  StreamBudget budget(files, 2 * sample_bytes, folder_.path() + "/streams");
+  SampleStream stream(budget, 4, seq_len, hidden);
+  for (const int64_t i : {0, 2, 3}) stream.store(i, numbered(i));
+  for (const int64_t i : {0, 3, 4}) stream.prefetch(i);
+  EXPECT_TRUE(at::equal(stream.load(3), numbered(3)));
+  EXPECT_THAT(files.texts(), testing::ElementsAre("write 0+60", "write out 0+60", "write 60+60",
+                                                  "write out 60+60", "ask 60+60", "read 60+60"));
 }
 
 TEST_F(SampleStreamTest, StreamsInOneScratchFileDoNotMeet) {

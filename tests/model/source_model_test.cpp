@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
+#include "format/produced_bytes.hpp"
 #include "model/tiny_model.hpp"
 
 namespace bitmill {
@@ -36,7 +37,7 @@ void drop(std::vector<TensorSource>& tensors, const std::string& name) {
 
 // A tensor's values as its source produces them, [elements].
 at::Tensor values_of(const TensorSource& source) {
-  const auto raw = source.produce();
+  const auto raw = test::produced_bytes(source);
   at::Tensor values = at::empty({static_cast<int64_t>(raw.size()) / dtype_bytes(source.dtype)});
   to_float32(source.dtype, raw, {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
   return values;
@@ -172,11 +173,10 @@ TEST_F(SourceModelTest, AConfigWithFarTooManyBlocksIsRefusedAtOnce) {
 
 TEST_F(SourceModelTest, AValueThatIsNotFiniteIsRefusedWhenItsBlockIsRead) {
   TensorSource& gate = source_of(tensors_, "model.layers.1.mlp.gate_proj.weight");
-  gate.produce = [] {
+  gate.produce = [](const ByteSink& sink) {
     std::vector<float> values(240, 1.0F);
     values[25] = std::numeric_limits<float>::infinity();
-    const auto bytes = std::as_bytes(std::span(values));
-    return std::vector<std::byte>(bytes.begin(), bytes.end());
+    sink(std::as_bytes(std::span(values)));
   };
   const SourceModel model = open();
   EXPECT_NO_THROW(model.load_block(0));

@@ -61,10 +61,10 @@ inline TensorSource random_tensor(const std::string& name, std::vector<int64_t> 
   for (int64_t i = 0; i < elements; ++i) {
     values[i] = random_unit(seed, RandomPurpose::test_data, i) - 0.5F;
   }
-  return {name, dtype, std::move(shape), [values, dtype] {
+  return {name, dtype, std::move(shape), [values, dtype](const ByteSink& sink) {
             std::vector<std::byte> raw(values.size() * dtype_bytes(dtype));
             from_float32(dtype, values, raw);
-            return raw;
+            sink(raw);
           }};
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "comm/self_communicator.hpp"
 #include "pipeline/hash_compute.hpp"
+#include "pipeline/stopwatch.hpp"
 
 namespace bitmill {
 namespace {
@@ -182,6 +183,17 @@ TEST(Executor, FinishedBlocksAreReplayedAndLaterOnesOfAFinishedTurnLeftAlone) {
                           "load 1", "teach 1 0", "train 1 turn 0 epoch 0 step 0",
                           "finish 1 turn 0 epoch 0 steps 1", "pack 1 0", "forward 1 0", "drop 1"));
   EXPECT_EQ(store.packed, whole);
+}
+
+TEST(Executor, SleepsWhileWhatItSentIsOnItsWay) {
+  const Plan plan = sweeps(1, 1, 1);
+  HashStore store;
+  HashCompute compute(plan, 1, store);
+  compute.stay_busy(50);
+  SilentObserver observer;
+  const Stopwatch watch;
+  carry_out(plan, store, compute, observer);
+  EXPECT_GT(watch.seconds(), 0.02);
 }
 
 TEST(Executor, ResultDependsOnLagAndSteps) {

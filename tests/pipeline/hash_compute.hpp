@@ -53,21 +53,24 @@ struct HashStore {
   }
 };
 
-// A hash that travels in two packets.
+constexpr size_t hash_digits_sent = 32;
+
+// Hashes that travel one behind the other, each in two packets.
 class HashBox final : public StreamBox {
  public:
-  explicit HashBox(std::string text = std::string(32, ' ')) : text_(std::move(text)) {}
+  explicit HashBox(std::string text) : text_(std::move(text)) {}
   const std::string& text() const { return text_; }
 
-  int64_t count() const override { return 2; }
+  static Packet room() {
+    auto bytes = std::make_shared<std::array<std::byte, 16>>();
+    return {bytes, *bytes};
+  }
+
+  int64_t count() const override { return std::ssize(text_) / 16; }
   Packet read(int64_t i) override {
     Packet packet = room();
     std::memcpy(packet.bytes.data(), text_.data() + 16 * i, 16);
     return packet;
-  }
-  Packet room() override {
-    auto bytes = std::make_shared<std::array<std::byte, 16>>();
-    return {bytes, *bytes};
   }
   void keep(int64_t i, const Packet& packet) override {
     std::memcpy(text_.data() + 16 * i, packet.bytes.data(), 16);
@@ -83,8 +86,7 @@ class HashCompute final : public Compute {
   HashCompute(const Plan& plan, int64_t steps_per_epoch, HashStore& store, MeshRank* rank = nullptr)
       : plan_(plan), steps_per_epoch_(steps_per_epoch), store_(store), rank_(rank) {
     if (rank == nullptr || rank->mesh().stages == 1) return;
-    link_.emplace(
-        *rank, [] { return std::make_shared<HashBox>(); }, 2, 2 * plan.link_capacity);
+    link_.emplace(*rank, HashBox::room, plan.link_capacity);
   }
 
   void embed(int turn) override {
@@ -164,16 +166,17 @@ class HashCompute final : public Compute {
     if (!comes_back) targets_.erase(block);
   }
 
-  bool has_arrived(int /*block*/, int turn) override {
+  bool has_arrived(int /*block*/, int /*turn*/) override {
     link_->pump();
-    return link_->arrived() >= (plan_.begins_band(turn) ? 2 : 1);
+    return link_->has_arrived();
   }
 
   void receive(int block, int turn) override {
     record("receive {} {}", block, turn);
-    const auto take = [&] { return static_cast<const HashBox&>(*link_->take()).text(); };
-    if (plan_.begins_band(turn)) teachers_[block] = take();
-    students_[{block, turn}] = take();
+    const auto box = link_->take();
+    const std::string& text = static_cast<const HashBox&>(*box).text();
+    if (plan_.begins_band(turn)) teachers_[block] = text.substr(0, hash_digits_sent);
+    students_[{block, turn}] = text.substr(text.size() - hash_digits_sent);
   }
 
   bool has_room() override {
@@ -183,15 +186,26 @@ class HashCompute final : public Compute {
 
   void send(int block, int turn) override {
     record("send {} {}", block, turn);
-    const auto box = [](auto node) { return std::make_shared<HashBox>(node.mapped()); };
-    if (plan_.begins_band(turn)) link_->send(box(teachers_.extract(block + 1)));
-    link_->send(box(students_.extract({block + 1, turn})));
+    std::string text;
+    if (plan_.begins_band(turn)) text += teachers_.extract(block + 1).mapped();
+    text += students_.extract({block + 1, turn}).mapped();
+    link_->send(std::make_shared<HashBox>(std::move(text)));
   }
 
   bool all_sent() override {
+    if (busy_ > 0) {
+      --busy_;
+      return false;
+    }
     if (!link_) return true;
     link_->pump();
     return link_->all_sent();
+  }
+
+  void expect(int turn) override {
+    const size_t digits = (plan_.begins_band(turn) ? 2 : 1) * hash_digits_sent;
+    link_->expect(static_cast<int64_t>(digits) / 16,
+                  [digits] { return std::make_shared<HashBox>(std::string(digits, ' ')); });
   }
 
   void leave_streams() override {
@@ -202,6 +216,8 @@ class HashCompute final : public Compute {
   const std::vector<std::string>& calls() const { return calls_; }
   // A call throws CommError, as if its process had died, when this many were made before.
   void die_after(size_t calls) { die_after_ = calls; }
+  // all_sent() says no to so many questions.
+  void stay_busy(int questions) { busy_ = questions; }
   // Streams and blocks in memory: 0 when a run has ended, or memory is lost.
   size_t left_over() const {
     return students_.size() + teachers_.size() + targets_.size() + (resident_ >= 0 ? 1 : 0);
@@ -244,6 +260,7 @@ class HashCompute final : public Compute {
   MeshRank* const rank_;
   std::optional<StreamLink> link_;
   std::optional<size_t> die_after_;
+  int busy_ = 0;
   std::vector<std::string> calls_;
   std::map<std::pair<int, int>, std::string> students_;  // by reading block and turn
   std::map<int, std::string> teachers_;                  // by reading block

@@ -29,6 +29,19 @@ class MeasureMachine : public TinyJob {
   }
 };
 
+// Three of the five seconds are those of reading.
+TEST(PrepareRate, ReadingTheStateIsCountedOnce) {
+  Workload work;
+  work.batch = work.samples = 1;
+  work.weights = 1000;
+  work.state_bytes = 600;
+  Machine machine;
+  machine.read_bytes_per_s = 200;
+  machine.prepare_weights_per_s = prepare_rate(work, machine, 5);
+  EXPECT_DOUBLE_EQ(machine.prepare_weights_per_s, 1000 / 2.0);
+  EXPECT_DOUBLE_EQ(plan_costs(work, machine, {1, 1}, 0).prepare_s, 5);
+}
+
 TEST_F(MeasureMachine, EveryRateIsMeasuredForAnyBatchAndThreads) {
   QuantizeOptions o = options("out");
   for (const int64_t batch : {1, 3}) {

@@ -146,10 +146,23 @@ TEST_F(Preflight, FoldersOnTwoDisksAreCheckedEachForItsOwn) {
   std::filesystem::create_directory(folder_ / "disk");
   files_.devices = {{files_.resolve(folder_ / "disk"), 2}};
   options_.work_dir = options_.scratch_dir = folder_ / "disk/work";
-  files_.free = planned.packed_bytes;
+  const int64_t work_bytes = planned.disk_bytes - planned.packed_bytes;
+  files_.free = std::max(planned.packed_bytes, work_bytes);
   EXPECT_EQ(complaint(), "");
-  files_.free_on = {{2, planned.packed_bytes - 1}};
+  files_.free_on = {{2, work_bytes - 1}};
   EXPECT_THAT(complaint(), AllOf(HasSubstr("--work-dir"), Not(HasSubstr("--output-dir"))));
+}
+
+// Embeddings, head and norms are in the result alone.
+TEST_F(Preflight, TheRunFolderHoldsThePackedLinearsOfEveryTurn) {
+  options_.epochs = 4;
+  options_.lag = 1;
+  const QuantizePlan planned = plan();
+  EXPECT_EQ(planned.disk_bytes,
+            planned.packed_bytes + 4 * planned.turn_bytes + planned.state_bytes);
+  const double bits = planned.bits_per_weight * static_cast<double>(planned.linear_weights);
+  EXPECT_NEAR(static_cast<double>(planned.turn_bytes), bits / 8, 1);
+  EXPECT_GT(planned.packed_bytes, planned.turn_bytes + 2 * 31 * 12 * 4) << "embedding and head";
 }
 
 TEST_F(Preflight, ScratchFilesOfAllRanksCountWhereTheyShareTheDiskAndOfOneElsewhere) {
@@ -167,20 +180,64 @@ TEST_F(Preflight, ScratchFilesOfAllRanksCountWhereTheyShareTheDiskAndOfOneElsewh
   EXPECT_THAT(complaint(4), HasSubstr("--scratch-dir"));
 }
 
-// Two blocks: with turns both have state, and one file is being replaced.
-TEST_F(Preflight, LearnedSignsCountInMemoryAndOnDisk) {
+// Two blocks: with turns both have state, and one file is being replaced. Of a block 303 values in
+// vectors, 104 input channels, 1,200 signs.
+TEST_F(Preflight, LiveBlocksCountOnDiskWhateverIsLearned) {
   options_.epochs = 2;
   const QuantizePlan scales = plan();
-  EXPECT_EQ(scales.state_bytes, 0);
+  constexpr int64_t vectors = 3 * 4 * 303 + 4 * 104;
+  EXPECT_EQ(scales.state_bytes, 2 * vectors);
   options_.method.learned.signs = true;
   const QuantizePlan signs = plan();
   EXPECT_GT(signs.peak_memory_bytes, scales.peak_memory_bytes);
-  EXPECT_EQ(signs.disk_bytes, scales.disk_bytes + signs.state_bytes);
+  EXPECT_EQ(signs.state_bytes, 2 * (vectors + 3 * 4 * 1200));
+  EXPECT_EQ(signs.disk_bytes - scales.disk_bytes, signs.state_bytes - scales.state_bytes);
   options_.half_latents = true;
-  EXPECT_EQ(2 * plan().state_bytes, signs.state_bytes);
+  EXPECT_EQ(plan().state_bytes, 2 * (vectors + 3 * 2 * 1200));
   options_.half_latents = false;
   options_.lag = 1;
   EXPECT_EQ(2 * plan().state_bytes, 3 * signs.state_bytes);
+}
+
+// Codes, row means and signs of a byte each: 384, 112 and 1,200 of them; 68 mean squares.
+TEST_F(Preflight, WhatCoordinateDescentFixedCountsOnDisk) {
+  const QuantizePlan plain = plan();
+  options_.method.init = Init::descent;
+  EXPECT_EQ(plan().state_bytes - plain.state_bytes, 2 * (384 + 4 * 112 + 1200 + 4 * 68));
+}
+
+TEST_F(Preflight, BlocksThatStayAsTheyAreHaveNoState) {
+  options_.epochs = 2;
+  options_.lag = 1;
+  const int64_t both = plan().state_bytes;
+  options_.max_blocks = 1;
+  EXPECT_EQ(3 * plan().state_bytes, 2 * both);
+}
+
+TEST_F(Preflight, MemoryAboveTheLimitIsRefusedForAnyWalk) {
+  options_.epochs = 4;
+  options_.lag = 1;
+  options_.walk = Walk::sweep;
+  const int64_t needed = plan().peak_memory_bytes;
+  options_.memory_limit = needed;
+  EXPECT_EQ(complaint(), "");
+  options_.walk = Walk::wavefront;
+  EXPECT_THAT(complaint(), AllOf(HasSubstr("--memory-limit"), HasSubstr("--walk sweep"),
+                                 HasSubstr(std::to_string(needed))));
+  options_.walk = Walk::sweep;
+  options_.memory_limit = needed - 1;
+  EXPECT_THAT(complaint(), HasSubstr("a rank of stage 0 needs " + std::to_string(needed)));
+  options_.stream_memory = 100;
+  EXPECT_EQ(complaint(), "");
+}
+
+TEST_F(Preflight, ReplicasAreThoseThatWereChosenOrAllThatThereAre) {
+  options_.batch = 8;
+  EXPECT_EQ(plan(6).mesh, (Mesh{1, 6}));
+  options_.replicas = 4;
+  EXPECT_EQ(plan(6).mesh, (Mesh{1, 4}));
+  options_.stages = 3;
+  EXPECT_THAT(complaint(6), HasSubstr("allow at most 2"));
 }
 
 TEST_F(Preflight, EveryProblemIsNamedOnALineOfItsOwn) {

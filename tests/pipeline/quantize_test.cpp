@@ -8,12 +8,14 @@
 #include <array>
 #include <atomic>
 #include <limits>
+#include <vector>
 
 #include "base/error.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "pipeline/tiny_job.hpp"
+#include "schedule/plan.hpp"
 
 namespace bitmill {
 namespace {
@@ -63,20 +65,28 @@ TEST_F(Quantize, TurnsGiveTheSameBytesForAnyRanksAndOtherBytesThanNoTurns) {
 constexpr std::array<Mesh, 8> meshes = {
     {{1, 1}, {2, 1}, {1, 2}, {3, 1}, {2, 2}, {4, 1}, {5, 1}, {3, 2}}};
 
+// One where both walks make the same plan.
+std::vector<Walk> walks(const Mesh& mesh, int turns) {
+  if (band_width(Walk::sweep, mesh.stages, turns) == turns) return {Walk::sweep};
+  return {Walk::sweep, Walk::wavefront};
+}
+
+// Lag E, E/2, E/4 and E/8.
 TEST_F(Quantize, BytesAreTheSameOnEveryMeshAndWalk) {
   use_blocks(4);
-  for (const int lag : {4, 2, 1}) {
+  constexpr int epochs = 8;
+  for (const int lag : {8, 4, 2, 1}) {
     QuantizeOptions one = options(fmt::format("one{}", lag));
     const auto set = [&](QuantizeOptions& o) {
-      o.samples = 5;
-      o.epochs = 4;
+      o.samples = 3;
+      o.epochs = epochs;
       o.batch = 2;
       o.lag = lag;
     };
     set(one);
     const QuantizeResult whole = run(one);
     for (const Mesh& mesh : meshes) {
-      for (const Walk walk : {Walk::sweep, Walk::wavefront}) {
+      for (const Walk walk : walks(mesh, epochs / lag)) {
         QuantizeOptions many = options(
             fmt::format("lag{}-{}x{}-{}", lag, mesh.stages, mesh.replicas, static_cast<int>(walk)));
         set(many);
@@ -278,11 +288,10 @@ TEST_F(Quantize, WeightThatIsNotFiniteIsNamed) {
   auto tensors = test::tiny_tensors(config_);
   for (TensorSource& tensor : tensors) {
     if (tensor.name != "model.layers.1.mlp.up_proj.weight") continue;
-    tensor.produce = [bytes = tensor.bytes()] {
+    tensor.produce = [bytes = tensor.bytes()](const ByteSink& sink) {
       std::vector<float> values(bytes / 4, 0.5F);
       values[3] = std::numeric_limits<float>::quiet_NaN();
-      const auto raw = std::as_bytes(std::span(values));
-      return std::vector<std::byte>(raw.begin(), raw.end());
+      sink(std::as_bytes(std::span(values)));
     };
   }
   test::write_model(*files_, folder_ / "model", config_, tensors);
@@ -297,6 +306,21 @@ TEST_F(Quantize, LossThatIsNotFiniteNamesBlockEpochAndSample) {
   EXPECT_THAT(text, HasSubstr("sample"));
   o.method.lr_scale = o.method.lr_gain = 1e-2;
   run(o);
+}
+
+TEST_F(Quantize, StateOnDiskIsCountedOnAllRanksAndIsNearlyWhatWasPlanned) {
+  QuantizeOptions one = options("one"), two = options("two");
+  one.method.learned.signs = two.method.learned.signs = true;
+  one.lag = two.lag = 1;
+  two.stages = 2;
+  const QuantizeResult alone = run(one), shared = run(two, 2);
+  EXPECT_EQ(shared.state_bytes, alone.state_bytes);
+  EXPECT_EQ(shared.state_bytes_written, alone.state_bytes_written) << "rank 1 writes block 1";
+  EXPECT_GE(alone.state_bytes_written, 2 * alone.state_bytes);  // two blocks
+  // The vectors' segments begin at multiples of 16 floats, which weighs in blocks as small as this.
+  EXPECT_GE(alone.state_bytes, alone.planned_state_bytes);
+  EXPECT_LT(static_cast<double>(alone.state_bytes),
+            1.2 * static_cast<double>(alone.planned_state_bytes));
 }
 
 TEST_F(Quantize, TextShorterThanAWindowIsRefused) {

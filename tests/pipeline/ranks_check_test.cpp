@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "comm/thread_communicator.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -10,6 +12,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 RankFacts facts(const std::string& host) {
   return {
@@ -59,6 +62,45 @@ TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {
   all[2].memory_available = 0;
   EXPECT_THAT(memory_problems(all), ElementsAre(AllOf(HasSubstr("n1 has 1000 bytes"),
                                                       HasSubstr("2 ranks need about 1200"))));
+}
+
+TEST(RanksCheck, ARefusalForMemoryNamesTheMeshAndWhatElseToTry) {
+  std::vector<RankFacts> all = {facts("n1")};
+  all[0].memory_needed = 1001;
+  EXPECT_THAT(memory_problems(all), ElementsAre(Not(HasSubstr("--walk"))));  // nobody chose a mesh
+  all[0].mesh = "1 x 1 (stages x replicas, sweep)";
+  EXPECT_THAT(memory_problems(all), ElementsAre(AllOf(HasSubstr("1 x 1 (stages x replicas, sweep)"),
+                                                      HasSubstr("--stages"), HasSubstr("--walk"),
+                                                      HasSubstr("--stream-memory"))));
+}
+
+// They would wait for each other forever.
+TEST(RanksCheck, RanksThatChoseOtherMeshesAreNamedWithBoth) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[0].mesh = "1 x 2 (stages x replicas, sweep)";
+  all[1].mesh = "2 x 1 (stages x replicas, sweep)";
+  EXPECT_THAT(differences(all), ElementsAre(AllOf(HasSubstr("rank 1 on n2"), HasSubstr("1 x 2"),
+                                                  HasSubstr("2 x 1"), HasSubstr("--hardware"))));
+}
+
+TEST(LeastResources, AreTheFewestThreadsAndTheSmallestShareOfAHost) {
+  const LeastResources least =
+      least_resources({{"n1", 4, 1000}, {"n1", 4, 1100}, {"n2", 8, 700}, {"n3", 2, 0}});
+  EXPECT_EQ(least.threads, 2);
+  EXPECT_EQ(least.memory, 500);  // of n1 for two ranks; n3 does not say
+  EXPECT_EQ(least_resources({{"n1", 1, 0}}).memory, 0);
+}
+
+TEST(LeastResources, AreTheSameOnEveryRank) {
+  std::vector<LeastResources> found(3);
+  run_ranks(3, [&](Communicator& comm) {
+    found[static_cast<size_t>(comm.rank())] =
+        gather_least_resources(comm, comm.rank() == 2 ? "n2" : "n1", 4 - comm.rank());
+  });
+  for (const LeastResources& one : found) {
+    EXPECT_EQ(one.threads, 2);
+    EXPECT_EQ(one.memory, found[0].memory);
+  }
 }
 
 }  // namespace

@@ -274,10 +274,9 @@ TEST_F(ResumedJob, VerifySourceFindsDamageInTheLastBlockBeforeAnythingIsBegun) {
   auto tensors = test::tiny_tensors(config_);
   for (TensorSource& tensor : tensors) {
     if (tensor.name != "model.layers.1.mlp.up_proj.weight") continue;
-    tensor.produce = [bytes = tensor.bytes()] {
+    tensor.produce = [bytes = tensor.bytes()](const ByteSink& sink) {
       const std::vector<float> values(bytes / 4, std::numeric_limits<float>::infinity());
-      const auto raw = std::as_bytes(std::span(values));
-      return std::vector<std::byte>(raw.begin(), raw.end());
+      sink(std::as_bytes(std::span(values)));
     };
   }
   test::write_model(*files_, folder_ / "model", config_, tensors);

@@ -88,7 +88,7 @@ TEST(SlicedSum, PiecesGiveTheBitsOfTheWhole) {
     run_ranks(ranks, [&](Communicator& comm) {
       ThreadPool pool(2);
       SlicedSum sum(size, comm, pool, floats_per_exchange);
-      const std::vector<float> own = sum.reduce(
+      const AlignedVector<float> own = sum.reduce(
           batch, [&](int64_t position, std::span<float> values) { unit(0, position, values); });
       std::vector<float> all(size);
       std::copy(own.begin(), own.end(), all.begin() + sum.begin());

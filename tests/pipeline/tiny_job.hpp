@@ -79,12 +79,12 @@ class TinyJob : public testing::Test {
     run_where(o, 1, [&](int) -> Files& { return files; });
   }
 
-  // A run that leaves when the ranks agree for that many-th time.
-  void stop_early(const QuantizeOptions& o, int leave_at = 6) {
+  // A run that leaves when the ranks agree for that many-th time. Each of them counts for itself.
+  void stop_early(const QuantizeOptions& o, int leave_at = 6, int ranks = 1) {
     control_.wishes.asked = [leave_at, left = 0]() mutable {
       return left++ == leave_at ? "SIGTERM" : "";
     };
-    EXPECT_THROW(run(o), AgreedStop);
+    EXPECT_THROW(run(o, ranks), AgreedStop);
     control_.wishes.asked = [] { return ""; };
   }
 

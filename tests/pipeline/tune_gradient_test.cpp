@@ -60,7 +60,7 @@ class WholeModel {
     const SampleShare share(1, 1, 1, 0);
     std::vector<float> loss(1);
     const auto sums = walk.train(share, 0, {&inputs, &targets, 0}, loss);
-    if (gradient != nullptr) *gradient = sums.at(0);
+    if (gradient != nullptr) gradient->assign(sums.at(0).begin(), sums.at(0).end());
     return loss[0];
   }
 

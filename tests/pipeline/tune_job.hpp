@@ -46,6 +46,24 @@ class Tune : public TinyJob {
     return result;
   }
 
+  // On one rank.
+  TuneResult tune_heard(const TuneOptions& o, TuneObserver& observer) {
+    TuneResult result;
+    on_ranks(1, 1, [&](Communicator& comm, ThreadPool& pool) {
+      result = tune(o, *files_, comm, pool, observer, control_);
+    });
+    return result;
+  }
+
+  // A start on one rank that leaves when the ranks could have left so many times before.
+  void stop_tuning(const TuneOptions& o, int leave_at) {
+    control_.wishes.asked = [leave_at, left = 0]() mutable {
+      return left++ == leave_at ? "SIGTERM" : "";
+    };
+    EXPECT_THROW(tune_on(o), AgreedStop);
+    control_.wishes.asked = [] { return ""; };
+  }
+
   std::string tuning_message(const TuneOptions& o, int ranks = 1) {
     try {
       tune_on(o, ranks);
@@ -55,8 +73,11 @@ class Tune : public TinyJob {
     return "no error";
   }
 
-  double kl_from_original(const std::string& name, const Windows& windows) {
-    const SourceModel model(*files_, folder_ / name), original(*files_, folder_ / "model");
+  // On text like the calibration's.
+  double divergence(const std::string& name, const std::string& from = "model") {
+    Windows windows{4, 9, {}};
+    for (int i = 0; i < 36; ++i) windows.ids.push_back((i * 7 + i / 5) % 31);
+    const SourceModel model(*files_, folder_ / name), original(*files_, folder_ / from);
     const auto comm = self_communicator();
     ThreadPool pool(1);
     StreamBudget budget(*files_, INT64_MAX, folder_ / "scratch");

@@ -7,9 +7,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "checkpoint/failing_files.hpp"
 #include "format/packed_folder.hpp"
-#include "pipeline/pretended_files.hpp"
+#include "pipeline/tune_check.hpp"
 #include "pipeline/tune_job.hpp"
 
 namespace bitmill {
@@ -20,7 +23,7 @@ using testing::HasSubstr;
 TEST_F(Tune, LowersTheDivergenceAndKeepsEverythingButTheScales) {
   const TuneResult result = tune_on(tuning("tuned"));
   EXPECT_GT(result.history.best(), 0);
-  EXPECT_LT(result.history.held_out_kl.back(), result.history.held_out_kl.front());
+  EXPECT_LT(std::ranges::min(result.history.held_out_kl), result.history.held_out_kl.front());
   const TensorFolder before(*files_, folder_ / "packed"), after(*files_, folder_ / "tuned");
   ASSERT_EQ(before.names(), after.names());
   int changed = 0;
@@ -41,9 +44,50 @@ TEST_F(Tune, LowersTheDivergenceAndKeepsEverythingButTheScales) {
   EXPECT_EQ(record["kept_epoch"], result.history.best());
   EXPECT_EQ(record["settings"]["batch"], 4);
 
-  Windows windows{4, 9, {}};
-  for (int i = 0; i < 36; ++i) windows.ids.push_back((i * 7 + i / 5) % 31);
-  EXPECT_LT(kl_from_original("tuned", windows), kl_from_original("packed", windows));
+  EXPECT_LT(divergence("tuned"), divergence("packed"));
+}
+
+TEST_F(Tune, NoTokenThatIsHeldOutIsTrainedOn) {
+  Tokens tokens;
+  for (int32_t i = 0; i < 31; ++i) tokens.ids.push_back(i);  // a token is its position
+  TuneOptions o = tuning("r");
+  o.seq_len = 3;
+  o.calib = folder_ / "positions.safetensors";
+  write_token_file(*files_, o.calib, tokens);
+  for (const uint64_t seed : {0, 1, 2, 3}) {
+    o.seed = seed;
+    const CheckedTune checked = check_tune(o, *files_, 1, 1);
+    ASSERT_EQ(checked.plan.train, 10);
+    ASSERT_EQ(checked.plan.held_out, 3);
+    std::set<int32_t> trained;
+    for (int64_t i = 0; i < 13; ++i) {
+      for (const int32_t token : checked.windows.window(i)) {
+        if (i < 10) {
+          trained.insert(token);
+        } else {
+          EXPECT_FALSE(trained.contains(token)) << token << ", seed " << seed;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Tune, BothBackendsEndNearEachOther) {
+  const TuneOptions fast = tuning("fast");
+  TuneOptions slow = tuning("slow");
+  slow.backend = "reference";
+  const TuningHistory by_cpu = tune_on(fast).history, by_reference = tune_on(slow).history;
+  EXPECT_GT(by_reference.best(), 0);
+  EXPECT_EQ(by_reference.best(), by_cpu.best());
+  EXPECT_NEAR(by_reference.held_out_kl.back(), by_cpu.held_out_kl.back(),
+              0.01 * by_cpu.held_out_kl.front());
+  EXPECT_LT(divergence("slow", "fast"), 0.01 * divergence("packed"));
+  const auto config = nlohmann::json::parse(folder_.read("slow/config.json"));
+  const auto& record = config["quantization_config"]["bitmill"]["tuning"];
+  EXPECT_EQ(record["settings"]["backend"], "reference");
+  EXPECT_THAT(record["numerics_class"].get<std::string>(), HasSubstr("reference, float32"));
+  slow.backend = "cpu";
+  EXPECT_THAT(tuning_message(slow), HasSubstr("backend is \"reference\" there and \"cpu\" here"));
 }
 
 // Stages x replicas, threads.
@@ -142,25 +186,6 @@ TEST_F(Tune, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
   }
 }
 
-TEST_F(Tune, WhereNothingIsGainedTheGivenModelComesBackAfterTwoEpochs) {
-  TuneOptions o = tuning("tuned");
-  o.rate = 3;  // every factor is thrown about
-  o.epochs = 9;
-  const TuneResult result = tune_on(o);
-  EXPECT_EQ(result.history.best(), 0);
-  EXPECT_EQ(result.history.epochs(), 2);
-  EXPECT_TRUE(bytes("tuned") == bytes("packed"));
-}
-
-TEST_F(Tune, TheEpochThatIsKeptIsTheBestOne) {
-  TuneOptions o = tuning("tuned");
-  o.rate = 0.15;
-  o.epochs = 8;
-  const TuneResult result = tune_on(o);
-  const auto& kl = result.history.held_out_kl;
-  EXPECT_EQ(kl[result.history.best()], *std::ranges::min_element(kl));
-}
-
 TEST_F(Tune, AFinishedResultIsVerifiedAndNotMadeAgain) {
   const TuneOptions o = tuning("tuned");
   tune_on(o);
@@ -170,75 +195,26 @@ TEST_F(Tune, AFinishedResultIsVerifiedAndNotMadeAgain) {
   EXPECT_THAT(tuning_message(other), HasSubstr("epochs is 3 there and 2 here"));
 }
 
-TEST_F(Tune, ADiskThatIsTooSmallIsNamedBeforehand) {
-  PretendedFiles files;
-  TuneOptions o = tuning("r");
-  o.stream_memory = 1000;
-  const TunePlan plan = plan_tune(o, files, 2, 1);
-  EXPECT_GT(plan.scratch_bytes, 0);
-  const int64_t needed = plan.packed_bytes + plan.state_bytes + 2 * plan.scratch_bytes;
-  files.free = needed;
-  plan_tune(o, files, 2, 1);
-  files.free = needed - 1;
-  try {
-    plan_tune(o, files, 2, 1);
-    ADD_FAILURE() << "a full disk was accepted";
-  } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(), HasSubstr(fmt::format("{} bytes", needed)));
-  }
-}
+class Notes : public TuneObserver {
+ public:
+  void note(const std::string& sentence) override { all.push_back(sentence); }
 
-TEST_F(Tune, EverythingThatIsWrongIsSaidAtOnce) {
-  TuneOptions o = tuning("tuned");
-  o.epochs = 0;
-  o.reference = folder_ / "packed";
-  o.calib = folder_ / "missing.txt";
-  folder_.write("tuned/notes.txt", "not ours");
-  const std::string said = tuning_message(o);
-  EXPECT_THAT(said, testing::Not(HasSubstr("another configuration")));
-  EXPECT_THAT(
-      said, testing::AllOf(HasSubstr("4 problems; nothing was begun"), HasSubstr("--epochs"),
-                           HasSubstr("is packed: give the 16-bit model"), HasSubstr("missing.txt"),
-                           HasSubstr("tuned")));
-}
+  std::vector<std::string> all;
+};
 
-TEST_F(Tune, WhatCannotBeTunedIsRefused) {
-  const auto expect_refusal = [&](const auto& change, const char* words, int ranks = 1) {
-    TuneOptions o = tuning("r");
-    change(o);
-    EXPECT_THAT(tuning_message(o, ranks), HasSubstr(words));
-    EXPECT_FALSE(files_->exists(folder_ / "r"));
-    EXPECT_FALSE(files_->exists(folder_ / "r.work"));
-  };
-  expect_refusal([&](TuneOptions& o) { o.model = o.reference; }, "is not packed");
-  expect_refusal([&](TuneOptions& o) { o.reference = o.model; }, "is packed");
-  auto other = config_;
-  other["intermediate_size"] = 24;
-  test::write_model(*files_, folder_ / "other", other, test::tiny_tensors(other));
-  expect_refusal([&](TuneOptions& o) { o.reference = folder_ / "other"; },
-                 "the intermediate size is 24 there and 20 here");
-  expect_refusal(
-      [&](TuneOptions& o) {
-        o.seq_len = 60;
-        o.calib = folder_ / "short.safetensors";
-        Tokens tokens;
-        tokens.ids.assign(20, 1);
-        write_token_file(*files_, o.calib, tokens);
-      },
-      "20 tokens");
-  expect_refusal([&](TuneOptions& o) { o.batch = 11; }, "--batch 11 is more than the 10 windows");
-  expect_refusal([&](TuneOptions& o) { o.held_out = {0, 1}; }, "--held-out is 0");
-  expect_refusal([&](TuneOptions& o) { o.stages = 2; }, "--stages is 2", 3);
-  expect_refusal([&](TuneOptions& o) { o.stages = 3; }, "--stages is 3", 3);
-  expect_refusal([&](TuneOptions& o) { o.rate = 0; }, "--lr is 0");
-  expect_refusal([&](TuneOptions& o) { o.work_dir = o.model + "/work"; }, "lies in --model");
-  // Nobody should be told to remove what the job reads.
-  for (const char* read : {"packed", "model"}) {
-    expect_refusal([&](TuneOptions& o) { o.output_dir = folder_ / read; }, "lies in --");
-  }
-  expect_refusal([&](TuneOptions& o) { o.work_dir = o.output_dir; }, "lies in --output-dir");
-  folder_.write("full/something", "x");
-  expect_refusal([&](TuneOptions& o) { o.output_dir = folder_ / "full"; }, "is not empty");
+TEST_F(Tune, AReferenceWithOtherWeightsIsMentionedWithBothHashes) {
+  Notes same, other;
+  TuneOptions o = tuning("same");
+  tune_heard(o, same);
+  EXPECT_THAT(same.all, testing::IsEmpty());
+  test::write_model(*files_, folder_ / "other", config_, test::tiny_tensors(config_, 2));
+  o = tuning("other-tuned");
+  o.reference = folder_ / "other";
+  tune_heard(o, other);
+  const auto config = nlohmann::json::parse(folder_.read("packed/config.json"));
+  const std::string recorded = config["quantization_config"]["bitmill"]["source_hash"];
+  EXPECT_THAT(other.all, testing::ElementsAre(testing::AllOf(HasSubstr("are not those that"),
+                                                             HasSubstr("names " + recorded))));
 }
 
 }  // namespace

@@ -34,16 +34,73 @@ TEST(CostModel, AReplicaHasItsPositionsOfEveryBatch) {
   EXPECT_DOUBLE_EQ(epoch_seconds(3, 1, 0, {1, 2}, 1), 2);
 }
 
-TEST(CostModel, StateIsCommittedOnceAnEpoch) {
+TEST(CostModel, StateIsCommittedOnceAnEpochAndReadOnceATurn) {
   Workload work;
   work.batch = work.samples = 4;
-  work.learned = 10;
+  work.learned = 1000;  // whatever of it the state holds, and how
+  work.state_bytes = 120;
   Machine machine;
   machine.memory_bytes_per_s = 1e12;
   machine.write_latency_s = 5;
   machine.write_bytes_per_s = 60;
-  // Ten values and both moments, four bytes each.
-  EXPECT_NEAR(plan_costs(work, machine, {1, 1}, 0).epoch_s, 5 + 120 / 60.0, 1e-6);
+  machine.read_bytes_per_s = 40;
+  const PlanCosts costs = plan_costs(work, machine, {1, 1}, 0);
+  EXPECT_NEAR(costs.epoch_s, 5 + 120 / 60.0, 1e-6);
+  EXPECT_DOUBLE_EQ(costs.prepare_s, 120 / 40.0);
+}
+
+TEST(CostModel, StatisticsAreOfEverySampleAndDescentOfTheBlock) {
+  Workload work;
+  work.batch = 2;
+  work.samples = 8;
+  work.statistics_flops = 3;
+  work.descent_flops = 5;
+  Machine machine;
+  machine.forward_flops_per_s = 2;
+  machine.samples_at_once = 4;
+  EXPECT_DOUBLE_EQ(plan_costs(work, machine, {1, 1}, 0).first_s, (8 * 3 + 5) / 8.0);
+  EXPECT_DOUBLE_EQ(plan_costs(work, machine, {1, 2}, 1).first_s, (4 * 3 + 5) / 8.0);
+}
+
+TEST(CostModel, ExchangeOfAStepByHand) {
+  Workload work;
+  work.batch = 8;
+  work.learned = 10;
+  EXPECT_EQ(exchange_bytes(work, 1), 0);
+  EXPECT_EQ(exchange_bytes(work, 4), (1 + 1) * 40);  // one partial sum, and the new values
+  EXPECT_EQ(exchange_bytes(work, 5), (4 + 1) * 40);
+}
+
+// Of 16 positions the middle one of three replicas has 5 to 9: three partial sums, and the last one
+// 10 to 15: two.
+TEST(CostModel, AStageTakesTheTimeOfItsLastReplicaAndTheMemoryOfTheWidest) {
+  Workload work;
+  work.batch = work.samples = 16;
+  work.learned = 300;
+  work.unit_flops = 1;
+  const Machine machine;
+  const Mesh mesh{1, 3};
+  const PlanCosts middle = plan_costs(work, machine, mesh, 1);
+  const PlanCosts last = plan_costs(work, machine, mesh, 2);
+  ASSERT_GT(middle.resident_bytes, last.resident_bytes);
+  const PlanCosts stage = stage_costs(work, machine, mesh);
+  EXPECT_EQ(stage.resident_bytes, middle.resident_bytes);
+  EXPECT_EQ(stage.epoch_s, last.epoch_s);
+  EXPECT_GT(stage.epoch_s, middle.epoch_s);
+}
+
+TEST(CostModel, AHostOfItsOwnHoldsTheProcessABlockAndWhatIsAssembled) {
+  Workload work;
+  work.batch = work.samples = 1;
+  work.source_bytes = 10;
+  work.packed_bytes = 3;
+  work.assembly_bytes = 2;
+  Machine machine;
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).assembly_bytes, 2) << "one memory";
+  machine.host_fixed_bytes = 100;
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).assembly_bytes, 0);
+  EXPECT_EQ(host_peak_bytes(work, machine, false), 113);
+  EXPECT_EQ(host_peak_bytes(work, machine, true), 115);
 }
 
 // Ten weights as operands and a byte, twenty learned values with two moments, their sum and its

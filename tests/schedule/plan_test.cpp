@@ -114,6 +114,20 @@ TEST(Plan, LagThatDoesNotDivideTheEpochsNamesTheNearestThatDo) {
   EXPECT_THROW(sweeps(4, 0, 1), UsageError);
 }
 
+// A sweep narrower than all turns comes back to every block, so that all of them have a file.
+TEST(Plan, FilesOfLiveBlocksByHand) {
+  const auto files = [](int blocks, int lag, int stages, Walk walk) {
+    return live_files(make_plan(blocks, 4, lag, stages, walk));
+  };
+  EXPECT_EQ(files(8, 4, 1, Walk::sweep), 1 + 1);  // and the one that replaces it
+  EXPECT_EQ(files(8, 4, 3, Walk::sweep), 1 + 1);
+  EXPECT_EQ(files(8, 1, 1, Walk::sweep), 8 + 1);
+  EXPECT_EQ(files(8, 1, 2, Walk::sweep), 8 + 2);
+  EXPECT_EQ(files(8, 1, 4, Walk::sweep), 4 + 4);
+  EXPECT_EQ(files(8, 1, 1, Walk::wavefront), 4 + 1);
+  EXPECT_EQ(files(2, 1, 4, Walk::wavefront), 2 + 2);
+}
+
 TEST(Plan, NearestDivisors) {
   EXPECT_THAT(nearest_divisors(20, 6), Pair(5, 10));
   EXPECT_THAT(nearest_divisors(20, 5), Pair(5, 5));

@@ -54,10 +54,26 @@ TEST(Planner, TheForecastOfTheChosenMeshIsTheSoonest) {
     one.memory_limit = int64_t{1} << 50;  // all of them fit
     const Forecast best = choose_plan(one);
     for (int stages = 1; stages <= 4 && stages <= ranks; ++stages) {
-      const Mesh mesh{stages, std::min(8, ranks / stages)};
-      EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::sweep).makespan_s());
-      EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::wavefront).makespan_s());
+      for (int replicas = 1; replicas <= std::min(8, ranks / stages); ++replicas) {
+        const Mesh mesh{stages, replicas};
+        EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::sweep).makespan_s());
+        EXPECT_LE(best.makespan_s(), forecast(one, mesh, Walk::wavefront).makespan_s());
+      }
     }
+  }
+}
+
+// Of a batch of eight one of five to seven replicas has two, as each of four has, whose sums meet
+// in one exchange.
+TEST(Planner, FewerReplicasThatShareEvenlyAreSooner) {
+  for (const int ranks : {5, 6, 7}) {
+    PlanRequest one = request(ranks);
+    one.work.lag = 20;  // one turn: no stages
+    one.work.learned = 1 << 20;
+    one.machine.link_bytes_per_s = 1e9;
+    EXPECT_EQ(choose_plan(one).mesh, (Mesh{1, 4})) << ranks << " ranks";
+    one.stages = 1;
+    EXPECT_EQ(choose_plan(one).mesh, (Mesh{1, 4})) << ranks << " ranks, stages given";
   }
 }
 
@@ -103,6 +119,38 @@ TEST(Planner, MemoryThatNothingSatisfiesNamesTheSmallestThatWould) {
   EXPECT_EQ(choose_plan(small).peak_bytes(), least);
   small.memory_limit = least - 1;
   EXPECT_THROW(choose_plan(small), UsageError);
+}
+
+TEST(Planner, StreamMemoryMakesRoomAndTheSmallestMemoryKnowsIt) {
+  PlanRequest one = request(1);
+  one.walk = Walk::sweep;
+  const int64_t whole = choose_plan(one).peak_bytes();
+  one.memory_limit = whole - 1;
+  EXPECT_THROW(choose_plan(one), UsageError);
+  one.work.stream_memory = 500;
+  const Forecast less = choose_plan(one);
+  EXPECT_EQ(less.peak_bytes(), whole - less.simulation.peak_stream_bytes() + 500);
+  EXPECT_EQ(less.ranks[0].scratch_bytes, less.simulation.peak_stream_bytes() - 500);
+  one.memory_limit = less.peak_bytes() - 1;
+  try {
+    choose_plan(one);
+    FAIL() << "it fits";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr(std::to_string(less.peak_bytes())));
+  }
+}
+
+TEST(Planner, RankZeroHoldsWhatItAssembles) {
+  PlanRequest one = request(8);
+  const Forecast without = forecast(one, {2, 4}, Walk::sweep);
+  one.work.assembly_bytes = 9;
+  const Forecast with = forecast(one, {2, 4}, Walk::sweep);
+  EXPECT_EQ(with.ranks[0].peak_bytes, without.ranks[0].peak_bytes + 9);
+  EXPECT_EQ(with.ranks[1].peak_bytes, without.ranks[1].peak_bytes);
+  EXPECT_EQ(with.ranks[4].peak_bytes, without.ranks[4].peak_bytes);
+  EXPECT_EQ(with.ranks[4].host_bytes, with.ranks[4].peak_bytes) << "device and host are one";
+  EXPECT_EQ(with.simulation.stages[0].peak_bytes, without.simulation.stages[0].peak_bytes + 9);
+  EXPECT_EQ(with.simulation.stages[1].peak_bytes, without.simulation.stages[1].peak_bytes);
 }
 
 TEST(Planner, StagesThatDoNotDivideTheRanksAreRefused) {

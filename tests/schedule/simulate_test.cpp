@@ -35,6 +35,12 @@ TEST(Simulate, OneStageDoesOneThingAfterTheOther) {
                    2 * 1 + 2 + 2 * 4 + 8 + 2 * 16 + 32 + 4);
 }
 
+TEST(Simulate, OnlyTheFirstTurnOfABlockTakesWhatComesBeforeIt) {
+  PlanCosts costs;
+  costs.first_s = 3;
+  EXPECT_DOUBLE_EQ(simulate(make_plan(2, 4, 1, 1, Walk::sweep), costs).makespan_s, 2 * 3);
+}
+
 // Turn (l, k) ends at l + k + 1 when there are as many stages as turns.
 TEST(Simulate, StagesTrainBesideEachOtherBehindAFill) {
   EXPECT_NEAR(makespan(8, 4, 1, Walk::sweep), 32, 1e-6);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "schedule/reduction_tree.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -20,6 +22,24 @@ TEST(SummingMemory, TwoReplicasSendAHalfOfTheirSumAndGetOne) {
   EXPECT_EQ(exchange_floats(100, 2, 2, 1), 4 * 50);
   EXPECT_EQ(summing_floats(100, 2, 2, 1, 1), 100 + 50 + 200);
   EXPECT_EQ(summing_floats(100, 1, 1, 0, 1), 100 + 100);
+}
+
+// One float a replica: what travels is one for every partial sum that comes, and one for every peer
+// of every own one.
+TEST(SummingMemory, TheExchangeHasThePartialSumsOfAllReplicas) {
+  for (int64_t n = 1; n <= 40; ++n) {
+    for (int replicas = 2; replicas <= 9; ++replicas) {
+      int64_t partials = 0;
+      for (int peer = 0; peer < replicas; ++peer) {
+        partials += std::ssize(local_partials(n, replicas, peer));
+      }
+      for (int replica = 0; replica < replicas; ++replica) {
+        const int64_t own = std::ssize(local_partials(n, replicas, replica));
+        EXPECT_EQ(exchange_floats(replicas, n, replicas, replica), partials + replicas * own)
+            << n << " positions, replica " << replica << " of " << replicas;
+      }
+    }
+  }
 }
 
 }  // namespace
