@@ -20,19 +20,45 @@ int64_t kernel_estimate() {
   return 0;
 }
 
-// "max": none. Version 1 says so by a number beyond all memory.
-int64_t read_limit(const std::string& file) {
-  std::ifstream limit(file);
+// The files of a control group, by version.
+struct GroupFiles {
+  const char *limit, *usage;
+  const char* reclaimable;  // key of memory.stat: file pages that the kernel drops under pressure
+};
+constexpr GroupFiles version_1 = {"memory.limit_in_bytes", "memory.usage_in_bytes",
+                                  "total_inactive_file"};
+constexpr GroupFiles version_2 = {"memory.max", "memory.current", "inactive_file"};
+
+int64_t read_bytes(const std::string& file, int64_t otherwise) {
+  std::ifstream in(file);
   int64_t bytes = 0;
-  return limit >> bytes ? bytes : no_limit;
+  return in >> bytes ? bytes : otherwise;
+}
+
+int64_t read_stat(const std::string& file, const std::string& wanted) {
+  std::ifstream in(file);
+  std::string key;
+  for (int64_t bytes = 0; in >> key >> bytes;) {
+    if (key == wanted) return bytes;
+  }
+  return 0;
+}
+
+// What a group's limit leaves. "max": no limit; version 1 says so by a number beyond all memory.
+int64_t left_in(const std::string& group, const GroupFiles& names) {
+  const int64_t limit = read_bytes(group + "/" + names.limit, no_limit);
+  if (limit == no_limit) return no_limit;
+  const int64_t used = read_bytes(group + "/" + names.usage, 0) -
+                       read_stat(group + "/memory.stat", names.reclaimable);
+  return std::max<int64_t>(0, limit - std::max<int64_t>(0, used));
 }
 
 // The least of a group and of those around it, up to `root`; batch systems set it on a job's or a
 // step's group, which processes lie below.
-int64_t least_limit(const std::string& root, std::string group, const char* name) {
+int64_t least_left(const std::string& root, std::string group, const GroupFiles& names) {
   int64_t least = no_limit;
   while (true) {
-    least = std::min(least, read_limit(root + group + "/" + name));
+    least = std::min(least, left_in(root + group, names));
     const size_t parent = group.rfind('/');
     if (group.empty() || parent == std::string::npos) return least;
     group.resize(parent);
@@ -40,7 +66,7 @@ int64_t least_limit(const std::string& root, std::string group, const char* name
 }
 
 // Of this process's control groups, of either version; in a container the root is its own.
-int64_t group_limit() {
+int64_t left_in_groups() {
   int64_t least = no_limit;
   std::ifstream groups("/proc/self/cgroup");  // "0::/path", "4:memory:/path"
   for (std::string line; std::getline(groups, line);) {
@@ -49,9 +75,9 @@ int64_t group_limit() {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const std::string path = line.substr(second + 1);
     if (controllers.empty()) {
-      least = std::min(least, least_limit("/sys/fs/cgroup", path, "memory.max"));
+      least = std::min(least, least_left("/sys/fs/cgroup", path, version_2));
     } else if (("," + controllers + ",").find(",memory,") != std::string::npos) {
-      least = std::min(least, least_limit("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"));
+      least = std::min(least, least_left("/sys/fs/cgroup/memory", path, version_1));
     }
   }
   return least;
@@ -59,6 +85,6 @@ int64_t group_limit() {
 
 }  // namespace
 
-int64_t available_memory_bytes() { return std::min(kernel_estimate(), group_limit()); }
+int64_t available_memory_bytes() { return std::min(kernel_estimate(), left_in_groups()); }
 
 }  // namespace bitmill

@@ -12,8 +12,6 @@
 namespace bitmill {
 namespace {
 
-const char* word_of(Walk walk) { return walk == Walk::wavefront ? "wavefront" : "sweep"; }
-
 bool has_own_host(const PlanRequest& request) { return request.machine.host_fixed_bytes > 0; }
 
 // The most of every figure over ranks [first, first + count); busy_s is left out.

@@ -18,37 +18,27 @@
 #include "cli/recipe.hpp"
 #include "cli/run_control.hpp"
 #include "model/config.hpp"
+#include "pipeline/preflight.hpp"
 #include "pipeline/workload.hpp"
 
 namespace bitmill {
 namespace {
 
-// What a rank may use where nobody said it: its share of what the hosts have left, and no more than
-// the table of hardware names. Some is left over: what compare_ranks() asks for is counted later,
-// when ranks have read and other processes may have grown.
+// What a rank may use where nobody said it: half its share of what the hosts have left, and no more
+// than the table of hardware names. compare_ranks() measures again, when ranks have read their
+// calibration, other processes may have grown, and another job may have counted the same bytes.
 int64_t usual_memory_limit(const Machine& machine, int64_t share) {
-  const int64_t usable = share - share / 16;
+  const int64_t usable = share / 2;
   if (machine.memory_bytes == 0 || usable == 0) return std::max(machine.memory_bytes, usable);
   return std::min(machine.memory_bytes, usable);
 }
 
-// Bytes of a rank on the mesh that needs least: as many replicas as there are, and sweeps, which
-// hold the fewest streams.
-int64_t least_memory(const PlanRequest& request) {
-  const Workload& work = request.work;
-  const int turns = work.epochs / work.lag;
-  const int first = request.stages > 0 ? request.stages : 1;
-  const int last =
-      request.stages > 0 ? request.stages : std::min({work.blocks, turns, request.ranks});
-  const Walk walk = request.walk == Walk::automatic ? Walk::sweep : request.walk;
-  std::optional<int64_t> least;
-  for (int stages = first; stages <= std::min(last, request.ranks); ++stages) {
-    const Mesh mesh{stages,
-                    static_cast<int>(std::min<int64_t>(work.batch, request.ranks / stages))};
-    const int64_t bytes = forecast(request, mesh, walk).peak_bytes();
-    least = std::min(bytes, least.value_or(bytes));
-  }
-  return least.value_or(0);
+// A table describes a machine for any backend; the one that trains holds weights as floats, in the
+// memory of the process.
+void hold_as_the_backend_does(Machine& machine) {
+  machine.weight_bytes = sizeof(float);
+  machine.host_fixed_bytes = 0;
+  machine.fixed_bytes = std::max(machine.fixed_bytes, library_memory);
 }
 
 }  // namespace
@@ -59,6 +49,7 @@ void QuantizeJob::check(const CheckContext& context) {
   given_stages_ = options().stages;
   check_pictures(context.files, request_.pictures, options().output_dir);
   machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
+  hold_as_the_backend_does(machine_);
   memory_limit_ = options().memory_limit > 0 ? options().memory_limit
                                              : usual_memory_limit(machine_, context.least.memory);
   std::optional<ModelConfig> config;
@@ -92,15 +83,22 @@ PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
   return request;
 }
 
-// Of the meshes that the user leaves open, the one that the planner finds soonest within the
-// memory. Where nobody gave a limit and nothing fits, the one that needs least: compare_ranks(),
-// which counts what the ranks of a host need together, refuses it by name, or lets it pass.
-void QuantizeJob::choose_mesh(const ModelConfig& config) {
-  PlanRequest request = plan_request(options(), config);
-  if (options().memory_limit == 0 && memory_limit_ > 0) {
-    request.memory_limit = std::max(memory_limit_, least_memory(request));
+// The soonest within the memory. Where nobody gave a limit and nothing fits the usual one, the
+// soonest in sweeps, which hold the fewest streams: compare_ranks(), which counts what the ranks of
+// a host need together, refuses it by name, or lets it pass.
+Forecast QuantizeJob::soonest(PlanRequest request) const {
+  if (options().memory_limit > 0) return choose_plan(request);
+  try {
+    return choose_plan(request);
+  } catch (const UsageError&) {
+    request.memory_limit = 0;
+    return choose_plan(request);
   }
-  const Forecast chosen = choose_plan(request);
+}
+
+// Of the meshes that the user leaves open.
+void QuantizeJob::choose_mesh(const ModelConfig& config) {
+  const Forecast chosen = soonest(plan_request(options(), config));
   request_.options.stages = chosen.mesh.stages;
   request_.options.replicas = chosen.mesh.replicas;
   request_.options.walk = chosen.walk;

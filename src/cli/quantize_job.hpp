@@ -41,6 +41,7 @@ class QuantizeJob {
 
  private:
   PlanRequest plan_request(const QuantizeOptions& known, const ModelConfig& config) const;
+  Forecast soonest(PlanRequest request) const;
   void choose_mesh(const ModelConfig& config);
   Forecast forecast_of(const ModelConfig& config) const;
   // With everything else that was given; nothing where that contradicts the recipe or does not fit.

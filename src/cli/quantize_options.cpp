@@ -83,8 +83,8 @@ OptionGroup machine_options() {
            {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
            {"stages", "N", "chosen",
             "groups of ranks that share the depth; the ranks of a group share the batch"},
-           {"memory-limit", "BYTES", "an even share of what each host has left",
-            "memory of a rank, for the choice of the mesh"},
+           {"memory-limit", "BYTES", "none, and half an even share of each host's for the choice",
+            "memory of a rank: the mesh is chosen within it, and what needs more is refused"},
            {"hardware", "NAME", default_hardware,
             "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, or "
             "the path of a .cfg file, such as bitmill plan --calibrate saves"},

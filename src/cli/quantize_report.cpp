@@ -190,10 +190,10 @@ nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeP
 std::string mesh_line(const QuantizeOptions& options, const QuantizePlan& plan,
                       const MeshFacts& facts) {
   const Mesh& mesh = plan.mesh;
-  std::string line = fmt::format(
-      "mesh: {} of {}, {}; forecast {}", format_number_of("stage", mesh.stages),
-      format_number_of("replica", mesh.replicas),
-      plan.walk == Walk::wavefront ? "wavefront" : "sweep", format_seconds(facts.makespan_s));
+  std::string line =
+      fmt::format("mesh: {} of {}, {}; forecast {}", format_number_of("stage", mesh.stages),
+                  format_number_of("replica", mesh.replicas), word_of(plan.walk),
+                  format_seconds(facts.makespan_s));
   const int idle = facts.ranks - mesh.ranks();
   if (idle <= 0) return line;
   line += fmt::format("; {} of {} ranks will idle ({}): {}", idle, facts.ranks,

@@ -13,14 +13,13 @@
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
 #include "format/packed_seal.hpp"
+#include "format/safetensors_writer.hpp"
 #include "format/tensor_folder.hpp"
 
 namespace bitmill {
 namespace {
 
 using nlohmann::json;
-
-constexpr int64_t bytes_per_read = int64_t{16} << 20;
 
 class Progress {
  public:
@@ -38,9 +37,9 @@ class Progress {
 
 std::string hash_of(const SafetensorsFile& shard, const TensorInfo& info, Progress& progress) {
   Hasher hasher;
-  std::vector<std::byte> buffer(std::min(info.bytes, bytes_per_read));
-  for (int64_t first = 0; first < info.bytes; first += bytes_per_read) {
-    const auto piece = std::span(buffer).first(std::min(info.bytes - first, bytes_per_read));
+  std::vector<std::byte> buffer(std::min(info.bytes, bytes_per_piece));
+  for (int64_t first = 0; first < info.bytes; first += bytes_per_piece) {
+    const auto piece = std::span(buffer).first(std::min(info.bytes - first, bytes_per_piece));
     shard.read_part(info, first, piece);
     hasher.add(piece);
     progress.add(std::ssize(piece));

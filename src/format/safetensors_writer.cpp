@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
@@ -130,6 +131,17 @@ std::vector<Sources> cut_into_shards(Sources tensors, int64_t max_shard_bytes) {
   return shards;
 }
 
+// Hands out `bytes` bytes that read(first, piece) fills.
+template <class Read>
+void in_pieces(int64_t bytes, const ByteSink& sink, const Read& read) {
+  std::vector<std::byte> piece;
+  for (int64_t first = 0; first < bytes; first += bytes_per_piece) {
+    piece.resize(static_cast<size_t>(std::min(bytes - first, bytes_per_piece)));
+    read(first, std::span(piece));
+    sink(piece);
+  }
+}
+
 }  // namespace
 
 int64_t TensorSource::bytes() const {
@@ -140,13 +152,19 @@ int64_t TensorSource::bytes() const {
 
 std::function<void(const ByteSink&)> copy_of(const TensorFolder& tensors, const std::string& name) {
   return [&tensors, name](const ByteSink& sink) {
-    const int64_t bytes = tensors.info(name).bytes;
-    std::vector<std::byte> piece(static_cast<size_t>(std::min(bytes, bytes_per_piece)));
-    for (int64_t first = 0; first < bytes; first += bytes_per_piece) {
-      piece.resize(static_cast<size_t>(std::min(bytes - first, bytes_per_piece)));
+    in_pieces(tensors.info(name).bytes, sink, [&](int64_t first, std::span<std::byte> piece) {
       tensors.read_part(name, first, piece);
-      sink(piece);
-    }
+    });
+  };
+}
+
+std::function<void(const ByteSink&)> copy_of(std::shared_ptr<const SafetensorsFile> file,
+                                             const std::string& name) {
+  return [file = std::move(file), name](const ByteSink& sink) {
+    const TensorInfo& info = file->info(name);
+    in_pieces(info.bytes, sink, [&](int64_t first, std::span<std::byte> piece) {
+      file->read_part(info, first, piece);
+    });
   };
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,8 +37,10 @@ struct TensorSource {
   int64_t bytes() const;
 };
 
-// For TensorSource::produce: a tensor of an open folder as it is, which must outlive it.
+// For TensorSource::produce: a tensor as it is, of a folder that must outlive it, or of a file.
 std::function<void(const ByteSink&)> copy_of(const TensorFolder& tensors, const std::string& name);
+std::function<void(const ByteSink&)> copy_of(std::shared_ptr<const SafetensorsFile> file,
+                                             const std::string& name);
 
 // One file, tensors in the given order, data aligned to 64 bytes, synced and closed. Not renamed:
 // the caller chooses a path that nobody reads yet. The bytes depend on the arguments only.

@@ -97,7 +97,7 @@ std::vector<int64_t> salient_columns(std::span<const float> saliency, const Exac
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return saliency[a] > saliency[b]; });
-  order.resize(static_cast<size_t>(std::min(cols, ratio.floor_times(cols) + 1)));
+  order.resize(static_cast<size_t>(ratio.salient_of(cols)));
   std::sort(order.begin(), order.end());
   return order;
 }

@@ -2,6 +2,7 @@
 // What the method can be told (spec sections 1 to 4 and 9). Everything here changes the result, so
 // all of it is part of a run's fingerprint.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -20,6 +21,8 @@ struct ExactRatio {
   int64_t floor_times(int64_t count) const {
     return count / denominator * numerator + count % denominator * numerator / denominator;
   }
+  // Salient channels of `cols`, as the published code counts them: one more than the share.
+  int64_t salient_of(int64_t cols) const { return std::min(cols, floor_times(cols) + 1); }
   std::string text() const;  // shortest decimal
 };
 

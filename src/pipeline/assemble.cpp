@@ -55,17 +55,11 @@ json describe(const QuantizeOptions& options, const Provenance& provenance) {
 }
 
 // All packed tensors of a block, read from the run folder when their turn comes.
-void add_packed(std::shared_ptr<const SafetensorsFile> file, const std::string& linear,
+void add_packed(const std::shared_ptr<const SafetensorsFile>& file, const std::string& linear,
                 std::vector<TensorSource>& out) {
   for (const PackedPart& part : packed_parts()) {
     const TensorInfo& info = file->info(linear + part.suffix);
-    out.push_back(
-        {info.name, info.dtype, info.shape, [file, name = info.name](const ByteSink& sink) {
-           const TensorInfo& again = file->info(name);
-           std::vector<std::byte> raw(static_cast<size_t>(again.bytes));
-           file->read(again, raw);
-           sink(raw);
-         }});
+    out.push_back({info.name, info.dtype, info.shape, copy_of(file, info.name)});
   }
 }
 

@@ -15,7 +15,7 @@ constexpr int64_t vectors_each = 3;  // a learned value and its two moments
 // Of a linear: what is learned, and with coordinate descent what that made of it.
 int64_t linear_bytes(const QuantizeOptions& options, const LinearShape& shape) {
   const MethodSettings& method = options.method;
-  const int64_t salient = std::min(shape.cols, method.salient_ratio.floor_times(shape.cols) + 1);
+  const int64_t salient = method.salient_ratio.salient_of(shape.cols);
   const int64_t binary = shape.cols - salient;
   int64_t floats = 2 * shape.rows + binary;  // alpha, r1, r2
   if (method.learned.row_means) floats += shape.rows;

@@ -11,7 +11,6 @@
 #include "data/windows.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
-#include "format/safetensors_writer.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/assemble.hpp"
 #include "pipeline/calibration.hpp"
@@ -22,7 +21,6 @@
 #include "pipeline/live_file_size.hpp"
 #include "pipeline/preflight.hpp"
 #include "pipeline/quantize.hpp"
-#include "pipeline/source_hashes.hpp"
 #include "pipeline/workload.hpp"
 #include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
@@ -84,8 +82,7 @@ void count_packed(const QuantizeOptions& options, const SourceModel& model, Quan
   for (int64_t block = 0; block < plan.blocks; ++block) {
     for (const LinearShape& shape : block_linears(config, block)) {
       if (is_kept(options, block, shape.tensor)) continue;
-      const int64_t salient =
-          std::min(shape.cols, options.method.salient_ratio.floor_times(shape.cols) + 1);
+      const int64_t salient = options.method.salient_ratio.salient_of(shape.cols);
       bits += stored_bits(shape.rows, shape.cols, salient);
       source_linear_bytes += model.tensors().info(shape.tensor).bytes;
       plan.linear_weights += shape.rows * shape.cols;
@@ -119,16 +116,6 @@ void choose_mesh(const QuantizeOptions& options, int ranks, QuantizePlan& plan) 
   plan.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
 }
 
-// Rank 0 copies what stays as it is when the blocks are done: tensor by tensor, of each no more at
-// a time than a piece (format/safetensors_writer.hpp).
-int64_t assembly_bytes(const SourceModel& model, int64_t blocks) {
-  int64_t largest = 0;
-  for (const std::string& name : tensors_outside(model, blocks)) {
-    largest = std::max(largest, model.tensors().info(name).bytes);
-  }
-  return std::min(largest, bytes_per_piece);
-}
-
 // What the calibration and the weights tell more exactly than options and config.json.
 Workload known_workload(const QuantizeOptions& options, const SourceModel& model,
                         const QuantizePlan& plan) {
@@ -136,7 +123,6 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
   known.samples = plan.samples;
   known.seq_len = plan.seq_len;
   Workload work = workload_of(known, model.config());
-  work.assembly_bytes = assembly_bytes(model, plan.blocks);
   work.state_bytes = live_file_bytes(options, model.config());
   return work;
 }

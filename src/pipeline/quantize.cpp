@@ -276,7 +276,7 @@ RankWork rank_work(const QuantizeOptions& options, const QuantizePlan& plan, int
   return {plan.fingerprint_json, numerics_class(options.backend), options.allow_mixed_hardware,
           needed,
           fmt::format("{} x {} (stages x replicas, {})", plan.mesh.stages, plan.mesh.replicas,
-                      plan.walk == Walk::wavefront ? "wavefront" : "sweep")};
+                      word_of(plan.walk))};
 }
 
 }  // namespace

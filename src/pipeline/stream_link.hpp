@@ -35,7 +35,8 @@ class StreamBox {
 // A link holds what simulate() of schedule lets it hold, so that the streams' budget suffices: a
 // sender waits while `capacity` boxes are not taken, and a receiver holds one that it has not
 // taken, from its first packet on. One is enough: between two receives a stage trains a whole turn,
-// in which the next box has the time to come.
+// in which the next box has the time to come. (What MPI sends eagerly, a few kilobytes, may be let
+// go before anybody has taken it.)
 class StreamLink {
  public:
   using MakeBox = std::function<std::shared_ptr<StreamBox>()>;

@@ -19,12 +19,13 @@ constexpr int64_t float_bytes = 4;
 // Of the linears of a block, added up.
 struct LinearSums {
   int64_t rows = 0, cols = 0;
-  int64_t low_cols = 0;  // columns of one bit
-  int64_t low = 0;       // rows x low columns: signs
-  int64_t codes = 0;     // rows x salient columns
-  int64_t bits = 0;      // packed
-  int64_t pairs = 0;     // rows x cols x cols
-  int64_t largest = 0;   // rows x cols of one
+  int64_t low_cols = 0;      // columns of one bit
+  int64_t low = 0;           // rows x low columns: signs
+  int64_t codes = 0;         // rows x salient columns
+  int64_t bits = 0;          // packed
+  int64_t pairs = 0;         // rows x cols x cols
+  int64_t largest = 0;       // rows x cols of one
+  int64_t largest_bits = 0;  // of one, packed
 
   int64_t weights() const { return low + codes; }
 };
@@ -32,13 +33,15 @@ struct LinearSums {
 LinearSums sum_linears(const std::vector<LinearShape>& linears, const ExactRatio& salient_ratio) {
   LinearSums sums;
   for (const LinearShape& shape : linears) {
-    const int64_t salient = std::min(shape.cols, salient_ratio.floor_times(shape.cols) + 1);
+    const int64_t salient = salient_ratio.salient_of(shape.cols);
     sums.rows += shape.rows;
     sums.cols += shape.cols;
     sums.low_cols += shape.cols - salient;
     sums.low += shape.rows * (shape.cols - salient);
     sums.codes += shape.rows * salient;
-    sums.bits += stored_bits(shape.rows, shape.cols, salient);
+    const int64_t bits = stored_bits(shape.rows, shape.cols, salient);
+    sums.bits += bits;
+    sums.largest_bits = std::max(sums.largest_bits, bits);
     sums.pairs += shape.rows * shape.cols * shape.cols;
     sums.largest = std::max(sums.largest, shape.rows * shape.cols);
   }
@@ -98,7 +101,8 @@ void count_kept(const ModelConfig& config, const LinearSums& sums, Workload& wor
   const int64_t kept_blocks = config.blocks - work.blocks;
   work.kept_bytes = (config.tied_embeddings ? 1 : 2) * table + kept_blocks * work.source_bytes;
   const int64_t largest = std::max(table, kept_blocks > 0 ? sums.largest * source_dtype_bytes : 0);
-  work.assembly_bytes = std::min(largest, bytes_per_piece);
+  // Then the result is read back, linear by linear.
+  work.assembly_bytes = std::max(std::min(largest, bytes_per_piece), sums.largest_bits / 8);
 }
 
 }  // namespace

@@ -122,13 +122,13 @@ double adam_seconds(const Workload& work, const Machine& machine, int replicas) 
 }
 
 int64_t exchange_bytes(const Workload& work, int replicas) {
-  if (replicas == 1) return 0;
-  // A power of two that divides the batch leaves one partial sum, others up to log2 of the batch.
-  const bool whole =
-      std::has_single_bit(static_cast<unsigned>(replicas)) && work.batch % replicas == 0;
-  const int partials =
-      whole ? 1 : static_cast<int>(std::bit_width(static_cast<uint64_t>(work.batch)));
-  return (partials + 1) * work.learned * float_bytes;
+  const int64_t batch = std::min(work.batch, work.samples);
+  int64_t partials = 0;
+  for (int replica = 0; replica < replicas; ++replica) {
+    partials = std::max<int64_t>(partials, std::ssize(local_partials(batch, replicas, replica)));
+  }
+  // Slices of the others' partial sums, and the others' slices of the new values.
+  return (partials + 1) * work.learned * float_bytes / replicas * (replicas - 1);
 }
 
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles) {

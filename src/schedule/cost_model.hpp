@@ -27,7 +27,7 @@ struct Workload {
   // block for coordinate descent.
   double statistics_flops = 0;
   double descent_flops = 0;
-  int64_t assembly_bytes = 0;  // what rank 0 holds at once of a tensor that it copies as it is
+  int64_t assembly_bytes = 0;  // what rank 0 holds at once of the result that it writes and reads
   int64_t stream_memory = 0;   // that the streams of a rank may take; 0: no limit
 
   int64_t steps_per_epoch() const { return (samples + batch - 1) / batch; }

@@ -40,6 +40,11 @@ void append_band(int first, int last, Plan& plan) {
 
 }  // namespace
 
+const char* word_of(Walk walk) {
+  if (walk == Walk::automatic) return "auto";
+  return walk == Walk::wavefront ? "wavefront" : "sweep";
+}
+
 int band_width(Walk walk, int stages, int turns) {
   return walk == Walk::wavefront ? turns : std::min(stages, turns);
 }

@@ -22,6 +22,7 @@
 namespace bitmill {
 
 enum class Walk { automatic, wavefront, sweep };
+const char* word_of(Walk walk);  // "auto", "wavefront", "sweep"
 
 // Turns of a band. `walk` is not automatic.
 int band_width(Walk walk, int stages, int turns);

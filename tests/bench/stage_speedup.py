@@ -6,9 +6,11 @@ processes reach over one. Everything is run in turn within a round.
     tests/bench/stage_speedup.py --program build/bin/bitmill --bench build/bin/bench_block \\
         --model SmolLM2-135M-Instruct --output build/bench/stages.jsonl [--rounds 3]
 
-Prints speed-ups as they are and after what the planner says of fill and drain, and the peak memory of
-the busiest rank beside the planner's, both less what a process holds that does nothing: that of a dry
-run, and the planner's own figure for it. The results are in src/schedule/PLANNING.md.
+Prints speed-ups over one rank of the same walk as they are, and after taking out what keeps stages from
+their number by the planner's forecast: fill, drain, start, end, and outputs of the teacher that a
+narrower band computes again. The forecast is made with a calibration of this sitting. Beside it, the peak
+memory of the busiest rank and the planner's, both less those of a job of next to nothing on as many
+ranks: what a process holds whatever it works on. The results are in src/schedule/PLANNING.md.
 """
 import argparse
 import json
@@ -18,10 +20,10 @@ import subprocess
 import sys
 import tempfile
 
-from commands import ROOT, on_ranks, read_json_lines, run_json
+from commands import ROOT, on_ranks, read_json_lines, run, run_json
 
-MESHES = {"1 rank": (1, "sweep"), "2 stages, sweep": (2, "sweep"), "2 stages, wavefront": (2, "wavefront"),
-          "4 stages": (4, "wavefront")}
+MESHES = {"1 rank, sweep": (1, "sweep"), "2 stages, sweep": (2, "sweep"), "1 rank, wavefront": (1, "wavefront"),
+          "2 stages, wavefront": (2, "wavefront"), "4 stages, wavefront": (4, "wavefront")}
 
 
 def read_words():
@@ -40,23 +42,19 @@ def read_words():
 
 def products(bench, processes):
     """Operations a second of so many processes at the same time, in all."""
-    started = [subprocess.Popen([bench, "matmul", "4"], stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    started = [subprocess.Popen([bench, "matmul", "8"], stdout=subprocess.PIPE, text=True) for _ in range(processes)]
     return sum(json.loads(one.communicate()[0])["gflops"] for one in started)
 
 
-# What the planner takes a process to hold: library_memory of src/pipeline/preflight.hpp.
-PLANNED_PROCESS_BYTES = 150e6
+NEXT_TO_NOTHING = ["--model", str(ROOT / "tests/data/books-2M"), "--max-blocks", "1", "--samples", "1", "--seq-len", "8",
+                   "--epochs", "1", "--threads", "1"]
 
 
-def idle_bytes(args, folder, ranks):
-    """Peak memory of a rank that looks at the job and does nothing, and of what launches it."""
-    command = on_ranks(ranks, args.program, "quantize", "--dry-run", "--calib", args.calib, "--output-dir",
-                       os.path.join(folder, "idle"), *words(args, 1, "sweep"))
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{command} ended with {status}")
-    return usage.ru_maxrss * 1024
+def memory_of_nothing(args, folder, ranks):
+    """Peak and planned bytes of a rank that has loaded all it needs and has next to nothing to do."""
+    found = run_json(on_ranks(ranks, args.program, "quantize", "--json", "--calib", args.calib, "--output-dir",
+                              os.path.join(folder, f"nothing-{ranks}"), *NEXT_TO_NOTHING))
+    return found["peak_memory_bytes"], found["planned_memory_bytes"]
 
 
 def words(args, stages, walk):
@@ -67,38 +65,49 @@ def measure(args, folder, stages, walk):
     result = run_json(on_ranks(stages, args.program, "quantize", "--json",
                                "--calib", args.calib, "--output-dir", os.path.join(folder, f"packed-{stages}-{walk}"),
                                *words(args, stages, walk)))
-    return {**{key: result[key] for key in ("seconds", "peak_memory_bytes", "planned_memory_bytes")},
-            "idle_bytes": idle_bytes(args, folder, stages)}
+    return {key: result[key] for key in ("seconds", "peak_memory_bytes", "planned_memory_bytes")}
 
 
 def one_round(args):
     with tempfile.TemporaryDirectory() as folder:
-        row = {"products": products(args.bench, 2) / products(args.bench, 1)}
+        row = {"products": products(args.bench, 2) / products(args.bench, 1), "planned": forecasts(args, folder)}
+        row["nothing"] = {ranks: memory_of_nothing(args, folder, ranks) for ranks in {one for one, _ in MESHES.values()}}
         for name, (stages, walk) in MESHES.items():
             row[name] = measure(args, folder, stages, walk)
-    return row
+    return json.loads(json.dumps(row))  # as a row reads that was kept
 
 
-def forecast(args, stages, walk):
-    return run_json([args.program, "plan", "--json", "--ranks", str(stages), *words(args, stages, walk)])
+def forecasts(args, folder):
+    """Seconds of every mesh, by what this machine gives right now to one rank."""
+    hardware = os.path.join(folder, "machine.cfg")
+    run([args.program, "plan", "--ranks", "1", "--calibrate", "--save", hardware, "--scratch-dir", folder,
+         *words(args, 1, "sweep")])
+    return {name: run_json([args.program, "plan", "--json", "--ranks", str(stages), "--hardware", hardware,
+                            *words(args, stages, walk)])["makespan_s"]
+            for name, (stages, walk) in MESHES.items()}
 
 
-def table(args, rows):
+def line(name, stages, walk, rows, pair):
+    alone = f"1 rank, {walk}"
+    seconds = statistics.median(row[name]["seconds"] for row in rows)
+    speed_up = statistics.median(row[alone]["seconds"] / row[name]["seconds"] for row in rows)
+    planned = statistics.median(row["planned"][alone] / row["planned"][name] for row in rows)
+    net = stages * speed_up / planned
+    # More stages than the two cores: their speed-up is held against that of two stages.
+    of_pair = f"{net / pair:.2f}" if stages == 2 else ""
+    net_bytes = [[row[name][key] - row["nothing"][str(stages)][i] for row in rows]
+                 for i, key in enumerate(("peak_memory_bytes", "planned_memory_bytes"))]
+    peak, planned_peak = map(max, net_bytes)
+    return (f"| {name} | {seconds:.1f} | {speed_up:.2f} | {planned:.2f} | {net:.2f} | {of_pair} | "
+            f"{planned_peak / 1e6:.0f} MB | {peak / 1e6:.0f} MB |")
+
+
+def table(rows):
     pair = statistics.median(row["products"] for row in rows)
     lines = [f"Two matrix-product processes reach {pair:.2f} of one.", "",
-             "| mesh | seconds | speed-up | idle, planned | without it | of the processes' | peak, planned | measured |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-    for name, (stages, walk) in MESHES.items():
-        seconds = statistics.median(row[name]["seconds"] for row in rows)
-        speed_up = statistics.median(row["1 rank"]["seconds"] / row[name]["seconds"] for row in rows)
-        idle = forecast(args, stages, walk)["idle_fraction"]
-        peak = max(row[name]["peak_memory_bytes"] - row[name]["idle_bytes"] for row in rows)
-        planned = rows[0][name]["planned_memory_bytes"] - PLANNED_PROCESS_BYTES
-        # Four stages on two cores: what idles lets another rank compute.
-        net = speed_up / (1 - idle) if stages <= 2 else speed_up
-        lines.append(f"| {name} | {seconds:.1f} | {speed_up:.2f} | {100 * idle:.0f}% | {net:.2f} | "
-                     f"{net / pair:.2f} | {planned / 1e6:.0f} MB | {peak / 1e6:.0f} MB |")
-    return "\n".join(lines)
+             "| mesh | seconds | speed-up | on as many cores, by the planner | without what the planner sees | "
+             "of the processes' | peak, planned | measured |", "| --- " * 8 + "|"]
+    return "\n".join(lines + [line(name, *mesh, rows, pair) for name, mesh in MESHES.items()])
 
 
 def main():
@@ -110,7 +119,7 @@ def main():
             print(json.dumps(row), file=sys.stderr)
             with open(args.output, "a", encoding="utf-8") as out:
                 out.write(json.dumps(row) + "\n")
-    print(table(args, read_json_lines(args.output)))
+    print(table(read_json_lines(args.output)))
 
 
 if __name__ == "__main__":

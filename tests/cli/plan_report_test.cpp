@@ -70,7 +70,8 @@ json report(const PlanRequest& one) {
 }
 
 // Blocks 0 and 2 hand on three streams each of four own samples, block 1 as many; the last none. In
-// each of 2 x 2 epochs two steps exchange one partial sum and the values: 80 bytes.
+// each of 2 x 2 epochs two steps exchange the other half of one partial sum and of the values: 40
+// bytes.
 TEST(PlanReport, LinksAndExchangeOfEveryStageByHand) {
   const json all = report(request());
   const json& stages = all.at("per_stage");
@@ -79,7 +80,7 @@ TEST(PlanReport, LinksAndExchangeOfEveryStageByHand) {
   EXPECT_EQ(stages[1].at("link_bytes"), 3 * 16);
   EXPECT_EQ(stages[1].at("next_stage"), 0);
   EXPECT_EQ(stages[1].at("first_rank"), 2);
-  EXPECT_EQ(stages[0].at("exchange_bytes"), 2 * 2 * 2 * 80);
+  EXPECT_EQ(stages[0].at("exchange_bytes"), 2 * 2 * 2 * 40);
   EXPECT_EQ(all.at("link_bytes"), 2 * 3 * 16);
   EXPECT_EQ(all.at("per_rank")[3].at("link_bytes"), 3 * 16);
   EXPECT_EQ(all.at("per_rank")[4].at("exchange_bytes"), 0);
@@ -122,7 +123,7 @@ TEST(PlanReport, ThePersonsTableHasARowForEveryStage) {
   };
   EXPECT_THAT(text({2, 2}),
               AllOf(HasSubstr("device and host are one memory"), HasSubstr("to the next stage"),
-                    HasSubstr("2 to 3"), HasSubstr("96 bytes"), HasSubstr("640 bytes")));
+                    HasSubstr("2 to 3"), HasSubstr("96 bytes"), HasSubstr("320 bytes")));
   EXPECT_THAT(text({1, 1}), Not(HasSubstr("to the next stage")));
   one.machine.host_fixed_bytes = 7;
   EXPECT_THAT(text({2, 2}), AllOf(HasSubstr("of the device and"), HasSubstr("host  ")));

@@ -53,20 +53,30 @@ class QuantizeJobTest : public ::testing::Test {
 };
 
 // A wavefront of four turns is sooner on one rank, and holds eight streams where a sweep has three.
-TEST_F(QuantizeJobTest, WithoutALimitTheShareOfTheHostsMemoryIsOne) {
+// Half of what there is may be planned with: others may count the same bytes.
+TEST_F(QuantizeJobTest, WithoutALimitHalfTheShareOfTheHostsMemoryIsOne) {
   const QuantizeJob wide = checked("--recipe parallel", 1);
   EXPECT_EQ(wide.plan().walk, Walk::wavefront);
-  const int64_t too_little = wide.plan().peak_memory_bytes - 1;
+  const int64_t too_little = 2 * wide.plan().peak_memory_bytes - 2;
   EXPECT_EQ(checked("--recipe parallel", 1, too_little).plan().walk, Walk::sweep);
   EXPECT_EQ(checked("--recipe parallel", 1, 0).plan().walk, Walk::sweep) << "nobody knows";
 }
 
 // Whether it fits after all is asked of all ranks of a host together.
-TEST_F(QuantizeJobTest, WhereNothingFitsTheMeshThatNeedsLeastIsTaken) {
-  const QuantizeJob job = checked("--recipe parallel", 2, 1000);
-  EXPECT_EQ(job.plan().walk, Walk::sweep);
-  EXPECT_LE(job.plan().peak_memory_bytes, checked("--recipe parallel", 2).plan().peak_memory_bytes);
-  EXPECT_THROW(checked("--recipe parallel --memory-limit 1000", 2), UsageError) << "it was given";
+TEST_F(QuantizeJobTest, WhereNothingFitsASweepIsTaken) {
+  EXPECT_EQ(checked("--recipe parallel", 1, 1000).plan().walk, Walk::sweep);
+  EXPECT_THROW(checked("--recipe parallel --memory-limit 1000", 1), UsageError) << "it was given";
+}
+
+// The backend that trains holds weights as floats, and the libraries, whatever a table says.
+TEST_F(QuantizeJobTest, WhatFitsTheChoiceFitsTheRun) {
+  const QuantizeJob job = checked("--recipe parallel --walk sweep --hardware h100", 1);
+  const std::string exact = std::to_string(job.plan().peak_memory_bytes);
+  const std::string least = std::to_string(job.plan().peak_memory_bytes / 2);
+  const std::string words = "--recipe parallel --walk sweep --hardware h100 --memory-limit ";
+  EXPECT_THROW(checked(words + least, 1), UsageError);
+  EXPECT_EQ(checked("--recipe parallel --walk sweep --memory-limit " + exact, 1).plan().mesh,
+            job.plan().mesh);
 }
 
 TEST_F(QuantizeJobTest, ATableOfHardwareSteersTheChoiceAndNotTheResult) {

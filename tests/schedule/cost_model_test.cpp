@@ -64,11 +64,13 @@ TEST(CostModel, StatisticsAreOfEverySampleAndDescentOfTheBlock) {
 
 TEST(CostModel, ExchangeOfAStepByHand) {
   Workload work;
-  work.batch = 8;
-  work.learned = 10;
+  work.batch = work.samples = 8;
+  work.learned = 60;
   EXPECT_EQ(exchange_bytes(work, 1), 0);
-  EXPECT_EQ(exchange_bytes(work, 4), (1 + 1) * 40);  // one partial sum, and the new values
-  EXPECT_EQ(exchange_bytes(work, 5), (4 + 1) * 40);
+  EXPECT_EQ(exchange_bytes(work, 2), (1 + 1) * 240 / 2);  // a partial sum, and the new values
+  EXPECT_EQ(exchange_bytes(work, 4), (1 + 1) * 240 * 3 / 4);
+  // Positions 0; 1, 2; 3; 4, 5; 6, 7: the second replica cannot add its two.
+  EXPECT_EQ(exchange_bytes(work, 5), (2 + 1) * 240 * 4 / 5);
 }
 
 // Of 16 positions the middle one of three replicas has 5 to 9: three partial sums, and the last one
