@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/error.hpp"
@@ -16,11 +17,18 @@ namespace {
 constexpr size_t hash_digits = 32;
 constexpr int64_t bytes_per_read = int64_t{4} << 20;
 
+// A little at a time: what is widened is twice as large as what was read.
 bool all_finite(Dtype dtype, std::span<const std::byte> raw) {
-  std::vector<float> values(raw.size() / static_cast<size_t>(dtype_bytes(dtype)));
-  to_float32(dtype, raw, values);
-  return std::all_of(values.begin(), values.end(),
-                     [](float value) { return std::isfinite(value); });
+  const auto width = static_cast<size_t>(dtype_bytes(dtype));
+  std::array<float, 4096> room;
+  while (!raw.empty()) {
+    const std::span values = std::span(room).first(std::min(room.size(), raw.size() / width));
+    to_float32(dtype, raw.first(values.size() * width), values);
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+      return false;
+    raw = raw.subspan(values.size() * width);
+  }
+  return true;
 }
 
 // The hash of a tensor's bytes, read in pieces.
