@@ -66,10 +66,11 @@ TEST_F(TinyWorkload, TheUsualLengthOfASampleIsTheLongestThatTheModelTakes) {
   EXPECT_EQ(work().seq_len, 16);
 }
 
-TEST_F(TinyWorkload, WhatIsCopiedPassesThroughPieces) {
-  EXPECT_EQ(work().assembly_bytes, 31 * 12 * 2);
+TEST_F(TinyWorkload, WhatIsCopiedPassesThroughPiecesAndHeadersAreHeld) {
+  const int64_t headers = 2 * 7 * 8 * 3000;  // of the tensors that two blocks are packed as
+  EXPECT_EQ(work().assembly_bytes, 31 * 12 * 2 + headers);
   config_.vocab_size = 10'000'000;
-  EXPECT_EQ(work().assembly_bytes, bytes_per_piece);
+  EXPECT_EQ(work().assembly_bytes, bytes_per_piece + headers);
 }
 
 TEST_F(TinyWorkload, StreamMemoryIsThatOfTheOptions) {
