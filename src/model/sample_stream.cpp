@@ -17,6 +17,9 @@
 namespace bitmill {
 namespace {
 
+// Samples begin where tensors of their own would: see base/aligned.hpp.
+constexpr int64_t alignment = 64;
+
 at::ScalarType scalar_type(Dtype dtype) {
   switch (dtype) {
     case Dtype::float16:
@@ -95,16 +98,16 @@ void StreamBudget::create_scratch() {
 SampleStream::SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len, int64_t hidden,
                            Dtype dtype)
     : budget_(budget), count_(count), seq_len_(seq_len), hidden_(hidden), dtype_(dtype) {
-  int64_t in_memory = 0;
-  while (in_memory < count_ && budget_.take(sample_bytes())) ++in_memory;
-  memory_.resize(in_memory);
-  const int64_t rest = (count_ - in_memory) * sample_bytes();
+  while (in_memory_ < count_ && budget_.take(sample_bytes())) ++in_memory_;
+  const int64_t stride = (sample_bytes() + alignment - 1) / alignment * alignment;
+  memory_ = at::empty({in_memory_, stride / dtype_bytes(dtype_)}, scalar_type(dtype_));
+  const int64_t rest = (count_ - in_memory_) * sample_bytes();
   if (rest > 0) scratch_begin_ = budget_.reserve_scratch(rest);
 }
 
 SampleStream::~SampleStream() {
-  budget_.give_back(std::ssize(memory_) * sample_bytes());
-  const int64_t rest = (count_ - std::ssize(memory_)) * sample_bytes();
+  budget_.give_back(in_memory_ * sample_bytes());
+  const int64_t rest = (count_ - in_memory_) * sample_bytes();
   if (rest > 0) budget_.release_scratch(scratch_begin_, rest);
 }
 
@@ -116,9 +119,8 @@ at::Tensor SampleStream::room() const {
 
 at::Tensor SampleStream::load_kept(int64_t sample) const {
   assert(sample >= 0 && sample < count_);
-  if (sample < std::ssize(memory_)) {
-    assert(memory_[sample].defined());
-    return memory_[sample];
+  if (sample < in_memory_) {
+    return memory_.select(0, sample).narrow(0, 0, seq_len_ * hidden_).view({seq_len_, hidden_});
   }
   at::Tensor value = room();
   budget_.scratch().read(scratch_offset(sample), bytes_of(value));
@@ -126,7 +128,7 @@ at::Tensor SampleStream::load_kept(int64_t sample) const {
 }
 
 void SampleStream::prefetch(int64_t sample) const {
-  if (sample < std::ssize(memory_) || sample >= count_) return;
+  if (sample < in_memory_ || sample >= count_) return;
   budget_.scratch().begin_read(scratch_offset(sample), sample_bytes());
 }
 
@@ -134,20 +136,19 @@ void SampleStream::store(int64_t sample, const at::Tensor& value) {
   assert(sample >= 0 && sample < count_);
   assert(value.dim() == 2 && value.size(0) == seq_len_ && value.size(1) == hidden_);
   const at::Tensor whole = rounded(value.detach(), dtype_).contiguous();
-  if (sample >= std::ssize(memory_)) {
+  if (sample >= in_memory_) {
     budget_.scratch().write(scratch_offset(sample), bytes_of(whole));
     budget_.scratch().begin_write_out(scratch_offset(sample), sample_bytes());
     return;
   }
-  // A view would keep all of what it looks into alive, outside the budget.
-  const bool is_view = std::cmp_greater(whole.storage().nbytes(), whole.nbytes());
-  memory_[sample] = is_view ? whole.clone() : whole;
+  const at::Tensor place = load_kept(sample);
+  if (place.data_ptr() != whole.data_ptr()) place.copy_(whole);
 }
 
 int64_t SampleStream::sample_bytes() const { return seq_len_ * hidden_ * dtype_bytes(dtype_); }
 
 int64_t SampleStream::scratch_offset(int64_t sample) const {
-  return scratch_begin_ + (sample - std::ssize(memory_)) * sample_bytes();
+  return scratch_begin_ + (sample - in_memory_) * sample_bytes();
 }
 
 }  // namespace bitmill

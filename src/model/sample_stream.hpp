@@ -64,8 +64,9 @@ class SampleStream {
   SampleStream& operator=(const SampleStream&) = delete;
 
   int64_t count() const { return count_; }
-  // [seq_len, hidden] float32, as last stored. A sample in memory is shared where it is float32:
-  // the caller must not write to it. Safe from several threads on different samples.
+  // [seq_len, hidden] float32, as last stored. Where it is in memory and float32 it is the stream's
+  // own: the caller must not write to it, and the next store() of the sample shows in it. Safe from
+  // several threads on different samples.
   at::Tensor load(int64_t sample) const;
   // The same as it is kept, in the stream's dtype: for who moves it elsewhere.
   at::Tensor load_kept(int64_t sample) const;
@@ -74,9 +75,8 @@ class SampleStream {
   // thread.
   void prefetch(int64_t sample) const;
   at::Tensor room() const;  // for one sample, as it is kept
-  // float32, which is rounded to nearest even, or as load_kept() gives it. Shares `value` where it
-  // can; the caller must not write to it afterwards. Same threads. NumericError when a value is
-  // beyond the range of float16.
+  // float32, which is rounded to nearest even, or as load_kept() gives it; copied. Same threads.
+  // NumericError when a value is beyond the range of float16.
   void store(int64_t sample, const at::Tensor& value);
 
  private:
@@ -88,8 +88,11 @@ class SampleStream {
   const int64_t seq_len_;
   const int64_t hidden_;
   const Dtype dtype_;
-  std::vector<at::Tensor> memory_;  // samples [0, memory_.size()); undefined until stored
-  int64_t scratch_begin_ = 0;       // of the region with the other samples, in sample order
+  // Samples [0, in_memory_), one behind the other: tensors of their own would lie among the
+  // activations that made them, and keep the heap from using again what those leave.
+  int64_t in_memory_ = 0;
+  at::Tensor memory_;
+  int64_t scratch_begin_ = 0;  // of the region with the other samples, in sample order
 };
 
 }  // namespace bitmill

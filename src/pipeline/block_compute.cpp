@@ -12,9 +12,9 @@
 #include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
+#include "pipeline/saliency_sum.hpp"
 #include "pipeline/sample_box.hpp"
 #include "pipeline/sample_mean.hpp"
-#include "pipeline/tree_sum.hpp"
 
 namespace bitmill {
 namespace {
@@ -49,6 +49,10 @@ BlockCompute::Stream BlockCompute::new_stream(int64_t samples) const {
   return std::make_shared<SampleStream>(context_.budget, samples, context_.windows.seq_len,
                                         context_.model.config().hidden_size,
                                         context_.options.stream_dtype);
+}
+
+double BlockCompute::tokens() const {
+  return static_cast<double>(context_.windows.count * context_.windows.seq_len);
 }
 
 void BlockCompute::pump() {
@@ -160,8 +164,7 @@ std::vector<float> BlockCompute::teach_homologous() {
     homologous_->store(i, layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
                                                  student_->load(i), sums, context_.pool));
   };
-  const auto tokens = static_cast<double>(context_.windows.count * context_.windows.seq_len);
-  return mean_over_samples(layout.size(), tokens, share_, probe, replicas(), context_.pool,
+  return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.pool,
                            [this] { pump(); });
 }
 
@@ -169,39 +172,13 @@ std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
                                                    const SaliencyLayout& layout,
                                                    const SampleStream& from, SampleStream& to) {
   const Saliency kind = context_.options.method.saliency;
-  const auto merge = [&](std::span<double> into, std::span<const double> more) {
-    merge_statistics(kind, into, more);
+  const auto probe = [&](int64_t i, std::span<double> statistics) {
+    read_ahead(i, {&from});
+    to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
+                                layout, statistics, context_.pool));
   };
-  std::vector<double> total(static_cast<size_t>(layout.size()), 0.0);
-  for (int64_t step = 0; step < share_.steps(); ++step) {
-    const int64_t n = share_.batch_size(step);
-    const auto probe = [&](int64_t position, std::span<double> statistics) {
-      const int64_t i = share_.own_index(step, position);
-      read_ahead(i, {&from});
-      to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
-                                  layout, statistics, context_.pool));
-    };
-    const Partials<double> own =
-        sum_own_positions<double>(n, share_.replicas(), share_.replica(), layout.size(),
-                                  context_.pool, probe, merge, [this] { pump(); });
-    std::vector<double> flat;
-    for (const auto& [position, sum] : own) flat.insert(flat.end(), sum.begin(), sum.end());
-    auto parts = gather_everywhere(replicas(), std::as_bytes(std::span(flat)));
-    std::map<int64_t, std::span<double>> partials;
-    for (int replica = 0; replica < share_.replicas(); ++replica) {
-      auto* values = reinterpret_cast<double*>(parts[replica].data());
-      for (const int64_t position : local_partials(n, share_.replicas(), replica)) {
-        partials[position] = {values, total.size()};
-        values += total.size();
-      }
-    }
-    merge(total, finish_tree<double>(n, share_.replicas(), partials, merge));
-  }
-  if (kind == Saliency::mean) {
-    const auto tokens = static_cast<double>(context_.windows.count * context_.windows.seq_len);
-    for (double& value : total) value /= tokens;
-  }
-  return {total.begin(), total.end()};
+  return saliency_over_samples(kind, layout.size(), tokens(), share_, probe, replicas(),
+                               context_.pool, [this] { pump(); });
 }
 
 void BlockCompute::train_step(const Position& at) {

@@ -80,6 +80,7 @@ class BlockCompute final : public Compute {
   Communicator& replicas() const { return context_.rank.replicas(); }
   Stream new_stream() const { return new_stream(share_.own_count()); }
   Stream new_stream(int64_t samples) const;
+  double tokens() const;  // of the calibration
   // Streams that travel with a turn.
   int travellers(int turn) const { return context_.plan.begins_band(turn) ? 2 : 1; }
   // Takes what `block` reads at this turn into student_, and gives the teacher's stream.

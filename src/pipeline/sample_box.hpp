@@ -23,7 +23,7 @@ class SampleBox final : public StreamBox {
   void keep(int64_t i, const Packet& packet) override;
 
  private:
-  SampleStream& stream_of(int64_t packet) const;
+  const std::shared_ptr<SampleStream>& stream_of(int64_t packet) const;
   int64_t sample_of(int64_t packet) const { return packet % streams_.front()->count(); }
 
   const Streams streams_;

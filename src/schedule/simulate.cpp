@@ -282,10 +282,4 @@ Simulation simulate_training(const Plan& plan, const PlanCosts& costs) {
   return simulate(plan, timed);
 }
 
-int64_t peak_streams(const Plan& plan) {
-  PlanCosts costs;
-  costs.stream_bytes = 1;
-  return simulate_training(plan, costs).peak_stream_bytes();
-}
-
 }  // namespace bitmill

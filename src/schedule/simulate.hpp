@@ -65,7 +65,4 @@ Simulation simulate(const Plan& plan, const PlanCosts& costs);
 // those of `costs`.
 Simulation simulate_training(const Plan& plan, const PlanCosts& costs);
 
-// The most streams that any stage holds at once, as far as training is what takes time.
-int64_t peak_streams(const Plan& plan);
-
 }  // namespace bitmill

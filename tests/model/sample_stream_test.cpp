@@ -156,12 +156,18 @@ TEST_F(SampleStreamTest, AViewIsCopiedSoThatItsWholeIsFreed) {
   EXPECT_TRUE(at::equal(stream.load(0), numbered(2)));
 }
 
-TEST_F(SampleStreamTest, ASampleInMemoryIsShared) {
-  StreamBudget budget = make_budget(1);
-  SampleStream stream(budget, 1, seq_len, hidden);
-  const at::Tensor value = numbered(4);
-  stream.store(0, value);
-  EXPECT_EQ(stream.load(0).const_data_ptr(), value.const_data_ptr());
+TEST_F(SampleStreamTest, ASampleInMemoryIsCopiedOnceAndReadInPlace) {
+  StreamBudget budget = make_budget(2);
+  SampleStream stream(budget, 2, seq_len, hidden);
+  at::Tensor value = numbered(4);
+  stream.store(1, value);
+  value.zero_();
+  EXPECT_TRUE(at::equal(stream.load(1), numbered(4)));
+  const auto* first = static_cast<const std::byte*>(stream.load(0).const_data_ptr());
+  const auto* second = static_cast<const std::byte*>(stream.load(1).const_data_ptr());
+  EXPECT_EQ(stream.load(1).const_data_ptr(), second);
+  EXPECT_GE(second - first, sample_bytes) << "samples overlap";
+  EXPECT_LT(second - first, sample_bytes + 64) << "samples are not one behind the other";
 }
 
 TEST_F(SampleStreamTest, DifferentSamplesMayBeUsedFromSeveralThreads) {

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -283,6 +284,25 @@ TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
     link.pump();
     EXPECT_TRUE(link.all_sent());
   });
+}
+
+// A sample in memory cannot be let go without its stream, so the budget may not say that it was.
+TEST(SampleBox, APacketUnderWayKeepsItsStreamInTheBudget) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  StreamBudget budget(*files, 3 * sample_bytes, folder / "streams");
+  auto stream = std::make_shared<SampleStream>(budget, 3, seq_len, hidden);
+  stream->store(2, numbered(5));
+  auto box = std::make_shared<SampleBox>(SampleBox::Streams{std::move(stream)});
+  Packet packet = box->read(2);
+  box.reset();
+  EXPECT_FALSE(budget.take(sample_bytes));
+  float first = 0;
+  std::memcpy(&first, packet.bytes.data(), sizeof first);
+  EXPECT_EQ(first, 5);
+  packet = {};
+  EXPECT_TRUE(budget.take(3 * sample_bytes));
+  budget.give_back(3 * sample_bytes);
 }
 
 }  // namespace

@@ -84,9 +84,14 @@ TEST(Planner, WithoutALimitOfMemoryOnlySweepsAreChosen) {
 }
 
 TEST(PeakStreams, GrowWithTheTurnsThatWalkTogetherAndNotWithTheDepth) {
+  PlanCosts costs;
+  costs.stream_bytes = 1;
+  const auto streams = [&](int blocks, Walk walk) {
+    return simulate_training(make_plan(blocks, 20, 5, 1, walk), costs).peak_stream_bytes();
+  };
   for (const int blocks : {4, 30}) {
-    EXPECT_EQ(peak_streams(make_plan(blocks, 20, 5, 1, Walk::sweep)), 3) << blocks;
-    EXPECT_EQ(peak_streams(make_plan(blocks, 20, 5, 1, Walk::wavefront)), 8) << blocks;
+    EXPECT_EQ(streams(blocks, Walk::sweep), 3) << blocks;
+    EXPECT_EQ(streams(blocks, Walk::wavefront), 8) << blocks;
   }
 }
 
