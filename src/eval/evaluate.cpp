@@ -106,7 +106,7 @@ class Evaluator {
     std::vector<WindowScore> scores(share_.count());
     if (scores.empty()) return scores;
     const HeadWeights head = model.load_head();
-    const HeadWeights reference_head = reference ? reference->load_head() : HeadWeights{};
+    const HeadWeights reference_head = reference ? reference->load_head(head) : HeadWeights{};
     for (int64_t i = 0; i < share_.count(); ++i) {
       stream.prefetch(i + 1);
       if (reference) reference_stream->prefetch(i + 1);

@@ -17,7 +17,7 @@ NextTokenDivergence::NextTokenDivergence(const SourceModel& student, const Sourc
     : student_config_(student.config()),
       teacher_config_(teacher.config()),
       student_(student.load_head()),
-      teacher_(teacher.load_head()),
+      teacher_(teacher.load_head(student_)),
       pool_(pool) {}
 
 // KL_t = sum_v p_tv (log p_tv - log q_tv);  d KL_t / d logit_tv = q_tv - p_tv. In place where it

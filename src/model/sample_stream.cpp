@@ -2,17 +2,19 @@
 
 #include <ATen/ops/abs.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/max.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
-#include <iterator>
+#include <memory>
 #include <span>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/pages.hpp"
 
 namespace bitmill {
 namespace {
@@ -100,7 +102,11 @@ SampleStream::SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len,
     : budget_(budget), count_(count), seq_len_(seq_len), hidden_(hidden), dtype_(dtype) {
   while (in_memory_ < count_ && budget_.take(sample_bytes())) ++in_memory_;
   const int64_t stride = (sample_bytes() + alignment - 1) / alignment * alignment;
-  memory_ = at::empty({in_memory_, stride / dtype_bytes(dtype_)}, scalar_type(dtype_));
+  auto pages = std::make_shared<Pages>(static_cast<size_t>(in_memory_ * stride));
+  std::byte* data = pages->data();
+  memory_ = at::from_blob(
+      data, {in_memory_, stride / dtype_bytes(dtype_)}, [pages = std::move(pages)](void*) {},
+      at::TensorOptions(scalar_type(dtype_)));
   const int64_t rest = (count_ - in_memory_) * sample_bytes();
   if (rest > 0) scratch_begin_ = budget_.reserve_scratch(rest);
 }

@@ -88,8 +88,7 @@ class SampleStream {
   const int64_t seq_len_;
   const int64_t hidden_;
   const Dtype dtype_;
-  // Samples [0, in_memory_), one behind the other: tensors of their own would lie among the
-  // activations that made them, and keep the heap from using again what those leave.
+  // Samples [0, in_memory_), one behind the other, outside the heap (base/pages.hpp).
   int64_t in_memory_ = 0;
   at::Tensor memory_;
   int64_t scratch_begin_ = 0;  // of the region with the other samples, in sample order

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.hpp"
 #include "format/packed_linear.hpp"
@@ -16,6 +17,17 @@
 #include "model/tensor_floats.hpp"
 
 namespace bitmill {
+namespace {
+
+// Both float32 and contiguous, where defined.
+void share_if_equal(at::Tensor& tensor, const at::Tensor& other) {
+  if (!tensor.defined() || !other.defined() || tensor.sizes() != other.sizes()) return;
+  if (std::memcmp(tensor.const_data_ptr(), other.const_data_ptr(), tensor.nbytes()) == 0) {
+    tensor = other;
+  }
+}
+
+}  // namespace
 
 SourceModel::SourceModel(Files& files, const std::string& folder)
     : config_(read_model_config(files, folder)), tensors_(files, folder) {
@@ -52,7 +64,7 @@ BlockVectors SourceModel::load_vectors(int64_t block) const {
   return vectors;
 }
 
-HeadWeights SourceModel::load_head() const {
+HeadWeights SourceModel::load_head(const HeadWeights& like) const {
   const TensorNames& names = config_.family->names;
   const int64_t hidden = config_.hidden_size, embedding = config_.embedding_size;
   HeadWeights weights;
@@ -67,6 +79,8 @@ HeadWeights SourceModel::load_head() const {
   const std::string head =
       config_.tied_embeddings ? outer_tensor(config_, names.embedding) : std::string(names.head);
   weights.head = load(head + ".weight", {config_.vocab_size, embedding});
+  share_if_equal(weights.projection, like.projection);
+  share_if_equal(weights.head, like.head);
   return weights;
 }
 

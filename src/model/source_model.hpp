@@ -54,7 +54,9 @@ class SourceModel {
   // The parts of it: what is no matrix, and one of block_linears(), [rows, cols].
   BlockVectors load_vectors(int64_t block) const;
   at::Tensor load_linear(const LinearShape& shape) const;
-  HeadWeights load_head() const;
+  // Shares the memory of matrices whose values are those of `like`, of another model: packing keeps
+  // the head as it is, and of a large vocabulary it is larger than a block.
+  HeadWeights load_head(const HeadWeights& like = {}) const;
   // What enters the first block for these tokens at positions 0, 1, ...: [ids, hidden] float32.
   // Embeddings are read row by row: a large vocabulary's are never in memory. Ids lie in
   // [0, vocab_size), and are no more than the context. NumericError as above.

@@ -26,7 +26,7 @@ void check_settings(const QuantizeOptions& options, Problems& problems);
 CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads);
 
 // What a rank takes before it has read anything: libtorch, MPI and the heap's reserve. Measured.
-inline constexpr int64_t library_memory = int64_t{150} * 1000 * 1000;
+inline constexpr int64_t library_memory = int64_t{145} * 1000 * 1000;
 
 // FormatError with every file of the model folder that the result takes over and cannot be read.
 void check_companions(Files& files, const std::string& model_folder);

@@ -19,7 +19,7 @@ constexpr int64_t float_bytes = 4;
 // What a tensor takes in the headers of run folder and result while rank 0 puts the result
 // together: its entry as JSON and as it is kept, its hashes. Measured with 30 blocks of SmolLM2
 // against 4.
-constexpr int64_t header_bytes = 3000;
+constexpr int64_t header_bytes_of_tensor = 3000;
 
 // Of the linears of a block, added up.
 struct LinearSums {
@@ -84,6 +84,14 @@ void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
   }
 }
 
+// What linears read and write is kept for the way back; norms, attention, gradients and what the
+// heap keeps between them are two and a quarter times as much, and products pack copies of their
+// operands. What a further thread takes, with 64 to 1,024 tokens of three models, was measured as
+// 0.84 to 1.19 of this from 3 MB on, and up to 1.4 of it below (../schedule/PLANNING.md).
+int64_t activation_bytes_of(const LinearSums& sums, int64_t tokens) {
+  return (13 * (sums.rows + sums.cols) * tokens / 4 + 2 * sums.largest) * float_bytes;
+}
+
 // A product is two operations a weight and token. Scores and their use are two products of T/2
 // (causal) by head_dim per head and token.
 void count_products(const QuantizeOptions& options, const ModelConfig& config,
@@ -108,9 +116,10 @@ void count_kept(const ModelConfig& config, const LinearSums& sums, Workload& wor
   const int64_t kept_blocks = config.blocks - work.blocks;
   work.kept_bytes = (config.tied_embeddings ? 1 : 2) * table + kept_blocks * work.source_bytes;
   const int64_t largest = std::max(table, kept_blocks > 0 ? sums.largest * source_dtype_bytes : 0);
-  // Then the result is read back, linear by linear. Headers are held whole.
-  work.assembly_bytes = std::max(std::min(largest, bytes_per_piece), sums.largest_bits / 8) +
-                        work.blocks * sums.linears * std::ssize(packed_parts()) * header_bytes;
+  // Then the result is read back, linear by linear.
+  work.assembly_bytes = std::max(std::min(largest, bytes_per_piece), sums.largest_bits / 8);
+  work.header_bytes =
+      work.blocks * sums.linears * std::ssize(packed_parts()) * header_bytes_of_tensor;
 }
 
 }  // namespace
@@ -137,8 +146,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.source_bytes = work.weights * source_dtype_bytes;
   work.packed_bytes = sums.bits / 8;
   work.state_bytes = state_bytes_of(options, config);
-  // What a linear reads and writes, and about as much again for norms, attention and gradients.
-  work.activation_bytes = 2 * (sums.rows + sums.cols) * work.seq_len * float_bytes;
+  work.activation_bytes = activation_bytes_of(sums, work.seq_len);
   count_kept(config, sums, work);
   count_products(options, config, sums, work);
   count_first_turn(options, sums, linears, work);

@@ -61,7 +61,9 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
                            summing_floats(work.learned, batch, replicas, replica, threads);
   costs.fixed_bytes = machine.fixed_bytes;
   costs.stream_memory = work.stream_memory;
-  costs.assembly_bytes = machine.host_fixed_bytes > 0 ? 0 : work.assembly_bytes;
+  const bool one_memory = machine.host_fixed_bytes == 0;
+  costs.assembly_bytes = one_memory ? work.assembly_bytes : 0;
+  costs.header_bytes = one_memory ? work.header_bytes : 0;
   costs.resident_bytes =
       block + learning * float_bytes + std::min<int64_t>(threads, batch) * work.activation_bytes;
   costs.loaded_bytes = block + work.weights * machine.weight_bytes;
@@ -133,7 +135,7 @@ int64_t exchange_bytes(const Workload& work, int replicas) {
 
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles) {
   return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes +
-         (assembles ? work.assembly_bytes : 0);
+         (assembles ? work.assembly_bytes + work.header_bytes : 0);
 }
 
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {

@@ -22,13 +22,16 @@ struct Workload {
   int64_t kept_bytes = 0;        // of the model that is in no such block
   int64_t packed_bytes = 0;      // of a block, as one turn leaves it
   int64_t state_bytes = 0;       // of a live block's file in the run folder
-  int64_t activation_bytes = 0;  // of one sample while it is trained
+  int64_t activation_bytes = 0;  // of one sample while it is trained, and of its thread
   // Before the first turn of a block: of one sample for the statistics of its inputs, and of the
   // block for coordinate descent.
   double statistics_flops = 0;
   double descent_flops = 0;
-  int64_t assembly_bytes = 0;  // what rank 0 holds at once of the result that it writes and reads
-  int64_t stream_memory = 0;   // that the streams of a rank may take; 0: no limit
+  // When all is trained rank 0 holds this much at once of the result that it writes and reads, and
+  // the headers of all of it.
+  int64_t assembly_bytes = 0;
+  int64_t header_bytes = 0;
+  int64_t stream_memory = 0;  // that the streams of a rank may take; 0: no limit
 
   int64_t steps_per_epoch() const { return (samples + batch - 1) / batch; }
 };

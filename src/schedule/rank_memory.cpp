@@ -15,9 +15,11 @@ int64_t streams_in_scratch(const PlanCosts& costs, int64_t stream_bytes) {
 }
 
 int64_t rank_peak_bytes(const PlanCosts& costs, int64_t stream_bytes, bool assembles) {
-  return costs.fixed_bytes + streams_in_memory(costs, stream_bytes) +
-         std::max(costs.resident_bytes, costs.loaded_bytes) +
-         (assembles ? costs.assembly_bytes : 0);
+  const int64_t training =
+      streams_in_memory(costs, stream_bytes) + std::max(costs.resident_bytes, costs.loaded_bytes);
+  if (!assembles) return costs.fixed_bytes + training;
+  // Headers are small and many: what is free of the heap by then does not take them all.
+  return costs.fixed_bytes + std::max(training, costs.assembly_bytes) + costs.header_bytes;
 }
 
 std::string find_memory_fault(const Simulation& simulation, int64_t limit) {

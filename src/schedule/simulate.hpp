@@ -27,7 +27,9 @@ struct PlanCosts {
   int64_t loaded_bytes = 0;    // a block before and after that
   int64_t stream_bytes = 0;    // one stream of the own samples
   int64_t stream_memory = 0;   // that all streams may take, the rest is scratch; 0: no limit
-  int64_t assembly_bytes = 0;  // of the result on its way to disk, on rank 0 when all is trained
+  // On rank 0 when all is trained: of the result on its way to disk, at a time, and its headers.
+  int64_t assembly_bytes = 0;
+  int64_t header_bytes = 0;
 };
 
 // Without waiting. Receives and sends take nothing else.

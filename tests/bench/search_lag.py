@@ -4,29 +4,32 @@ learning rate, with the same windows and epochs in every row. The tables of
 src/schedule/PLANNING.md are made of its rows; options and output are those of search_recipes.py.
 
     tests/bench/search_lag.py --program build/bin/bitmill --output build/search/lag.jsonl \\
-        --model tests/data/books-2M --calib tests/data/books/calib.txt --same tests/data/books/eval.txt
+        --model tests/data/books-2M --calib tests/data/books/calib.txt --same tests/data/books/eval.txt \\
+        [--rows '8 | * | 8'] [--epochs 4]
 """
 import search_recipes as search
 from commands import read_json_lines, run_json
 
-EPOCHS = 8
-LAGS = {"E": EPOCHS, "E/2": EPOCHS // 2, "E/4": EPOCHS // 4, "1": 1}
+EPOCHS = 8  # without --epochs; a multiple of 4
+LAGS = {"E": 1, "E/2": 2, "E/4": 4}  # turns; and one of every epoch
 # Batch, and what the rates of `published` are multiplied with: not at all, by the root of the
 # batch, by half of it, by all of it, by half as much again.
 RATES = [(1, 1), (1, 2), (4, 2), (4, 4), (8, 2.8), (8, 4), (8, 8), (8, 12)]
 USEFUL_RANKS = 256
 
 
-def rows():
-    return {f"{batch} | {lag} | {factor}": {"epochs": str(EPOCHS), "batch": str(batch), "lag": str(epochs),
-                                            "lr-scale": f"{5e-4 * factor:g}", "lr-gain": f"{1e-3 * factor:g}"}
-            for batch, factor in RATES for lag, epochs in LAGS.items()}
+def rows(args):
+    epochs = int(args.epochs or EPOCHS)
+    lags = {**{name: epochs // turns for name, turns in LAGS.items()}, "1": 1}
+    return {f"{batch} | {name} | {factor}": {"epochs": str(epochs), "batch": str(batch), "lag": str(lag),
+                                             "lr-scale": f"{5e-4 * factor:g}", "lr-gain": f"{1e-3 * factor:g}"}
+            for batch, factor in RATES for name, lag in lags.items()}
 
 
 def forecast(args, row, ranks):
     command = [args.program, "plan", "--json", "--model", args.model, "--ranks", str(ranks), "--samples",
                str(args.samples), "--seq-len", str(args.seq_len)]
-    for option, value in rows()[row].items():
+    for option, value in rows(args)[row].items():
         command += [f"--{option}", value]
     return run_json(command)
 
@@ -46,7 +49,7 @@ def table(args):
 def main():
     args = search.read_words(__doc__)
     if not args.table:
-        search.run_rows(args, rows())
+        search.run_rows(args, rows(args))
     print(table(args))
 
 

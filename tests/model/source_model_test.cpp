@@ -111,6 +111,19 @@ TEST_F(SourceModelTest, ATiedHeadIsTheEmbeddingWhateverElseTheFileHolds) {
   EXPECT_TRUE(at::equal(model.load_head().head, model.embed(all)));
 }
 
+TEST_F(SourceModelTest, TheHeadOfAnotherModelIsSharedWhereItIsTheSame) {
+  const HeadWeights original = open().load_head();
+  const HeadWeights same = open().load_head(original);
+  EXPECT_EQ(same.head.const_data_ptr(), original.head.const_data_ptr());
+  EXPECT_NE(same.norm.weight.const_data_ptr(), original.norm.weight.const_data_ptr());
+
+  source_of(tensors_, "lm_head.weight") =
+      random_tensor("lm_head.weight", original.head.sizes().vec(), 99, Dtype::float32);
+  const HeadWeights changed = open().load_head(original);
+  EXPECT_NE(changed.head.const_data_ptr(), original.head.const_data_ptr());
+  EXPECT_FALSE(at::equal(changed.head, original.head));
+}
+
 TEST_F(SourceModelTest, AnUntiedModelWithoutHeadIsRefused) {
   drop(tensors_, "lm_head.weight");
   EXPECT_THAT(refusal(), AllOf(HasSubstr("lm_head.weight"), HasSubstr("missing")));

@@ -97,12 +97,15 @@ TEST(CostModel, AHostOfItsOwnHoldsTheProcessABlockAndWhatIsAssembled) {
   work.source_bytes = 10;
   work.packed_bytes = 3;
   work.assembly_bytes = 2;
+  work.header_bytes = 40;
   Machine machine;
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).assembly_bytes, 2) << "one memory";
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).header_bytes, 40);
   machine.host_fixed_bytes = 100;
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).assembly_bytes, 0);
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).header_bytes, 0);
   EXPECT_EQ(host_peak_bytes(work, machine, false), 113);
-  EXPECT_EQ(host_peak_bytes(work, machine, true), 115);
+  EXPECT_EQ(host_peak_bytes(work, machine, true), 155);
 }
 
 // Ten weights as operands and a byte, twenty learned values with two moments, their sum and its

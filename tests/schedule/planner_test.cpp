@@ -148,7 +148,7 @@ TEST(Planner, StreamMemoryMakesRoomAndTheSmallestMemoryKnowsIt) {
 TEST(Planner, RankZeroHoldsWhatItAssembles) {
   PlanRequest one = request(8);
   const Forecast without = forecast(one, {2, 4}, Walk::sweep);
-  one.work.assembly_bytes = 9;
+  one.work.header_bytes = 9;
   const Forecast with = forecast(one, {2, 4}, Walk::sweep);
   EXPECT_EQ(with.ranks[0].peak_bytes, without.ranks[0].peak_bytes + 9);
   EXPECT_EQ(with.ranks[1].peak_bytes, without.ranks[1].peak_bytes);

@@ -18,7 +18,8 @@ PlanCosts some_costs() {
   costs.resident_bytes = 30;
   costs.loaded_bytes = 20;
   costs.stream_bytes = 5;
-  costs.assembly_bytes = 7;
+  costs.assembly_bytes = 20;
+  costs.header_bytes = 7;
   costs.epoch_s = 1;
   costs.link_bytes_per_s = 1e9;
   return costs;
@@ -41,6 +42,8 @@ TEST(RankMemory, PeakByHand) {
   costs.loaded_bytes = 50;
   costs.stream_memory = 40;
   EXPECT_EQ(rank_peak_bytes(costs, 100, false), 1000 + 40 + 50);
+  costs.assembly_bytes = 200;
+  EXPECT_EQ(rank_peak_bytes(costs, 100, true), 1000 + 200 + 7) << "after training";
 }
 
 // Three streams on one stage.

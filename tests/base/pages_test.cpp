@@ -1,0 +1,28 @@
+#include "base/pages.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <new>
+
+namespace bitmill {
+namespace {
+
+TEST(Pages, AreZeroCanBeWrittenAndBeginAtAPage) {
+  constexpr size_t bytes = 100'000;
+  const Pages pages(bytes);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(pages.data()) % 4096, 0);
+  for (size_t i = 0; i < bytes; ++i) ASSERT_EQ(pages.data()[i], std::byte{0}) << i;
+  pages.data()[bytes - 1] = std::byte{7};
+  EXPECT_EQ(pages.data()[bytes - 1], std::byte{7});
+}
+
+TEST(Pages, OfNoBytesAreNone) { EXPECT_EQ(Pages(0).data(), nullptr); }
+
+TEST(Pages, MoreThanThereCanBeIsRefused) {
+  EXPECT_THROW(Pages(std::numeric_limits<size_t>::max() / 2), std::bad_alloc);
+}
+
+}  // namespace
+}  // namespace bitmill
