@@ -86,10 +86,12 @@ void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
 
 // What linears read and write is kept for the way back; norms, attention, gradients and what the
 // heap keeps between them are two and a quarter times as much, and products pack copies of their
-// operands. What a further thread takes, with 64 to 1,024 tokens of three models, was measured as
-// 0.84 to 1.19 of this from 3 MB on, and up to 1.4 of it below (../schedule/PLANNING.md).
-int64_t activation_bytes_of(const LinearSums& sums, int64_t tokens) {
-  return (13 * (sums.rows + sums.cols) * tokens / 4 + 2 * sums.largest) * float_bytes;
+// operands of the largest linear. What a further thread takes, with 64 to 1,024 tokens of three
+// models, was measured as 0.84 to 1.19 of this from 3 MB on, and up to 1.4 of it below
+// (../schedule/PLANNING.md).
+void count_thread(const LinearSums& sums, Workload& work) {
+  work.activation_bytes = 13 * (sums.rows + sums.cols) * work.seq_len / 4 * float_bytes;
+  work.product_bytes = 2 * sums.largest * float_bytes;
 }
 
 // A product is two operations a weight and token. Scores and their use are two products of T/2
@@ -146,7 +148,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.source_bytes = work.weights * source_dtype_bytes;
   work.packed_bytes = sums.bits / 8;
   work.state_bytes = state_bytes_of(options, config);
-  work.activation_bytes = activation_bytes_of(sums, work.seq_len);
+  count_thread(sums, work);
   count_kept(config, sums, work);
   count_products(options, config, sums, work);
   count_first_turn(options, sums, linears, work);

@@ -57,15 +57,16 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
   const int threads = machine.samples_at_once, replicas = mesh.replicas;
   const int64_t batch = std::min(work.batch, work.samples);
   const int64_t block = work.weights * (machine.weight_bytes + 1);
+  const bool one_memory = machine.host_fixed_bytes == 0;  // so it computes on a processor
+  const int64_t of_thread = work.activation_bytes + (one_memory ? work.product_bytes : 0);
   const int64_t learning = work.learned + 2 * work.learned / replicas +
                            summing_floats(work.learned, batch, replicas, replica, threads);
   costs.fixed_bytes = machine.fixed_bytes;
   costs.stream_memory = work.stream_memory;
-  const bool one_memory = machine.host_fixed_bytes == 0;
   costs.assembly_bytes = one_memory ? work.assembly_bytes : 0;
   costs.header_bytes = one_memory ? work.header_bytes : 0;
   costs.resident_bytes =
-      block + learning * float_bytes + std::min<int64_t>(threads, batch) * work.activation_bytes;
+      block + learning * float_bytes + std::min<int64_t>(threads, batch) * of_thread;
   costs.loaded_bytes = block + work.weights * machine.weight_bytes;
   if (work.statistics == 0) return;
   costs.loaded_bytes +=

@@ -22,7 +22,8 @@ struct Workload {
   int64_t kept_bytes = 0;        // of the model that is in no such block
   int64_t packed_bytes = 0;      // of a block, as one turn leaves it
   int64_t state_bytes = 0;       // of a live block's file in the run folder
-  int64_t activation_bytes = 0;  // of one sample while it is trained, and of its thread
+  int64_t activation_bytes = 0;  // of one sample while it is trained
+  int64_t product_bytes = 0;     // that a processor's thread copies of a product's operands
   // Before the first turn of a block: of one sample for the statistics of its inputs, and of the
   // block for coordinate descent.
   double statistics_flops = 0;

@@ -32,8 +32,11 @@ int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int repl
 }
 
 int64_t summing_floats(int64_t size, int64_t batch_size, int replicas, int replica, int threads) {
-  return size * peak_sums_in_flight(batch_size, replicas, replica, threads) + size / replicas +
-         exchange_floats(size, batch_size, replicas, replica);
+  const int64_t adding = size * peak_sums_in_flight(batch_size, replicas, replica, threads);
+  if (replicas == 1) return adding;
+  const int64_t own = std::ssize(local_partials(batch_size, replicas, replica));
+  return std::max(
+      adding, size * own + size / replicas + exchange_floats(size, batch_size, replicas, replica));
 }
 
 }  // namespace bitmill

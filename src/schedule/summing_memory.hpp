@@ -14,7 +14,8 @@ inline constexpr int64_t largest_exchange_floats = int64_t{4} << 20;
 int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int threads);
 // Floats that are on their way at once at this replica, sent and received.
 int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica);
-// All of it, for a vector of `size` floats: sums in flight, its slice, and what travels.
+// All of it, for a vector of `size` floats: sums in flight, and then those that are left, a slice
+// of the whole one, and what travels.
 int64_t summing_floats(int64_t size, int64_t batch_size, int replicas, int replica, int threads);
 
 }  // namespace bitmill

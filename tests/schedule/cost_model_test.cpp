@@ -108,22 +108,27 @@ TEST(CostModel, AHostOfItsOwnHoldsTheProcessABlockAndWhatIsAssembled) {
   EXPECT_EQ(host_peak_bytes(work, machine, true), 155);
 }
 
-// Ten weights as operands and a byte, twenty learned values with two moments, their sum and its
-// slice, and the activations of two samples.
+// Ten weights as operands and a byte, twenty learned values with two moments, their sums, and
+// the activations of two samples.
 TEST(CostModel, MemoryOfATrainingBlockByHand) {
   Workload work;
   work.batch = work.samples = 4;
   work.weights = 10;
   work.learned = 20;
-  work.activation_bytes = 1000;
+  work.activation_bytes = 900;
+  work.product_bytes = 100;
   Machine machine;
   machine.samples_at_once = 2;
   const PlanCosts costs = plan_costs(work, machine, {1, 1}, 0);
-  const int64_t sums = 3 * 20 + 20;  // 0-1, 2, 3 at once
+  const int64_t sums = 3 * 20;  // 0-1, 2, 3 at once
   EXPECT_EQ(costs.resident_bytes, 10 * 5 + 4 * (20 + 2 * 20 + sums) + 2 * 1000);
   EXPECT_EQ(costs.loaded_bytes, 10 * 5 + 10 * 4);
+  machine.host_fixed_bytes = 1;
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).resident_bytes, costs.resident_bytes - 2 * 100)
+      << "a device copies no operands";
+  machine.host_fixed_bytes = 0;
   work.statistics = 7;
-  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).loaded_bytes, 90 + 4 * (2 * 7 + 3 * 7 + 7));
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).loaded_bytes, 90 + 4 * (2 * 7 + 3 * 7));
 }
 
 }  // namespace

@@ -21,7 +21,15 @@ TEST(SummingMemory, TwoReplicasSendAHalfOfTheirSumAndGetOne) {
   // Two halves go out and two come in, its own among them; the slice is a half, too.
   EXPECT_EQ(exchange_floats(100, 2, 2, 1), 4 * 50);
   EXPECT_EQ(summing_floats(100, 2, 2, 1, 1), 100 + 50 + 200);
-  EXPECT_EQ(summing_floats(100, 1, 1, 0, 1), 100 + 100);
+  EXPECT_EQ(summing_floats(100, 1, 1, 0, 1), 100) << "alone it is the sum";
+}
+
+// The second of two has positions 8 to 15: 8-11, 12-13, 14 and 15 are there at once, and of them
+// one sum is left when it is exchanged.
+TEST(SummingMemory, WhatIsAddedIsGoneWhenSumsTravel) {
+  EXPECT_EQ(summing_floats(100, 16, 2, 1, 1), 400);
+  EXPECT_EQ(summing_floats(100, 16, 2, 1, 8), 800);
+  EXPECT_EQ(summing_floats(100, 4, 2, 1, 1), 100 + 50 + 200) << "two sums are less than that";
 }
 
 // One float a replica: what travels is one for every partial sum that comes, and one for every peer
