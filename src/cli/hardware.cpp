@@ -35,6 +35,8 @@ constexpr std::array rate_keys = {
     RateKey{"link-rate", &Machine::link_bytes_per_s, true, "bytes a second to another rank"},
     RateKey{"link-latency", &Machine::link_latency_s, false, "seconds of a message"},
     RateKey{"read-rate", &Machine::read_bytes_per_s, true, "bytes a second of the model's files"},
+    RateKey{"hash-rate", &Machine::hash_bytes_per_s, false,
+            "bytes a second of files that are hashed and no more"},
     RateKey{"write-rate", &Machine::write_bytes_per_s, true, "bytes a second to the run folder"},
     RateKey{"write-latency", &Machine::write_latency_s, false, "seconds of a commit"},
     RateKey{"start-seconds", &Machine::start_s, false, "from a rank's launch to its work"}};

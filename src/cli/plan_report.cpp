@@ -195,7 +195,8 @@ std::string describe_machine(const Workload& work, const Machine& machine) {
                  fmt::format("{:.1f} GFLOP/s a thread in training, {:.1f} forward",
                              1e-9 * machine.unit_flops_per_s, 1e-9 * machine.forward_flops_per_s)});
   table.add_row(
-      {"disk", fmt::format("reads {}, writes {} and {} a file", rate(machine.read_bytes_per_s),
+      {"disk", fmt::format("reads {}, hashes {}, writes {} and {} a file",
+                           rate(machine.read_bytes_per_s), rate(machine.hash_bytes_per_s),
                            rate(machine.write_bytes_per_s), ms(machine.write_latency_s))});
   table.add_row({"link", fmt::format("{}, {} a message", rate(machine.link_bytes_per_s),
                                      ms(machine.link_latency_s))});

@@ -142,8 +142,10 @@ int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assem
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {
   const auto kept = static_cast<double>(work.kept_bytes);
   const auto result = kept + static_cast<double>(work.blocks * work.packed_bytes);
-  return {machine.start_s + kept / machine.read_bytes_per_s / ranks,
-          result / machine.write_bytes_per_s + result / machine.read_bytes_per_s};
+  const double hash_rate =
+      machine.hash_bytes_per_s > 0 ? machine.hash_bytes_per_s : machine.read_bytes_per_s;
+  return {machine.start_s + kept / hash_rate / ranks,
+          result / machine.write_bytes_per_s + result / hash_rate};
 }
 
 }  // namespace bitmill

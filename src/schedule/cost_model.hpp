@@ -49,7 +49,8 @@ struct Machine {
   double memory_bytes_per_s = 1;     // of the rank's own memory
   double link_bytes_per_s = 1;       // to another rank, for one that sends alone
   double link_latency_s = 0;
-  double read_bytes_per_s = 1;   // of the model's files, for one rank, hashed
+  double read_bytes_per_s = 1;   // of the model's files, for one rank, hashed and widened
+  double hash_bytes_per_s = 0;   // of files that are hashed and no more; 0: as when they are read
   double write_bytes_per_s = 1;  // to the run folder, for one rank
   double write_latency_s = 0;    // of a file that is committed there
   double start_s = 0;            // from the launch of a rank to its first work

@@ -53,7 +53,7 @@ TEST_F(MeasureMachine, EveryRateIsMeasuredForAnyBatchAndThreads) {
       for (const double rate :
            {machine.unit_flops_per_s, machine.forward_flops_per_s, machine.prepare_weights_per_s,
             machine.pack_weights_per_s, machine.memory_bytes_per_s, machine.read_bytes_per_s,
-            machine.write_bytes_per_s}) {
+            machine.hash_bytes_per_s, machine.write_bytes_per_s}) {
         EXPECT_GT(rate, 1e3) << "batch " << batch << ", " << threads << " threads";
       }
       EXPECT_GT(machine.write_latency_s, 0);

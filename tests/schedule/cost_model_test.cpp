@@ -108,6 +108,23 @@ TEST(CostModel, AHostOfItsOwnHoldsTheProcessABlockAndWhatIsAssembled) {
   EXPECT_EQ(host_peak_bytes(work, machine, true), 155);
 }
 
+TEST(CostModel, HashingAloneMayBeFasterThanReading) {
+  Workload work;
+  work.batch = work.samples = 1;
+  work.kept_bytes = 4000;
+  work.packed_bytes = 1000;
+  work.blocks = 2;
+  Machine machine;
+  machine.read_bytes_per_s = 100;
+  machine.write_bytes_per_s = 1000;
+  machine.start_s = 3;
+  EXPECT_DOUBLE_EQ(end_costs(work, machine, 2).before_s, 3 + 20);
+  EXPECT_DOUBLE_EQ(end_costs(work, machine, 2).after_s, 6 + 60);
+  machine.hash_bytes_per_s = 500;
+  EXPECT_DOUBLE_EQ(end_costs(work, machine, 2).before_s, 3 + 4);
+  EXPECT_DOUBLE_EQ(end_costs(work, machine, 2).after_s, 6 + 12);
+}
+
 // Ten weights as operands and a byte, twenty learned values with two moments, their sums, and
 // the activations of two samples.
 TEST(CostModel, MemoryOfATrainingBlockByHand) {
