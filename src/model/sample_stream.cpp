@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
+#include <cstring>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <utility>
@@ -148,7 +150,10 @@ void SampleStream::store(int64_t sample, const at::Tensor& value) {
     return;
   }
   const at::Tensor place = load_kept(sample);
-  if (place.data_ptr() != whole.data_ptr()) place.copy_(whole);
+  // Not copy_(): its note that something changed would reach every sample of the stream.
+  if (place.data_ptr() != whole.data_ptr()) {
+    std::memcpy(place.data_ptr(), whole.data_ptr(), whole.nbytes());
+  }
 }
 
 int64_t SampleStream::sample_bytes() const { return seq_len_ * hidden_ * dtype_bytes(dtype_); }

@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/files.hpp"
 #include "format/dtype.hpp"
@@ -64,9 +63,9 @@ class SampleStream {
   SampleStream& operator=(const SampleStream&) = delete;
 
   int64_t count() const { return count_; }
-  // [seq_len, hidden] float32, as last stored. Where it is in memory and float32 it is the stream's
-  // own: the caller must not write to it, and the next store() of the sample shows in it. Safe from
-  // several threads on different samples.
+  // [seq_len, hidden] float32, as last stored; zeros before that, in memory. Where it is in memory
+  // and float32 it is the stream's own: the caller must not write to it, and the next store() of
+  // the sample shows in it. Safe from several threads on different samples.
   at::Tensor load(int64_t sample) const;
   // The same as it is kept, in the stream's dtype: for who moves it elsewhere.
   at::Tensor load_kept(int64_t sample) const;

@@ -9,7 +9,8 @@ std::span<std::byte> bytes_of(const at::Tensor& sample) {
   return {static_cast<std::byte*>(sample.data_ptr()), sample.nbytes()};
 }
 
-// A sample in memory lies in its stream's: that is there, and in the budget, as long as the packet.
+// A sample in memory lies in its stream's pages, which stay, also in the budget, as long as the
+// packet.
 struct Lent {
   std::shared_ptr<SampleStream> stream;
   at::Tensor sample;

@@ -28,7 +28,7 @@ class StreamBox {
   virtual ~StreamBox() = default;
   virtual int64_t count() const = 0;
   virtual Packet read(int64_t i) = 0;
-  // Makes what has come packet i; asked in order.
+  // Makes what has come, in memory that the link's `room` gave, packet i; asked in order.
   virtual void keep(int64_t i, const Packet& packet) = 0;
 };
 

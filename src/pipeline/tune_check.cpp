@@ -20,6 +20,8 @@
 #include "pipeline/preflight.hpp"
 #include "pipeline/reference_check.hpp"
 #include "pipeline/sample_share.hpp"
+#include "pipeline/tuning_walk.hpp"
+#include "pipeline/workload.hpp"
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
@@ -110,19 +112,19 @@ JobFolders job_folders(const TuneOptions& options, const TunePlan& plan) {
   return folders;
 }
 
-// Packed blocks of the stage; one block as float32 and again as operands; both heads; streams; for
-// every thread the activations of a sample within a block and the logits of 256 positions, four
-// times; factors, their moments and gradients.
+// Packed blocks of the stage; one block as float32 and again as operands; the head, and beside it
+// the other model's while they are compared, which are the same, or the logits of 256 positions for
+// every thread, four times; streams; for every thread what a sample needs within a block; a
+// micro-batch on its way between them; factors, their moments and gradients.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
                         TunePlan& plan) {
   constexpr int64_t float_bytes = 4;
   const ModelConfig& config = model.config();
   const int stages = plan.mesh.stages, replicas = plan.mesh.replicas;
-  int64_t weights = 0, activations = 0;
-  for (const LinearShape& shape : block_linears(config, 0)) {
-    weights += shape.rows * shape.cols * float_bytes;
-    activations += 2 * (shape.rows + shape.cols) * plan.seq_len * float_bytes;
-  }
+  const std::vector<LinearShape> linears = block_linears(config, 0);
+  int64_t weights = 0;
+  for (const LinearShape& shape : linears) weights += shape.rows * shape.cols * float_bytes;
+  const int64_t of_thread = activation_bytes(linears, plan.seq_len) + product_bytes(linears);
   const int64_t sample = plan.seq_len * config.hidden_size * float_bytes;
   const SampleShare busiest(plan.train, options.batch, replicas, replicas - 1);
   const int64_t own_of_batch = (options.batch + replicas - 1) / replicas;
@@ -139,8 +141,8 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   plan.state_bytes = 2 * (4 * plan.factors + plan.train) * float_bytes;
   const int64_t factors = plan.factors / stages * float_bytes * (6 + own_of_batch);
   plan.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
-                           9 * weights / 4 + 2 * head + in_memory +
-                           threads * (activations + logits) + factors;
+                           9 * weights / 4 + head + std::max(head, threads * logits) + in_memory +
+                           threads * of_thread + most_in_micro_batch * sample + factors;
 }
 
 // What the checks have found so far; what could not be read is missing.

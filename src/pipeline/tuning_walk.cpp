@@ -6,14 +6,6 @@
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
-namespace {
-
-// Samples of a micro-batch: a block's operands are made anew for each, which costs about as much as
-// some tokens do, and the inputs of all its blocks wait in memory for the way back.
-constexpr int64_t most_in_micro_batch = 8;
-
-}  // namespace
-
 TuningWalk::TuningWalk(const WalkContext& context)
     : context_(context), mail_(context.rank.streams()) {}
 

@@ -17,6 +17,10 @@
 
 namespace bitmill {
 
+// Samples of a micro-batch: a block's operands are made anew for each, which costs about as much as
+// some tokens do, and the inputs of all its blocks wait in memory for the way back.
+inline constexpr int64_t most_in_micro_batch = 8;
+
 // What the ends of the pipeline hold of this rank's own samples; `first` is added to their index.
 struct StreamEnds {
   const SampleStream* inputs = nullptr;   // on the first stage: embeddings

@@ -6,7 +6,6 @@
 #include "format/packed_linear.hpp"
 #include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
-#include "model/family.hpp"
 #include "pipeline/live_file_size.hpp"
 
 namespace bitmill {
@@ -84,16 +83,6 @@ void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
   }
 }
 
-// What linears read and write is kept for the way back; norms, attention, gradients and what the
-// heap keeps between them are two and a quarter times as much, and products pack copies of their
-// operands of the largest linear. What a further thread takes, with 64 to 1,024 tokens of three
-// models, was measured as 0.84 to 1.19 of this from 3 MB on, and up to 1.4 of it below
-// (../schedule/PLANNING.md).
-void count_thread(const LinearSums& sums, Workload& work) {
-  work.activation_bytes = 13 * (sums.rows + sums.cols) * work.seq_len / 4 * float_bytes;
-  work.product_bytes = 2 * sums.largest * float_bytes;
-}
-
 // A product is two operations a weight and token. Scores and their use are two products of T/2
 // (causal) by head_dim per head and token.
 void count_products(const QuantizeOptions& options, const ModelConfig& config,
@@ -148,11 +137,29 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.source_bytes = work.weights * source_dtype_bytes;
   work.packed_bytes = sums.bits / 8;
   work.state_bytes = state_bytes_of(options, config);
-  count_thread(sums, work);
+  work.activation_bytes = activation_bytes(linears, work.seq_len);
+  work.product_bytes = product_bytes(linears);
   count_kept(config, sums, work);
   count_products(options, config, sums, work);
   count_first_turn(options, sums, linears, work);
   return work;
+}
+
+// What linears read and write is kept for the way back; norms, attention, gradients and what the
+// heap keeps between them are two and a quarter times as much. What a further thread takes, with 64
+// to 1,024 tokens of three models, was measured as 0.84 to 1.19 of this and product_bytes() from 3
+// MB on, and up to 1.4 of them below (../schedule/PLANNING.md).
+int64_t activation_bytes(const std::vector<LinearShape>& linears, int64_t tokens) {
+  int64_t values = 0;
+  for (const LinearShape& shape : linears) values += shape.rows + shape.cols;
+  return 13 * values * tokens / 4 * float_bytes;
+}
+
+// About twice the largest weight.
+int64_t product_bytes(const std::vector<LinearShape>& linears) {
+  int64_t largest = 0;
+  for (const LinearShape& shape : linears) largest = std::max(largest, shape.rows * shape.cols);
+  return 2 * largest * float_bytes;
 }
 
 }  // namespace bitmill

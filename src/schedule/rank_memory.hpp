@@ -14,8 +14,8 @@ int64_t streams_in_memory(const PlanCosts& costs, int64_t stream_bytes);
 int64_t streams_in_scratch(const PlanCosts& costs, int64_t stream_bytes);
 
 // Of a rank that has work, with so many bytes of streams in memory and scratch. `assembles`: it is
-// rank 0, which puts the result together beside what the blocks have left in its memory: the heap
-// gives nothing back.
+// rank 0, which puts the result together when all is trained, in what that has freed, with the
+// headers of the result on top.
 int64_t rank_peak_bytes(const PlanCosts& costs, int64_t stream_bytes, bool assembles);
 
 // Empty when no rank needs more than `limit` bytes, or `limit` is 0; otherwise, in words, the first

@@ -5,7 +5,7 @@ src/schedule/PLANNING.md are made of its rows; options and output are those of s
 
     tests/bench/search_lag.py --program build/bin/bitmill --output build/search/lag.jsonl \\
         --model tests/data/books-2M --calib tests/data/books/calib.txt --same tests/data/books/eval.txt \\
-        [--rows '8 | * | 8'] [--epochs 4]
+        [--rows '8 | * | 8'] [--epochs 4, with --table too]
 """
 import search_recipes as search
 from commands import read_json_lines, run_json
@@ -20,7 +20,11 @@ USEFUL_RANKS = 256
 
 def rows(args):
     epochs = int(args.epochs or EPOCHS)
-    lags = {**{name: epochs // turns for name, turns in LAGS.items()}, "1": 1}
+    if epochs % 4:
+        raise SystemExit(f"--epochs {epochs}: expected a multiple of 4, for lag E/4")
+    lags = {name: epochs // turns for name, turns in LAGS.items()}
+    if epochs > 4:
+        lags["1"] = 1
     return {f"{batch} | {name} | {factor}": {"epochs": str(epochs), "batch": str(batch), "lag": str(lag),
                                              "lr-scale": f"{5e-4 * factor:g}", "lr-gain": f"{1e-3 * factor:g}"}
             for batch, factor in RATES for name, lag in lags.items()}
@@ -42,7 +46,7 @@ def table(args):
         ranks = many["stages"] * many["replicas"]
         speed_up = alone["makespan_s"] / many["makespan_s"]
         lines.append(f"| {row['row']} | {row['same']:.2f} | {row['cpu_seconds']:.0f} | "
-                     f"{100 * (alone['work_of_lag'] - 1):.0f}% | {ranks} | {speed_up:.1f} |")
+                     f"{100 * (many['work_of_lag'] - 1):.0f}% | {ranks} | {speed_up:.1f} |")
     return "\n".join(lines)
 
 

@@ -147,7 +147,7 @@ TEST_F(SampleStreamTest, AMissingScratchFolderIsMadeWhenItIsNeeded) {
   EXPECT_THAT(files_->list(made), testing::IsEmpty());
 }
 
-TEST_F(SampleStreamTest, AViewIsCopiedSoThatItsWholeIsFreed) {
+TEST_F(SampleStreamTest, AViewIsStoredAsWhatItShows) {
   StreamBudget budget = make_budget(1);
   SampleStream stream(budget, 1, seq_len, hidden);
   at::Tensor whole = at::cat({numbered(1), numbered(2)});
@@ -156,7 +156,7 @@ TEST_F(SampleStreamTest, AViewIsCopiedSoThatItsWholeIsFreed) {
   EXPECT_TRUE(at::equal(stream.load(0), numbered(2)));
 }
 
-TEST_F(SampleStreamTest, ASampleInMemoryIsCopiedOnceAndReadInPlace) {
+TEST_F(SampleStreamTest, ASampleInMemoryIsCopiedAndReadInPlace) {
   StreamBudget budget = make_budget(2);
   SampleStream stream(budget, 2, seq_len, hidden);
   at::Tensor value = numbered(4);

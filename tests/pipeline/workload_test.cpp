@@ -74,6 +74,13 @@ TEST_F(TinyWorkload, WhatIsCopiedPassesThroughPiecesAndHeadersAreHeld) {
   EXPECT_EQ(work().assembly_bytes, bytes_per_piece);
 }
 
+// Linears write 112 values of a token and read 104; the largest is 24 x 12.
+TEST_F(TinyWorkload, WhatAThreadNeedsForASample) {
+  options_.seq_len = 10;
+  EXPECT_EQ(work().activation_bytes, 13 * (112 + 104) * 10 / 4 * 4);
+  EXPECT_EQ(work().product_bytes, 2 * 24 * 12 * 4);
+}
+
 TEST_F(TinyWorkload, StreamMemoryIsThatOfTheOptions) {
   options_.stream_memory = 7;
   EXPECT_EQ(work().stream_memory, 7);

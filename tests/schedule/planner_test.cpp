@@ -83,7 +83,7 @@ TEST(Planner, WithoutALimitOfMemoryOnlySweepsAreChosen) {
   }
 }
 
-TEST(PeakStreams, GrowWithTheTurnsThatWalkTogetherAndNotWithTheDepth) {
+TEST(StreamsOfAStage, GrowWithTheTurnsThatWalkTogetherAndNotWithTheDepth) {
   PlanCosts costs;
   costs.stream_bytes = 1;
   const auto streams = [&](int blocks, Walk walk) {
@@ -145,7 +145,7 @@ TEST(Planner, StreamMemoryMakesRoomAndTheSmallestMemoryKnowsIt) {
   }
 }
 
-TEST(Planner, RankZeroHoldsWhatItAssembles) {
+TEST(Planner, RankZeroHoldsTheHeadersOfTheResult) {
   PlanRequest one = request(8);
   const Forecast without = forecast(one, {2, 4}, Walk::sweep);
   one.work.header_bytes = 9;
