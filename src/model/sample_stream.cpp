@@ -17,6 +17,7 @@
 
 #include "base/error.hpp"
 #include "base/pages.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -33,10 +34,6 @@ at::ScalarType scalar_type(Dtype dtype) {
     default:
       return at::kFloat;
   }
-}
-
-std::span<std::byte> bytes_of(const at::Tensor& value) {
-  return {static_cast<std::byte*>(value.data_ptr()), value.nbytes()};
 }
 
 at::Tensor rounded(const at::Tensor& value, Dtype dtype) {

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <span>
 
 namespace bitmill {
@@ -9,6 +10,11 @@ namespace bitmill {
 // The values of a contiguous float32 tensor, which keeps owning them.
 inline std::span<float> floats_of(const at::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
+}
+
+// The same of any dtype, as bytes.
+inline std::span<std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
 }
 
 }  // namespace bitmill

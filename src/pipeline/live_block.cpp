@@ -13,13 +13,6 @@
 #include "pipeline/packed_share.hpp"
 
 namespace bitmill {
-namespace {
-
-std::span<std::byte> bytes_of(const at::Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
-
-}  // namespace
 
 bool is_kept(const QuantizeOptions& options, int64_t block, const std::string& tensor) {
   if (options.max_blocks > 0 && block >= options.max_blocks) return true;

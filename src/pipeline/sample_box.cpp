@@ -2,12 +2,10 @@
 
 #include <utility>
 
+#include "model/tensor_floats.hpp"
+
 namespace bitmill {
 namespace {
-
-std::span<std::byte> bytes_of(const at::Tensor& sample) {
-  return {static_cast<std::byte*>(sample.data_ptr()), sample.nbytes()};
-}
 
 // A sample in memory lies in its stream's pages, which stay, also in the budget, as long as the
 // packet.

@@ -6,6 +6,7 @@
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
+
 TuningWalk::TuningWalk(const WalkContext& context)
     : context_(context), mail_(context.rank.streams()) {}
 
