@@ -46,9 +46,10 @@ function(bitmill_trust_regex sources)
   endforeach()
 endfunction()
 
-# bitmill_layer(NAME [libraries...]): the static library of src/NAME, linked to what it may see.
+# bitmill_layer(NAME [libraries...]): the static library of src/NAME, its rooms included, linked to
+# what it may see.
 function(bitmill_layer name)
-  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")  # belongs to a program, not to a library
   if(NOT sources)
     add_library(bitmill_${name} INTERFACE)
@@ -61,10 +62,10 @@ function(bitmill_layer name)
 endfunction()
 
 # bitmill_tests(NAME [LABELS unit] [TIMEOUT seconds] [LIBRARIES ...]): one binary from
-# tests/NAME/*_test.cpp, every test registered with ctest under its own name and a time limit.
+# tests/NAME/**/*_test.cpp, every test registered with ctest under its own name and a time limit.
 function(bitmill_tests name)
   cmake_parse_arguments(arg "" "LABELS;TIMEOUT" "LIBRARIES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp")
   if(NOT sources)
     return()
   endif()

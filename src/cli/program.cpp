@@ -11,14 +11,14 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/thread_pool.hpp"
-#include "cli/command.hpp"
-#include "cli/console.hpp"
-#include "cli/failure.hpp"
-#include "cli/invocation.hpp"
-#include "cli/kill_timer.hpp"
-#include "cli/launch.hpp"
-#include "cli/launch_session.hpp"
-#include "cli/start_alarm.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/commands/invocation.hpp"
+#include "cli/process/failure.hpp"
+#include "cli/process/kill_timer.hpp"
+#include "cli/process/launch.hpp"
+#include "cli/process/launch_session.hpp"
+#include "cli/process/start_alarm.hpp"
+#include "cli/report/console.hpp"
 
 namespace bitmill {
 namespace {

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "data/byte_level.hpp"
-#include "data/decode_stage.hpp"
+#include "data/decode_step.hpp"
 #include "data/utf8.hpp"
 
 namespace bitmill {
@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-class ByteLevelStage final : public DecodeStage {
+class ByteLevelStep final : public DecodeStep {
  public:
-  explicit ByteLevelStage(DecodeStage& next) : next_(next) {}
+  explicit ByteLevelStep(DecodeStep& next) : next_(next) {}
 
   void add(std::string_view part) override { token_ += part; }
   void end_token() override {
@@ -31,7 +31,7 @@ class ByteLevelStage final : public DecodeStage {
   }
 
  private:
-  DecodeStage& next_;
+  DecodeStep& next_;
   std::string token_;
   std::string bytes_;  // of a character that may go on
 };
@@ -46,9 +46,9 @@ std::optional<char> byte_of_token(std::string_view token) {
   return static_cast<char>(byte);
 }
 
-class ByteFallbackStage final : public DecodeStage {
+class ByteFallbackStep final : public DecodeStep {
  public:
-  ByteFallbackStage(BadBytes bad_bytes, DecodeStage& next) : bad_bytes_(bad_bytes), next_(next) {}
+  ByteFallbackStep(BadBytes bad_bytes, DecodeStep& next) : bad_bytes_(bad_bytes), next_(next) {}
 
   void add(std::string_view part) override { token_ += part; }
   void end_token() override {
@@ -95,19 +95,19 @@ class ByteFallbackStage final : public DecodeStage {
   }
 
   const BadBytes bad_bytes_;
-  DecodeStage& next_;
+  DecodeStep& next_;
   std::string token_;
   std::string run_;  // the bytes of the tokens "<0xHH>" before
 };
 
 }  // namespace
 
-std::unique_ptr<DecodeStage> make_byte_level_stage(DecodeStage& next) {
-  return std::make_unique<ByteLevelStage>(next);
+std::unique_ptr<DecodeStep> make_byte_level_step(DecodeStep& next) {
+  return std::make_unique<ByteLevelStep>(next);
 }
 
-std::unique_ptr<DecodeStage> make_byte_fallback_stage(BadBytes bad_bytes, DecodeStage& next) {
-  return std::make_unique<ByteFallbackStage>(bad_bytes, next);
+std::unique_ptr<DecodeStep> make_byte_fallback_step(BadBytes bad_bytes, DecodeStep& next) {
+  return std::make_unique<ByteFallbackStep>(bad_bytes, next);
 }
 
 }  // namespace bitmill

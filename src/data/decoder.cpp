@@ -113,48 +113,48 @@ Decoder::Step Decoder::read_metaspace(const json& leaf, const std::string& where
   return step;
 }
 
-std::unique_ptr<DecodeStage> Decoder::make_stage(const Step& step, DecodeStage& next) {
+std::unique_ptr<DecodeStep> Decoder::make_step(const Step& step, DecodeStep& next) {
   switch (step.kind) {
     case Kind::byte_level:
-      return make_byte_level_stage(next);
+      return make_byte_level_step(next);
     case Kind::byte_fallback:
-      return make_byte_fallback_stage(BadBytes::spoil_the_run, next);
+      return make_byte_fallback_step(BadBytes::spoil_the_run, next);
     case Kind::sentencepiece_bytes:
-      return make_byte_fallback_stage(BadBytes::stand_alone, next);
+      return make_byte_fallback_step(BadBytes::stand_alone, next);
     case Kind::fuse:
-      return make_fuse_stage(next);
+      return make_fuse_step(next);
     case Kind::replace:
-      return make_replace_stage(step.pattern, step.content, next);
+      return make_replace_step(step.pattern, step.content, next);
     case Kind::strip:
-      return make_strip_stage(step.content, step.start, step.stop, next);
+      return make_strip_step(step.content, step.start, step.stop, next);
     case Kind::metaspace:
-      return make_metaspace_stage(step.pattern, step.first, next);
+      return make_metaspace_step(step.pattern, step.first, next);
   }
-  return make_fuse_stage(next);
+  return make_fuse_step(next);
 }
 
 DecodeStream Decoder::start() const {
   auto text = std::make_unique<std::string>();
-  std::vector<std::unique_ptr<DecodeStage>> stages;
-  stages.push_back(make_text_stage(*text, joins_with_space_ ? " " : ""));
+  std::vector<std::unique_ptr<DecodeStep>> chain;
+  chain.push_back(make_text_step(*text, joins_with_space_ ? " " : ""));
   for (size_t i = steps_.size(); i-- > 0;) {
-    stages.push_back(make_stage(steps_[i], *stages.back()));
+    chain.push_back(make_step(steps_[i], *chain.back()));
   }
-  return DecodeStream(std::move(text), std::move(stages));
+  return DecodeStream(std::move(text), std::move(chain));
 }
 
 DecodeStream::DecodeStream(std::unique_ptr<std::string> text,
-                           std::vector<std::unique_ptr<DecodeStage>> stages)
-    : text_(std::move(text)), stages_(std::move(stages)) {}
+                           std::vector<std::unique_ptr<DecodeStep>> chain)
+    : text_(std::move(text)), chain_(std::move(chain)) {}
 
 std::string DecodeStream::push(std::string_view token) {
-  stages_.back()->add(token);
-  stages_.back()->end_token();
+  chain_.back()->add(token);
+  chain_.back()->end_token();
   return std::exchange(*text_, {});
 }
 
 std::string DecodeStream::finish() {
-  stages_.back()->finish();
+  chain_.back()->finish();
   return std::exchange(*text_, {});
 }
 

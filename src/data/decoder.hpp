@@ -8,15 +8,15 @@
 #include <string_view>
 #include <vector>
 
-#include "data/decode_stage.hpp"
+#include "data/decode_step.hpp"
 
 namespace bitmill {
 
 // The tokens of one text, one after the other, each with what of the text is certain by then.
 class DecodeStream {
  public:
-  // `stages` from the last, which writes to `text`, to the first, each writing to the one before.
-  DecodeStream(std::unique_ptr<std::string> text, std::vector<std::unique_ptr<DecodeStage>> stages);
+  // `chain` from the last, which writes to `text`, to the first, each writing to the one before.
+  DecodeStream(std::unique_ptr<std::string> text, std::vector<std::unique_ptr<DecodeStep>> chain);
 
   // The text that this token settles, often its own; empty while a character is incomplete.
   std::string push(std::string_view token);
@@ -24,8 +24,8 @@ class DecodeStream {
   std::string finish();
 
  private:
-  std::unique_ptr<std::string> text_;  // where the last stage writes
-  std::vector<std::unique_ptr<DecodeStage>> stages_;
+  std::unique_ptr<std::string> text_;  // where the last step writes
+  std::vector<std::unique_ptr<DecodeStep>> chain_;
 };
 
 class Decoder {
@@ -62,7 +62,7 @@ class Decoder {
   static Step read_step(const nlohmann::json& leaf, const std::string& where);
   static Step read_strip(const nlohmann::json& leaf, const std::string& where);
   static Step read_metaspace(const nlohmann::json& leaf, const std::string& where);
-  static std::unique_ptr<DecodeStage> make_stage(const Step& step, DecodeStage& next);
+  static std::unique_ptr<DecodeStep> make_step(const Step& step, DecodeStep& next);
 
   std::vector<Step> steps_;
   bool joins_with_space_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 // Which pairs of tokens merge into which: the table that encoding asks most.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "data/chained_tokenizer.hpp"
 #include "data/sentencepiece_model.hpp"
-#include "data/staged_tokenizer.hpp"
 #include "data/tokenizer_config.hpp"
 #include "data/tokenizer_kinds.hpp"
 #include "data/tokenizer_part.hpp"

@@ -11,7 +11,7 @@
 
 #include "base/error.hpp"
 #include "data/byte_level.hpp"
-#include "data/staged_tokenizer.hpp"
+#include "data/chained_tokenizer.hpp"
 #include "data/tokenizer_config.hpp"
 #include "data/tokenizer_kinds.hpp"
 #include "data/word_model.hpp"

@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "data/staged_tokenizer.hpp"
+#include "data/chained_tokenizer.hpp"
 #include "data/tokenizer_config.hpp"
 #include "data/tokenizer_kinds.hpp"
 #include "data/word_model.hpp"

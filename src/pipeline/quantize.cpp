@@ -15,18 +15,19 @@
 #include "comm/gather.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
-#include "pipeline/assemble.hpp"
-#include "pipeline/block_compute.hpp"
-#include "pipeline/calibration.hpp"
-#include "pipeline/fingerprint.hpp"
-#include "pipeline/idle_ranks.hpp"
-#include "pipeline/live_file_size.hpp"
-#include "pipeline/mesh_rank.hpp"
-#include "pipeline/preflight.hpp"
-#include "pipeline/ranks_check.hpp"
-#include "pipeline/run_log.hpp"
-#include "pipeline/run_session.hpp"
-#include "pipeline/source_hashes.hpp"
+#include "pipeline/blocks/block_compute.hpp"
+#include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/folder/assemble.hpp"
+#include "pipeline/folder/run_log.hpp"
+#include "pipeline/folder/run_session.hpp"
+#include "pipeline/folder/source_hashes.hpp"
+#include "pipeline/job/fingerprint.hpp"
+#include "pipeline/job/selection.hpp"
+#include "pipeline/ranks/idle_ranks.hpp"
+#include "pipeline/ranks/mesh_rank.hpp"
+#include "pipeline/ranks/ranks_check.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 
 namespace bitmill {
 namespace {
@@ -37,8 +38,8 @@ struct LeaderPass {
   std::array<char, 64> token = {};
 };
 // The leaders of the other stages write under rank 0's claim: each the files of its own blocks.
-std::unique_ptr<Claim> share_claim(Communicator& comm, const QuantizeOptions& options, Files& files,
-                                   RunSession* session, bool leads) {
+std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions& options,
+                                       Files& files, RunSession* session, bool leads) {
   LeaderPass pass;
   if (session != nullptr) {
     const Claim::Pass own = session->pass();
@@ -52,7 +53,8 @@ std::unique_ptr<Claim> share_claim(Communicator& comm, const QuantizeOptions& op
 }
 
 // What rank 0 found in the run folder, for everybody.
-std::vector<BlockDone> share_done(Communicator& comm, const RunSession* session, const Plan& plan) {
+std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* session,
+                                      const Plan& plan) {
   std::vector<BlockDone> done(static_cast<size_t>(plan.blocks));
   if (session != nullptr) done = session->done();
   comm.broadcast(std::as_writable_bytes(std::span(done)), 0);
@@ -69,7 +71,7 @@ struct Start {
   const RunControl& control;
 
   std::function<void(const std::string&)> say() const {
-    return [this](const std::string& text) { observer.stage_begins(text); };
+    return [this](const std::string& text) { observer.phase_begins(text); };
   }
 };
 
@@ -151,10 +153,10 @@ std::vector<BlockReport> train_with_idle_ranks(const Start& start, int ranks_at_
 // Into the part of `result` that all stages make, on every rank.
 void train_blocks(const QuantizeOptions& options, const Start& start, const Plan& plan,
                   RunSession* session, QuantizeResult& result) {
-  const std::vector<BlockDone> done = share_done(start.comm, session, plan);
+  const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
   MeshRank rank(start.checked.plan.mesh, start.comm);
   const std::unique_ptr<Claim> claim =
-      share_claim(start.comm, options, start.files, session, rank.has_work() && rank.leads());
+      broadcast_claim(start.comm, options, start.files, session, rank.has_work() && rank.leads());
   std::optional<RunDir> joined;
   if (claim) joined.emplace(start.files, *claim);
   RunDir* run_dir = joined ? &*joined : nullptr;
@@ -185,7 +187,7 @@ void train_and_assemble(const QuantizeOptions& options, const Start& start, cons
 
 // Whether the run is one that the result may have been assembled from.
 bool has_packed_all(const RunState& state, const Start& start, const std::string& source_hash) {
-  const QuantizePlan& plan = start.checked.plan;
+  const QuantizeForecast& plan = start.checked.plan;
   for (int block = 0; block < plan.blocks; ++block) {
     if (!state.has_packed(block, static_cast<int>(plan.turns) - 1)) return false;
   }
@@ -194,10 +196,10 @@ bool has_packed_all(const RunState& state, const Start& start, const std::string
 
 // The result of an earlier job: whole, and made from these weights?
 void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
-  start.observer.stage_begins("hashing the model");
+  start.observer.phase_begins("hashing the model");
   const SourceModel& model = start.checked.model;
-  const TensorHashes source = hash_shared(model, model.tensors().names(), start.comm, start.pool);
-  start.observer.stage_begins("verifying the result that is there");
+  const TensorHashes source = hash_together(model, model.tensors().names(), start.comm, start.pool);
+  start.observer.phase_begins("verifying the result that is there");
   if (start.comm.rank() == 0) {
     verify_result(start.files, options.output_dir, combined_hash(source));
     finish_left_over(
@@ -211,15 +213,15 @@ void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
 // which otherwise waits until the block is read.
 std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const Start& start) {
   const SourceModel& model = start.checked.model;
-  const int64_t blocks = blocks_to_pack(options, model);
-  start.observer.stage_begins(options.verify_source ? "reading and hashing the model"
+  const int64_t blocks = blocks_to_pack(options, model.config());
+  start.observer.phase_begins(options.verify_source ? "reading and hashing the model"
                                                     : "hashing embeddings and head");
   std::map<int, TensorHashes> sources;
   sources[outside_blocks] =
-      hash_shared(model, tensors_outside(model, blocks), start.comm, start.pool);
+      hash_together(model, tensors_outside(model, blocks), start.comm, start.pool);
   for (int64_t block = 0; options.verify_source && block < blocks; ++block) {
     sources[static_cast<int>(block)] =
-        hash_shared(model, tensors_of_block(model, block), start.comm, start.pool);
+        hash_together(model, tensors_of_block(model, block), start.comm, start.pool);
   }
   return sources;
 }
@@ -234,14 +236,14 @@ void open_session(const QuantizeOptions& options, const Start& start, const Plan
   if (session.goes_on()) {
     const auto packed = std::ranges::count_if(
         session.done(), [&](const BlockDone& one) { return one.turns >= plan.turns(); });
-    start.observer.stage_begins(
+    start.observer.phase_begins(
         fmt::format("going on with the run in {}: {} of {} blocks are packed", options.work_dir,
                     packed, plan.blocks));
   }
   const int64_t bytes = rehearsal_bytes(options, start.checked.model.config(),
                                         start.checked.plan.turn_bytes / plan.blocks);
   const double seconds = session.dir().rehearse_save(bytes);
-  start.observer.stage_begins(
+  start.observer.phase_begins(
       fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
 }
@@ -271,7 +273,7 @@ void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& res
   result.packed_bytes = inspection.file_bytes;
 }
 
-RankWork rank_work(const QuantizeOptions& options, const QuantizePlan& plan, int rank) {
+RankWork rank_work(const QuantizeOptions& options, const QuantizeForecast& plan, int rank) {
   const int64_t needed = plan.mesh.contains(rank) ? plan.peak_memory_bytes : 0;
   return {plan.fingerprint_json, numerics_class(options.backend), options.allow_mixed_hardware,
           needed,
@@ -281,7 +283,7 @@ RankWork rank_work(const QuantizeOptions& options, const QuantizePlan& plan, int
 
 }  // namespace
 
-std::vector<std::string> compare_ranks(const QuantizeOptions& options, const QuantizePlan& plan,
+std::vector<std::string> compare_ranks(const QuantizeOptions& options, const QuantizeForecast& plan,
                                        Files& files, Communicator& comm, const std::string& host) {
   return check_ranks(rank_work(options, plan, comm.rank()), files, comm, host);
 }
@@ -291,7 +293,7 @@ QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator
   const QuantizeOptions options = resolve_lag(given);
   const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
   const Start start{checked, files, comm, pool, observer, control};
-  observer.stage_begins("comparing what the ranks see");
+  observer.phase_begins("comparing what the ranks see");
   const std::vector<std::string> classes =
       compare_ranks(options, checked.plan, files, comm, control.host);
 

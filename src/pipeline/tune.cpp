@@ -7,16 +7,17 @@
 
 #include "base/error.hpp"
 #include "format/inspection.hpp"
-#include "pipeline/assemble.hpp"
-#include "pipeline/fingerprint.hpp"
-#include "pipeline/mesh_rank.hpp"
-#include "pipeline/ranks_check.hpp"
-#include "pipeline/reference_check.hpp"
-#include "pipeline/run_session.hpp"
-#include "pipeline/source_hashes.hpp"
-#include "pipeline/tune_check.hpp"
-#include "pipeline/tuned_folder.hpp"
-#include "pipeline/tuner.hpp"
+#include "pipeline/checks/reference_check.hpp"
+#include "pipeline/checks/tune_check.hpp"
+#include "pipeline/folder/assemble.hpp"
+#include "pipeline/folder/run_session.hpp"
+#include "pipeline/folder/source_hashes.hpp"
+#include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/mesh_rank.hpp"
+#include "pipeline/ranks/ranks_check.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/tuning/tuned_folder.hpp"
+#include "pipeline/tuning/tuner.hpp"
 
 namespace bitmill {
 namespace {
@@ -43,9 +44,9 @@ struct Sources {
 };
 
 Sources hash_sources(const Start& start) {
-  start.observer.stage_begins("hashing both models");
+  start.observer.phase_begins("hashing both models");
   const auto hash = [&](const SourceModel& model) {
-    return hash_shared(model, model.tensors().names(), start.comm, start.pool);
+    return hash_together(model, model.tensors().names(), start.comm, start.pool);
   };
   const SourceModel &model = start.checked.model, &teacher = start.checked.teacher;
   Sources sources = {hash(model), hash(teacher)};
@@ -63,7 +64,7 @@ void open_session(const TuneOptions& options, const Start& start, const Sources&
                {{outside_blocks, sources.teacher}, {whole_model, sources.model}});
   start.control.work_dir_answers();
   if (session.goes_on()) {
-    start.observer.stage_begins(
+    start.observer.phase_begins(
         fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
                     session.done()[whole_model].epochs, options.epochs));
   }
@@ -101,7 +102,7 @@ void train_in_session(const TuneOptions& options, const Start& start,
   std::optional<RunSession> session;
   if (start.comm.rank() == 0) {
     session.emplace(work_folder(options), start.files, start.control,
-                    [&](const std::string& text) { start.observer.stage_begins(text); });
+                    [&](const std::string& text) { start.observer.phase_begins(text); });
   }
   RunSession* const held = session ? &*session : nullptr;
   hold_session(held, [&] {
@@ -114,13 +115,13 @@ void train_in_session(const TuneOptions& options, const Start& start,
 // The result of an earlier job, on rank 0.
 void verify_what_is_there(const TuneOptions& options, const Start& start, const Sources& sources) {
   if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
-  start.observer.stage_begins("verifying the result that is there");
+  start.observer.phase_begins("verifying the result that is there");
   verify_result(start.files, options.output_dir, sources.hash(), tuning_record);
 }
 
 }  // namespace
 
-std::vector<std::string> compare_ranks(const TuneOptions& options, const TunePlan& plan,
+std::vector<std::string> compare_ranks(const TuneOptions& options, const TuneForecast& plan,
                                        Files& files, Communicator& comm, const std::string& host) {
   return check_ranks({plan.fingerprint_json, numerics_class(options.backend),
                       options.allow_mixed_hardware, plan.peak_memory_bytes},
@@ -131,7 +132,7 @@ TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, Th
                 TuneObserver& observer, const RunControl& control) {
   const CheckedTune checked = check_tune(options, files, comm.size(), pool.size());
   const Start start{checked, files, comm, pool, observer, control};
-  observer.stage_begins("comparing what the ranks see");
+  observer.phase_begins("comparing what the ranks see");
   const std::vector<std::string> classes =
       compare_ranks(options, checked.plan, files, comm, control.host);
   TuneResult result;

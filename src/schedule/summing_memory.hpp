@@ -1,6 +1,6 @@
 #pragma once
 // What a replica holds while a vector is summed over a batch in the tree of reduction_tree.hpp, as
-// pipeline/sliced_sum.hpp does it.
+// pipeline/sums/sliced_sum.hpp does it.
 
 #include <cstdint>
 

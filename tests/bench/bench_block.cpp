@@ -22,7 +22,7 @@
 #include "bench/plain_step.hpp"
 #include "comm/mpi_session.hpp"
 #include "comm/self_communicator.hpp"
-#include "pipeline/sharded_optimizer.hpp"
+#include "pipeline/sums/sharded_optimizer.hpp"
 #include "schedule/reduction_tree.hpp"
 
 namespace bitmill::bench {

@@ -15,6 +15,9 @@
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
 #include "model/one_thread.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
 #include "temp_folder.hpp"
 

@@ -7,7 +7,7 @@
 #include "checkpoint/run_state.hpp"
 #include "fuzz/reseal.hpp"
 #include "fuzz/target.hpp"
-#include "pipeline/run_status.hpp"
+#include "pipeline/folder/run_status.hpp"
 
 namespace {
 

@@ -1,6 +1,7 @@
 #pragma once
 // The layer diagram of src/README.md as a table, and the function that holds a line against it.
 
+#include <algorithm>
 #include <map>
 #include <regex>
 #include <set>
@@ -33,6 +34,42 @@ inline const std::map<std::string, Names>& allowed_folders() {
       {"kernels", {}},
   };
   return table;
+}
+
+// A folder with rooms -> its rooms from the lowest up; "" is the folder's own floor. A room may
+// include itself and the rooms before it.
+inline const std::map<std::string, std::vector<std::string>>& room_order() {
+  static const std::map<std::string, std::vector<std::string>> table = {
+      {"src/comm", {"", "watch"}},
+      {"src/pipeline",
+       {"job", "ranks", "streams", "sums", "folder", "blocks", "tuning", "checks", ""}},
+      {"src/cli", {"report", "options", "process", "commands", ""}},
+  };
+  return table;
+}
+
+// The room that `path` of the folder `folder` lies in: "checks" for src/pipeline/checks/a.cpp, ""
+// for a file on the folder's own floor.
+inline std::string room_of(const std::string& folder, const std::string& path) {
+  const std::string inside = path.substr(folder.size() + 1);
+  const size_t slash = inside.find('/');
+  return slash == std::string::npos ? "" : inside.substr(0, slash);
+}
+
+// The same question between two files of one folder of src; `from` and `to` from the root.
+inline std::string broken_room_rule(const std::string& folder, const std::string& from,
+                                    const std::string& to) {
+  const auto rooms = room_order().find(folder);
+  const std::string from_room = room_of(folder, from), to_room = room_of(folder, to);
+  if (rooms == room_order().end()) {
+    return from_room.empty() && to_room.empty() ? "" : folder + " has no rooms in the table";
+  }
+  const auto& order = rooms->second;
+  const auto from_place = std::ranges::find(order, from_room);
+  const auto to_place = std::ranges::find(order, to_room);
+  if (from_place == order.end()) return folder + "/" + from_room + " is no room of the table";
+  if (to_place <= from_place) return "";
+  return "room \"" + from_room + "\" must not include " + to + ", which lies above it";
 }
 
 // Text that only some files may hold. Both expressions are searched for: `text` in the line
@@ -94,6 +131,7 @@ inline std::string broken_rule(const std::string& path, const std::string& line)
   if (allowed == allowed_folders().end()) return from + " is not in the table of layers";
   const bool same_folder = from == to || from == "src/" + to;
   const bool layout = from == "kernels" && header == "format/packed_layout.hpp";
+  if (same_folder && from.starts_with("src/")) return broken_room_rule(from, path, "src/" + header);
   if (same_folder || layout || allowed->second.contains(to)) return "";
   return from + " must not include " + header;
 }

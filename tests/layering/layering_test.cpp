@@ -49,6 +49,48 @@ TEST(Layering, EveryFolderOfSrcIsInTheTable) {
   }
 }
 
+// A room is a folder below a folder of src; each has a page at its door.
+TEST(Layering, EveryRoomIsInTheTableAndHasADoorPage) {
+  int rooms = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(root / "src")) {
+    const fs::path path = entry.path().lexically_relative(root);
+    const std::string folder = path.parent_path().generic_string();
+    if (!entry.is_directory() || folder == "src") continue;
+    ++rooms;
+    const auto known = room_order().find(folder);
+    ASSERT_NE(known, room_order().end()) << path << ": tests/layering/include_rules.hpp";
+    EXPECT_TRUE(std::ranges::count(known->second, path.filename().string())) << path;
+    EXPECT_TRUE(fs::exists(entry.path() / "README.md")) << path << " needs a README.md";
+  }
+  EXPECT_GT(rooms, 10);
+}
+
+TEST(Layering, AFolderWithRoomsKeepsItsOwnFloorClear) {
+  const std::map<std::string, int> most = {{"src/pipeline", 4}, {"src/cli", 6}};
+  for (const auto& [folder, limit] : most) {
+    int files = 0;
+    for (const auto& entry : fs::directory_iterator(root / folder)) {
+      files += entry.path().extension() == ".cpp" ? 1 : 0;
+    }
+    EXPECT_LE(files, limit) << folder;
+  }
+}
+
+// So that a header which has a .cpp is compiled by itself at every build.
+TEST(Layering, ASourceIncludesItsOwnHeaderFirst) {
+  for (const auto& entry : fs::recursive_directory_iterator(root / "src")) {
+    if (entry.path().extension() != ".cpp") continue;
+    const fs::path header = fs::path(entry.path()).replace_extension(".hpp");
+    if (!fs::exists(header)) continue;
+    std::ifstream in(entry.path());
+    std::string line;
+    while (std::getline(in, line) && !line.starts_with("#include")) {
+    }
+    const std::string name = header.lexically_relative(root / "src").generic_string();
+    EXPECT_EQ(line, "#include \"" + name + "\"") << entry.path();
+  }
+}
+
 // Takes away folders that include nothing still there, until none is left.
 TEST(Layering, TheTableHasNoCircle) {
   auto left = allowed_folders();
@@ -66,8 +108,20 @@ TEST(IncludeRules, UpwardAndSidewaysIncludesAreNamed) {
               HasSubstr("src/base must not include format/dtype.hpp"));
   EXPECT_NE(broken_rule("src/comm/a.cpp", "#include \"schedule/plan.hpp\""), "");
   EXPECT_NE(broken_rule("src/method/a.cpp", "#include \"comm/communicator.hpp\""), "");
-  EXPECT_NE(broken_rule("src/eval/a.cpp", "  #  include \"pipeline/executor.hpp\""), "");
+  EXPECT_NE(broken_rule("src/eval/a.cpp", "  #  include \"pipeline/blocks/executor.hpp\""), "");
   EXPECT_NE(broken_rule("src/elsewhere/a.cpp", "#include \"base/error.hpp\""), "");
+}
+
+TEST(IncludeRules, ARoomSeesTheRoomsBelowIt) {
+  EXPECT_EQ(broken_rule("src/pipeline/checks/a.cpp", "#include \"pipeline/job/b.hpp\""), "");
+  EXPECT_EQ(broken_rule("src/pipeline/quantize.cpp", "#include \"pipeline/checks/b.hpp\""), "");
+  EXPECT_EQ(broken_rule("src/comm/watch/a.cpp", "#include \"comm/communicator.hpp\""), "");
+  EXPECT_THAT(broken_rule("src/pipeline/job/a.hpp", "#include \"pipeline/checks/b.hpp\""),
+              HasSubstr("must not include src/pipeline/checks/b.hpp"));
+  EXPECT_NE(broken_rule("src/pipeline/checks/a.cpp", "#include \"pipeline/quantize.hpp\""), "");
+  EXPECT_NE(broken_rule("src/comm/gather.hpp", "#include \"comm/watch/link.hpp\""), "");
+  EXPECT_NE(broken_rule("src/cli/cellar/a.cpp", "#include \"cli/report/table.hpp\""), "");
+  EXPECT_NE(broken_rule("src/data/bpe/a.cpp", "#include \"data/bpe.hpp\""), "");
 }
 
 TEST(IncludeRules, KernelsSeeThePackedLayoutAndNothingElseOfOurs) {
@@ -81,7 +135,7 @@ TEST(IncludeRules, KernelsSeeThePackedLayoutAndNothingElseOfOurs) {
 TEST(IncludeRules, DownwardAndOwnIncludesPass) {
   EXPECT_EQ(broken_rule("src/data/a.cpp", "#include \"format/dtype.hpp\""), "");
   EXPECT_EQ(broken_rule("src/backend/a.cpp", "#include \"kernels/launch.hpp\""), "");
-  EXPECT_EQ(broken_rule("src/cli/main.cpp", "#include \"pipeline/executor.hpp\""), "");
+  EXPECT_EQ(broken_rule("src/cli/main.cpp", "#include \"pipeline/blocks/executor.hpp\""), "");
   EXPECT_EQ(broken_rule("src/base/a.cpp", "#include <vector>"), "");
   EXPECT_EQ(broken_rule("src/base/a.cpp", "#include <fmt/format.h>"), "");
 }

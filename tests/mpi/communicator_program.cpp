@@ -20,8 +20,8 @@
 #include "base/error.hpp"
 #include "comm/communicator_contract.hpp"
 #include "comm/mpi_session.hpp"
-#include "comm/watchdog.hpp"
-#include "comm/watched_communicator.hpp"
+#include "comm/watch/watchdog.hpp"
+#include "comm/watch/watched_communicator.hpp"
 
 namespace bitmill {
 namespace {

@@ -10,6 +10,7 @@
 #include "checkpoint/failing_files.hpp"
 #include "checkpoint/forgetful_files.hpp"
 #include "format/packed_folder.hpp"
+#include "pipeline/job/quantize_options.hpp"
 #include "pipeline/tiny_job.hpp"
 
 namespace bitmill {

@@ -20,9 +20,10 @@
 #include <vector>
 
 #include "base/hash.hpp"
-#include "pipeline/executor.hpp"
-#include "pipeline/mesh_rank.hpp"
-#include "pipeline/stream_link.hpp"
+#include "pipeline/blocks/executor.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/ranks/mesh_rank.hpp"
+#include "pipeline/streams/stream_link.hpp"
 
 namespace bitmill::testing_chain {
 

@@ -8,7 +8,11 @@
 #include <atomic>
 #include <vector>
 
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tiny_job.hpp"
 #include "schedule/plan.hpp"
 

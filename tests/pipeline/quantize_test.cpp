@@ -11,6 +11,10 @@
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_forecast.hpp"
+#include "pipeline/job/quantize_options.hpp"
 #include "pipeline/tiny_job.hpp"
 
 namespace bitmill {
@@ -75,7 +79,7 @@ TEST_F(Quantize, PlanPredictsBytesAndBitsExactly) {
     QuantizeOptions o = options(std::string("out") + ratio);
     o.method.salient_ratio = ExactRatio::parse(ratio);
     o.ignore = "k_proj";
-    const QuantizePlan plan = plan_quantize(o, *files_, 1, 1);
+    const QuantizeForecast plan = plan_quantize(o, *files_, 1, 1);
     const QuantizeResult result = run(o);
     const Inspection inspection = inspect_folder(*files_, o.output_dir);
     EXPECT_EQ(plan.packed_bytes, inspection.tensor_bytes) << ratio;

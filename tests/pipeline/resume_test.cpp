@@ -12,7 +12,11 @@
 #include "checkpoint/run_state.hpp"
 #include "format/packed_folder.hpp"
 #include "forwarding_files.hpp"
-#include "pipeline/run_status.hpp"
+#include "pipeline/folder/run_status.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/quantize.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tiny_job.hpp"
 
 namespace bitmill {

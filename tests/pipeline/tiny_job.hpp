@@ -12,7 +12,11 @@
 #include "comm/thread_communicator.hpp"
 #include "data/token_text.hpp"
 #include "model/tiny_model.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {

@@ -3,6 +3,10 @@
 
 #include "eval/evaluate.hpp"
 #include "model/source_model.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/tune_observer.hpp"
+#include "pipeline/job/tune_options.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tiny_job.hpp"
 #include "pipeline/tune.hpp"
 

@@ -12,7 +12,11 @@
 
 #include "checkpoint/failing_files.hpp"
 #include "format/packed_folder.hpp"
-#include "pipeline/tune_check.hpp"
+#include "pipeline/checks/tune_check.hpp"
+#include "pipeline/job/tune_observer.hpp"
+#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tuning_history.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tune_job.hpp"
 
 namespace bitmill {

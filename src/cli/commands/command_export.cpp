@@ -1,0 +1,74 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/error.hpp"
+#include "cli/commands/command.hpp"
+#include "format/packed_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t default_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;  // as transformers has it
+
+class ExportCommand : public Command {
+ public:
+  explicit ExportCommand(const Settings& settings)
+      : from_(settings.folder_or("model", "")),
+        to_(settings.folder_or("output-dir", "")),
+        max_shard_bytes_(settings.bytes_or("max-shard-size", default_shard_bytes)) {
+    settings.require({"model", "output-dir"}, "export");
+    constexpr std::array<Dtype, 3> dtypes = {Dtype::float16, Dtype::bfloat16, Dtype::float32};
+    dtype_ = dtypes[settings.word_or("dtype", {"float16", "bfloat16", "float32"}, 0)];
+  }
+
+  void check(const CheckContext& context) override {
+    BITMILL_CHECK(is_packed_folder(context.files, from_), UsageError,
+                  fmt::format("{} is not a packed folder; export turns what bitmill quantize made "
+                              "into an ordinary one",
+                              from_));
+    BITMILL_CHECK(!context.files.exists(to_) ||
+                      (context.files.is_directory(to_) && context.files.list(to_).empty()),
+                  UsageError,
+                  fmt::format("the output folder {} is not empty; choose another --output-dir, or "
+                              "remove it",
+                              to_));
+  }
+
+  void run(RunContext& context) override {
+    if (context.comm.rank() != 0) return;
+    verify_packed_folder(context.files, from_, {});
+    export_folder(context.files, from_, to_, dtype_, max_shard_bytes_);
+    context.console.say(fmt::format("exported {} to {}", from_, to_));
+  }
+
+ private:
+  const std::string from_;
+  const std::string to_;
+  const int64_t max_shard_bytes_;
+  Dtype dtype_ = Dtype::float16;
+};
+
+}  // namespace
+
+CommandEntry export_entry() {
+  return {.name = "export",
+          .summary = "turn a packed folder into an ordinary one that any tool loads",
+          .about =
+              "Unpacks a packed folder into an ordinary Hugging Face folder: the same model, "
+              "at 16 or 32 bits per weight.",
+          .usage = {"export --model DIR --output-dir DIR [options]"},
+          .example = "bitmill export --model /tmp/books-packed --output-dir /tmp/books-exported",
+          .positional = "",
+          .options = {{"options",
+                       {{"model", "DIR", "", "the packed folder"},
+                        {"output-dir", "DIR", "", "where the result goes; empty or not there"},
+                        {"dtype", "float16|bfloat16|float32", "float16", "of the linears"},
+                        {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
+                        config_option()}}},
+          .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
+            return std::make_unique<ExportCommand>(settings);
+          }};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/problems.hpp"
+#include "checkpoint/holder.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/options/hardware.hpp"
+#include "cli/options/pictures.hpp"
+#include "cli/options/quantize_options.hpp"
+#include "cli/options/run_folder_options.hpp"
+#include "cli/report/json_line.hpp"
+#include "cli/report/plan_report.hpp"
+#include "cli/report/quantity.hpp"
+#include "model/config.hpp"
+#include "model/source_model.hpp"
+#include "pipeline/checks/measure_machine.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/checks/workload.hpp"
+#include "pipeline/job/quantize_options.hpp"
+
+namespace bitmill {
+namespace {
+
+class PlanCommand : public Command {
+ public:
+  PlanCommand(Files& files, const Settings& settings)
+      : options_(read_plan_options(files, settings)),
+        hardware_(settings.text_or("hardware", default_hardware)),
+        pictures_(read_pictures(settings)),
+        calibrate_(settings.is_on("calibrate")),
+        save_(settings.text_or("save", "")),
+        scratch_dir_(settings.folder_or("scratch-dir", ".")),
+        json_(settings.is_on("json")) {
+    for (const char* option : {"save", "scratch-dir"}) {
+      BITMILL_CHECK(calibrate_ || !settings.has(option), UsageError,
+                    fmt::format("{} has no effect without --calibrate", settings.origin(option)));
+    }
+    request_.ranks = static_cast<int>(settings.whole_or("ranks", 1, 1, 1 << 20));
+    request_.stages = options_.stages;
+    request_.walk = options_.walk;
+    request_.memory_limit = settings.bytes_or("memory-limit", 0);
+  }
+
+  void check(const CheckContext& context) override {
+    check_pictures(context.files, pictures_, "");
+    request_.machine = read_hardware(context.files, hardware_, context.threads);
+    const ModelConfig config = read_model_config(context.files, options_.model);
+    check_job(config);
+    request_.work = workload_of(options_, config);
+    if (calibrate_) {
+      SourceModel(context.files, options_.model);  // says what is wrong with the weights
+      request_.machine.samples_at_once = context.threads;
+    }
+    // Before measuring, too: what a rank holds depends little on what it can do, and a memory that
+    // nothing fits is known now.
+    forecast_ = choose_plan(request_);
+  }
+
+  void run(RunContext& context) override {
+    if (calibrate_) calibrate(context);
+    if (context.comm.rank() != 0) return;
+    context.console.print(json_ ? json_line(forecast_json(request_, forecast_))
+                                : describe_forecast(request_, forecast_));
+    if (!pictures_.any()) return;
+    const Timeline timeline = planned_timeline(forecast_, "as planned");
+    write_pictures(
+        context.files, pictures_,
+        fmt::format("{} on {} ({}), recipe {}", options_.model,
+                    format_number_of("rank", request_.ranks), hardware_, options_.recipe),
+        {&timeline, 1});
+  }
+
+ private:
+  // What quantize would refuse, in the same words.
+  void check_job(const ModelConfig& config) const {
+    Problems problems;
+    check_settings(resolve_lag(options_), problems);
+    problems.throw_if_any();
+    check_batch(options_, options_.samples);
+    check_sequence_length(config, options_.model, workload_of(options_, config).seq_len);
+  }
+
+  // Collective. The plan then rests on what was measured.
+  void calibrate(RunContext& context) {
+    Machine& machine = request_.machine;
+    machine.start_s = process_age_s();
+    const std::string folder = join_path(
+        scratch_dir_, fmt::format("bitmill-calibrate-{}-{}", ::getpid(), context.comm.rank()));
+    context.console.say(
+        fmt::format("measuring block 0 of {} on {} with {} each: {} samples of {} tokens",
+                    options_.model, format_number_of("rank", context.comm.size()),
+                    format_number_of("thread", context.pool.size()), request_.work.samples,
+                    request_.work.seq_len));
+    machine = measure_machine(options_, context.files, folder, context.comm, context.pool, machine);
+    forecast_ = choose_plan(request_);
+    if (context.comm.rank() != 0) return;
+    if (!json_) context.console.print(describe_machine(request_.work, machine));
+    if (save_.empty()) return;
+    const std::string about =
+        fmt::format("Measured by bitmill plan --calibrate: {}, {} tokens, {} of {}", options_.model,
+                    request_.work.seq_len, format_number_of("rank", context.comm.size()),
+                    format_number_of("thread", context.pool.size()));
+    replace_file(context.files, save_, hardware_text(machine, about));
+  }
+
+  const QuantizeOptions options_;
+  const std::string hardware_;
+  const PictureRequest pictures_;
+  const bool calibrate_;
+  const std::string save_;
+  const std::string scratch_dir_;
+  const bool json_;
+  PlanRequest request_;
+  Forecast forecast_;
+};
+
+OptionGroup plan_options() {
+  return {"what to plan",
+          {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
+           {"ranks", "N", "1", "ranks that the run would have"},
+           {"recipe", "NAME", "published", "as for quantize"},
+           config_option(),
+           {"hardware", "NAME", default_hardware,
+            "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
+           {"memory-limit", "BYTES", "the hardware's",
+            "memory of a rank; quantize also knows what its hosts have left"},
+           {"stages", "N", "chosen", "groups of ranks that share the depth"},
+           {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
+           stream_memory_option(),
+           threads_option(),
+           {"calibrate", "", "",
+            "measure a block of the model here, under mpirun also the link between ranks, and plan "
+            "with these figures; takes about ten seconds, more where a step is long"},
+           {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
+           {"scratch-dir", "DIR", ".",
+            "where --calibrate measures the disk: beside the run folder to come"},
+           json_option("the forecast")}};
+}
+
+}  // namespace
+
+CommandEntry plan_entry() {
+  return {.name = "plan",
+          .summary = "what a run would take, on any number of ranks",
+          .about =
+              "Simulates the very plan that quantize would carry out, on hardware as a table "
+              "describes it: time, memory, disk and traffic, and the best mesh of stages and "
+              "replicas. Reads the model's config.json and nothing else, but with --calibrate.",
+          .usage = {"plan --model DIR --ranks N [options]",
+                    "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]"},
+          .example = "bitmill plan --model tests/data/books-2M --ranks 4 --recipe parallel",
+          .positional = "",
+          .options = {plan_options(), picture_options(), method_option_group()},
+          .make = [](Files& files, const Settings& settings) -> std::unique_ptr<Command> {
+            settings.require({"model"}, "plan");
+            return std::make_unique<PlanCommand>(files, settings);
+          }};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,152 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/commands/eval_job.hpp"
+#include "cli/commands/invocation.hpp"
+#include "cli/commands/quantize_job.hpp"
+#include "cli/report/json_line.hpp"
+#include "cli/report/quantity.hpp"
+#include "cli/report/table.hpp"
+
+namespace bitmill {
+namespace {
+
+// Settings of the run as a whole may not hide in the section of one of its parts.
+void refuse_in_section(const Settings& section, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    BITMILL_CHECK(!section.has(name), UsageError,
+                  fmt::format("{}: bitmill run takes this from [run] or its own options",
+                              section.origin(name)));
+  }
+}
+
+// What is evaluated is what the run makes, beside what it starts from.
+EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) {
+  refuse_in_section(section, {"model", "threads", "json"});
+  const std::string reference = section.folder_or("reference", options.model);
+  BITMILL_CHECK(reference == options.model, UsageError,
+                fmt::format("{}: bitmill run compares with the model it starts from, {}",
+                            section.origin("reference"), options.model));
+  section.add("model", {options.model, "model in [quantize]"});
+  return read_eval_request(section);
+}
+
+class RunCommand : public Command {
+ public:
+  // `compare`: the result's predictions with the original's.
+  RunCommand(QuantizeRequest quantize, EvalRequest eval, bool compare, bool json)
+      : quantize_(std::move(quantize)), eval_(std::move(eval)), compare_(compare), json_(json) {}
+
+  void check(const CheckContext& context) override {
+    quantize_.check(context);
+    eval_.check(context);
+  }
+
+  void run(RunContext& context) override {
+    if (quantize_.request().dry_run) {
+      quantize_.compare_ranks(context);
+      context.console.print(quantize_.dry_run_text());
+      return;
+    }
+    const QuantizeJob::Outcome packed = quantize_.run(context);
+    const SourceModel original(context.files, quantize_.options().model);
+    const SourceModel result(context.files, quantize_.options().output_dir);
+    const Evaluation before = eval_.run(context, "eval of the original", original, nullptr);
+    const Evaluation after =
+        eval_.run(context, "eval of the result", result, compare_ ? &original : nullptr);
+    context.console.print(json_ ? comparison_json(packed, before, after)
+                                : comparison_table(packed, original, before, after));
+    quantize_.draw(context);
+  }
+
+ private:
+  static std::string comparison_table(const QuantizeJob::Outcome& packed,
+                                      const SourceModel& original, const Evaluation& before,
+                                      const Evaluation& after) {
+    const QuantizeResult& result = packed.result;
+    int64_t parameters = 0;
+    for (const std::string& name : original.tensors().names()) {
+      parameters += original.tensors().info(name).elements();
+    }
+    const double original_bits =
+        8 * static_cast<double>(result.source_bytes) / static_cast<double>(parameters);
+    Table table({{"", Table::Align::left}, {"original"}, {"packed"}});
+    table.add_row({"perplexity", fmt::format("{:.4f}", before.perplexity),
+                   fmt::format("{:.4f}", after.perplexity)});
+    if (after.divergence) {
+      table.add_row({"KL, nats", "", fmt::format("{:.4f}", after.divergence->kl)});
+      table.add_row({"top-1 agreement", "", fmt::format("{:.2f} %", 100 * after.divergence->top1)});
+    }
+    table.add_row({"bits per weight", "", fmt::format("{:.4f}", result.bits_per_weight)});
+    table.add_row({"bits per parameter", fmt::format("{:.4f}", original_bits),
+                   fmt::format("{:.4f}", result.bits_per_parameter)});
+    table.add_row({"size", format_bytes(result.source_bytes), format_bytes(result.packed_bytes)});
+    table.add_row({"time", "", format_seconds(packed.facts.seconds)});
+    return table.text();
+  }
+
+  std::string comparison_json(const QuantizeJob::Outcome& packed, const Evaluation& before,
+                              const Evaluation& after) const {
+    nlohmann::ordered_json json = result_json(quantize_.options(), packed.result, packed.facts);
+    json["perplexity_original"] = before.perplexity;
+    json["perplexity"] = after.perplexity;
+    json["tokens"] = after.tokens;
+    json["windows"] = after.windows;
+    json["seq_len"] = after.seq_len;
+    if (after.divergence) {
+      json["kl"] = after.divergence->kl;
+      json["top1"] = after.divergence->top1;
+    }
+    return json_line(json);
+  }
+
+  QuantizeJob quantize_;
+  EvalJob eval_;
+  const bool compare_;
+  const bool json_;
+};
+
+std::unique_ptr<Command> make_run(Files& files, const Settings& settings) {
+  settings.require({"config"}, "run");
+  const std::string path = settings.text_or("config", "");
+  Settings quantize = config_settings(files, path, "quantize", quantize_option_groups());
+  refuse_in_section(quantize, {"threads", "json", "dry-run"});
+  for (const char* name : {"json", "dry-run"}) {
+    if (settings.has(name)) quantize.add(name, {settings.text_or(name, ""), settings.origin(name)});
+  }
+  QuantizeRequest request = read_quantize_request(files, quantize);
+  EvalRequest eval = make_eval_request(config_settings(files, path, "eval", eval_option_groups()),
+                                       request.options);
+  // The result, whose reference it is, does not exist yet.
+  const bool compare = !std::exchange(eval.reference, "").empty();
+  return std::make_unique<RunCommand>(std::move(request), std::move(eval), compare,
+                                      settings.is_on("json"));
+}
+
+}  // namespace
+
+CommandEntry run_entry() {
+  return {.name = "run",
+          .summary = "quantize, then evaluate original and result, from one config file",
+          .about =
+              "Does everything a config file says: [quantize] holds the options of bitmill "
+              "quantize, [eval] those of bitmill eval (the model is known), [run] the ones "
+              "below. Ends with a table of bits and perplexities.",
+          .usage = {"run --config FILE [options]"},
+          .example = "bitmill run --config configs/books-2M.cfg",
+          .positional = "",
+          .options = {{"options",
+                       {{"config", "FILE", "", "sections [run], [quantize] and [eval]"},
+                        {"dry-run", "", "", "check everything, say what would be done, and stop"},
+                        threads_option(),
+                        json_option("the result")}}},
+          .stops_on_signals = true,
+          .watched = true,
+          .make = make_run};
+}
+
+}  // namespace bitmill

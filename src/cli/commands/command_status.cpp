@@ -1,0 +1,116 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/report/json_line.hpp"
+#include "cli/report/quantity.hpp"
+#include "cli/report/status_table.hpp"
+#include "pipeline/folder/run_status.hpp"
+
+namespace bitmill {
+namespace {
+
+nlohmann::ordered_json tuning_json(const TuningStatus& tuning) {
+  nlohmann::ordered_json json = {{"epochs_done", tuning.epochs_done},
+                                 {"epochs_most", tuning.epochs_most},
+                                 {"held_out_kl", nullptr}};
+  if (tuning.held_out_kl) json["held_out_kl"] = *tuning.held_out_kl;
+  return json;
+}
+
+nlohmann::ordered_json status_json(const RunStatus& status) {
+  nlohmann::ordered_json live = nlohmann::ordered_json::array();
+  for (const LiveStatus& one : status.live) {
+    live.push_back({{"block", one.block}, {"epoch", one.epoch}});
+  }
+  nlohmann::ordered_json json = {{"state", word_of(status.phase)},
+                                 {"job", nullptr},
+                                 {"tuning", nullptr},
+                                 {"blocks_total", status.blocks_total},
+                                 {"blocks_done", status.blocks_done},
+                                 {"live", live},
+                                 {"loss", nullptr},
+                                 {"epoch_s", nullptr},
+                                 {"eta_s", nullptr},
+                                 {"holder", nullptr},
+                                 {"starts_in_vain", status.starts_in_vain()},
+                                 {"failure", status.failure},
+                                 {"last_events", status.last_events}};
+  if (!status.job.empty()) json["job"] = status.job;
+  if (status.tuning) json["tuning"] = tuning_json(*status.tuning);
+  if (status.last_loss) json["loss"] = *status.last_loss;
+  if (status.epoch_s) json["epoch_s"] = *status.epoch_s;
+  if (status.eta_s) json["eta_s"] = *status.eta_s;
+  if (status.holder) {
+    const Holder& holder = status.holder->holder;
+    json["holder"] = {{"host", holder.host},
+                      {"pid", holder.pid},
+                      {"job", holder.job},
+                      {"released", status.holder->released},
+                      {"outcome", status.holder->outcome}};
+  }
+  return json;
+}
+
+// What a launcher should report for a job that ended without telling.
+void judge(const std::string& work_dir, const RunStatus& status) {
+  if (status.phase == RunPhase::done) return;
+  BITMILL_CHECK(status.phase != RunPhase::running, Error,
+                fmt::format("the run in {} is held by {}, which is alive", work_dir,
+                            status.holder ? describe(status.holder->holder) : "a process"));
+  BITMILL_CHECK(status.failure.empty(), Error,
+                fmt::format("the run in {} failed: {}", work_dir, status.failure));
+  BITMILL_CHECK(status.starts_in_vain() < most_starts_in_vain, Error,
+                fmt::format("the last {} starts of the run in {} ended without a new commit; look "
+                            "into why before it is started again",
+                            status.starts_in_vain(), work_dir));
+  throw StopError(
+      fmt::format("the run in {} is not done; run the same command again to go on", work_dir));
+}
+
+class StatusCommand : public Command {
+ public:
+  StatusCommand(std::string work_dir, bool exit_status, bool json)
+      : work_dir_(std::move(work_dir)), exit_status_(exit_status), json_(json) {}
+
+  void run(RunContext& context) override {
+    // A holder writes a beat each second.
+    const ClaimTiming timing{std::chrono::milliseconds(3000), std::chrono::milliseconds(100)};
+    const RunStatus status = read_status(context.files, work_dir_, timing);
+    if (exit_status_) return judge(work_dir_, status);
+    context.console.print(json_ ? json_line(status_json(status)) : status_table(status));
+  }
+
+ private:
+  const std::string work_dir_;
+  const bool exit_status_;
+  const bool json_;
+};
+
+}  // namespace
+
+CommandEntry status_entry() {
+  return {.name = "status",
+          .summary = "where a run stands, from the outside",
+          .about =
+              "Reads the work folder of a run, while it runs or afterwards, and changes nothing. "
+              "With --exit-status it exits as a launcher of that run should: 0 done, 75 worth "
+              "running again, 1 failed for good or started several times in vain.",
+          .usage = {"status --work-dir DIR [options]"},
+          .example = "bitmill status --work-dir smol-packed.work",
+          .positional = "work-dir",
+          .options = {{"options",
+                       {{"work-dir", "DIR", "", "the work folder of the run"},
+                        {"exit-status", "", "", "say by the exit status what to do next"},
+                        json_option("the status")}}},
+          .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
+            settings.require({"work-dir"}, "status");
+            return std::make_unique<StatusCommand>(settings.folder_or("work-dir", ""),
+                                                   settings.is_on("exit-status"),
+                                                   settings.is_on("json"));
+          }};
+}
+
+}  // namespace bitmill

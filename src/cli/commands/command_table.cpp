@@ -1,0 +1,35 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/options/suggestion.hpp"
+
+namespace bitmill {
+
+const std::vector<CommandEntry>& command_table() {
+  static const std::vector<CommandEntry> table = [] {
+    std::vector<CommandEntry> entries = {quantize_entry(), tune_entry(),   eval_entry(),
+                                         inspect_entry(),  export_entry(), tokenize_entry(),
+                                         run_entry(),      status_entry(), verify_entry(),
+                                         report_entry(),   plan_entry()};
+    for (CommandEntry& entry : entries) {
+      if (entry.watched) entry.options.back().options.push_back(timeout_option());
+    }
+    return entries;
+  }();
+  return table;
+}
+
+const CommandEntry& find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const CommandEntry& entry : command_table()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  names.push_back("help");
+  throw UsageError(fmt::format("there is no command \"{}\"{}; the commands are {}", name,
+                               did_you_mean(name, names, ""), fmt::join(names, ", ")));
+}
+
+}  // namespace bitmill

@@ -1,0 +1,74 @@
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "cli/commands/command.hpp"
+#include "cli/report/quantity.hpp"
+#include "data/token_text.hpp"
+#include "format/tensor_folder.hpp"
+#include "model/config.hpp"
+
+namespace bitmill {
+namespace {
+
+class TokenizeCommand : public Command {
+ public:
+  explicit TokenizeCommand(const Settings& settings)
+      : model_(settings.text_or("model", "")),
+        corpus_(settings.text_or("corpus", "")),
+        output_(settings.text_or("output", "")) {
+    settings.require({"model", "corpus", "output"}, "tokenize");
+    BITMILL_CHECK(output_.ends_with(".safetensors"), UsageError,
+                  fmt::format("{}: a token file ends in .safetensors, and \"{}\" does not",
+                              settings.origin("output"), output_));
+    BITMILL_CHECK(output_ != corpus_, UsageError,
+                  fmt::format("--output would overwrite --corpus {}", corpus_));
+  }
+
+  // A token file may be made anew; anything else of that name, a model's weights say, is kept.
+  void check(const CheckContext& context) override {
+    if (!context.files.exists(output_)) return;
+    const SafetensorsFile there(context.files, output_);
+    BITMILL_CHECK(
+        there.tensors().size() == 1 && there.tensors().contains("input_ids"), UsageError,
+        fmt::format("--output {} exists and is not a token file; choose another name", output_));
+  }
+
+  void run(RunContext& context) override {
+    if (context.comm.rank() != 0) return;
+    const ModelConfig config = read_model_config(context.files, model_);
+    const Tokens tokens = read_tokens(context.files, corpus_, model_, config.vocab_size);
+    write_token_file(context.files, output_, tokens);
+    context.console.say(fmt::format(
+        "{} tokens written to {}", format_count(static_cast<int64_t>(tokens.ids.size())), output_));
+  }
+
+ private:
+  const std::string model_;
+  const std::string corpus_;
+  const std::string output_;
+};
+
+}  // namespace
+
+CommandEntry tokenize_entry() {
+  return {.name = "tokenize",
+          .summary = "turn a text into a token file",
+          .about =
+              "Tokenizes a text once, with a model's tokenizer, into a file that --calib and "
+              "--corpus take.",
+          .usage = {"tokenize --model DIR --corpus FILE --output FILE"},
+          .example =
+              "bitmill tokenize --model tests/data/books-2M --corpus "
+              "tests/data/books/calib.txt --output /tmp/calib.safetensors",
+          .positional = "",
+          .options = {{"options",
+                       {{"model", "DIR", "", "the folder whose tokenizer is used"},
+                        {"corpus", "FILE", "", "the text: .txt or .jsonl"},
+                        {"output", "FILE", "", "the token file, .safetensors"},
+                        config_option()}}},
+          .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
+            return std::make_unique<TokenizeCommand>(settings);
+          }};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands/command.hpp"
+#include "cli/options/tune_options.hpp"
+#include "cli/process/launch.hpp"
+#include "cli/process/peak_memory.hpp"
+#include "cli/process/run_control.hpp"
+#include "cli/report/json_line.hpp"
+#include "cli/report/quantity.hpp"
+#include "cli/report/tune_report.hpp"
+#include "pipeline/checks/tune_check.hpp"
+#include "pipeline/tune.hpp"
+
+namespace bitmill {
+namespace {
+
+class TuneCommand : public Command {
+ public:
+  explicit TuneCommand(TuneRequest request) : request_(std::move(request)) {}
+
+  void check(const CheckContext& context) override {
+    ranks_ = context.ranks;
+    threads_ = context.threads;
+    plan_ = plan_tune(request_.options, context.files, ranks_, threads_);
+  }
+
+  void run(RunContext& context) override {
+    const Clock clock = steady_clock();
+    const double begin = clock();
+    introduce(context.console);
+    if (request_.dry_run) {
+      compare_ranks(request_.options, plan_, context.files, context.comm, host_name());
+      context.console.print(
+          request_.json ? json_line(tune_plan_json(request_.options, plan_, ranks_, threads_))
+                        : describe_tune_plan(request_.options, plan_));
+      return;
+    }
+    TuneProgress progress(context.console, context.activity, plan_, request_.options.epochs, clock);
+    const std::string report_path = join_path(request_.options.work_dir, "trouble.json");
+    // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
+    if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
+    RunControl control = make_run_control(context.stop, request_.time_limit_s);
+    control.work_dir_answers = [&] {
+      context.watch.set_report_path(report_path);
+      leave_run_note(context.files, request_.options.work_dir);
+    };
+    const TuneResult result =
+        tune(request_.options, context.files, context.comm, context.pool, progress, control);
+    const RunFacts facts = {clock() - begin, largest_peak_memory(context.comm),
+                            plan_.peak_memory_bytes, ranks_};
+    context.console.say(fmt::format("\n{}", describe_tuning(request_.options, result, facts)));
+    if (request_.json) {
+      context.console.print(json_line(tuning_json(request_.options, result, facts)));
+    }
+  }
+
+ private:
+  void introduce(Console& console) const {
+    const TuneOptions& options = request_.options;
+    console.say(fmt::format(
+        "bitmill tune: {} towards {} on {} with {} each, {} of {}, backend {}\n"
+        "{} factors of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
+        "{}, rate {}, {} epochs at most",
+        options.model, options.reference, format_number_of("rank", ranks_),
+        format_number_of("thread", threads_), format_number_of("stage", plan_.mesh.stages),
+        format_number_of("replica", plan_.mesh.replicas), options.backend,
+        format_count(plan_.factors), plan_.linears, plan_.train, plan_.seq_len, plan_.held_out,
+        options.batch, options.rate, options.epochs));
+    for (const std::string& note : {idle_ranks_note(options, plan_), few_held_out_note(plan_)}) {
+      if (!note.empty()) console.say(note);
+    }
+  }
+
+  const TuneRequest request_;
+  TuneForecast plan_;
+  int ranks_ = 1;
+  int threads_ = 1;
+};
+
+}  // namespace
+
+CommandEntry tune_entry() {
+  return {.name = "tune",
+          .summary = "tune the scales of a packed model towards its original",
+          .about =
+              "Trains the scales of a packed model, all blocks together, towards the next-token "
+              "distribution of the 16-bit model it was made from. Signs, codes and the stored bits "
+              "stay; the result is never worse on the windows that are held out.",
+          .usage = {"tune --model PACKED --reference DIR --output-dir DIR --calib FILE [options]"},
+          .example =
+              "bitmill tune --model /tmp/books-packed --reference tests/data/books-2M "
+              "--output-dir /tmp/books-tuned --calib tests/data/books/calib.txt --samples 32",
+          .positional = "",
+          .options = tune_option_groups(),
+          .stops_on_signals = true,
+          .watched = true,
+          .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
+            return std::make_unique<TuneCommand>(read_tune_request(settings));
+          }};
+}
+
+}  // namespace bitmill

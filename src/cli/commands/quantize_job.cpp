@@ -1,0 +1,225 @@
+#include "cli/commands/quantize_job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.hpp"
+#include "cli/options/hardware.hpp"
+#include "cli/options/recipe.hpp"
+#include "cli/process/activity_observer.hpp"
+#include "cli/process/launch.hpp"
+#include "cli/process/peak_memory.hpp"
+#include "cli/process/run_control.hpp"
+#include "cli/report/action_clock.hpp"
+#include "cli/report/json_line.hpp"
+#include "cli/report/progress.hpp"
+#include "cli/report/quantity.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/checks/workload.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/run_control.hpp"
+#include "pipeline/quantize.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+
+namespace bitmill {
+namespace {
+
+// What a rank may use where nobody said it: half its share of what the hosts have left, and no more
+// than the table of hardware names. compare_ranks() measures again, when ranks have read their
+// calibration, other processes may have grown, and another job may have counted the same bytes.
+int64_t usual_memory_limit(const Machine& machine, int64_t share) {
+  const int64_t usable = share / 2;
+  if (machine.memory_bytes == 0 || usable == 0) return std::max(machine.memory_bytes, usable);
+  return std::min(machine.memory_bytes, usable);
+}
+
+// A table describes a machine for any backend; the one that trains holds weights as floats, in the
+// memory of the process.
+void hold_as_the_backend_does(Machine& machine) {
+  machine.weight_bytes = sizeof(float);
+  machine.host_fixed_bytes = 0;
+  machine.fixed_bytes = std::max(machine.fixed_bytes, library_memory);
+}
+
+}  // namespace
+
+void QuantizeJob::check(const CheckContext& context) {
+  ranks_ = context.ranks;
+  threads_ = context.threads;
+  given_stages_ = options().stages;
+  check_pictures(context.files, request_.pictures, options().output_dir);
+  machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
+  hold_as_the_backend_does(machine_);
+  memory_limit_ = options().memory_limit > 0 ? options().memory_limit
+                                             : usual_memory_limit(machine_, context.least.memory);
+  std::optional<ModelConfig> config;
+  try {
+    config = read_model_config(context.files, options().model);
+    choose_mesh(*config);
+  } catch (const FormatError&) {
+    // A model that cannot be read: what follows says so, and what else is wrong.
+  } catch (const FileError&) {
+  }
+  plan_ = plan_quantize(options(), context.files, ranks_, threads_);
+  forecast_ = forecast_of(*config);
+  if (plan_.mesh.ranks() < ranks_) {
+    sooner_recipe_ = find_sooner_recipe(context.files, *config);
+  }
+}
+
+void QuantizeJob::compare_ranks(RunContext& context) const {
+  bitmill::compare_ranks(options(), plan_, context.files, context.comm, host_name());
+}
+
+PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
+                                      const ModelConfig& config) const {
+  PlanRequest request;
+  request.work = workload_of(known, config);
+  request.machine = machine_;
+  request.ranks = ranks_;
+  request.stages = known.stages;
+  request.walk = known.walk;
+  request.memory_limit = memory_limit_;
+  return request;
+}
+
+// The soonest within the memory. Where nobody gave a limit and nothing fits the usual one, the
+// soonest in sweeps, which hold the fewest streams: compare_ranks(), which counts what the ranks of
+// a host need together, refuses it by name, or lets it pass.
+Forecast QuantizeJob::soonest(PlanRequest request) const {
+  if (options().memory_limit > 0) return choose_plan(request);
+  try {
+    return choose_plan(request);
+  } catch (const UsageError&) {
+    request.memory_limit = 0;
+    return choose_plan(request);
+  }
+}
+
+// Of the meshes that the user leaves open.
+void QuantizeJob::choose_mesh(const ModelConfig& config) {
+  const Forecast chosen = soonest(plan_request(options(), config));
+  request_.options.stages = chosen.mesh.stages;
+  request_.options.replicas = chosen.mesh.replicas;
+  request_.options.walk = chosen.walk;
+}
+
+// Of what will be done: the calibration has been read, and its windows may be others than those
+// that the mesh was chosen for.
+Forecast QuantizeJob::forecast_of(const ModelConfig& config) const {
+  QuantizeOptions known = options();
+  known.samples = plan_.samples;
+  known.seq_len = plan_.seq_len;
+  return forecast(plan_request(known, config), plan_.mesh, plan_.walk);
+}
+
+std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Files& files,
+                                                   const ModelConfig& config) const {
+  Settings other;
+  other.add("recipe", {recipe, "--recipe"});
+  other.add_missing(request_.given);  // single options win over any recipe
+  try {
+    QuantizeOptions known = read_plan_options(files, other);
+    // The calibration may have fewer windows than were asked for, or a length of its own.
+    if (plan_.samples < options().samples) known.samples = std::min(known.samples, plan_.samples);
+    if (known.seq_len == 0) known.seq_len = plan_.seq_len;
+    if (known.batch > known.samples) return std::nullopt;
+    return choose_plan(plan_request(known, config));
+  } catch (const UsageError&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
+                                                           const ModelConfig& config) const {
+  // A forecast may be wrong by more than a tenth: a smaller saving is none.
+  OtherRecipe best{"", 0.9 * forecast_.makespan_s(), 0};
+  for (const EmbeddedRecipe& recipe : embedded_recipes()) {
+    if (recipe.name == options().recipe) continue;
+    const std::optional<Forecast> other = forecast_with(recipe.name, files, config);
+    if (!other || other->mesh.ranks() <= plan_.mesh.ranks()) continue;
+    if (other->makespan_s() >= best.makespan_s) continue;
+    best = {recipe.name, other->makespan_s(), other->mesh.ranks()};
+  }
+  return best.name.empty() ? std::nullopt : std::optional(best);
+}
+
+std::string QuantizeJob::mesh_text() const {
+  return mesh_line(options(), plan_,
+                   {ranks_, given_stages_, forecast_.makespan_s(), sooner_recipe_});
+}
+
+std::string QuantizeJob::dry_run_text() const {
+  return request_.json ? json_line(plan_json(options(), plan_, ranks_, threads_))
+                       : describe_plan(options(), plan_, ranks_, threads_);
+}
+
+void QuantizeJob::draw(RunContext& context) const {
+  if (timelines_.empty() || context.comm.rank() != 0) return;
+  write_pictures(context.files, request_.pictures,
+                 fmt::format("{}, recipe {}", options().output_dir, options().recipe), timelines_);
+}
+
+QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver& observer,
+                                           const RunControl& control) {
+  const auto run = [&](QuantizeObserver& heard) {
+    return quantize(options(), context.files, context.comm, context.pool, heard, control);
+  };
+  if (!request_.pictures.any()) return run(observer);
+  ActionClock clock(context.comm, steady_clock(), observer);
+  const auto take_timelines = [&] {
+    timelines_ = {planned_timeline(forecast_, "as planned"), clock.timeline("as it was")};
+  };
+  try {
+    QuantizeResult result = run(clock);
+    if (!result.already_done) take_timelines();
+    return result;
+  } catch (const AgreedStop&) {
+    take_timelines();
+    try {
+      draw(context);
+    } catch (const FileError& error) {
+      context.console.say(error.what());  // why the run ended counts for more
+    }
+    throw;
+  }
+}
+
+QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
+  const Clock clock = steady_clock();
+  const double begin = clock();
+  context.console.say(fmt::format("bitmill quantize: {} on {} with {} each, backend {}",
+                                  options().model, format_number_of("rank", ranks_),
+                                  format_number_of("thread", threads_), options().backend));
+  context.console.say(describe_settings(options(), plan_));
+  context.console.say(mesh_text());
+
+  QuantizeProgress progress(context.console,
+                            {plan_.blocks, options().epochs, options().epochs / plan_.turns,
+                             plan_.steps_per_epoch, plan_.mesh.stages},
+                            clock);
+  ActivityObserver observer(context.activity, progress);
+  Outcome outcome;
+  const std::string report_path = join_path(options().work_dir, "trouble.json");
+  // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
+  if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
+  RunControl control = make_run_control(context.stop, request_.time_limit_s);
+  control.work_dir_answers = [&] {
+    context.watch.set_report_path(report_path);
+    leave_run_note(context.files, options().work_dir);
+  };
+  outcome.result = quantize_timed(context, observer, control);
+  outcome.facts = {clock() - begin, largest_peak_memory(context.comm), plan_.peak_memory_bytes,
+                   ranks_};
+  const std::string quality = quality_table(outcome.result.blocks);
+  if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));
+  context.console.say(
+      fmt::format("\n{}", describe_result(options(), outcome.result, outcome.facts)));
+  return outcome;
+}
+
+}  // namespace bitmill

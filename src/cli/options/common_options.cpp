@@ -1,0 +1,25 @@
+#include "cli/options/common_options.hpp"
+
+namespace bitmill {
+
+Option config_option() {
+  return {"config", "FILE", "",
+          "read options from a section named after the command; the command line wins"};
+}
+
+Option threads_option() {
+  return {"threads", "N", "the processors of this rank, divided among the ranks that share them",
+          "threads of one rank; changes the speed, never the result"};
+}
+
+Option timeout_option() {
+  return {"timeout", "TIME", "300",
+          "end the job when a rank is not heard of, or none does anything, for this long; seconds, "
+          "or as 5m or 00:05:00; 0: never"};
+}
+
+Option json_option(const std::string& what) {
+  return {"json", "", "", "print " + what + " as one JSON object on standard output"};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,28 @@
+#pragma once
+// Where timelines go: options of every command that has some.
+
+#include <span>
+#include <string>
+
+#include "base/files.hpp"
+#include "cli/options/option_list.hpp"
+#include "cli/report/timeline.hpp"
+
+namespace bitmill {
+
+struct PictureRequest {
+  std::string page;   // for a browser; empty: none
+  std::string trace;  // for a trace viewer; empty: none
+
+  bool any() const { return !page.empty() || !trace.empty(); }
+};
+
+OptionGroup picture_options();
+PictureRequest read_pictures(const Settings& settings);
+// UsageError when a file could not be written later on. Nothing may be written into `output_dir`,
+// which may be empty.
+void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir);
+void write_pictures(Files& files, const PictureRequest& request, const std::string& title,
+                    std::span<const Timeline> timelines);
+
+}  // namespace bitmill

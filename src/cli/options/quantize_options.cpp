@@ -1,0 +1,276 @@
+#include "cli/options/quantize_options.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <climits>
+#include <tuple>
+#include <utility>
+
+#include "base/error.hpp"
+#include "cli/options/backend_option.hpp"
+#include "cli/options/common_options.hpp"
+#include "cli/options/lag.hpp"
+#include "cli/options/recipe.hpp"
+#include "cli/options/run_folder_options.hpp"
+#include "pipeline/checks/preflight.hpp"
+
+namespace bitmill {
+namespace {
+
+// What may stand in a recipe: it determines the result, and does not depend on the machine.
+OptionGroup method_options() {
+  return {
+      "the method (a recipe sets these; single options win over it)",
+      {{"samples", "N", "", "calibration windows"},
+       {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
+       {"epochs", "N", "", "passes over the windows, per block"},
+       {"batch", "N", "", "windows per optimiser step, over all ranks"},
+       {"lag", "N|epochs/N", "", "epochs of a block before its successor sees it"},
+       {"salient-ratio", "RATIO", "", "share of the input channels kept in 4 bits"},
+       {"saliency", "max|mean", "", "what of its inputs makes a channel salient"},
+       {"int4-range", "row|salient", "", "what the 4-bit grid of a row spans"},
+       {"int4-clip", "", "", "narrow that range where it lowers the error, weighted by the inputs"},
+       {"center", "", "", "row scales begin as the mean of |W - mean| instead of |W|"},
+       {"init", "weights|cd", "weights",
+        "signs and codes as the weights have them, or coordinate descent from there"},
+       {"loss", "mse|relative", "mse", "squared error, or each token's against its target's size"},
+       {"loss-normal", "WEIGHT", "1", "of the full-precision stream's output in the loss"},
+       {"loss-homologous", "WEIGHT", "1",
+        "of the full-precision block's output for the student's own input"},
+       {"learn-signs", "", "",
+        "learn every sign, not scales alone: far better, with more work, memory and state"},
+       {"learn-means", "", "", "learn the row means"},
+       {"learn-code-scales", "", "", "learn the scales of the 4-bit grids"},
+       {"lr-scale", "RATE", "", "learning rate of the row scales"},
+       {"lr-gain", "RATE", "", "learning rate of the row and column gains"},
+       {"lr-sign", "RATE", "3e-2", "learning rate of the signs' latents"},
+       {"lr-mean", "RATE", "5e-4", "learning rate of the row means"},
+       {"lr-code-scale", "RATE", "1e-4", "learning rate of the 4-bit scales"},
+       {"lr-schedule", "constant|cosine", "cosine with --learn-signs, else constant",
+        "of all rates, over all epochs of a block"},
+       {"sign-state", "32|16", "32",
+        "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
+       {"stream-dtype", "float32|float16|bfloat16", "float32",
+        "what activations between blocks are rounded to: 16 bits halve their memory and traffic"},
+       {"seed", "N", "0", "of the positions of the calibration windows"},
+       {"ignore", "REGEX", "", "linears with matching names stay as they are"},
+       {"max-blocks", "N", "0", "pack the first N blocks only; 0 means all"}}};
+}
+
+OptionGroup input_options() {
+  return {"what to do",
+          {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
+           {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
+           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           {"recipe", "NAME", "published",
+            "a named set of settings: published, parallel, best, or the path of a .cfg file"},
+           config_option(),
+           {"dry-run", "", "", "check everything, say what would be done, and stop"},
+           json_option("the result")}};
+}
+
+OptionGroup machine_options() {
+  return {"the machine (these do not change the result, except backend and dtype)",
+          {backend_option(),
+           {"dtype", "float32", "float32", "arithmetic of the student"},
+           threads_option(),
+           {"redo-blocks", "N,N,...", "",
+            "of an unfinished run: build these blocks again and compare with what was recorded"},
+           {"verify-source", "", "",
+            "read and hash the whole model first, instead of each block when its turn comes"},
+           {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
+           {"stages", "N", "chosen",
+            "groups of ranks that share the depth; the ranks of a group share the batch"},
+           {"memory-limit", "BYTES", "none, and half an even share of each host's for the choice",
+            "memory of a rank: the mesh is chosen within it, and what needs more is refused"},
+           {"hardware", "NAME", default_hardware,
+            "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, or "
+            "the path of a .cfg file, such as bitmill plan --calibrate saves"},
+           {"walk", "auto|wavefront|sweep", "auto",
+            "whether all turns walk through the depth together, or as many as there are stages"}}};
+}
+
+void read_method(const Settings& settings, QuantizeOptions& options) {
+  options.samples = settings.whole_or("samples", options.samples, 1, INT64_MAX);
+  options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
+  options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
+  options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
+  options.lag =
+      parse_lag(settings.text_or("lag", "epochs"), options.epochs, settings.origin("lag"));
+  constexpr std::array dtypes = {Dtype::float32, Dtype::float16, Dtype::bfloat16};
+  options.stream_dtype =
+      dtypes[settings.word_or("stream-dtype", {"float32", "float16", "bfloat16"}, 0)];
+  options.seed = settings.seed_or("seed", options.seed);
+  options.ignore = settings.text_or("ignore", options.ignore);
+  options.max_blocks = settings.whole_or("max-blocks", options.max_blocks, 0, INT64_MAX);
+
+  MethodSettings& method = options.method;
+  if (settings.has("salient-ratio")) {
+    try {
+      method.salient_ratio = ExactRatio::parse(settings.text_or("salient-ratio", ""));
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("{}: {}", settings.origin("salient-ratio"), error.what()));
+    }
+  }
+  method.saliency =
+      settings.word_or("saliency", {"max", "mean"}, 0) == 0 ? Saliency::max : Saliency::mean;
+  method.int4_range = settings.word_or("int4-range", {"row", "salient"}, 0) == 0
+                          ? Int4Range::row
+                          : Int4Range::salient;
+  method.int4_clip = settings.is_on("int4-clip");
+  method.center = settings.is_on("center");
+  method.init = settings.word_or("init", {"weights", "cd"}, 0) == 0 ? Init::weights : Init::descent;
+  method.loss.error = settings.word_or("loss", {"mse", "relative"}, 0) == 0 ? ErrorKind::absolute
+                                                                            : ErrorKind::relative;
+  method.loss.normal = settings.rate_or("loss-normal", method.loss.normal);
+  method.loss.homologous = settings.rate_or("loss-homologous", method.loss.homologous);
+}
+
+// What is learned, and how fast. A rate for what is not learned is refused: it would do nothing.
+void read_learning(const Settings& settings, QuantizeOptions& options) {
+  MethodSettings& method = options.method;
+  method.learned = {settings.is_on("learn-signs"), settings.is_on("learn-means"),
+                    settings.is_on("learn-code-scales")};
+  method.lr_scale = settings.rate_or("lr-scale", method.lr_scale);
+  method.lr_gain = settings.rate_or("lr-gain", method.lr_gain);
+  method.lr_sign = settings.rate_or("lr-sign", method.lr_sign);
+  method.lr_mean = settings.rate_or("lr-mean", method.lr_mean);
+  method.lr_code_scale = settings.rate_or("lr-code-scale", method.lr_code_scale);
+  const size_t normal_schedule = method.learned.signs ? 1 : 0;
+  method.schedule = settings.word_or("lr-schedule", {"constant", "cosine"}, normal_schedule) == 0
+                        ? RateSchedule::constant
+                        : RateSchedule::cosine;
+  options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
+  for (const auto& [option, learned, part] :
+       {std::tuple{"lr-sign", method.learned.signs, "learn-signs"},
+        std::tuple{"sign-state", method.learned.signs, "learn-signs"},
+        std::tuple{"lr-mean", method.learned.row_means, "learn-means"},
+        std::tuple{"lr-code-scale", method.learned.code_scales, "learn-code-scales"}}) {
+    BITMILL_CHECK(learned || !settings.has(option), UsageError,
+                  fmt::format("{} has no effect without --{}", settings.origin(option), part));
+  }
+}
+
+// What `cli.md` names and this version does not have is refused with a reason, not ignored.
+void refuse_what_is_not_there(const Settings& settings) {
+  BITMILL_CHECK(settings.word_or("dtype", {"float32", "bfloat16"}, 0) == 0, UsageError,
+                fmt::format("{}: bfloat16 needs a backend with bfloat16 arithmetic, and this "
+                            "version has none; the cpu and reference backends compute in float32",
+                            settings.origin("dtype")));
+}
+
+// "3,7"
+std::vector<int> read_blocks(const Settings& settings) {
+  std::vector<int> blocks;
+  const std::string text = settings.text_or("redo-blocks", "");
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    int block = -1;
+    const auto [rest, error] = std::from_chars(at, end, block);
+    BITMILL_CHECK(error == std::errc() && block >= 0 && (rest == end || *rest == ','), UsageError,
+                  fmt::format("{}: \"{}\" must be numbers of blocks with commas between them, such "
+                              "as 3,7",
+                              settings.origin("redo-blocks"), text));
+    blocks.push_back(block);
+    at = rest == end ? end : rest + 1;
+  }
+  return blocks;
+}
+
+void read_mesh(const Settings& settings, QuantizeOptions& options) {
+  options.stages = static_cast<int>(settings.whole_or("stages", 0, 1, INT_MAX));
+  constexpr std::array walks = {Walk::automatic, Walk::wavefront, Walk::sweep};
+  options.walk = walks[settings.word_or("walk", {"auto", "wavefront", "sweep"}, 0)];
+}
+
+void read_machine(const Settings& settings, QuantizeOptions& options) {
+  options.backend = read_backend(settings, options.backend);
+  options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
+  options.redo_blocks = read_blocks(settings);
+  options.verify_source = settings.is_on("verify-source");
+  read_mesh(settings, options);
+}
+
+void check_contradictions(const QuantizeOptions& options) {
+  check_batch(options, options.samples);
+  BITMILL_CHECK(!lies_in(options.output_dir, options.model), UsageError,
+                fmt::format("--output-dir {} lies in the model folder {}; give another folder",
+                            options.output_dir, options.model));
+  for (const auto& [option, folder] : {std::pair{"--work-dir", options.work_dir},
+                                       std::pair{"--scratch-dir", options.scratch_dir}}) {
+    BITMILL_CHECK(!lies_in(folder, options.output_dir), UsageError,
+                  fmt::format("{} {} lies in the output folder {}, which must be empty; give "
+                              "another folder",
+                              option, folder, options.output_dir));
+    BITMILL_CHECK(!lies_in(folder, options.model), UsageError,
+                  fmt::format("{} {} lies in the model folder {}; give another folder", option,
+                              folder, options.model));
+  }
+}
+
+}  // namespace
+
+OptionGroups quantize_option_groups() {
+  OptionGroups groups = {input_options(), method_options(), machine_options(), run_folder_options(),
+                         picture_options()};
+  // The recipe holds the defaults: the help repeats what it says.
+  for (const EmbeddedRecipe& recipe : embedded_recipes()) {
+    if (recipe.name != QuantizeOptions().recipe) continue;
+    const Settings defaults = parse_section(recipe.text, recipe.name, "", groups);
+    for (Option& option : groups[1].options) {
+      if (defaults.has(option.name)) option.normal = defaults.text_or(option.name, "");
+    }
+  }
+  return groups;
+}
+
+OptionGroup method_option_group() { return quantize_option_groups()[1]; }
+
+QuantizeOptions read_plan_options(Files& files, const Settings& given) {
+  QuantizeOptions options;
+  const Recipe recipe =
+      read_recipe(files, given.text_or("recipe", options.recipe), {method_options()});
+  Settings settings = given;
+  settings.add_missing(recipe.settings);
+  options.recipe = recipe.name;
+  options.model = settings.folder_or("model", "");
+  read_method(settings, options);
+  read_learning(settings, options);
+  read_mesh(settings, options);
+  options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
+  return options;
+}
+
+QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
+  given.require({"model", "output-dir", "calib"}, "quantize");
+  QuantizeRequest request;
+  QuantizeOptions& options = request.options;
+  const Recipe recipe =
+      read_recipe(files, given.text_or("recipe", options.recipe), {method_options()});
+  Settings settings = given;
+  settings.add_missing(recipe.settings);
+
+  options.recipe = recipe.name;
+  options.model = settings.folder_or("model", "");
+  options.output_dir = settings.folder_or("output-dir", "");
+  options.calib = settings.text_or("calib", "");
+  refuse_what_is_not_there(settings);
+  read_method(settings, options);
+  read_learning(settings, options);
+  options.samples_by_hand = given.has("samples");
+  read_machine(settings, options);
+  take_run_folder(settings, request);
+  check_contradictions(options);
+  request.dry_run = settings.is_on("dry-run");
+  request.json = settings.is_on("json");
+  request.pictures = read_pictures(settings);
+  options.memory_limit = settings.bytes_or("memory-limit", 0);
+  request.hardware = settings.text_or("hardware", request.hardware);
+  request.given = given;
+  return request;
+}
+
+}  // namespace bitmill

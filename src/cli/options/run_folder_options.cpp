@@ -1,0 +1,43 @@
+#include "cli/options/run_folder_options.hpp"
+
+#include <array>
+
+#include "cli/report/quantity.hpp"
+
+namespace bitmill {
+
+Option stream_memory_option() {
+  return {"stream-memory", "BYTES", "no limit",
+          "memory of a rank for activations between blocks; the rest goes to --scratch-dir"};
+}
+
+OptionGroup run_folder_options() {
+  return {"the run folder (these do not change the result)",
+          {stream_memory_option(),
+           {"scratch-dir", "DIR", "the work folder", "a folder for what exceeds --stream-memory"},
+           {"work-dir", "DIR", "the output folder's name with .work added",
+            "the state and log of the run"},
+           {"resume", "auto|required|never", "auto",
+            "go on with an unfinished run in the work folder; required: or fail; never: throw it "
+            "away and start over"},
+           {"time-limit", "TIME", "no limit",
+            "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
+           {"allow-mixed-hardware", "", "",
+            "go on with a run that another kind of machine began; config.json then says so"}}};
+}
+
+RunFolderRequest read_run_folder(const Settings& settings, const std::string& output_dir) {
+  RunFolderRequest request;
+  request.work_dir = settings.folder_or("work-dir", output_dir + ".work");
+  request.scratch_dir = settings.folder_or("scratch-dir", request.work_dir);
+  request.stream_memory = settings.bytes_or("stream-memory", request.stream_memory);
+  constexpr std::array choices = {Resume::automatic, Resume::required, Resume::never};
+  request.resume = choices[settings.word_or("resume", {"auto", "required", "never"}, 0)];
+  request.allow_mixed_hardware = settings.is_on("allow-mixed-hardware");
+  if (settings.has("time-limit")) {
+    request.time_limit_s = parse_seconds(settings.text_or("time-limit", ""));
+  }
+  return request;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,39 @@
+#pragma once
+// Options of every job that keeps its state in a run folder.
+
+#include <optional>
+#include <string>
+
+#include "cli/options/option_list.hpp"
+#include "pipeline/job/quantize_options.hpp"
+
+namespace bitmill {
+
+OptionGroup run_folder_options();
+// Of them, for `plan` as well.
+Option stream_memory_option();
+
+struct RunFolderRequest {
+  std::string work_dir, scratch_dir;
+  int64_t stream_memory = 0;  // bytes; 0: no limit
+  Resume resume = Resume::automatic;
+  bool allow_mixed_hardware = false;
+  std::optional<double> time_limit_s;
+};
+
+// UsageError for values out of range.
+RunFolderRequest read_run_folder(const Settings& settings, const std::string& output_dir);
+
+// The same into a job's request, whose fields have these names. Its output_dir is read already.
+template <class Request>
+void take_run_folder(const Settings& settings, Request& request) {
+  const RunFolderRequest folder = read_run_folder(settings, request.options.output_dir);
+  request.options.work_dir = folder.work_dir;
+  request.options.scratch_dir = folder.scratch_dir;
+  request.options.stream_memory = folder.stream_memory;
+  request.options.resume = folder.resume;
+  request.options.allow_mixed_hardware = folder.allow_mixed_hardware;
+  request.time_limit_s = folder.time_limit_s;
+}
+
+}  // namespace bitmill

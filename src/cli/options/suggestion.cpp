@@ -1,0 +1,47 @@
+#include "cli/options/suggestion.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace bitmill {
+
+int edit_distance(std::string_view a, std::string_view b) {
+  // distance[i][j]: between the first i letters of a and the first j of b.
+  std::vector<std::vector<int>> distance(a.size() + 1, std::vector<int>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) distance[i][0] = static_cast<int>(i);
+  for (size_t j = 0; j <= b.size(); ++j) distance[0][j] = static_cast<int>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int replaced = distance[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      int& best = distance[i][j];
+      best = std::min({distance[i - 1][j] + 1, distance[i][j - 1] + 1, replaced});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        best = std::min(best, distance[i - 2][j - 2] + 1);
+      }
+    }
+  }
+  return distance[a.size()][b.size()];
+}
+
+std::string nearest_name(std::string_view word, const std::vector<std::string>& names) {
+  const int length = static_cast<int>(word.size());
+  int best = std::min(std::max(2, length / 3), length - 1) + 1;  // the first that is too far
+  std::string nearest;
+  for (const std::string& name : names) {
+    const int distance = edit_distance(word, name);
+    if (distance < best) {
+      best = distance;
+      nearest = name;
+    }
+  }
+  return nearest;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& names,
+                         std::string_view dashes) {
+  const std::string nearest = nearest_name(word, names);
+  return nearest.empty() ? "" : fmt::format(" (did you mean {}{}?)", dashes, nearest);
+}
+
+}  // namespace bitmill

@@ -1,0 +1,87 @@
+#include "cli/options/tune_options.hpp"
+
+#include <fmt/format.h>
+
+#include <climits>
+
+#include "base/error.hpp"
+#include "cli/options/backend_option.hpp"
+#include "cli/options/common_options.hpp"
+#include "cli/options/run_folder_options.hpp"
+
+namespace bitmill {
+namespace {
+
+OptionGroup input_options() {
+  return {"what to do",
+          {{"model", "DIR", "", "the packed folder"},
+           {"reference", "DIR", "", "the 16-bit folder it was made from"},
+           {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
+           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           config_option(),
+           {"dry-run", "", "", "check everything, say what would be done, and stop"},
+           json_option("the result")}};
+}
+
+OptionGroup tuning_options() {
+  return {
+      "the tuning",
+      {{"samples", "N", "128", "calibration windows"},
+       {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
+       {"seed", "N", "0", "of the positions of the calibration windows"},
+       {"epochs", "N", "6", "passes over the windows, at most"},
+       {"batch", "N", "4", "windows per optimiser step, over all ranks"},
+       {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
+       {"held-out", "RATIO", "0.1",
+        "share of the windows that is not trained on and decides which epoch is kept: of a text "
+        "from its last part, else the last rows. What quantize has calibrated on, the model has "
+        "seen: another --seed, or a --calib of its own, makes it a more honest judge"}}};
+}
+
+OptionGroup machine_options() {
+  return {"the machine (these do not change the result, except backend)",
+          {backend_option(),
+           threads_option(),
+           {"stages", "N", "1",
+            "groups of ranks that share the depth; the ranks of a group share the batch"}}};
+}
+
+ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
+  try {
+    return ExactRatio::parse(settings.text_or("held-out", normal.text()));
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{}: {}", settings.origin("held-out"), error.what()));
+  }
+}
+
+}  // namespace
+
+OptionGroups tune_option_groups() {
+  return {input_options(), tuning_options(), machine_options(), run_folder_options()};
+}
+
+TuneRequest read_tune_request(const Settings& settings) {
+  settings.require({"model", "reference", "output-dir", "calib"}, "tune");
+  TuneRequest request;
+  TuneOptions& options = request.options;
+  options.model = settings.folder_or("model", "");
+  options.reference = settings.folder_or("reference", "");
+  options.output_dir = settings.folder_or("output-dir", "");
+  options.calib = settings.text_or("calib", "");
+  options.samples = settings.whole_or("samples", options.samples, 2, INT64_MAX);
+  options.samples_by_hand = settings.has("samples");
+  options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
+  options.seed = settings.seed_or("seed", options.seed);
+  options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
+  options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
+  options.rate = settings.rate_or("lr", options.rate);
+  options.held_out = read_held_out(settings, options.held_out);
+  options.backend = read_backend(settings, options.backend);
+  options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
+  take_run_folder(settings, request);
+  request.dry_run = settings.is_on("dry-run");
+  request.json = settings.is_on("json");
+  return request;
+}
+
+}  // namespace bitmill

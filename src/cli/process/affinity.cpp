@@ -1,0 +1,71 @@
+#include "cli/process/affinity.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <span>
+#include <system_error>
+
+#include "base/error.hpp"
+
+namespace bitmill {
+namespace {
+
+bool overlap(const CpuMask& a, const CpuMask& b) {
+  for (size_t word = 0; word < std::min(a.size(), b.size()); ++word) {
+    if ((a[word] & b[word]) != 0) return true;
+  }
+  return false;
+}
+
+int count_cpus(const CpuMask& mask) {
+  int count = 0;
+  for (const uint64_t word : mask) count += std::popcount(word);
+  return count;
+}
+
+}  // namespace
+
+CpuMask read_affinity() {
+  // The kernel refuses (EINVAL) a mask smaller than its own, whose size it does not tell. 2^16
+  // words are four million processors.
+  for (size_t words = 16; words <= size_t{1} << 16; words *= 2) {
+    CpuMask mask(words, 0);
+    auto* const raw = reinterpret_cast<cpu_set_t*>(mask.data());
+    if (::sched_getaffinity(0, words * sizeof(uint64_t), raw) == 0) {
+      while (!mask.empty() && mask.back() == 0) mask.pop_back();
+      return mask;
+    }
+    if (errno != EINVAL) break;
+  }
+  throw Error(
+      fmt::format("sched_getaffinity: {}; say --threads", std::generic_category().message(errno)));
+}
+
+int default_threads(const std::vector<RankPlace>& places, int rank) {
+  const RankPlace& mine = places[static_cast<size_t>(rank)];
+  const auto sharing = std::ranges::count_if(places, [&](const RankPlace& other) {
+    return other.host == mine.host && overlap(other.cpus, mine.cpus);
+  });
+  return std::max(1, count_cpus(mine.cpus) / std::max(1, static_cast<int>(sharing)));
+}
+
+std::vector<RankPlace> gather_places(Communicator& comm, const RankPlace& mine) {
+  const auto hosts = gather_everywhere(comm, std::as_bytes(std::span(mine.host)));
+  const auto masks = gather_everywhere(comm, std::as_bytes(std::span(mine.cpus)));
+  std::vector<RankPlace> places(hosts.size());
+  for (size_t rank = 0; rank < hosts.size(); ++rank) {
+    places[rank].host.assign(reinterpret_cast<const char*>(hosts[rank].data()), hosts[rank].size());
+    places[rank].cpus.resize(masks[rank].size() / sizeof(uint64_t));
+    if (!masks[rank].empty()) {
+      std::memcpy(places[rank].cpus.data(), masks[rank].data(), masks[rank].size());
+    }
+  }
+  return places;
+}
+
+}  // namespace bitmill

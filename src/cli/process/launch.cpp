@@ -1,0 +1,73 @@
+#include "cli/process/launch.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <initializer_list>
+
+#include "base/error.hpp"
+
+namespace bitmill {
+namespace {
+
+// Slurm numbers the steps that are not started by srun (batch, extern, interactive) from here on:
+// SLURM_MAX_NORMAL_STEP_ID in its slurm.h.
+constexpr int64_t first_special_step = 0xfffffff0;
+
+// The first of the variables that is set to a number.
+std::optional<int64_t> first_number(const Environment& environment,
+                                    std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const std::optional<std::string> text = environment(name);
+    if (!text) continue;
+    int64_t number = 0;
+    const auto [rest, code] = std::from_chars(text->data(), text->data() + text->size(), number);
+    if (code == std::errc()) return number;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Environment process_environment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* const value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+}
+
+std::string host_name() {
+  std::array<char, 256> name = {};  // POSIX allows 255
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
+}
+
+std::string rank_name(int rank, int ranks) {
+  return ranks > 1 ? fmt::format("rank {} on {}", rank, host_name()) : "";
+}
+
+Launch read_launch(const Environment& environment) {
+  const auto number = [&](std::initializer_list<const char*> names) {
+    return first_number(environment, names);
+  };
+  const auto mpi_rank = number({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"});
+  const bool in_srun_step =
+      number({"SLURM_PROCID"}) &&
+      number({"SLURM_STEP_ID", "SLURM_STEPID"}).value_or(first_special_step) < first_special_step;
+  const int64_t tasks =
+      in_srun_step ? number({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}).value_or(1) : 1;
+  if (mpi_rank || environment("OMPI_COMM_WORLD_SIZE")) {
+    const int64_t ranks = number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}).value_or(tasks);
+    return {true, static_cast<int>(mpi_rank.value_or(0)), static_cast<int>(ranks)};
+  }
+  BITMILL_CHECK(tasks <= 1, UsageError,
+                fmt::format("srun started {} tasks without MPI between them, and each would do the "
+                            "whole work; use srun --mpi=pmix (srun --mpi=list shows what there is) "
+                            "or mpirun",
+                            tasks));
+  return {};
+}
+
+}  // namespace bitmill

@@ -1,0 +1,43 @@
+#include "cli/process/launch_session.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "base/error.hpp"
+#include "cli/process/affinity.hpp"
+#include "comm/self_communicator.hpp"
+
+namespace bitmill {
+LaunchSession::LaunchSession(const Launch& launch) : host_(host_name()) {
+  if (launch.under_mpi) mpi_.emplace();
+  comm_ = mpi_ ? mpi_->world() : self_communicator();
+  BITMILL_CHECK(launch.ranks <= 1 || comm_->size() > 1, UsageError,
+                fmt::format("{} ranks were started, but MPI knows only this one: the launcher "
+                            "belongs to another MPI than this binary, or to another version of it",
+                            launch.ranks));
+  const auto places = gather_places(*comm_, {host_, read_affinity()});
+  default_threads_ = bitmill::default_threads(places, comm_->rank());
+}
+
+int LaunchSession::fail(const Failure& failure, Console& console, Watch& watch) {
+  if (!failure.from_peer) watch.announce_failure(failure.exit_code);
+  if (mpi_) {
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(seconds_before_report(failure, comm_->rank())));
+  }
+  if (failure.from_peer) watch.announce_failure(failure.exit_code);
+  // An abort takes seconds to reach a rank that listens to signals. The wait is longer than a
+  // watchdog gives the peer that speaks: who still lives then has nobody left to wait for.
+  if (!watch.failed_first()) std::this_thread::sleep_for(std::chrono::seconds(15));
+  const std::string text = failure_text(failure, rank_name(comm_->rank(), comm_->size())) + "\n";
+  console.say(text);
+  if (console.silent()) std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+  if (mpi_) MpiSession::abort(failure.exit_code);
+  return failure.exit_code;
+}
+
+}  // namespace bitmill

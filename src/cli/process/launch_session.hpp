@@ -1,0 +1,42 @@
+#pragma once
+// The ranks of this run: all of an MPI job, or this process alone.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/process/failure.hpp"
+#include "cli/process/launch.hpp"
+#include "cli/process/watch.hpp"
+#include "cli/report/console.hpp"
+#include "comm/communicator.hpp"
+#include "comm/mpi_session.hpp"
+
+namespace bitmill {
+
+class LaunchSession {
+ public:
+  // Collective. Initialises MPI only when launch.under_mpi. UsageError when the launcher started
+  // several ranks and MPI knows of one: it belongs to another MPI than this binary.
+  explicit LaunchSession(const Launch& launch);
+
+  Communicator& comm() { return *comm_; }
+  const std::string& host() const { return host_; }
+  // Processors of this rank over the ranks that share them.
+  int default_threads() const { return default_threads_; }
+
+  // Reports a failure in the middle of the work, also where `console` is silent, and ends every
+  // rank. Without MPI it returns the exit code. The peers are told before the end; of a failure
+  // that is most likely a peer's, after the time in which that peer, or a watchdog, speaks. Where a
+  // peer has failed first, that one speaks, and ends this rank too.
+  int fail(const Failure& failure, Console& console, Watch& watch);
+
+ private:
+  std::optional<MpiSession> mpi_;  // destroyed last
+  std::unique_ptr<Communicator> comm_;
+  std::string host_;
+  int default_threads_ = 1;
+};
+
+}  // namespace bitmill

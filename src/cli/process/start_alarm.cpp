@@ -1,0 +1,64 @@
+#include "cli/process/start_alarm.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "cli/process/failure.hpp"
+
+namespace bitmill {
+namespace {
+
+// On top of the timeout, which is for ranks that run: loading the program takes a while.
+constexpr auto time_to_start = std::chrono::seconds(5);
+// Ranks that wait for the same one would all speak at once: the first one that leaves makes the
+// launcher end the others.
+constexpr auto pause_per_rank = std::chrono::milliseconds(300);
+constexpr int longest_pause = 10;  // ranks
+
+void leave(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+  ::_exit(exit_code::stopped);
+}
+
+}  // namespace
+
+StartAlarm::StartAlarm(const Launch& launch, int64_t seconds)
+    : StartAlarm(launch, seconds, leave) {}
+
+StartAlarm::StartAlarm(const Launch& launch, int64_t seconds,
+                       std::function<void(const std::string&)> ring) {
+  if (!launch.under_mpi || seconds == 0) return;
+  thread_ =
+      std::thread([this, launch, seconds, ring = std::move(ring)] { wait(launch, seconds, ring); });
+}
+
+void StartAlarm::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void StartAlarm::wait(const Launch& launch, int64_t seconds,
+                      const std::function<void(const std::string&)>& ring) {
+  const auto patience = std::chrono::seconds(seconds) + time_to_start +
+                        pause_per_rank * std::min(launch.rank, longest_pause);
+  std::unique_lock lock(mutex_);
+  if (changed_.wait_for(lock, patience, [&] { return stopped_; })) return;
+  ring(fmt::format(
+      "bitmill: rank {} of {}: the ranks have not all started in {} s (--timeout): one is missing, "
+      "stands still or cannot be reached. Nothing was begun; run the same command again, with a "
+      "longer --timeout if ranks need longer to start here\n",
+      launch.rank, launch.ranks, seconds));
+}
+
+}  // namespace bitmill

@@ -1,0 +1,41 @@
+#pragma once
+// Ends a rank whose peers do not come. MPI_Init and what follows wait for every rank, and without
+// an end where one is missing or stands still; the watchdog, which finds such ranks, needs all of
+// them to begin.
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "cli/process/launch.hpp"
+
+namespace bitmill {
+
+class StartAlarm {
+ public:
+  // Rings a few seconds after `seconds`; never without MPI or with 0 seconds. Then: a sentence on
+  // stderr, and the process ends at once with exit_code::stopped, as when a peer is lost.
+  StartAlarm(const Launch& launch, int64_t seconds);
+  // `ring` gets the sentence, on a thread of the alarm.
+  StartAlarm(const Launch& launch, int64_t seconds, std::function<void(const std::string&)> ring);
+  ~StartAlarm() { stop(); }
+  StartAlarm(const StartAlarm&) = delete;
+  StartAlarm& operator=(const StartAlarm&) = delete;
+
+  // All ranks have met.
+  void stop();
+
+ private:
+  void wait(const Launch& launch, int64_t seconds,
+            const std::function<void(const std::string&)>& ring);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace bitmill

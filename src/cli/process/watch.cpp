@@ -1,0 +1,116 @@
+#include "cli/process/watch.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <thread>
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/work_count.hpp"
+#include "cli/process/failure.hpp"
+#include "cli/report/quantity.hpp"
+#include "cli/report/trouble_report.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t default_timeout = 300;
+constexpr auto time_for_the_file = std::chrono::seconds(2);
+
+// A file system that hangs may be the trouble itself: it must not keep the job from ending.
+void write_in_time(const std::string& path, const std::string& text) {
+  std::packaged_task<std::string()> task([path, text] {
+    const auto failure = failure_of([&] { replace_file(*posix_files(), path, text); });
+    return failure ? failure->message : "";
+  });
+  std::future<std::string> problem = task.get_future();
+  std::thread(std::move(task)).detach();
+  const bool done = problem.wait_for(time_for_the_file) == std::future_status::ready;
+  const std::string words = done ? problem.get() : fmt::format("{} cannot be written now", path);
+  if (!words.empty()) std::fprintf(stderr, "bitmill: %s\n", words.c_str());
+}
+
+// When rank 0 is lost every other rank finds out by itself. Rank 1 speaks, and leaves within a
+// second; a launcher ends the job then, which takes mpirun another one. Only where there is no such
+// launcher, or no rank 1 either, do the others speak.
+void wait_for_turn(const Trouble& trouble) {
+  if (trouble.judge <= 1) return;
+  constexpr double for_rank_1 = 3, for_lower_ranks = 0.2;
+  const double seconds = for_rank_1 + for_lower_ranks * std::min(trouble.judge - 2, 10);
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
+
+// At once: the rank's own thread may be inside MPI for good, and what it has committed is safe from
+// a process that ends at any instant.
+[[noreturn]] void leave(const Trouble& trouble) {
+  ::_exit(trouble.kind == TroubleKind::failed ? trouble.exit_code : exit_code::stopped);
+}
+
+}  // namespace
+
+int64_t read_timeout(const Settings& settings) {
+  if (!settings.has("timeout")) return default_timeout;
+  try {
+    return parse_seconds(settings.text_or("timeout", ""));
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{}: {}", settings.origin("timeout"), error.what()));
+  }
+}
+
+Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const ThreadPool& pool)
+    : pool_(pool), host_(host), comm_(comm) {
+  if (comm.size() == 1 || timeout == 0) return;
+  WatchdogSettings settings;
+  settings.timeout = static_cast<double>(timeout);
+  settings.interval = std::min(settings.interval, settings.timeout / 10);
+  watchdog_.emplace(comm, settings, host,
+                    WatchdogCalls{[this] { return sample(); },
+                                  [this](const Trouble& trouble) { report(trouble); }, leave,
+                                  [this](const Trouble& trouble) { record(trouble); }});
+}
+
+void Watch::set_report_path(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  report_path_ = path;
+}
+
+void Watch::announce_failure(int exit_code) {
+  if (watchdog_) return watchdog_->announce_failure(exit_code);
+  if (comm_.size() > 1) return;  // --timeout 0: nobody knows of the others
+  record({.kind = TroubleKind::failed,
+          .judge = 0,
+          .ranks = {0},
+          .seconds = 0,
+          .exit_code = exit_code,
+          .reports = {{0, host_, sample(), 0, 0}}});
+}
+
+bool Watch::failed_first() const { return !watchdog_ || watchdog_->failed_first(); }
+
+RankSample Watch::sample() const {
+  return {pool_.tasks_done() + file_transfers() + work_counted() + comm_.calls_done(),
+          activity_.text(), comm_.call_under_way()};
+}
+
+void Watch::report(const Trouble& trouble) {
+  wait_for_turn(trouble);
+  std::fputs(describe_trouble(trouble).c_str(), stderr);
+  std::fflush(stderr);
+  record(trouble);
+}
+
+void Watch::record(const Trouble& trouble) {
+  std::string path;
+  {
+    const std::lock_guard lock(mutex_);
+    path = report_path_;
+  }
+  if (!path.empty()) write_in_time(path, trouble_json(trouble));
+}
+
+}  // namespace bitmill

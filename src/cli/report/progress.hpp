@@ -1,0 +1,88 @@
+#pragma once
+// What a person sees of a long run: on a terminal one line that updates, in a log a line per turn
+// of a block and, in long turns, one every half minute.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "cli/report/console.hpp"
+#include "pipeline/job/observer.hpp"
+
+namespace bitmill {
+
+// Seconds since any fixed moment.
+using Clock = std::function<double()>;
+Clock steady_clock();
+
+// Where a line of progress goes: on a terminal into one line that is rewritten, as often as people
+// can read; in a log it is a line of its own.
+class ProgressLine {
+ public:
+  ProgressLine(Console& console, Clock clock);
+
+  double now() const { return clock_(); }
+  // Of what is to be told: a log hears of it half a minute later at the earliest.
+  void begin() { last_log_ = clock_(); }
+  // A log has heard nothing for half a minute.
+  bool is_due() const;
+  // `line` makes the text, where it is shown. `in_log`: it is worth a line of a log, and showing at
+  // once on a terminal.
+  void show(bool in_log, const std::function<std::string(double now)>& line);
+
+ private:
+  Console& console_;
+  const Clock clock_;
+  double last_update_ = 0;
+  double last_log_ = 0;
+};
+
+struct QuantizeExtent {
+  int64_t blocks = 0;
+  int epochs = 0;
+  int lag = 0;
+  int64_t steps_per_epoch = 0;
+  int stages = 1;  // rank 0, which shows it, is on the first: every stages-th block is its own
+};
+
+class QuantizeProgress : public QuantizeObserver {
+ public:
+  QuantizeProgress(Console& console, const QuantizeExtent& extent, Clock clock);
+
+  void resumed(const std::vector<BlockDone>& done) override;
+  void action_begins(const Action& action) override;
+  void step_done(const Position& at) override;
+  void epoch_done(const Position& at, double loss) override;
+  void action_done(const Action& action) override;
+  void phase_begins(const std::string& stage) override;
+
+ private:
+  std::string line(double now) const;
+  void show(bool in_log);
+
+  Console& console_;
+  const QuantizeExtent extent_;
+  ProgressLine shown_;
+  std::optional<double> begin_;  // of the first action; stages before it are not in the estimate
+  int block_ = 0;
+  int turn_ = 0;
+  int epoch_ = 0;               // finished, over the whole run of the block
+  int64_t steps_done_ = 0;      // of this start
+  int64_t steps_before_ = 0;    // of earlier starts
+  std::optional<double> loss_;  // of the last finished epoch of this block
+};
+
+// "block 3/30 · 1.2 s/block · ETA 32 s", for walks over blocks without epochs.
+class BlockProgress {
+ public:
+  BlockProgress(Console& console, std::string what, Clock clock);
+  void operator()(int64_t blocks_done, int64_t blocks_total);
+
+ private:
+  const std::string what_;
+  ProgressLine shown_;
+  const double begin_;
+};
+
+}  // namespace bitmill

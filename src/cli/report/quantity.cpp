@@ -1,0 +1,141 @@
+#include "cli/report/quantity.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <string_view>
+
+#include "base/error.hpp"
+
+namespace bitmill {
+namespace {
+
+// Bytes of a unit such as "M", "mb" or "GiB"; 0 when it is none.
+double unit_bytes(std::string unit) {
+  std::ranges::transform(unit, unit.begin(), [](unsigned char c) {
+    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : static_cast<char>(c);
+  });
+  if (unit.empty() || unit == "B") return 1;
+  constexpr std::string_view letters = "KMGT";
+  const size_t power = letters.find(unit.front());
+  if (power == std::string_view::npos) return 0;
+  const std::string rest = unit.substr(1);
+  if (rest.empty() || rest == "IB") return std::pow(1024.0, static_cast<double>(power) + 1);
+  if (rest == "B") return std::pow(1000.0, static_cast<double>(power) + 1);
+  return 0;
+}
+
+constexpr int64_t minute_s = 60, hour_s = 60 * minute_s, day_s = 24 * hour_s;
+
+// Digits alone, at most nine of them: no sum of such numbers of days overflows.
+std::optional<int64_t> whole_number(std::string_view text) {
+  const bool digits = !text.empty() && text.size() <= 9 &&
+                      text.find_first_not_of("0123456789") == std::string_view::npos;
+  int64_t number = 0;
+  if (digits) std::from_chars(text.data(), text.data() + text.size(), number);
+  return digits ? std::optional(number) : std::nullopt;
+}
+
+// "MM:SS" or "HH:MM:SS"; the first number may be large, the others are below 60.
+std::optional<int64_t> clock_seconds(std::string_view text) {
+  int64_t seconds = 0;
+  for (int parts = 1; parts <= 3; ++parts) {
+    const size_t colon = text.find(':');
+    const auto number = whole_number(text.substr(0, colon));
+    if (!number || (parts > 1 && *number >= 60)) return std::nullopt;
+    seconds = 60 * seconds + *number;
+    if (colon == std::string_view::npos) return parts > 1 ? std::optional(seconds) : std::nullopt;
+    text.remove_prefix(colon + 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<int64_t> any_seconds(std::string_view text) {
+  if (const size_t dash = text.find('-'); dash != std::string_view::npos) {
+    const std::string_view time = text.substr(dash + 1);
+    const auto days = whole_number(text.substr(0, dash));
+    const auto rest = clock_seconds(time);
+    const bool full = std::ranges::count(time, ':') == 2;
+    return days && rest && full && *rest < day_s ? std::optional(*days * day_s + *rest)
+                                                 : std::nullopt;
+  }
+  if (text.find(':') != std::string_view::npos) return clock_seconds(text);
+  const int64_t unit = text.ends_with('s')   ? 1
+                       : text.ends_with('m') ? minute_s
+                       : text.ends_with('h') ? hour_s
+                                             : 0;
+  const auto number = whole_number(unit > 0 ? text.substr(0, text.size() - 1) : text);
+  return number ? std::optional(*number * std::max<int64_t>(unit, 1)) : std::nullopt;
+}
+
+}  // namespace
+
+int64_t parse_seconds(const std::string& text) {
+  const std::optional<int64_t> seconds = any_seconds(text);
+  BITMILL_CHECK(seconds, UsageError,
+                fmt::format("\"{}\" is not a time; write it as 90, 90s, 15m, 2h, 02:03:04 or "
+                            "1-02:03:04 (days-hours:minutes:seconds)",
+                            text));
+  return *seconds;
+}
+
+int64_t parse_bytes(const std::string& text) {
+  const std::string problem =
+      fmt::format("\"{}\" is not a size in bytes; write it as 512M, 5GB or 2GiB", text);
+  double amount = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, code] = std::from_chars(text.data(), end, amount, std::chars_format::fixed);
+  BITMILL_CHECK(code == std::errc() && amount >= 0 && std::isfinite(amount), UsageError, problem);
+  const char* unit = rest;
+  while (unit != end && *unit == ' ') ++unit;
+  const double bytes = amount * unit_bytes(std::string(unit, end));
+  // 2^62: far beyond any disk, and safe to convert.
+  BITMILL_CHECK(unit_bytes(std::string(unit, end)) > 0 && bytes < 0x1p62, UsageError, problem);
+  return static_cast<int64_t>(std::llround(bytes));
+}
+
+std::string format_bytes(int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} bytes", bytes);
+  constexpr std::array<const char*, 5> units = {"kB", "MB", "GB", "TB", "PB"};
+  double amount = static_cast<double>(bytes) / 1000;
+  size_t unit = 0;
+  // 999.5 would be printed as 1000.
+  while (amount >= 999.5 && unit + 1 < units.size()) {
+    amount /= 1000;
+    ++unit;
+  }
+  const int digits = amount < 9.995 ? 2 : amount < 99.95 ? 1 : 0;
+  return fmt::format("{:.{}f} {}", amount, digits, units[unit]);
+}
+
+std::string format_seconds(double seconds) {
+  if (!(seconds > 0)) return "0 s";
+  if (seconds < 9.995) return fmt::format("{:.2f} s", seconds);
+  if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
+  const int64_t whole = std::llround(seconds);
+  if (whole < hour_s) return fmt::format("{} min {:02} s", whole / minute_s, whole % minute_s);
+  if (whole < day_s)
+    return fmt::format("{} h {:02} min", whole / hour_s, whole % hour_s / minute_s);
+  return fmt::format("{} d {:02} h", whole / day_s, whole % day_s / hour_s);
+}
+
+std::string format_count(int64_t count) {
+  const std::string digits = fmt::format("{}", count);
+  const size_t first = count < 0 ? 1 : 0;
+  std::string grouped;
+  for (size_t at = 0; at < digits.size(); ++at) {
+    if (at > first && (digits.size() - at) % 3 == 0) grouped += ',';
+    grouped += digits[at];
+  }
+  return grouped;
+}
+
+std::string format_number_of(const std::string& thing, int64_t count) {
+  return fmt::format("{} {}{}", format_count(count), thing, count == 1 ? "" : "s");
+}
+
+}  // namespace bitmill

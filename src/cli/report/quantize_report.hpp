@@ -1,0 +1,59 @@
+#pragma once
+// What `quantize` says before and after the work.
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/quantize_forecast.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/quantize.hpp"
+
+namespace bitmill {
+
+// The resolved settings in a line.
+std::string describe_settings(const QuantizeOptions& options, const QuantizeForecast& plan);
+// Resolved settings, sizes and estimates, as a table.
+std::string describe_plan(const QuantizeOptions& options, const QuantizeForecast& plan, int ranks,
+                          int threads);
+nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeForecast& plan,
+                                 int ranks, int threads);
+
+// A recipe that would be done sooner on the same ranks.
+struct OtherRecipe {
+  std::string name;
+  double makespan_s = 0;
+  int ranks = 0;  // that have work
+};
+
+// What the choice of a mesh knows beside the plan.
+struct MeshFacts {
+  int ranks = 1;         // that were started
+  int given_stages = 0;  // 0: chosen
+  double makespan_s = 0;
+  std::optional<OtherRecipe> sooner;
+};
+
+// One line: the mesh; where ranks idle which, and what keeps work from them; and what would give it
+// to them.
+std::string mesh_line(const QuantizeOptions& options, const QuantizeForecast& plan,
+                      const MeshFacts& facts);
+
+// What only the caller of quantize() knows.
+struct RunFacts {
+  double seconds = 0;
+  int64_t peak_memory_bytes = 0;     // of the busiest rank
+  int64_t planned_memory_bytes = 0;  // what the plan said it would be
+  int ranks = 1;
+};
+
+// One row per block; bad blocks are marked with !. Empty without blocks.
+std::string quality_table(const std::vector<BlockReport>& blocks);
+std::string describe_result(const QuantizeOptions& options, const QuantizeResult& result,
+                            const RunFacts& facts);
+nlohmann::ordered_json result_json(const QuantizeOptions& options, const QuantizeResult& result,
+                                   const RunFacts& facts);
+
+}  // namespace bitmill

@@ -1,0 +1,248 @@
+#include "cli/report/tune_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "cli/report/quantity.hpp"
+#include "cli/report/table.hpp"
+
+namespace bitmill {
+namespace {
+
+// Fewer windows than this say little about which epoch is best.
+constexpr int64_t enough_held_out = 4;
+
+std::string format_kl(float divergence) {
+  return std::isfinite(divergence) ? fmt::format("{:.4f}", divergence) : "not finite";
+}
+
+std::string history_table(const TuningHistory& history) {
+  Table table({{"epoch"}, {"KL, training"}, {"KL, held out"}, {"", Table::Align::left}});
+  for (size_t epoch = 0; epoch < history.held_out_kl.size(); ++epoch) {
+    table.add_row({epoch == 0 ? "as given" : fmt::to_string(epoch),
+                   epoch == 0 ? "" : format_kl(history.train_kl[epoch - 1]),
+                   format_kl(history.held_out_kl[epoch]),
+                   std::cmp_equal(epoch, history.best()) ? "kept" : ""});
+  }
+  return table.text();
+}
+
+std::string kept_epoch(const TuningHistory& history) {
+  return history.best() == 0 ? "the model as given" : fmt::format("epoch {}", history.best());
+}
+
+std::string describe_divergence(const TuningHistory& history) {
+  return fmt::format(
+      "epoch {} diverged: a divergence is not finite, or a scale does not fit float16. The tuning "
+      "ends with {}; a lower --lr may help",
+      history.epochs(), kept_epoch(history));
+}
+
+// The fewest with which all replicas have a window of every batch; 0: there is no such number.
+int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
+  const int most = static_cast<int>(std::min<int64_t>(ranks, blocks));
+  for (int stages = 1; stages <= most; ++stages) {
+    if (ranks % stages == 0 && ranks / stages <= batch) return stages;
+  }
+  return 0;
+}
+
+// Ranks with a window of a full batch.
+int64_t useful_ranks(const TuneOptions& options, const TuneForecast& plan) {
+  return plan.mesh.stages * std::min<int64_t>(plan.mesh.replicas, options.batch);
+}
+
+}  // namespace
+
+TuneProgress::TuneProgress(Console& console, Activity& activity, const TuneForecast& plan,
+                           int epochs, Clock clock)
+    : console_(console),
+      activity_(activity),
+      plan_(plan),
+      epochs_(epochs),
+      clock_(clock),
+      shown_(console, clock) {}
+
+void TuneProgress::phase_begins(const std::string& stage) {
+  activity_.set(stage);
+  console_.say(stage);
+}
+
+void TuneProgress::note(const std::string& sentence) { console_.say("note: " + sentence); }
+
+void TuneProgress::teacher_done(int64_t blocks_done, int64_t blocks) {
+  activity_.set(fmt::format("the original's outputs, {} of {} blocks done", blocks_done, blocks));
+  if (blocks_done == 0) teacher_.emplace(console_, "the original's outputs", clock_);
+  (*teacher_)(blocks_done, blocks);
+}
+
+void TuneProgress::training_begins() {
+  begin_ = clock_();
+  shown_.begin();
+}
+
+// From the steps of this start; `steps_done` counts those of earlier ones, too.
+std::string TuneProgress::eta(int64_t steps_done, double now) const {
+  const double seconds_per_step = (now - begin_) / static_cast<double>(steps_of_start_);
+  const int64_t left = epochs_ * plan_.steps_per_epoch - steps_done;
+  return fmt::format("{}/step · ETA {}", format_seconds(seconds_per_step),
+                     format_seconds(static_cast<double>(left) * seconds_per_step));
+}
+
+void TuneProgress::step_done(int epoch, int64_t step) {
+  ++steps_of_start_;
+  const std::string where =
+      fmt::format("epoch {}/{} · step {}/{}", epoch + 1, epochs_, step + 1, plan_.steps_per_epoch);
+  activity_.set(where);
+  shown_.show(shown_.is_due(), [&](double now) {
+    return fmt::format("{} · {}", where, eta(epoch * plan_.steps_per_epoch + step + 1, now));
+  });
+}
+
+void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
+  if (history.train_kl.empty()) {
+    console_.say(fmt::format("as given · held-out KL {}", format_kl(history.held_out_kl.back())));
+    return;
+  }
+  if (history.diverged()) return console_.say(describe_divergence(history));
+  const int64_t steps =
+      (history.has_ended(epochs_) ? epochs_ : history.epochs()) * plan_.steps_per_epoch;
+  console_.say(fmt::format("epoch {}/{} · training KL {} · held-out KL {} · {} · {}",
+                           history.epochs(), epochs_, format_kl(history.train_kl.back()),
+                           format_kl(history.held_out_kl.back()), format_seconds(seconds),
+                           eta(steps, clock_())));
+  shown_.begin();
+}
+
+std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& plan) {
+  const int ranks = plan.mesh.ranks();
+  const int64_t idle = ranks - useful_ranks(options, plan);
+  if (idle == 0) return "";
+  const int stages = stages_without_idle_ranks(ranks, options.batch, plan.blocks);
+  return fmt::format(
+      "note: {} of {} ranks will idle: the {} of a stage share a step's --batch of {}.{} A larger "
+      "--batch would use more of them, and changes the result.",
+      idle, ranks, format_number_of("rank", plan.mesh.replicas),
+      format_number_of("window", options.batch),
+      stages > 0 ? fmt::format(" --stages {} would use all, with the same result.", stages) : "");
+}
+
+std::string few_held_out_note(const TuneForecast& plan) {
+  if (plan.held_out >= enough_held_out) return "";
+  return fmt::format(
+      "note: only {} held out, and on {} it is decided which epoch is kept; more --samples or a "
+      "larger --held-out make that surer.",
+      plan.held_out == 1 ? "1 window is" : fmt::format("{} windows are", plan.held_out),
+      plan.held_out == 1 ? "it" : "them");
+}
+
+std::string describe_tune_plan(const TuneOptions& options, const TuneForecast& plan) {
+  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+  table.add_row({"result", fmt::format("{}: {} of tensors, the bits of {}", options.output_dir,
+                                       format_bytes(plan.packed_bytes), options.model)});
+  table.add_row({"work", fmt::format("{} of {} per epoch, at most {}",
+                                     format_number_of("step", plan.steps_per_epoch),
+                                     format_number_of("window", options.batch),
+                                     format_number_of("epoch", options.epochs))});
+  table.add_row({"memory", fmt::format("about {} on the busiest rank",
+                                       format_bytes(plan.peak_memory_bytes))});
+  table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(plan.state_bytes),
+                                     options.work_dir)});
+  if (plan.scratch_bytes > 0) {
+    table.add_row({"scratch", fmt::format("{} a rank in {}", format_bytes(plan.scratch_bytes),
+                                          options.scratch_dir)});
+  }
+  return table.text();
+}
+
+nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TuneForecast& plan,
+                                      int ranks, int threads) {
+  return {{"dry_run", true},
+          {"model", options.model},
+          {"reference", options.reference},
+          {"output_dir", options.output_dir},
+          {"work_dir", options.work_dir},
+          {"ranks", ranks},
+          {"threads", threads},
+          {"backend", options.backend},
+          {"useful_ranks", useful_ranks(options, plan)},
+          {"stages", plan.mesh.stages},
+          {"replicas", plan.mesh.replicas},
+          {"blocks", plan.blocks},
+          {"linears", plan.linears},
+          {"factors", plan.factors},
+          {"train_windows", plan.train},
+          {"held_out_windows", plan.held_out},
+          {"seq_len", plan.seq_len},
+          {"steps_per_epoch", plan.steps_per_epoch},
+          {"packed_bytes", plan.packed_bytes},
+          {"peak_memory_bytes", plan.peak_memory_bytes},
+          {"state_bytes", plan.state_bytes},
+          {"scratch_bytes", plan.scratch_bytes},
+          {"fingerprint", nlohmann::ordered_json::parse(plan.fingerprint_json)}};
+}
+
+std::string describe_tuning(const TuneOptions& options, const TuneResult& result,
+                            const RunFacts& facts) {
+  Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+  std::string text;
+  if (result.already_done) {
+    table.add_row({"verified", "the folder holds the result of this very configuration already"});
+  } else {
+    const TuningHistory& history = result.history;
+    text = history_table(history) + "\n";
+    if (history.diverged()) table.add_row({"ended early", describe_divergence(history)});
+    table.add_row({"held-out KL",
+                   history.best() == 0
+                       ? fmt::format("{:.4f}: nothing was gained, and every tensor is as given",
+                                     history.held_out_kl.front())
+                       : fmt::format("{:.4f}, from {:.4f}",
+                                     history.held_out_kl[static_cast<size_t>(history.best())],
+                                     history.held_out_kl.front())});
+  }
+  table.add_row({"bits per weight",
+                 fmt::format("{:.4f} (packed linears, every stored bit)", result.bits_per_weight)});
+  table.add_row({"size", format_bytes(result.packed_bytes)});
+  table.add_row({"time", format_seconds(facts.seconds)});
+  if (!result.already_done) {
+    table.add_row(
+        {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
+                                      100 * result.state_seconds / facts.seconds)});
+  }
+  table.add_row(
+      {"peak memory", fmt::format("{}{}, planned {}", format_bytes(facts.peak_memory_bytes),
+                                  facts.ranks > 1 ? " (busiest rank)" : "",
+                                  format_bytes(facts.planned_memory_bytes))});
+  table.add_row({"tuned model", options.output_dir});
+  table.add_row({"next", fmt::format("bitmill eval --model {} --corpus FILE --reference {}",
+                                     options.output_dir, options.reference)});
+  return text + table.text();
+}
+
+nlohmann::ordered_json tuning_json(const TuneOptions& options, const TuneResult& result,
+                                   const RunFacts& facts) {
+  nlohmann::ordered_json json = {{"output_dir", options.output_dir},
+                                 {"already_done", result.already_done}};
+  if (!result.already_done) {
+    const TuningHistory& history = result.history;
+    json["epochs"] = history.epochs();
+    json["kept_epoch"] = history.best();
+    json["kl_before"] = history.held_out_kl.front();
+    json["kl_after"] = history.held_out_kl[static_cast<size_t>(history.best())];
+    json["training_kl"] = history.train_kl;
+    json["held_out_kl"] = history.held_out_kl;
+  }
+  json["bits_per_weight"] = result.bits_per_weight;
+  json["packed_bytes"] = result.packed_bytes;
+  json["seconds"] = facts.seconds;
+  json["state_seconds"] = result.state_seconds;
+  json["peak_memory_bytes"] = facts.peak_memory_bytes;
+  json["planned_memory_bytes"] = facts.planned_memory_bytes;
+  json["ranks"] = facts.ranks;
+  return json;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,63 @@
+#pragma once
+// What `tune` says during and after the work.
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "cli/report/console.hpp"
+#include "cli/report/progress.hpp"
+#include "cli/report/quantize_report.hpp"
+#include "comm/watch/activity.hpp"
+#include "pipeline/job/tune_forecast.hpp"
+#include "pipeline/job/tune_observer.hpp"
+#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tuning_history.hpp"
+#include "pipeline/tune.hpp"
+
+namespace bitmill {
+
+// On a terminal a line that updates with every step; a line of its own for every epoch and, in a
+// log, every half minute between them.
+class TuneProgress final : public TuneObserver {
+ public:
+  // All outlive it.
+  TuneProgress(Console& console, Activity& activity, const TuneForecast& plan, int epochs,
+               Clock clock);
+
+  void phase_begins(const std::string& stage) override;
+  void note(const std::string& sentence) override;
+  void teacher_done(int64_t blocks_done, int64_t blocks) override;
+  void training_begins() override;
+  void step_done(int epoch, int64_t step) override;
+  void epoch_done(const TuningHistory& history, double seconds) override;
+
+ private:
+  std::string eta(int64_t steps_done, double now) const;
+
+  Console& console_;
+  Activity& activity_;
+  const TuneForecast& plan_;
+  const int epochs_;
+  const Clock clock_;
+  std::optional<BlockProgress> teacher_;
+  ProgressLine shown_;
+  double begin_ = 0;            // of the training in this start
+  int64_t steps_of_start_ = 0;  // done since then
+};
+
+// What people should know before the work; empty when there is nothing.
+std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& plan);
+std::string few_held_out_note(const TuneForecast& plan);
+
+// For --dry-run.
+std::string describe_tune_plan(const TuneOptions& options, const TuneForecast& plan);
+nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TuneForecast& plan,
+                                      int ranks, int threads);
+
+std::string describe_tuning(const TuneOptions& options, const TuneResult& result,
+                            const RunFacts& facts);
+nlohmann::ordered_json tuning_json(const TuneOptions& options, const TuneResult& result,
+                                   const RunFacts& facts);
+
+}  // namespace bitmill

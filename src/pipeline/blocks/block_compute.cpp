@@ -1,0 +1,328 @@
+#include "pipeline/blocks/block_compute.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/error.hpp"
+#include "format/safetensors_writer.hpp"
+#include "method/input_moments.hpp"
+#include "method/loss.hpp"
+#include "pipeline/streams/sample_box.hpp"
+#include "pipeline/sums/saliency_sum.hpp"
+#include "pipeline/sums/sample_mean.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t closeness_values = 4;  // doubles in a Closeness
+
+}  // namespace
+
+BlockCompute::BlockCompute(const ComputeContext& context)
+    : context_(context),
+      guard_(context.model, context.rank.replicas(), context.pool, context.run_dir),
+      share_(context.windows.count, context.options.batch, context.rank.mesh().replicas,
+             context.rank.replica()),
+      rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
+      losses_(static_cast<size_t>(share_.own_count())),
+      reports_(static_cast<size_t>(context.plan.blocks)),
+      reported_(reports_.size(), false) {
+  for (size_t block = 0; block < reports_.size(); ++block) {
+    reports_[block].block = static_cast<int>(block);
+    reports_[block].first_loss = std::numeric_limits<double>::quiet_NaN();
+    reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
+  }
+  if (context.rank.mesh().stages == 1) return;
+  link_.emplace(
+      context.rank, [like = new_stream(0)] { return packet_room(*like); },
+      context.plan.link_capacity);
+}
+
+BlockCompute::~BlockCompute() = default;
+
+BlockCompute::Stream BlockCompute::new_stream(int64_t samples) const {
+  return std::make_shared<SampleStream>(context_.budget, samples, context_.windows.seq_len,
+                                        context_.model.config().hidden_size,
+                                        context_.options.stream_dtype);
+}
+
+double BlockCompute::tokens() const {
+  return static_cast<double>(context_.windows.count * context_.windows.seq_len);
+}
+
+void BlockCompute::pump() {
+  if (link_) link_->pump();
+}
+
+// As many samples are under way as there are threads. After the last ones come the first: of the
+// next epoch, or of the loop that follows.
+void BlockCompute::read_ahead(int64_t i, Sources sources) const {
+  const int64_t next = (i + context_.pool.size()) % share_.own_count();
+  for (const SampleStream* source : sources) {
+    if (source != nullptr) source->prefetch(next);
+  }
+}
+
+void BlockCompute::for_own_samples(Sources sources, const std::function<void(int64_t)>& task) {
+  const auto compute = [&](int64_t i) {
+    read_ahead(i, sources);
+    task(i);
+  };
+  if (!link_) return context_.pool.parallel_for(share_.own_count(), compute);
+  // Streams move meanwhile.
+  const int64_t at_once = context_.pool.size();
+  for (int64_t first = 0; first < share_.own_count(); first += at_once) {
+    context_.pool.parallel_for(std::min(at_once, share_.own_count() - first),
+                               [&](int64_t i) { compute(first + i); });
+    pump();
+  }
+}
+
+void BlockCompute::embed(int turn) {
+  const Stream student = student_inputs_[{0, turn}] = new_stream();
+  const Stream teacher = context_.plan.begins_band(turn) ? new_stream() : nullptr;
+  if (teacher) teacher_inputs_[0] = teacher;
+  for_own_samples({}, [&](int64_t i) {
+    const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
+    student->store(i, x);
+    if (teacher) teacher->store(i, x);
+  });
+}
+
+void BlockCompute::load(int block) {
+  guard_.read_block(block);
+  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, share_.steps(),
+                                      replicas(), context_.pool);
+}
+
+// Begins the visit: the student's input is at hand, and, with the first turn of a band, the
+// teacher's is given back, to be advanced into targets_[block].
+BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
+  student_ = std::move(student_inputs_.extract({block, turn}).mapped());
+  if (!context_.plan.begins_band(turn)) return nullptr;
+  Stream teacher = std::move(teacher_inputs_.extract(block).mapped());
+  targets_[block] = teacher.use_count() == 1 ? teacher : new_stream();
+  return teacher;
+}
+
+void BlockCompute::teach(int block, int turn, bool saved) {
+  const Stream teacher = begin_visit(block, turn);
+  homologous_ = new_stream();
+  // A rank without samples takes its part in sums and state, and needs no student.
+  const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
+  if (!saved) {
+    InputStatistics inputs;
+    inputs.moments = teach_homologous();
+    inputs.saliency = probe_and_advance(live_->weights(), SaliencyLayout(live_->shapes()), *teacher,
+                                        *targets_[block]);
+    live_->quantize(std::move(inputs), backend, rotary_);
+    return;
+  }
+  advance(live_->weights(), *student_, *homologous_);
+  if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
+  const std::vector<float> losses =
+      live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
+  for (int64_t i = 0; i < share_.own_count(); ++i) {
+    losses_[i] = static_cast<double>(losses[static_cast<size_t>(share_.own()[i])]);
+  }
+}
+
+void BlockCompute::pass(int block, int turn) {
+  const Stream teacher = begin_visit(block, turn);
+  if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
+}
+
+void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
+
+void BlockCompute::save(const Progress& done) {
+  const std::vector<double> losses = share_.gather_in_order(replicas(), losses_, 1);
+  live_->save(context_.run_dir, done, {losses.begin(), losses.end()});
+}
+
+void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
+                           SampleStream& to) {
+  for_own_samples({&from}, [&](int64_t i) {
+    to.store(i, dense_block_forward(context_.model.config(), weights, rotary_, from.load(i),
+                                    context_.pool));
+  });
+}
+
+std::vector<float> BlockCompute::teach_homologous() {
+  const auto width = MomentLayout::needed(context_.options.method);
+  if (!width) {
+    advance(live_->weights(), *student_, *homologous_);
+    return {};
+  }
+  const MomentLayout layout(live_->shapes(), *width);
+  const auto probe = [&](int64_t i, std::span<float> sums) {
+    read_ahead(i, {student_.get()});
+    homologous_->store(i, layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
+                                                 student_->load(i), sums, context_.pool));
+  };
+  return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.pool,
+                           [this] { pump(); });
+}
+
+std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
+                                                   const SaliencyLayout& layout,
+                                                   const SampleStream& from, SampleStream& to) {
+  const Saliency kind = context_.options.method.saliency;
+  const auto probe = [&](int64_t i, std::span<double> statistics) {
+    read_ahead(i, {&from});
+    to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
+                                layout, statistics, context_.pool));
+  };
+  return saliency_over_samples(kind, layout.size(), tokens(), share_, probe, replicas(),
+                               context_.pool, [this] { pump(); });
+}
+
+void BlockCompute::train_step(const Position& at) {
+  const SampleStream& targets = *targets_.at(at.block);
+  live_->step(share_.batch_size(at.step), [&](int64_t position, std::span<float> gradient) {
+    const int64_t i = share_.own_index(at.step, position);
+    read_ahead(i, {student_.get(), &targets, homologous_.get()});
+    const TrainingSample sample{student_->load(i), targets.load(i), homologous_->load(i)};
+    losses_[i] = live_->student().unit_gradient(sample, live_->learned(), gradient);
+    BITMILL_CHECK(std::isfinite(losses_[i]), NumericError,
+                  fmt::format("the loss of block {}, epoch {}, sample {} is {}; lower --lr-scale "
+                              "({}), --lr-gain ({}) and the rates of what else is learned",
+                              at.block, at.epoch, share_.own()[i], losses_[i],
+                              context_.options.method.lr_scale, context_.options.method.lr_gain));
+  });
+  pump();
+}
+
+double BlockCompute::finish_epoch(const Position& at) {
+  live_->finish_epoch();
+  const std::vector<double> all = share_.gather_in_order(replicas(), losses_, 1);
+  double sum = 0;
+  for (const double loss : all) sum += loss;
+  const double mean = sum / static_cast<double>(all.size());
+  if (at.epoch == 0) reports_[at.block].first_loss = mean;
+  reports_[at.block].last_loss = mean;
+  return mean;
+}
+
+void BlockCompute::pack(int block, int turn) {
+  if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
+  if (context_.run_dir == nullptr) return;
+  std::vector<TensorSource> tensors = live_->packed_tensors();
+  // Each is produced twice, hashed and written: streams move meanwhile.
+  for (TensorSource& tensor : tensors) {
+    tensor.produce = [this, produce = std::move(tensor.produce)](const ByteSink& sink) {
+      pump();
+      produce(sink);
+    };
+  }
+  context_.run_dir->write_packed(block, turn, last_turn(turn), tensors);
+}
+
+void BlockCompute::forward(int block, int turn, bool wanted) {
+  const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
+  const Stream targets = targets_.at(block);
+  std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
+  const SampleStream* measured = last_turn(turn) ? targets.get() : nullptr;
+  for_own_samples({student_.get(), measured}, [&](int64_t i) {
+    const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
+                                               student_->load(i), context_.pool);
+    if (last_turn(turn)) {
+      const Closeness one = measure_closeness(out, targets->load(i));
+      double* values = closeness.data() + i * closeness_values;
+      values[0] = one.squared_error;
+      values[1] = one.squared_target;
+      values[2] = one.cosine;
+      values[3] = one.tokens;
+    }
+    student_->store(i, out);
+  });
+  if (last_turn(turn)) report_block(block, closeness);
+  if (!wanted) return;
+  student_inputs_[{block + 1, turn}] = student_;
+  if (context_.plan.begins_band(turn)) teacher_inputs_[block + 1] = targets;
+}
+
+void BlockCompute::report_block(int block, std::span<const double> closeness) {
+  const std::vector<double> all = share_.gather_in_order(replicas(), closeness, closeness_values);
+  Closeness sum;
+  for (size_t i = 0; i < all.size(); i += closeness_values) {
+    sum.squared_error += all[i];
+    sum.squared_target += all[i + 1];
+    sum.cosine += all[i + 2];
+    sum.tokens += all[i + 3];
+  }
+  BlockReport& report = reports_[block];
+  report.cosine = sum.cosine / sum.tokens;
+  report.relative_error =
+      sum.squared_target > 0 ? std::sqrt(sum.squared_error / sum.squared_target) : 0;
+  report.bits_per_weight = live_->bits_per_weight();
+  reported_[block] = true;
+  context_.observer.block_packed(report);
+}
+
+void BlockCompute::drop(int block, bool comes_back) {
+  live_.reset();
+  student_.reset();
+  homologous_.reset();
+  if (!comes_back) targets_.erase(block);
+}
+
+bool BlockCompute::has_arrived(int /*block*/, int /*turn*/) {
+  link_->pump();
+  return link_->has_arrived();
+}
+
+// The teacher's comes first, where it travels.
+void BlockCompute::receive(int block, int turn) {
+  const std::shared_ptr<StreamBox> box = link_->take();
+  const SampleBox::Streams& streams = static_cast<const SampleBox&>(*box).streams();
+  if (context_.plan.begins_band(turn)) teacher_inputs_[block] = streams.front();
+  student_inputs_[{block, turn}] = streams.back();
+}
+
+bool BlockCompute::has_room() {
+  link_->pump();
+  return link_->has_room();
+}
+
+void BlockCompute::send(int block, int turn) {
+  SampleBox::Streams streams;
+  if (context_.plan.begins_band(turn)) {
+    streams.push_back(std::move(teacher_inputs_.extract(block + 1).mapped()));
+  }
+  student_.reset();
+  streams.push_back(std::move(student_inputs_.extract({block + 1, turn}).mapped()));
+  link_->send(std::make_shared<SampleBox>(std::move(streams)));
+}
+
+bool BlockCompute::all_sent() {
+  pump();
+  return !link_ || link_->all_sent();
+}
+
+void BlockCompute::expect(int turn) {
+  const int streams = travellers(turn);
+  link_->expect(streams * share_.own_count(), [this, streams] {
+    SampleBox::Streams all;
+    for (int i = 0; i < streams; ++i) all.push_back(new_stream());
+    return std::make_shared<SampleBox>(std::move(all));
+  });
+}
+
+void BlockCompute::leave_streams() {
+  if (link_) link_->leave();
+}
+
+std::vector<BlockReport> BlockCompute::reports() const {
+  std::vector<BlockReport> known;
+  for (const BlockReport& report : reports_) {
+    if (reported_[static_cast<size_t>(report.block)]) known.push_back(report);
+  }
+  return known;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,229 @@
+#include "pipeline/blocks/live_block.hpp"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.hpp"
+#include "method/descent.hpp"
+#include "method/pack.hpp"
+#include "model/tensor_floats.hpp"
+#include "pipeline/blocks/packed_broadcast.hpp"
+#include "pipeline/job/selection.hpp"
+
+namespace bitmill {
+
+LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
+                     int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool)
+    : block_(block),
+      model_(model),
+      options_(options),
+      comm_(comm),
+      pool_(pool),
+      shapes_(block_linears(model.config(), block)),
+      weights_(model.load_block(block)),
+      rates_{options.method.schedule, options.epochs * steps_per_epoch} {}
+
+void LiveBlock::quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary) {
+  const auto width = MomentLayout::needed(options_.method);
+  const std::optional<MomentLayout> layout =
+      width ? std::make_optional<MomentLayout>(shapes_, *width) : std::nullopt;
+  saliency_ = std::move(inputs.saliency);
+  if (layout) mean_squares_ = layout->mean_squares(inputs.moments);
+  begin_linears([&](size_t role, InitialLinear& linear) {
+    if (options_.method.init != Init::descent) return;
+    descend(weights_.linears[role], layout->part(inputs.moments, shapes_[role].role), linear,
+            pool_);
+  });
+  inputs.moments = {};
+  begin_training(backend, rotary);
+}
+
+void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>& finish) {
+  std::optional<MomentLayout> channels;
+  if (!mean_squares_.empty()) channels.emplace(shapes_, MomentLayout::Width::channels);
+  std::span<const float> rest = saliency_;
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    at::Tensor& weight = weights_.linears[role];
+    const auto saliency = rest.first(static_cast<size_t>(shapes_[role].cols));
+    rest = rest.subspan(saliency.size());
+    if (is_kept(options_, block_, shapes_[role].tensor)) {
+      linears_.push_back({{}, weight});
+      continue;
+    }
+    InitialLinear linear = quantize_linear(
+        weight, saliency, options_.method, pool_,
+        channels ? channels->part(mean_squares_, shapes_[role].role) : std::span<const float>());
+    finish(role, linear);
+    linears_.push_back({std::move(linear), {}});
+    weight.reset();
+  }
+}
+
+void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
+  std::vector<InitialLinear> quantized;
+  for (BlockLinear& linear : linears_) {
+    if (!linear.quantized()) continue;
+    quantized.push_back(linear.initial);
+    linear.initial.latents.reset();  // they live on among the learned values
+  }
+  layout_.emplace(quantized, options_.method);
+  learned_ = layout_->initial_values(quantized);
+  quantized.clear();
+  optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, pool_);
+  if (backend == nullptr) return;
+  student_ = std::make_unique<StudentBlock>(model_.config(), weights_.vectors, linears_, *layout_,
+                                            options_.method.loss, *backend, rotary, pool_);
+  student_->take_signs(learned_);
+}
+
+void LiveBlock::step(int64_t batch_size, const ShardedOptimizer::Unit& unit) {
+  optimizer_->step(batch_size, unit, learned_);
+  if (student_) student_->take_signs(learned_);
+}
+
+void LiveBlock::finish_epoch() {
+  if (!options_.half_latents || !layout_->parts().signs) return;
+  round_latents(state());
+  if (student_) student_->take_signs(learned_);
+}
+
+void LiveBlock::pack() {
+  student_.reset();
+  packed_.clear();
+  const std::vector<LearnedLinear> learned = layout_->views(learned_);
+  size_t next = 0;
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    packed_.push_back(
+        linears_[role].quantized()
+            ? std::make_shared<const PackedLinear>(
+                  pack_linear(shapes_[role].tensor, linears_[role].initial.frozen, learned[next++]))
+            : nullptr);
+  }
+}
+
+std::vector<TensorSource> LiveBlock::packed_tensors() const {
+  std::vector<TensorSource> all;
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    if (!packed_[role]) continue;
+    for (TensorSource& tensor : bitmill::packed_tensors(shapes_[role].tensor, packed_[role])) {
+      all.push_back(std::move(tensor));
+    }
+  }
+  return all;
+}
+
+BlockWeights LiveBlock::deployed_weights() const {
+  BlockWeights out{weights_.vectors, {}};
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    if (!packed_[role]) {
+      out.linears.push_back(linears_[role].kept);
+      continue;
+    }
+    at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
+    dequantize(*packed_[role], floats_of(dense));
+    out.linears.push_back(std::move(dense));
+  }
+  return out;
+}
+
+double LiveBlock::bits_per_weight() const {
+  int64_t bits = 0, weights = 0;
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    const int64_t rows = shapes_[role].rows, cols = shapes_[role].cols;
+    if (role < packed_.size() && packed_[role]) {
+      bits += stored_bits(*packed_[role]);
+    } else if (linears_[role].quantized()) {
+      bits += stored_bits(rows, cols, linears_[role].initial.frozen.salient_columns.size(0));
+    } else {
+      continue;
+    }
+    weights += rows * cols;
+  }
+  return weights == 0 ? 0 : static_cast<double>(bits) / static_cast<double>(weights);
+}
+
+std::vector<LiveBlock::FrozenPart> LiveBlock::frozen_parts() const {
+  std::vector<FrozenPart> parts;
+  if (options_.method.init != Init::descent) return parts;
+  for (size_t role = 0; role < linears_.size(); ++role) {
+    if (!linears_[role].quantized()) continue;
+    const FrozenLinear& frozen = linears_[role].initial.frozen;
+    parts.push_back({fmt::format("codes.{}", role), Dtype::uint8, frozen.codes});
+    parts.push_back({fmt::format("row_mean.{}", role), Dtype::float32, frozen.row_mean});
+    if (!frozen.signs.defined()) continue;
+    // Bytes of -1 and +1; safetensors' I8 is no dtype of ours.
+    parts.push_back({fmt::format("signs.{}", role), Dtype::uint8, frozen.signs});
+  }
+  return parts;
+}
+
+void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<float>& losses) {
+  // In the middle of an epoch nothing was rounded.
+  const bool half =
+      options_.half_latents && done.steps * options_.epochs == done.epochs * rates_.total_steps;
+  std::vector<TensorSource> tensors =
+      state_tensors(state(), half ? Dtype::bfloat16 : Dtype::float32);
+  const auto add = [&](const std::string& name, Dtype dtype, std::span<const std::byte> bytes) {
+    tensors.push_back(
+        {name, dtype, {std::ssize(bytes) / dtype_bytes(dtype)}, [bytes](const ByteSink& sink) {
+           sink(bytes);
+         }});
+  };
+  add("saliency", Dtype::float32, std::as_bytes(std::span(saliency_)));
+  add("mean_squares", Dtype::float32, std::as_bytes(std::span(mean_squares_)));
+  add("losses", Dtype::float32, std::as_bytes(std::span(losses)));
+  for (const FrozenPart& part : frozen_parts()) add(part.name, part.dtype, bytes_of(part.tensor));
+  if (run_dir != nullptr) return run_dir->write_live(done, tensors);
+  for (int i = 0; i < RunDir::produced_per_write; ++i) {
+    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
+  }
+}
+
+std::vector<float> LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+                                      int64_t samples) {
+  std::optional<SavedBlock> saved;
+  if (run_dir != nullptr) saved.emplace(run_dir->state().open_live(block_));
+  const SafetensorsFile* file = saved ? &saved->tensors : nullptr;
+  const auto vector = [&](const char* name, int64_t size) {
+    std::vector<float> values(static_cast<size_t>(size));
+    broadcast_tensor(file, name, std::as_writable_bytes(std::span(values)), comm_);
+    return values;
+  };
+  int64_t channels = 0;
+  for (const LinearShape& shape : shapes_) channels += shape.cols;
+  saliency_ = vector("saliency", channels);
+  mean_squares_ =
+      vector("mean_squares", MomentLayout::needed(options_.method)
+                                 ? MomentLayout(shapes_, MomentLayout::Width::channels).size()
+                                 : 0);
+  begin_linears([](size_t, InitialLinear&) {});
+  for (const FrozenPart& part : frozen_parts()) {
+    broadcast_tensor(file, part.name, bytes_of(part.tensor), comm_);
+  }
+  begin_training(backend, rotary);
+  restore_state(state(), file, comm_);
+  int64_t steps = saved ? saved->progress.steps : 0;
+  comm_.broadcast(std::as_writable_bytes(std::span(&steps, 1)), 0);
+  optimizer_->set_steps(steps);
+  if (student_) student_->take_signs(learned_);
+  return vector("losses", samples);
+}
+
+void LiveBlock::reload(RunDir* run_dir, int turn) {
+  std::optional<SafetensorsFile> file;
+  if (run_dir != nullptr) file.emplace(run_dir->state().open_packed(block_, turn));
+  for (size_t role = 0; role < shapes_.size(); ++role) {
+    if (is_kept(options_, block_, shapes_[role].tensor)) {
+      linears_.push_back({{}, weights_.linears[role]});
+      packed_.push_back(nullptr);
+      continue;
+    }
+    linears_.emplace_back();
+    packed_.push_back(broadcast_packed(comm_, file ? &*file : nullptr, shapes_[role]));
+    weights_.linears[role].reset();
+  }
+}
+
+}  // namespace bitmill

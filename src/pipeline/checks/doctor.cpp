@@ -1,0 +1,116 @@
+#include "pipeline/checks/doctor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "data/tokenizer.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_linear.hpp"
+#include "model/folder_check.hpp"
+#include "pipeline/checks/calibration.hpp"
+#include "pipeline/checks/folders_check.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/folder/assemble.hpp"
+#include "pipeline/job/fingerprint.hpp"
+#include "pipeline/job/quantize_forecast.hpp"
+#include "pipeline/job/selection.hpp"
+
+namespace bitmill {
+namespace {
+
+// What could be told of the model; nothing without a config.json that says it.
+std::optional<ModelConfig> look_at_model(const QuantizeOptions& options, Files& files,
+                                         Problems& problems) {
+  problems.in("model " + options.model);
+  std::optional<ModelConfig> config;
+  problems.attempt([&] { config = read_model_config(files, options.model); });
+  problems.attempt([&] { check_is_source(files, options.model); });
+  problems.attempt([&] {
+    std::vector<std::string> found;
+    const TensorFolder tensors(files, options.model, found);
+    for (const std::string& problem : found) problems.add(problem);
+    if (!config) return;
+    for (const std::string& problem : tensor_problems(tensors, *config)) problems.add(problem);
+  });
+  problems.attempt([&] { check_companions(files, options.model); });
+  return config;
+}
+
+void look_at_calibration(QuantizeOptions options, Files& files,
+                         const std::optional<ModelConfig>& config, Problems& problems) {
+  // What is wrong with these two has been said.
+  options.samples = std::max<int64_t>(options.samples, 1);
+  if (options.seq_len < 2) options.seq_len = 0;
+  problems.in("calibration " + options.calib);
+  const bool needs_tokenizer = !options.calib.ends_with(".safetensors");
+  const bool has_text = problems.attempt([&] { files.open(options.calib); });
+  const bool has_tokenizer =
+      !needs_tokenizer || problems.attempt([&] { open_tokenizer(files, options.model); });
+  if (!has_text || !has_tokenizer) return;
+  problems.attempt([&] {
+    if (config) {
+      const Calibration calibration = read_calibration(options, files, *config);
+      check_batch(options, calibration.windows.count);
+      return;
+    }
+    // Without a vocabulary any token will do, and without a context only a length that was given.
+    const Tokens tokens =
+        read_tokens(files, options.calib, options.model, std::numeric_limits<int32_t>::max());
+    const int64_t seq_len = tokens.is_windows() ? tokens.window_len : options.seq_len;
+    if (seq_len > 0) calibration_windows(tokens, options.samples, seq_len, options.seed);
+  });
+}
+
+// The room that the signs of the packed linears need whatever else there is: the least that can be
+// told where tensors or calibration cannot be read. Nothing where a config.json tells of more
+// blocks than any model has.
+int64_t least_bytes(const QuantizeOptions& options, const ModelConfig& config) {
+  constexpr int64_t most_blocks = 1000;
+  if (config.blocks > most_blocks) return 0;
+  int64_t bits = 0;
+  for (int64_t block = 0; block < config.blocks; ++block) {
+    for (const LinearShape& shape : block_linears(config, block)) {
+      if (!is_kept(options, block, shape.tensor)) bits += stored_bits(shape.rows, shape.cols, 0);
+    }
+  }
+  return bits / 8;
+}
+
+QuantizeForecast least_plan(int64_t packed_bytes) {
+  QuantizeForecast plan;
+  plan.fingerprint_json = unknown_fingerprint;
+  plan.turns = 1;
+  plan.packed_bytes = plan.turn_bytes = packed_bytes;
+  plan.disk_bytes = (1 + plan.turns) * packed_bytes;
+  return plan;
+}
+
+}  // namespace
+
+Problems find_problems(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+  Problems problems;
+  problems.in("settings");
+  check_settings(options, problems);
+  const bool settings_are_fine = problems.count() == 0;
+  const std::optional<ModelConfig> config = look_at_model(options, files, problems);
+  look_at_calibration(options, files, config, problems);
+
+  // What --ignore leaves is known where it is an expression.
+  QuantizeForecast plan =
+      least_plan(config && settings_are_fine ? least_bytes(options, *config) : 0);
+  problems.in("settings");
+  if (problems.count() == 0) {
+    problems.attempt([&] { plan = plan_run(options, files, ranks, threads).plan; });
+  }
+  problems.in("folders");
+  problems.attempt([&] { check_output(options, files, plan); });
+  for (const std::string& problem : folder_problems(job_folders(options, plan), files)) {
+    problems.add_usage(problem);
+  }
+  return problems;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,207 @@
+#include "pipeline/checks/preflight.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <regex>
+
+#include "base/error.hpp"
+#include "data/windows.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_linear.hpp"
+#include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/checks/doctor.hpp"
+#include "pipeline/checks/folders_check.hpp"
+#include "pipeline/checks/workload.hpp"
+#include "pipeline/folder/assemble.hpp"
+#include "pipeline/job/fingerprint.hpp"
+#include "pipeline/job/selection.hpp"
+#include "schedule/cost_model.hpp"
+#include "schedule/plan.hpp"
+#include "schedule/rank_memory.hpp"
+#include "schedule/simulate.hpp"
+
+namespace bitmill {
+namespace {
+
+std::string range_problem(const char* option, const std::string& value, const char* allowed) {
+  return fmt::format("{} is {}: it must be {}", option, value, allowed);
+}
+
+}  // namespace
+
+void check_settings(const QuantizeOptions& options, Problems& problems) {
+  const auto check_range = [&](bool fine, const char* option, const std::string& value,
+                               const char* allowed) {
+    if (!fine) problems.add_usage(range_problem(option, value, allowed));
+  };
+  check_range(options.samples >= 1, "--samples", fmt::to_string(options.samples), "at least 1");
+  check_range(options.epochs >= 1, "--epochs", fmt::to_string(options.epochs), "at least 1");
+  check_range(options.batch >= 1, "--batch", fmt::to_string(options.batch), "at least 1");
+  check_range(options.seq_len == 0 || options.seq_len >= 2, "--seq-len",
+              fmt::to_string(options.seq_len), "at least 2");
+  check_range(options.max_blocks >= 0, "--max-blocks", fmt::to_string(options.max_blocks),
+              "at least 0 (0 means all)");
+  check_range(options.max_shard_bytes >= 1, "--max-shard-size",
+              fmt::to_string(options.max_shard_bytes), "at least one byte");
+  const MethodSettings& method = options.method;
+  for (const auto& [option, value] :
+       {std::pair{"--lr-scale", method.lr_scale}, std::pair{"--lr-gain", method.lr_gain},
+        std::pair{"--lr-sign", method.lr_sign}, std::pair{"--lr-mean", method.lr_mean},
+        std::pair{"--lr-code-scale", method.lr_code_scale},
+        std::pair{"--loss-normal", method.loss.normal},
+        std::pair{"--loss-homologous", method.loss.homologous}}) {
+    check_range(std::isfinite(value) && value >= 0, option, fmt::to_string(value),
+                "a finite number, 0 or more");
+  }
+  check_range(method.loss.normal > 0 || method.loss.homologous > 0, "--loss-normal", "0",
+              "above 0 where --loss-homologous is 0");
+  try {
+    const std::regex compiled(options.ignore);
+  } catch (const std::regex_error& error) {
+    problems.add_usage(fmt::format("--ignore \"{}\" is not a regular expression: {}",
+                                   options.ignore, error.what()));
+  }
+  if (options.epochs < 1) return;
+  problems.attempt([&] { check_lag(options.epochs, options.lag); });
+}
+
+namespace {
+
+// What is packed and what it takes, exactly.
+void count_packed(const QuantizeOptions& options, const SourceModel& model,
+                  QuantizeForecast& plan) {
+  const ModelConfig& config = model.config();
+  int64_t source_linear_bytes = 0, bits = 0;
+  plan.blocks = blocks_to_pack(options, model.config());
+  for (int64_t block = 0; block < plan.blocks; ++block) {
+    for (const LinearShape& shape : block_linears(config, block)) {
+      if (is_kept(options, block, shape.tensor)) continue;
+      const int64_t salient = options.method.salient_ratio.salient_of(shape.cols);
+      bits += stored_bits(shape.rows, shape.cols, salient);
+      source_linear_bytes += model.tensors().info(shape.tensor).bytes;
+      plan.linear_weights += shape.rows * shape.cols;
+      ++plan.linears;
+    }
+  }
+  BITMILL_CHECK(plan.linears > 0, UsageError,
+                fmt::format("--ignore \"{}\" leaves no linear to quantize", options.ignore));
+  for (const std::string& name : model.tensors().names()) {
+    plan.parameters += model.tensors().info(name).elements();
+  }
+  plan.source_bytes = model.tensors().tensor_bytes();
+  plan.turn_bytes = bits / 8;
+  plan.packed_bytes = plan.source_bytes - source_linear_bytes + plan.turn_bytes;
+  plan.bits_per_weight = static_cast<double>(bits) / static_cast<double>(plan.linear_weights);
+}
+
+// As they were chosen (options.replicas), or as many as there are: more than a batch has samples
+// would idle.
+void choose_mesh(const QuantizeOptions& options, int ranks, QuantizeForecast& plan) {
+  const int stages = std::max(1, options.stages);
+  BITMILL_CHECK(
+      stages <= ranks, UsageError,
+      fmt::format("--stages is {}: it must be at most the {} ranks there are", stages, ranks));
+  const int most = static_cast<int>(std::min<int64_t>(options.batch, ranks / stages));
+  BITMILL_CHECK(options.replicas <= most, UsageError,
+                fmt::format("{} replicas in each of {} stages were asked for: {} ranks and a batch "
+                            "of {} allow at most {}",
+                            options.replicas, stages, ranks, options.batch, most));
+  plan.mesh = {stages, options.replicas > 0 ? options.replicas : most};
+  plan.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
+}
+
+// What the calibration and the weights tell more exactly than options and config.json.
+Workload known_workload(const QuantizeOptions& options, const SourceModel& model,
+                        const QuantizeForecast& plan) {
+  QuantizeOptions known = options;
+  known.samples = plan.samples;
+  known.seq_len = plan.seq_len;
+  Workload work = workload_of(known, model.config());
+  work.state_bytes = live_file_bytes(options, model.config());
+  return work;
+}
+
+// Memory and disk. UsageError when a rank would need more memory than it may use, whoever chose the
+// mesh and the walk.
+void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
+                        QuantizeForecast& plan) {
+  const Workload work = known_workload(options, model, plan);
+  Machine machine;
+  machine.fixed_bytes = library_memory;
+  machine.samples_at_once = threads;
+  const PlanCosts costs = stage_costs(work, machine, plan.mesh);
+  const Plan schedule = plan_of(options, plan);
+  const Simulation simulation = simulate_training(schedule, costs);
+  plan.stream_bytes = simulation.peak_stream_bytes();
+  plan.peak_memory_bytes = simulation.peak_bytes();
+  const std::string fault = find_memory_fault(simulation, options.memory_limit);
+  BITMILL_CHECK(
+      fault.empty(), UsageError,
+      fmt::format("{} (--memory-limit): raise it, set a lower --stream-memory, --samples, "
+                  "--seq-len or --threads, or take --walk sweep",
+                  fault));
+  plan.state_bytes = live_files(schedule) * work.state_bytes;
+  plan.disk_bytes = plan.packed_bytes + plan.turns * plan.turn_bytes + plan.state_bytes +
+                    streams_in_scratch(costs, plan.stream_bytes) * plan.mesh.ranks();
+}
+
+}  // namespace
+
+void check_companions(Files& files, const std::string& model_folder) {
+  const std::vector<std::string> problems = companion_problems(files, model_folder);
+  BITMILL_CHECK(problems.empty(), FormatError, fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+void check_batch(const QuantizeOptions& options, int64_t samples) {
+  BITMILL_CHECK(options.batch <= samples, UsageError,
+                fmt::format("--batch {} is more than the {} samples there are; lower it, or raise "
+                            "--samples",
+                            options.batch, samples));
+}
+
+CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+  check_is_source(files, options.model);
+  SourceModel model(files, options.model);
+  check_companions(files, options.model);
+  Calibration calibration = read_calibration(options, files, model.config());
+
+  QuantizeForecast plan;
+  plan.calibration_tokens = calibration.text_tokens;
+  plan.samples = calibration.windows.count;
+  plan.seq_len = calibration.windows.seq_len;
+  check_batch(options, plan.samples);
+  plan.steps_per_epoch = (plan.samples + options.batch - 1) / options.batch;
+  plan.turns = options.epochs / options.lag;
+  choose_mesh(options, ranks, plan);
+  count_packed(options, model, plan);
+  estimate_resources(options, model, threads, plan);
+  plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
+  return {std::move(plan), std::move(model), std::move(calibration)};
+}
+
+CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+  try {
+    Problems settings;
+    check_settings(options, settings);
+    settings.throw_if_any();
+    CheckedRun checked = plan_run(options, files, ranks, threads);
+    check_output(options, files, checked.plan);
+    check_folders(job_folders(options, checked.plan), files);
+    return checked;
+  } catch (const Error&) {
+    // Whoever mends this one thing should not find the next one then.
+    const Problems all = find_problems(options, files, ranks, threads);
+    if (all.count() > 1) all.throw_if_any();
+    throw;
+  }
+}
+
+QuantizeForecast plan_quantize(const QuantizeOptions& options, Files& files, int ranks,
+                               int threads) {
+  return check_run(resolve_lag(options), files, ranks, threads).plan;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,246 @@
+#include "pipeline/checks/tune_check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "backend/backend.hpp"
+#include "base/error.hpp"
+#include "base/problems.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_layout.hpp"
+#include "format/packed_linear.hpp"
+#include "format/partial_folder.hpp"
+#include "pipeline/checks/calibration.hpp"
+#include "pipeline/checks/folders_check.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/checks/reference_check.hpp"
+#include "pipeline/checks/workload.hpp"
+#include "pipeline/folder/assemble.hpp"
+#include "pipeline/job/fingerprint.hpp"
+#include "pipeline/sums/sample_share.hpp"
+#include "pipeline/tuning/tuning_walk.hpp"
+#include "schedule/micro_batches.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+void check_settings(const TuneOptions& options, Problems& problems) {
+  const auto check = [&](bool fine, const char* option, const std::string& value,
+                         const char* allowed) {
+    if (!fine) problems.add_usage(fmt::format("{} is {}: it must be {}", option, value, allowed));
+  };
+  check(options.samples >= 2, "--samples", fmt::to_string(options.samples),
+        "at least 2: one is held out");
+  check(options.epochs >= 1, "--epochs", fmt::to_string(options.epochs), "at least 1");
+  check(options.batch >= 1, "--batch", fmt::to_string(options.batch), "at least 1");
+  check(std::isfinite(options.rate) && options.rate > 0, "--lr", fmt::to_string(options.rate),
+        "a finite number above 0");
+  check(options.held_out.numerator > 0, "--held-out", options.held_out.text(),
+        "above 0: without windows to compare on, nobody knows whether anything was gained");
+  problems.attempt([&] { make_backend(options.backend); });
+}
+
+void check_packed(Files& files, const std::string& folder) {
+  BITMILL_CHECK(is_packed_folder(files, folder), UsageError,
+                fmt::format("{} is not packed: tune what `bitmill quantize` made of it, and give "
+                            "it as --reference",
+                            folder));
+  verify_packed_folder(files, folder, {});
+}
+
+void count_linears(const SourceModel& model, TuneForecast& plan) {
+  for (const std::string& name : packed_names(model.tensors())) {
+    const PackedShape shape = read_packed_shape(model.tensors(), name);
+    ++plan.linears;
+    plan.factors += 2 * shape.rows + shape.cols - shape.salient_cols;
+  }
+}
+
+void count_windows(const TuneOptions& options, const Calibration& calibration, TuneForecast& plan) {
+  const int64_t windows = calibration.windows.count;
+  plan.seq_len = calibration.windows.seq_len;
+  plan.held_out = calibration.held_out;
+  plan.train = windows - plan.held_out;
+  if (plan.train < options.batch) {
+    const bool held_out_alone = options.batch < windows;  // with one held out there are enough
+    throw UsageError(
+        fmt::format("--batch {} is more than the {} windows that are trained on: {} of {} are held "
+                    "out{}; lower {}, or give more windows (--samples, --calib)",
+                    options.batch, plan.train, plan.held_out, windows,
+                    held_out_alone ? fmt::format(" (--held-out {})", options.held_out.text()) : "",
+                    held_out_alone ? "--held-out or --batch" : "--batch"));
+  }
+  plan.steps_per_epoch = (plan.train + options.batch - 1) / options.batch;
+}
+
+Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
+  const int stages = options.stages;
+  BITMILL_CHECK(stages >= 1 && stages <= blocks && ranks % stages == 0, UsageError,
+                fmt::format("--stages is {}: it must divide the {} ranks there are, and be at most "
+                            "the {} blocks",
+                            stages, ranks, blocks));
+  return {stages, ranks / stages};
+}
+
+std::string make_fingerprint(const TuneOptions& options, const SourceModel& model,
+                             const SourceModel& teacher, const Windows& windows) {
+  return json{{"job", "tune"},
+              {"arithmetic_version", arithmetic_version},
+              {"format_version", packed::format_version},
+              {"model", json::parse(describe_model(model))},
+              {"reference", json::parse(describe_model(teacher))},
+              {"windows", windows.hash()},
+              {"epochs", options.epochs},
+              {"batch", options.batch},
+              {"lr", options.rate},
+              {"held_out", options.held_out.text()},
+              {"backend", options.backend}}
+      .dump();
+}
+
+JobFolders job_folders(const TuneOptions& options, const TuneForecast& plan) {
+  JobFolders folders = common_folders(options, plan);
+  folders.models = {{"--model", options.model}, {"--reference", options.reference}};
+  folders.state_bytes = plan.state_bytes;
+  folders.rank_scratch_bytes = plan.scratch_bytes;
+  folders.scratch_bytes = plan.scratch_bytes * plan.mesh.ranks();
+  return folders;
+}
+
+// Packed blocks of the stage; one block as float32 and again as operands; the head, and beside it
+// the other model's while they are compared, which are the same, or the logits of 256 positions for
+// every thread, four times; streams; for every thread what a sample needs within a block; a
+// micro-batch on its way between them; factors, their moments and gradients.
+void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
+                        TuneForecast& plan) {
+  constexpr int64_t float_bytes = 4;
+  const ModelConfig& config = model.config();
+  const int stages = plan.mesh.stages, replicas = plan.mesh.replicas;
+  const std::vector<LinearShape> linears = block_linears(config, 0);
+  int64_t weights = 0;
+  for (const LinearShape& shape : linears) weights += shape.rows * shape.cols * float_bytes;
+  const int64_t of_thread = activation_bytes(linears, plan.seq_len) + product_bytes(linears);
+  const int64_t sample = plan.seq_len * config.hidden_size * float_bytes;
+  const SampleShare busiest(plan.train, options.batch, replicas, replicas - 1);
+  const int64_t own_of_batch = (options.batch + replicas - 1) / replicas;
+  const int64_t blocks = (plan.blocks + stages - 1) / stages;
+  const int64_t streams = sample * (2 * (busiest.own_count() + plan.held_out / replicas + 1) +
+                                    own_of_batch * (blocks + 1));
+  const int64_t in_memory =
+      options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
+  plan.scratch_bytes = streams - in_memory;
+  const int64_t logits = 4 * std::min<int64_t>(256, plan.seq_len) * config.vocab_size * float_bytes;
+  const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
+  // Factors, their moments and the best ones, and the losses of an epoch; twice while a file is
+  // being replaced.
+  plan.state_bytes = 2 * (4 * plan.factors + plan.train) * float_bytes;
+  const int64_t factors = plan.factors / stages * float_bytes * (6 + own_of_batch);
+  plan.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
+                           9 * weights / 4 + head + std::max(head, threads * logits) + in_memory +
+                           threads * of_thread + most_in_micro_batch * sample + factors;
+}
+
+// What the checks have found so far; what could not be read is missing.
+struct Found {
+  std::optional<SourceModel> model, teacher;
+  std::optional<Calibration> calibration;
+};
+
+void look_at_models(const TuneOptions& options, Files& files, Found& found, Problems& problems) {
+  problems.in("model " + options.model);
+  problems.attempt([&] {
+    check_packed(files, options.model);
+    found.model.emplace(files, options.model);
+    check_companions(files, options.model);
+  });
+  problems.in("reference " + options.reference);
+  problems.attempt([&] {
+    check_not_packed(files, options.reference);
+    found.teacher.emplace(files, options.reference);
+  });
+  if (!found.model || !found.teacher) return;
+  problems.attempt([&] { check_same_model(*found.model, *found.teacher); });
+}
+
+void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
+                         Problems& problems) {
+  problems.in("calibration " + options.calib);
+  if (!problems.attempt([&] { files.open(options.calib); }) || !found.model) return;
+  problems.attempt([&] {
+    // What is wrong with the number has been said.
+    found.calibration =
+        read_calibration({options.calib, options.model, std::max<int64_t>(options.samples, 2),
+                          options.samples_by_hand, options.seq_len, options.seed, options.held_out},
+                         files, found.model->config());
+    if (found.teacher) {
+      check_sequence_length(found.teacher->config(), options.reference,
+                            found.calibration->windows.seq_len);
+    }
+  });
+}
+
+// As much of the plan as can be told.
+TuneForecast make_tune_plan(const TuneOptions& options, const Found& found, int ranks, int threads,
+                            Problems& problems) {
+  TuneForecast plan;
+  plan.fingerprint_json = unknown_fingerprint;
+  if (!found.model) return plan;
+  plan.packed_bytes = found.model->tensors().tensor_bytes();
+  if (problems.count() > 0) return plan;
+  problems.in("settings");
+  problems.attempt([&] {
+    plan.blocks = found.model->config().blocks;
+    count_linears(*found.model, plan);
+    count_windows(options, *found.calibration, plan);
+    plan.mesh = choose_mesh(options, plan.blocks, ranks);
+    estimate_resources(options, *found.model, threads, plan);
+    plan.fingerprint_json =
+        make_fingerprint(options, *found.model, *found.teacher, found.calibration->windows);
+  });
+  return plan;
+}
+
+void look_at_folders(const TuneOptions& options, const TuneForecast& plan, Files& files,
+                     Problems& problems) {
+  problems.in("folders");
+  const JobFolders folders = job_folders(options, plan);
+  // First: what follows may advise to remove a folder.
+  if (!problems.attempt([&] { check_places(folders, files); })) return;
+  if (!problems.attempt(
+          [&] { check_output(options.output_dir, files, tuning_record, plan.fingerprint_json); })) {
+    return;
+  }
+  problems.attempt([&] { check_folders(folders, files); });
+}
+
+}  // namespace
+
+WorkFolder work_folder(const TuneOptions& options) {
+  return {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
+}
+
+CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads) {
+  Problems problems;
+  problems.in("settings");
+  check_settings(options, problems);
+  Found found;
+  look_at_models(options, files, found, problems);
+  look_at_calibration(options, files, found, problems);
+  TuneForecast plan = make_tune_plan(options, found, ranks, threads, problems);
+  look_at_folders(options, plan, files, problems);
+  problems.throw_if_any();
+  return {std::move(plan), std::move(*found.model), std::move(*found.teacher),
+          std::move(found.calibration->windows)};
+}
+
+TuneForecast plan_tune(const TuneOptions& options, Files& files, int ranks, int threads) {
+  return check_tune(options, files, ranks, threads).plan;
+}
+
+}  // namespace bitmill

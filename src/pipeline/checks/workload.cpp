@@ -1,0 +1,165 @@
+#include "pipeline/checks/workload.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "format/packed_linear.hpp"
+#include "format/safetensors_writer.hpp"
+#include "method/input_moments.hpp"
+#include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/job/selection.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t default_seq_len = 2048;  // as calibration.cpp takes it
+constexpr int64_t source_dtype_bytes = 2;  // checkpoints of this size come in 16 bits
+constexpr int64_t float_bytes = 4;
+
+// What a tensor takes in the headers of run folder and result while rank 0 puts the result
+// together: its entry as JSON and as it is kept, its hashes. Measured with 30 blocks of SmolLM2
+// against 4.
+constexpr int64_t header_bytes_of_tensor = 3000;
+
+// Of the linears of a block, added up.
+struct LinearSums {
+  int64_t rows = 0, cols = 0;
+  int64_t low_cols = 0;      // columns of one bit
+  int64_t low = 0;           // rows x low columns: signs
+  int64_t codes = 0;         // rows x salient columns
+  int64_t bits = 0;          // packed
+  int64_t pairs = 0;         // rows x cols x cols
+  int64_t linears = 0;       // how many
+  int64_t largest = 0;       // rows x cols of one
+  int64_t largest_bits = 0;  // of one, packed
+
+  int64_t weights() const { return low + codes; }
+};
+
+LinearSums sum_linears(const std::vector<LinearShape>& linears, const ExactRatio& salient_ratio) {
+  LinearSums sums;
+  for (const LinearShape& shape : linears) {
+    const int64_t salient = salient_ratio.salient_of(shape.cols);
+    sums.rows += shape.rows;
+    sums.cols += shape.cols;
+    sums.low_cols += shape.cols - salient;
+    sums.low += shape.rows * (shape.cols - salient);
+    sums.codes += shape.rows * salient;
+    const int64_t bits = stored_bits(shape.rows, shape.cols, salient);
+    sums.bits += bits;
+    sums.largest_bits = std::max(sums.largest_bits, bits);
+    sums.pairs += shape.rows * shape.cols * shape.cols;
+    sums.largest = std::max(sums.largest, shape.rows * shape.cols);
+    ++sums.linears;
+  }
+  return sums;
+}
+
+// Vectors alone: alpha, r1, r2, and mu and the 4-bit scales where they are learned.
+int64_t learned_vectors(const LearnedParts& parts, const LinearSums& sums) {
+  const int64_t of_rows = 2 + (parts.row_means ? 1 : 0) + (parts.code_scales ? 1 : 0);
+  return of_rows * sums.rows + sums.low_cols;
+}
+
+// Where every linear is packed. The expression of --ignore is not looked at: the checks of a run,
+// which come later, say whether it is one.
+int64_t state_bytes_of(const QuantizeOptions& options, const ModelConfig& config) {
+  QuantizeOptions all = options;
+  all.ignore.clear();
+  return live_file_bytes(all, config);
+}
+
+// What the first turn of a block computes beside the others, from what the settings look at. An
+// estimate of descent.cpp: two products with Sigma, and three passes that change what is left of a
+// row, and a Sigma, as if every column changed: 4 + 12 operations for each pair of a row's columns.
+void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
+                      const std::vector<LinearShape>& linears, Workload& work) {
+  const auto width = MomentLayout::needed(options.method);
+  if (!width) return;
+  work.statistics = MomentLayout(linears, *width).size();
+  work.statistics_flops =
+      2.0 * static_cast<double>(work.statistics) * static_cast<double>(work.seq_len);
+  if (options.method.init == Init::descent) {
+    work.descent_flops = 16.0 * static_cast<double>(sums.pairs);
+  }
+}
+
+// A product is two operations a weight and token. Scores and their use are two products of T/2
+// (causal) by head_dim per head and token.
+void count_products(const QuantizeOptions& options, const ModelConfig& config,
+                    const LinearSums& sums, Workload& work) {
+  const auto tokens = static_cast<double>(work.seq_len);
+  const double linears = 2.0 * static_cast<double>(work.weights) * tokens;
+  const double attention =
+      2.0 * tokens * tokens * static_cast<double>(config.heads * config.head_dim);
+  work.forward_flops = linears + attention;
+  // Two products per linear (../method: no weight gradient exists but that of signs), and of
+  // attention's backward pass two and a half times its forward.
+  work.unit_flops = 2 * linears + 3.5 * attention;
+  if (options.method.learned.signs) {
+    work.unit_flops += 2.0 * static_cast<double>(sums.low) * tokens;  // the third product
+  }
+}
+
+// What is copied as it is: embeddings, a head, and blocks that are not packed. Embedding and head
+// are one tensor where they are tied; norms and biases are too small to count.
+void count_kept(const ModelConfig& config, const LinearSums& sums, Workload& work) {
+  const int64_t table = config.vocab_size * config.embedding_size * source_dtype_bytes;
+  const int64_t kept_blocks = config.blocks - work.blocks;
+  work.kept_bytes = (config.tied_embeddings ? 1 : 2) * table + kept_blocks * work.source_bytes;
+  const int64_t largest = std::max(table, kept_blocks > 0 ? sums.largest * source_dtype_bytes : 0);
+  // Then the result is read back, linear by linear.
+  work.assembly_bytes = std::max(std::min(largest, bytes_per_piece), sums.largest_bits / 8);
+  work.header_bytes =
+      work.blocks * sums.linears * std::ssize(packed_parts()) * header_bytes_of_tensor;
+}
+
+}  // namespace
+
+Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) {
+  Workload work;
+  work.blocks = static_cast<int>(blocks_to_pack(options, config));
+  work.epochs = options.epochs;
+  work.lag = options.lag > 0 ? options.lag : options.epochs;
+  work.batch = options.batch;
+  work.samples = options.samples;
+  work.seq_len =
+      options.seq_len > 0 ? options.seq_len : std::min(default_seq_len, longest_sequence(config));
+  work.hidden = config.hidden_size;
+  work.stream_bytes = dtype_bytes(options.stream_dtype);
+  work.stream_memory = options.stream_memory;
+
+  const std::vector<LinearShape> linears = block_linears(config, 0);
+  const LinearSums sums = sum_linears(linears, options.method.salient_ratio);
+  work.weights = sums.weights();
+  work.learned =
+      learned_vectors(options.method.learned, sums) + (options.method.learned.signs ? sums.low : 0);
+  work.source_bytes = work.weights * source_dtype_bytes;
+  work.packed_bytes = sums.bits / 8;
+  work.state_bytes = state_bytes_of(options, config);
+  work.activation_bytes = activation_bytes(linears, work.seq_len);
+  work.product_bytes = product_bytes(linears);
+  count_kept(config, sums, work);
+  count_products(options, config, sums, work);
+  count_first_turn(options, sums, linears, work);
+  return work;
+}
+
+// What linears read and write is kept for the way back; norms, attention, gradients and what the
+// heap keeps between them are two and a quarter times as much. What a further thread takes, with 64
+// to 1,024 tokens of three models, was measured as 0.84 to 1.19 of this and product_bytes() from 3
+// MB on, and up to 1.4 of them below (../schedule/PLANNING.md).
+int64_t activation_bytes(const std::vector<LinearShape>& linears, int64_t tokens) {
+  int64_t values = 0;
+  for (const LinearShape& shape : linears) values += shape.rows + shape.cols;
+  return 13 * values * tokens / 4 * float_bytes;
+}
+
+// About twice the largest weight.
+int64_t product_bytes(const std::vector<LinearShape>& linears) {
+  int64_t largest = 0;
+  for (const LinearShape& shape : linears) largest = std::max(largest, shape.rows * shape.cols);
+  return 2 * largest * float_bytes;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,89 @@
+#pragma once
+// One start of a run on rank 0: the work folder claimed, a new run begun in it or the one that is
+// there gone on with.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/heartbeat.hpp"
+#include "checkpoint/run_dir.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/run_control.hpp"
+#include "schedule/resume.hpp"
+
+namespace bitmill {
+
+// Where a run keeps its state, and what to do with one that is there: as QuantizeOptions has it.
+struct WorkFolder {
+  std::string path;
+  Resume resume = Resume::automatic;
+  std::vector<int> redo_blocks;
+  bool can_redo_blocks = true;
+  bool allow_mixed_hardware = false;
+};
+WorkFolder work_folder(const QuantizeOptions& options);
+
+// UsageError when folder.resume does not go with what the work folder holds: another
+// configuration, with the field and both values; nothing to go on with; files of another kind.
+// Touches nothing.
+void check_work_dir(const WorkFolder& folder, Files& files, const std::string& fingerprint_json);
+
+class RunSession {
+ public:
+  // Claims the folder: the errors of Claim::take(). `say` hears what is worth telling.
+  RunSession(const WorkFolder& folder, Files& files, const RunControl& control,
+             const std::function<void(const std::string&)>& say);
+
+  // Begins the run of `record`, or goes on with the one that is there. `sources`: hashes of what
+  // was read of the source so far, by block; they are held against what the run began with, and
+  // kept. UsageError, with nothing changed, when this start is of another run (see
+  // check_work_dir()); FormatError with every damaged file of the run.
+  void open(const RunRecord& record, const Plan& plan, const std::map<int, TensorHashes>& sources);
+
+  RunDir& dir() { return dir_; }
+  bool goes_on() const { return goes_on_; }  // with a run that was there
+  const std::vector<BlockDone>& done() const { return done_; }
+  // For the other ranks that write into the folder.
+  Claim::Pass pass() const { return claim_->pass(); }
+  // Of all machines that worked on the run, this one included.
+  std::string numerics_classes() const;
+
+  void finish();
+  // Each of these gives the folder back.
+  void stop(const std::string& why);             // to be gone on with
+  void refuse(const std::string& why) noexcept;  // the words of this start are at fault
+  void fail(const std::string& why) noexcept;
+
+ private:
+  void check(const Plan& plan, const std::map<int, TensorHashes>& sources) const;
+  void go_on(const Plan& plan);
+  std::vector<BlockDone> take_inventory(const Plan& plan) const;
+
+  const WorkFolder folder_;
+  Files& files_;
+  std::unique_ptr<Claim> claim_;
+  std::unique_ptr<Heartbeat> heartbeat_;
+  RunDir dir_;
+  RunRecord record_;
+  std::vector<BlockDone> done_;
+  bool begun_ = false;  // by this start
+  bool goes_on_ = false;
+};
+
+// Runs `work` on a rank of the job. Where it has the session (rank 0, the others have null), the
+// folder is given back in the way that goes with an error; but after a CommError it is not: the
+// next start finds out that nobody holds it any more.
+void hold_session(RunSession* session, const std::function<void()>& work);
+
+// For a job whose result was committed by a start that died before it could say so: marks the run
+// of this very configuration that work_dir still holds as done. Does nothing without one, or with
+// one of which `made_it` says that it did not come so far. Throws nothing of ours: `say` hears it.
+void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
+                      const std::function<bool(const RunState&)>& made_it, Files& files,
+                      const RunControl& control,
+                      const std::function<void(const std::string&)>& say);
+
+}  // namespace bitmill

@@ -1,0 +1,137 @@
+#include "pipeline/folder/source_hashes.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "model/family.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr size_t hash_digits = 32;
+constexpr int64_t bytes_per_read = int64_t{4} << 20;
+
+// A little at a time: what is widened is twice as large as what was read.
+bool all_finite(Dtype dtype, std::span<const std::byte> raw) {
+  const auto width = static_cast<size_t>(dtype_bytes(dtype));
+  std::array<float, 4096> room;
+  while (!raw.empty()) {
+    const std::span values = std::span(room).first(std::min(room.size(), raw.size() / width));
+    to_float32(dtype, raw.first(values.size() * width), values);
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+      return false;
+    raw = raw.subspan(values.size() * width);
+  }
+  return true;
+}
+
+// The hash of a tensor's bytes, read in pieces.
+std::string checked_hash(const TensorFolder& tensors, const std::string& name) {
+  const TensorInfo& info = tensors.info(name);
+  Hasher hasher;
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min(info.bytes, bytes_per_read)));
+  for (int64_t first = 0; first < info.bytes; first += bytes_per_read) {
+    const auto piece =
+        std::span(buffer).first(static_cast<size_t>(std::min(info.bytes - first, bytes_per_read)));
+    tensors.read_part(name, first, piece);
+    hasher.add(piece);
+    // Reading it as floats says which element it is.
+    if (is_float(info.dtype) && !all_finite(info.dtype, piece)) tensors.read_float32(name);
+  }
+  return hasher.hex();
+}
+
+bool belongs_to(const SourceModel& model, int64_t block, const std::string& tensor) {
+  return tensor.starts_with(block_tensor(model.config(), block, ""));
+}
+
+}  // namespace
+
+std::vector<std::string> tensors_of_block(const SourceModel& model, int64_t block) {
+  std::vector<std::string> names = model.tensors().names();
+  std::erase_if(names, [&](const std::string& name) { return !belongs_to(model, block, name); });
+  return names;
+}
+
+std::vector<std::string> tensors_outside(const SourceModel& model, int64_t blocks) {
+  std::set<std::string> inside;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const std::vector<std::string> names = tensors_of_block(model, block);
+    inside.insert(names.begin(), names.end());
+  }
+  std::vector<std::string> names = model.tensors().names();
+  std::erase_if(names, [&](const std::string& name) { return inside.contains(name); });
+  return names;
+}
+
+TensorHashes hash_tensors(const SourceModel& model, const std::vector<std::string>& names,
+                          ThreadPool& pool) {
+  std::vector<std::string> hashes(names.size());
+  pool.parallel_for(std::ssize(names), [&](int64_t i) {
+    hashes[static_cast<size_t>(i)] = checked_hash(model.tensors(), names[static_cast<size_t>(i)]);
+  });
+  TensorHashes all;
+  for (size_t i = 0; i < names.size(); ++i) all[names[i]] = hashes[i];
+  return all;
+}
+
+TensorHashes hash_together(const SourceModel& model, const std::vector<std::string>& names,
+                           Communicator& comm, ThreadPool& pool) {
+  const auto ranks = static_cast<size_t>(comm.size()), rank = static_cast<size_t>(comm.rank());
+  std::vector<std::string> own;
+  for (size_t i = rank; i < names.size(); i += ranks) own.push_back(names[i]);
+  const TensorHashes mine = hash_tensors(model, own, pool);
+  std::string digits;
+  for (const std::string& name : own) digits += mine.at(name);
+  const auto parts = gather_everywhere(comm, std::as_bytes(std::span(digits)));
+  TensorHashes all;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto* theirs = reinterpret_cast<const char*>(parts[i % ranks].data());
+    all[names[i]] = std::string(theirs + i / ranks * hash_digits, hash_digits);
+  }
+  return all;
+}
+
+std::string combined_hash(const TensorHashes& hashes) {
+  Hasher hasher;
+  for (const auto& [name, hash] : hashes) {
+    hasher.add_text(name);
+    hasher.add(std::as_bytes(std::span(hash)));
+  }
+  return hasher.hex();
+}
+
+SourceGuard::SourceGuard(const SourceModel& model, Communicator& comm, ThreadPool& pool,
+                         RunDir* run_dir)
+    : model_(model), comm_(comm), pool_(pool), run_dir_(run_dir) {}
+
+void SourceGuard::read_block(int block) {
+  if (!known_.insert(block).second) return;
+  // Every rank all of it: hosts may have copies of their own.
+  const TensorHashes mine = hash_tensors(model_, tensors_of_block(model_, block), pool_);
+  const std::string hash = combined_hash(mine);
+  const auto all = gather_everywhere(comm_, std::as_bytes(std::span(hash)));
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    BITMILL_CHECK(all[rank] == all[0], UsageError,
+                  fmt::format("rank {} and rank 0 read different weights of block {} from {}: the "
+                              "copies of the model on their hosts differ; copy it anew",
+                              rank, block, model_.folder()));
+  }
+  if (run_dir_ != nullptr) run_dir_->keep_source(block, mine);
+}
+
+std::string kept_source_hash(const RunState& state, int64_t blocks) {
+  TensorHashes all = state.source(outside_blocks);
+  for (int64_t block = 0; block < blocks; ++block) {
+    all.merge(state.source(static_cast<int>(block)));
+  }
+  return combined_hash(all);
+}
+
+}  // namespace bitmill

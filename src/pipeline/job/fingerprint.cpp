@@ -1,0 +1,156 @@
+#include "pipeline/job/fingerprint.hpp"
+
+#include <ATen/Version.h>
+#include <cpuid.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "format/packed_layout.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+json describe_rope(const RopeConfig& rope) {
+  return {{"theta", rope.theta},
+          {"type", std::string(name_of(rope.scaling))},
+          {"factor", rope.factor},
+          {"low_freq_factor", rope.low_freq_factor},
+          {"high_freq_factor", rope.high_freq_factor},
+          {"original_context", rope.original_context}};
+}
+
+std::string processor() {
+  std::array<unsigned, 4> r = {};
+  std::array<char, 13> vendor = {};
+  __get_cpuid(0, &r[0], &r[1], &r[2], &r[3]);
+  std::memcpy(vendor.data(), &r[1], 4);
+  std::memcpy(vendor.data() + 4, &r[3], 4);
+  std::memcpy(vendor.data() + 8, &r[2], 4);
+  __get_cpuid(1, &r[0], &r[1], &r[2], &r[3]);
+  // Family and model with their extensions, as the processor manuals combine them.
+  const unsigned family = ((r[0] >> 8) & 15U) + ((r[0] >> 20) & 255U);
+  const unsigned model = ((r[0] >> 4) & 15U) | (((r[0] >> 16) & 15U) << 4U);
+  return fmt::format("{} family {} model {}", vendor.data(), family, model);
+}
+
+// What is not learned has no rate, and what has no effect is not there.
+json describe_method(const QuantizeOptions& options) {
+  const MethodSettings& method = options.method;
+  json text = {{"int4_clip", method.int4_clip},
+               {"center", method.center},
+               {"init", method.init == Init::descent ? "cd" : "weights"},
+               {"loss", method.loss.error == ErrorKind::relative ? "relative" : "mse"},
+               {"loss_normal", method.loss.normal},
+               {"loss_homologous", method.loss.homologous},
+               {"lr_schedule", method.schedule == RateSchedule::cosine ? "cosine" : "constant"}};
+  if (method.learned.signs) {
+    text["lr_sign"] = method.lr_sign;
+    text["sign_state_bits"] = options.half_latents ? 16 : 32;
+  }
+  if (method.learned.row_means) text["lr_mean"] = method.lr_mean;
+  if (method.learned.code_scales) text["lr_code_scale"] = method.lr_code_scale;
+  return text;
+}
+
+// Of names, dtypes and shapes.
+std::string hash_shapes(const TensorFolder& tensors) {
+  Hasher hasher;
+  for (const std::string& name : tensors.names()) {
+    const TensorInfo& info = tensors.info(name);
+    hasher.add_text(name);
+    hasher.add_text(info.dtype_text);
+    hasher.add(std::as_bytes(std::span(info.shape)));
+  }
+  return hasher.hex();
+}
+
+}  // namespace
+
+std::string describe_model(const SourceModel& model) {
+  const ModelConfig& config = model.config();
+  return json{{"architecture", std::string(config.family->architecture)},
+              {"blocks", config.blocks},
+              {"hidden_size", config.hidden_size},
+              {"intermediate_size", config.intermediate_size},
+              {"heads", config.heads},
+              {"kv_heads", config.kv_heads},
+              {"head_dim", config.head_dim},
+              {"norm_epsilon", config.norm_epsilon},
+              {"rope", describe_rope(config.rope)},
+              {"activation", std::string(name_of(config.activation))},
+              {"norm_first", config.norm_first},
+              {"tensors", hash_shapes(model.tensors())}}
+      .dump();
+}
+
+std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& model,
+                             const Windows& windows) {
+  const json fingerprint = {
+      {"arithmetic_version", arithmetic_version},
+      {"format_version", packed::format_version},
+      {"model", json::parse(describe_model(model))},
+      {"windows", windows.hash()},
+      {"samples", windows.count},
+      {"seq_len", windows.seq_len},
+      {"epochs", options.epochs},
+      {"batch", options.batch},
+      {"lag", options.lag},
+      {"salient_ratio", options.method.salient_ratio.text()},
+      {"saliency", options.method.saliency == Saliency::max ? "max" : "mean"},
+      {"int4_range", options.method.int4_range == Int4Range::row ? "row" : "salient"},
+      {"lr_scale", options.method.lr_scale},
+      {"lr_gain", options.method.lr_gain},
+      {"method", describe_method(options)},
+      {"backend", options.backend},
+      {"stream_dtype", std::string(dtype_word(options.stream_dtype))},
+      {"ignore", options.ignore},
+      {"max_blocks", options.max_blocks},
+  };
+  return fingerprint.dump();
+}
+
+std::string numerics_class(const std::string& backend) {
+  return fmt::format("{}, float32, libtorch {}, {}, {}", backend, TORCH_VERSION, processor(),
+                     at::get_cpu_capability());
+}
+
+namespace {
+
+// A setting that has no effect in one of the two is missing there.
+std::string words_for(const json& value) { return value.is_null() ? "not set" : value.dump(); }
+
+std::string first_difference(const json& there, const json& here, const std::string& prefix) {
+  json keys = there;
+  keys.update(here);
+  for (const auto& [key, unused] : keys.items()) {
+    const std::string name = prefix + key;
+    const json a = there.value(key, json()), b = here.value(key, json());
+    if (a.is_object() && b.is_object()) {
+      const std::string inner = first_difference(a, b, name + ".");
+      if (!inner.empty()) return inner;
+    } else if (a != b) {
+      return fmt::format("{} is {} there and {} here", name, words_for(a), words_for(b));
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string fingerprint_difference(const std::string& there, const std::string& here) {
+  const json known = json::parse(here);
+  return known.empty() ? "" : first_difference(json::parse(there), known, "");
+}
+
+}  // namespace bitmill

@@ -1,0 +1,194 @@
+#include "pipeline/ranks/ranks_check.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/memory.hpp"
+#include "base/version.hpp"
+#include "pipeline/job/fingerprint.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+// Of the running binary; its libraries are in the numerics class.
+std::string describe_program(Files& files) {
+  const std::string path = files.resolve("/proc/self/exe");
+  std::string hash = "unreadable";
+  if (files.exists(path)) {
+    const auto binary = files.open(path);
+    Hasher hasher;
+    std::vector<std::byte> piece(size_t{1} << 20);
+    for (int64_t first = 0; first < binary->size(); first += std::ssize(piece)) {
+      const auto part = std::span(piece).first(
+          static_cast<size_t>(std::min<int64_t>(std::ssize(piece), binary->size() - first)));
+      binary->read(first, part);
+      hasher.add(part);
+    }
+    hash = hasher.hex();
+  }
+  return fmt::format("bitmill {}, binary {}", version, hash);
+}
+
+std::string to_text(const RankFacts& facts) {
+  return json{{"host", facts.host},
+              {"program", facts.program},
+              {"fingerprint", facts.fingerprint_json},
+              {"numerics_class", facts.numerics_class},
+              {"allow_mixed_hardware", facts.allow_mixed_hardware},
+              {"memory_needed", facts.memory_needed},
+              {"memory_available", facts.memory_available},
+              {"mesh", facts.mesh}}
+      .dump();
+}
+
+// Collective. What every rank says.
+std::vector<json> gather_json(Communicator& comm, const std::string& mine) {
+  std::vector<json> all;
+  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
+    all.push_back(
+        json::parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
+  }
+  return all;
+}
+
+RankFacts facts_of(const json& facts) {
+  return {facts.at("host"),
+          facts.at("program"),
+          facts.at("fingerprint"),
+          facts.at("numerics_class"),
+          facts.at("allow_mixed_hardware"),
+          facts.at("memory_needed"),
+          facts.at("memory_available"),
+          facts.at("mesh")};
+}
+
+RankResources resources_of(const json& one) {
+  return {one.at("host"), one.at("threads"), one.at("memory_available")};
+}
+
+// "rank 2 on n1"
+std::string name_of(const std::vector<RankFacts>& all, size_t rank) {
+  return fmt::format("rank {} on {}", rank, all[rank].host);
+}
+
+std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_t rank,
+                                        bool may_be_mixed) {
+  const RankFacts &first = all[0], &other = all[rank];
+  std::vector<std::string> problems;
+  const std::string who = name_of(all, rank), leader = name_of(all, 0);
+  if (other.program != first.program) {
+    problems.push_back(fmt::format("{} runs {}, and {} runs {}; install one binary everywhere", who,
+                                   other.program, leader, first.program));
+  }
+  const std::string field = fingerprint_difference(other.fingerprint_json, first.fingerprint_json);
+  if (!field.empty()) {
+    problems.push_back(
+        fmt::format("{} would do another work than {}: {}; give all hosts the same model, "
+                    "calibration and settings",
+                    who, leader, field));
+  }
+  if (other.numerics_class != first.numerics_class && other.has_work() && !may_be_mixed) {
+    problems.push_back(
+        fmt::format("{} would not compute the bits of {}: it is \"{}\", and that is "
+                    "\"{}\"; run on machines of one kind, or give --allow-mixed-hardware",
+                    who, leader, other.numerics_class, first.numerics_class));
+  }
+  if (other.mesh != first.mesh) {
+    problems.push_back(
+        fmt::format("{} would work in a mesh of {}, and {} in one of {}; give all ranks the same "
+                    "--stages, --walk, --memory-limit and --hardware",
+                    who, other.mesh, leader, first.mesh));
+  }
+  return problems;
+}
+
+}  // namespace
+
+std::vector<std::string> differences(const std::vector<RankFacts>& all) {
+  const bool may_be_mixed = std::ranges::all_of(all, &RankFacts::allow_mixed_hardware);
+  std::vector<std::string> problems;
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    for (std::string& problem : differences_of(all, rank, may_be_mixed)) {
+      problems.push_back(std::move(problem));
+    }
+  }
+  return problems;
+}
+
+std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
+  struct Host {
+    int ranks = 0;
+    int64_t needed = 0;
+    int64_t available = 0;
+    std::string mesh = {};
+  };
+  std::map<std::string, Host> hosts;
+  for (const RankFacts& facts : all) {
+    Host& host = hosts[facts.host];
+    ++host.ranks;
+    host.needed += facts.memory_needed;
+    host.available = facts.memory_available;
+    host.mesh = facts.mesh;
+  }
+  std::vector<std::string> problems;
+  for (const auto& [name, host] : hosts) {
+    if (host.available == 0 || host.needed <= host.available) continue;
+    problems.push_back(fmt::format(
+        "{} has {} bytes of memory left, and its {} ranks need about {}{}; start fewer ranks "
+        "there, {}or lower --stream-memory, --samples, --seq-len or --threads",
+        name, host.available, host.ranks, host.needed,
+        host.mesh.empty() ? "" : fmt::format(" in a mesh of {}", host.mesh),
+        host.mesh.empty() ? "" : "try other --stages or another --walk, "));
+  }
+  return problems;
+}
+
+std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,
+                                     const std::string& host) {
+  const std::string mine =
+      to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
+               work.allow_mixed_hardware, work.memory_needed, available_memory_bytes(), work.mesh});
+  std::vector<RankFacts> all;
+  for (const json& facts : gather_json(comm, mine)) all.push_back(facts_of(facts));
+  std::vector<std::string> problems = differences(all);
+  for (std::string& problem : memory_problems(all)) problems.push_back(std::move(problem));
+  BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
+  std::vector<std::string> classes;
+  for (const RankFacts& facts : all) {
+    const bool known = std::ranges::find(classes, facts.numerics_class) != classes.end();
+    if (facts.has_work() && !known) classes.push_back(facts.numerics_class);
+  }
+  return classes;
+}
+
+LeastResources least_resources(const std::vector<RankResources>& all) {
+  std::map<std::string, int> ranks;  // by host
+  for (const RankResources& one : all) ++ranks[one.host];
+  LeastResources least{all.front().threads, 0};
+  for (const RankResources& one : all) {
+    least.threads = std::min(least.threads, one.threads);
+    if (one.memory_available == 0) continue;
+    const int64_t share = one.memory_available / ranks[one.host];
+    least.memory = least.memory == 0 ? share : std::min(least.memory, share);
+  }
+  return least;
+}
+
+LeastResources gather_least_resources(Communicator& comm, const std::string& host, int threads) {
+  const std::string mine =
+      json{{"host", host}, {"threads", threads}, {"memory_available", available_memory_bytes()}}
+          .dump();
+  std::vector<RankResources> all;
+  for (const json& one : gather_json(comm, mine)) all.push_back(resources_of(one));
+  return least_resources(all);
+}
+
+}  // namespace bitmill

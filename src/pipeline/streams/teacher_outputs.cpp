@@ -1,0 +1,74 @@
+#include "pipeline/streams/teacher_outputs.hpp"
+
+#include <ATen/ops/empty.h>
+
+#include <vector>
+
+#include "model/block_forward.hpp"
+#include "model/tensor_floats.hpp"
+
+namespace bitmill {
+namespace {
+
+std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows& windows,
+                                      std::span<const int64_t> own, StreamBudget& budget,
+                                      ThreadPool& pool, const std::function<void()>& block_done) {
+  const auto count = std::ssize(own);
+  auto stream =
+      std::make_unique<SampleStream>(budget, count, windows.seq_len, teacher.config().hidden_size);
+  pool.parallel_for(count,
+                    [&](int64_t i) { stream->store(i, teacher.embed(windows.window(own[i]))); });
+  const Rotary rotary = make_rotary(teacher.config(), windows.seq_len);
+  for (int64_t block = 0; block < teacher.config().blocks; ++block) {
+    if (count > 0) {
+      const BlockWeights weights = teacher.load_block(block);
+      pool.parallel_for(count, [&](int64_t i) {
+        stream->prefetch(i + pool.size());  // that a thread takes next
+        stream->store(
+            i, dense_block_forward(teacher.config(), weights, rotary, stream->load(i), pool));
+      });
+    }
+    block_done();
+  }
+  return stream;
+}
+
+}  // namespace
+
+std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const Windows& windows,
+                                              std::span<const int64_t> own, MeshRank& rank,
+                                              StreamBudget& budget, ThreadPool& pool,
+                                              const std::function<void()>& block_done) {
+  const int stages = rank.mesh().stages, last = stages - 1;
+  const auto stage_of = [&](int64_t i) { return static_cast<int>(i % stages); };
+  std::vector<int64_t> mine;
+  for (int64_t i = 0; i < std::ssize(own); ++i) {
+    if (stage_of(i) == rank.stage()) mine.push_back(own[i]);
+  }
+  auto computed = compute(teacher, windows, mine, budget, pool, block_done);
+  if (stages == 1) return computed;
+  // In one direction and in one order: blocking calls cannot wait for each other.
+  Communicator& comm = rank.streams();
+  if (rank.stage() != last) {
+    for (int64_t i = 0; i < computed->count(); ++i) {
+      const at::Tensor value = computed->load(i);
+      comm.send(std::as_bytes(floats_of(value)), rank.mesh().rank_of(last, rank.replica()));
+    }
+    return nullptr;
+  }
+  auto all = std::make_unique<SampleStream>(budget, std::ssize(own), windows.seq_len,
+                                            teacher.config().hidden_size);
+  for (int64_t i = 0; i < std::ssize(own); ++i) {
+    if (stage_of(i) == last) {
+      all->store(i, computed->load(i / stages));
+      continue;
+    }
+    const at::Tensor value = at::empty({windows.seq_len, teacher.config().hidden_size});
+    comm.receive(std::as_writable_bytes(floats_of(value)),
+                 rank.mesh().rank_of(stage_of(i), rank.replica()));
+    all->store(i, value);
+  }
+  return all;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,96 @@
+#include "pipeline/tuning/tuned_folder.hpp"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/version.hpp"
+#include "format/config_file.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_seal.hpp"
+#include "format/partial_folder.hpp"
+#include "method/tuned_block.hpp"
+#include "pipeline/folder/assemble.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+// As quantize() cuts shards when it is not told otherwise.
+constexpr int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
+
+// Names as they lie in the files, so that what is copied whole is copied byte for byte.
+std::vector<std::string> names_in_order(const TensorFolder& tensors) {
+  std::vector<std::string> names;
+  for (const auto& shard : tensors.shards()) {
+    std::vector<const TensorInfo*> infos;
+    for (const auto& [name, info] : shard->tensors()) infos.push_back(&info);
+    std::ranges::stable_sort(infos, {}, &TensorInfo::offset);
+    for (const TensorInfo* info : infos) names.push_back(info->name);
+  }
+  return names;
+}
+
+// Tensors that are not as they were, by name.
+std::map<std::string, std::vector<uint16_t>> tuned_tensors(const TuneOptions& options,
+                                                           const SourceModel& model,
+                                                           std::span<const float> factors,
+                                                           ThreadPool& pool) {
+  std::map<std::string, std::vector<uint16_t>> tuned;
+  const Rotary rotary;  // nothing goes forward here
+  for (int64_t block = 0; block < model.config().blocks; ++block) {
+    const TunedBlock one(model, block, options.rate, rotary, pool);
+    const auto size = static_cast<size_t>(one.layout().size());
+    for (auto& [name, scales] : one.stored(factors.first(size))) {
+      tuned[name + ".row_scale"] = std::move(scales.row_scale);
+      tuned[name + ".row_mean"] = std::move(scales.row_mean);
+      tuned[name + ".col_gain"] = std::move(scales.col_gain);
+    }
+    factors = factors.subspan(size);
+  }
+  return tuned;
+}
+
+json describe(const TuningRecord& record) {
+  const TuningHistory& history = record.history;
+  return {{"version", std::string(version)},
+          {"settings", json::parse(record.fingerprint_json)},
+          {"source_hash", record.source_hash},
+          {"numerics_class", record.numerics_class},
+          {"epochs", history.epochs()},
+          {"kept_epoch", history.best()},
+          {"kl_before", history.held_out_kl.front()},
+          {"kl_after", history.held_out_kl[static_cast<size_t>(history.best())]}};
+}
+
+}  // namespace
+
+void write_tuned(const TuneOptions& options, Files& files, const SourceModel& model,
+                 const RunDir& run_dir, std::span<const float> factors, const TuningRecord& record,
+                 ThreadPool& pool, TuneObserver& observer) {
+  PartialFolder partial(files, options.output_dir);
+  observer.phase_begins("writing the tuned model");
+  copy_companion_files(files, options.model, partial.path());
+  const auto tuned = tuned_tensors(options, model, factors, pool);
+  std::vector<TensorSource> tensors;
+  for (const std::string& name : names_in_order(model.tensors())) {
+    TensorSource& tensor = tensors.emplace_back(copied_tensor(model, name));
+    const auto changed = tuned.find(name);
+    if (changed == tuned.end()) continue;
+    tensor.produce = [&values = changed->second](const ByteSink& sink) {
+      sink(std::as_bytes(std::span(values)));
+    };
+  }
+  write_shards(files, partial.path(), tensors,
+               {{"format", "pt"}, {"quant_method", std::string(quant_method)}}, max_shard_bytes);
+  json config = read_config_json(files, options.model);
+  config[json::json_pointer(tuning_record)] = describe(record);
+  write_sealed_config(files, partial.path(), std::move(config));
+  observer.phase_begins("reading it back");
+  verify_packed_folder(files, partial.path(), {});
+  run_dir.check();
+  partial.commit();
+}
+
+}  // namespace bitmill

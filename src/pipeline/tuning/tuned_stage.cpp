@@ -1,0 +1,34 @@
+#include "pipeline/tuning/tuned_stage.hpp"
+
+#include "base/error.hpp"
+
+namespace bitmill {
+
+TunedStage::TunedStage(const SourceModel& model, const PositionRange& blocks, double rate,
+                       const Rotary& rotary, ThreadPool& pool) {
+  std::vector<const LearnedLayout*> layouts;
+  int64_t offset = 0;
+  for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+    blocks_.push_back(std::make_unique<TunedBlock>(model, block, rate, rotary, pool));
+    layouts.push_back(&blocks_.back()->layout());
+    offsets_.push_back(offset);
+    offset += layouts.back()->size();
+  }
+  layout_.emplace(layouts);
+}
+
+void TunedStage::take(std::span<const float> factors) {
+  values_.assign(factors.begin(), factors.end());
+  for (int i = 0; i < blocks(); ++i) block(i).scale(part(i, std::span<float>(values_)));
+}
+
+bool TunedStage::can_store(std::span<const float> factors) const {
+  try {
+    for (int i = 0; i < blocks(); ++i) block(i).stored(part(i, factors));
+  } catch (const NumericError&) {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace bitmill

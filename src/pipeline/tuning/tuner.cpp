@@ -1,0 +1,235 @@
+#include "pipeline/tuning/tuner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "base/stopwatch.hpp"
+#include "comm/gather.hpp"
+#include "pipeline/streams/teacher_outputs.hpp"
+#include "schedule/micro_batches.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr float infinite = std::numeric_limits<float>::infinity();
+
+// `infinite` where a value is not finite.
+float mean(const std::vector<float>& values) {
+  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+  const auto result = static_cast<float>(sum / static_cast<double>(values.size()));
+  return std::isfinite(result) ? result : infinite;
+}
+
+bool all_finite(const std::vector<float>& values) {
+  return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+}
+
+SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
+  return {samples, batch, rank.mesh().replicas, rank.replica()};
+}
+
+}  // namespace
+
+Tuner::Tuner(const TunerContext& context)
+    : context_(context),
+      backend_(make_backend(context.options.backend)),
+      rotary_(make_rotary(context.model.config(), context.plan.seq_len)),
+      train_(share_of(context.rank, context.plan.train, context.options.batch)),
+      held_out_(share_of(context.rank, context.plan.held_out, context.plan.held_out)),
+      stage_(context.model,
+             blocks_of_stage(context.plan.blocks, context.rank.mesh().stages, context.rank.stage()),
+             context.options.rate, rotary_, context.pool),
+      pieces_(context.rank, stage_.layout().size()),
+      optimizer_(
+          stage_.layout(),
+          {RateSchedule::cosine_to_zero, context.options.epochs * context.plan.steps_per_epoch},
+          context.rank.replicas(), context.pool),
+      own_losses_(static_cast<size_t>(train_.own_count())) {
+  state_.factors.assign(static_cast<size_t>(stage_.layout().size()), 1.0F);
+  state_.best = state_.factors;
+  state_.losses.resize(static_cast<size_t>(context.plan.train));
+  restore_tuning(context.run_dir, state_, optimizer_, pieces_, context.rank);
+  for (int64_t i = 0; i < train_.own_count(); ++i) {
+    own_losses_[i] = state_.losses[train_.own()[i]];
+  }
+  stage_.take(state_.factors);
+  make_streams();
+  walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
+                            divergence_ ? &*divergence_ : nullptr, context_.budget, context_.pool,
+                            context_.plan.seq_len});
+}
+
+void Tuner::make_streams() {
+  std::vector<int64_t> own = train_.own();
+  for (const int64_t held_out : held_out_.own()) own.push_back(context_.plan.train + held_out);
+  make_targets(own);
+  if (is_last_stage()) divergence_.emplace(context_.model, context_.teacher, context_.pool);
+  if (context_.rank.stage() != 0) return;
+  inputs_ = std::make_unique<SampleStream>(context_.budget, std::ssize(own), context_.plan.seq_len,
+                                           context_.model.config().hidden_size);
+  context_.pool.parallel_for(std::ssize(own), [&](int64_t i) {
+    inputs_->store(i, context_.model.embed(context_.windows.window(own[i])));
+  });
+}
+
+// For a deadline a block counts as a step: until it is done nobody can leave.
+void Tuner::make_targets(std::span<const int64_t> own) {
+  context_.observer.phase_begins("the original's outputs, block by block");
+  const int64_t blocks = context_.teacher.config().blocks;
+  int64_t done = 0;
+  context_.observer.teacher_done(done, blocks);
+  Stopwatch watch;
+  targets_ = teacher_outputs(context_.teacher, context_.windows, own, context_.rank,
+                             context_.budget, context_.pool, [&] {
+                               context_.observer.teacher_done(++done, blocks);
+                               context_.stop.step_took(watch.seconds());
+                               stop_between();
+                               watch = Stopwatch();
+                             });
+}
+
+void Tuner::run() {
+  if (state_.history.held_out_kl.empty()) measure_as_given();
+  context_.observer.training_begins();
+  while (!state_.history.has_ended(context_.options.epochs)) {
+    train_epoch();
+    if (!state_.history.has_ended(context_.options.epochs)) stop_between();
+  }
+}
+
+void Tuner::measure_as_given() {
+  const Stopwatch watch;
+  const float divergence = measure();
+  BITMILL_CHECK(
+      std::isfinite(divergence), NumericError,
+      fmt::format("the divergence of {} from {} is not finite on the {} windows that are "
+                  "held out: one of the two overflows float32; `bitmill eval` of each "
+                  "says which",
+                  context_.options.model, context_.options.reference, context_.plan.held_out));
+  state_.history.held_out_kl.push_back(divergence);
+  context_.observer.epoch_done(state_.history, watch.seconds());
+}
+
+void Tuner::train_epoch() {
+  const Stopwatch watch;
+  const int64_t steps = context_.plan.steps_per_epoch;
+  const int64_t first = state_.steps - state_.history.epochs() * steps;
+  const bool sound = train_steps(first);
+  const double trained_s = watch.seconds();
+  TuningHistory& history = state_.history;
+  history.train_kl.push_back(mean(gather(train_, own_losses_)));
+  history.held_out_kl.push_back(sound ? measure() : infinite);
+  if (history.best() == history.epochs()) state_.best = state_.factors;
+  // One that diverged was cut short, and counts as whole: nothing comes after it.
+  state_.steps = history.epochs() * steps;
+  save();
+  // As if this start had made all of the steps.
+  const double seconds =
+      watch.seconds() + trained_s * static_cast<double>(first) / static_cast<double>(steps - first);
+  log_epoch(seconds);
+  context_.observer.epoch_done(history, seconds);
+}
+
+// Those of the epoch from `first` on. False where a divergence is not finite: then the epoch ends
+// there, on all ranks.
+bool Tuner::train_steps(int64_t first) {
+  double step_seconds = 0;
+  for (int64_t step = first; step < context_.plan.steps_per_epoch; ++step) {
+    // Not before the first step: an epoch that has not begun was saved with the one before it.
+    if (step > first && context_.stop.stop_here()) {
+      const double save_seconds = save();
+      throw AgreedStop(fmt::format(
+          "{}: stopped after step {} of epoch {}: the step took {:.3f} s, writing the state {:.3f} "
+          "s. Run the same command again to go on",
+          context_.stop.reason(), step, state_.history.epochs(), step_seconds, save_seconds));
+    }
+    step_seconds = train_step(step);
+    context_.observer.step_done(state_.history.epochs(), step);
+    if (!everywhere(all_finite(own_losses_))) return false;
+  }
+  return true;
+}
+
+double Tuner::train_step(int64_t step) {
+  const Stopwatch watch;
+  Partials<float> sums =
+      walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
+  optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
+  stage_.take(state_.factors);
+  ++state_.steps;
+  const double seconds = watch.seconds();
+  context_.stop.step_took(seconds);
+  return seconds;
+}
+
+// The held-out divergence, the same on all ranks. Once an epoch has begun its last step, this
+// follows before anybody can leave: for a deadline it counts as one.
+float Tuner::measure() {
+  const Stopwatch watch;
+  float divergence = infinite;
+  if (everywhere(stage_.can_store(state_.factors))) {
+    std::vector<float> losses(static_cast<size_t>(held_out_.own_count()));
+    walk_->measure(held_out_, {inputs_.get(), targets_.get(), train_.own_count()}, state_.factors,
+                   losses);
+    divergence = mean(gather(held_out_, losses));
+  }
+  context_.stop.step_took(watch.seconds());
+  return divergence;
+}
+
+// What every rank says of itself, agreed.
+bool Tuner::everywhere(bool here) const {
+  const auto mine = static_cast<char>(here ? 1 : 0);
+  const auto all = gather_values<char>(context_.rank.control(), std::span<const char>(&mine, 1));
+  return std::ranges::all_of(all, [](const std::vector<char>& one) { return one.front() == 1; });
+}
+
+// In the order of all samples, on every rank; `own` is looked at on the last stage.
+std::vector<float> Tuner::gather(const SampleShare& share, std::span<const float> own) const {
+  std::vector<double> all(static_cast<size_t>(share.samples()));
+  if (is_last_stage()) {
+    const std::vector<double> mine(own.begin(), own.end());
+    all = share.gather_in_order(context_.rank.replicas(), mine, 1);
+  }
+  const Mesh& mesh = context_.rank.mesh();
+  context_.rank.control().broadcast(std::as_writable_bytes(std::span(all)),
+                                    mesh.rank_of(mesh.stages - 1, 0));
+  std::vector<float> floats;
+  for (const double value : all) floats.push_back(static_cast<float>(value));
+  return floats;
+}
+
+double Tuner::save() {
+  const Stopwatch watch;
+  state_.losses = gather(train_, own_losses_);
+  save_tuning(context_.run_dir, state_, optimizer_, pieces_);
+  const double seconds = watch.seconds();
+  context_.stop.save_took(seconds);
+  return seconds;
+}
+
+// On the rank that has the run folder. What is not finite becomes null.
+void Tuner::log_epoch(double seconds) const {
+  if (context_.run_dir == nullptr) return;
+  context_.run_dir->append_event(nlohmann::json{
+      {"block", whole_model},
+      {"epoch", state_.history.epochs() - 1},
+      {"loss", state_.history.train_kl.back()},
+      {"held_out", state_.history.held_out_kl.back()},
+      {"seconds", seconds}}.dump());
+}
+
+// Where everything that is worth keeping is saved.
+void Tuner::stop_between() {
+  if (!context_.stop.stop_here()) return;
+  throw AgreedStop(fmt::format("{}: stopped after {} epochs. Run the same command again to go on",
+                               context_.stop.reason(), state_.history.epochs()));
+}
+
+}  // namespace bitmill

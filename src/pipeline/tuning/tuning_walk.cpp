@@ -1,0 +1,183 @@
+#include "pipeline/tuning/tuning_walk.hpp"
+
+#include <algorithm>
+
+#include "model/block_forward.hpp"
+#include "schedule/micro_batches.hpp"
+
+namespace bitmill {
+
+TuningWalk::TuningWalk(const WalkContext& context)
+    : context_(context), mail_(context.rank.streams()) {}
+
+at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
+  if (is_first()) return ends.inputs->load(ends.first + own_index);
+  return mail_.receive({context_.seq_len, context_.config.hidden_size}, context_.rank.previous());
+}
+
+// One batch on its way. Inputs of blocks wait in slots, which micro-batches use in turn.
+class TuningWalk::Step {
+ public:
+  Step(TuningWalk& walk, const SampleShare& share, int64_t step, const StreamEnds& ends,
+       std::span<float> losses)
+      : walk_(walk),
+        context_(walk.context_),
+        share_(share),
+        step_(step),
+        ends_(ends),
+        losses_(losses),
+        cuts_(micro_batches(
+            owned_positions(share.batch_size(step), share.replicas(), share.replica()),
+            context_.rank.mesh().stages, most_in_micro_batch)),
+        actions_(one_forward_one_backward(context_.rank.mesh().stages, context_.rank.stage(),
+                                          std::ssize(cuts_))),
+        live_(std::min<int64_t>(context_.rank.mesh().stages - context_.rank.stage(),
+                                std::ssize(cuts_))),
+        width_(cuts_.empty() ? 0 : cuts_.front().size()),
+        levels_(context_.stage.blocks() + (walk.is_last() ? 1 : 0)),
+        saved_(context_.budget, live_ * width_ * levels_, context_.seq_len,
+               context_.config.hidden_size),
+        sums_(share.batch_size(step), share.replicas(), share.replica(),
+              context_.stage.layout().size()) {}
+
+  Partials<float> carry_out() {
+    for (const MicroAction& action : actions_) {
+      if (action.forward) {
+        forward(action.micro_batch);
+      } else {
+        backward(action.micro_batch);
+      }
+    }
+    walk_.mail_.flush();
+    return sums_.take();
+  }
+
+ private:
+  int64_t slot(int64_t micro_batch, int64_t i, int level) const {
+    return (micro_batch % live_ * width_ + i) * levels_ + level;
+  }
+  int64_t own_index(int64_t micro_batch, int64_t i) const {
+    return share_.own_index(step_, cuts_[static_cast<size_t>(micro_batch)].begin + i);
+  }
+  int64_t count(int64_t micro_batch) const {
+    return cuts_[static_cast<size_t>(micro_batch)].size();
+  }
+  // One task a sample.
+  template <class Task>
+  void for_samples(const std::vector<at::Tensor>& samples, const Task& task) {
+    context_.pool.parallel_for(std::ssize(samples), [&](int64_t i) { task(i); });
+  }
+
+  void forward(int64_t micro_batch) {
+    std::vector<at::Tensor> x;
+    for (int64_t i = 0; i < count(micro_batch); ++i) {
+      x.push_back(walk_.take_in(ends_, own_index(micro_batch, i)));
+    }
+    for (int b = 0; b < context_.stage.blocks(); ++b) {
+      const auto student = context_.stage.block(b).expand(context_.backend);
+      for_samples(x, [&](int64_t i) {
+        saved_.store(slot(micro_batch, i, b), x[i]);
+        x[i] = student->output(x[i], context_.stage.values(b));
+      });
+    }
+    for (int64_t i = 0; i < std::ssize(x); ++i) {
+      if (walk_.is_last()) {
+        saved_.store(slot(micro_batch, i, context_.stage.blocks()), x[i]);
+      } else {
+        walk_.mail_.send(x[i], context_.rank.next());
+      }
+    }
+  }
+
+  void backward(int64_t micro_batch) {
+    const PositionRange& positions = cuts_[static_cast<size_t>(micro_batch)];
+    std::vector<at::Tensor> gradients(static_cast<size_t>(positions.size()));
+    begin_backward(micro_batch, gradients);
+    sums_.open(positions);
+    for (int b = context_.stage.blocks() - 1; b >= 0; --b) {
+      const auto student = context_.stage.block(b).expand(context_.backend);
+      for_samples(gradients, [&](int64_t i) {
+        const std::span<float> unit = context_.stage.part(b, sums_.at(positions.begin + i));
+        gradients[i] =
+            student->backward(saved_.load(slot(micro_batch, i, b)), gradients[i],
+                              context_.stage.values(b), unit, b > 0 || !walk_.is_first());
+        context_.stage.block(b).scale(unit);
+      });
+    }
+    if (!walk_.is_first()) {
+      for (const at::Tensor& gradient : gradients) {
+        walk_.mail_.send(gradient, context_.rank.previous());
+      }
+    }
+    sums_.merge_before(positions.end, [](std::span<float> into, std::span<const float> from) {
+      for (size_t i = 0; i < into.size(); ++i) into[i] += from[i];
+    });
+  }
+
+  // Gradients of the stage's outputs.
+  void begin_backward(int64_t micro_batch, std::vector<at::Tensor>& gradients) {
+    if (!walk_.is_last()) {
+      for (at::Tensor& gradient : gradients) {
+        gradient = walk_.mail_.receive({context_.seq_len, context_.config.hidden_size},
+                                       context_.rank.next());
+      }
+      return;
+    }
+    for_samples(gradients, [&](int64_t i) {
+      const int64_t own = own_index(micro_batch, i);
+      const at::Tensor output = saved_.load(slot(micro_batch, i, context_.stage.blocks()));
+      const at::Tensor target = ends_.targets->load(ends_.first + own);
+      losses_[own] = static_cast<float>((*context_.divergence)(output, target, &gradients[i]));
+    });
+  }
+
+  TuningWalk& walk_;
+  const WalkContext& context_;
+  const SampleShare& share_;
+  const int64_t step_;
+  const StreamEnds& ends_;
+  const std::span<float> losses_;
+  const std::vector<PositionRange> cuts_;
+  const std::vector<MicroAction> actions_;
+  const int64_t live_;   // micro-batches between their passes
+  const int64_t width_;  // samples of one, at most
+  const int levels_;
+  SampleStream saved_;
+  GrowingSums<float> sums_;
+};
+
+Partials<float> TuningWalk::train(const SampleShare& share, int64_t step, const StreamEnds& ends,
+                                  std::span<float> losses) {
+  return Step(*this, share, step, ends, losses).carry_out();
+}
+
+void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
+                         std::span<const float> factors, std::span<float> losses) {
+  for (const PositionRange& cut :
+       micro_batches({0, share.own_count()}, context_.rank.mesh().stages, most_in_micro_batch)) {
+    std::vector<at::Tensor> x;
+    for (int64_t i = cut.begin; i < cut.end; ++i) x.push_back(take_in(ends, i));
+    const auto for_samples = [&](const auto& task) {
+      context_.pool.parallel_for(cut.size(), task);
+    };
+    for (int b = 0; b < context_.stage.blocks(); ++b) {
+      const BlockWeights weights =
+          context_.stage.block(b).deployed(context_.stage.part(b, factors));
+      for_samples([&](int64_t i) {
+        x[i] = dense_block_forward(context_.config, weights, context_.rotary, x[i], context_.pool);
+      });
+    }
+    if (is_last()) {
+      for_samples([&](int64_t i) {
+        const int64_t own = cut.begin + i;
+        losses[own] =
+            static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own)));
+      });
+    } else {
+      for (const at::Tensor& output : x) mail_.send(output, context_.rank.next());
+    }
+  }
+  mail_.flush();
+}
+
+}  // namespace bitmill

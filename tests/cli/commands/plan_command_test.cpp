@@ -1,0 +1,171 @@
+// `bitmill plan`, run as a user runs it.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "cli/commands/invocation.hpp"
+#include "cli/commands/quantize_job.hpp"
+#include "program_run.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+const std::string books = BITMILL_SOURCE_DIR "/tests/data/books-2M";
+
+class PlanCommand : public ::testing::Test {
+ protected:
+  ProgramRun plan(const std::string& words) const {
+    return run_program_in(folder_, "", "plan --model " + books + " " + words);
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(PlanCommand, JsonHasTheMeshTheTimeAndEveryRank) {
+  const ProgramRun result = plan("--ranks 40 --recipe parallel --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json object = json::parse(result.out);
+  EXPECT_EQ(object.at("ranks"), 40);
+  EXPECT_EQ(object.at("lag"), 5);
+  EXPECT_LE(object.at("stages").get<int>() * object.at("replicas").get<int>(), 32);
+  EXPECT_GT(object.at("makespan_s"), 0);
+  EXPECT_GT(object.at("idle_fraction"), 0);
+  ASSERT_EQ(object.at("per_rank").size(), 40U);
+  EXPECT_GT(object.at("per_rank")[0].at("busy_s"), 0);
+  EXPECT_EQ(object.at("per_rank")[39].at("busy_s"), 0);
+  EXPECT_GT(object.at("per_rank")[39].at("peak_bytes"), 0);
+  const json& stages = object.at("per_stage");
+  ASSERT_EQ(object.at("stages"), stages.size());
+  EXPECT_GT(stages[0].at("link_bytes"), 0);
+  EXPECT_GT(stages[0].at("exchange_bytes"), 0);
+  EXPECT_EQ(object.at("one_memory"), true);
+  EXPECT_EQ(stages[0].at("host_bytes"), stages[0].at("peak_bytes"));
+}
+
+TEST_F(PlanCommand, ADeviceWithMemoryOfItsOwnHasAHostBesideIt) {
+  const ProgramRun result = plan("--ranks 4 --recipe parallel --hardware h100 --json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json object = json::parse(result.out);
+  EXPECT_EQ(object.at("one_memory"), false);
+  EXPECT_GT(object.at("host_bytes"), 2e9);
+  EXPECT_NE(object.at("host_bytes"), object.at("peak_bytes"));
+  EXPECT_THAT(plan("--ranks 4 --recipe parallel --hardware h100").out,
+              HasSubstr("of the device and"));
+}
+
+// 128 samples of 512 tokens and 192 channels are 50 MB, and a sweep holds three such streams.
+TEST_F(PlanCommand, StreamMemoryIsThatOfQuantize) {
+  const std::string work = "--recipe published --threads 1 --json ";
+  const json whole = json::parse(plan(work).out);
+  EXPECT_EQ(whole.at("scratch_bytes"), 0);
+  const std::string limit =
+      "--memory-limit " + std::to_string(whole.at("peak_bytes").get<int64_t>() - 1);
+  EXPECT_EQ(plan(work + limit).exit_code, 2);
+  const ProgramRun less = plan(work + limit + " --stream-memory 1MB");
+  ASSERT_EQ(less.exit_code, 0) << less.err;
+  const json object = json::parse(less.out);
+  EXPECT_EQ(object.at("scratch_bytes"),
+            whole.at("peak_bytes").get<int64_t>() - object.at("peak_bytes").get<int64_t>());
+  EXPECT_EQ(object.at("scratch_bytes"), 3 * 128 * 512 * 192 * 4 - 1'000'000);
+}
+
+// Five ranks share a batch of eight no better than four. Both count memory in one way.
+TEST_F(PlanCommand, QuantizeTakesTheMeshThatWasPlanned) {
+  const std::string work = "--samples 8 --seq-len 64 --batch 8 --threads 1 ";
+  const auto files = posix_files();
+  for (const int ranks : {3, 5}) {
+    for (const char* more : {"", "--stages 1"}) {
+      const json planned =
+          json::parse(plan(work + more + " --json --ranks " + std::to_string(ranks)).out);
+      std::istringstream words("quantize --model " + books +
+                               " --calib " BITMILL_SOURCE_DIR
+                               "/tests/data/books/calib.txt --output-dir " +
+                               folder_ / "result" + " " + work + more);
+      const std::vector<std::string> all(std::istream_iterator<std::string>(words), {});
+      QuantizeJob job(read_quantize_request(*files, read_invocation(*files, all).settings));
+      job.check({*files, ranks, 1, {1, 0}});
+      EXPECT_EQ(planned.at("stages"), job.plan().mesh.stages);
+      EXPECT_EQ(planned.at("replicas"), job.plan().mesh.replicas);
+      EXPECT_EQ(planned.at("replicas"), ranks == 5 ? 4 : 3);
+      EXPECT_EQ(planned.at("peak_bytes"), job.plan().peak_memory_bytes);
+      EXPECT_EQ(planned.at("state_bytes"), job.plan().state_bytes);
+    }
+  }
+}
+
+TEST_F(PlanCommand, MistakesAreNamed) {
+  const auto refused = [&](const std::string& words, const std::string& message) {
+    const ProgramRun result = plan(words);
+    EXPECT_EQ(result.exit_code, 2) << words << result.err;
+    EXPECT_THAT(result.err, HasSubstr(message)) << words;
+  };
+  refused("--ranks 4 --stages 3", "--stages 3 does not divide 4 ranks");
+  refused("--lag 6", "5 or 10");
+  refused("--memory-limit 1K", "the smallest memory that would is");
+  refused("--save t.cfg", "--save has no effect without --calibrate");
+  refused("--stream-memory 0", "--stream-memory");
+}
+
+// In the words of quantize.
+TEST_F(PlanCommand, WhatQuantizeWouldRefuseIsNotForecast) {
+  const auto refused = [&](const std::string& words, const std::string& message) {
+    const ProgramRun result = plan(words);
+    EXPECT_EQ(result.exit_code, 2) << words << result.err;
+    EXPECT_THAT(result.err, HasSubstr(message)) << words;
+    EXPECT_EQ(result.out, "") << words;
+  };
+  refused("--batch 9 --samples 8", "--batch 9 is more than the 8 samples");
+  refused("--seq-len 513", "sequences of 513 tokens are longer than the context");
+  refused("--ignore [", "is not a regular expression");
+  refused("--loss-normal 0 --loss-homologous 0", "--loss-normal is 0");
+}
+
+TEST_F(PlanCommand, AMemoryThatNothingFitsIsRefusedBeforeMeasuring) {
+  const ProgramRun result =
+      plan("--calibrate --memory-limit 1K --scratch-dir " + folder_ / "trial");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("the smallest memory that would is"));
+  EXPECT_EQ(result.err.find("measuring"), std::string::npos) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "trial"));
+}
+
+TEST_F(PlanCommand, WhatCalibrateSavesIsAHardwareThatGivesTheSamePlan) {
+  const std::string work = "--recipe parallel --samples 8 --seq-len 32 --ranks 2 --json ";
+  const ProgramRun measured =
+      plan(work + "--calibrate --save " + folder_ / "t.cfg --scratch-dir " + folder_ / "trial");
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const ProgramRun planned = plan(work + "--hardware " + folder_ / "t.cfg");
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  const double seconds = json::parse(measured.out).at("makespan_s");
+  EXPECT_GT(seconds, 0.1);
+  EXPECT_NEAR(json::parse(planned.out).at("makespan_s").get<double>() / seconds, 1, 1e-4);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "trial")) << "the trial left something behind";
+}
+
+// A forecast is a file that needs nothing else: no script, no style, no font of another place.
+TEST_F(PlanCommand, TimelineIsOnePageThatNeedsNoNetwork) {
+  const ProgramRun result = plan("--ranks 4 --recipe parallel --timeline " + folder_ / "t.html" +
+                                 " --trace " + folder_ / "t.json");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const std::string page = folder_.read("t.html");
+  EXPECT_TRUE(page.find("\"rank 3\"") != std::string::npos);
+  for (const char* outside : {"http:", "https:", "src=", "@import", "<link"}) {
+    EXPECT_EQ(page.find(outside), std::string::npos) << outside;
+  }
+  const json trace = json::parse(folder_.read("t.json"));
+  EXPECT_GT(trace.at("traceEvents").size(), 10U);
+}
+
+}  // namespace
+}  // namespace bitmill

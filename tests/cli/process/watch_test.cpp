@@ -1,0 +1,70 @@
+#include "cli/process/watch.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.hpp"
+#include "comm/thread_communicator.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Timeout, IsReadAsATimeAndFiveMinutesWhenNotGiven) {
+  Settings settings;
+  EXPECT_EQ(read_timeout(settings), 300);
+  settings.add("timeout", {"2m", "--timeout"});
+  EXPECT_EQ(read_timeout(settings), 120);
+  Settings wrong;
+  wrong.add("timeout", {"soon", "timeout in line 3 of x.cfg"});
+  try {
+    read_timeout(wrong);
+    FAIL() << "it is no time";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("timeout in line 3 of x.cfg: \"soon\" is not a time"));
+  }
+}
+
+TEST(Watch, OneRankAndATimeoutOf0AreNotWatched) {
+  ThreadPool pool(1);
+  run_ranks(1, [&](Communicator& comm) {
+    Watch watch(comm, "n1", 1, pool);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  });
+  run_ranks(2, [&](Communicator& comm) {
+    Watch watch(comm, "n1", 0, pool);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    watch.announce_failure(1);  // nobody listens
+  });
+}
+
+// Ranks of one process: the first that leaves ends both, and rank 0 reports before it tells.
+TEST(WatchDeathTest, RanksThatDoNothingLeaveWith75AndAReport) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const std::string path = ::testing::TempDir() + "bitmill-watch-test-trouble.json";
+  EXPECT_EXIT(
+      {
+        ThreadPool pool(1);
+        run_ranks(2, [&](Communicator& comm) {
+          Watch watch(comm, "n1", 1, pool);
+          watch.set_report_path(path);
+          watch.activity().set("block 3, train");
+          std::this_thread::sleep_for(std::chrono::minutes(1));
+        });
+      },
+      testing::ExitedWithCode(75), "no rank has done anything for 1");
+  std::ifstream file(path);
+  const auto json = nlohmann::json::parse(file);
+  EXPECT_EQ(json.at("kind"), "stuck");
+  EXPECT_EQ(json.at("ranks").at(1).at("activity"), "block 3, train");
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace bitmill

@@ -1,0 +1,157 @@
+// Random meshes, ranks as threads: whatever the mesh, the walk, the stops and the deaths, the chain
+// of hashes is that of one rank.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <random>
+
+#include "base/error.hpp"
+#include "comm/thread_communicator.hpp"
+#include "pipeline/blocks/executor.hpp"
+#include "pipeline/hash_compute.hpp"
+#include "pipeline/job/observer.hpp"
+#include "pipeline/job/run_control.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/ranks/stop_ring.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing_chain::HashCompute;
+using testing_chain::HashStore;
+
+using Packed = std::map<std::pair<int, int>, std::string>;
+
+struct Work {
+  int blocks, epochs, lag;
+  int64_t steps;
+};
+
+struct Shape {
+  Mesh mesh;
+  Walk walk;
+};
+
+// What befalls one rank of a start.
+struct Event {
+  enum class Kind { none, signal, death } kind = Kind::none;
+  int rank = 0;
+  int at = 0;  // questions, or calls, before it
+};
+
+std::string describe(const Work& work, const Shape& shape) {
+  return fmt::format("{} blocks, {} epochs, lag {}, {} steps on {} x {}, {}", work.blocks,
+                     work.epochs, work.lag, work.steps, shape.mesh.stages, shape.mesh.replicas,
+                     shape.walk == Walk::wavefront ? "wavefront" : "sweep");
+}
+
+enum class Ending { done, stopped, died };
+
+// One start on all ranks. Every rank ends in the same way, and nobody hangs.
+Ending start(const Work& work, const Shape& shape, HashStore& store, const Event& event = {}) {
+  const Plan plan = make_plan(work.blocks, work.epochs, work.lag, shape.mesh.stages, shape.walk);
+  const std::vector<BlockDone> done = store.done(plan);
+  std::atomic<int> stopped = 0, lost = 0;
+  const auto body = [&](Communicator& world) {
+    MeshRank rank(shape.mesh, world);
+    HashCompute compute(plan, work.steps, store, &rank);
+    const bool hit = world.rank() == event.rank;
+    if (hit && event.kind == Event::Kind::death) compute.die_after(size_t(event.at));
+    StopWishes wishes;
+    wishes.asked = [&, questions = 0]() mutable {
+      return hit && event.kind == Event::Kind::signal && questions++ >= event.at ? "SIGTERM" : "";
+    };
+    std::optional<StopRing> ring;
+    if (shape.mesh.stages > 1 && rank.leads()) ring.emplace(rank);
+    StopControl stop(rank.replicas(), wishes, ring ? &*ring : nullptr);
+    Observer observer;
+    try {
+      execute(plan, rank.stage(), done, compute, stop, observer);
+      lost += static_cast<int>(compute.left_over());
+    } catch (const AgreedStop& stop_error) {
+      EXPECT_NE(std::string(stop_error.what()).find("SIGTERM"), std::string::npos);
+      ++stopped;
+    }
+    world.barrier();
+  };
+  try {
+    run_ranks(shape.mesh.ranks(), body);
+  } catch (const CommError&) {
+    EXPECT_EQ(event.kind, Event::Kind::death) << describe(work, shape);
+    return Ending::died;
+  }
+  EXPECT_TRUE(stopped == 0 || stopped == shape.mesh.ranks()) << describe(work, shape);
+  EXPECT_EQ(lost, 0) << describe(work, shape);
+  return stopped > 0 ? Ending::stopped : Ending::done;
+}
+
+class Dice {
+ public:
+  explicit Dice(unsigned seed) : random_(seed) {}
+
+  int pick(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
+
+  Work work() {
+    const int turns = pick(1, 5), lag = pick(1, 2);
+    return {pick(1, 7), turns * lag, lag, pick(1, 2)};
+  }
+  Shape shape() {
+    return {{pick(1, 5), pick(1, 3) == 1 ? pick(2, 3) : 1},
+            pick(0, 1) == 0 ? Walk::wavefront : Walk::sweep};
+  }
+  Event event(const Mesh& mesh) {
+    return {pick(0, 1) == 0 ? Event::Kind::signal : Event::Kind::death, pick(0, mesh.ranks() - 1),
+            pick(0, 60)};
+  }
+
+ private:
+  std::mt19937 random_;
+};
+
+Packed packed_by_one_rank(const Work& work) {
+  HashStore store;
+  start(work, {{1, 1}, Walk::sweep}, store);
+  return store.packed;
+}
+
+TEST(Mesh, PacksTheSameOnAThousandRandomMeshes) {
+  Dice dice(1);
+  for (int i = 0; i < 1000; ++i) {
+    const Work work = dice.work();
+    const Shape shape = dice.shape();
+    HashStore store;
+    ASSERT_EQ(start(work, shape, store), Ending::done) << describe(work, shape);
+    ASSERT_EQ(store.packed, packed_by_one_rank(work)) << describe(work, shape);
+  }
+}
+
+TEST(Mesh, StoppedOrKilledAnywhereItGoesOnOnAnyOtherMesh) {
+  Dice dice(2);
+  int stops = 0, deaths = 0;
+  for (int i = 0; i < 150; ++i) {
+    const Work work = dice.work();
+    HashStore store;
+    std::string history;
+    for (int starts = 0;; ++starts) {
+      const Shape shape = dice.shape();
+      const Event event = starts < 3 ? dice.event(shape.mesh) : Event{};
+      history += fmt::format("{} (event {} on rank {} at {})\n", describe(work, shape),
+                             static_cast<int>(event.kind), event.rank, event.at);
+      const Ending ending = start(work, shape, store, event);
+      ASSERT_FALSE(HasFailure()) << history;
+      stops += ending == Ending::stopped;
+      deaths += ending == Ending::died;
+      if (ending == Ending::done) break;
+    }
+    ASSERT_EQ(store.packed, packed_by_one_rank(work)) << history;
+  }
+  EXPECT_GT(stops, 50);
+  EXPECT_GT(deaths, 50);
+}
+
+}  // namespace
+}  // namespace bitmill

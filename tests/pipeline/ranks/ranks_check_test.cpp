@@ -1,0 +1,107 @@
+#include "pipeline/ranks/ranks_check.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "comm/thread_communicator.hpp"
+
+namespace bitmill {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+RankFacts facts(const std::string& host) {
+  return {
+      host, "bitmill 1, binary ab", R"({"epochs":20,"windows":"cd"})", "cpu, float32", false, 100,
+      1000};
+}
+
+TEST(RanksCheck, EqualRanksThatFitHaveNoProblem) {
+  const std::vector<RankFacts> all = {facts("n1"), facts("n1"), facts("n2")};
+  EXPECT_THAT(differences(all), IsEmpty());
+  EXPECT_THAT(memory_problems(all), IsEmpty());
+}
+
+TEST(RanksCheck, EveryDifferenceOfEveryRankIsNamedWithBothValues) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2"), facts("n3")};
+  all[1].program = "bitmill 2, binary ef";
+  all[1].fingerprint_json = R"({"epochs":20,"windows":"gh"})";
+  all[2].numerics_class = "cpu, float32, other";
+  EXPECT_THAT(
+      differences(all),
+      ElementsAre(
+          AllOf(HasSubstr("rank 1 on n2"), HasSubstr("binary ef"), HasSubstr("binary ab")),
+          AllOf(HasSubstr("rank 1 on n2"), HasSubstr("windows is \"gh\" there and \"cd\" here")),
+          AllOf(HasSubstr("rank 2 on n3"), HasSubstr("other"))));
+}
+
+TEST(RanksCheck, KindsOfMachinesMayDifferWhereThatIsAllowed) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[1].numerics_class = "cpu, float32, other";
+  EXPECT_THAT(differences(all), ElementsAre(HasSubstr("--allow-mixed-hardware")));
+  all[0].allow_mixed_hardware = true;
+  EXPECT_THAT(differences(all), ElementsAre(HasSubstr("--allow-mixed-hardware")));
+  all[1].allow_mixed_hardware = true;
+  EXPECT_THAT(differences(all), IsEmpty());
+}
+
+TEST(RanksCheck, ARankWithoutWorkMayBeOfAnotherKind) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[1].numerics_class = "cpu, float32, other";
+  all[1].memory_needed = 0;
+  EXPECT_THAT(differences(all), IsEmpty());
+}
+
+TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n1"), facts("n2")};
+  for (RankFacts& one : all) one.memory_needed = 600;
+  all[2].memory_available = 0;
+  EXPECT_THAT(memory_problems(all), ElementsAre(AllOf(HasSubstr("n1 has 1000 bytes"),
+                                                      HasSubstr("2 ranks need about 1200"))));
+}
+
+TEST(RanksCheck, ARefusalForMemoryNamesTheMeshAndWhatElseToTry) {
+  std::vector<RankFacts> all = {facts("n1")};
+  all[0].memory_needed = 1001;
+  EXPECT_THAT(memory_problems(all), ElementsAre(Not(HasSubstr("--walk"))));  // nobody chose a mesh
+  all[0].mesh = "1 x 1 (stages x replicas, sweep)";
+  EXPECT_THAT(memory_problems(all), ElementsAre(AllOf(HasSubstr("1 x 1 (stages x replicas, sweep)"),
+                                                      HasSubstr("--stages"), HasSubstr("--walk"),
+                                                      HasSubstr("--stream-memory"))));
+}
+
+// They would wait for each other forever.
+TEST(RanksCheck, RanksThatChoseOtherMeshesAreNamedWithBoth) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[0].mesh = "1 x 2 (stages x replicas, sweep)";
+  all[1].mesh = "2 x 1 (stages x replicas, sweep)";
+  EXPECT_THAT(differences(all), ElementsAre(AllOf(HasSubstr("rank 1 on n2"), HasSubstr("1 x 2"),
+                                                  HasSubstr("2 x 1"), HasSubstr("--hardware"))));
+}
+
+TEST(LeastResources, AreTheFewestThreadsAndTheSmallestShareOfAHost) {
+  const LeastResources least =
+      least_resources({{"n1", 4, 1000}, {"n1", 4, 1100}, {"n2", 8, 700}, {"n3", 2, 0}});
+  EXPECT_EQ(least.threads, 2);
+  EXPECT_EQ(least.memory, 500);  // of n1 for two ranks; n3 does not say
+  EXPECT_EQ(least_resources({{"n1", 1, 0}}).memory, 0);
+}
+
+TEST(LeastResources, AreTheSameOnEveryRank) {
+  std::vector<LeastResources> found(3);
+  run_ranks(3, [&](Communicator& comm) {
+    found[static_cast<size_t>(comm.rank())] =
+        gather_least_resources(comm, comm.rank() == 2 ? "n2" : "n1", 4 - comm.rank());
+  });
+  for (const LeastResources& one : found) {
+    EXPECT_EQ(one.threads, 2);
+    EXPECT_EQ(one.memory, found[0].memory);
+  }
+}
+
+}  // namespace
+}  // namespace bitmill

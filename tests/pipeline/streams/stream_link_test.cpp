@@ -1,0 +1,309 @@
+// Boxes between two stages, ranks as threads: when they are let in, and how much moves at a time.
+
+#include "pipeline/streams/stream_link.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/stopwatch.hpp"
+#include "comm/thread_communicator.hpp"
+#include "pipeline/streams/sample_box.hpp"
+#include "pipeline/waiting_communicator.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+constexpr size_t small = 16;
+constexpr size_t large = size_t{8} << 20;  // two of these may be under way at a time
+
+Packet memory(size_t bytes) {
+  const auto owner = std::make_shared<std::vector<std::byte>>(bytes);
+  return {owner, *owner};
+}
+
+// Packets of which only the first byte says anything.
+class ByteBox final : public StreamBox {
+ public:
+  explicit ByteBox(std::vector<int> values, size_t packet_bytes = small)
+      : values_(std::move(values)), packet_bytes_(packet_bytes) {}
+
+  const std::vector<int>& values() const { return values_; }
+
+  int64_t count() const override { return std::ssize(values_); }
+  Packet read(int64_t i) override {
+    Packet packet = memory(packet_bytes_);
+    packet.bytes[0] = static_cast<std::byte>(values_[static_cast<size_t>(i)]);
+    return packet;
+  }
+  void keep(int64_t i, const Packet& packet) override {
+    values_[static_cast<size_t>(i)] = static_cast<int>(packet.bytes[0]);
+  }
+
+ private:
+  std::vector<int> values_;
+  const size_t packet_bytes_;
+};
+
+std::shared_ptr<ByteBox> box_of(std::vector<int> values, size_t packet_bytes = small) {
+  return std::make_shared<ByteBox>(std::move(values), packet_bytes);
+}
+
+std::vector<int> taken_from(StreamLink& link) {
+  const auto box = link.take();
+  return static_cast<const ByteBox&>(*box).values();
+}
+
+// What a test sees of the stage that it is on.
+struct Stage {
+  MeshRank& rank;
+  Traffic& traffic;
+  Communicator& world;
+
+  bool sends() const { return rank.stage() == 0; }
+  void meet() const { world.barrier(); }
+};
+
+void on_two_stages(const std::function<void(const Stage&)>& body) {
+  Traffic traffic;
+  run_ranks(2, [&](Communicator& threads) {
+    WaitingCommunicator world(threads, traffic);
+    MeshRank rank({2, 1}, world);
+    body({rank, traffic, world});
+    world.barrier();  // a rank that left could not be asked for messages
+  });
+}
+
+Packet small_room() { return memory(small); }
+
+TEST(StreamLink, ABoxIsMadeWithItsFirstPacketAndNoneIsMadeAfterTheLast) {
+  on_two_stages([](const Stage& stage) {
+    StreamLink link(stage.rank, small_room, 2);
+    int made = 0;
+    if (!stage.sends()) {
+      link.expect(3, [&] {
+        ++made;
+        return box_of({0, 0, 0});
+      });
+      link.pump();
+      EXPECT_EQ(made, 0);
+      EXPECT_FALSE(link.has_arrived());
+    }
+    stage.meet();
+    if (stage.sends()) link.send(box_of({1, 2, 3}));
+    stage.meet();
+    link.pump();
+    if (!stage.sends()) {
+      EXPECT_EQ(made, 1);
+      ASSERT_TRUE(link.has_arrived());
+      EXPECT_EQ(taken_from(link), (std::vector<int>{1, 2, 3}));
+      link.pump();
+      EXPECT_EQ(made, 1);
+    }
+  });
+}
+
+TEST(StreamLink, NoOtherBoxIsLetInBeforeTheOneThatIsExpectedIsTaken) {
+  on_two_stages([](const Stage& stage) {
+    StreamLink link(stage.rank, small_room, 2);
+    if (stage.sends()) {
+      link.send(box_of({1, 2, 3}));
+      link.send(box_of({4, 5}));
+    }
+    stage.meet();
+    if (stage.sends()) return;
+    link.expect(3, [] { return box_of({0, 0, 0}); });
+    link.pump();
+    link.pump();
+    EXPECT_EQ(stage.traffic.taken, 3);
+    EXPECT_EQ(taken_from(link), (std::vector<int>{1, 2, 3}));
+    link.pump();
+    EXPECT_EQ(stage.traffic.taken, 3);
+    link.expect(2, [] { return box_of({0, 0}); });
+    link.pump();
+    EXPECT_EQ(taken_from(link), (std::vector<int>{4, 5}));
+  });
+}
+
+TEST(StreamLink, ABoxOfNoPacketsIsThereWithoutAMessage) {
+  on_two_stages([](const Stage& stage) {
+    StreamLink link(stage.rank, small_room, 2);
+    link.send(box_of({}));
+    EXPECT_TRUE(link.all_sent());
+    link.expect(0, [] { return box_of({}); });
+    EXPECT_TRUE(link.has_arrived());
+    EXPECT_EQ(taken_from(link), std::vector<int>());
+    EXPECT_EQ(stage.traffic.sent, 0);
+  });
+}
+
+// Where a message is through as soon as it is sent, and has come as soon as it is asked for.
+TEST(StreamLink, OneCallMovesAllLargeSamplesThatCanMove) {
+  run_ranks(2, [](Communicator& world) {
+    MeshRank rank({2, 1}, world);
+    StreamLink link(
+        rank, [] { return memory(large); }, 2);
+    if (rank.stage() == 0) {
+      link.send(box_of({1, 2, 3, 4, 5}, large));
+      link.pump();
+      EXPECT_TRUE(link.all_sent());
+    }
+    world.barrier();
+    if (rank.stage() == 1) {
+      link.expect(5, [] { return box_of({0, 0, 0, 0, 0}); });
+      link.pump();
+      ASSERT_TRUE(link.has_arrived());
+      EXPECT_EQ(taken_from(link), (std::vector<int>{1, 2, 3, 4, 5}));
+    }
+    world.barrier();
+  });
+}
+
+TEST(StreamLink, NoMoreThanTwoLargeSamplesAreUnderWay) {
+  on_two_stages([](const Stage& stage) {
+    StreamLink link(
+        stage.rank, [] { return memory(large); }, 2);
+    if (stage.sends()) link.send(box_of({1, 2, 3, 4, 5}, large));
+    if (!stage.sends()) link.expect(5, [] { return box_of({0, 0, 0, 0, 0}); });
+    for (const int64_t sent : {2, 4, 5}) {
+      if (stage.sends()) link.pump();
+      stage.meet();
+      EXPECT_EQ(stage.traffic.sent, sent);
+      if (!stage.sends()) link.pump();
+      EXPECT_EQ(stage.sends() || link.has_arrived(), stage.sends() || sent == 5);
+      stage.meet();
+    }
+  });
+}
+
+// The first has gone as a whole, but the other side may still have it; that the second moves tells
+// that it was taken.
+TEST(StreamLink, ASendWaitsWhileTwoBoxesAreNotTaken) {
+  on_two_stages([](const Stage& stage) {
+    StreamLink link(stage.rank, small_room, 2);
+    const auto expect_one = [&] { link.expect(2, [] { return box_of({0, 0}); }); };
+    const auto room_after_pump = [&] {
+      link.pump();
+      return link.has_room();
+    };
+    if (stage.sends()) {
+      EXPECT_TRUE(link.has_room());
+      link.send(box_of({1, 2}));
+      EXPECT_TRUE(link.has_room());
+      link.send(box_of({3, 4}));
+      EXPECT_FALSE(room_after_pump());
+    }
+    stage.meet();
+    if (!stage.sends()) {
+      expect_one();
+      link.pump();
+    }
+    stage.meet();
+    if (stage.sends()) {
+      EXPECT_FALSE(room_after_pump());
+    }
+    stage.meet();
+    if (!stage.sends()) {
+      EXPECT_EQ(taken_from(link), (std::vector<int>{1, 2}));
+      expect_one();
+      link.pump();
+    }
+    stage.meet();
+    if (stage.sends()) {
+      EXPECT_TRUE(room_after_pump());
+      EXPECT_TRUE(link.all_sent());
+    }
+  });
+}
+
+TEST(StreamLink, LeavingSleepsWhileItWaits) {
+  on_two_stages([](const Stage& stage) {
+    stage.traffic.refusals = 50;
+    StreamLink link(stage.rank, small_room, 2);
+    stage.meet();
+    if (stage.sends()) link.send(box_of({1, 2, 3}));
+    const Stopwatch watch;
+    link.leave();
+    EXPECT_TRUE(link.all_sent());
+    if (stage.sends()) {
+      EXPECT_GT(watch.seconds(), 0.02);
+    }
+  });
+}
+
+constexpr int64_t seq_len = 3, hidden = 2, sample_bytes = seq_len * hidden * 4;
+
+at::Tensor numbered(int64_t number) {
+  return at::full({seq_len, hidden}, static_cast<double>(number), at::kFloat);
+}
+
+SampleBox::Streams two_streams(StreamBudget& budget) {
+  return {std::make_shared<SampleStream>(budget, 3, seq_len, hidden),
+          std::make_shared<SampleStream>(budget, 3, seq_len, hidden)};
+}
+
+// All of it on disk: what a box takes of the budget shows in the scratch file.
+TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
+  const TempFolder folder;
+  on_two_stages([&](const Stage& stage) {
+    const auto files = posix_files();
+    StreamBudget budget(*files, 0, folder / std::to_string(stage.rank.stage()));
+    const SampleStream like(budget, 0, seq_len, hidden);
+    StreamLink link(
+        stage.rank, [&] { return packet_room(like); }, 2);
+    if (!stage.sends()) {
+      link.expect(6, [&] { return std::make_shared<SampleBox>(two_streams(budget)); });
+      link.pump();
+      EXPECT_EQ(budget.scratch_bytes(), 0);
+    }
+    stage.meet();
+    if (stage.sends()) {
+      const SampleBox::Streams streams = two_streams(budget);
+      for (int64_t i = 0; i < 6; ++i) streams[i / 3]->store(i % 3, numbered(i));
+      link.send(std::make_shared<SampleBox>(streams));
+    }
+    stage.meet();
+    link.pump();
+    if (!stage.sends()) {
+      EXPECT_EQ(budget.scratch_bytes(), 6 * sample_bytes);
+      ASSERT_TRUE(link.has_arrived());
+      const auto box = link.take();
+      const auto& streams = static_cast<const SampleBox&>(*box).streams();
+      for (int64_t i = 0; i < 6; ++i) {
+        EXPECT_TRUE(at::equal(streams[i / 3]->load(i % 3), numbered(i))) << i;
+      }
+    }
+    stage.meet();
+    link.pump();
+    EXPECT_TRUE(link.all_sent());
+  });
+}
+
+// A sample in memory cannot be let go without its stream, so the budget may not say that it was.
+TEST(SampleBox, APacketUnderWayKeepsItsStreamInTheBudget) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  StreamBudget budget(*files, 3 * sample_bytes, folder / "streams");
+  auto stream = std::make_shared<SampleStream>(budget, 3, seq_len, hidden);
+  stream->store(2, numbered(5));
+  auto box = std::make_shared<SampleBox>(SampleBox::Streams{std::move(stream)});
+  Packet packet = box->read(2);
+  box.reset();
+  EXPECT_FALSE(budget.take(sample_bytes));
+  float first = 0;
+  std::memcpy(&first, packet.bytes.data(), sizeof first);
+  EXPECT_EQ(first, 5);
+  packet = {};
+  EXPECT_TRUE(budget.take(3 * sample_bytes));
+  budget.give_back(3 * sample_bytes);
+}
+
+}  // namespace
+}  // namespace bitmill
