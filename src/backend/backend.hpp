@@ -51,7 +51,7 @@ class StudentLinear {
   // first one, where signs are learned. Not at the same time as forward() or a backward pass.
   virtual void take_signs(const at::Tensor& latents) = 0;
 
-  // x [T, cols] -> y [T, rows] (spec section 8):
+  // x [T, cols] -> y [T, rows] (METHOD.md, "The factored form"):
   //   y_i = r1_i (alpha_i (S x^)_i + mu_i sum_j x^_j) + s_i ((q - z) x_salient)_i,
   //   x^ = r2 * x_low.
   // Differentiable in x and in what is learned; straight through the signs. Where signs are

@@ -1,4 +1,4 @@
-// The factored form of spec section 8. Tokens are cut into tiles; a tile's products, forward and
+// The factored form (METHOD.md). Tokens are cut into tiles; a tile's products, forward and
 // backward, are one task, and sums over tokens are made per tile and then over tiles in order. The
 // gradient of learned signs is a product over all tokens of the sample, cut into tiles of rows.
 

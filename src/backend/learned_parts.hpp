@@ -12,8 +12,8 @@ struct LearnedParts {
   bool operator==(const LearnedParts&) const = default;
 };
 
-// The gradient of a sign goes straight through to its latent where |theta| is below this (spec
-// section 9); elsewhere the latent's gradient is 0.
+// The gradient of a sign goes straight through to its latent where |theta| is below this
+// (METHOD.md, "Learned signs"); elsewhere the latent's gradient is 0.
 inline constexpr float straight_through_window = 1.5F;
 
 }  // namespace bitmill

@@ -1,4 +1,5 @@
-// The truth, as plainly as it can be said: spec sections 2, 3 and 9, one line each.
+// The truth, as plainly as it can be said: one line for each formula of METHOD.md, "The quantized
+// weight" and "Learned signs".
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>

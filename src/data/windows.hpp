@@ -34,8 +34,8 @@ Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len
 Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, int64_t seq_len,
                        uint64_t seed);
 
-// floor(tokens / seq_len) consecutive windows (spec section 7), or the rows of a two-dimensional
-// file cut to seq_len; at most max_windows where that is > 0.
+// floor(tokens / seq_len) consecutive windows (METHOD.md, "Evaluation"), or the rows of a
+// two-dimensional file cut to seq_len; at most max_windows where that is > 0.
 Windows evaluation_windows(const Tokens& tokens, int64_t seq_len, int64_t max_windows);
 
 }  // namespace bitmill

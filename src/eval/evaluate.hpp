@@ -21,7 +21,7 @@ struct Divergence {
 };
 
 struct Evaluation {
-  double perplexity = 0;  // spec section 7: exp of the mean over windows of their mean NLL
+  double perplexity = 0;  // exp of the mean over windows of their mean NLL (METHOD.md)
   int64_t tokens = 0;     // predictions scored: windows * (seq_len - 1)
   int64_t windows = 0;
   int64_t seq_len = 0;

@@ -11,7 +11,7 @@ constexpr float beta1 = 0.9F;
 constexpr float beta2 = 0.999F;
 constexpr float epsilon = 1e-8F;
 
-// Spec section 9.
+// Ours (METHOD.md, "Training").
 constexpr double last_factor = 0.05;
 
 // Elements per task: enough to be worth handing to another thread.

@@ -9,7 +9,7 @@
 namespace bitmill {
 namespace {
 
-// Spec section 9: "a few passes". What later ones change is small.
+// What later passes change is small (METHOD.md, "Coordinate descent").
 constexpr int passes = 3;
 constexpr double damping = 0.01;
 

@@ -1,6 +1,6 @@
 #pragma once
-// Coordinate descent on codes and signs before a block is trained (spec section 9; the update is
-// that of QuantEase, Behdin et al., 2023, on this method's grid).
+// Coordinate descent on codes and signs before a block is trained (METHOD.md, "Coordinate
+// descent"; the update is that of QuantEase, Behdin et al., 2023, on this method's grid).
 
 #include <ATen/core/Tensor.h>
 

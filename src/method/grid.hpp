@@ -1,7 +1,7 @@
 #pragma once
 // What a block is before it is trained: the structured mask, 4-bit codes, signs or their latents,
-// and the first scales (spec sections 1 to 3, and 9). One obvious implementation, a row per task:
-// it runs once per block.
+// and the first scales (METHOD.md, "The mask", "The 4-bit grid", "First values", "Learned signs").
+// One obvious implementation, a row per task: it runs once per block.
 
 #include <ATen/core/Tensor.h>
 
@@ -50,7 +50,7 @@ struct InitialLinear {
   at::Tensor latents = {};
 };
 
-// Latents begin within this (spec section 9).
+// Latents begin within this (METHOD.md, "Learned signs").
 inline constexpr float largest_first_latent = 1.4F;
 
 // weight float32 [rows, cols], contiguous; of its input [cols]: saliency, and, where the 4-bit

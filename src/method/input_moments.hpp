@@ -1,6 +1,7 @@
 #pragma once
-// Second moments of the linears' inputs in the student's stream (spec section 9): of every channel
-// where the 4-bit range is clipped, of every pair of channels for coordinate descent.
+// Second moments of the linears' inputs in the student's stream (METHOD.md, "Moments of the
+// inputs"): of every channel where the 4-bit range is clipped, of every pair of channels for
+// coordinate descent.
 
 #include <ATen/core/Tensor.h>
 

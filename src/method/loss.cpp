@@ -14,7 +14,7 @@ at::Tensor token_cosines(const at::Tensor& a, const at::Tensor& b) {
   return at::cosine_similarity(a, b, /*dim=*/-1, smallest_norm);
 }
 
-// Keeps the relative error of a token whose target is 0 finite (spec section 9).
+// Keeps the relative error of a token whose target is 0 finite (METHOD.md, "The loss").
 constexpr double smallest_square = 1e-6;
 
 at::Tensor error(ErrorKind kind, const at::Tensor& student, const at::Tensor& target) {

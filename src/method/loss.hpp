@@ -1,5 +1,5 @@
 #pragma once
-// The loss of one sample (spec sections 4 and 9).
+// The loss of one sample (METHOD.md, "The loss").
 
 #include <ATen/core/Tensor.h>
 

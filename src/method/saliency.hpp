@@ -1,5 +1,6 @@
 #pragma once
-// Statistics of each linear's input, gathered on the way of a teacher forward (spec section 1).
+// Statistics of each linear's input, gathered on the way of a teacher forward (METHOD.md, "The
+// mask").
 
 #include <ATen/core/Tensor.h>
 

@@ -1,6 +1,6 @@
 #pragma once
-// What the method can be told (spec sections 1 to 4 and 9). Everything here changes the result, so
-// all of it is part of a run's fingerprint.
+// What the method can be told (METHOD.md). Everything here changes the result, so all of it is part
+// of a run's fingerprint.
 
 #include <algorithm>
 #include <cstdint>

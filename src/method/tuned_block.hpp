@@ -1,6 +1,6 @@
 #pragma once
-// A packed block whose scales are tuned (spec section 9): per row a factor common to alpha r1 and
-// mu r1 and one of alpha r1 alone, per column one of r2. The factors begin at 1.
+// A packed block whose scales are tuned (METHOD.md, "Tuning"): per row a factor common to alpha r1
+// and mu r1 and one of alpha r1 alone, per column one of r2. The factors begin at 1.
 
 #include <memory>
 #include <optional>

@@ -32,7 +32,7 @@ inline LearnedLinear random_learned(const Case& shape) {
   return {at::rand({shape.rows}) + 0.5, at::rand({shape.rows}) + 0.5, at::rand({shape.low}) + 0.5};
 }
 
-// y = x W^T with W built by hand in float64, column by column: spec sections 2 and 3.
+// y = x W^T with W built by hand in float64, column by column (METHOD.md, "The quantized weight").
 inline at::Tensor expected_output(const FrozenLinear& frozen, const LearnedLinear& learned,
                                   const at::Tensor& x) {
   at::Tensor weight = at::zeros({frozen.rows, frozen.cols}, at::kDouble);

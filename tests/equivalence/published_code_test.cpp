@@ -47,7 +47,8 @@ void expect_mask(const PackedLinear& ours, const std::vector<std::byte>& theirs,
     only_theirs += !mine && published;
   }
   EXPECT_EQ(only_ours, 0) << name;
-  // Exact ties occur at o_proj only, where heads share a key-value head (spec section 1).
+  // Exact ties occur at o_proj only, where heads share a key-value head (METHOD.md, "The
+  // mask").
   if (name.find("o_proj") == std::string::npos) {
     EXPECT_EQ(only_theirs, 0) << name;
   }

@@ -123,7 +123,7 @@ TEST(PackedLinear, StoredBitsAreThoseOfTheFile) {
 TEST(PackedLinear, StoredBitsByHand) {
   // signs 3 x 2 words, codes 3 x 1, mask 2, code_zero 1: 12 words; floats 3 + 3 + 33 + 3 = 42.
   EXPECT_EQ(stored_bits(3, 40, 7), 12 * 32 + 42 * 16);
-  // The figure of the specification, section 6: 4096 x 4096 at 20% salient.
+  // The figure of METHOD.md, "Bits per weight": 4096 x 4096 at 20% salient.
   EXPECT_NEAR(static_cast<double>(stored_bits(4096, 4096, 820)) / (4096.0 * 4096.0), 1.625, 0.001);
 }
 

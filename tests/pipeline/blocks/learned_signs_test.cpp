@@ -1,4 +1,5 @@
-// Spec section 9 through the whole job: the same bytes whoever computes and whatever stops it.
+// Learned signs and all that goes with them through the whole job: the same bytes whoever computes
+// and whatever stops it.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -15,7 +16,7 @@ namespace {
 
 class LearnedSigns : public TinyJob {
  protected:
-  // All of spec section 9 at once.
+  // All that the method has beyond the paper, at once.
   QuantizeOptions everything_learned(const std::string& name) {
     QuantizeOptions o = options(name);
     o.epochs = 4;
