@@ -91,8 +91,8 @@ void work_beside_idle_ranks(Communicator& world, int at_work, const StopWishes& 
     std::optional<IdleRanks> idle;
     if (world.rank() == 0) idle.emplace(world, at_work);
     StopWishes of_all = wishes;
-    of_all.asked = [&] {
-      const std::string own = wishes.asked();
+    of_all.asked = [&idle, asked = wishes.asked] {
+      const std::string own = asked();
       return own.empty() && idle ? idle->wish() : own;
     };
     stopped = run_until_stop(work, of_all);
