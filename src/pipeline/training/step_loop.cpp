@@ -48,8 +48,8 @@ class StepLoop {
     return goes_on;
   }
 
-  // Before `step`. All ranks do the same here: what one rank alone knows, such as the time, decides
-  // nothing before the ranks have agreed on it.
+  // Before `step`. A save in the middle of a long epoch has its place here too. All ranks do the
+  // same: what one rank alone knows, such as the time, decides nothing before they agree on it.
   void between_steps(int64_t step) {
     if (!stop_.stop_here()) return;
     save();
