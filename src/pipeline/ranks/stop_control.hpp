@@ -18,7 +18,7 @@
 namespace bitmill {
 
 // Thrown on every rank of a stage at the same safe point, and on every stage at one of its own:
-// nobody waits for anybody.
+// no rank waits for one that has left.
 class AgreedStop : public StopError {
   using StopError::StopError;
 };
