@@ -106,48 +106,11 @@ std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir, scratch_name));
   RunLog log(run_dir, start.observer);
-  std::optional<StopRing> ring;
-  if (rank.mesh().stages > 1 && rank.leads()) ring.emplace(rank);
-  StopControl stop(rank.replicas(), wishes, ring ? &*ring : nullptr);
+  StopControl stop(rank, wishes);
   BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
                         *backend, run_dir, budget, rank, start.pool, log});
   execute(plan, rank.stage(), done, compute, stop, log);
   return rank.leads() ? compute.reports() : std::vector<BlockReport>();
-}
-
-// The whole work of a rank of the mesh.
-using TrainStage = std::function<std::vector<BlockReport>(const StopWishes&)>;
-
-// A rank beyond the mesh.
-std::vector<BlockReport> stand_by(const Start& start) {
-  const std::string stopped = wait_for_mesh(start.comm, start.control.wishes.asked);
-  start.comm.barrier();
-  if (!stopped.empty()) throw AgreedStop(stopped);
-  return {};
-}
-
-// On a rank of the mesh. All of them end in one way, which rank 0 tells those beyond it.
-std::vector<BlockReport> train_with_idle_ranks(const Start& start, int ranks_at_work,
-                                               const TrainStage& train) {
-  std::optional<IdleRanks> idle;
-  if (start.comm.rank() == 0) idle.emplace(start.comm, ranks_at_work);
-  StopWishes wishes = start.control.wishes;
-  wishes.asked = [&, own = wishes.asked] {
-    const std::string mine = own();
-    return mine.empty() && idle ? idle->wish() : mine;
-  };
-  const auto end = [&](const std::string& stopped) {
-    if (idle) idle->end(stopped);
-    start.comm.barrier();
-  };
-  try {
-    std::vector<BlockReport> reports = train(wishes);
-    end("");
-    return reports;
-  } catch (const AgreedStop& stop) {
-    end(stop.what());
-    throw;
-  }
 }
 
 // Into the part of `result` that all stages make, on every rank.
@@ -161,11 +124,11 @@ void train_blocks(const QuantizeOptions& options, const Start& start, const Plan
   if (claim) joined.emplace(start.files, *claim);
   RunDir* run_dir = joined ? &*joined : nullptr;
   if (session != nullptr) run_dir = &session->dir();
-  const auto train = [&](const StopWishes& wishes) {
-    return train_stage(options, start, plan, done, wishes, rank, run_dir);
-  };
-  const std::vector<BlockReport> reports =
-      rank.has_work() ? train_with_idle_ranks(start, rank.mesh().ranks(), train) : stand_by(start);
+  std::vector<BlockReport> reports;
+  work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes,
+                         [&](const StopWishes& wishes) {
+                           reports = train_stage(options, start, plan, done, wishes, rank, run_dir);
+                         });
   result.blocks = gather_reports(start.comm, reports);
   const LiveBytes live = gather_live_bytes(start.comm, run_dir);
   result.state_bytes = live.largest;

@@ -42,7 +42,7 @@ inline const std::map<std::string, std::vector<std::string>>& room_order() {
   static const std::map<std::string, std::vector<std::string>> table = {
       {"src/comm", {"", "watch"}},
       {"src/pipeline",
-       {"job", "ranks", "streams", "sums", "folder", "blocks", "tuning", "checks", ""}},
+       {"job", "ranks", "streams", "sums", "folder", "training", "blocks", "tuning", "checks", ""}},
       {"src/cli", {"report", "options", "process", "commands", ""}},
   };
   return table;

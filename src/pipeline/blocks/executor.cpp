@@ -6,15 +6,56 @@
 
 #include "base/error.hpp"
 #include "base/pause.hpp"
-#include "base/stopwatch.hpp"
+#include "pipeline/training/step_loop.hpp"
 
 namespace bitmill {
 namespace {
 
-std::string took(double step_seconds, double save_seconds) {
-  return fmt::format("the step took {:.3f} s, writing the state {:.3f} s", step_seconds,
-                     save_seconds);
-}
+// A turn of a block, as it is trained step by step.
+class TrainedTurn final : public Trained {
+ public:
+  TrainedTurn(const Action& action, int lag, Compute& compute, Observer& observer)
+      : block_(action.block),
+        turn_(action.turn),
+        lag_(lag),
+        compute_(compute),
+        observer_(observer) {}
+
+  // Epochs [turn * lag, (turn + 1) * lag) of the block, from where its saved state stands.
+  StepsDone begin(const BlockDone& saved) const {
+    const int first = turn_ * lag_;
+    const StepsDone earlier_turns{first, first * steps_per_epoch()};
+    return saved.steps > earlier_turns.steps ? StepsDone{saved.epochs, saved.steps} : earlier_turns;
+  }
+
+  std::string name() const override { return fmt::format("block {}", block_); }
+  int64_t steps_per_epoch() const override { return compute_.steps_per_epoch(); }
+  // Packing follows the last one.
+  bool wants_epoch(int epoch) override { return epoch < (turn_ + 1) * lag_; }
+
+  bool take_step(int epoch, int64_t step) override {
+    const Position at{block_, turn_, epoch, step};
+    compute_.train_step(at);
+    observer_.step_done(at);
+    return true;
+  }
+
+  void finish_epoch(int epoch) override { loss_ = compute_.finish_epoch(end_of(epoch)); }
+
+  void save(const StepsDone& done) override { compute_.save({block_, done.epochs, done.steps}); }
+
+  void epoch_saved(int epoch, double /*seconds*/) override {
+    observer_.epoch_done(end_of(epoch), loss_);
+  }
+
+ private:
+  Position end_of(int epoch) const { return {block_, turn_, epoch, steps_per_epoch()}; }
+
+  const int block_, turn_, lag_;
+  Compute& compute_;
+  Observer& observer_;
+  double loss_ = 0;  // of the epoch that was finished last
+};
 
 class Executor {
  public:
@@ -30,6 +71,16 @@ class Executor {
         observer_(observer) {}
 
   void run() {
+    try {
+      carry_out();
+    } catch (const AgreedStop&) {
+      compute_.leave_streams();
+      throw;
+    }
+  }
+
+ private:
+  void carry_out() {
     if (std::ranges::any_of(done_, [](const BlockDone& one) { return one != BlockDone{}; })) {
       observer_.resumed(done_);
     }
@@ -38,7 +89,7 @@ class Executor {
       const bool replayed = manners_[i] == Manner::replay;
       if (manners_[i] == Manner::skip) continue;
       if (replayed && actions_[i].kind == ActionKind::train) continue;
-      if (leave_before(actions_[i])) throw_stop("between two actions; nothing was under way");
+      if (leave_before(actions_[i])) stop_.leave("between two actions; nothing was under way");
       observer_.action_begins(actions_[i]);
       if (replayed) {
         replay(actions_[i]);
@@ -50,14 +101,12 @@ class Executor {
       observer_.action_done(actions_[i]);
     }
     if (stop_.finish_or_stop([this] { compute_.all_sent(); })) {
-      throw_stop("after the last action of this stage");
+      stop_.leave("after the last action of this stage");
     }
-    stop_.settle();
     // Everybody has taken what we sent: only our end of it is still to be closed.
     for (Pause pause; !compute_.all_sent();) pause();
   }
 
- private:
   // The first one from action `from` on.
   void announce_receive(size_t from) {
     for (size_t i = from; i < actions_.size(); ++i) {
@@ -124,59 +173,9 @@ class Executor {
     }
   }
 
-  // Epochs [turn * lag, (turn + 1) * lag) of one block, from where its saved state stands.
   void train(const Action& action) {
-    const int64_t steps = compute_.steps_per_epoch();
-    const BlockDone saved = saved_state(action);
-    Position at{action.block, action.turn, action.turn * plan_.lag, 0};
-    if (saved.steps > at.epoch * steps) {
-      at.epoch = saved.epochs;
-      at.step = saved.steps - saved.epochs * steps;
-    }
-    for (; at.epoch < (action.turn + 1) * plan_.lag; ++at.epoch, at.step = 0)
-      train_epoch(at, steps);
-  }
-
-  void train_epoch(Position& at, int64_t steps) {
-    double step_seconds = 0;
-    for (; at.step < steps; ++at.step) {
-      // Not before the first step: an epoch that has not begun was saved with the one before it.
-      if (step_seconds > 0 && stop_.stop_here()) leave_epoch(at, steps, step_seconds);
-      const Stopwatch watch;
-      compute_.train_step(at);
-      step_seconds = watch.seconds();
-      stop_.step_took(step_seconds);
-      observer_.step_done(at);
-    }
-    const double loss = compute_.finish_epoch(at);
-    observer_.epoch_done(at, loss);
-    const double save_seconds = save({at.block, at.epoch + 1, (at.epoch + 1) * steps});
-    // Packing follows the last epoch of a turn anyway.
-    if (at.epoch + 1 < (at.turn + 1) * plan_.lag && stop_.stop_here()) {
-      throw_stop(fmt::format("after epoch {} of block {}: {}", at.epoch, at.block,
-                             took(step_seconds, save_seconds)));
-    }
-  }
-
-  [[noreturn]] void leave_epoch(const Position& at, int64_t steps, double step_seconds) {
-    const double save_seconds = save({at.block, at.epoch, at.epoch * steps + at.step});
-    throw_stop(fmt::format("after step {} of epoch {} of block {}: {}", at.step, at.epoch, at.block,
-                           took(step_seconds, save_seconds)));
-  }
-
-  double save(const Progress& done) {
-    const Stopwatch watch;
-    compute_.save(done);
-    const double seconds = watch.seconds();
-    stop_.save_took(seconds);
-    return seconds;
-  }
-
-  [[noreturn]] void throw_stop(const std::string& where) {
-    stop_.settle();
-    compute_.leave_streams();
-    throw AgreedStop(
-        fmt::format("{}: stopped {}. Run the same command again to go on", stop_.reason(), where));
+    TrainedTurn turn(action, plan_.lag, compute_, observer_);
+    train_steps(turn, turn.begin(saved_state(action)), stop_);
   }
 
   const Plan& plan_;

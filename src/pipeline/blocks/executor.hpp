@@ -56,10 +56,10 @@ class Compute {
 };
 
 // Carries out what is left of one stage of the plan after `done`, one entry a block, each usable().
-// The state is saved after every epoch, and AgreedStop thrown at the first safe point where the
-// ranks agree to leave: between actions, while waiting for another stage, and, with the state
-// saved, after a step. Returns when every stage is through. The plan must have no fault
-// (find_fault): checked first, UsageError otherwise.
+// AgreedStop is thrown at the first safe point where the ranks agree to leave: between actions,
+// while waiting for another stage, and inside of a train action where train_steps() leaves. Returns
+// when every stage is through. The plan must have no fault (find_fault): checked first, UsageError
+// otherwise.
 void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
              StopControl& stop, Observer& observer);
 

@@ -29,7 +29,8 @@ class Observer {
   virtual void resumed(const std::vector<BlockDone>&) {}
   virtual void action_begins(const Action&) {}
   virtual void step_done(const Position&) {}
-  virtual void epoch_done(const Position&, double /*loss*/) {}  // as given to finish_epoch
+  // Finished and saved; the position is as given to finish_epoch.
+  virtual void epoch_done(const Position&, double /*loss*/) {}
   virtual void action_done(const Action&) {}
 };
 

@@ -1,44 +1,105 @@
 #include "pipeline/ranks/idle_ranks.hpp"
 
 #include <algorithm>
+#include <deque>
+#include <optional>
+#include <string>
 
 #include "base/pause.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/ranks/stop_note.hpp"
 
 namespace bitmill {
+namespace {
 
-IdleRanks::IdleRanks(Communicator& comm, int first) : comm_(comm), first_(first) {
-  for (int rank = first; rank < comm.size(); ++rank) notes_.emplace_back(comm, rank);
-}
-
-std::string IdleRanks::wish() {
-  constexpr size_t at_a_time = 16;  // of thousands, between two steps
-  for (size_t i = 0; i < std::min(at_a_time, notes_.size()) && wish_.empty(); ++i) {
-    ExpectedNote& note = notes_[next_];
-    next_ = (next_ + 1) % notes_.size();
-    if (note.here()) wish_ = note.text();
+// As rank 0 sees them: it hears one note of each, and says one to each at the end. The two may
+// cross, so neither side waits for its own note to be gone before it has the other's.
+class IdleRanks {
+ public:
+  // Those from `first` on; there may be none.
+  IdleRanks(Communicator& world, int first) : world_(world), first_(first) {
+    for (int rank = first; rank < world.size(); ++rank) notes_.emplace_back(world, rank);
   }
-  return wish_;
-}
 
-void IdleRanks::end(const std::string& why) {
-  for (int rank = first_; rank < comm_.size(); ++rank) send_note(comm_, rank, why);
-  for (ExpectedNote& last : notes_) {
-    for (Pause pause; !last.here();) pause();
+  // Why one of them was asked to stop; empty while none was. Looks at some of them at a time.
+  std::string wish() {
+    constexpr size_t at_a_time = 16;  // of thousands, between two steps
+    for (size_t i = 0; i < std::min(at_a_time, notes_.size()) && wish_.empty(); ++i) {
+      ExpectedNote& expected = notes_[next_];
+      next_ = (next_ + 1) % notes_.size();
+      if (expected.here()) wish_ = expected.note().text();
+    }
+    return wish_;
   }
-}
 
-std::string wait_for_mesh(Communicator& comm, const std::function<std::string()>& asked) {
-  ExpectedNote end(comm, 0);
-  bool said = false;
+  // Tells them that the work is over, and why it stopped; empty: it is done.
+  void end(const std::string& why) {
+    std::deque<SentNote> sent;
+    for (int rank = first_; rank < world_.size(); ++rank) {
+      sent.emplace_back(world_, rank, StopNote::of(why));
+    }
+    for (ExpectedNote& expected : notes_) {
+      for (Pause pause; !expected.here();) pause();
+    }
+    for (SentNote& note : sent) {
+      for (Pause pause; !note.gone();) pause();
+    }
+  }
+
+ private:
+  Communicator& world_;
+  const int first_;
+  std::deque<ExpectedNote> notes_;
+  size_t next_ = 0;
+  std::string wish_;
+};
+
+// On an idle rank. Passes on what this rank is asked, once, and returns what IdleRanks::end() told.
+std::string wait_for_the_end(Communicator& world, const StopWishes& wishes) {
+  ExpectedNote end(world, 0);
+  std::optional<SentNote> wish;
   for (Pause pause; !end.here(); pause()) {
-    if (said) continue;
-    const std::string why = asked();
-    if (why.empty()) continue;
-    send_note(comm, 0, why);
-    said = true;
+    if (wish) {
+      wish->gone();  // moves it on
+    } else if (const std::string why = wishes.asked(); !why.empty()) {
+      wish.emplace(world, 0, StopNote::of(why));
+    }
   }
-  if (!said) send_note(comm, 0, "");  // rank 0 expects one of each
-  return end.text();
+  if (!wish) wish.emplace(world, 0, StopNote());  // rank 0 expects one of each
+  for (Pause pause; !wish->gone();) pause();
+  return end.note().text();
+}
+
+// On a rank at work: why the work stopped; empty where it is done.
+std::string run_until_stop(const WorkOfARank& work, const StopWishes& wishes) {
+  try {
+    work(wishes);
+    return "";
+  } catch (const AgreedStop& stop) {
+    return stop.what();
+  }
+}
+
+}  // namespace
+
+void work_beside_idle_ranks(Communicator& world, int at_work, const StopWishes& wishes,
+                            const WorkOfARank& work) {
+  std::string stopped;
+  if (world.rank() >= at_work) {
+    stopped = wait_for_the_end(world, wishes);
+  } else {
+    std::optional<IdleRanks> idle;
+    if (world.rank() == 0) idle.emplace(world, at_work);
+    StopWishes of_all = wishes;
+    of_all.asked = [&idle, asked = wishes.asked] {
+      const std::string own = asked();
+      return own.empty() && idle ? idle->wish() : own;
+    };
+    stopped = run_until_stop(work, of_all);
+    if (idle) idle->end(stopped);
+  }
+  world.barrier();
+  if (!stopped.empty()) throw AgreedStop(stopped);
 }
 
 }  // namespace bitmill

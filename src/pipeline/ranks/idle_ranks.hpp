@@ -2,34 +2,21 @@
 // Ranks beyond the mesh: they have no work, wait for its end, and may be asked to stop all the
 // same.
 
-#include <deque>
 #include <functional>
-#include <string>
 
-#include "pipeline/ranks/stop_note.hpp"
+#include "comm/communicator.hpp"
+#include "pipeline/job/run_control.hpp"
 
 namespace bitmill {
 
-// On rank 0. Nobody else says anything to these ranks between construction and end().
-class IdleRanks {
- public:
-  // Those from `first` on; there may be none. `comm` outlives it.
-  IdleRanks(Communicator& comm, int first);
+using WorkOfARank = std::function<void(const StopWishes&)>;
 
-  // Why one of them was asked to stop; empty while none was. Looks at some of them at a time.
-  std::string wish();
-  // Tells them that the mesh is through, and why it stopped; empty: it did not.
-  void end(const std::string& why);
-
- private:
-  Communicator& comm_;
-  const int first_;
-  std::deque<ExpectedNote> notes_;
-  size_t next_ = 0;
-  std::string wish_;
-};
-
-// On an idle rank: its counterpart. Passes on what `asked` says once, and returns what end() told.
-std::string wait_for_mesh(Communicator& comm, const std::function<std::string()>& asked);
+// Collective over `world`, of which the first `at_work` ranks run `work` and the others wait.
+// `work` is given the rank's own wishes, on rank 0 with what the waiting ranks wish. It returns on
+// all ranks at work, or throws AgreedStop on all of them; then so does this, on all ranks of the
+// world. What else it throws passes through at once: such a world has to be ended. Until then
+// nobody else says anything between rank 0 and the waiting ones in `world`.
+void work_beside_idle_ranks(Communicator& world, int at_work, const StopWishes& wishes,
+                            const WorkOfARank& work);
 
 }  // namespace bitmill

@@ -4,41 +4,45 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "base/pause.hpp"
-#include "pipeline/ranks/stop_note.hpp"
 
 namespace bitmill {
 namespace {
 
-// The first note of a binary tree over the ranks that is not empty, on every rank.
-Note first_note(Communicator& comm, Note note) {
+// The first note of a binary tree over the ranks that says to stop, on every rank. Nobody sends to
+// a rank that sends to it: each of these calls may wait.
+StopNote first_stop(Communicator& comm, StopNote note) {
   const int rank = comm.rank(), size = comm.size();
   int reach = 1;
   for (; reach < size && rank % (2 * reach) == 0; reach *= 2) {
     if (rank + reach >= size) continue;
-    Note theirs = {};
-    comm.receive(bytes_of(theirs), rank + reach);
-    if (note[0] == '\0') note = theirs;
+    StopNote theirs;
+    comm.receive(theirs.bytes(), rank + reach);
+    if (note.kind == StopNote::Kind::go_on) note = theirs;
   }
   if (rank != 0) {
-    comm.send(bytes_of(note), rank - reach);
-    comm.receive(bytes_of(note), rank - reach);
+    comm.send(note.bytes(), rank - reach);
+    comm.receive(note.bytes(), rank - reach);
   }
   for (reach /= 2; reach >= 1; reach /= 2) {
-    if (rank + reach < size) comm.send(bytes_of(note), rank + reach);
+    if (rank + reach < size) comm.send(note.bytes(), rank + reach);
   }
   return note;
 }
 
 }  // namespace
 
-StopControl::StopControl(Communicator& replicas, StopWishes wishes, StopRing* ring)
-    : replicas_(replicas), wishes_(std::move(wishes)), ring_(ring) {}
+StopControl::StopControl(Communicator& together, StopWishes wishes)
+    : together_(together), wishes_(std::move(wishes)) {}
+
+StopControl::StopControl(MeshRank& rank, StopWishes wishes)
+    : StopControl(rank.replicas(), std::move(wishes)) {
+  if (rank.mesh().stages > 1 && rank.leads()) ring_.emplace(rank);
+}
 
 std::string StopControl::own_reason() {
-  if (ring_ != nullptr && !ring_->heard().empty()) return ring_->heard();
+  if (ring_ && !ring_->heard().empty()) return ring_->heard();
   if (std::string asked = wishes_.asked(); !asked.empty()) return asked;
   if (!wishes_.deadline) return "";
   // The step that is under way when the question is asked once more, and the state; twice, because
@@ -47,83 +51,96 @@ std::string StopControl::own_reason() {
   return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : "the time limit";
 }
 
-// True when there is a reason.
-bool StopControl::leave(const std::string& reason) {
-  reason_ = reason;
-  if (reason.empty()) return false;
-  if (ring_ != nullptr) ring_->stop(reason);
+// True when it says to stop. Then the other stages are told, if they do not know.
+bool StopControl::take(const StopNote& decision) {
+  reason_ = decision.text();
+  if (reason_.empty()) return false;
+  if (ring_) ring_->stop(reason_);
   return true;
 }
 
-bool StopControl::stop_here() { return leave(first_note(replicas_, to_note(own_reason())).data()); }
+bool StopControl::stop_here() { return take(first_stop(together_, StopNote::of(own_reason()))); }
 
 bool StopControl::wait_or_stop(const std::function<bool()>& ready) {
-  return replicas_.rank() == 0 ? lead_wait(ready, true) : follow_wait(ready);
+  return together_.rank() == 0 ? lead_wait(ready, Until::all_are_ready) : follow_wait(ready);
 }
 
 bool StopControl::finish_or_stop(const std::function<void()>& meanwhile) {
-  if (ring_ != nullptr) ring_->finish();
+  if (ring_) ring_->finish();
   const auto never = [&] {
     meanwhile();
     return false;
   };
   const auto all_finished = [&] {
     meanwhile();
-    if (ring_ == nullptr) return true;
+    if (!ring_) return true;
     ring_->heard();
     return ring_->all_finished();
   };
-  return replicas_.rank() == 0 ? lead_wait(all_finished, false) : follow_wait(never);
+  const bool stopped =
+      together_.rank() == 0 ? lead_wait(all_finished, Until::leader_is_ready) : follow_wait(never);
+  if (!stopped && ring_) ring_->settle();
+  return stopped;
 }
 
-// Every other replica reports once, when it is ready (an empty note) or wishes to stop, at the
-// latest when it hears what was decided.
-bool StopControl::lead_wait(const std::function<bool()>& ready, bool for_replicas) {
-  std::vector<ExpectedNote> reports;
-  for (int replica = 1; replica < replicas_.size(); ++replica) {
-    reports.emplace_back(replicas_, replica);
-  }
-  std::string reason;
-  for (Pause pause;; pause()) {
-    bool all_ready = ready();
-    for (ExpectedNote& report : reports) {
-      const bool here = report.here();
-      if (here && reason.empty()) reason = report.text();
-      if (for_replicas && !here) all_ready = false;
-    }
-    // At the end of a run a wish may come too late.
-    if (all_ready && !for_replicas) reason.clear();
-    if (all_ready && reason.empty()) break;
-    if (reason.empty()) reason = own_reason();
-    if (!reason.empty() && (ring_ == nullptr || ring_->stop(reason))) break;
-    reason.clear();
-  }
-  for (int replica = 1; replica < replicas_.size(); ++replica) {
-    send_note(replicas_, replica, reason);
-  }
+// Every other rank reports once, when it is ready or wishes to stop, at the latest when it hears
+// what was decided. A report and the decision may cross, so neither side waits for its own note to
+// be gone before it has the other's.
+bool StopControl::lead_wait(const std::function<bool()>& ready, Until until) {
+  std::deque<ExpectedNote> reports;
+  for (int rank = 1; rank < together_.size(); ++rank) reports.emplace_back(together_, rank);
+  const StopNote decision = decide(ready, until, reports);
+  std::deque<SentNote> sent;
+  for (int rank = 1; rank < together_.size(); ++rank) sent.emplace_back(together_, rank, decision);
   for (ExpectedNote& report : reports) {
     for (Pause pause; !report.here();) pause();
   }
-  return leave(to_note(reason).data());  // as much of it as the others heard
+  for (SentNote& note : sent) {
+    for (Pause pause; !note.gone();) pause();
+  }
+  return take(decision);
+}
+
+// Waits for it, on the leader.
+StopNote StopControl::decide(const std::function<bool()>& ready, Until until,
+                             std::deque<ExpectedNote>& reports) {
+  for (Pause pause;; pause()) {
+    bool all_ready = ready();
+    std::string wish;
+    for (ExpectedNote& report : reports) {
+      const bool here = report.here();
+      if (here && wish.empty()) wish = report.note().text();
+      if (!here && until == Until::all_are_ready) all_ready = false;
+    }
+    // At the end of a run a wish comes too late.
+    if (all_ready && (wish.empty() || until == Until::leader_is_ready)) return {};
+    if (wish.empty()) wish = own_reason();
+    // The ring refuses when the other stages may have finished: then so shall we.
+    if (!wish.empty() && (!ring_ || ring_->stop(wish))) return StopNote::of(wish);
+  }
 }
 
 bool StopControl::follow_wait(const std::function<bool()>& ready) {
-  ExpectedNote decision(replicas_, 0);
-  bool reported = false;
+  ExpectedNote decision(together_, 0);
+  std::optional<SentNote> report;
   for (Pause pause; !decision.here(); pause()) {
     const bool is_ready = ready();
-    if (reported) continue;
-    const std::string reason = own_reason();
-    if (!is_ready && reason.empty()) continue;
-    send_note(replicas_, 0, is_ready ? "" : reason);
-    reported = true;
+    if (report) {
+      report->gone();  // moves it on
+      continue;
+    }
+    const std::string wish = own_reason();
+    if (is_ready || !wish.empty()) report.emplace(together_, 0, StopNote::of(is_ready ? "" : wish));
   }
-  if (!reported) send_note(replicas_, 0, "");
-  return leave(decision.text());
+  if (!report) report.emplace(together_, 0, StopNote());
+  for (Pause pause; !report->gone();) pause();
+  return take(decision.note());
 }
 
-void StopControl::settle() {
-  if (ring_ != nullptr) ring_->settle();
+void StopControl::leave(const std::string& where) {
+  if (ring_) ring_->settle();
+  throw AgreedStop(
+      fmt::format("{}: stopped {}. Run the same command again to go on", reason_, where));
 }
 
 void StopControl::step_took(double seconds) {

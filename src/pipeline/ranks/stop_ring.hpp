@@ -2,14 +2,14 @@
 // How the stages of a mesh end together although each is somewhere else: notes that go once around
 // the ring of stages, from leader to leader. A wish to stop reaches every stage within a round, and
 // each leaves at its own next safe point; when all have finished their plans, all know it.
+// Internal to this room: StopControl has one.
 
-#include <array>
 #include <deque>
-#include <memory>
+#include <optional>
 #include <string>
 
-#include "comm/communicator.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
+#include "pipeline/ranks/stop_note.hpp"
 
 namespace bitmill {
 
@@ -26,32 +26,22 @@ class StopRing {
   void finish();
   // All have, and know it.
   bool all_finished() const { return all_finished_; }
-  // Waits until this leader has nothing more to hear or to say. To be called when it stops or when
-  // all have finished.
+  // Waits until this leader has heard its last note and its own ones have gone: every other leader
+  // must come to that point too. After stop() or heard() gave a reason, or all have finished.
   void settle();
 
  private:
-  // Every link carries, in this order: perhaps one `finished`, then exactly one of the others.
-  enum class Kind : char { finished, all_finished, stop };
-  struct Note {
-    Kind kind;
-    std::array<char, 79> reason;
-  };
-  struct Sent {
-    Note note;
-    std::unique_ptr<Transfer> transfer;
-  };
-
   bool first() const { return rank_.stage() == 0; }
   void poll();
-  void take();
+  void take(const StopNote& note);
   void pass_finished();
-  void say(Kind kind, const std::string& reason);
+  void say(const StopNote& note);
 
   MeshRank& rank_;
-  Note incoming_ = {};
-  std::unique_ptr<Transfer> receiving_;
-  std::deque<Sent> sent_;
+  // Every link carries, in this order: perhaps one `finished`, then exactly one `all_finished` or
+  // `stop`, which is the last.
+  std::optional<ExpectedNote> expected_;
+  std::deque<SentNote> sent_;  // on their way
   std::string reason_;
   bool finished_ = false;          // this stage
   bool earlier_finished_ = false;  // all stages before this one

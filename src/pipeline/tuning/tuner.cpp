@@ -82,6 +82,11 @@ void Tuner::make_streams() {
 void Tuner::make_targets(std::span<const int64_t> own) {
   context_.observer.phase_begins("the original's outputs, block by block");
   const int64_t blocks = context_.teacher.config().blocks;
+  const auto leave_if_agreed = [&] {
+    if (!context_.stop.stop_here()) return;
+    context_.stop.leave(
+        fmt::format("after {} epochs of the model, before its next step", state_.history.epochs()));
+  };
   int64_t done = 0;
   context_.observer.teacher_done(done, blocks);
   Stopwatch watch;
@@ -89,7 +94,7 @@ void Tuner::make_targets(std::span<const int64_t> own) {
                              context_.budget, context_.pool, [&] {
                                context_.observer.teacher_done(++done, blocks);
                                context_.stop.step_took(watch.seconds());
-                               stop_between();
+                               leave_if_agreed();
                                watch = Stopwatch();
                              });
 }
@@ -97,15 +102,13 @@ void Tuner::make_targets(std::span<const int64_t> own) {
 void Tuner::run() {
   if (state_.history.held_out_kl.empty()) measure_as_given();
   context_.observer.training_begins();
-  while (!state_.history.has_ended(context_.options.epochs)) {
-    train_epoch();
-    if (!state_.history.has_ended(context_.options.epochs)) stop_between();
-  }
+  train_steps(*this, {state_.history.epochs(), state_.steps}, context_.stop);
 }
 
 void Tuner::measure_as_given() {
   const Stopwatch watch;
   const float divergence = measure();
+  context_.stop.step_took(watch.seconds());  // for a deadline it counts as a step
   BITMILL_CHECK(
       std::isfinite(divergence), NumericError,
       fmt::format("the divergence of {} from {} is not finite on the {} windows that are "
@@ -116,62 +119,36 @@ void Tuner::measure_as_given() {
   context_.observer.epoch_done(state_.history, watch.seconds());
 }
 
-void Tuner::train_epoch() {
-  const Stopwatch watch;
-  const int64_t steps = context_.plan.steps_per_epoch;
-  const int64_t first = state_.steps - state_.history.epochs() * steps;
-  const bool sound = train_steps(first);
-  const double trained_s = watch.seconds();
-  TuningHistory& history = state_.history;
-  history.train_kl.push_back(mean(gather(train_, own_losses_)));
-  history.held_out_kl.push_back(sound ? measure() : infinite);
-  if (history.best() == history.epochs()) state_.best = state_.factors;
-  // One that diverged was cut short, and counts as whole: nothing comes after it.
-  state_.steps = history.epochs() * steps;
-  save();
-  // As if this start had made all of the steps.
-  const double seconds =
-      watch.seconds() + trained_s * static_cast<double>(first) / static_cast<double>(steps - first);
-  log_epoch(seconds);
-  context_.observer.epoch_done(history, seconds);
+// The next one of the history.
+bool Tuner::wants_epoch(int /*epoch*/) {
+  return !state_.history.has_ended(context_.options.epochs);
 }
 
-// Those of the epoch from `first` on. False where a divergence is not finite: then the epoch ends
-// there, on all ranks.
-bool Tuner::train_steps(int64_t first) {
-  double step_seconds = 0;
-  for (int64_t step = first; step < context_.plan.steps_per_epoch; ++step) {
-    // Not before the first step: an epoch that has not begun was saved with the one before it.
-    if (step > first && context_.stop.stop_here()) {
-      const double save_seconds = save();
-      throw AgreedStop(fmt::format(
-          "{}: stopped after step {} of epoch {}: the step took {:.3f} s, writing the state {:.3f} "
-          "s. Run the same command again to go on",
-          context_.stop.reason(), step, state_.history.epochs(), step_seconds, save_seconds));
-    }
-    step_seconds = train_step(step);
-    context_.observer.step_done(state_.history.epochs(), step);
-    if (!everywhere(all_finite(own_losses_))) return false;
-  }
-  return true;
-}
-
-double Tuner::train_step(int64_t step) {
-  const Stopwatch watch;
+// False where a divergence is not finite: then the epoch ends there.
+bool Tuner::take_step(int epoch, int64_t step) {
   Partials<float> sums =
       walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
   optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
   stage_.take(state_.factors);
-  ++state_.steps;
-  const double seconds = watch.seconds();
-  context_.stop.step_took(seconds);
-  return seconds;
+  context_.observer.step_done(epoch, step);
+  return everywhere(all_finite(own_losses_));
 }
 
-// The held-out divergence, the same on all ranks. Once an epoch has begun its last step, this
-// follows before anybody can leave: for a deadline it counts as one.
+void Tuner::finish_epoch(int /*epoch*/) {
+  TuningHistory& history = state_.history;
+  const std::vector<float> losses = gather(train_, own_losses_);
+  history.train_kl.push_back(mean(losses));
+  history.held_out_kl.push_back(all_finite(losses) ? measure() : infinite);
+  if (history.best() == history.epochs()) state_.best = state_.factors;
+}
+
+void Tuner::epoch_saved(int /*epoch*/, double seconds) {
+  log_epoch(seconds);
+  context_.observer.epoch_done(state_.history, seconds);
+}
+
+// The held-out divergence, the same on all ranks.
 float Tuner::measure() {
-  const Stopwatch watch;
   float divergence = infinite;
   if (everywhere(stage_.can_store(state_.factors))) {
     std::vector<float> losses(static_cast<size_t>(held_out_.own_count()));
@@ -179,7 +156,6 @@ float Tuner::measure() {
                    losses);
     divergence = mean(gather(held_out_, losses));
   }
-  context_.stop.step_took(watch.seconds());
   return divergence;
 }
 
@@ -205,13 +181,10 @@ std::vector<float> Tuner::gather(const SampleShare& share, std::span<const float
   return floats;
 }
 
-double Tuner::save() {
-  const Stopwatch watch;
+void Tuner::save(const StepsDone& done) {
+  state_.steps = done.steps;
   state_.losses = gather(train_, own_losses_);
   save_tuning(context_.run_dir, state_, optimizer_, pieces_);
-  const double seconds = watch.seconds();
-  context_.stop.save_took(seconds);
-  return seconds;
 }
 
 // On the rank that has the run folder. What is not finite becomes null.
@@ -223,13 +196,6 @@ void Tuner::log_epoch(double seconds) const {
       {"loss", state_.history.train_kl.back()},
       {"held_out", state_.history.held_out_kl.back()},
       {"seconds", seconds}}.dump());
-}
-
-// Where everything that is worth keeping is saved.
-void Tuner::stop_between() {
-  if (!context_.stop.stop_here()) return;
-  throw AgreedStop(fmt::format("{}: stopped after {} epochs. Run the same command again to go on",
-                               context_.stop.reason(), state_.history.epochs()));
 }
 
 }  // namespace bitmill

@@ -1,10 +1,12 @@
 #pragma once
-// The training of the factors, epoch by epoch, on one rank of the mesh.
+// The training of the factors on one rank of the mesh: what a step and an epoch are. The loop over
+// them is training/step_loop.hpp.
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "backend/backend.hpp"
@@ -14,6 +16,7 @@
 #include "pipeline/job/tune_options.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/training/step_loop.hpp"
 #include "pipeline/tuning/tuning_state.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 
@@ -33,7 +36,7 @@ struct TunerContext {
   TuneObserver& observer;
 };
 
-class Tuner {
+class Tuner : private Trained {
  public:
   // Collective over the mesh, like all of it. Computes the teacher's outputs, and goes on where the
   // run folder's state ends.
@@ -47,17 +50,20 @@ class Tuner {
   std::vector<float> best() const { return pieces_.join(state_.best); }
 
  private:
+  std::string name() const override { return "the model"; }
+  int64_t steps_per_epoch() const override { return context_.plan.steps_per_epoch; }
+  bool wants_epoch(int epoch) override;
+  bool take_step(int epoch, int64_t step) override;
+  void finish_epoch(int epoch) override;
+  void save(const StepsDone& done) override;
+  void epoch_saved(int epoch, double seconds) override;
+
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
   void make_streams();
   void make_targets(std::span<const int64_t> own);
   void measure_as_given();
-  void train_epoch();
-  bool train_steps(int64_t first);
-  double train_step(int64_t step);  // seconds
   float measure();
-  double save();  // seconds
   void log_epoch(double seconds) const;
-  void stop_between();
   bool everywhere(bool here) const;
   std::vector<float> gather(const SampleShare& share, std::span<const float> own) const;
 

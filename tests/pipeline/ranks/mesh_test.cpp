@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <optional>
 #include <random>
 
 #include "base/error.hpp"
@@ -16,7 +15,6 @@
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/ranks/stop_control.hpp"
-#include "pipeline/ranks/stop_ring.hpp"
 
 namespace bitmill {
 namespace {
@@ -65,9 +63,7 @@ Ending start(const Work& work, const Shape& shape, HashStore& store, const Event
     wishes.asked = [&, questions = 0]() mutable {
       return hit && event.kind == Event::Kind::signal && questions++ >= event.at ? "SIGTERM" : "";
     };
-    std::optional<StopRing> ring;
-    if (shape.mesh.stages > 1 && rank.leads()) ring.emplace(rank);
-    StopControl stop(rank.replicas(), wishes, ring ? &*ring : nullptr);
+    StopControl stop(rank, wishes);
     Observer observer;
     try {
       execute(plan, rank.stage(), done, compute, stop, observer);
