@@ -27,15 +27,8 @@ bool Channel::Lane::has_place(size_t more) const {
   return under_way.size() < most && bytes + more <= bytes_under_way;
 }
 
-void Channel::Lane::begin(std::shared_ptr<Moving> moving, std::unique_ptr<Transfer> transfer) {
-  moving->transfer = std::move(transfer);
-  bytes += moving->tensor.nbytes();
-  under_way.push_back(std::move(moving));
-}
-
-bool Channel::Lane::let_go() {
-  bool any = false;
-  for (; !under_way.empty() && under_way.front()->transfer->done(); any = true) {
+void Channel::Lane::move_on() {
+  while (!under_way.empty() && under_way.front()->transfer->done()) {
     Moving& first = *under_way.front();
     bytes -= first.tensor.nbytes();
     first.tensor.reset();
@@ -43,7 +36,6 @@ bool Channel::Lane::let_go() {
     first.through = true;
     under_way.pop_front();
   }
-  return any;
 }
 
 class Channel::Ticket final : public Transfer {
@@ -63,16 +55,13 @@ class Channel::Ticket final : public Transfer {
 
 std::unique_ptr<Transfer> Channel::start_send(const at::Tensor& value, int to) {
   check("start_send", value, to);
-  auto moving = std::make_shared<Moving>(Moving{value});
-  sends_[to].waiting.push_back(moving);
   move_on();
-  return std::make_unique<Ticket>(*this, std::move(moving));
+  return begin(sends_[to], value, form_->offer(value, to));
 }
 
-bool Channel::may_begin(size_t bytes, int to) {
+bool Channel::has_place(size_t bytes, int to) {
   move_on();
-  const Lane& lane = sends_[to];
-  return lane.waiting.empty() && lane.has_place(bytes);
+  return sends_[to].has_place(bytes);
 }
 
 std::unique_ptr<Transfer> Channel::start_receive(const at::Tensor& room, int from) {
@@ -81,9 +70,14 @@ std::unique_ptr<Transfer> Channel::start_receive(const at::Tensor& room, int fro
   Lane& lane = receives_[from];
   if (!lane.has_place(room.nbytes())) return nullptr;
   auto transfer = form_->accept(room, from);
-  if (!transfer) return nullptr;
-  auto moving = std::make_shared<Moving>(Moving{room});
-  lane.begin(moving, std::move(transfer));
+  return transfer ? begin(lane, room, std::move(transfer)) : nullptr;
+}
+
+std::unique_ptr<Transfer> Channel::begin(Lane& lane, const at::Tensor& tensor,
+                                         std::unique_ptr<Transfer> transfer) {
+  auto moving = std::make_shared<Moving>(Moving{tensor, std::move(transfer)});
+  lane.bytes += tensor.nbytes();
+  lane.under_way.push_back(moving);
   return std::make_unique<Ticket>(*this, std::move(moving));
 }
 
@@ -117,7 +111,8 @@ void Channel::exchange(std::span<const at::Tensor> to, std::span<const at::Tenso
 bool Channel::quiet() {
   move_on();
   const auto all_empty = [](const std::map<int, Lane>& lanes) {
-    return std::ranges::all_of(lanes, [](const auto& lane) { return lane.second.is_empty(); });
+    return std::ranges::all_of(lanes,
+                               [](const auto& lane) { return lane.second.under_way.empty(); });
   };
   return form_->settled() && all_empty(sends_) && all_empty(receives_);
 }
@@ -126,23 +121,9 @@ void Channel::flush() {
   for (Pause pause; !quiet();) pause();
 }
 
-// What is through makes way for what waits behind it: a fast link carries all of it in one call.
 void Channel::move_on() {
-  for (auto& [to, lane] : sends_) {
-    do {
-      begin_waiting(lane, to);
-    } while (lane.let_go() && !lane.waiting.empty());
-  }
-  for (auto& [from, lane] : receives_) lane.let_go();
-}
-
-void Channel::begin_waiting(Lane& lane, int to) {
-  while (!lane.waiting.empty() && lane.has_place(lane.waiting.front()->tensor.nbytes())) {
-    std::shared_ptr<Moving> next = std::move(lane.waiting.front());
-    lane.waiting.pop_front();
-    auto transfer = form_->offer(next->tensor, to);
-    lane.begin(std::move(next), std::move(transfer));
-  }
+  for (auto& [to, lane] : sends_) lane.move_on();
+  for (auto& [from, lane] : receives_) lane.move_on();
 }
 
 void Channel::check(const char* call, [[maybe_unused]] const at::Tensor& tensor, int peer) const {

@@ -12,8 +12,9 @@
 //    before, nor reads the room;
 //  - what is sent moves when the receiver has accepted it, which start_receive() does. (MPI may
 //    carry a few kilobytes ahead.) So a receiver that is late, or stops, is in nobody's way;
-//  - between two ranks, in each direction, a few tensors are under way at a time: as many as fit
-//    16 MiB, but 2 to 16. What is sent beyond them waits in the channel for its turn;
+//  - from another rank a few tensors are accepted at a time: as many as fit 16 MiB, but 2 to 16.
+//    Whoever has more to send than it wants in memory asks has_place(), which keeps to the same
+//    limit; start_send() itself takes everything;
 //  - receive(), exchange() and flush() wait, and everything else moves on meanwhile. Nothing else
 //    waits. Tensors move only inside calls of both ranks, whichever calls they are;
 //  - all that is sent is received, and flush() has returned on both sides, before the channel ends;
@@ -44,9 +45,9 @@ class Channel {
 
   // The transfer says when the tensor is through; nobody need ask it, and it may be dropped.
   std::unique_ptr<Transfer> start_send(const at::Tensor& value, int to);
-  // Whether a tensor of so many bytes would be under way at once: for who need not have it in
-  // memory before. It stays so until something is sent.
-  bool may_begin(size_t bytes, int to);
+  // Whether a tensor of so many bytes, sent now, would be within the limit of what is under way to
+  // that rank. Once it said yes it stays so until something is sent there.
+  bool has_place(size_t bytes, int to);
   // The same of the next tensor that comes from there. Null while nothing is offered, or as much as
   // may be is under way; `room` is the caller's then.
   std::unique_ptr<Transfer> start_receive(const at::Tensor& room, int from);
@@ -58,8 +59,7 @@ class Channel {
   // REQUIRES: on every rank flush() after what was sent before.
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from);
 
-  // Moves everything on as far as it goes without waiting; true when nothing is under way, nor
-  // waits for its turn.
+  // Moves everything on as far as it goes without waiting; true when nothing is under way.
   bool quiet();
   // Waits until everything that was sent is through, and everything that was accepted here.
   void flush();
@@ -67,25 +67,23 @@ class Channel {
  private:
   struct Moving {
     at::Tensor tensor;
-    std::unique_ptr<Transfer> transfer = nullptr;  // while it is under way
+    std::unique_ptr<Transfer> transfer;
     bool through = false;
   };
   // One direction between this rank and another.
   struct Lane {
-    std::deque<std::shared_ptr<Moving>> waiting;    // to be sent
     std::deque<std::shared_ptr<Moving>> under_way;  // in the order begun
-    size_t bytes = 0;                               // of those under way
+    size_t bytes = 0;                               // of these
 
-    bool is_empty() const { return waiting.empty() && under_way.empty(); }
     bool has_place(size_t more) const;
-    void begin(std::shared_ptr<Moving> moving, std::unique_ptr<Transfer> transfer);
-    // Lets those go that are through. True where there were any.
-    bool let_go();
+    // Lets those go that are through.
+    void move_on();
   };
   class Ticket;
 
   void move_on();
-  void begin_waiting(Lane& lane, int to);
+  std::unique_ptr<Transfer> begin(Lane& lane, const at::Tensor& tensor,
+                                  std::unique_ptr<Transfer> transfer);
   void check(const char* call, const at::Tensor& tensor, int peer) const;
 
   const std::unique_ptr<Form> form_;

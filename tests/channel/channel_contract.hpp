@@ -75,7 +75,7 @@ inline void tensors_of_any_dtype_arrive(const Side& side) {
   side.channel.flush();
 }
 
-// More than may be under way, to everybody at once, and nobody receives before all have sent.
+// More than are accepted at a time, to everybody at once, and nobody receives before all have sent.
 inline void nobody_waits_for_another_while_all_send(const Side& side) {
   constexpr int rounds = 18;
   constexpr int64_t values = 20001;

@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "channel/channel.hpp"
 #include "channel/host_form.hpp"
 
 namespace bitmill {
@@ -14,8 +15,10 @@ MeshRank::MeshRank(const Mesh& mesh, Communicator& world)
       replicas_(world.split(has_work_ ? stage_ : mesh.stages)),
       control_(world.split(has_work_ ? 0 : 1)),
       under_streams_(world.split(has_work_ ? 0 : 1)),
-      streams_(std::make_unique<HostForm>(*under_streams_)) {
+      streams_(std::make_unique<Channel>(std::make_unique<HostForm>(*under_streams_))) {
   assert(mesh.ranks() <= world.size());
 }
+
+MeshRank::~MeshRank() = default;
 
 }  // namespace bitmill

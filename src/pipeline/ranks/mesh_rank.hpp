@@ -3,16 +3,18 @@
 
 #include <memory>
 
-#include "channel/channel.hpp"
 #include "comm/communicator.hpp"
 #include "schedule/mesh.hpp"
 
 namespace bitmill {
 
+class Channel;
+
 class MeshRank {
  public:
   // Collective over `world`, which outlives it.
   MeshRank(const Mesh& mesh, Communicator& world);
+  ~MeshRank();
 
   const Mesh& mesh() const { return mesh_; }
   // False beyond the mesh; nothing below is to be asked then.
@@ -26,7 +28,7 @@ class MeshRank {
   Communicator& replicas() { return *replicas_; }
   // Two worlds of all ranks with work: activations and gradients travel in one, and what must not
   // wait behind them in the other.
-  Channel& streams() { return streams_; }
+  Channel& streams() { return *streams_; }
   Communicator& control() { return *control_; }
   // The same replica of the stage after and the one before, in both.
   int next() const { return mesh_.rank_of(mesh_.next_stage(stage_), replica_); }
@@ -38,7 +40,7 @@ class MeshRank {
   const int stage_;
   const int replica_;
   std::unique_ptr<Communicator> replicas_, control_, under_streams_;
-  Channel streams_;
+  std::unique_ptr<Channel> streams_;
 };
 
 }  // namespace bitmill

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/pause.hpp"
+#include "channel/channel.hpp"
 
 namespace bitmill {
 
@@ -63,11 +64,11 @@ bool StreamLink::count_gone() {
   return any;
 }
 
-// A sample is read, perhaps from disk, when it can be under way at once.
+// A sample is read, perhaps from disk, when there is place for it.
 bool StreamLink::begin_sends() {
   const int64_t before = begun_;
   for (Outgoing& one : outgoing_) {
-    while (one.begun < one.samples && rank_.streams().may_begin(sample_bytes_, rank_.next())) {
+    while (one.begun < one.samples && rank_.streams().has_place(sample_bytes_, rank_.next())) {
       sending_.push_back(rank_.streams().start_send(one.box->read(one.begun++), rank_.next()));
       ++begun_;
     }

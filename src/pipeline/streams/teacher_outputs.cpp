@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/pause.hpp"
+#include "channel/channel.hpp"
 #include "model/block_forward.hpp"
 
 namespace bitmill {
@@ -31,11 +32,11 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
   return stream;
 }
 
-// One is read, perhaps from disk, when it can be under way at once.
+// One is read, perhaps from disk, when there is place for it.
 void send_all(const SampleStream& stream, Channel& channel, int to) {
   const size_t bytes = stream.room().nbytes();
   for (int64_t i = 0; i < stream.count(); ++i) {
-    for (Pause pause; !channel.may_begin(bytes, to);) pause();
+    for (Pause pause; !channel.has_place(bytes, to);) pause();
     channel.start_send(stream.load_kept(i), to);
   }
   channel.flush();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "channel/channel.hpp"
 #include "model/block_forward.hpp"
 #include "schedule/micro_batches.hpp"
 
