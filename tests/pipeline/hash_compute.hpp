@@ -1,11 +1,10 @@
 #pragma once
-// A Compute without tensors: streams, learned values and packed blocks are hashes of everything
+// A Compute without a model: streams, learned values and packed blocks are hashes of everything
 // they depend on, so two runs agree exactly when they did the same work on the same inputs, in
 // whatever order and on however many ranks. It throws when an input is not there.
 
+#include <ATen/ops/empty.h>
 #include <fmt/format.h>
-
-#include <array>
 
 #include <cstdint>
 #include <cstring>
@@ -56,25 +55,22 @@ struct HashStore {
 
 constexpr size_t hash_digits_sent = 32;
 
-// Hashes that travel one behind the other, each in two packets.
+// Hashes that travel one behind the other, each in two samples.
 class HashBox final : public StreamBox {
  public:
   explicit HashBox(std::string text) : text_(std::move(text)) {}
   const std::string& text() const { return text_; }
 
-  static Packet room() {
-    auto bytes = std::make_shared<std::array<std::byte, 16>>();
-    return {bytes, *bytes};
-  }
+  static at::Tensor room() { return at::empty({16}, at::kByte); }
 
   int64_t count() const override { return std::ssize(text_) / 16; }
-  Packet read(int64_t i) override {
-    Packet packet = room();
-    std::memcpy(packet.bytes.data(), text_.data() + 16 * i, 16);
-    return packet;
+  at::Tensor read(int64_t i) override {
+    at::Tensor sample = room();
+    std::memcpy(sample.data_ptr(), text_.data() + 16 * i, 16);
+    return sample;
   }
-  void keep(int64_t i, const Packet& packet) override {
-    std::memcpy(text_.data() + 16 * i, packet.bytes.data(), 16);
+  void keep(int64_t i, const at::Tensor& sample) override {
+    std::memcpy(text_.data() + 16 * i, sample.data_ptr(), 16);
   }
 
  private:

@@ -39,8 +39,7 @@ BlockCompute::BlockCompute(const ComputeContext& context)
   }
   if (context.rank.mesh().stages == 1) return;
   link_.emplace(
-      context.rank, [like = new_stream(0)] { return packet_room(*like); },
-      context.plan.link_capacity);
+      context.rank, [like = new_stream(0)] { return like->room(); }, context.plan.link_capacity);
 }
 
 BlockCompute::~BlockCompute() = default;

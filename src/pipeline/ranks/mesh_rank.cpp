@@ -2,6 +2,9 @@
 
 #include <cassert>
 
+#include "channel/channel.hpp"
+#include "channel/host_form.hpp"
+
 namespace bitmill {
 
 MeshRank::MeshRank(const Mesh& mesh, Communicator& world)
@@ -10,9 +13,12 @@ MeshRank::MeshRank(const Mesh& mesh, Communicator& world)
       stage_(mesh.stage_of_rank(world.rank())),
       replica_(mesh.replica_of_rank(world.rank())),
       replicas_(world.split(has_work_ ? stage_ : mesh.stages)),
-      streams_(world.split(has_work_ ? 0 : 1)),
-      control_(world.split(has_work_ ? 0 : 1)) {
+      control_(world.split(has_work_ ? 0 : 1)),
+      under_streams_(world.split(has_work_ ? 0 : 1)),
+      streams_(std::make_unique<Channel>(std::make_unique<HostForm>(*under_streams_))) {
   assert(mesh.ranks() <= world.size());
 }
+
+MeshRank::~MeshRank() = default;
 
 }  // namespace bitmill

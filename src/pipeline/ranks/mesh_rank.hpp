@@ -8,10 +8,13 @@
 
 namespace bitmill {
 
+class Channel;
+
 class MeshRank {
  public:
   // Collective over `world`, which outlives it.
   MeshRank(const Mesh& mesh, Communicator& world);
+  ~MeshRank();
 
   const Mesh& mesh() const { return mesh_; }
   // False beyond the mesh; nothing below is to be asked then.
@@ -23,9 +26,9 @@ class MeshRank {
 
   // The replicas of this stage, by replica.
   Communicator& replicas() { return *replicas_; }
-  // Two worlds of all ranks with work: streams of activations travel in one, and what must not
+  // Two worlds of all ranks with work: activations and gradients travel in one, and what must not
   // wait behind them in the other.
-  Communicator& streams() { return *streams_; }
+  Channel& streams() { return *streams_; }
   Communicator& control() { return *control_; }
   // The same replica of the stage after and the one before, in both.
   int next() const { return mesh_.rank_of(mesh_.next_stage(stage_), replica_); }
@@ -36,7 +39,8 @@ class MeshRank {
   const bool has_work_;
   const int stage_;
   const int replica_;
-  std::unique_ptr<Communicator> replicas_, streams_, control_;
+  std::unique_ptr<Communicator> replicas_, control_, under_streams_;
+  std::unique_ptr<Channel> streams_;
 };
 
 }  // namespace bitmill

@@ -19,17 +19,14 @@ class SampleBox final : public StreamBox {
   const Streams& streams() const { return streams_; }
 
   int64_t count() const override;
-  Packet read(int64_t i) override;
-  void keep(int64_t i, const Packet& packet) override;
+  at::Tensor read(int64_t i) override;
+  void keep(int64_t i, const at::Tensor& sample) override;
 
  private:
-  const std::shared_ptr<SampleStream>& stream_of(int64_t packet) const;
-  int64_t sample_of(int64_t packet) const { return packet % streams_.front()->count(); }
+  SampleStream& stream_of(int64_t i) const;
+  int64_t place_of(int64_t i) const { return i % streams_.front()->count(); }  // in its stream
 
   const Streams streams_;
 };
-
-// For a sample of such a stream.
-Packet packet_room(const SampleStream& stream);
 
 }  // namespace bitmill

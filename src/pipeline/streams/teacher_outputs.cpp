@@ -1,11 +1,10 @@
 #include "pipeline/streams/teacher_outputs.hpp"
 
-#include <ATen/ops/empty.h>
-
 #include <vector>
 
+#include "base/pause.hpp"
+#include "channel/channel.hpp"
 #include "model/block_forward.hpp"
-#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -33,6 +32,16 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
   return stream;
 }
 
+// One is read, perhaps from disk, when there is place for it.
+void send_all(const SampleStream& stream, Channel& channel, int to) {
+  const size_t bytes = stream.room().nbytes();
+  for (int64_t i = 0; i < stream.count(); ++i) {
+    for (Pause pause; !channel.has_place(bytes, to);) pause();
+    channel.start_send(stream.load_kept(i), to);
+  }
+  channel.flush();
+}
+
 }  // namespace
 
 std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const Windows& windows,
@@ -47,13 +56,8 @@ std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const 
   }
   auto computed = compute(teacher, windows, mine, budget, pool, block_done);
   if (stages == 1) return computed;
-  // In one direction and in one order: blocking calls cannot wait for each other.
-  Communicator& comm = rank.streams();
   if (rank.stage() != last) {
-    for (int64_t i = 0; i < computed->count(); ++i) {
-      const at::Tensor value = computed->load(i);
-      comm.send(std::as_bytes(floats_of(value)), rank.mesh().rank_of(last, rank.replica()));
-    }
+    send_all(*computed, rank.streams(), rank.mesh().rank_of(last, rank.replica()));
     return nullptr;
   }
   auto all = std::make_unique<SampleStream>(budget, std::ssize(own), windows.seq_len,
@@ -63,9 +67,8 @@ std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const 
       all->store(i, computed->load(i / stages));
       continue;
     }
-    const at::Tensor value = at::empty({windows.seq_len, teacher.config().hidden_size});
-    comm.receive(std::as_writable_bytes(floats_of(value)),
-                 rank.mesh().rank_of(stage_of(i), rank.replica()));
+    const at::Tensor value = all->room();
+    rank.streams().receive(value, rank.mesh().rank_of(stage_of(i), rank.replica()));
     all->store(i, value);
   }
   return all;

@@ -1,18 +1,30 @@
 #include "pipeline/tuning/tuning_walk.hpp"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 
+#include "channel/channel.hpp"
 #include "model/block_forward.hpp"
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
 
-TuningWalk::TuningWalk(const WalkContext& context)
-    : context_(context), mail_(context.rank.streams()) {}
+TuningWalk::TuningWalk(const WalkContext& context) : context_(context) {}
+
+void TuningWalk::send(const at::Tensor& value, int to) {
+  context_.rank.streams().start_send(value.contiguous(), to);
+}
+
+at::Tensor TuningWalk::receive(int from) {
+  at::Tensor value = at::empty({context_.seq_len, context_.config.hidden_size});
+  context_.rank.streams().receive(value, from);
+  return value;
+}
 
 at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
   if (is_first()) return ends.inputs->load(ends.first + own_index);
-  return mail_.receive({context_.seq_len, context_.config.hidden_size}, context_.rank.previous());
+  return receive(context_.rank.previous());
 }
 
 // One batch on its way. Inputs of blocks wait in slots, which micro-batches use in turn.
@@ -48,7 +60,7 @@ class TuningWalk::Step {
         backward(action.micro_batch);
       }
     }
-    walk_.mail_.flush();
+    context_.rank.streams().flush();
     return sums_.take();
   }
 
@@ -84,7 +96,7 @@ class TuningWalk::Step {
       if (walk_.is_last()) {
         saved_.store(slot(micro_batch, i, context_.stage.blocks()), x[i]);
       } else {
-        walk_.mail_.send(x[i], context_.rank.next());
+        walk_.send(x[i], context_.rank.next());
       }
     }
   }
@@ -106,7 +118,7 @@ class TuningWalk::Step {
     }
     if (!walk_.is_first()) {
       for (const at::Tensor& gradient : gradients) {
-        walk_.mail_.send(gradient, context_.rank.previous());
+        walk_.send(gradient, context_.rank.previous());
       }
     }
     sums_.merge_before(positions.end, [](std::span<float> into, std::span<const float> from) {
@@ -118,8 +130,7 @@ class TuningWalk::Step {
   void begin_backward(int64_t micro_batch, std::vector<at::Tensor>& gradients) {
     if (!walk_.is_last()) {
       for (at::Tensor& gradient : gradients) {
-        gradient = walk_.mail_.receive({context_.seq_len, context_.config.hidden_size},
-                                       context_.rank.next());
+        gradient = walk_.receive(context_.rank.next());
       }
       return;
     }
@@ -174,10 +185,10 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
             static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own)));
       });
     } else {
-      for (const at::Tensor& output : x) mail_.send(output, context_.rank.next());
+      for (const at::Tensor& output : x) send(output, context_.rank.next());
     }
   }
-  mail_.flush();
+  context_.rank.streams().flush();
 }
 
 }  // namespace bitmill

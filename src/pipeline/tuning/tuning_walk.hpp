@@ -10,7 +10,6 @@
 #include "method/next_token_divergence.hpp"
 #include "model/sample_stream.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
-#include "pipeline/streams/stage_mail.hpp"
 #include "pipeline/sums/sample_share.hpp"
 #include "pipeline/sums/tree_sum.hpp"
 #include "pipeline/tuning/tuned_stage.hpp"
@@ -60,10 +59,13 @@ class TuningWalk {
 
   bool is_first() const { return context_.rank.stage() == 0; }
   bool is_last() const { return context_.rank.stage() == context_.rank.mesh().stages - 1; }
+  // Of one sample, activations or their gradients, to and from a neighbouring stage. Sending does
+  // not wait, so that two stages that send to each other cannot block.
+  void send(const at::Tensor& value, int to);
+  at::Tensor receive(int from);
   at::Tensor take_in(const StreamEnds& ends, int64_t own_index);
 
   const WalkContext context_;
-  StageMail mail_;
 };
 
 }  // namespace bitmill

@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,46 +13,43 @@
 
 #include "base/stopwatch.hpp"
 #include "comm/thread_communicator.hpp"
+#include "comm/waiting_communicator.hpp"
 #include "pipeline/streams/sample_box.hpp"
-#include "pipeline/waiting_communicator.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
 namespace {
 
-constexpr size_t small = 16;
-constexpr size_t large = size_t{8} << 20;  // two of these may be under way at a time
+constexpr int64_t small = 16;
+constexpr int64_t large = int64_t{8} << 20;  // two of these may be under way at a time
 
-Packet memory(size_t bytes) {
-  const auto owner = std::make_shared<std::vector<std::byte>>(bytes);
-  return {owner, *owner};
-}
+at::Tensor memory(int64_t bytes) { return at::zeros({bytes}, at::kByte); }
 
-// Packets of which only the first byte says anything.
+// Samples of which only the first byte says anything.
 class ByteBox final : public StreamBox {
  public:
-  explicit ByteBox(std::vector<int> values, size_t packet_bytes = small)
-      : values_(std::move(values)), packet_bytes_(packet_bytes) {}
+  explicit ByteBox(std::vector<int> values, int64_t sample_bytes = small)
+      : values_(std::move(values)), sample_bytes_(sample_bytes) {}
 
   const std::vector<int>& values() const { return values_; }
 
   int64_t count() const override { return std::ssize(values_); }
-  Packet read(int64_t i) override {
-    Packet packet = memory(packet_bytes_);
-    packet.bytes[0] = static_cast<std::byte>(values_[static_cast<size_t>(i)]);
-    return packet;
+  at::Tensor read(int64_t i) override {
+    at::Tensor sample = memory(sample_bytes_);
+    sample[0] = values_[static_cast<size_t>(i)];
+    return sample;
   }
-  void keep(int64_t i, const Packet& packet) override {
-    values_[static_cast<size_t>(i)] = static_cast<int>(packet.bytes[0]);
+  void keep(int64_t i, const at::Tensor& sample) override {
+    values_[static_cast<size_t>(i)] = sample[0].item<int>();
   }
 
  private:
   std::vector<int> values_;
-  const size_t packet_bytes_;
+  const int64_t sample_bytes_;
 };
 
-std::shared_ptr<ByteBox> box_of(std::vector<int> values, size_t packet_bytes = small) {
-  return std::make_shared<ByteBox>(std::move(values), packet_bytes);
+std::shared_ptr<ByteBox> box_of(std::vector<int> values, int64_t sample_bytes = small) {
+  return std::make_shared<ByteBox>(std::move(values), sample_bytes);
 }
 
 std::vector<int> taken_from(StreamLink& link) {
@@ -81,9 +77,9 @@ void on_two_stages(const std::function<void(const Stage&)>& body) {
   });
 }
 
-Packet small_room() { return memory(small); }
+at::Tensor small_room() { return memory(small); }
 
-TEST(StreamLink, ABoxIsMadeWithItsFirstPacketAndNoneIsMadeAfterTheLast) {
+TEST(StreamLink, ABoxIsMadeWithItsFirstSampleAndNoneIsMadeAfterTheLast) {
   on_two_stages([](const Stage& stage) {
     StreamLink link(stage.rank, small_room, 2);
     int made = 0;
@@ -132,7 +128,7 @@ TEST(StreamLink, NoOtherBoxIsLetInBeforeTheOneThatIsExpectedIsTaken) {
   });
 }
 
-TEST(StreamLink, ABoxOfNoPacketsIsThereWithoutAMessage) {
+TEST(StreamLink, ABoxOfNoSamplesIsThereWithoutAMessage) {
   on_two_stages([](const Stage& stage) {
     StreamLink link(stage.rank, small_room, 2);
     link.send(box_of({}));
@@ -225,7 +221,7 @@ TEST(StreamLink, ASendWaitsWhileTwoBoxesAreNotTaken) {
 
 TEST(StreamLink, LeavingSleepsWhileItWaits) {
   on_two_stages([](const Stage& stage) {
-    stage.traffic.refusals = 50;
+    stage.traffic.refusals = 100;
     StreamLink link(stage.rank, small_room, 2);
     stage.meet();
     if (stage.sends()) link.send(box_of({1, 2, 3}));
@@ -257,7 +253,7 @@ TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
     StreamBudget budget(*files, 0, folder / std::to_string(stage.rank.stage()));
     const SampleStream like(budget, 0, seq_len, hidden);
     StreamLink link(
-        stage.rank, [&] { return packet_room(like); }, 2);
+        stage.rank, [&] { return like.room(); }, 2);
     if (!stage.sends()) {
       link.expect(6, [&] { return std::make_shared<SampleBox>(two_streams(budget)); });
       link.pump();
@@ -287,22 +283,32 @@ TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
 }
 
 // A sample in memory cannot be let go without its stream, so the budget may not say that it was.
-TEST(SampleBox, APacketUnderWayKeepsItsStreamInTheBudget) {
+TEST(SampleBox, StreamsStayInTheBudgetUntilTheLastSampleIsThrough) {
   const TempFolder folder;
-  const auto files = posix_files();
-  StreamBudget budget(*files, 3 * sample_bytes, folder / "streams");
-  auto stream = std::make_shared<SampleStream>(budget, 3, seq_len, hidden);
-  stream->store(2, numbered(5));
-  auto box = std::make_shared<SampleBox>(SampleBox::Streams{std::move(stream)});
-  Packet packet = box->read(2);
-  box.reset();
-  EXPECT_FALSE(budget.take(sample_bytes));
-  float first = 0;
-  std::memcpy(&first, packet.bytes.data(), sizeof first);
-  EXPECT_EQ(first, 5);
-  packet = {};
-  EXPECT_TRUE(budget.take(3 * sample_bytes));
-  budget.give_back(3 * sample_bytes);
+  on_two_stages([&](const Stage& stage) {
+    const auto files = posix_files();
+    StreamBudget budget(*files, 6 * sample_bytes, folder / std::to_string(stage.rank.stage()));
+    const SampleStream like(budget, 0, seq_len, hidden);
+    StreamLink link(
+        stage.rank, [&] { return like.room(); }, 2);
+    if (stage.sends()) {
+      link.send(std::make_shared<SampleBox>(two_streams(budget)));
+      link.pump();
+      EXPECT_EQ(stage.traffic.sent, 6);
+      EXPECT_FALSE(budget.take(sample_bytes));
+    }
+    stage.meet();
+    if (!stage.sends()) {
+      link.expect(6, [&] { return std::make_shared<SampleBox>(two_streams(budget)); });
+      link.pump();
+    }
+    stage.meet();
+    link.pump();
+    if (stage.sends()) {
+      EXPECT_TRUE(budget.take(6 * sample_bytes));
+      budget.give_back(6 * sample_bytes);
+    }
+  });
 }
 
 }  // namespace
