@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <vector>
 
 #include "base/error.hpp"
@@ -27,7 +30,7 @@ class Progress {
       : report_(report), total_(total) {}
   void add(int64_t bytes) {
     done_ += bytes;
-    if (report_) report_(done_, total_);
+    if (report_ && bytes > 0) report_(done_, total_);
   }
 
  private:
@@ -47,28 +50,39 @@ std::string hash_of(const SafetensorsFile& shard, const TensorInfo& info, Progre
   return hasher.hex();
 }
 
-void verify_hashes(const SafetensorsFile& shard, Progress& progress) {
-  const auto recorded = shard.metadata().find(hashes_key);
-  const std::string where = fmt::format("{}: the metadata \"{}\"", shard.path(), hashes_key);
-  BITMILL_CHECK(recorded != shard.metadata().end(), FormatError, where + " is missing");
-  const json hashes = parse_json(recorded->second, where);
-  BITMILL_CHECK(hashes.is_object() && hashes.size() == shard.tensors().size(), FormatError,
-                fmt::format("{} must be an object with a hash for each of {} tensors", where,
-                            shard.tensors().size()));
-  for (const auto& [name, info] : shard.tensors()) {
-    const std::string expected = json_string(hashes, name.c_str(), where);
-    const std::string found = hash_of(shard, info, progress);
-    BITMILL_CHECK(found == expected, FormatError,
-                  fmt::format("{}: tensor \"{}\" is damaged: its bytes hash to {}, and {} was "
-                              "recorded when it was written",
-                              shard.path(), name, found, expected));
+// What the file of a tensor says that its bytes hash to.
+struct RecordedHash {
+  std::string file;
+  std::string hash;
+};
+
+// Of all tensors, by name.
+std::map<std::string, RecordedHash> recorded_hashes(const TensorFolder& tensors) {
+  std::map<std::string, RecordedHash> all;
+  for (const auto& shard : tensors.shards()) {
+    const auto recorded = shard->metadata().find(hashes_key);
+    const std::string where = fmt::format("{}: the metadata \"{}\"", shard->path(), hashes_key);
+    BITMILL_CHECK(recorded != shard->metadata().end(), FormatError, where + " is missing");
+    const json hashes = parse_json(recorded->second, where);
+    BITMILL_CHECK(hashes.is_object() && hashes.size() == shard->tensors().size(), FormatError,
+                  fmt::format("{} must be an object with a hash for each of {} tensors", where,
+                              shard->tensors().size()));
+    for (const auto& [name, info] : shard->tensors()) {
+      all[name] = {shard->path(), json_string(hashes, name.c_str(), where)};
+    }
   }
+  return all;
 }
 
-int64_t packed_bytes(const TensorFolder& tensors, const std::string& name) {
-  int64_t bytes = 0;
-  for (const PackedPart& part : packed_parts()) bytes += tensors.info(name + part.suffix).bytes;
-  return bytes;
+// Of all packed linears, by name.
+std::map<std::string, PackedShape> packed_shapes(const TensorFolder& tensors) {
+  std::map<std::string, PackedShape> shapes;
+  for (const std::string& name : packed_names(tensors)) {
+    shapes.emplace(name, read_packed_shape(tensors, name));
+    BITMILL_CHECK(!tensors.contains(name), FormatError,
+                  fmt::format("{} holds \"{}\" twice, packed and as it was", tensors.path(), name));
+  }
+  return shapes;
 }
 
 }  // namespace
@@ -92,26 +106,38 @@ bool is_packed_folder(Files& files, const std::string& folder) {
   return true;
 }
 
-void verify_packed_folder(Files& files, const std::string& folder,
-                          const std::function<void(int64_t, int64_t)>& progress) {
+std::map<std::string, std::string> verify_packed_folder(
+    Files& files, const std::string& folder,
+    const std::function<void(int64_t, int64_t)>& progress) {
   BITMILL_CHECK(is_packed_folder(files, folder), FormatError,
                 folder + " is not a packed model: its config.json has no quantization_config");
   const TensorFolder tensors(files, folder);
   check_seal(files, tensors);
-  std::map<std::string, PackedShape> linears;
-  int64_t total = tensors.tensor_bytes();
-  for (const std::string& name : packed_names(tensors)) {
-    linears.emplace(name, read_packed_shape(tensors, name));
-    BITMILL_CHECK(!tensors.contains(name), FormatError,
-                  fmt::format("{} holds \"{}\" twice, packed and as it was", folder, name));
-    total += packed_bytes(tensors, name);
+  const std::map<std::string, PackedShape> linears = packed_shapes(tensors);
+  const std::map<std::string, RecordedHash> recorded = recorded_hashes(tensors);
+  std::map<std::string, std::string> found;
+  const auto compare = [&](const std::string& name, const std::string& hash) {
+    const auto& [file, expected] = recorded.at(name);
+    BITMILL_CHECK(hash == expected, FormatError,
+                  fmt::format("{}: tensor \"{}\" is damaged: its bytes hash to {}, and {} was "
+                              "recorded when it was written",
+                              file, name, hash, expected));
+    found[name] = hash;
+  };
+  Progress so_far(progress, tensors.tensor_bytes());
+  for (const auto& [linear, shape] : linears) {
+    read_packed_linear(tensors, linear, shape.rows, shape.cols,
+                       [&](const std::string& part, std::span<const std::byte> bytes) {
+                         compare(part, hash_hex(bytes));
+                         so_far.add(std::ssize(bytes));
+                       });
   }
-  Progress so_far(progress, total);
-  for (const auto& shard : tensors.shards()) verify_hashes(*shard, so_far);
-  for (const auto& [name, shape] : linears) {
-    read_packed_linear(tensors, name, shape.rows, shape.cols);
-    so_far.add(packed_bytes(tensors, name));
+  for (const auto& shard : tensors.shards()) {
+    for (const auto& [name, info] : shard->tensors()) {
+      if (!found.contains(name)) compare(name, hash_of(*shard, info, so_far));
+    }
   }
+  return found;
 }
 
 }  // namespace bitmill

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,10 +22,11 @@ bool is_packed_folder(Files& files, const std::string& folder);
 
 // Checks that the files belong together (packed_seal.hpp), reads every tensor and compares its hash
 // with the recorded one, and checks the parts of every linear. FormatError naming file and tensor.
-// `progress(bytes_done, bytes_total)` may be empty; it counts the bytes that are read, and those of
-// packed linears are read twice.
-void verify_packed_folder(Files& files, const std::string& folder,
-                          const std::function<void(int64_t, int64_t)>& progress);
+// Reads every tensor once, but masks, which are small and tell the shapes. Returns the hash of
+// every tensor by its name. `progress(bytes_done, bytes_total)` may be empty; it counts the bytes
+// of tensors.
+std::map<std::string, std::string> verify_packed_folder(
+    Files& files, const std::string& folder, const std::function<void(int64_t, int64_t)>& progress);
 
 // Copies every file of `from` except tensors, their index, config.json and weights in other forms
 // (*.bin, *.pt, *.pth, *.gguf, *.h5, *.msgpack, *.onnx) into `to`; links are followed, sub-folders

@@ -160,7 +160,7 @@ std::vector<TensorSource> packed_tensors(const std::string& name,
 }
 
 PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
-                                int64_t cols) {
+                                int64_t cols, const HearTensor& hear) {
   PackedLinear linear;
   linear.rows = rows;
   linear.cols = cols;
@@ -176,7 +176,9 @@ PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& 
   linear.col_gain.resize(linear.low_cols());
   const auto bytes = bytes_of(linear);
   for (size_t part = 0; part < part_count; ++part) {
-    tensors.read(name + parts[part].suffix, bytes[part]);
+    const std::string tensor = name + parts[part].suffix;
+    if (part != mask) tensors.read(tensor, bytes[part]);
+    if (hear) hear(tensor, bytes[part]);
   }
 
   const auto where = [&](Part part) { return tensors.path() + ": " + name + parts[part].suffix; };

@@ -1,7 +1,9 @@
 #pragma once
 // One packed linear, in memory and as named tensors. Byte layout: packed_layout.hpp and FORMAT.md.
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -45,10 +47,14 @@ std::span<const PackedPart> packed_parts();
 std::vector<TensorSource> packed_tensors(const std::string& name,
                                          std::shared_ptr<const PackedLinear> linear);
 
-// Reads bytes by tensor name. FormatError when parts are missing, sizes disagree with `rows` x
-// `cols`, padding bits are set, or a stored float is not finite.
+// Hears the name and the bytes of a tensor that was read.
+using HearTensor = std::function<void(const std::string& tensor, std::span<const std::byte> bytes)>;
+
+// Reads bytes by tensor name, each part once. FormatError when parts are missing, sizes disagree
+// with `rows` x `cols`, padding bits are set, or a stored float is not finite. `hear`, where given,
+// hears every part before what is in it is checked; sizes and the mask's padding come first.
 PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
-                                int64_t cols);
+                                int64_t cols, const HearTensor& hear = {});
 // True when any of its parts is there, so that a damaged one is read, and refused, as packed.
 bool is_packed(const TensorFolder& tensors, const std::string& name);
 // The weights of a folder that are packed, sorted. Only names that end in ".weight" can be: a

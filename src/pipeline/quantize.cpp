@@ -17,7 +17,6 @@
 #include "format/packed_folder.hpp"
 #include "pipeline/blocks/block_compute.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
-#include "pipeline/checks/preflight.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_log.hpp"
 #include "pipeline/folder/run_session.hpp"
@@ -61,15 +60,16 @@ std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* sess
   return done;
 }
 
-// What a start works with besides its options.
+// What a start works with.
 struct Start {
-  const CheckedRun& checked;
+  const CheckedQuantize& checked;
   Files& files;
   Communicator& comm;
   ThreadPool& pool;
   QuantizeObserver& observer;
   const RunControl& control;
 
+  const QuantizeOptions& options() const { return checked.options; }
   std::function<void(const std::string&)> say() const {
     return [this](const std::string& text) { observer.phase_begins(text); };
   }
@@ -97,9 +97,10 @@ LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
 }
 
 // On a rank of the mesh; run_dir where it leads its stage.
-std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start& start,
-                                     const Plan& plan, const std::vector<BlockDone>& done,
-                                     const StopWishes& wishes, MeshRank& rank, RunDir* run_dir) {
+std::vector<BlockReport> train_stage(const Start& start, const Plan& plan,
+                                     const std::vector<BlockDone>& done, const StopWishes& wishes,
+                                     MeshRank& rank, RunDir* run_dir) {
+  const QuantizeOptions& options = start.options();
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   // The rank keeps ranks apart, the process id jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
@@ -114,12 +115,12 @@ std::vector<BlockReport> train_stage(const QuantizeOptions& options, const Start
 }
 
 // Into the part of `result` that all stages make, on every rank.
-void train_blocks(const QuantizeOptions& options, const Start& start, const Plan& plan,
-                  RunSession* session, QuantizeResult& result) {
+void train_blocks(const Start& start, const Plan& plan, RunSession* session,
+                  QuantizeResult& result) {
   const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
-  MeshRank rank(start.checked.plan.mesh, start.comm);
-  const std::unique_ptr<Claim> claim =
-      broadcast_claim(start.comm, options, start.files, session, rank.has_work() && rank.leads());
+  MeshRank rank(start.checked.forecast.mesh, start.comm);
+  const std::unique_ptr<Claim> claim = broadcast_claim(start.comm, start.options(), start.files,
+                                                       session, rank.has_work() && rank.leads());
   std::optional<RunDir> joined;
   if (claim) joined.emplace(start.files, *claim);
   RunDir* run_dir = joined ? &*joined : nullptr;
@@ -127,7 +128,7 @@ void train_blocks(const QuantizeOptions& options, const Start& start, const Plan
   std::vector<BlockReport> reports;
   work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes,
                          [&](const StopWishes& wishes) {
-                           reports = train_stage(options, start, plan, done, wishes, rank, run_dir);
+                           reports = train_stage(start, plan, done, wishes, rank, run_dir);
                          });
   result.blocks = gather_reports(start.comm, reports);
   const LiveBytes live = gather_live_bytes(start.comm, run_dir);
@@ -136,13 +137,13 @@ void train_blocks(const QuantizeOptions& options, const Start& start, const Plan
 }
 
 // On every rank; session on rank 0.
-void train_and_assemble(const QuantizeOptions& options, const Start& start, const Plan& plan,
-                        RunSession* session, QuantizeResult& result) {
-  train_blocks(options, start, plan, session, result);
+void train_and_assemble(const Start& start, const Plan& plan, RunSession* session,
+                        QuantizeResult& result) {
+  train_blocks(start, plan, session, result);
   if (session == nullptr) return;
   const RunState& state = session->dir().state();
-  assemble(options, start.files, start.checked.model, session->dir(),
-           {start.checked.plan.fingerprint_json, kept_source_hash(state, plan.blocks),
+  assemble(start.options(), start.files, start.checked.model, session->dir(),
+           {start.checked.forecast.fingerprint_json, kept_source_hash(state, plan.blocks),
             session->numerics_classes()},
            start.observer);
   session->finish();
@@ -150,23 +151,23 @@ void train_and_assemble(const QuantizeOptions& options, const Start& start, cons
 
 // Whether the run is one that the result may have been assembled from.
 bool has_packed_all(const RunState& state, const Start& start, const std::string& source_hash) {
-  const QuantizeForecast& plan = start.checked.plan;
-  for (int block = 0; block < plan.blocks; ++block) {
-    if (!state.has_packed(block, static_cast<int>(plan.turns) - 1)) return false;
+  const QuantizeForecast& forecast = start.checked.forecast;
+  for (int block = 0; block < forecast.blocks; ++block) {
+    if (!state.has_packed(block, forecast.turns - 1)) return false;
   }
-  return kept_source_hash(state, plan.blocks) == source_hash;
+  return kept_source_hash(state, forecast.blocks) == source_hash;
 }
 
 // The result of an earlier job: whole, and made from these weights?
-void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
+void verify_what_is_there(const Start& start) {
   start.observer.phase_begins("hashing the model");
   const SourceModel& model = start.checked.model;
   const TensorHashes source = hash_together(model, model.tensors().names(), start.comm, start.pool);
   start.observer.phase_begins("verifying the result that is there");
   if (start.comm.rank() == 0) {
-    verify_result(start.files, options.output_dir, combined_hash(source));
+    verify_result(start.files, start.options().output_dir, combined_hash(source));
     finish_left_over(
-        options.work_dir, start.checked.plan.fingerprint_json,
+        start.options().work_dir, start.checked.forecast.fingerprint_json,
         [&](const RunState& state) { return has_packed_all(state, start, combined_hash(source)); },
         start.files, start.control, start.say());
   }
@@ -174,7 +175,8 @@ void verify_what_is_there(const QuantizeOptions& options, const Start& start) {
 
 // Hashes of what belongs to no block that is packed; with --verify-source also of every block,
 // which otherwise waits until the block is read.
-std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const Start& start) {
+std::map<int, TensorHashes> read_sources(const Start& start) {
+  const QuantizeOptions& options = start.options();
   const SourceModel& model = start.checked.model;
   const int64_t blocks = blocks_to_pack(options, model.config());
   start.observer.phase_begins(options.verify_source ? "reading and hashing the model"
@@ -191,10 +193,10 @@ std::map<int, TensorHashes> read_sources(const QuantizeOptions& options, const S
 
 // On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
 // what it will do.
-void open_session(const QuantizeOptions& options, const Start& start, const Plan& plan,
-                  const std::map<int, TensorHashes>& sources,
+void open_session(const Start& start, const Plan& plan, const std::map<int, TensorHashes>& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
-  session.open({start.checked.plan.fingerprint_json, numerics_classes}, plan, sources);
+  const QuantizeOptions& options = start.options();
+  session.open({start.checked.forecast.fingerprint_json, numerics_classes}, plan, sources);
   start.control.work_dir_answers();
   if (session.goes_on()) {
     const auto packed = std::ranges::count_if(
@@ -204,73 +206,76 @@ void open_session(const QuantizeOptions& options, const Start& start, const Plan
                     packed, plan.blocks));
   }
   const int64_t bytes = rehearsal_bytes(options, start.checked.model.config(),
-                                        start.checked.plan.turn_bytes / plan.blocks);
+                                        start.checked.forecast.turn_bytes / plan.blocks);
   const double seconds = session.dir().rehearse_save(bytes);
   start.observer.phase_begins(
       fmt::format("{}: saving and reading back a trial of {} bytes went well ({:.3f} s to write)",
                   options.work_dir, bytes, seconds));
 }
 
-void train_in_session(const QuantizeOptions& options, const Start& start,
-                      const std::vector<std::string>& numerics_classes, QuantizeResult& result) {
-  const Plan plan = plan_of(options, start.checked.plan);
+void train_in_session(const Start& start, const std::vector<std::string>& numerics_classes,
+                      QuantizeResult& result) {
+  const QuantizeOptions& options = start.options();
+  const Plan plan = plan_of(options, start.checked.forecast);
   // Before anything is begun, or discarded with --resume never.
-  const std::map<int, TensorHashes> sources = read_sources(options, start);
+  const std::map<int, TensorHashes> sources = read_sources(start);
   std::optional<RunSession> session;
   if (start.comm.rank() == 0) {
     session.emplace(work_folder(options), start.files, start.control, start.say());
   }
   RunSession* const held = session ? &*session : nullptr;
   hold_session(held, [&] {
-    if (held) open_session(options, start, plan, sources, numerics_classes, *held);
-    train_and_assemble(options, start, plan, held, result);
+    if (held) open_session(start, plan, sources, numerics_classes, *held);
+    train_and_assemble(start, plan, held, result);
     result.planned_state_bytes = live_file_bytes(options, start.checked.model.config());
     if (held) result.state_seconds = held->dir().seconds_writing();
   });
 }
 
-void summarize(const QuantizeOptions& options, Files& files, QuantizeResult& result) {
-  const Inspection inspection = inspect_folder(files, options.output_dir);
+void summarize(const std::string& output_dir, Files& files, QuantizeResult& result) {
+  const Inspection inspection = inspect_folder(files, output_dir);
   result.bits_per_weight = inspection.bits_per_weight();
   result.bits_per_parameter = inspection.bits_per_parameter();
   result.packed_bytes = inspection.file_bytes;
 }
 
-RankWork rank_work(const QuantizeOptions& options, const QuantizeForecast& plan, int rank) {
-  const int64_t needed = plan.mesh.contains(rank) ? plan.peak_memory_bytes : 0;
-  return {plan.fingerprint_json, numerics_class(options.backend), options.allow_mixed_hardware,
-          needed,
-          fmt::format("{} x {} (stages x replicas, {})", plan.mesh.stages, plan.mesh.replicas,
-                      word_of(plan.walk))};
+RankWork rank_work(const CheckedQuantize& checked, int rank) {
+  const QuantizeForecast& forecast = checked.forecast;
+  const Mesh& mesh = forecast.mesh;
+  return {forecast.fingerprint_json, numerics_class(checked.options.backend),
+          checked.options.allow_mixed_hardware,
+          mesh.contains(rank) ? forecast.peak_memory_bytes : 0,
+          fmt::format("{} x {} (stages x replicas, {})", mesh.stages, mesh.replicas,
+                      word_of(forecast.walk))};
 }
 
 }  // namespace
 
-std::vector<std::string> compare_ranks(const QuantizeOptions& options, const QuantizeForecast& plan,
-                                       Files& files, Communicator& comm, const std::string& host) {
-  return check_ranks(rank_work(options, plan, comm.rank()), files, comm, host);
+std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
+                                       Communicator& comm, const std::string& host) {
+  return check_ranks(rank_work(checked, comm.rank()), files, comm, host);
 }
 
-QuantizeResult quantize(const QuantizeOptions& given, Files& files, Communicator& comm,
+QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer, const RunControl& control) {
-  const QuantizeOptions options = resolve_lag(given);
-  const CheckedRun checked = check_run(options, files, comm.size(), pool.size());
+  const QuantizeOptions& options = checked.options;
   const Start start{checked, files, comm, pool, observer, control};
   observer.phase_begins("comparing what the ranks see");
-  const std::vector<std::string> classes =
-      compare_ranks(options, checked.plan, files, comm, control.host);
+  const std::vector<std::string> classes = compare_ranks(checked, files, comm, control.host);
 
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
   const bool leader = comm.rank() == 0;
-  result.already_done = holds_result(files, options.output_dir, comm);
+  // Once more: another job may have made it meanwhile, or somebody put something there.
+  result.already_done = check_output(options.output_dir, files, quantize_record,
+                                     checked.forecast.fingerprint_json, comm);
   if (result.already_done) {
     if (leader && files.exists(options.work_dir)) control.work_dir_answers();
-    verify_what_is_there(options, start);
+    verify_what_is_there(start);
   } else {
-    train_in_session(options, start, classes, result);
+    train_in_session(start, classes, result);
   }
-  if (leader) summarize(options, files, result);
+  if (leader) summarize(options.output_dir, files, result);
   comm.barrier();
   return result;
 }

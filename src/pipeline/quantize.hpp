@@ -2,19 +2,14 @@
 // The main job: a 16-bit Hugging Face folder and a calibration text become a packed folder.
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/files.hpp"
 #include "base/thread_pool.hpp"
-#include "checkpoint/claim.hpp"
 #include "comm/communicator.hpp"
-#include "format/dtype.hpp"
-#include "method/settings.hpp"
+#include "pipeline/checks/preflight.hpp"
 #include "pipeline/job/observer.hpp"
-#include "pipeline/job/quantize_forecast.hpp"
-#include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
 
 namespace bitmill {
@@ -23,8 +18,8 @@ namespace bitmill {
 // do the same work (another binary, model, calibration, kind of machine unless that is allowed) or
 // the ranks of a host do not fit into its memory together; all of it, a line each. Returns the
 // numerics classes that there are. quantize() asks this first.
-std::vector<std::string> compare_ranks(const QuantizeOptions& options, const QuantizeForecast& plan,
-                                       Files& files, Communicator& comm, const std::string& host);
+std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
+                                       Communicator& comm, const std::string& host);
 
 struct QuantizeResult {
   bool already_done = false;  // the folder held the finished result of this very configuration
@@ -43,7 +38,10 @@ struct QuantizeResult {
 
 // Collective. AgreedStop when the ranks left at a safe point: the run folder then holds everything
 // that the next start needs. Nothing is left under output_dir unless it is whole and was read back.
-QuantizeResult quantize(const QuantizeOptions& options, Files& files, Communicator& comm,
+//
+// `checked` by this rank, for as many ranks and threads as there are here; looks again at what
+// check_quantize() names. All arguments outlive the call.
+QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer, const RunControl& control);
 
 }  // namespace bitmill

@@ -5,24 +5,22 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/files.hpp"
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
-#include "method/settings.hpp"
+#include "pipeline/checks/tune_check.hpp"
 #include "pipeline/job/run_control.hpp"
-#include "pipeline/job/tune_forecast.hpp"
 #include "pipeline/job/tune_observer.hpp"
-#include "pipeline/job/tune_options.hpp"
 #include "pipeline/job/tuning_history.hpp"
-#include "schedule/mesh.hpp"
 
 namespace bitmill {
 
 // Collective. What no rank can see alone, as compare_ranks() of quantize.hpp. tune() asks this
 // first.
-std::vector<std::string> compare_ranks(const TuneOptions& options, const TuneForecast& plan,
-                                       Files& files, Communicator& comm, const std::string& host);
+std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files, Communicator& comm,
+                                       const std::string& host);
 
 struct TuneResult {
   bool already_done = false;  // the folder held the finished result of this very configuration
@@ -34,7 +32,11 @@ struct TuneResult {
 
 // Collective. AgreedStop when the ranks left at a safe point: the work folder then holds everything
 // that the next start needs. The bytes of the result do not depend on ranks, stages or threads.
-TuneResult tune(const TuneOptions& options, Files& files, Communicator& comm, ThreadPool& pool,
+// UsageError, on every rank, when the ranks have checked different packed models.
+//
+// `checked` by this rank, for as many ranks and threads as there are here; looks again at what
+// check_tune() names. All arguments outlive the call.
+TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, ThreadPool& pool,
                 TuneObserver& observer, const RunControl& control);
 
 }  // namespace bitmill

@@ -82,7 +82,8 @@ TEST(PublishedCode, LossesMasksCodesAndPerplexityAgree) {
   options.samples = 32;
   options.seq_len = 256;
   Losses losses;
-  quantize(options, *files, *comm, pool, losses, RunControl());
+  quantize(check_quantize(options, *files, comm->size(), pool.size()), *files, *comm, pool, losses,
+           RunControl());
 
   const auto expected = nlohmann::json::parse(read_text(*files, oracle + "result.json"));
   const auto& expected_loss = expected.at("loss");

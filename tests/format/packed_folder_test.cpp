@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
+#include "counted_files.hpp"
 #include "format/error_matchers.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_model.hpp"
@@ -67,6 +69,23 @@ TEST(VerifyPackedFolder, AnUndamagedFolderPassesAndProgressReachesItsTotal) {
     });
     EXPECT_GT(total, 0);
     EXPECT_EQ(last, total);
+  }
+}
+
+TEST(VerifyPackedFolder, EveryTensorButAMaskIsReadOnceAndItsHashReturned) {
+  const PackedModel model(300);
+  CountedFiles files;
+  const auto hashes = verify_packed_folder(files, model.folder.path(), {});
+  const TensorFolder tensors(*posix_files(), model.folder.path());
+  ASSERT_EQ(hashes.size(), tensors.names().size());
+  for (const auto& shard : tensors.shards()) {
+    for (const auto& [name, info] : shard->tensors()) {
+      std::vector<std::byte> bytes(info.bytes);
+      shard->read(info, bytes);
+      EXPECT_EQ(hashes.at(name), hash_hex(bytes)) << name;
+      const int64_t times = name.ends_with(".mask") ? 2 : 1;
+      EXPECT_EQ(files.read_of(shard->path(), info.offset, info.bytes), times * info.bytes) << name;
+    }
   }
 }
 

@@ -139,7 +139,7 @@ TEST_F(QuantizeOnMeshes, AWishOfARankBeyondTheMeshIsHeard) {
     RunControl control;
     control.wishes.asked = [&] { return comm.rank() == 2 ? "SIGUSR2" : ""; };
     try {
-      quantize(o, *files_, comm, pool, silent, control);
+      check_and_quantize(o, *files_, comm, pool, silent, control);
     } catch (const AgreedStop& stop) {
       EXPECT_THAT(stop.what(), testing::HasSubstr("SIGUSR2"));
       ++stopped;

@@ -5,9 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <limits>
 
 #include "base/error.hpp"
+#include "counted_files.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
@@ -74,16 +76,16 @@ TEST_F(Quantize, ResultCarriesEverythingAndSaysHowItWasMade) {
   verify_packed_folder(*files_, folder_ / "out", {});
 }
 
-TEST_F(Quantize, PlanPredictsBytesAndBitsExactly) {
+TEST_F(Quantize, TheForecastOfBytesAndBitsIsExact) {
   for (const char* ratio : {"0", "0.2", "0.9"}) {
     QuantizeOptions o = options(std::string("out") + ratio);
     o.method.salient_ratio = ExactRatio::parse(ratio);
     o.ignore = "k_proj";
-    const QuantizeForecast plan = plan_quantize(o, *files_, 1, 1);
+    const QuantizeForecast forecast = check_quantize(o, *files_, 1, 1).forecast;
     const QuantizeResult result = run(o);
     const Inspection inspection = inspect_folder(*files_, o.output_dir);
-    EXPECT_EQ(plan.packed_bytes, inspection.tensor_bytes) << ratio;
-    EXPECT_DOUBLE_EQ(plan.bits_per_weight, result.bits_per_weight) << ratio;
+    EXPECT_EQ(forecast.packed_bytes, inspection.tensor_bytes) << ratio;
+    EXPECT_DOUBLE_EQ(forecast.bits_per_weight, result.bits_per_weight) << ratio;
   }
 }
 
@@ -177,6 +179,56 @@ TEST_F(Quantize, OutputFolderThatIsNotEmptyIsRefusedAndKept) {
   QuantizeOptions o = options("out");
   EXPECT_THROW(run(o), UsageError);
   EXPECT_EQ(folder_.read("out/precious.txt"), "mine");
+}
+
+// Between the check and the work a rank waits for the slowest of all.
+TEST_F(Quantize, WhatSomebodyPutsIntoTheOutputFolderAfterTheCheckIsRefusedAndKept) {
+  const QuantizeOptions o = options("out");
+  std::atomic<int> left = 0;
+  const auto too_late = [&](Communicator& comm, ThreadPool& pool) {
+    const CheckedQuantize checked = check_quantize(o, *files_, comm.size(), 1);
+    comm.barrier();
+    if (comm.rank() == 0) folder_.write("out/precious.txt", "mine");
+    QuantizeObserver silent;
+    try {
+      quantize(checked, *files_, comm, pool, silent, control_);
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("out is not empty"));
+      ++left;
+      throw;
+    }
+  };
+  for (const int ranks : {1, 2}) {
+    left = 0;
+    EXPECT_THROW(on_ranks(ranks, 1, too_late), Error);
+    EXPECT_EQ(left, 1) << "rank 0 finds it";
+    EXPECT_EQ(folder_.read("out/precious.txt"), "mine");
+    files_->remove_tree(o.output_dir);
+  }
+}
+
+TEST_F(Quantize, AResultThatAnotherJobMakesAfterTheCheckIsVerifiedAndNotMadeAgain) {
+  const QuantizeOptions o = options("out");
+  on_ranks(1, 1, [&](Communicator& comm, ThreadPool& pool) {
+    const CheckedQuantize checked = check_quantize(o, *files_, 1, 1);
+    run(o);
+    QuantizeObserver silent;
+    EXPECT_TRUE(quantize(checked, *files_, comm, pool, silent, control_).already_done);
+  });
+}
+
+TEST_F(Quantize, TheCheckReadsTheCalibrationOnceAndTheWorkNotAtAll) {
+  CountedFiles files;
+  const QuantizeOptions o = options("out");
+  const TensorInfo tokens = SafetensorsFile(*files_, o.calib).info("input_ids");
+  on_ranks(1, 1, [&](Communicator& comm, ThreadPool& pool) {
+    const CheckedQuantize checked = check_quantize(o, files, 1, 1);
+    EXPECT_EQ(files.read_of(o.calib, tokens.offset, tokens.bytes), tokens.bytes);
+    const int64_t with_header = files.read_of(o.calib);
+    QuantizeObserver silent;
+    quantize(checked, files, comm, pool, silent, control_);
+    EXPECT_EQ(files.read_of(o.calib), with_header);
+  });
 }
 
 TEST_F(Quantize, PackedFolderAsSourceIsRefused) {

@@ -264,7 +264,7 @@ TEST_F(ResumedJob, RanksThatReadDifferentCopiesOfTheModelAreNamed) {
     EXPECT_THROW(
         {
           try {
-            quantize(o, *files_, comm, pool, silent, control_);
+            check_and_quantize(o, *files_, comm, pool, silent, control_);
           } catch (const UsageError& error) {
             EXPECT_THAT(error.what(), HasSubstr("different weights of block 1"));
             throw;

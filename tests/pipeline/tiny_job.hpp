@@ -21,6 +21,14 @@
 
 namespace bitmill {
 
+// A whole job, as the command has it.
+inline QuantizeResult check_and_quantize(const QuantizeOptions& options, Files& files,
+                                         Communicator& comm, ThreadPool& pool,
+                                         QuantizeObserver& observer, const RunControl& control) {
+  return quantize(check_quantize(options, files, comm.size(), pool.size()), files, comm, pool,
+                  observer, control);
+}
+
 class TinyJob : public testing::Test {
  protected:
   TinyJob() {
@@ -64,7 +72,8 @@ class TinyJob : public testing::Test {
     QuantizeResult result;
     on_ranks(ranks, threads, [&](Communicator& comm, ThreadPool& pool) {
       QuantizeObserver silent;
-      const QuantizeResult mine = quantize(o, files_of(comm.rank()), comm, pool, silent, control_);
+      const QuantizeResult mine =
+          check_and_quantize(o, files_of(comm.rank()), comm, pool, silent, control_);
       if (comm.rank() == 0) result = mine;
     });
     return result;

@@ -12,6 +12,14 @@
 
 namespace bitmill {
 
+// A whole job, as the command has it.
+inline TuneResult check_and_tune(const TuneOptions& options, Files& files, Communicator& comm,
+                                 ThreadPool& pool, TuneObserver& observer,
+                                 const RunControl& control) {
+  return tune(check_tune(options, files, comm.size(), pool.size()), files, comm, pool, observer,
+              control);
+}
+
 class Tune : public TinyJob {
  protected:
   Tune() { pack(2); }
@@ -44,7 +52,7 @@ class Tune : public TinyJob {
     TuneResult result;
     on_ranks(ranks, threads, [&](Communicator& comm, ThreadPool& pool) {
       TuneObserver silent;
-      const TuneResult mine = tune(o, *files_, comm, pool, silent, control_);
+      const TuneResult mine = check_and_tune(o, *files_, comm, pool, silent, control_);
       if (comm.rank() == 0) result = mine;
     });
     return result;
@@ -54,7 +62,7 @@ class Tune : public TinyJob {
   TuneResult tune_heard(const TuneOptions& o, TuneObserver& observer) {
     TuneResult result;
     on_ranks(1, 1, [&](Communicator& comm, ThreadPool& pool) {
-      result = tune(o, *files_, comm, pool, observer, control_);
+      result = check_and_tune(o, *files_, comm, pool, observer, control_);
     });
     return result;
   }

@@ -8,11 +8,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 
 #include "checkpoint/failing_files.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/checks/tune_check.hpp"
+#include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/tune_observer.hpp"
 #include "pipeline/job/tune_options.hpp"
 #include "pipeline/job/tuning_history.hpp"
@@ -61,8 +63,8 @@ TEST_F(Tune, NoTokenThatIsHeldOutIsTrainedOn) {
   for (const uint64_t seed : {0, 1, 2, 3}) {
     o.seed = seed;
     const CheckedTune checked = check_tune(o, *files_, 1, 1);
-    ASSERT_EQ(checked.plan.train, 10);
-    ASSERT_EQ(checked.plan.held_out, 3);
+    ASSERT_EQ(checked.forecast.train, 10);
+    ASSERT_EQ(checked.forecast.held_out, 3);
     std::set<int32_t> trained;
     for (int64_t i = 0; i < 13; ++i) {
       for (const int32_t token : checked.windows.window(i)) {
@@ -179,7 +181,7 @@ TEST_F(Tune, FailedAtAnyFileOperationItGivesTheSameBytesAfterwards) {
         const auto comm = self_communicator();
         ThreadPool pool(1);
         TuneObserver silent;
-        tune(o, failing, *comm, pool, silent, control_);
+        check_and_tune(o, failing, *comm, pool, silent, control_);
       } catch (const Error&) {
       }
       failed = failing.failed();
@@ -197,6 +199,42 @@ TEST_F(Tune, AFinishedResultIsVerifiedAndNotMadeAgain) {
   TuneOptions other = o;
   other.epochs = 2;
   EXPECT_THAT(tuning_message(other), HasSubstr("epochs is 3 there and 2 here"));
+}
+
+// As before the hashes of the verification were taken for it.
+TEST_F(Tune, TheSourceHashIsOfTheBytesOfBothModels) {
+  tune_on(tuning("tuned"));
+  ThreadPool pool(1);
+  std::string expected;
+  for (const char* name : {"packed", "model"}) {
+    const SourceModel model(*files_, folder_ / name);
+    expected += combined_hash(hash_tensors(model, model.tensors().names(), pool));
+  }
+  const auto config = nlohmann::json::parse(folder_.read("tuned/config.json"));
+  EXPECT_EQ(config["quantization_config"]["bitmill"]["tuning"]["source_hash"], expected);
+}
+
+TEST_F(Tune, RanksWithDifferentCopiesOfThePackedModelAreNamed) {
+  test::write_model(*files_, folder_ / "other", config_, test::tiny_tensors(config_, 2));
+  folder_.write("other/tokenizer_config.json", "{}");
+  QuantizeOptions q = options("copy");
+  q.model = folder_ / "other";
+  q.ignore = "layers.1.self_attn.k_proj";
+  run(q);
+  std::atomic<int> named = 0;
+  on_ranks(2, 1, [&](Communicator& comm, ThreadPool& pool) {
+    TuneOptions o = tuning("tuned");
+    if (comm.rank() == 1) o.model = folder_ / "copy";
+    TuneObserver silent;
+    try {
+      check_and_tune(o, *files_, comm, pool, silent, control_);
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("rank 1 and rank 0 have different packed models"));
+      ++named;
+    }
+  });
+  EXPECT_EQ(named, 2);
+  EXPECT_FALSE(files_->exists(folder_ / "tuned.work"));
 }
 
 class Notes : public TuneObserver {

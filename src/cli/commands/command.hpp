@@ -43,8 +43,10 @@ class Command {
  public:
   virtual ~Command() = default;
 
-  // Finds out what can be found out before the long work. Every rank calls it; it must not
-  // communicate: afterwards the ranks tell each other what they found.
+  // Finds out what can be found out before the long work, and keeps what it opened and read for
+  // run(). Every rank calls it, once; it must not communicate: afterwards the ranks tell each other
+  // whether one found an error, and then none of them calls run(). Until then time passes, as long
+  // as the slowest rank needs: run() looks again at folders that others may write into.
   virtual void check(const CheckContext&) {}
   // Collective.
   virtual void run(RunContext& context) = 0;
@@ -64,6 +66,7 @@ struct CommandEntry {
   std::unique_ptr<Command> (*make)(Files&, const Settings&);
 };
 
+// One for each command, in command_NAME.cpp, NAME being what the user types.
 CommandEntry quantize_entry();
 CommandEntry tune_entry();
 CommandEntry eval_entry();
@@ -75,10 +78,5 @@ CommandEntry status_entry();
 CommandEntry verify_entry();
 CommandEntry report_entry();
 CommandEntry plan_entry();
-
-// In the order in which a newcomer meets them.
-const std::vector<CommandEntry>& command_table();
-// UsageError with the nearest name, or all of them.
-const CommandEntry& find_command(const std::string& name);
 
 }  // namespace bitmill

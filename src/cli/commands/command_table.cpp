@@ -1,8 +1,9 @@
+#include "cli/commands/command_table.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
-#include "cli/commands/command.hpp"
 #include "cli/options/suggestion.hpp"
 
 namespace bitmill {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands/command.hpp"
 #include "cli/options/tune_options.hpp"
@@ -23,58 +24,60 @@ class TuneCommand : public Command {
   void check(const CheckContext& context) override {
     ranks_ = context.ranks;
     threads_ = context.threads;
-    plan_ = plan_tune(request_.options, context.files, ranks_, threads_);
+    checked_.emplace(check_tune(request_.options, context.files, ranks_, threads_));
   }
 
   void run(RunContext& context) override {
     const Clock clock = steady_clock();
     const double begin = clock();
+    const TuneOptions& options = checked_->options;
+    const TuneForecast& forecast = checked_->forecast;
     introduce(context.console);
     if (request_.dry_run) {
-      compare_ranks(request_.options, plan_, context.files, context.comm, host_name());
-      context.console.print(
-          request_.json ? json_line(tune_plan_json(request_.options, plan_, ranks_, threads_))
-                        : describe_tune_plan(request_.options, plan_));
+      compare_ranks(*checked_, context.files, context.comm, host_name());
+      context.console.print(request_.json
+                                ? json_line(forecast_json(options, forecast, ranks_, threads_))
+                                : describe_forecast(options, forecast));
       return;
     }
-    TuneProgress progress(context.console, context.activity, plan_, request_.options.epochs, clock);
-    const std::string report_path = join_path(request_.options.work_dir, "trouble.json");
+    TuneProgress progress(context.console, context.activity, forecast, options.epochs, clock);
+    const std::string report_path = join_path(options.work_dir, "trouble.json");
     // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
     if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
     RunControl control = make_run_control(context.stop, request_.time_limit_s);
     control.work_dir_answers = [&] {
       context.watch.set_report_path(report_path);
-      leave_run_note(context.files, request_.options.work_dir);
+      leave_run_note(context.files, options.work_dir);
     };
     const TuneResult result =
-        tune(request_.options, context.files, context.comm, context.pool, progress, control);
+        tune(*checked_, context.files, context.comm, context.pool, progress, control);
     const RunFacts facts = {clock() - begin, largest_peak_memory(context.comm),
-                            plan_.peak_memory_bytes, ranks_};
-    context.console.say(fmt::format("\n{}", describe_tuning(request_.options, result, facts)));
-    if (request_.json) {
-      context.console.print(json_line(tuning_json(request_.options, result, facts)));
-    }
+                            forecast.peak_memory_bytes, ranks_};
+    context.console.say(fmt::format("\n{}", describe_tuning(options, result, facts)));
+    if (request_.json) context.console.print(json_line(tuning_json(options, result, facts)));
   }
 
  private:
   void introduce(Console& console) const {
-    const TuneOptions& options = request_.options;
+    const TuneOptions& options = checked_->options;
+    const TuneForecast& forecast = checked_->forecast;
     console.say(fmt::format(
         "bitmill tune: {} towards {} on {} with {} each, {} of {}, backend {}\n"
         "{} factors of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
         "{}, rate {}, {} epochs at most",
         options.model, options.reference, format_number_of("rank", ranks_),
-        format_number_of("thread", threads_), format_number_of("stage", plan_.mesh.stages),
-        format_number_of("replica", plan_.mesh.replicas), options.backend,
-        format_count(plan_.factors), plan_.linears, plan_.train, plan_.seq_len, plan_.held_out,
-        options.batch, options.rate, options.epochs));
-    for (const std::string& note : {idle_ranks_note(options, plan_), few_held_out_note(plan_)}) {
+        format_number_of("thread", threads_), format_number_of("stage", forecast.mesh.stages),
+        format_number_of("replica", forecast.mesh.replicas), options.backend,
+        format_count(forecast.factors), forecast.linears, forecast.train, forecast.seq_len,
+        forecast.held_out, options.batch, options.rate, options.epochs));
+    for (const std::string& note :
+         {idle_ranks_note(options, forecast), few_held_out_note(forecast)}) {
       if (!note.empty()) console.say(note);
     }
   }
 
   const TuneRequest request_;
-  TuneForecast plan_;
+  std::optional<CheckedTune> checked_;  // from check() on
   int ranks_ = 1;
   int threads_ = 1;
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cli/commands/command_table.hpp"
 #include "cli/report/table.hpp"
 #include "format/packed_layout.hpp"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "cli/commands/command_table.hpp"
 #include "cli/commands/help.hpp"
 
 namespace bitmill {

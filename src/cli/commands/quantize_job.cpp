@@ -17,7 +17,6 @@
 #include "cli/report/json_line.hpp"
 #include "cli/report/progress.hpp"
 #include "cli/report/quantity.hpp"
-#include "pipeline/checks/preflight.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -48,31 +47,32 @@ void hold_as_the_backend_does(Machine& machine) {
 }  // namespace
 
 void QuantizeJob::check(const CheckContext& context) {
+  const QuantizeOptions& given = request_.options;
   ranks_ = context.ranks;
   threads_ = context.threads;
-  given_stages_ = options().stages;
-  check_pictures(context.files, request_.pictures, options().output_dir);
+  given_stages_ = given.stages;
+  check_pictures(context.files, request_.pictures, given.output_dir);
   machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
   hold_as_the_backend_does(machine_);
-  memory_limit_ = options().memory_limit > 0 ? options().memory_limit
-                                             : usual_memory_limit(machine_, context.least.memory);
+  memory_limit_ = given.memory_limit > 0 ? given.memory_limit
+                                         : usual_memory_limit(machine_, context.least.memory);
   std::optional<ModelConfig> config;
   try {
-    config = read_model_config(context.files, options().model);
+    config = read_model_config(context.files, given.model);
     choose_mesh(*config);
   } catch (const FormatError&) {
     // A model that cannot be read: what follows says so, and what else is wrong.
   } catch (const FileError&) {
   }
-  plan_ = plan_quantize(options(), context.files, ranks_, threads_);
-  forecast_ = forecast_of(*config);
-  if (plan_.mesh.ranks() < ranks_) {
+  checked_.emplace(check_quantize(request_.options, context.files, ranks_, threads_));
+  simulated_ = simulate_job(*config);
+  if (forecast().mesh.ranks() < ranks_) {
     sooner_recipe_ = find_sooner_recipe(context.files, *config);
   }
 }
 
 void QuantizeJob::compare_ranks(RunContext& context) const {
-  bitmill::compare_ranks(options(), plan_, context.files, context.comm, host_name());
+  bitmill::compare_ranks(*checked_, context.files, context.comm, host_name());
 }
 
 PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
@@ -91,7 +91,7 @@ PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
 // soonest in sweeps, which hold the fewest streams: compare_ranks(), which counts what the ranks of
 // a host need together, refuses it by name, or lets it pass.
 Forecast QuantizeJob::soonest(PlanRequest request) const {
-  if (options().memory_limit > 0) return choose_plan(request);
+  if (request_.options.memory_limit > 0) return choose_plan(request);
   try {
     return choose_plan(request);
   } catch (const UsageError&) {
@@ -102,7 +102,7 @@ Forecast QuantizeJob::soonest(PlanRequest request) const {
 
 // Of the meshes that the user leaves open.
 void QuantizeJob::choose_mesh(const ModelConfig& config) {
-  const Forecast chosen = soonest(plan_request(options(), config));
+  const Forecast chosen = soonest(plan_request(request_.options, config));
   request_.options.stages = chosen.mesh.stages;
   request_.options.replicas = chosen.mesh.replicas;
   request_.options.walk = chosen.walk;
@@ -110,11 +110,11 @@ void QuantizeJob::choose_mesh(const ModelConfig& config) {
 
 // Of what will be done: the calibration has been read, and its windows may be others than those
 // that the mesh was chosen for.
-Forecast QuantizeJob::forecast_of(const ModelConfig& config) const {
+Forecast QuantizeJob::simulate_job(const ModelConfig& config) const {
   QuantizeOptions known = options();
-  known.samples = plan_.samples;
-  known.seq_len = plan_.seq_len;
-  return forecast(plan_request(known, config), plan_.mesh, plan_.walk);
+  known.samples = forecast().samples;
+  known.seq_len = forecast().seq_len;
+  return bitmill::forecast(plan_request(known, config), forecast().mesh, forecast().walk);
 }
 
 std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Files& files,
@@ -125,8 +125,10 @@ std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Fi
   try {
     QuantizeOptions known = read_plan_options(files, other);
     // The calibration may have fewer windows than were asked for, or a length of its own.
-    if (plan_.samples < options().samples) known.samples = std::min(known.samples, plan_.samples);
-    if (known.seq_len == 0) known.seq_len = plan_.seq_len;
+    if (forecast().samples < options().samples) {
+      known.samples = std::min(known.samples, forecast().samples);
+    }
+    if (known.seq_len == 0) known.seq_len = forecast().seq_len;
     if (known.batch > known.samples) return std::nullopt;
     return choose_plan(plan_request(known, config));
   } catch (const UsageError&) {
@@ -137,11 +139,11 @@ std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Fi
 std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
                                                            const ModelConfig& config) const {
   // A forecast may be wrong by more than a tenth: a smaller saving is none.
-  OtherRecipe best{"", 0.9 * forecast_.makespan_s(), 0};
+  OtherRecipe best{"", 0.9 * simulated_.makespan_s(), 0};
   for (const EmbeddedRecipe& recipe : embedded_recipes()) {
     if (recipe.name == options().recipe) continue;
     const std::optional<Forecast> other = forecast_with(recipe.name, files, config);
-    if (!other || other->mesh.ranks() <= plan_.mesh.ranks()) continue;
+    if (!other || other->mesh.ranks() <= forecast().mesh.ranks()) continue;
     if (other->makespan_s() >= best.makespan_s) continue;
     best = {recipe.name, other->makespan_s(), other->mesh.ranks()};
   }
@@ -149,13 +151,13 @@ std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
 }
 
 std::string QuantizeJob::mesh_text() const {
-  return mesh_line(options(), plan_,
-                   {ranks_, given_stages_, forecast_.makespan_s(), sooner_recipe_});
+  return mesh_line(options(), forecast(),
+                   {ranks_, given_stages_, simulated_.makespan_s(), sooner_recipe_});
 }
 
 std::string QuantizeJob::dry_run_text() const {
-  return request_.json ? json_line(plan_json(options(), plan_, ranks_, threads_))
-                       : describe_plan(options(), plan_, ranks_, threads_);
+  return request_.json ? json_line(forecast_json(options(), forecast(), ranks_, threads_))
+                       : describe_forecast(options(), forecast(), ranks_, threads_);
 }
 
 void QuantizeJob::draw(RunContext& context) const {
@@ -167,12 +169,12 @@ void QuantizeJob::draw(RunContext& context) const {
 QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver& observer,
                                            const RunControl& control) {
   const auto run = [&](QuantizeObserver& heard) {
-    return quantize(options(), context.files, context.comm, context.pool, heard, control);
+    return quantize(*checked_, context.files, context.comm, context.pool, heard, control);
   };
   if (!request_.pictures.any()) return run(observer);
   ActionClock clock(context.comm, steady_clock(), observer);
   const auto take_timelines = [&] {
-    timelines_ = {planned_timeline(forecast_, "as planned"), clock.timeline("as it was")};
+    timelines_ = {planned_timeline(simulated_, "as planned"), clock.timeline("as it was")};
   };
   try {
     QuantizeResult result = run(clock);
@@ -195,12 +197,12 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   context.console.say(fmt::format("bitmill quantize: {} on {} with {} each, backend {}",
                                   options().model, format_number_of("rank", ranks_),
                                   format_number_of("thread", threads_), options().backend));
-  context.console.say(describe_settings(options(), plan_));
+  context.console.say(describe_settings(options(), forecast()));
   context.console.say(mesh_text());
 
   QuantizeProgress progress(context.console,
-                            {plan_.blocks, options().epochs, options().epochs / plan_.turns,
-                             plan_.steps_per_epoch, plan_.mesh.stages},
+                            {forecast().blocks, options().epochs, options().lag,
+                             forecast().steps_per_epoch, forecast().mesh.stages},
                             clock);
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
@@ -213,7 +215,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
     leave_run_note(context.files, options().work_dir);
   };
   outcome.result = quantize_timed(context, observer, control);
-  outcome.facts = {clock() - begin, largest_peak_memory(context.comm), plan_.peak_memory_bytes,
+  outcome.facts = {clock() - begin, largest_peak_memory(context.comm), forecast().peak_memory_bytes,
                    ranks_};
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));

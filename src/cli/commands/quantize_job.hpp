@@ -10,6 +10,7 @@
 #include "cli/report/quantize_report.hpp"
 #include "cli/report/timeline.hpp"
 #include "model/config.hpp"
+#include "pipeline/checks/preflight.hpp"
 #include "schedule/planner.hpp"
 
 namespace bitmill {
@@ -19,15 +20,17 @@ class QuantizeJob {
   explicit QuantizeJob(QuantizeRequest request) : request_(std::move(request)) {}
 
   const QuantizeRequest& request() const { return request_; }
-  const QuantizeOptions& options() const { return request_.options; }
-  const QuantizeForecast& plan() const { return plan_; }
 
+  // Chooses the mesh, and checks the job once: everything below works with what this found.
   void check(const CheckContext& context);
+
+  const QuantizeOptions& options() const { return checked_->options; }
+  const QuantizeForecast& forecast() const { return checked_->forecast; }
   // Collective: what the checks of one rank cannot see. run() asks it too.
   void compare_ranks(RunContext& context) const;
   // One line: the mesh, the ranks that idle and why, and what another recipe would save.
   std::string mesh_text() const;
-  // For --dry-run: the plan, as a table or as JSON.
+  // For --dry-run: the forecast, as a table or as JSON.
   std::string dry_run_text() const;
 
   struct Outcome {
@@ -43,7 +46,7 @@ class QuantizeJob {
   PlanRequest plan_request(const QuantizeOptions& known, const ModelConfig& config) const;
   Forecast soonest(PlanRequest request) const;
   void choose_mesh(const ModelConfig& config);
-  Forecast forecast_of(const ModelConfig& config) const;
+  Forecast simulate_job(const ModelConfig& config) const;
   // With everything else that was given; nothing where that contradicts the recipe or does not fit.
   std::optional<Forecast> forecast_with(const std::string& recipe, Files& files,
                                         const ModelConfig& config) const;
@@ -54,8 +57,8 @@ class QuantizeJob {
                                 const RunControl& control);
 
   QuantizeRequest request_;
-  QuantizeForecast plan_;
-  Forecast forecast_;
+  std::optional<CheckedQuantize> checked_;  // from check() on
+  Forecast simulated_;                      // of its schedule: seconds
   std::vector<Timeline> timelines_;  // as planned and as it was; empty where nothing was done
   std::optional<OtherRecipe> sooner_recipe_;
   Machine machine_;           // of the rank that has least: all ranks choose alike

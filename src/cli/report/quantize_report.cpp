@@ -56,39 +56,39 @@ std::string why_no_more_replicas(const QuantizeOptions& options, const Mesh& mes
 }
 
 // Empty where they are too few for another stage.
-std::string why_no_more_stages(const QuantizeForecast& plan, const MeshFacts& facts) {
-  const int stages = plan.mesh.stages, turns = std::max(1, plan.turns);
-  if (facts.given_stages > 0 && stages < turns && stages < plan.blocks) {
+std::string why_no_more_stages(const QuantizeForecast& forecast, const MeshFacts& facts) {
+  const int stages = forecast.mesh.stages, turns = std::max(1, forecast.turns);
+  if (facts.given_stages > 0 && stages < turns && stages < forecast.blocks) {
     return fmt::format("the depth is shared by the stages that were given (--stages {})", stages);
   }
   if (stages >= turns) {
     return fmt::format("the depth is shared by as many stages as a block has turns ({})", turns);
   }
-  if (stages >= plan.blocks) {
+  if (stages >= forecast.blocks) {
     return fmt::format("the depth is shared by as many stages as there are blocks ({})",
-                       plan.blocks);
+                       forecast.blocks);
   }
-  if ((stages + 1) * plan.mesh.replicas > facts.ranks) return "";
+  if ((stages + 1) * forecast.mesh.replicas > facts.ranks) return "";
   return "more stages would not be sooner, or not fit the memory";
 }
 
-std::string what_binds(const QuantizeOptions& options, const QuantizeForecast& plan,
+std::string what_binds(const QuantizeOptions& options, const QuantizeForecast& forecast,
                        const MeshFacts& facts) {
-  std::vector<std::string> reasons = {why_no_more_replicas(options, plan.mesh, facts.ranks),
-                                      why_no_more_stages(plan, facts)};
+  std::vector<std::string> reasons = {why_no_more_replicas(options, forecast.mesh, facts.ranks),
+                                      why_no_more_stages(forecast, facts)};
   std::erase(reasons, "");
   if (reasons.empty()) return "they are too few for another stage or replica";
   return fmt::format("{}", fmt::join(reasons, ", and "));
 }
 
 // What would give the idle ranks work, and another result.
-std::vector<std::string> ways_out(const QuantizeOptions& options, const QuantizeForecast& plan,
+std::vector<std::string> ways_out(const QuantizeOptions& options, const QuantizeForecast& forecast,
                                   const MeshFacts& facts) {
   std::vector<std::string> ways;
-  const int64_t batch = std::min<int64_t>(plan.samples, facts.ranks / plan.mesh.stages);
-  if (plan.mesh.replicas >= options.batch && batch > options.batch) {
+  const int64_t batch = std::min<int64_t>(forecast.samples, facts.ranks / forecast.mesh.stages);
+  if (forecast.mesh.replicas >= options.batch && batch > options.batch) {
     ways.push_back(
-        fmt::format("--batch {} would give {} ranks work", batch, batch * plan.mesh.stages));
+        fmt::format("--batch {} would give {} ranks work", batch, batch * forecast.mesh.stages));
   }
   if (facts.sooner) {
     ways.push_back(
@@ -108,53 +108,54 @@ std::string describe_state(const QuantizeResult& result) {
 
 }  // namespace
 
-std::string describe_settings(const QuantizeOptions& options, const QuantizeForecast& plan) {
+std::string describe_settings(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   const MethodSettings& method = options.method;
   return fmt::format(
       "recipe {}: {} windows of {} tokens, {} epochs, batch {}, lag {}, rates {:g} and {:g}, "
       "salient ratio {} by {}, 4-bit range {}, seed {}{}",
-      options.recipe, plan.samples, plan.seq_len, options.epochs, options.batch,
-      options.epochs / std::max(1, plan.turns), method.lr_scale, method.lr_gain,
+      options.recipe, forecast.samples, forecast.seq_len, options.epochs, options.batch,
+      options.epochs / std::max(1, forecast.turns), method.lr_scale, method.lr_gain,
       method.salient_ratio.text(), method.saliency == Saliency::max ? "max" : "mean",
       method.int4_range == Int4Range::row ? "row" : "salient", options.seed,
       describe_extras(options));
 }
 
-std::string describe_plan(const QuantizeOptions& options, const QuantizeForecast& plan, int ranks,
-                          int threads) {
+std::string describe_forecast(const QuantizeOptions& options, const QuantizeForecast& forecast,
+                              int ranks, int threads) {
   Table table = pairs_table();
+  table.add_row({"model", fmt::format("{}: {} parameters, {} of tensors", options.model,
+                                      format_count(forecast.parameters),
+                                      format_bytes(forecast.source_bytes))});
   table.add_row(
-      {"model", fmt::format("{}: {} parameters, {} of tensors", options.model,
-                            format_count(plan.parameters), format_bytes(plan.source_bytes))});
-  table.add_row({"packed", fmt::format("{} linears in {} blocks, {} weights at {:.4f} bits each",
-                                       plan.linears, plan.blocks, format_count(plan.linear_weights),
-                                       plan.bits_per_weight)});
+      {"packed", fmt::format("{} linears in {} blocks, {} weights at {:.4f} bits each",
+                             forecast.linears, forecast.blocks,
+                             format_count(forecast.linear_weights), forecast.bits_per_weight)});
   table.add_row({"result", fmt::format("{}: {} of tensors", options.output_dir,
-                                       format_bytes(plan.packed_bytes))});
-  table.add_row({"settings", describe_settings(options, plan)});
+                                       format_bytes(forecast.packed_bytes))});
+  table.add_row({"settings", describe_settings(options, forecast)});
   table.add_row({"calibration", fmt::format("{}: {} tokens", options.calib,
-                                            format_count(plan.calibration_tokens))});
+                                            format_count(forecast.calibration_tokens))});
   table.add_row({"work", fmt::format("{} per epoch, {} per block",
-                                     format_number_of("step", plan.steps_per_epoch),
-                                     format_number_of("turn", plan.turns))});
+                                     format_number_of("step", forecast.steps_per_epoch),
+                                     format_number_of("turn", forecast.turns))});
   table.add_row({"ranks", fmt::format("{} ({} of them useful) with {} each, backend {}", ranks,
-                                      plan.mesh.ranks(), format_number_of("thread", threads),
+                                      forecast.mesh.ranks(), format_number_of("thread", threads),
                                       options.backend)});
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
-                                       format_bytes(plan.peak_memory_bytes))});
+                                       format_bytes(forecast.peak_memory_bytes))});
   table.add_row({"streams", fmt::format("{} on the busiest rank, in memory or {}",
-                                        format_bytes(plan.stream_bytes), options.scratch_dir)});
-  table.add_row({"disk", fmt::format("{} with the work folder {}", format_bytes(plan.disk_bytes),
-                                     options.work_dir)});
-  if (plan.state_bytes > 0) {
+                                        format_bytes(forecast.stream_bytes), options.scratch_dir)});
+  table.add_row({"disk", fmt::format("{} with the work folder {}",
+                                     format_bytes(forecast.disk_bytes), options.work_dir)});
+  if (forecast.state_bytes > 0) {
     table.add_row({"", fmt::format("of it up to {} of state while blocks are live",
-                                   format_bytes(plan.state_bytes))});
+                                   format_bytes(forecast.state_bytes))});
   }
   return table.text();
 }
 
-nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeForecast& plan,
-                                 int ranks, int threads) {
+nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
+                                     const QuantizeForecast& forecast, int ranks, int threads) {
   nlohmann::ordered_json json = {
       {"dry_run", true},
       {"model", options.model},
@@ -164,43 +165,43 @@ nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeF
       {"backend", options.backend},
       {"ranks", ranks},
       {"threads", threads},
-      {"useful_ranks", plan.mesh.ranks()},
-      {"stages", plan.mesh.stages},
-      {"replicas", plan.mesh.replicas},
-      {"blocks", plan.blocks},
-      {"linears", plan.linears},
-      {"linear_weights", plan.linear_weights},
-      {"parameters", plan.parameters},
-      {"source_bytes", plan.source_bytes},
-      {"packed_bytes", plan.packed_bytes},
-      {"bits_per_weight", plan.bits_per_weight},
-      {"calibration_tokens", plan.calibration_tokens},
-      {"samples", plan.samples},
-      {"seq_len", plan.seq_len},
-      {"steps_per_epoch", plan.steps_per_epoch},
-      {"turns", plan.turns},
-      {"stream_bytes", plan.stream_bytes},
-      {"peak_memory_bytes", plan.peak_memory_bytes},
-      {"state_bytes", plan.state_bytes},
-      {"disk_bytes", plan.disk_bytes},
-      {"fingerprint", nlohmann::ordered_json::parse(plan.fingerprint_json)}};
+      {"useful_ranks", forecast.mesh.ranks()},
+      {"stages", forecast.mesh.stages},
+      {"replicas", forecast.mesh.replicas},
+      {"blocks", forecast.blocks},
+      {"linears", forecast.linears},
+      {"linear_weights", forecast.linear_weights},
+      {"parameters", forecast.parameters},
+      {"source_bytes", forecast.source_bytes},
+      {"packed_bytes", forecast.packed_bytes},
+      {"bits_per_weight", forecast.bits_per_weight},
+      {"calibration_tokens", forecast.calibration_tokens},
+      {"samples", forecast.samples},
+      {"seq_len", forecast.seq_len},
+      {"steps_per_epoch", forecast.steps_per_epoch},
+      {"turns", forecast.turns},
+      {"stream_bytes", forecast.stream_bytes},
+      {"peak_memory_bytes", forecast.peak_memory_bytes},
+      {"state_bytes", forecast.state_bytes},
+      {"disk_bytes", forecast.disk_bytes},
+      {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
   return json;
 }
 
-std::string mesh_line(const QuantizeOptions& options, const QuantizeForecast& plan,
+std::string mesh_line(const QuantizeOptions& options, const QuantizeForecast& forecast,
                       const MeshFacts& facts) {
-  const Mesh& mesh = plan.mesh;
+  const Mesh& mesh = forecast.mesh;
   std::string line =
       fmt::format("mesh: {} of {}, {}; forecast {}", format_number_of("stage", mesh.stages),
-                  format_number_of("replica", mesh.replicas), word_of(plan.walk),
+                  format_number_of("replica", mesh.replicas), word_of(forecast.walk),
                   format_seconds(facts.makespan_s));
   const int idle = facts.ranks - mesh.ranks();
   if (idle <= 0) return line;
   line += fmt::format("; {} of {} ranks will idle ({}): {}", idle, facts.ranks,
                       idle == 1 ? fmt::to_string(mesh.ranks())
                                 : fmt::format("{} to {}", mesh.ranks(), facts.ranks - 1),
-                      what_binds(options, plan, facts));
-  const std::vector<std::string> advice = ways_out(options, plan, facts);
+                      what_binds(options, forecast, facts));
+  const std::vector<std::string> advice = ways_out(options, forecast, facts);
   if (advice.empty()) return line;
   return line + fmt::format("; {}; {} the result", fmt::join(advice, "; "),
                             advice.size() == 1 ? "that changes" : "both change");

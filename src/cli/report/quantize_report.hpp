@@ -14,12 +14,12 @@
 namespace bitmill {
 
 // The resolved settings in a line.
-std::string describe_settings(const QuantizeOptions& options, const QuantizeForecast& plan);
+std::string describe_settings(const QuantizeOptions& options, const QuantizeForecast& forecast);
 // Resolved settings, sizes and estimates, as a table.
-std::string describe_plan(const QuantizeOptions& options, const QuantizeForecast& plan, int ranks,
-                          int threads);
-nlohmann::ordered_json plan_json(const QuantizeOptions& options, const QuantizeForecast& plan,
-                                 int ranks, int threads);
+std::string describe_forecast(const QuantizeOptions& options, const QuantizeForecast& forecast,
+                              int ranks, int threads);
+nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
+                                     const QuantizeForecast& forecast, int ranks, int threads);
 
 // A recipe that would be done sooner on the same ranks.
 struct OtherRecipe {
@@ -28,7 +28,7 @@ struct OtherRecipe {
   int ranks = 0;  // that have work
 };
 
-// What the choice of a mesh knows beside the plan.
+// What the choice of a mesh knows beside the forecast.
 struct MeshFacts {
   int ranks = 1;         // that were started
   int given_stages = 0;  // 0: chosen
@@ -38,14 +38,14 @@ struct MeshFacts {
 
 // One line: the mesh; where ranks idle which, and what keeps work from them; and what would give it
 // to them.
-std::string mesh_line(const QuantizeOptions& options, const QuantizeForecast& plan,
+std::string mesh_line(const QuantizeOptions& options, const QuantizeForecast& forecast,
                       const MeshFacts& facts);
 
 // What only the caller of quantize() knows.
 struct RunFacts {
   double seconds = 0;
   int64_t peak_memory_bytes = 0;     // of the busiest rank
-  int64_t planned_memory_bytes = 0;  // what the plan said it would be
+  int64_t planned_memory_bytes = 0;  // what was forecast
   int ranks = 1;
 };
 

@@ -51,17 +51,17 @@ int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
 }
 
 // Ranks with a window of a full batch.
-int64_t useful_ranks(const TuneOptions& options, const TuneForecast& plan) {
-  return plan.mesh.stages * std::min<int64_t>(plan.mesh.replicas, options.batch);
+int64_t useful_ranks(const TuneOptions& options, const TuneForecast& forecast) {
+  return forecast.mesh.stages * std::min<int64_t>(forecast.mesh.replicas, options.batch);
 }
 
 }  // namespace
 
-TuneProgress::TuneProgress(Console& console, Activity& activity, const TuneForecast& plan,
+TuneProgress::TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast,
                            int epochs, Clock clock)
     : console_(console),
       activity_(activity),
-      plan_(plan),
+      forecast_(forecast),
       epochs_(epochs),
       clock_(clock),
       shown_(console, clock) {}
@@ -87,18 +87,18 @@ void TuneProgress::training_begins() {
 // From the steps of this start; `steps_done` counts those of earlier ones, too.
 std::string TuneProgress::eta(int64_t steps_done, double now) const {
   const double seconds_per_step = (now - begin_) / static_cast<double>(steps_of_start_);
-  const int64_t left = epochs_ * plan_.steps_per_epoch - steps_done;
+  const int64_t left = epochs_ * forecast_.steps_per_epoch - steps_done;
   return fmt::format("{}/step · ETA {}", format_seconds(seconds_per_step),
                      format_seconds(static_cast<double>(left) * seconds_per_step));
 }
 
 void TuneProgress::step_done(int epoch, int64_t step) {
   ++steps_of_start_;
-  const std::string where =
-      fmt::format("epoch {}/{} · step {}/{}", epoch + 1, epochs_, step + 1, plan_.steps_per_epoch);
+  const std::string where = fmt::format("epoch {}/{} · step {}/{}", epoch + 1, epochs_, step + 1,
+                                        forecast_.steps_per_epoch);
   activity_.set(where);
   shown_.show(shown_.is_due(), [&](double now) {
-    return fmt::format("{} · {}", where, eta(epoch * plan_.steps_per_epoch + step + 1, now));
+    return fmt::format("{} · {}", where, eta(epoch * forecast_.steps_per_epoch + step + 1, now));
   });
 }
 
@@ -109,7 +109,7 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
   }
   if (history.diverged()) return console_.say(describe_divergence(history));
   const int64_t steps =
-      (history.has_ended(epochs_) ? epochs_ : history.epochs()) * plan_.steps_per_epoch;
+      (history.has_ended(epochs_) ? epochs_ : history.epochs()) * forecast_.steps_per_epoch;
   console_.say(fmt::format("epoch {}/{} · training KL {} · held-out KL {} · {} · {}",
                            history.epochs(), epochs_, format_kl(history.train_kl.back()),
                            format_kl(history.held_out_kl.back()), format_seconds(seconds),
@@ -117,49 +117,49 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
   shown_.begin();
 }
 
-std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& plan) {
-  const int ranks = plan.mesh.ranks();
-  const int64_t idle = ranks - useful_ranks(options, plan);
+std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& forecast) {
+  const int ranks = forecast.mesh.ranks();
+  const int64_t idle = ranks - useful_ranks(options, forecast);
   if (idle == 0) return "";
-  const int stages = stages_without_idle_ranks(ranks, options.batch, plan.blocks);
+  const int stages = stages_without_idle_ranks(ranks, options.batch, forecast.blocks);
   return fmt::format(
       "note: {} of {} ranks will idle: the {} of a stage share a step's --batch of {}.{} A larger "
       "--batch would use more of them, and changes the result.",
-      idle, ranks, format_number_of("rank", plan.mesh.replicas),
+      idle, ranks, format_number_of("rank", forecast.mesh.replicas),
       format_number_of("window", options.batch),
       stages > 0 ? fmt::format(" --stages {} would use all, with the same result.", stages) : "");
 }
 
-std::string few_held_out_note(const TuneForecast& plan) {
-  if (plan.held_out >= enough_held_out) return "";
+std::string few_held_out_note(const TuneForecast& forecast) {
+  if (forecast.held_out >= enough_held_out) return "";
   return fmt::format(
       "note: only {} held out, and on {} it is decided which epoch is kept; more --samples or a "
       "larger --held-out make that surer.",
-      plan.held_out == 1 ? "1 window is" : fmt::format("{} windows are", plan.held_out),
-      plan.held_out == 1 ? "it" : "them");
+      forecast.held_out == 1 ? "1 window is" : fmt::format("{} windows are", forecast.held_out),
+      forecast.held_out == 1 ? "it" : "them");
 }
 
-std::string describe_tune_plan(const TuneOptions& options, const TuneForecast& plan) {
+std::string describe_forecast(const TuneOptions& options, const TuneForecast& forecast) {
   Table table({{"", Table::Align::left}, {"", Table::Align::left}});
   table.add_row({"result", fmt::format("{}: {} of tensors, the bits of {}", options.output_dir,
-                                       format_bytes(plan.packed_bytes), options.model)});
+                                       format_bytes(forecast.packed_bytes), options.model)});
   table.add_row({"work", fmt::format("{} of {} per epoch, at most {}",
-                                     format_number_of("step", plan.steps_per_epoch),
+                                     format_number_of("step", forecast.steps_per_epoch),
                                      format_number_of("window", options.batch),
                                      format_number_of("epoch", options.epochs))});
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
-                                       format_bytes(plan.peak_memory_bytes))});
-  table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(plan.state_bytes),
+                                       format_bytes(forecast.peak_memory_bytes))});
+  table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(forecast.state_bytes),
                                      options.work_dir)});
-  if (plan.scratch_bytes > 0) {
-    table.add_row({"scratch", fmt::format("{} a rank in {}", format_bytes(plan.scratch_bytes),
+  if (forecast.scratch_bytes > 0) {
+    table.add_row({"scratch", fmt::format("{} a rank in {}", format_bytes(forecast.scratch_bytes),
                                           options.scratch_dir)});
   }
   return table.text();
 }
 
-nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TuneForecast& plan,
-                                      int ranks, int threads) {
+nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForecast& forecast,
+                                     int ranks, int threads) {
   return {{"dry_run", true},
           {"model", options.model},
           {"reference", options.reference},
@@ -168,21 +168,21 @@ nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TuneFore
           {"ranks", ranks},
           {"threads", threads},
           {"backend", options.backend},
-          {"useful_ranks", useful_ranks(options, plan)},
-          {"stages", plan.mesh.stages},
-          {"replicas", plan.mesh.replicas},
-          {"blocks", plan.blocks},
-          {"linears", plan.linears},
-          {"factors", plan.factors},
-          {"train_windows", plan.train},
-          {"held_out_windows", plan.held_out},
-          {"seq_len", plan.seq_len},
-          {"steps_per_epoch", plan.steps_per_epoch},
-          {"packed_bytes", plan.packed_bytes},
-          {"peak_memory_bytes", plan.peak_memory_bytes},
-          {"state_bytes", plan.state_bytes},
-          {"scratch_bytes", plan.scratch_bytes},
-          {"fingerprint", nlohmann::ordered_json::parse(plan.fingerprint_json)}};
+          {"useful_ranks", useful_ranks(options, forecast)},
+          {"stages", forecast.mesh.stages},
+          {"replicas", forecast.mesh.replicas},
+          {"blocks", forecast.blocks},
+          {"linears", forecast.linears},
+          {"factors", forecast.factors},
+          {"train_windows", forecast.train},
+          {"held_out_windows", forecast.held_out},
+          {"seq_len", forecast.seq_len},
+          {"steps_per_epoch", forecast.steps_per_epoch},
+          {"packed_bytes", forecast.packed_bytes},
+          {"peak_memory_bytes", forecast.peak_memory_bytes},
+          {"state_bytes", forecast.state_bytes},
+          {"scratch_bytes", forecast.scratch_bytes},
+          {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
 }
 
 std::string describe_tuning(const TuneOptions& options, const TuneResult& result,

@@ -22,7 +22,7 @@ namespace bitmill {
 class TuneProgress final : public TuneObserver {
  public:
   // All outlive it.
-  TuneProgress(Console& console, Activity& activity, const TuneForecast& plan, int epochs,
+  TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast, int epochs,
                Clock clock);
 
   void phase_begins(const std::string& stage) override;
@@ -37,7 +37,7 @@ class TuneProgress final : public TuneObserver {
 
   Console& console_;
   Activity& activity_;
-  const TuneForecast& plan_;
+  const TuneForecast& forecast_;
   const int epochs_;
   const Clock clock_;
   std::optional<BlockProgress> teacher_;
@@ -47,13 +47,13 @@ class TuneProgress final : public TuneObserver {
 };
 
 // What people should know before the work; empty when there is nothing.
-std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& plan);
-std::string few_held_out_note(const TuneForecast& plan);
+std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& forecast);
+std::string few_held_out_note(const TuneForecast& forecast);
 
 // For --dry-run.
-std::string describe_tune_plan(const TuneOptions& options, const TuneForecast& plan);
-nlohmann::ordered_json tune_plan_json(const TuneOptions& options, const TuneForecast& plan,
-                                      int ranks, int threads);
+std::string describe_forecast(const TuneOptions& options, const TuneForecast& forecast);
+nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForecast& forecast,
+                                     int ranks, int threads);
 
 std::string describe_tuning(const TuneOptions& options, const TuneResult& result,
                             const RunFacts& facts);

@@ -79,13 +79,13 @@ int64_t least_bytes(const QuantizeOptions& options, const ModelConfig& config) {
   return bits / 8;
 }
 
-QuantizeForecast least_plan(int64_t packed_bytes) {
-  QuantizeForecast plan;
-  plan.fingerprint_json = unknown_fingerprint;
-  plan.turns = 1;
-  plan.packed_bytes = plan.turn_bytes = packed_bytes;
-  plan.disk_bytes = (1 + plan.turns) * packed_bytes;
-  return plan;
+QuantizeForecast least_forecast(int64_t packed_bytes) {
+  QuantizeForecast forecast;
+  forecast.fingerprint_json = unknown_fingerprint;
+  forecast.turns = 1;
+  forecast.packed_bytes = forecast.turn_bytes = packed_bytes;
+  forecast.disk_bytes = (1 + forecast.turns) * packed_bytes;
+  return forecast;
 }
 
 }  // namespace
@@ -99,15 +99,16 @@ Problems find_problems(const QuantizeOptions& options, Files& files, int ranks, 
   look_at_calibration(options, files, config, problems);
 
   // What --ignore leaves is known where it is an expression.
-  QuantizeForecast plan =
-      least_plan(config && settings_are_fine ? least_bytes(options, *config) : 0);
+  QuantizeForecast forecast =
+      least_forecast(config && settings_are_fine ? least_bytes(options, *config) : 0);
   problems.in("settings");
   if (problems.count() == 0) {
-    problems.attempt([&] { plan = plan_run(options, files, ranks, threads).plan; });
+    problems.attempt([&] { forecast = open_quantize(options, files, ranks, threads).forecast; });
   }
   problems.in("folders");
-  problems.attempt([&] { check_output(options, files, plan); });
-  for (const std::string& problem : folder_problems(job_folders(options, plan), files)) {
+  problems.attempt(
+      [&] { check_output(options.output_dir, files, quantize_record, forecast.fingerprint_json); });
+  for (const std::string& problem : folder_problems(job_folders(options, forecast), files)) {
     problems.add_usage(problem);
   }
   return problems;

@@ -8,8 +8,9 @@
 
 namespace bitmill {
 
-// For options that check_run() refuses. Touches nothing. Looks at settings, model, calibration and
-// folders each for its own; what depends on something that could not be read is left out.
+// For options that check_quantize() refuses, their lag resolved. Touches nothing. Looks at
+// settings, model, calibration and folders each for its own; what depends on something that could
+// not be read is left out.
 Problems find_problems(const QuantizeOptions& options, Files& files, int ranks, int threads);
 
 }  // namespace bitmill

@@ -155,17 +155,6 @@ void check_space(Files& files, const std::vector<Need>& needs, Sentences& proble
 
 }  // namespace
 
-// plan.disk_bytes is the result, the packed linears of every turn, the state of live blocks, and
-// the scratch files of all ranks.
-JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& plan) {
-  JobFolders folders = common_folders(options, plan);
-  folders.models = {{"--model", options.model}};
-  folders.state_bytes = plan.turns * plan.turn_bytes + plan.state_bytes;
-  folders.scratch_bytes = plan.disk_bytes - folders.result_bytes - folders.state_bytes;
-  folders.rank_scratch_bytes = plan.stream_bytes - options.stream_memory;
-  return folders;
-}
-
 std::vector<std::string> folder_problems(const JobFolders& folders, Files& files) {
   Sentences problems;
   list_misplaced(folders, files, problems);

@@ -6,8 +6,6 @@
 #include <vector>
 
 #include "pipeline/folder/run_session.hpp"
-#include "pipeline/job/quantize_forecast.hpp"
-#include "pipeline/job/quantize_options.hpp"
 
 namespace bitmill {
 
@@ -23,19 +21,17 @@ struct JobFolders {
 };
 
 // What every job tells alike; both have fields of these names. The models and sizes are its own.
-template <class Options, class Plan>
-JobFolders common_folders(const Options& options, const Plan& plan) {
+template <class Options, class Forecast>
+JobFolders common_folders(const Options& options, const Forecast& forecast) {
   JobFolders folders;
   folders.calib = options.calib;
   folders.output_dir = options.output_dir;
   folders.scratch_dir = options.scratch_dir;
   folders.work = work_folder(options);
-  folders.fingerprint_json = plan.fingerprint_json;
-  folders.result_bytes = plan.packed_bytes;
+  folders.fingerprint_json = forecast.fingerprint_json;
+  folders.result_bytes = forecast.packed_bytes;
   return folders;
 }
-
-JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& plan);
 
 // UsageError when a folder lies where it, or another, would come to harm. Says so also of folders
 // that hold something already.

@@ -13,7 +13,6 @@
 #include "format/packed_linear.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/checks/doctor.hpp"
-#include "pipeline/checks/folders_check.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
@@ -72,34 +71,35 @@ namespace {
 
 // What is packed and what it takes, exactly.
 void count_packed(const QuantizeOptions& options, const SourceModel& model,
-                  QuantizeForecast& plan) {
+                  QuantizeForecast& forecast) {
   const ModelConfig& config = model.config();
   int64_t source_linear_bytes = 0, bits = 0;
-  plan.blocks = blocks_to_pack(options, model.config());
-  for (int64_t block = 0; block < plan.blocks; ++block) {
+  forecast.blocks = blocks_to_pack(options, model.config());
+  for (int64_t block = 0; block < forecast.blocks; ++block) {
     for (const LinearShape& shape : block_linears(config, block)) {
       if (is_kept(options, block, shape.tensor)) continue;
       const int64_t salient = options.method.salient_ratio.salient_of(shape.cols);
       bits += stored_bits(shape.rows, shape.cols, salient);
       source_linear_bytes += model.tensors().info(shape.tensor).bytes;
-      plan.linear_weights += shape.rows * shape.cols;
-      ++plan.linears;
+      forecast.linear_weights += shape.rows * shape.cols;
+      ++forecast.linears;
     }
   }
-  BITMILL_CHECK(plan.linears > 0, UsageError,
+  BITMILL_CHECK(forecast.linears > 0, UsageError,
                 fmt::format("--ignore \"{}\" leaves no linear to quantize", options.ignore));
   for (const std::string& name : model.tensors().names()) {
-    plan.parameters += model.tensors().info(name).elements();
+    forecast.parameters += model.tensors().info(name).elements();
   }
-  plan.source_bytes = model.tensors().tensor_bytes();
-  plan.turn_bytes = bits / 8;
-  plan.packed_bytes = plan.source_bytes - source_linear_bytes + plan.turn_bytes;
-  plan.bits_per_weight = static_cast<double>(bits) / static_cast<double>(plan.linear_weights);
+  forecast.source_bytes = model.tensors().tensor_bytes();
+  forecast.turn_bytes = bits / 8;
+  forecast.packed_bytes = forecast.source_bytes - source_linear_bytes + forecast.turn_bytes;
+  forecast.bits_per_weight =
+      static_cast<double>(bits) / static_cast<double>(forecast.linear_weights);
 }
 
 // As they were chosen (options.replicas), or as many as there are: more than a batch has samples
 // would idle.
-void choose_mesh(const QuantizeOptions& options, int ranks, QuantizeForecast& plan) {
+void choose_mesh(const QuantizeOptions& options, int ranks, QuantizeForecast& forecast) {
   const int stages = std::max(1, options.stages);
   BITMILL_CHECK(
       stages <= ranks, UsageError,
@@ -109,16 +109,16 @@ void choose_mesh(const QuantizeOptions& options, int ranks, QuantizeForecast& pl
                 fmt::format("{} replicas in each of {} stages were asked for: {} ranks and a batch "
                             "of {} allow at most {}",
                             options.replicas, stages, ranks, options.batch, most));
-  plan.mesh = {stages, options.replicas > 0 ? options.replicas : most};
-  plan.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
+  forecast.mesh = {stages, options.replicas > 0 ? options.replicas : most};
+  forecast.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
 }
 
 // What the calibration and the weights tell more exactly than options and config.json.
 Workload known_workload(const QuantizeOptions& options, const SourceModel& model,
-                        const QuantizeForecast& plan) {
+                        const QuantizeForecast& forecast) {
   QuantizeOptions known = options;
-  known.samples = plan.samples;
-  known.seq_len = plan.seq_len;
+  known.samples = forecast.samples;
+  known.seq_len = forecast.seq_len;
   Workload work = workload_of(known, model.config());
   work.state_bytes = live_file_bytes(options, model.config());
   return work;
@@ -127,25 +127,26 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
 // Memory and disk. UsageError when a rank would need more memory than it may use, whoever chose the
 // mesh and the walk.
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
-                        QuantizeForecast& plan) {
-  const Workload work = known_workload(options, model, plan);
+                        QuantizeForecast& forecast) {
+  const Workload work = known_workload(options, model, forecast);
   Machine machine;
   machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
-  const PlanCosts costs = stage_costs(work, machine, plan.mesh);
-  const Plan schedule = plan_of(options, plan);
+  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
+  const Plan schedule = plan_of(options, forecast);
   const Simulation simulation = simulate_training(schedule, costs);
-  plan.stream_bytes = simulation.peak_stream_bytes();
-  plan.peak_memory_bytes = simulation.peak_bytes();
+  forecast.stream_bytes = simulation.peak_stream_bytes();
+  forecast.peak_memory_bytes = simulation.peak_bytes();
   const std::string fault = find_memory_fault(simulation, options.memory_limit);
   BITMILL_CHECK(
       fault.empty(), UsageError,
       fmt::format("{} (--memory-limit): raise it, set a lower --stream-memory, --samples, "
                   "--seq-len or --threads, or take --walk sweep",
                   fault));
-  plan.state_bytes = live_files(schedule) * work.state_bytes;
-  plan.disk_bytes = plan.packed_bytes + plan.turns * plan.turn_bytes + plan.state_bytes +
-                    streams_in_scratch(costs, plan.stream_bytes) * plan.mesh.ranks();
+  forecast.state_bytes = live_files(schedule) * work.state_bytes;
+  forecast.disk_bytes = forecast.packed_bytes + forecast.turns * forecast.turn_bytes +
+                        forecast.state_bytes +
+                        streams_in_scratch(costs, forecast.stream_bytes) * forecast.mesh.ranks();
 }
 
 }  // namespace
@@ -162,34 +163,47 @@ void check_batch(const QuantizeOptions& options, int64_t samples) {
                             options.batch, samples));
 }
 
-CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int ranks,
+                              int threads) {
   check_is_source(files, options.model);
   SourceModel model(files, options.model);
   check_companions(files, options.model);
   Calibration calibration = read_calibration(options, files, model.config());
 
-  QuantizeForecast plan;
-  plan.calibration_tokens = calibration.text_tokens;
-  plan.samples = calibration.windows.count;
-  plan.seq_len = calibration.windows.seq_len;
-  check_batch(options, plan.samples);
-  plan.steps_per_epoch = (plan.samples + options.batch - 1) / options.batch;
-  plan.turns = options.epochs / options.lag;
-  choose_mesh(options, ranks, plan);
-  count_packed(options, model, plan);
-  estimate_resources(options, model, threads, plan);
-  plan.fingerprint_json = make_fingerprint(options, model, calibration.windows);
-  return {std::move(plan), std::move(model), std::move(calibration)};
+  QuantizeForecast forecast;
+  forecast.calibration_tokens = calibration.text_tokens;
+  forecast.samples = calibration.windows.count;
+  forecast.seq_len = calibration.windows.seq_len;
+  check_batch(options, forecast.samples);
+  forecast.steps_per_epoch = (forecast.samples + options.batch - 1) / options.batch;
+  forecast.turns = options.epochs / options.lag;
+  choose_mesh(options, ranks, forecast);
+  count_packed(options, model, forecast);
+  estimate_resources(options, model, threads, forecast);
+  forecast.fingerprint_json = make_fingerprint(options, model, calibration.windows);
+  return {options, std::move(forecast), std::move(model), std::move(calibration)};
 }
 
-CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads) {
+// forecast.disk_bytes is the result, the packed linears of every turn, the state of live blocks,
+// and the scratch files of all ranks.
+JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
+  JobFolders folders = common_folders(options, forecast);
+  folders.models = {{"--model", options.model}};
+  folders.state_bytes = forecast.turns * forecast.turn_bytes + forecast.state_bytes;
+  folders.scratch_bytes = forecast.disk_bytes - folders.result_bytes - folders.state_bytes;
+  folders.rank_scratch_bytes = forecast.stream_bytes - options.stream_memory;
+  return folders;
+}
+
+CheckedQuantize check_quantize(const QuantizeOptions& given, Files& files, int ranks, int threads) {
+  const QuantizeOptions options = resolve_lag(given);
   try {
     Problems settings;
     check_settings(options, settings);
     settings.throw_if_any();
-    CheckedRun checked = plan_run(options, files, ranks, threads);
-    check_output(options, files, checked.plan);
-    check_folders(job_folders(options, checked.plan), files);
+    CheckedQuantize checked = open_quantize(options, files, ranks, threads);
+    check_output(options.output_dir, files, quantize_record, checked.forecast.fingerprint_json);
+    check_folders(job_folders(options, checked.forecast), files);
     return checked;
   } catch (const Error&) {
     // Whoever mends this one thing should not find the next one then.
@@ -197,11 +211,6 @@ CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, in
     if (all.count() > 1) all.throw_if_any();
     throw;
   }
-}
-
-QuantizeForecast plan_quantize(const QuantizeOptions& options, Files& files, int ranks,
-                               int threads) {
-  return check_run(resolve_lag(options), files, ranks, threads).plan;
 }
 
 }  // namespace bitmill

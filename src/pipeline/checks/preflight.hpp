@@ -1,33 +1,40 @@
 #pragma once
-// The checks of a run, and what they found: read once, used by the run.
+// The checks of `quantize`, and what they found: read once, and all that the job is begun with.
 
 #include "base/problems.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/checks/calibration.hpp"
+#include "pipeline/checks/folders_check.hpp"
 #include "pipeline/job/quantize_forecast.hpp"
 #include "pipeline/job/quantize_options.hpp"
 
 namespace bitmill {
 
-struct CheckedRun {
-  QuantizeForecast plan;
-  SourceModel model;
-  Calibration calibration;
+// What check_quantize() found. Holds the model's files open: a folder that is replaced afterwards
+// is still read as it was.
+struct CheckedQuantize {
+  QuantizeOptions options;  // resolved
+  QuantizeForecast forecast;
+  SourceModel model;        // headers; weights are read, and hashed, as the job comes to them
+  Calibration calibration;  // all of it: nobody reads the text again
 };
 
-// Checks everything that can be checked before the long work; touches nothing. All ranks may call
-// it; it does not communicate. Throws UsageError, FormatError, FileError with all problems found,
-// one per line.
-QuantizeForecast plan_quantize(const QuantizeOptions& options, Files& files, int ranks,
+// Checks everything that can be checked before the long work; touches nothing. All ranks call it;
+// it does not communicate. Throws UsageError, FormatError, FileError with all problems found, one
+// per line.
+//
+// Time may pass between this and quantize(), which therefore looks again at what others can change
+// meanwhile: whether the output folder is still empty, or a result of this very configuration
+// (check_output()), and, with its claim in hand, at the work folder (RunSession::open()).
+CheckedQuantize check_quantize(const QuantizeOptions& options, Files& files, int ranks,
                                int threads);
-
-// As plan_quantize(), for options whose lag is resolved.
-CheckedRun check_run(const QuantizeOptions& options, Files& files, int ranks, int threads);
 
 // Its parts, in this order; check_output() and check_folders() come after them.
 void check_settings(const QuantizeOptions& options, Problems& problems);
-// Stops at the first error. REQUIRES: check_settings() has nothing to say.
-CheckedRun plan_run(const QuantizeOptions& options, Files& files, int ranks, int threads);
+// Opens the model, reads the calibration, and forecasts. Stops at the first error. REQUIRES: the
+// lag is resolved, and check_settings() has nothing to say.
+CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads);
+JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast);
 
 // What a rank takes before it has read anything: libtorch, MPI and the heap's reserve. Measured.
 inline constexpr int64_t library_memory = int64_t{145} * 1000 * 1000;

@@ -46,37 +46,39 @@ void check_settings(const TuneOptions& options, Problems& problems) {
   problems.attempt([&] { make_backend(options.backend); });
 }
 
-void check_packed(Files& files, const std::string& folder) {
+// Of all tensors of the folder.
+TensorHashes check_packed(Files& files, const std::string& folder) {
   BITMILL_CHECK(is_packed_folder(files, folder), UsageError,
                 fmt::format("{} is not packed: tune what `bitmill quantize` made of it, and give "
                             "it as --reference",
                             folder));
-  verify_packed_folder(files, folder, {});
+  return verify_packed_folder(files, folder, {});
 }
 
-void count_linears(const SourceModel& model, TuneForecast& plan) {
+void count_linears(const SourceModel& model, TuneForecast& forecast) {
   for (const std::string& name : packed_names(model.tensors())) {
     const PackedShape shape = read_packed_shape(model.tensors(), name);
-    ++plan.linears;
-    plan.factors += 2 * shape.rows + shape.cols - shape.salient_cols;
+    ++forecast.linears;
+    forecast.factors += 2 * shape.rows + shape.cols - shape.salient_cols;
   }
 }
 
-void count_windows(const TuneOptions& options, const Calibration& calibration, TuneForecast& plan) {
+void count_windows(const TuneOptions& options, const Calibration& calibration,
+                   TuneForecast& forecast) {
   const int64_t windows = calibration.windows.count;
-  plan.seq_len = calibration.windows.seq_len;
-  plan.held_out = calibration.held_out;
-  plan.train = windows - plan.held_out;
-  if (plan.train < options.batch) {
+  forecast.seq_len = calibration.windows.seq_len;
+  forecast.held_out = calibration.held_out;
+  forecast.train = windows - forecast.held_out;
+  if (forecast.train < options.batch) {
     const bool held_out_alone = options.batch < windows;  // with one held out there are enough
     throw UsageError(
         fmt::format("--batch {} is more than the {} windows that are trained on: {} of {} are held "
                     "out{}; lower {}, or give more windows (--samples, --calib)",
-                    options.batch, plan.train, plan.held_out, windows,
+                    options.batch, forecast.train, forecast.held_out, windows,
                     held_out_alone ? fmt::format(" (--held-out {})", options.held_out.text()) : "",
                     held_out_alone ? "--held-out or --batch" : "--batch"));
   }
-  plan.steps_per_epoch = (plan.train + options.batch - 1) / options.batch;
+  forecast.steps_per_epoch = (forecast.train + options.batch - 1) / options.batch;
 }
 
 Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
@@ -104,12 +106,12 @@ std::string make_fingerprint(const TuneOptions& options, const SourceModel& mode
       .dump();
 }
 
-JobFolders job_folders(const TuneOptions& options, const TuneForecast& plan) {
-  JobFolders folders = common_folders(options, plan);
+JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast) {
+  JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}, {"--reference", options.reference}};
-  folders.state_bytes = plan.state_bytes;
-  folders.rank_scratch_bytes = plan.scratch_bytes;
-  folders.scratch_bytes = plan.scratch_bytes * plan.mesh.ranks();
+  folders.state_bytes = forecast.state_bytes;
+  folders.rank_scratch_bytes = forecast.scratch_bytes;
+  folders.scratch_bytes = forecast.scratch_bytes * forecast.mesh.ranks();
   return folders;
 }
 
@@ -118,44 +120,47 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& plan) {
 // every thread, four times; streams; for every thread what a sample needs within a block; a
 // micro-batch on its way between them; factors, their moments and gradients.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
-                        TuneForecast& plan) {
+                        TuneForecast& forecast) {
   constexpr int64_t float_bytes = 4;
   const ModelConfig& config = model.config();
-  const int stages = plan.mesh.stages, replicas = plan.mesh.replicas;
+  const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
   const std::vector<LinearShape> linears = block_linears(config, 0);
   int64_t weights = 0;
   for (const LinearShape& shape : linears) weights += shape.rows * shape.cols * float_bytes;
-  const int64_t of_thread = activation_bytes(linears, plan.seq_len) + product_bytes(linears);
-  const int64_t sample = plan.seq_len * config.hidden_size * float_bytes;
-  const SampleShare busiest(plan.train, options.batch, replicas, replicas - 1);
+  const int64_t of_thread = activation_bytes(linears, forecast.seq_len) + product_bytes(linears);
+  const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
+  const SampleShare busiest(forecast.train, options.batch, replicas, replicas - 1);
   const int64_t own_of_batch = (options.batch + replicas - 1) / replicas;
-  const int64_t blocks = (plan.blocks + stages - 1) / stages;
-  const int64_t streams = sample * (2 * (busiest.own_count() + plan.held_out / replicas + 1) +
+  const int64_t blocks = (forecast.blocks + stages - 1) / stages;
+  const int64_t streams = sample * (2 * (busiest.own_count() + forecast.held_out / replicas + 1) +
                                     own_of_batch * (blocks + 1));
   const int64_t in_memory =
       options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
-  plan.scratch_bytes = streams - in_memory;
-  const int64_t logits = 4 * std::min<int64_t>(256, plan.seq_len) * config.vocab_size * float_bytes;
+  forecast.scratch_bytes = streams - in_memory;
+  const int64_t logits =
+      4 * std::min<int64_t>(256, forecast.seq_len) * config.vocab_size * float_bytes;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
   // Factors, their moments and the best ones, and the losses of an epoch; twice while a file is
   // being replaced.
-  plan.state_bytes = 2 * (4 * plan.factors + plan.train) * float_bytes;
-  const int64_t factors = plan.factors / stages * float_bytes * (6 + own_of_batch);
-  plan.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
-                           9 * weights / 4 + head + std::max(head, threads * logits) + in_memory +
-                           threads * of_thread + most_in_micro_batch * sample + factors;
+  forecast.state_bytes = 2 * (4 * forecast.factors + forecast.train) * float_bytes;
+  const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch);
+  forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
+                               9 * weights / 4 + head + std::max(head, threads * logits) +
+                               in_memory + threads * of_thread + most_in_micro_batch * sample +
+                               factors;
 }
 
 // What the checks have found so far; what could not be read is missing.
 struct Found {
   std::optional<SourceModel> model, teacher;
+  TensorHashes hashes;
   std::optional<Calibration> calibration;
 };
 
 void look_at_models(const TuneOptions& options, Files& files, Found& found, Problems& problems) {
   problems.in("model " + options.model);
   problems.attempt([&] {
-    check_packed(files, options.model);
+    found.hashes = check_packed(files, options.model);
     found.model.emplace(files, options.model);
     check_companions(files, options.model);
   });
@@ -185,45 +190,42 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   });
 }
 
-// As much of the plan as can be told.
-TuneForecast make_tune_plan(const TuneOptions& options, const Found& found, int ranks, int threads,
-                            Problems& problems) {
-  TuneForecast plan;
-  plan.fingerprint_json = unknown_fingerprint;
-  if (!found.model) return plan;
-  plan.packed_bytes = found.model->tensors().tensor_bytes();
-  if (problems.count() > 0) return plan;
+// As much of it as can be told.
+TuneForecast make_forecast(const TuneOptions& options, const Found& found, int ranks, int threads,
+                           Problems& problems) {
+  TuneForecast forecast;
+  forecast.fingerprint_json = unknown_fingerprint;
+  if (!found.model) return forecast;
+  forecast.packed_bytes = found.model->tensors().tensor_bytes();
+  if (problems.count() > 0) return forecast;
   problems.in("settings");
   problems.attempt([&] {
-    plan.blocks = found.model->config().blocks;
-    count_linears(*found.model, plan);
-    count_windows(options, *found.calibration, plan);
-    plan.mesh = choose_mesh(options, plan.blocks, ranks);
-    estimate_resources(options, *found.model, threads, plan);
-    plan.fingerprint_json =
+    forecast.blocks = found.model->config().blocks;
+    count_linears(*found.model, forecast);
+    count_windows(options, *found.calibration, forecast);
+    forecast.mesh = choose_mesh(options, forecast.blocks, ranks);
+    estimate_resources(options, *found.model, threads, forecast);
+    forecast.fingerprint_json =
         make_fingerprint(options, *found.model, *found.teacher, found.calibration->windows);
   });
-  return plan;
+  return forecast;
 }
 
-void look_at_folders(const TuneOptions& options, const TuneForecast& plan, Files& files,
+void look_at_folders(const TuneOptions& options, const TuneForecast& forecast, Files& files,
                      Problems& problems) {
   problems.in("folders");
-  const JobFolders folders = job_folders(options, plan);
+  const JobFolders folders = job_folders(options, forecast);
   // First: what follows may advise to remove a folder.
   if (!problems.attempt([&] { check_places(folders, files); })) return;
-  if (!problems.attempt(
-          [&] { check_output(options.output_dir, files, tuning_record, plan.fingerprint_json); })) {
+  if (!problems.attempt([&] {
+        check_output(options.output_dir, files, tuning_record, forecast.fingerprint_json);
+      })) {
     return;
   }
   problems.attempt([&] { check_folders(folders, files); });
 }
 
 }  // namespace
-
-WorkFolder work_folder(const TuneOptions& options) {
-  return {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
-}
 
 CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads) {
   Problems problems;
@@ -232,15 +234,15 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   Found found;
   look_at_models(options, files, found, problems);
   look_at_calibration(options, files, found, problems);
-  TuneForecast plan = make_tune_plan(options, found, ranks, threads, problems);
-  look_at_folders(options, plan, files, problems);
+  TuneForecast forecast = make_forecast(options, found, ranks, threads, problems);
+  look_at_folders(options, forecast, files, problems);
   problems.throw_if_any();
-  return {std::move(plan), std::move(*found.model), std::move(*found.teacher),
+  return {options,
+          std::move(forecast),
+          std::move(*found.model),
+          std::move(found.hashes),
+          std::move(*found.teacher),
           std::move(found.calibration->windows)};
-}
-
-TuneForecast plan_tune(const TuneOptions& options, Files& files, int ranks, int threads) {
-  return check_tune(options, files, ranks, threads).plan;
 }
 
 }  // namespace bitmill

@@ -100,13 +100,9 @@ void check_is_source(Files& files, const std::string& model_folder) {
                             model_folder));
 }
 
-void check_output(const QuantizeOptions& options, Files& files, const QuantizeForecast& plan) {
-  check_output(options.output_dir, files, quantize_record, plan.fingerprint_json);
-}
-
-void check_output(const std::string& output_dir, Files& files, const char* record,
+bool check_output(const std::string& output_dir, Files& files, const char* record,
                   const std::string& fingerprint_json) {
-  if (is_empty_or_missing(files, output_dir)) return;
+  if (is_empty_or_missing(files, output_dir)) return false;
   if (!files.is_directory(output_dir)) refuse(output_dir, "is a file");
   const json there = recorded_provenance(files, output_dir, record);
   if (there.is_null()) refuse(output_dir, "is not empty");
@@ -115,14 +111,13 @@ void check_output(const std::string& output_dir, Files& files, const char* recor
   if (!difference.empty()) {
     refuse(output_dir, "holds the result of another configuration: " + difference);
   }
+  return true;
 }
 
-bool holds_result(Files& files, const std::string& output_dir) {
-  return !is_empty_or_missing(files, output_dir);
-}
-
-bool holds_result(Files& files, const std::string& output_dir, Communicator& comm) {
-  auto answer = static_cast<std::byte>(comm.rank() == 0 && holds_result(files, output_dir));
+bool check_output(const std::string& output_dir, Files& files, const char* record,
+                  const std::string& fingerprint_json, Communicator& comm) {
+  auto answer = static_cast<std::byte>(comm.rank() == 0 &&
+                                       check_output(output_dir, files, record, fingerprint_json));
   comm.broadcast(std::span(&answer, 1), 0);
   return answer != std::byte{0};
 }

@@ -8,7 +8,6 @@
 #include "format/safetensors_writer.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/job/observer.hpp"
-#include "pipeline/job/quantize_forecast.hpp"
 #include "pipeline/job/quantize_options.hpp"
 
 namespace bitmill {
@@ -26,21 +25,17 @@ TensorSource copied_tensor(const SourceModel& model, const std::string& name);
 // UsageError when the folder is packed already.
 void check_is_source(Files& files, const std::string& model_folder);
 
-// UsageError when output_dir is neither missing, nor empty, nor a result with this fingerprint.
-void check_output(const QuantizeOptions& options, Files& files, const QuantizeForecast& plan);
-
 // Where in config.json a job tells how a result was made.
 inline constexpr const char* quantize_record = "/quantization_config/bitmill";
 inline constexpr const char* tuning_record = "/quantization_config/bitmill/tuning";
-// The same for any job and its fingerprint.
-void check_output(const std::string& output_dir, Files& files, const char* record,
-                  const std::string& fingerprint_json);
 
-// Whether output_dir holds something. REQUIRES: check_output() has nothing against it, so that it
-// is a result of this configuration.
-bool holds_result(Files& files, const std::string& output_dir);
-// The same, collective: what rank 0 finds, for everybody.
-bool holds_result(Files& files, const std::string& output_dir, Communicator& comm);
+// Whether output_dir holds a result with this fingerprint; false when it is missing or empty.
+// UsageError when it holds anything else. Looks at nothing but config.json.
+bool check_output(const std::string& output_dir, Files& files, const char* record,
+                  const std::string& fingerprint_json);
+// The same, collective: what rank 0 finds, for everybody. The UsageError is rank 0's alone.
+bool check_output(const std::string& output_dir, Files& files, const char* record,
+                  const std::string& fingerprint_json, Communicator& comm);
 // UsageError when that result was made from other weights; FormatError when it is damaged.
 void verify_result(Files& files, const std::string& output_dir, const std::string& source_hash,
                    const char* record = quantize_record);

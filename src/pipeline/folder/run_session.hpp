@@ -12,6 +12,7 @@
 #include "checkpoint/run_dir.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
+#include "pipeline/job/tune_options.hpp"
 #include "schedule/resume.hpp"
 
 namespace bitmill {
@@ -25,6 +26,7 @@ struct WorkFolder {
   bool allow_mixed_hardware = false;
 };
 WorkFolder work_folder(const QuantizeOptions& options);
+WorkFolder work_folder(const TuneOptions& options);
 
 // UsageError when folder.resume does not go with what the work folder holds: another
 // configuration, with the field and both values; nothing to go on with; files of another kind.

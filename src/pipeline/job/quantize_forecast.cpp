@@ -2,9 +2,9 @@
 
 namespace bitmill {
 
-Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& plan) {
-  return make_plan(static_cast<int>(plan.blocks), options.epochs, options.lag, plan.mesh.stages,
-                   plan.walk);
+Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& forecast) {
+  return make_plan(static_cast<int>(forecast.blocks), options.epochs, options.lag,
+                   forecast.mesh.stages, forecast.walk);
 }
 
 }  // namespace bitmill

@@ -32,7 +32,7 @@ struct QuantizeForecast {
   std::string fingerprint_json;   // everything that determines the result, and nothing else
 };
 
-// The schedule of a run that was planned.
-Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& plan);
+// The schedule of that run. REQUIRES: the lag of the options is resolved.
+Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& forecast);
 
 }  // namespace bitmill

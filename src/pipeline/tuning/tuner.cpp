@@ -39,21 +39,22 @@ SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
 Tuner::Tuner(const TunerContext& context)
     : context_(context),
       backend_(make_backend(context.options.backend)),
-      rotary_(make_rotary(context.model.config(), context.plan.seq_len)),
-      train_(share_of(context.rank, context.plan.train, context.options.batch)),
-      held_out_(share_of(context.rank, context.plan.held_out, context.plan.held_out)),
+      rotary_(make_rotary(context.model.config(), context.forecast.seq_len)),
+      train_(share_of(context.rank, context.forecast.train, context.options.batch)),
+      held_out_(share_of(context.rank, context.forecast.held_out, context.forecast.held_out)),
       stage_(context.model,
-             blocks_of_stage(context.plan.blocks, context.rank.mesh().stages, context.rank.stage()),
+             blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
+                             context.rank.stage()),
              context.options.rate, rotary_, context.pool),
       pieces_(context.rank, stage_.layout().size()),
       optimizer_(
           stage_.layout(),
-          {RateSchedule::cosine_to_zero, context.options.epochs * context.plan.steps_per_epoch},
+          {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
           context.rank.replicas(), context.pool),
       own_losses_(static_cast<size_t>(train_.own_count())) {
   state_.factors.assign(static_cast<size_t>(stage_.layout().size()), 1.0F);
   state_.best = state_.factors;
-  state_.losses.resize(static_cast<size_t>(context.plan.train));
+  state_.losses.resize(static_cast<size_t>(context.forecast.train));
   restore_tuning(context.run_dir, state_, optimizer_, pieces_, context.rank);
   for (int64_t i = 0; i < train_.own_count(); ++i) {
     own_losses_[i] = state_.losses[train_.own()[i]];
@@ -62,17 +63,18 @@ Tuner::Tuner(const TunerContext& context)
   make_streams();
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
                             divergence_ ? &*divergence_ : nullptr, context_.budget, context_.pool,
-                            context_.plan.seq_len});
+                            context_.forecast.seq_len});
 }
 
 void Tuner::make_streams() {
   std::vector<int64_t> own = train_.own();
-  for (const int64_t held_out : held_out_.own()) own.push_back(context_.plan.train + held_out);
+  for (const int64_t held_out : held_out_.own()) own.push_back(context_.forecast.train + held_out);
   make_targets(own);
   if (is_last_stage()) divergence_.emplace(context_.model, context_.teacher, context_.pool);
   if (context_.rank.stage() != 0) return;
-  inputs_ = std::make_unique<SampleStream>(context_.budget, std::ssize(own), context_.plan.seq_len,
-                                           context_.model.config().hidden_size);
+  inputs_ =
+      std::make_unique<SampleStream>(context_.budget, std::ssize(own), context_.forecast.seq_len,
+                                     context_.model.config().hidden_size);
   context_.pool.parallel_for(std::ssize(own), [&](int64_t i) {
     inputs_->store(i, context_.model.embed(context_.windows.window(own[i])));
   });
@@ -114,7 +116,7 @@ void Tuner::measure_as_given() {
       fmt::format("the divergence of {} from {} is not finite on the {} windows that are "
                   "held out: one of the two overflows float32; `bitmill eval` of each "
                   "says which",
-                  context_.options.model, context_.options.reference, context_.plan.held_out));
+                  context_.options.model, context_.options.reference, context_.forecast.held_out));
   state_.history.held_out_kl.push_back(divergence);
   context_.observer.epoch_done(state_.history, watch.seconds());
 }

@@ -24,7 +24,7 @@ namespace bitmill {
 
 struct TunerContext {
   const TuneOptions& options;
-  const TuneForecast& plan;
+  const TuneForecast& forecast;
   const SourceModel& model;
   const SourceModel& teacher;
   const Windows& windows;

@@ -95,11 +95,11 @@ TEST_F(PlanCommand, QuantizeTakesTheMeshThatWasPlanned) {
       const std::vector<std::string> all(std::istream_iterator<std::string>(words), {});
       QuantizeJob job(read_quantize_request(*files, read_invocation(*files, all).settings));
       job.check({*files, ranks, 1, {1, 0}});
-      EXPECT_EQ(planned.at("stages"), job.plan().mesh.stages);
-      EXPECT_EQ(planned.at("replicas"), job.plan().mesh.replicas);
+      EXPECT_EQ(planned.at("stages"), job.forecast().mesh.stages);
+      EXPECT_EQ(planned.at("replicas"), job.forecast().mesh.replicas);
       EXPECT_EQ(planned.at("replicas"), ranks == 5 ? 4 : 3);
-      EXPECT_EQ(planned.at("peak_bytes"), job.plan().peak_memory_bytes);
-      EXPECT_EQ(planned.at("state_bytes"), job.plan().state_bytes);
+      EXPECT_EQ(planned.at("peak_bytes"), job.forecast().peak_memory_bytes);
+      EXPECT_EQ(planned.at("state_bytes"), job.forecast().state_bytes);
     }
   }
 }

@@ -56,35 +56,35 @@ class QuantizeJobTest : public ::testing::Test {
 // Half of what there is may be planned with: others may count the same bytes.
 TEST_F(QuantizeJobTest, WithoutALimitHalfTheShareOfTheHostsMemoryIsOne) {
   const QuantizeJob wide = checked("--recipe parallel", 1);
-  EXPECT_EQ(wide.plan().walk, Walk::wavefront);
-  const int64_t too_little = 2 * wide.plan().peak_memory_bytes - 2;
-  EXPECT_EQ(checked("--recipe parallel", 1, too_little).plan().walk, Walk::sweep);
-  EXPECT_EQ(checked("--recipe parallel", 1, 0).plan().walk, Walk::sweep) << "nobody knows";
+  EXPECT_EQ(wide.forecast().walk, Walk::wavefront);
+  const int64_t too_little = 2 * wide.forecast().peak_memory_bytes - 2;
+  EXPECT_EQ(checked("--recipe parallel", 1, too_little).forecast().walk, Walk::sweep);
+  EXPECT_EQ(checked("--recipe parallel", 1, 0).forecast().walk, Walk::sweep) << "nobody knows";
 }
 
 // Whether it fits after all is asked of all ranks of a host together.
 TEST_F(QuantizeJobTest, WhereNothingFitsASweepIsTaken) {
-  EXPECT_EQ(checked("--recipe parallel", 1, 1000).plan().walk, Walk::sweep);
+  EXPECT_EQ(checked("--recipe parallel", 1, 1000).forecast().walk, Walk::sweep);
   EXPECT_THROW(checked("--recipe parallel --memory-limit 1000", 1), UsageError) << "it was given";
 }
 
 // The backend that trains holds weights as floats, and the libraries, whatever a table says.
 TEST_F(QuantizeJobTest, WhatFitsTheChoiceFitsTheRun) {
   const QuantizeJob job = checked("--recipe parallel --walk sweep --hardware h100", 1);
-  const std::string exact = std::to_string(job.plan().peak_memory_bytes);
-  const std::string least = std::to_string(job.plan().peak_memory_bytes / 2);
+  const std::string exact = std::to_string(job.forecast().peak_memory_bytes);
+  const std::string least = std::to_string(job.forecast().peak_memory_bytes / 2);
   const std::string words = "--recipe parallel --walk sweep --hardware h100 --memory-limit ";
   EXPECT_THROW(checked(words + least, 1), UsageError);
-  EXPECT_EQ(checked("--recipe parallel --walk sweep --memory-limit " + exact, 1).plan().mesh,
-            job.plan().mesh);
+  EXPECT_EQ(checked("--recipe parallel --walk sweep --memory-limit " + exact, 1).forecast().mesh,
+            job.forecast().mesh);
 }
 
 TEST_F(QuantizeJobTest, ATableOfHardwareSteersTheChoiceAndNotTheResult) {
   const QuantizeJob near = checked("--recipe parallel --walk sweep" + hardware(0), 2);
   const QuantizeJob far = checked("--recipe parallel --walk sweep" + hardware(10), 2);
-  EXPECT_EQ(near.plan().mesh, (Mesh{1, 2}));  // no fill and drain
-  EXPECT_EQ(far.plan().mesh, (Mesh{2, 1}));   // no message in every step
-  EXPECT_EQ(near.plan().fingerprint_json, far.plan().fingerprint_json);
+  EXPECT_EQ(near.forecast().mesh, (Mesh{1, 2}));  // no fill and drain
+  EXPECT_EQ(far.forecast().mesh, (Mesh{2, 1}));   // no message in every step
+  EXPECT_EQ(near.forecast().fingerprint_json, far.forecast().fingerprint_json);
 }
 
 TEST_F(QuantizeJobTest, WhatAnotherRecipeSavesIsSaidOfThisJob) {

@@ -15,19 +15,19 @@ using ::testing::Not;
 class MeshLine : public ::testing::Test {
  protected:
   MeshLine() {
-    plan_.blocks = 4;
-    plan_.turns = 1;
-    plan_.samples = 8;
+    forecast_.blocks = 4;
+    forecast_.turns = 1;
+    forecast_.samples = 8;
     facts_.makespan_s = 2520;
   }
   std::string line(int ranks, Mesh mesh) {
     facts_.ranks = ranks;
-    plan_.mesh = mesh;
-    return mesh_line(options_, plan_, facts_);
+    forecast_.mesh = mesh;
+    return mesh_line(options_, forecast_, facts_);
   }
 
   QuantizeOptions options_;
-  QuantizeForecast plan_;
+  QuantizeForecast forecast_;
   MeshFacts facts_;
 };
 
@@ -40,7 +40,7 @@ TEST_F(MeshLine, SaysWhichRanksIdleAndWhatBinds) {
               AllOf(HasSubstr("3 of 4 ranks will idle (1 to 3)"), HasSubstr("its batch (1)"),
                     HasSubstr("a block has turns (1)"), Not(HasSubstr("\n"))));
   EXPECT_THAT(line(2, {1, 1}), HasSubstr("1 of 2 ranks will idle (1)"));
-  plan_.turns = 5;
+  forecast_.turns = 5;
   EXPECT_THAT(line(5, {4, 1}), AllOf(HasSubstr("there are blocks (4)"), Not(HasSubstr("turns"))));
   facts_.given_stages = 2;
   EXPECT_THAT(line(4, {2, 1}), AllOf(HasSubstr("--stages 2"), Not(HasSubstr("turns")),
@@ -49,7 +49,7 @@ TEST_F(MeshLine, SaysWhichRanksIdleAndWhatBinds) {
 
 TEST_F(MeshLine, SaysWhereRanksAreTooFewForMore) {
   options_.batch = 8;
-  plan_.turns = 4;
+  forecast_.turns = 4;
   EXPECT_THAT(line(5, {2, 2}), AllOf(HasSubstr("too few for another stage or replica"),
                                      Not(HasSubstr("--batch")), Not(HasSubstr("result"))));
   EXPECT_THAT(line(8, {2, 2}), HasSubstr("more replicas would not be sooner"));
@@ -58,7 +58,7 @@ TEST_F(MeshLine, SaysWhereRanksAreTooFewForMore) {
 TEST_F(MeshLine, NeverAdvisesABatchThatTheSamplesDoNotFill) {
   EXPECT_THAT(line(4, {1, 1}), HasSubstr("--batch 4 would give 4 ranks work; that changes the"));
   EXPECT_THAT(line(64, {1, 1}), HasSubstr("--batch 8 would give 8 ranks work"));
-  plan_.samples = 1;
+  forecast_.samples = 1;
   EXPECT_THAT(line(4, {1, 1}), Not(HasSubstr("--batch")));
 }
 

@@ -21,14 +21,14 @@ constexpr float infinite = std::numeric_limits<float>::infinity();
 // A tuning of three epochs of a hundred steps, told into a log.
 class TuneLog : public ::testing::Test {
  protected:
-  TuneLog() { plan_.steps_per_epoch = 100; }
+  TuneLog() { forecast_.steps_per_epoch = 100; }
 
   Paper people_, scripts_;
   Console console_{people_.file(), scripts_.file(), false};
   Activity activity_;
-  TuneForecast plan_;
+  TuneForecast forecast_;
   double now_ = 1000;  // seconds
-  TuneProgress progress_{console_, activity_, plan_, 3, [this] { return now_; }};
+  TuneProgress progress_{console_, activity_, forecast_, 3, [this] { return now_; }};
 };
 
 TEST_F(TuneLog, HasALineEveryHalfMinuteWithAnEtaFromTheStepsOfThisStart) {
@@ -83,27 +83,27 @@ TEST(TuneSummary, OfATuningThatDivergedSaysSoAndCountsTheBestEpoch) {
 TEST(TuneNotes, IdleRanksAreNamedWithTheStagesThatWouldUseThem) {
   TuneOptions options;
   options.batch = 4;
-  TuneForecast plan;
-  plan.blocks = 30;
-  plan.mesh = {1, 8};
-  EXPECT_THAT(idle_ranks_note(options, plan),
+  TuneForecast forecast;
+  forecast.blocks = 30;
+  forecast.mesh = {1, 8};
+  EXPECT_THAT(idle_ranks_note(options, forecast),
               AllOf(HasSubstr("4 of 8 ranks will idle"), HasSubstr("--batch of 4 windows"),
                     HasSubstr("--stages 2 would use all")));
-  plan.blocks = 1;
-  EXPECT_THAT(idle_ranks_note(options, plan),
+  forecast.blocks = 1;
+  EXPECT_THAT(idle_ranks_note(options, forecast),
               AllOf(HasSubstr("4 of 8 ranks will idle"), Not(HasSubstr("--stages"))));
-  plan.mesh = {2, 4};
-  EXPECT_EQ(idle_ranks_note(options, plan), "");
+  forecast.mesh = {2, 4};
+  EXPECT_EQ(idle_ranks_note(options, forecast), "");
 }
 
 TEST(TuneNotes, FewWindowsThatAreHeldOutAreMentioned) {
-  TuneForecast plan;
-  plan.held_out = 1;
-  EXPECT_THAT(few_held_out_note(plan), HasSubstr("only 1 window is held out"));
-  plan.held_out = 3;
-  EXPECT_THAT(few_held_out_note(plan), HasSubstr("only 3 windows are held out"));
-  plan.held_out = 4;
-  EXPECT_EQ(few_held_out_note(plan), "");
+  TuneForecast forecast;
+  forecast.held_out = 1;
+  EXPECT_THAT(few_held_out_note(forecast), HasSubstr("only 1 window is held out"));
+  forecast.held_out = 3;
+  EXPECT_THAT(few_held_out_note(forecast), HasSubstr("only 3 windows are held out"));
+  forecast.held_out = 4;
+  EXPECT_EQ(few_held_out_note(forecast), "");
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/tiny_job.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -45,7 +46,7 @@ class FamilyRun : public testing::TestWithParam<const char*> {
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       QuantizeObserver silent;
       RunControl control;
-      quantize(o, *files_, comm, pool, silent, control);
+      check_and_quantize(o, *files_, comm, pool, silent, control);
     });
     return o.output_dir;
   }

@@ -13,6 +13,7 @@
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/tiny_job.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -51,7 +52,7 @@ class Tiles : public testing::Test {
     run_ranks(ranks, [&](Communicator& comm) {
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       QuantizeObserver silent;
-      quantize(o, *files_, comm, pool, silent, RunControl());
+      check_and_quantize(o, *files_, comm, pool, silent, RunControl());
     });
     return folder_.read(name + "/model.safetensors");
   }

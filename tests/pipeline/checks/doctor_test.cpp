@@ -59,7 +59,7 @@ class Doctor : public testing::Test {
     const auto before = files_.list(folder_.path());
     std::string text;
     try {
-      plan_quantize(options_, files_, 1, 1);
+      check_quantize(options_, files_, 1, 1);
     } catch (const E& error) {
       text = error.what();
     }
@@ -80,7 +80,7 @@ class Doctor : public testing::Test {
 
 TEST_F(Doctor, AHealthyFolderHasNothingToSay) {
   ASSERT_TRUE(files_.exists(folder_ / "model/model-00003-of-00003.safetensors"));
-  EXPECT_NO_THROW(plan_quantize(options_, files_, 1, 1));
+  EXPECT_NO_THROW(check_quantize(options_, files_, 1, 1));
 }
 
 TEST_F(Doctor, EverythingThatIsWrongIsNamedInOneGo) {

@@ -19,6 +19,7 @@
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/pretended_files.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/tiny_job.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -49,13 +50,15 @@ class Preflight : public testing::Test {
     test::write_model(files_, folder_ / name, config, test::tiny_tensors(config));
   }
 
-  QuantizeForecast plan(int ranks = 1) { return plan_quantize(options_, files_, ranks, 1); }
+  QuantizeForecast forecast(int ranks = 1) {
+    return check_quantize(options_, files_, ranks, 1).forecast;
+  }
 
   void run() {
     const auto comm = self_communicator();
     ThreadPool pool(1);
     QuantizeObserver silent;
-    quantize(options_, files_, *comm, pool, silent, RunControl());
+    check_and_quantize(options_, files_, *comm, pool, silent, RunControl());
   }
 
   // What the user reads; empty when there is nothing to complain about.
@@ -63,7 +66,7 @@ class Preflight : public testing::Test {
     const auto before = files_.list(folder_.path());
     std::string text;
     try {
-      plan(ranks);
+      forecast(ranks);
     } catch (const UsageError& error) {
       text = error.what();
     }
@@ -137,22 +140,22 @@ TEST_F(Preflight, ARunFolderOfTheFirstVersionIsRefusedAndKept) {
 }
 
 TEST_F(Preflight, ADiskThatIsTooSmallIsRefusedWithFigures) {
-  const QuantizeForecast planned = plan();
-  files_.free = planned.disk_bytes;
+  const QuantizeForecast expected = forecast();
+  files_.free = expected.disk_bytes;
   EXPECT_EQ(complaint(), "");
-  files_.free = planned.disk_bytes - 1;
-  EXPECT_THAT(complaint(), AllOf(HasSubstr(std::to_string(planned.disk_bytes) + " bytes"),
+  files_.free = expected.disk_bytes - 1;
+  EXPECT_THAT(complaint(), AllOf(HasSubstr(std::to_string(expected.disk_bytes) + " bytes"),
                                  HasSubstr(std::to_string(files_.free) + " free"),
                                  HasSubstr(files_.resolve(folder_.path()))));
 }
 
 TEST_F(Preflight, FoldersOnTwoDisksAreCheckedEachForItsOwn) {
-  const QuantizeForecast planned = plan();
+  const QuantizeForecast expected = forecast();
   std::filesystem::create_directory(folder_ / "disk");
   files_.devices = {{files_.resolve(folder_ / "disk"), 2}};
   options_.work_dir = options_.scratch_dir = folder_ / "disk/work";
-  const int64_t work_bytes = planned.disk_bytes - planned.packed_bytes;
-  files_.free = std::max(planned.packed_bytes, work_bytes);
+  const int64_t work_bytes = expected.disk_bytes - expected.packed_bytes;
+  files_.free = std::max(expected.packed_bytes, work_bytes);
   EXPECT_EQ(complaint(), "");
   files_.free_on = {{2, work_bytes - 1}};
   EXPECT_THAT(complaint(), AllOf(HasSubstr("--work-dir"), Not(HasSubstr("--output-dir"))));
@@ -162,26 +165,26 @@ TEST_F(Preflight, FoldersOnTwoDisksAreCheckedEachForItsOwn) {
 TEST_F(Preflight, TheRunFolderHoldsThePackedLinearsOfEveryTurn) {
   options_.epochs = 4;
   options_.lag = 1;
-  const QuantizeForecast planned = plan();
-  EXPECT_EQ(planned.disk_bytes,
-            planned.packed_bytes + 4 * planned.turn_bytes + planned.state_bytes);
-  const double bits = planned.bits_per_weight * static_cast<double>(planned.linear_weights);
-  EXPECT_NEAR(static_cast<double>(planned.turn_bytes), bits / 8, 1);
-  EXPECT_GT(planned.packed_bytes, planned.turn_bytes + 2 * 31 * 12 * 4) << "embedding and head";
+  const QuantizeForecast expected = forecast();
+  EXPECT_EQ(expected.disk_bytes,
+            expected.packed_bytes + 4 * expected.turn_bytes + expected.state_bytes);
+  const double bits = expected.bits_per_weight * static_cast<double>(expected.linear_weights);
+  EXPECT_NEAR(static_cast<double>(expected.turn_bytes), bits / 8, 1);
+  EXPECT_GT(expected.packed_bytes, expected.turn_bytes + 2 * 31 * 12 * 4) << "embedding and head";
 }
 
 TEST_F(Preflight, ScratchFilesOfAllRanksCountWhereTheyShareTheDiskAndOfOneElsewhere) {
   options_.batch = 4;
   options_.stream_memory = 100;
-  const QuantizeForecast planned = plan(4);
-  files_.free = planned.disk_bytes - 1;
+  const QuantizeForecast expected = forecast(4);
+  files_.free = expected.disk_bytes - 1;
   EXPECT_THAT(complaint(4), HasSubstr("--scratch-dir"));
   std::filesystem::create_directory(folder_ / "local");
   files_.devices = {{files_.resolve(folder_ / "local"), 2}};
   options_.scratch_dir = folder_ / "local";
-  files_.free_on = {{2, planned.stream_bytes - 100}};
+  files_.free_on = {{2, expected.stream_bytes - 100}};
   EXPECT_EQ(complaint(4), "");
-  files_.free_on = {{2, planned.stream_bytes - 101}};
+  files_.free_on = {{2, expected.stream_bytes - 101}};
   EXPECT_THAT(complaint(4), HasSubstr("--scratch-dir"));
 }
 
@@ -189,41 +192,41 @@ TEST_F(Preflight, ScratchFilesOfAllRanksCountWhereTheyShareTheDiskAndOfOneElsewh
 // vectors, 104 input channels, 1,200 signs.
 TEST_F(Preflight, LiveBlocksCountOnDiskWhateverIsLearned) {
   options_.epochs = 2;
-  const QuantizeForecast scales = plan();
+  const QuantizeForecast scales = forecast();
   constexpr int64_t vectors = 3 * 4 * 303 + 4 * 104;
   EXPECT_EQ(scales.state_bytes, 2 * vectors);
   options_.method.learned.signs = true;
-  const QuantizeForecast signs = plan();
+  const QuantizeForecast signs = forecast();
   EXPECT_GT(signs.peak_memory_bytes, scales.peak_memory_bytes);
   EXPECT_EQ(signs.state_bytes, 2 * (vectors + 3 * 4 * 1200));
   EXPECT_EQ(signs.disk_bytes - scales.disk_bytes, signs.state_bytes - scales.state_bytes);
   options_.half_latents = true;
-  EXPECT_EQ(plan().state_bytes, 2 * (vectors + 3 * 2 * 1200));
+  EXPECT_EQ(forecast().state_bytes, 2 * (vectors + 3 * 2 * 1200));
   options_.half_latents = false;
   options_.lag = 1;
-  EXPECT_EQ(2 * plan().state_bytes, 3 * signs.state_bytes);
+  EXPECT_EQ(2 * forecast().state_bytes, 3 * signs.state_bytes);
 }
 
 // Codes, row means and signs of a byte each: 384, 112 and 1,200 of them; 68 mean squares.
 TEST_F(Preflight, WhatCoordinateDescentFixedCountsOnDisk) {
-  const QuantizeForecast plain = plan();
+  const QuantizeForecast plain = forecast();
   options_.method.init = Init::descent;
-  EXPECT_EQ(plan().state_bytes - plain.state_bytes, 2 * (384 + 4 * 112 + 1200 + 4 * 68));
+  EXPECT_EQ(forecast().state_bytes - plain.state_bytes, 2 * (384 + 4 * 112 + 1200 + 4 * 68));
 }
 
 TEST_F(Preflight, BlocksThatStayAsTheyAreHaveNoState) {
   options_.epochs = 2;
   options_.lag = 1;
-  const int64_t both = plan().state_bytes;
+  const int64_t both = forecast().state_bytes;
   options_.max_blocks = 1;
-  EXPECT_EQ(3 * plan().state_bytes, 2 * both);
+  EXPECT_EQ(3 * forecast().state_bytes, 2 * both);
 }
 
 TEST_F(Preflight, MemoryAboveTheLimitIsRefusedForAnyWalk) {
   options_.epochs = 4;
   options_.lag = 1;
   options_.walk = Walk::sweep;
-  const int64_t needed = plan().peak_memory_bytes;
+  const int64_t needed = forecast().peak_memory_bytes;
   options_.memory_limit = needed;
   EXPECT_EQ(complaint(), "");
   options_.walk = Walk::wavefront;
@@ -238,9 +241,9 @@ TEST_F(Preflight, MemoryAboveTheLimitIsRefusedForAnyWalk) {
 
 TEST_F(Preflight, ReplicasAreThoseThatWereChosenOrAllThatThereAre) {
   options_.batch = 8;
-  EXPECT_EQ(plan(6).mesh, (Mesh{1, 6}));
+  EXPECT_EQ(forecast(6).mesh, (Mesh{1, 6}));
   options_.replicas = 4;
-  EXPECT_EQ(plan(6).mesh, (Mesh{1, 4}));
+  EXPECT_EQ(forecast(6).mesh, (Mesh{1, 4}));
   options_.stages = 3;
   EXPECT_THAT(complaint(6), HasSubstr("allow at most 2"));
 }

@@ -22,14 +22,14 @@ TEST_F(Tune, ADiskThatIsTooSmallIsNamedBeforehand) {
   PretendedFiles files;
   TuneOptions o = tuning("r");
   o.stream_memory = 1000;
-  const TuneForecast plan = plan_tune(o, files, 2, 1);
-  EXPECT_GT(plan.scratch_bytes, 0);
-  const int64_t needed = plan.packed_bytes + plan.state_bytes + 2 * plan.scratch_bytes;
+  const TuneForecast forecast = check_tune(o, files, 2, 1).forecast;
+  EXPECT_GT(forecast.scratch_bytes, 0);
+  const int64_t needed = forecast.packed_bytes + forecast.state_bytes + 2 * forecast.scratch_bytes;
   files.free = needed;
-  plan_tune(o, files, 2, 1);
+  check_tune(o, files, 2, 1);
   files.free = needed - 1;
   try {
-    plan_tune(o, files, 2, 1);
+    check_tune(o, files, 2, 1);
     ADD_FAILURE() << "a full disk was accepted";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr(fmt::format("{} bytes", needed)));

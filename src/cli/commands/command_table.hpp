@@ -1,0 +1,16 @@
+#pragma once
+// All commands.
+
+#include <string>
+#include <vector>
+
+#include "cli/commands/command.hpp"
+
+namespace bitmill {
+
+// In the order in which a newcomer meets them.
+const std::vector<CommandEntry>& command_table();
+// UsageError with the nearest name, or all of them.
+const CommandEntry& find_command(const std::string& name);
+
+}  // namespace bitmill
