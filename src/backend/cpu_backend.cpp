@@ -8,6 +8,7 @@
 
 #include "backend/backend.hpp"
 #include "backend/cpu_tile.hpp"
+#include "base/pieces.hpp"
 
 namespace bitmill {
 namespace {
@@ -58,7 +59,7 @@ class Backward {
         salient_product_(saved[9]),
         gradient_(gradient),
         factors_(row_scale_, row_gain_, row_mean_),
-        tiles_(CpuTile::count_for(x_.size(0))),
+        tiles_(piece_count(x_.size(0), tokens_per_tile)),
         scale_sums_(tiles_, linear.frozen.rows),
         mean_sums_(tiles_, linear.frozen.rows),
         col_gain_sums_(tiles_, linear.low()),
@@ -71,16 +72,17 @@ class Backward {
   }
 
   void run() {
-    linear_.pool.parallel_for(tiles_, [&](int64_t index) {
+    parallel_pieces(linear_.pool, x_.size(0), tokens_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
-      run_tile(CpuTile(linear_, x_, col_gain_, index), index);
+      run_tile(CpuTile(linear_, x_, col_gain_, first, count), first / tokens_per_tile);
     });
   }
 
   // dS_ij = r1_i alpha_i sum_t g_ti x^_tj, straight through to the latents. After run().
   void latent_product(const at::Tensor& latents, const at::Tensor& out) const {
     const int64_t low = linear_.low();
-    for_row_tiles(linear_.pool, linear_.frozen.rows, [&](int64_t first, int64_t count) {
+    const int64_t weight_rows = linear_.frozen.rows;
+    parallel_pieces(linear_.pool, weight_rows, rows_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
       at::Tensor rows = out.narrow(0, first, count);
       at::mm_out(rows, low_gradient_.narrow(1, first, count).t(), low_input_.narrow(1, 0, low));
@@ -171,9 +173,9 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
     const at::Tensor low_sum = at::empty({tokens});            // v = sum_j x^_j
     const at::Tensor salient_product =                         // w = (q - z) x_salient
         at::empty({scaled ? tokens : 0, rows});
-    linear.pool.parallel_for(CpuTile::count_for(tokens), [&](int64_t index) {
+    parallel_pieces(linear.pool, tokens, tokens_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
-      const CpuTile tile(linear, x, col_gain, index);
+      const CpuTile tile(linear, x, col_gain, first, count);
       const at::Tensor low = tile.scratch(linear.signs.size(1));
       const at::Tensor salient = tile.scratch(linear.four_bit.size(1));
       cpu_loops::gather(tile.gather_input(),

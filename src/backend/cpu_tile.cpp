@@ -2,18 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include "base/pieces.hpp"
+
 namespace bitmill {
 namespace {
 
-// 256 tokens keep the cost of reading signs and codes again for every tile below a few percent of
-// the product, and still give eight tasks for a sample of 2,048.
-constexpr int64_t tokens_per_tile = 256;
-
 // Strides in whole cache lines, so that every row of an operand begins on one.
 constexpr int64_t floats_per_line = 16;
-int64_t padded(int64_t columns) {
-  return (columns + floats_per_line - 1) / floats_per_line * floats_per_line;
-}
+int64_t padded(int64_t columns) { return rounded_up(columns, floats_per_line); }
 
 // A float32 operand [rows, padded(columns)], zeros behind.
 at::Tensor operand(const at::Tensor& values) {
@@ -38,16 +34,16 @@ void CpuPrepared::take_signs(const at::Tensor& latents) {
   const int64_t columns = low(), stride = signs.size(1);
   const float* from = latents.data_ptr<float>();
   float* to = signs.data_ptr<float>();
-  for_row_tiles(pool, frozen.rows, [&](int64_t first, int64_t count) {
+  parallel_pieces(pool, frozen.rows, rows_per_tile, [&](int64_t first, int64_t count) {
     cpu_loops::take_signs(from + first * columns, count, columns, stride, to + first * stride);
   });
 }
 
 CpuTile::CpuTile(const CpuPrepared& linear, const at::Tensor& x, const at::Tensor& col_gain,
-                 int64_t index)
+                 int64_t first, int64_t count)
     : linear_(linear),
-      first_(index * tokens_per_tile),
-      count_(std::min(tokens_per_tile, x.size(0) - first_)),
+      first_(first),
+      count_(count),
       gather_{part(x),
               linear.frozen.low_columns.data_ptr<int64_t>(),
               linear.frozen.salient_columns.data_ptr<int64_t>(),
@@ -56,10 +52,6 @@ CpuTile::CpuTile(const CpuPrepared& linear, const at::Tensor& x, const at::Tenso
               linear.frozen.cols,
               linear.low(),
               linear.salient()} {}
-
-int64_t CpuTile::count_for(int64_t tokens) {
-  return (tokens + tokens_per_tile - 1) / tokens_per_tile;
-}
 
 at::Tensor CpuTile::scratch(int64_t columns) const { return at::empty({count_, columns}); }
 

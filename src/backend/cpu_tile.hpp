@@ -3,8 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <algorithm>
-
 #include "backend/backend.hpp"
 #include "backend/cpu_loops.hpp"
 
@@ -27,10 +25,9 @@ struct CpuPrepared {
 // Views of one tile, as the loops take them.
 class CpuTile {
  public:
-  CpuTile(const CpuPrepared& linear, const at::Tensor& x, const at::Tensor& col_gain,
-          int64_t index);
-
-  static int64_t count_for(int64_t tokens);
+  // Tokens [first, first + count) of x.
+  CpuTile(const CpuPrepared& linear, const at::Tensor& x, const at::Tensor& col_gain, int64_t first,
+          int64_t count);
 
   int64_t tokens() const { return count_; }
   at::Tensor narrow(const at::Tensor& all) const { return all.narrow(0, first_, count_); }
@@ -50,18 +47,5 @@ class CpuTile {
   int64_t count_;
   cpu_loops::GatherInput gather_;
 };
-
-// Rows of a weight that one task treats: enough that what every task reads again, all tokens of the
-// sample, is a small share of its work.
-inline constexpr int64_t rows_per_tile = 128;
-
-// Calls task(first, count) for the tiles of `rows`, on the pool.
-template <class Task>
-void for_row_tiles(ThreadPool& pool, int64_t rows, const Task& task) {
-  pool.parallel_for((rows + rows_per_tile - 1) / rows_per_tile, [&](int64_t index) {
-    const int64_t first = index * rows_per_tile;
-    task(first, std::min(rows_per_tile, rows - first));
-  });
-}
 
 }  // namespace bitmill

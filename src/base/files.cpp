@@ -15,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "base/handle.hpp"
+#include "base/pieces.hpp"
 #include "base/quiet_transfers.hpp"
 
 namespace bitmill {
@@ -100,10 +101,9 @@ void start_write_out([[maybe_unused]] int descriptor, [[maybe_unused]] const std
 // where nobody changed it. Whether it was followed does not matter: a read gets the rest.
 void start_read(int descriptor, int64_t offset, int64_t bytes) {
   constexpr int64_t bytes_per_advice = int64_t{128} << 10;
-  for (int64_t done = 0; done < bytes; done += bytes_per_advice) {
-    ::posix_fadvise(descriptor, offset + done, std::min(bytes_per_advice, bytes - done),
-                    POSIX_FADV_WILLNEED);
-  }
+  for_pieces(bytes, bytes_per_advice, [&](int64_t first, int64_t count) {
+    ::posix_fadvise(descriptor, offset + first, count, POSIX_FADV_WILLNEED);
+  });
 }
 
 class PosixInput final : public InputFile {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -13,6 +15,8 @@ using nlohmann::json;
 
 // The parser recurses when it destroys a value; real files nest less than ten deep.
 constexpr int deepest_nesting = 100;
+// A header needs 2: tensor, shape; a config.json a few more.
+constexpr int deepest_strict_nesting = 16;
 
 const json* find(const json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -51,6 +55,28 @@ std::string as_string(const json& value, const char* key, const std::string& whe
 }
 
 }  // namespace
+
+json parse_strict_json(std::string_view text, const std::string& where) {
+  std::vector<std::set<std::string>> open;  // keys so far, of every object that is not closed yet
+  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
+    BITMILL_CHECK(depth <= deepest_strict_nesting, FormatError,
+                  fmt::format("{}: nested deeper than {} levels", where, deepest_strict_nesting));
+    if (event == json::parse_event_t::object_start) open.emplace_back();
+    if (event == json::parse_event_t::object_end) open.pop_back();
+    if (event == json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      BITMILL_CHECK(open.back().insert(key).second, FormatError,
+                    fmt::format("{}: the key \"{}\" occurs twice", where, key));
+    }
+    return true;
+  };
+  refuse_zero_bytes(text, where);
+  try {
+    return json::parse(text, check);
+  } catch (const json::exception& error) {
+    throw FormatError(fmt::format("{} is not valid JSON: {}", where, error.what()));
+  }
+}
 
 void refuse_zero_bytes(std::string_view text, const std::string& where) {
   const size_t zero = text.find('\0');

@@ -12,6 +12,10 @@ namespace bitmill {
 // `where` names the source in errors. Throws FormatError with the parser's words, also when the
 // nesting is deeper than any file we read has a reason to be.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
+// The same, and a key that occurs twice in one object is an error, as is nesting deeper than
+// headers of tensors and config.json need. JSON itself lets the last one win, and two readers that
+// disagree about which one wins see two different models.
+nlohmann::json parse_strict_json(std::string_view text, const std::string& where);
 // FormatError: the parser takes a zero byte for the end, whatever comes after it.
 void refuse_zero_bytes(std::string_view text, const std::string& where);
 

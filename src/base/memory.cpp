@@ -1,8 +1,13 @@
 #include "base/memory.hpp"
 
+#include <malloc.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <new>
 #include <string>
 
 namespace bitmill {
@@ -86,5 +91,29 @@ int64_t left_in_groups() {
 }  // namespace
 
 int64_t available_memory_bytes() { return std::min(kernel_estimate(), left_in_groups()); }
+
+int64_t peak_memory_bytes() {
+  rusage usage = {};
+  // Linux counts ru_maxrss in KiB.
+  return ::getrusage(RUSAGE_SELF, &usage) == 0 ? int64_t{usage.ru_maxrss} * 1024 : 0;
+}
+
+void keep_freed_memory() {
+  constexpr int mebibyte = 1 << 20;
+  mallopt(M_MMAP_THRESHOLD, 32 * mebibyte);
+  mallopt(M_TRIM_THRESHOLD, 512 * mebibyte);
+  mallopt(M_TOP_PAD, 64 * mebibyte);
+}
+
+Pages::Pages(size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<std::byte*>(mapped);
+}
+
+Pages::~Pages() {
+  if (data_ != nullptr) munmap(data_, bytes_);
+}
 
 }  // namespace bitmill

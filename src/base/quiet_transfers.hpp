@@ -3,7 +3,7 @@
 
 namespace bitmill {
 
-// While one lives, file_transfers() does not count what this thread reads and writes.
+// While one lives, file_transfers() does not count what this thread reads and writes. In files.cpp.
 class QuietTransfers {
  public:
   QuietTransfers();

@@ -1,4 +1,4 @@
-#include "base/heap.hpp"
+#include "base/memory.hpp"
 #include "cli/program.hpp"
 
 int main(int argc, char** argv) {

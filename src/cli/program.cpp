@@ -13,11 +13,10 @@
 #include "base/thread_pool.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/commands/invocation.hpp"
+#include "cli/process/alarms.hpp"
 #include "cli/process/failure.hpp"
-#include "cli/process/kill_timer.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/process/launch_session.hpp"
-#include "cli/process/start_alarm.hpp"
 #include "cli/report/console.hpp"
 
 namespace bitmill {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cassert>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <exception>
 #include <map>
@@ -20,6 +19,7 @@
 
 #include "base/error.hpp"
 #include "comm/call_check.hpp"
+#include "comm/gather.hpp"
 
 namespace bitmill {
 namespace {
@@ -195,13 +195,11 @@ class ThreadCommunicator final : public Communicator {
   }
 
   std::unique_ptr<Communicator> split(int color) override {
-    const auto colors = gather_everywhere(*this, std::as_bytes(std::span(&color, 1)));
+    const std::vector<int> colors = gather_value(*this, color);
     std::vector<int> members;
     int rank = 0;
     for (int peer = 0; peer < size(); ++peer) {
-      int theirs = 0;
-      std::memcpy(&theirs, colors[static_cast<size_t>(peer)].data(), sizeof theirs);
-      if (theirs != color) continue;
+      if (colors[static_cast<size_t>(peer)] != color) continue;
       if (peer < rank_) ++rank;
       members.push_back(group_.members[static_cast<size_t>(peer)]);
     }

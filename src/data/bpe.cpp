@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "data/byte_level.hpp"
+#include "data/token_model.hpp"
 #include "data/utf8.hpp"
-#include "data/word_cuts.hpp"
 
 namespace bitmill {
 namespace {

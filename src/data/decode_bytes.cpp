@@ -1,4 +1,4 @@
-// The steps of decoding that put characters together from bytes.
+// The steps of decode_step.hpp that put characters together from bytes.
 
 #include <charconv>
 #include <optional>

@@ -25,7 +25,7 @@ class DecodeStep {
 std::unique_ptr<DecodeStep> make_text_step(std::string& text, std::string between);
 
 // All tokens become one, whose bytes the byte-level alphabet spells; those that make no character
-// become U+FFFD.
+// become U+FFFD. This one and the next, which know bytes, are in decode_bytes.cpp.
 std::unique_ptr<DecodeStep> make_byte_level_step(DecodeStep& next);
 
 // What becomes of a run of tokens "<0xHH>" that is not valid UTF-8: all of it one U+FFFD per byte

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "data/token_model.hpp"
 #include "data/word_cache.hpp"
-#include "data/word_cuts.hpp"
 
 namespace bitmill {
 namespace {

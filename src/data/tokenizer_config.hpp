@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/files.hpp"
-#include "data/added_token.hpp"
+#include "data/added_tokens.hpp"
 #include "data/sequence_template.hpp"
 #include "data/token_model.hpp"
 

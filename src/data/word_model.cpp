@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "data/word_cuts.hpp"
+#include "data/token_model.hpp"
 
 namespace bitmill {
 namespace {

@@ -8,12 +8,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/pieces.hpp"
+#include "comm/gather.hpp"
 #include "model/block_forward.hpp"
 
 namespace bitmill {
@@ -115,8 +116,7 @@ class Evaluator {
       const auto ids = windows_.window(share_.first + i);
       // The last position predicts nothing that is in the window.
       const int64_t predictions = windows_.seq_len - 1;
-      for (int64_t first = 0; first < predictions; first += rows_at_once) {
-        const int64_t count = std::min(rows_at_once, predictions - first);
+      for_pieces(predictions, rows_at_once, [&](int64_t first, int64_t count) {
         const auto logits = [&](const SourceModel& of, const HeadWeights& with,
                                 const at::Tensor& from) {
           return head_logits(of.config(), with, from.narrow(0, first, count), pool_);
@@ -125,7 +125,7 @@ class Evaluator {
             score_rows(logits(model, head, x),
                        reference ? logits(*reference, reference_head, reference_x) : at::Tensor(),
                        ids.subspan(first + 1, count)));
-      }
+      });
     }
     return scores;
   }
@@ -169,9 +169,7 @@ class Evaluator {
 // Everybody's scores, in window order, on every rank.
 std::vector<WindowScore> gather(Communicator& comm, const std::vector<WindowScore>& mine) {
   std::vector<WindowScore> all;
-  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
-    std::vector<WindowScore> part(bytes.size() / sizeof(WindowScore));
-    if (!part.empty()) std::memcpy(part.data(), bytes.data(), bytes.size());
+  for (const std::vector<WindowScore>& part : gather_values<WindowScore>(comm, mine)) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

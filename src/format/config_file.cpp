@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
-#include "format/strict_json.hpp"
+#include "base/json.hpp"
 
 namespace bitmill {
 namespace {

@@ -1,4 +1,4 @@
-// export_folder() and copy_companion_files() of packed_folder.hpp.
+#include "format/export_folder.hpp"
 
 #include <fmt/format.h>
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 #include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
@@ -45,11 +46,11 @@ void copy_file(Files& files, const std::string& from, const std::string& to) {
   const auto source = files.open(from);
   const auto target = files.create(to);
   std::vector<std::byte> buffer(std::min(source->size(), bytes_per_copy));
-  for (int64_t first = 0; first < source->size(); first += bytes_per_copy) {
-    const auto piece = std::span(buffer).first(std::min(source->size() - first, bytes_per_copy));
+  for_pieces(source->size(), bytes_per_copy, [&](int64_t first, int64_t count) {
+    const auto piece = std::span(buffer).first(count);
     source->read(first, piece);
     target->append(piece);
-  }
+  });
   target->sync();
   target->close();
 }

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/json.hpp"
+#include "base/pieces.hpp"
 #include "format/config_file.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
@@ -41,12 +42,12 @@ class Progress {
 std::string hash_of(const SafetensorsFile& shard, const TensorInfo& info, Progress& progress) {
   Hasher hasher;
   std::vector<std::byte> buffer(std::min(info.bytes, bytes_per_piece));
-  for (int64_t first = 0; first < info.bytes; first += bytes_per_piece) {
-    const auto piece = std::span(buffer).first(std::min(info.bytes - first, bytes_per_piece));
+  for_pieces(info.bytes, bytes_per_piece, [&](int64_t first, int64_t count) {
+    const auto piece = std::span(buffer).first(count);
     shard.read_part(info, first, piece);
     hasher.add(piece);
-    progress.add(std::ssize(piece));
-  }
+    progress.add(count);
+  });
   return hasher.hex();
 }
 

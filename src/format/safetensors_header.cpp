@@ -13,7 +13,6 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "format/strict_json.hpp"
 
 namespace bitmill {
 namespace {

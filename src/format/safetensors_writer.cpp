@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/pieces.hpp"
 #include "format/safetensors_header.hpp"
 
 namespace bitmill {
@@ -135,11 +136,11 @@ std::vector<Sources> cut_into_shards(Sources tensors, int64_t max_shard_bytes) {
 template <class Read>
 void in_pieces(int64_t bytes, const ByteSink& sink, const Read& read) {
   std::vector<std::byte> piece;
-  for (int64_t first = 0; first < bytes; first += bytes_per_piece) {
-    piece.resize(static_cast<size_t>(std::min(bytes - first, bytes_per_piece)));
+  for_pieces(bytes, bytes_per_piece, [&](int64_t first, int64_t count) {
+    piece.resize(static_cast<size_t>(count));
     read(first, std::span(piece));
     sink(piece);
-  }
+  });
 }
 
 }  // namespace

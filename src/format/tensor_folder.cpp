@@ -11,8 +11,9 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
+#include "base/pieces.hpp"
 #include "format/safetensors_header.hpp"
-#include "format/strict_json.hpp"
 
 namespace bitmill {
 namespace {
@@ -257,12 +258,11 @@ void TensorFolder::read_float32(const std::string& name, std::span<float> values
   const int64_t elements = info.elements(), width = dtype_bytes(info.dtype);
   assert(std::ssize(values) == elements);
   std::vector<std::byte> raw(std::min(elements, elements_per_read) * width);
-  for (int64_t first = 0; first < elements; first += elements_per_read) {
-    const int64_t count = std::min(elements - first, elements_per_read);
+  for_pieces(elements, elements_per_read, [&](int64_t first, int64_t count) {
     const auto piece = std::span(raw).first(count * width);
     shard.read_part(info, first * width, piece);
     to_float32(info.dtype, piece, values.subspan(first, count));
-  }
+  });
   const auto bad = std::find_if_not(values.begin(), values.end(),
                                     [](float value) { return std::isfinite(value); });
   BITMILL_CHECK(

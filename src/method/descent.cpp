@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/pieces.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -197,10 +199,9 @@ void descend(const at::Tensor& weight, std::span<const float> second_moments, In
   const at::NoGradGuard no_grad;
   const Problem problem(weight, second_moments, linear);
   const int64_t rows = weight.size(0);
-  pool.parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](int64_t task) {
+  parallel_pieces(pool, rows, rows_per_task, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad_here;
-    const int64_t first = task * rows_per_task;
-    descend_rows(problem, first, std::min(rows_per_task, rows - first));
+    descend_rows(problem, first, count);
   });
 }
 

@@ -7,6 +7,8 @@
 #include <array>
 #include <utility>
 
+#include "base/pieces.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -31,15 +33,11 @@ size_t input_of(LinearRole role) {
   return 0;
 }
 
-// Rows of x^T x per task.
-constexpr int64_t rows_per_task = 128;
-
 // x [T, cols] -> [cols, cols]
 void pair_sums(const at::Tensor& x, float* out, ThreadPool& pool) {
   const int64_t cols = x.size(1);
-  pool.parallel_for((cols + rows_per_task - 1) / rows_per_task, [&](int64_t task) {
+  parallel_pieces(pool, cols, rows_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad;
-    const int64_t first = task * rows_per_task, count = std::min(rows_per_task, cols - first);
     at::Tensor rows = at::from_blob(out + first * cols, {count, cols});
     at::mm_out(rows, x.narrow(1, first, count).t(), x);
   });

@@ -4,10 +4,10 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
 #include <numeric>
 #include <vector>
 
+#include "base/pieces.hpp"
 #include "model/block_forward.hpp"
 
 namespace bitmill {
@@ -44,14 +44,11 @@ double NextTokenDivergence::operator()(const at::Tensor& student, const at::Tens
   const at::Tensor teacher_in = head_input(teacher_config_, teacher_, teacher, pool_);
   const at::Tensor in_gradient = at::empty(student_in.sizes());
   const int64_t positions = student.size(0);
-  std::vector<double> sums(
-      static_cast<size_t>((positions + tokens_per_tile - 1) / tokens_per_tile));
-  pool_.parallel_for(std::ssize(sums), [&](int64_t tile) {
+  std::vector<double> sums(static_cast<size_t>(piece_count(positions, tokens_per_tile)));
+  parallel_pieces(pool_, positions, tokens_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad;
-    const int64_t first = tile * tokens_per_tile;
-    const int64_t count = std::min(tokens_per_tile, positions - first);
     at::Tensor part = in_gradient.narrow(0, first, count);
-    sums[static_cast<size_t>(tile)] =
+    sums[static_cast<size_t>(first / tokens_per_tile)] =
         sum_of_tile(student_in.narrow(0, first, count), teacher_in.narrow(0, first, count),
                     positions, gradient != nullptr ? &part : nullptr);
   });

@@ -10,7 +10,8 @@
 namespace bitmill {
 
 // Holds the heads of both models, which stay as they are; one where they are the same. Logits exist
-// for 256 positions of a sample at a time, on every thread that works on one.
+// for tokens_per_tile positions of a sample at a time (base/pieces.hpp), on every thread that works
+// on one.
 class NextTokenDivergence {
  public:
   // All arguments outlive it; the vocabularies are the same.

@@ -1,8 +1,16 @@
 #pragma once
-// From a trained linear to what is stored: every vector is rounded to float16 here, once.
+// From a trained linear to what is stored, and back. Every vector is rounded to float16 here, once.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
 
 #include "backend/backend.hpp"
+#include "base/thread_pool.hpp"
 #include "format/packed_linear.hpp"
+#include "method/grid.hpp"
 
 namespace bitmill {
 
@@ -19,5 +27,16 @@ struct StoredScales {
 // unpack_linear() gives them come out as they are in `packed`.
 StoredScales round_scales(const std::string& name, const PackedLinear& packed,
                           const LearnedLinear& learned);
+
+// The way back.
+
+// float32 [halves.size()].
+at::Tensor widened(const std::vector<uint16_t>& halves);
+
+// With alpha as alpha r1 is stored, mu as mu r1 is, and r1 = 1; the stored r2 is not in it. Without
+// signs and codes, which is enough for a LearnedLayout and small.
+InitialLinear unpack_vectors(const PackedLinear& packed);
+// With them.
+InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool);
 
 }  // namespace bitmill

@@ -2,7 +2,7 @@
 
 #include <ATen/ops/empty.h>
 
-#include "method/unpack.hpp"
+#include "method/pack.hpp"
 #include "model/family.hpp"
 #include "model/tensor_floats.hpp"
 

@@ -4,8 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-
+#include "base/pieces.hpp"
 #include "model/attention.hpp"
 #include "model/family.hpp"
 #include "model/norm.hpp"
@@ -15,15 +14,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// Calls part(first, count) for the pieces of [0, total) that `step` cuts, on any thread.
-template <typename Part>
-void for_pieces(ThreadPool& pool, int64_t total, int64_t step, const Part& part) {
-  pool.parallel_for((total + step - 1) / step, [&](int64_t piece) {
-    const at::NoGradGuard no_grad;
-    part(piece * step, std::min(step, total - piece * step));
-  });
-}
 
 // x weight^T and, backward, g weight: both in the same tiles of tokens.
 struct DenseLinear : torch::autograd::Function<DenseLinear> {
@@ -44,7 +34,8 @@ struct DenseLinear : torch::autograd::Function<DenseLinear> {
   // a [T, k], b [k, n] -> [T, n]
   static at::Tensor multiply(const at::Tensor& a, const at::Tensor& b, ThreadPool& pool) {
     const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
-    for_pieces(pool, a.size(0), tokens_per_tile, [&](int64_t first, int64_t count) {
+    parallel_pieces(pool, a.size(0), tokens_per_tile, [&](int64_t first, int64_t count) {
+      const at::NoGradGuard no_grad;
       at::Tensor tile = out.narrow(0, first, count);
       at::mm_out(tile, a.narrow(0, first, count), b);
     });
@@ -166,7 +157,8 @@ at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, Thread
   const at::NoGradGuard no_grad;
   const int64_t vocab = weights.head.size(0);
   const at::Tensor out = at::empty({in.size(0), vocab}, in.options());
-  for_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
+  parallel_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
+    const at::NoGradGuard no_grad_here;
     at::Tensor tile = out.narrow(1, first, count);
     at::mm_out(tile, in, weights.head.narrow(0, first, count).t());
   });

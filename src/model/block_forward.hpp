@@ -4,7 +4,8 @@
 // the pieces there are. Differentiable where grad mode is on and x or a linear's learned values
 // require it.
 //
-// Products and attention are cut into pieces that depend on shapes only and spread over `pool`.
+// Products (base/pieces.hpp) and attention (heads) are cut into pieces that depend on shapes only
+// and are spread over `pool`.
 
 #include <ATen/core/Tensor.h>
 
@@ -26,11 +27,6 @@ at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
                          const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
                          ThreadPool& pool);
 
-// Products are cut into tiles of this many tokens. A tile is computed as a whole, so its bits do
-// not depend on who computes it; 256 rows keep the cost of reading the weight again below a few
-// percent.
-inline constexpr int64_t tokens_per_tile = 256;
-
 // x [T, cols], weight [rows, cols] -> x weight^T [T, rows]. Differentiable in x alone; `pool` and
 // weight must outlive the backward pass.
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);
@@ -48,11 +44,8 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
 at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                       ThreadPool& pool);
 
-// The product with the head is cut along the vocabulary instead, so that a few positions at a time,
-// which is all whose logits fit in memory, keep every thread busy.
-inline constexpr int64_t vocab_per_tile = 1024;
-
-// Next-token logits [T, vocab] float32 of head_input(); no gradient.
+// Next-token logits [T, vocab] float32 of head_input(); no gradient. The product is cut along the
+// vocabulary.
 at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, ThreadPool& pool);
 
 // Both, from the last block's output [T, hidden]; no gradient.

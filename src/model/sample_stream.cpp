@@ -16,7 +16,8 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/pages.hpp"
+#include "base/memory.hpp"
+#include "base/pieces.hpp"
 #include "model/tensor_floats.hpp"
 
 namespace bitmill {
@@ -100,7 +101,7 @@ SampleStream::SampleStream(StreamBudget& budget, int64_t count, int64_t seq_len,
                            Dtype dtype)
     : budget_(budget), count_(count), seq_len_(seq_len), hidden_(hidden), dtype_(dtype) {
   while (in_memory_ < count_ && budget_.take(sample_bytes())) ++in_memory_;
-  const int64_t stride = (sample_bytes() + alignment - 1) / alignment * alignment;
+  const int64_t stride = rounded_up(sample_bytes(), alignment);
   auto pages = std::make_shared<Pages>(static_cast<size_t>(in_memory_ * stride));
   std::byte* data = pages->data();
   memory_ = at::from_blob(

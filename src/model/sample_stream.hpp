@@ -87,7 +87,7 @@ class SampleStream {
   const int64_t seq_len_;
   const int64_t hidden_;
   const Dtype dtype_;
-  // Samples [0, in_memory_), one behind the other, outside the heap (base/pages.hpp).
+  // Samples [0, in_memory_), one behind the other, outside the heap (base/memory.hpp).
   int64_t in_memory_ = 0;
   at::Tensor memory_;
   int64_t scratch_begin_ = 0;  // of the region with the other samples, in sample order

@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "schedule/reduction_tree.hpp"
-#include "schedule/summing_memory.hpp"
 
 namespace bitmill {
 namespace {

@@ -1,4 +1,4 @@
-// A plan carried out without doing any work.
+// find_fault() of plan.hpp: a plan carried out without doing any work.
 
 #include <fmt/format.h>
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 
 namespace bitmill {
 namespace {
@@ -68,7 +69,7 @@ Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk) {
   plan.stages.resize(static_cast<size_t>(stages));
   plan.band = band_width(walk, stages, plan.turns());
   // In each wave a stage sends so many streams, and may be a wave ahead of who receives them.
-  plan.link_capacity = (plan.band + stages - 1) / stages + 1;
+  plan.link_capacity = static_cast<int>(piece_count(plan.band, stages)) + 1;
   for (int first = 0; first < plan.turns(); first += plan.band) {
     append_band(first, plan.band_end(first), plan);
   }

@@ -60,7 +60,7 @@ Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk);
 // stream that was not handed on, or received in another order than sent; stages that wait for each
 // other for ever when no link holds more than link_capacity sends; a block that is never committed
 // or leaves memory with unpacked work; two blocks resident at once. A forward that nobody reads is
-// waste, not a fault.
+// waste, not a fault. Defined in find_fault.cpp.
 std::string find_fault(const Plan& plan);
 
 // Files of live state that the run folder holds at once, at most. A block has one from its first

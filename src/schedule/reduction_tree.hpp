@@ -1,5 +1,6 @@
 #pragma once
-// The fixed binary tree over the positions of a batch, and who owns which positions.
+// The fixed binary tree over the positions of a batch, who owns which positions, and what a sum
+// over it takes of memory.
 //
 // Node (j, i) is the sum over positions [i 2^j, (i+1) 2^j) within [0, n): left child plus right
 // child; an absent child adds nothing. The tree depends on n alone, so a sum over it has the same
@@ -45,5 +46,20 @@ std::vector<TreeAddition> final_additions(int64_t n, int replicas);
 // Slice p of `elements` values cut for `replicas` owners: [bounds[p], bounds[p + 1]), at multiples
 // of 64 elements but for the end; some may be empty.
 std::vector<int64_t> slice_bounds(int64_t elements, int replicas);
+
+// What a replica holds while a vector is summed over a batch in this tree, as
+// pipeline/sums/sliced_sum.hpp does it.
+
+// What a rank sends of one partial sum in one exchange, over all its peers: 16 MiB. More would not
+// be faster, and a rank may hold log2(batch) partial sums.
+inline constexpr int64_t largest_exchange_floats = int64_t{4} << 20;
+
+// Vectors that live at once while this replica adds up its own units, `threads` at a time.
+int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int threads);
+// Floats that are on their way at once at this replica, sent and received.
+int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica);
+// All of it, for a vector of `size` floats: sums in flight, and then those that are left, a slice
+// of the whole one, and what travels.
+int64_t summing_floats(int64_t size, int64_t batch_size, int replicas, int replica, int threads);
 
 }  // namespace bitmill

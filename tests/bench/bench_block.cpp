@@ -17,7 +17,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "base/heap.hpp"
+#include "base/memory.hpp"
 #include "bench/block_fixture.hpp"
 #include "bench/plain_step.hpp"
 #include "comm/mpi_session.hpp"

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "format/error_matchers.hpp"
+#include "format/export_folder.hpp"
 #include "format/failing_files.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_model.hpp"

@@ -1,4 +1,5 @@
 #include "format/packed_folder.hpp"
+#include "format/export_folder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

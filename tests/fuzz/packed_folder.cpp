@@ -3,6 +3,7 @@
 
 #include "format/packed_folder.hpp"
 #include "format/config_file.hpp"
+#include "format/export_folder.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_linear.hpp"
 #include "format/packed_seal.hpp"

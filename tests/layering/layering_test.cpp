@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <regex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "layering/include_rules.hpp"
 
@@ -21,6 +26,11 @@ const fs::path root = BITMILL_SOURCE_DIR;
 bool is_source(const fs::path& path) {
   return path.extension() == ".hpp" || path.extension() == ".cpp" || path.extension() == ".cu" ||
          path.extension() == ".cuh";
+}
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 TEST(Layering, EveryLineOfTheTreeIsInItsPlace) {
@@ -89,6 +99,82 @@ TEST(Layering, ASourceIncludesItsOwnHeaderFirst) {
     const std::string name = header.lexically_relative(root / "src").generic_string();
     EXPECT_EQ(line, "#include \"" + name + "\"") << entry.path();
   }
+}
+
+// What a header declares is defined in the .cpp of its name, so that it is found without a search.
+// The exceptions: several files make one kind of thing, and a header lists the makers.
+TEST(Layering, ASourceHasAHeaderOfItsNameOrOneThatListsIt) {
+  const std::vector<std::pair<std::regex, std::string>> lists = {
+      {std::regex("src/backend/(cpu|reference)_backend"), "backend/backend.hpp"},
+      {std::regex("src/cli/main"), "cli/program.hpp"},
+      {std::regex("src/cli/commands/command_[a-z]+"), "cli/commands/command.hpp"},
+      {std::regex("src/data/decode_bytes"), "data/decode_step.hpp"},
+      {std::regex("src/data/(sentencepiece_reader|tiktoken|tokenizer_json|vocab_merges)"),
+       "data/tokenizer_kinds.hpp"},
+      {std::regex("src/model/family_[a-z0-9]+"), "model/family_parts.hpp"},
+      {std::regex("src/schedule/find_fault"), "schedule/plan.hpp"},
+  };
+  for (const auto& entry : fs::recursive_directory_iterator(root / "src")) {
+    if (entry.path().extension() != ".cpp") continue;
+    const fs::path stem = fs::path(entry.path()).replace_extension();
+    if (fs::exists(stem.string() + ".hpp")) continue;
+    const std::string name = stem.lexically_relative(root).generic_string();
+    const auto list = std::ranges::find_if(
+        lists, [&](const auto& one) { return std::regex_match(name, one.first); });
+    ASSERT_NE(list, lists.end()) << name << ".cpp has no header of its name";
+    EXPECT_THAT(text_of(entry.path()), HasSubstr("#include \"" + list->second + "\"")) << name;
+  }
+}
+
+// A heading as the anchor of a link names it.
+std::string anchor_of(const std::string& heading) {
+  std::string anchor;
+  for (const char c : heading) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == ' ') anchor += '-';
+    if (std::isalnum(byte) || c == '-' || c == '_') anchor += static_cast<char>(std::tolower(byte));
+  }
+  return anchor;
+}
+
+bool has_anchor(const fs::path& page, const std::string& anchor) {
+  std::ifstream in(page);
+  for (std::string line; std::getline(in, line);) {
+    const size_t begin = line.find_first_not_of('#');
+    if (!line.starts_with('#') || begin == line.npos || line[begin] != ' ') continue;
+    if (anchor_of(line.substr(begin + 1)) == anchor) return true;
+  }
+  return false;
+}
+
+TEST(Pages, EveryLinkInsideTheTreeLeadsSomewhere) {
+  const std::regex link(R"re(\]\(([^)#\s:]*)(?:#([^)\s]+))?\))re");  // a ":" leads outside
+  int links = 0;
+  for (auto entry = fs::recursive_directory_iterator(root); entry != fs::end(entry); ++entry) {
+    const std::string folder = entry->path().filename().string();
+    if (entry->is_directory() && (folder == "build" || folder.starts_with('.') ||
+                                  folder == "shared" || entry->is_symlink())) {
+      entry.disable_recursion_pending();
+    }
+    if (entry->path().extension() != ".md") continue;
+    const std::string text = text_of(entry->path());
+    for (std::sregex_iterator at(text.begin(), text.end(), link), none; at != none; ++at) {
+      ++links;
+      const std::string file = (*at)[1], anchor = (*at)[2];
+      const fs::path to = file.empty() ? entry->path() : entry->path().parent_path() / file;
+      EXPECT_TRUE(fs::exists(to)) << entry->path() << ": " << at->str();
+      if (!anchor.empty()) {
+        EXPECT_TRUE(has_anchor(to, anchor)) << entry->path() << ": " << at->str();
+      }
+    }
+  }
+  EXPECT_GT(links, 10);
+}
+
+TEST(Pages, AnAnchorIsTheHeadingInSmallLettersWithDashes) {
+  EXPECT_EQ(anchor_of("What CI spends"), "what-ci-spends");
+  EXPECT_EQ(anchor_of("How to add ..."), "how-to-add-");
+  EXPECT_EQ(anchor_of("`tune`, in short"), "tune-in-short");
 }
 
 // Takes away folders that include nothing still there, until none is left.

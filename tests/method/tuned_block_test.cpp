@@ -10,7 +10,7 @@
 
 #include "backend/random_linear.hpp"
 #include "method/next_token_divergence.hpp"
-#include "method/unpack.hpp"
+#include "method/pack.hpp"
 #include "model/block_forward.hpp"
 #include "model/one_thread.hpp"
 #include "model/tiny_model.hpp"

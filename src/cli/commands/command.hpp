@@ -8,8 +8,8 @@
 
 #include "base/files.hpp"
 #include "base/thread_pool.hpp"
-#include "cli/options/common_options.hpp"
 #include "cli/options/settings.hpp"
+#include "cli/options/shared_options.hpp"
 #include "cli/process/stop_signals.hpp"
 #include "cli/process/watch.hpp"
 #include "cli/report/console.hpp"

@@ -4,7 +4,7 @@
 
 #include "cli/commands/command.hpp"
 #include "cli/commands/eval_job.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
 

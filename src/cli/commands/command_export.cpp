@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "cli/commands/command.hpp"
+#include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
 
 namespace bitmill {

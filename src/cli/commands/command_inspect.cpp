@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands/command.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
 #include "format/inspection.hpp"

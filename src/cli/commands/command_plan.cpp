@@ -11,7 +11,7 @@
 #include "cli/options/pictures.hpp"
 #include "cli/options/quantize_options.hpp"
 #include "cli/options/run_folder_options.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/plan_report.hpp"
 #include "cli/report/quantity.hpp"
 #include "model/config.hpp"

@@ -2,7 +2,7 @@
 
 #include "cli/commands/command.hpp"
 #include "cli/commands/quantize_job.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 
 namespace bitmill {
 namespace {

@@ -8,7 +8,7 @@
 #include "cli/commands/eval_job.hpp"
 #include "cli/commands/invocation.hpp"
 #include "cli/commands/quantize_job.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
 

@@ -4,7 +4,7 @@
 
 #include "base/error.hpp"
 #include "cli/commands/command.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/status_table.hpp"
 #include "pipeline/folder/run_status.hpp"

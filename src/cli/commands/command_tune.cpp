@@ -1,16 +1,18 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/memory.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/options/tune_options.hpp"
 #include "cli/process/launch.hpp"
-#include "cli/process/peak_memory.hpp"
 #include "cli/process/run_control.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/tune_report.hpp"
+#include "comm/gather.hpp"
 #include "pipeline/checks/tune_check.hpp"
 #include "pipeline/tune.hpp"
 
@@ -51,7 +53,8 @@ class TuneCommand : public Command {
     };
     const TuneResult result =
         tune(*checked_, context.files, context.comm, context.pool, progress, control);
-    const RunFacts facts = {clock() - begin, largest_peak_memory(context.comm),
+    const RunFacts facts = {clock() - begin,
+                            std::ranges::max(gather_value(context.comm, peak_memory_bytes())),
                             forecast.peak_memory_bytes, ranks_};
     context.console.say(fmt::format("\n{}", describe_tuning(options, result, facts)));
     if (request_.json) context.console.print(json_line(tuning_json(options, result, facts)));

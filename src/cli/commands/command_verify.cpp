@@ -6,7 +6,7 @@
 #include "base/error.hpp"
 #include "checkpoint/audit.hpp"
 #include "cli/commands/command.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 
 namespace bitmill {

@@ -7,16 +7,17 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/memory.hpp"
 #include "cli/options/hardware.hpp"
 #include "cli/options/recipe.hpp"
 #include "cli/process/activity_observer.hpp"
 #include "cli/process/launch.hpp"
-#include "cli/process/peak_memory.hpp"
 #include "cli/process/run_control.hpp"
 #include "cli/report/action_clock.hpp"
-#include "cli/report/json_line.hpp"
+#include "cli/report/console.hpp"
 #include "cli/report/progress.hpp"
 #include "cli/report/quantity.hpp"
+#include "comm/gather.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -215,8 +216,9 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
     leave_run_note(context.files, options().work_dir);
   };
   outcome.result = quantize_timed(context, observer, control);
-  outcome.facts = {clock() - begin, largest_peak_memory(context.comm), forecast().peak_memory_bytes,
-                   ranks_};
+  outcome.facts = {clock() - begin,
+                   std::ranges::max(gather_value(context.comm, peak_memory_bytes())),
+                   forecast().peak_memory_bytes, ranks_};
   const std::string quality = quality_table(outcome.result.blocks);
   if (!quality.empty()) context.console.say(fmt::format("\n{}", quality));
   context.console.say(

@@ -9,11 +9,10 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "cli/options/backend_option.hpp"
-#include "cli/options/common_options.hpp"
-#include "cli/options/lag.hpp"
 #include "cli/options/recipe.hpp"
 #include "cli/options/run_folder_options.hpp"
+#include "cli/options/shared_options.hpp"
+#include "cli/report/quantity.hpp"
 #include "pipeline/checks/preflight.hpp"
 
 namespace bitmill {

@@ -5,9 +5,8 @@
 #include <climits>
 
 #include "base/error.hpp"
-#include "cli/options/backend_option.hpp"
-#include "cli/options/common_options.hpp"
 #include "cli/options/run_folder_options.hpp"
+#include "cli/options/shared_options.hpp"
 
 namespace bitmill {
 namespace {

@@ -6,11 +6,10 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
-#include <span>
 #include <system_error>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 
 namespace bitmill {
 namespace {
@@ -55,16 +54,10 @@ int default_threads(const std::vector<RankPlace>& places, int rank) {
 }
 
 std::vector<RankPlace> gather_places(Communicator& comm, const RankPlace& mine) {
-  const auto hosts = gather_everywhere(comm, std::as_bytes(std::span(mine.host)));
-  const auto masks = gather_everywhere(comm, std::as_bytes(std::span(mine.cpus)));
-  std::vector<RankPlace> places(hosts.size());
-  for (size_t rank = 0; rank < hosts.size(); ++rank) {
-    places[rank].host.assign(reinterpret_cast<const char*>(hosts[rank].data()), hosts[rank].size());
-    places[rank].cpus.resize(masks[rank].size() / sizeof(uint64_t));
-    if (!masks[rank].empty()) {
-      std::memcpy(places[rank].cpus.data(), masks[rank].data(), masks[rank].size());
-    }
-  }
+  const std::vector<std::string> hosts = gather_texts(comm, mine.host);
+  const std::vector<CpuMask> masks = gather_values<uint64_t>(comm, mine.cpus);
+  std::vector<RankPlace> places;
+  for (size_t rank = 0; rank < hosts.size(); ++rank) places.push_back({hosts[rank], masks[rank]});
   return places;
 }
 

@@ -7,28 +7,23 @@
 #include <algorithm>
 #include <map>
 #include <new>
-#include <span>
 #include <vector>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 
 namespace bitmill {
 namespace {
 
 // On the wire: one byte of exit code, then the message. Nothing at all: no failure.
-std::vector<std::byte> encode(const std::optional<Failure>& failure) {
-  std::vector<std::byte> bytes;
-  if (!failure) return bytes;
-  bytes.push_back(static_cast<std::byte>(failure->exit_code));
-  const auto message = std::as_bytes(std::span(failure->message));
-  bytes.insert(bytes.end(), message.begin(), message.end());
-  return bytes;
+std::string encode(const std::optional<Failure>& failure) {
+  return failure ? static_cast<char>(failure->exit_code) + failure->message : "";
 }
 
-Failure decode(std::span<const std::byte> bytes) {
-  Failure failure{.exit_code = static_cast<int>(bytes.front()), .message = {}, .from_peer = false};
-  for (const std::byte byte : bytes.subspan(1)) failure.message += static_cast<char>(byte);
-  return failure;
+Failure decode(const std::string& bytes) {
+  return {.exit_code = static_cast<unsigned char>(bytes.front()),
+          .message = bytes.substr(1),
+          .from_peer = false};
 }
 
 // Ranks that failed alike.
@@ -38,13 +33,11 @@ struct Group {
 };
 
 // In the order of their first ranks; those without a failure are in none.
-std::vector<Group> group_failures(const std::vector<std::vector<std::byte>>& outcomes) {
+std::vector<Group> group_failures(const std::vector<std::string>& outcomes) {
   std::map<std::string, Group> found;
   for (size_t rank = 0; rank < outcomes.size(); ++rank) {
     if (outcomes[rank].empty()) continue;
-    const std::string outcome(reinterpret_cast<const char*>(outcomes[rank].data()),
-                              outcomes[rank].size());
-    Group& group = found.try_emplace(outcome, Group{rank, 0}).first->second;
+    Group& group = found.try_emplace(outcomes[rank], Group{rank, 0}).first->second;
     ++group.ranks;
   }
   std::vector<Group> groups;
@@ -99,8 +92,8 @@ std::string failure_text(const Failure& failure, const std::string& rank_and_hos
 
 std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<Failure>& mine,
                                         const std::string& host) {
-  const auto outcomes = gather_everywhere(comm, encode(mine));
-  const auto hosts = gather_everywhere(comm, std::as_bytes(std::span(host)));
+  const std::vector<std::string> outcomes = gather_texts(comm, encode(mine));
+  const std::vector<std::string> hosts = gather_texts(comm, host);
   const std::vector<Group> groups = group_failures(outcomes);
   if (groups.empty()) return std::nullopt;
   Failure failure = decode(outcomes[groups.front().first_rank]);
@@ -115,10 +108,7 @@ std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<
                                   groups.size() - most_failures_told));
       break;
     }
-    const auto& name = hosts[group.first_rank];
-    std::string who =
-        fmt::format("rank {} on {}", group.first_rank,
-                    std::string(reinterpret_cast<const char*>(name.data()), name.size()));
+    std::string who = fmt::format("rank {} on {}", group.first_rank, hosts[group.first_rank]);
     if (group.ranks > 1) who += fmt::format(" and {} more", group.ranks - 1);
     texts.push_back(failure_text(decode(outcomes[group.first_rank]), who));
   }

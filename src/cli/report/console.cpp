@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "base/error.hpp"
@@ -57,6 +58,10 @@ Console standard_console(int rank) {
   const char* const term = std::getenv("TERM");
   const bool can_rewrite = term != nullptr && std::string_view(term) != "dumb";
   return Console(stderr, stdout, can_rewrite && ::isatty(STDERR_FILENO) == 1);
+}
+
+std::string json_line(const nlohmann::ordered_json& object) {
+  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace bitmill

@@ -3,6 +3,8 @@
 // one, so that no caller asks for its rank.
 
 #include <cstdio>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <string_view>
 
 namespace bitmill {
@@ -35,5 +37,9 @@ class Console {
 // stderr and stdout for rank 0; silent for any other. stderr is taken for a terminal when it is one
 // and TERM does not say that it cannot move the cursor.
 Console standard_console(int rank);
+
+// One JSON object as a script reads it: on one line, ended by a newline. Paths may hold bytes that
+// are not UTF-8: they become U+FFFD. Numbers that are not finite become null.
+std::string json_line(const nlohmann::ordered_json& object);
 
 }  // namespace bitmill

@@ -6,6 +6,7 @@
 
 #include <chrono>
 
+#include "base/pieces.hpp"
 #include "cli/report/quantity.hpp"
 
 namespace bitmill {
@@ -98,7 +99,7 @@ std::string QuantizeProgress::line(double now) const {
       static_cast<double>(extent_.epochs) * static_cast<double>(extent_.steps_per_epoch);
   const double seconds_per_block =
       (now - *begin_) / static_cast<double>(steps_done_) * steps_per_block;
-  const int64_t own_blocks = (extent_.blocks + extent_.stages - 1) / extent_.stages;
+  const int64_t own_blocks = piece_count(extent_.blocks, extent_.stages);
   const double blocks_left = static_cast<double>(own_blocks) -
                              static_cast<double>(steps_before_ + steps_done_) / steps_per_block;
   return text + fmt::format(" · {}/block · ETA {}", format_seconds(seconds_per_block),

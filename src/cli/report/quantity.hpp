@@ -1,5 +1,5 @@
 #pragma once
-// Sizes and times as people write and read them.
+// Sizes, times and numbers as people write and read them.
 
 #include <cstdint>
 #include <string>
@@ -13,6 +13,11 @@ int64_t parse_bytes(const std::string& text);
 // "90", "90s", "15m", "2h", or as Slurm writes it: "03:04", "02:03:04", "1-02:03:04", to seconds.
 // UsageError otherwise.
 int64_t parse_seconds(const std::string& text);
+
+// A --lag: "5", "epochs", or "epochs/4": the largest divisor of `epochs` that is at most epochs/4
+// (1 when there are fewer than 4). The result divides `epochs`; UsageError otherwise, with the
+// nearest numbers that do. `origin` begins the message.
+int parse_lag(const std::string& text, int epochs, const std::string& origin);
 
 // "999 bytes", "4.35 MB", "13.5 GB": powers of 1000, three digits.
 std::string format_bytes(int64_t bytes);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "cli/report/embedded_page.hpp"
 #include "cli/report/quantity.hpp"
 
 namespace bitmill {

@@ -40,4 +40,7 @@ std::string timeline_page(const std::string& title, std::span<const Timeline> ti
 // out, and the process says so.
 std::string trace_json(std::span<const Timeline> timelines);
 
+// timeline.html, which is part of the binary, with @DATA@ where the data belongs. Made by CMake.
+const char* embedded_timeline_page();
+
 }  // namespace bitmill

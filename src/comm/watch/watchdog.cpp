@@ -2,25 +2,16 @@
 
 #include <map>
 #include <optional>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 #include "comm/watch/listener.hpp"
 #include "comm/watch/loop.hpp"
 
 namespace bitmill {
 namespace {
-
-// Collective. Every rank's text, in rank order.
-std::vector<std::string> gather_texts(Communicator& comm, const std::string& mine) {
-  std::vector<std::string> texts;
-  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
-    texts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  }
-  return texts;
-}
 
 // Collective. Carries `step` out here; the first rank's CommError is thrown on every rank.
 template <class Step>

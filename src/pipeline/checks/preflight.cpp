@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "data/windows.hpp"
+#include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "pipeline/blocks/live_file_size.hpp"

@@ -1,9 +1,9 @@
 #include "pipeline/checks/timed_work.hpp"
 
-#include <cstring>
 #include <vector>
 
 #include "base/stopwatch.hpp"
+#include "comm/gather.hpp"
 
 namespace bitmill {
 
@@ -32,11 +32,7 @@ double mean_of(double budget_s, const std::function<double()>& one) {
 
 double mean_of_ranks(Communicator& comm, double mine) {
   double sum = 0;
-  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(&mine, 1)))) {
-    double theirs = 0;
-    std::memcpy(&theirs, bytes.data(), sizeof(theirs));
-    sum += theirs;
-  }
+  for (const double theirs : gather_value(comm, mine)) sum += theirs;
   return sum / comm.size();
 }
 

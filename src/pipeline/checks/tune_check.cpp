@@ -9,6 +9,7 @@
 
 #include "backend/backend.hpp"
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 #include "base/problems.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
@@ -116,8 +117,8 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
 }
 
 // Packed blocks of the stage; one block as float32 and again as operands; the head, and beside it
-// the other model's while they are compared, which are the same, or the logits of 256 positions for
-// every thread, four times; streams; for every thread what a sample needs within a block; a
+// the other model's while they are compared, which are the same, or the logits of a tile of tokens
+// for every thread, four times; streams; for every thread what a sample needs within a block; a
 // micro-batch on its way between them; factors, their moments and gradients.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
                         TuneForecast& forecast) {
@@ -138,7 +139,7 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
       options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
   forecast.scratch_bytes = streams - in_memory;
   const int64_t logits =
-      4 * std::min<int64_t>(256, forecast.seq_len) * config.vocab_size * float_bytes;
+      4 * std::min(tokens_per_tile, forecast.seq_len) * config.vocab_size * float_bytes;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
   // Factors, their moments and the best ones, and the losses of an epoch; twice while a file is
   // being replaced.

@@ -9,6 +9,8 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/pieces.hpp"
+#include "comm/gather.hpp"
 #include "model/family.hpp"
 
 namespace bitmill {
@@ -36,14 +38,13 @@ std::string checked_hash(const TensorFolder& tensors, const std::string& name) {
   const TensorInfo& info = tensors.info(name);
   Hasher hasher;
   std::vector<std::byte> buffer(static_cast<size_t>(std::min(info.bytes, bytes_per_read)));
-  for (int64_t first = 0; first < info.bytes; first += bytes_per_read) {
-    const auto piece =
-        std::span(buffer).first(static_cast<size_t>(std::min(info.bytes - first, bytes_per_read)));
+  for_pieces(info.bytes, bytes_per_read, [&](int64_t first, int64_t count) {
+    const auto piece = std::span(buffer).first(static_cast<size_t>(count));
     tensors.read_part(name, first, piece);
     hasher.add(piece);
     // Reading it as floats says which element it is.
     if (is_float(info.dtype) && !all_finite(info.dtype, piece)) tensors.read_float32(name);
-  }
+  });
   return hasher.hex();
 }
 
@@ -89,11 +90,10 @@ TensorHashes hash_together(const SourceModel& model, const std::vector<std::stri
   const TensorHashes mine = hash_tensors(model, own, pool);
   std::string digits;
   for (const std::string& name : own) digits += mine.at(name);
-  const auto parts = gather_everywhere(comm, std::as_bytes(std::span(digits)));
+  const std::vector<std::string> parts = gather_texts(comm, digits);
   TensorHashes all;
   for (size_t i = 0; i < names.size(); ++i) {
-    const auto* theirs = reinterpret_cast<const char*>(parts[i % ranks].data());
-    all[names[i]] = std::string(theirs + i / ranks * hash_digits, hash_digits);
+    all[names[i]] = parts[i % ranks].substr(i / ranks * hash_digits, hash_digits);
   }
   return all;
 }
@@ -116,7 +116,7 @@ void SourceGuard::read_block(int block) {
   // Every rank all of it: hosts may have copies of their own.
   const TensorHashes mine = hash_tensors(model_, tensors_of_block(model_, block), pool_);
   const std::string hash = combined_hash(mine);
-  const auto all = gather_everywhere(comm_, std::as_bytes(std::span(hash)));
+  const auto all = gather_texts(comm_, hash);
   for (size_t rank = 1; rank < all.size(); ++rank) {
     BITMILL_CHECK(all[rank] == all[0], UsageError,
                   fmt::format("rank {} and rank 0 read different weights of block {} from {}: the "

@@ -10,7 +10,9 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/memory.hpp"
+#include "base/pieces.hpp"
 #include "base/version.hpp"
+#include "comm/gather.hpp"
 #include "pipeline/job/fingerprint.hpp"
 
 namespace bitmill {
@@ -26,12 +28,11 @@ std::string describe_program(Files& files) {
     const auto binary = files.open(path);
     Hasher hasher;
     std::vector<std::byte> piece(size_t{1} << 20);
-    for (int64_t first = 0; first < binary->size(); first += std::ssize(piece)) {
-      const auto part = std::span(piece).first(
-          static_cast<size_t>(std::min<int64_t>(std::ssize(piece), binary->size() - first)));
+    for_pieces(binary->size(), std::ssize(piece), [&](int64_t first, int64_t count) {
+      const auto part = std::span(piece).first(static_cast<size_t>(count));
       binary->read(first, part);
       hasher.add(part);
-    }
+    });
     hash = hasher.hex();
   }
   return fmt::format("bitmill {}, binary {}", version, hash);
@@ -52,10 +53,7 @@ std::string to_text(const RankFacts& facts) {
 // Collective. What every rank says.
 std::vector<json> gather_json(Communicator& comm, const std::string& mine) {
   std::vector<json> all;
-  for (const auto& bytes : gather_everywhere(comm, std::as_bytes(std::span(mine)))) {
-    all.push_back(
-        json::parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
-  }
+  for (const std::string& text : gather_texts(comm, mine)) all.push_back(json::parse(text));
   return all;
 }
 

@@ -3,7 +3,7 @@
 // into slices, of which every rank finishes and keeps its own. The bits do not depend on the number
 // of ranks or threads.
 //
-// Memory of a rank: schedule/summing_memory.hpp.
+// Memory of a rank: schedule/reduction_tree.hpp.
 
 #include <cstdint>
 #include <functional>
@@ -13,7 +13,7 @@
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
 #include "pipeline/sums/tree_sum.hpp"
-#include "schedule/summing_memory.hpp"
+#include "schedule/reduction_tree.hpp"
 
 namespace bitmill {
 

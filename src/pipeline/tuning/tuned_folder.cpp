@@ -6,6 +6,7 @@
 
 #include "base/version.hpp"
 #include "format/config_file.hpp"
+#include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_seal.hpp"
 #include "format/partial_folder.hpp"

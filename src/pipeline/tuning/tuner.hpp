@@ -51,7 +51,7 @@ class Tuner : private Trained {
 
  private:
   std::string name() const override { return "the model"; }
-  int64_t steps_per_epoch() const override { return context_.plan.steps_per_epoch; }
+  int64_t steps_per_epoch() const override { return context_.forecast.steps_per_epoch; }
   bool wants_epoch(int epoch) override;
   bool take_step(int epoch, int64_t step) override;
   void finish_epoch(int epoch) override;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "cli/options/lag.hpp"
 #include "cli/options/suggestion.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"

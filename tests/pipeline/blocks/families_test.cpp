@@ -7,6 +7,7 @@
 #include "comm/thread_communicator.hpp"
 #include "data/token_text.hpp"
 #include "eval/evaluate.hpp"
+#include "format/export_folder.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "model/golden_files.hpp"

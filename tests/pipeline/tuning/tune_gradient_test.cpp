@@ -8,7 +8,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "method/unpack.hpp"
+#include "method/pack.hpp"
 #include "model/block_forward.hpp"
 #include "pipeline/tune_job.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"

@@ -1,4 +1,4 @@
-// The BPE model as a tokenizer.json writes it.
+#include "data/bpe_tables.hpp"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,6 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "data/bpe_tables.hpp"
 #include "data/tokenizer_part.hpp"
 
 namespace bitmill {

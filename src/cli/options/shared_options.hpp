@@ -1,5 +1,5 @@
 #pragma once
-// Who computes: an option of every job that trains.
+// Options that several commands have.
 
 #include <string>
 
@@ -7,6 +7,12 @@
 
 namespace bitmill {
 
+Option config_option();
+Option threads_option();
+Option timeout_option();
+Option json_option(const std::string& what);
+
+// Who computes, in every job that trains.
 Option backend_option();
 // UsageError for a backend that is not there.
 std::string read_backend(const Settings& settings, const std::string& normal);

@@ -1,13 +1,18 @@
-#include "cli/process/start_alarm.hpp"
+#include "cli/process/alarms.hpp"
 
 #include <fmt/format.h>
+#include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <system_error>
 #include <utility>
 
+#include "base/error.hpp"
 #include "cli/process/failure.hpp"
 
 namespace bitmill {
@@ -59,6 +64,19 @@ void StartAlarm::wait(const Launch& launch, int64_t seconds,
       "stands still or cannot be reached. Nothing was begun; run the same command again, with a "
       "longer --timeout if ranks need longer to start here\n",
       launch.rank, launch.ranks, seconds));
+}
+
+void end_process_in(int64_t seconds) {
+  sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGKILL;
+  timer_t timer = {};
+  itimerspec when = {};
+  when.it_value.tv_sec = static_cast<time_t>(seconds);
+  const bool started = ::timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
+                       ::timer_settime(timer, 0, &when, nullptr) == 0;
+  BITMILL_CHECK(started, Error,
+                "the system gives no timer: " + std::generic_category().message(errno));
 }
 
 }  // namespace bitmill

@@ -1,7 +1,8 @@
-#include "cli/process/start_alarm.hpp"
+#include "cli/process/alarms.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <atomic>
 #include <chrono>
@@ -47,6 +48,16 @@ TEST(StartAlarmDeathTest, EndsTheRankWith75) {
         std::this_thread::sleep_for(std::chrono::minutes(1));
       },
       testing::ExitedWithCode(exit_code::stopped), "Nothing was begun");
+}
+
+TEST(KillTimerDeathTest, EndsAProcessThatIsStopped) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        end_process_in(1);
+        ::raise(SIGSTOP);
+      },
+      testing::KilledBySignal(SIGKILL), "");
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
-#include "cli/options/common_options.hpp"
+#include "cli/options/shared_options.hpp"
+
+#include "backend/backend.hpp"
 
 namespace bitmill {
 
@@ -20,6 +22,16 @@ Option timeout_option() {
 
 Option json_option(const std::string& what) {
   return {"json", "", "", "print " + what + " as one JSON object on standard output"};
+}
+
+Option backend_option() {
+  return {"backend", "cpu|reference", "cpu", "who computes; reference is plain and slow"};
+}
+
+std::string read_backend(const Settings& settings, const std::string& normal) {
+  const std::string name = settings.text_or("backend", normal);
+  make_backend(name);  // says what is wrong with it
+  return name;
 }
 
 }  // namespace bitmill

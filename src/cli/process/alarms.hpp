@@ -1,7 +1,6 @@
 #pragma once
-// Ends a rank whose peers do not come. MPI_Init and what follows wait for every rank, and without
-// an end where one is missing or stands still; the watchdog, which finds such ranks, needs all of
-// them to begin.
+// What ends this process when others do not come, or do not leave: before the watchdog, which needs
+// all ranks to begin, and after it.
 
 #include <condition_variable>
 #include <cstdint>
@@ -14,6 +13,8 @@
 
 namespace bitmill {
 
+// Ends a rank whose peers do not come. MPI_Init and what follows wait for every rank, and without
+// an end where one is missing or stands still.
 class StartAlarm {
  public:
   // Rings a few seconds after `seconds`; never without MPI or with 0 seconds. Then: a sentence on
@@ -37,5 +38,10 @@ class StartAlarm {
   bool stopped_ = false;  // guarded by mutex_
   std::thread thread_;
 };
+
+// The kernel ends this process with SIGKILL `seconds` from now, in whatever state it is: a process
+// that is stopped (SIGSTOP) hears nothing else. For a time when nothing is left to be lost, and a
+// rank that stands still would keep all others waiting. Error when the kernel gives no timer.
+void end_process_in(int64_t seconds);
 
 }  // namespace bitmill

@@ -1,4 +1,4 @@
-#include "base/pages.hpp"
+#include "base/memory.hpp"
 
 #include <gtest/gtest.h>
 
@@ -22,6 +22,13 @@ TEST(Pages, OfNoBytesAreNone) { EXPECT_EQ(Pages(0).data(), nullptr); }
 
 TEST(Pages, MoreThanThereCanBeIsRefused) {
   EXPECT_THROW(Pages(std::numeric_limits<size_t>::max() / 2), std::bad_alloc);
+}
+
+TEST(Memory, PeakCountsWhatWasWrittenTo) {
+  constexpr size_t bytes = size_t{64} << 20;
+  const Pages pages(bytes);
+  for (size_t i = 0; i < bytes; i += 4096) pages.data()[i] = std::byte{1};
+  EXPECT_GE(peak_memory_bytes(), int64_t{bytes});
 }
 
 }  // namespace
