@@ -8,14 +8,9 @@
 #include "format/packed_layout.hpp"
 
 namespace bitmill {
+namespace {
 
-at::Tensor widened(const std::vector<uint16_t>& halves) {
-  at::Tensor out = at::empty({static_cast<int64_t>(halves.size())});
-  to_float32(Dtype::float16, std::as_bytes(std::span(halves)),
-             {out.data_ptr<float>(), halves.size()});
-  return out;
-}
-
+// Without signs and codes.
 InitialLinear unpack_vectors(const PackedLinear& packed) {
   FrozenLinear frozen{.rows = packed.rows,
                       .cols = packed.cols,
@@ -36,6 +31,15 @@ InitialLinear unpack_vectors(const PackedLinear& packed) {
     zeros[row] = static_cast<float>(packed::get_code(packed.code_zero.data(), row));
   }
   return {std::move(frozen), widened(packed.row_scale)};
+}
+
+}  // namespace
+
+at::Tensor widened(const std::vector<uint16_t>& halves) {
+  at::Tensor out = at::empty({static_cast<int64_t>(halves.size())});
+  to_float32(Dtype::float16, std::as_bytes(std::span(halves)),
+             {out.data_ptr<float>(), halves.size()});
+  return out;
 }
 
 InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool) {

@@ -85,7 +85,7 @@ TuningHistory train(const TuneOptions& options, const Start& start, const Source
   Tuner tuner({options, start.checked.plan, start.checked.model, start.checked.teacher,
                start.checked.windows, rank, run_dir, budget, start.pool, stop, start.observer});
   tuner.run();
-  const std::vector<float> best = tuner.best();
+  const at::Tensor best = tuner.best();
   if (session != nullptr) {
     write_tuned(options, start.files, start.checked.model, session->dir(), best,
                 {start.checked.plan.fingerprint_json, sources.hash(), session->numerics_classes(),

@@ -1,5 +1,6 @@
 #include "pipeline/tuning/tuner.hpp"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/stopwatch.hpp"
 #include "comm/gather.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/streams/teacher_outputs.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -26,8 +28,8 @@ float mean(const std::vector<float>& values) {
   return std::isfinite(result) ? result : infinite;
 }
 
-bool all_finite(const std::vector<float>& values) {
-  return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+bool all_finite(const at::Tensor& values) {
+  return std::ranges::all_of(floats_of(values), [](float value) { return std::isfinite(value); });
 }
 
 SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
@@ -50,14 +52,12 @@ Tuner::Tuner(const TunerContext& context)
           stage_.layout(),
           {RateSchedule::cosine_to_zero, context.options.epochs * context.plan.steps_per_epoch},
           context.rank.replicas(), context.pool),
-      own_losses_(static_cast<size_t>(train_.own_count())) {
-  state_.factors.assign(static_cast<size_t>(stage_.layout().size()), 1.0F);
-  state_.best = state_.factors;
+      own_losses_(at::zeros({train_.own_count()})) {
+  state_.factors = at::ones({stage_.layout().size()});
+  state_.best = state_.factors.clone();
   state_.losses.resize(static_cast<size_t>(context.plan.train));
   restore_tuning(context.run_dir, state_, optimizer_, pieces_, context.rank);
-  for (int64_t i = 0; i < train_.own_count(); ++i) {
-    own_losses_[i] = state_.losses[train_.own()[i]];
-  }
+  own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
   stage_.take(state_.factors);
   make_streams();
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
@@ -125,7 +125,7 @@ void Tuner::train_epoch() {
   TuningHistory& history = state_.history;
   history.train_kl.push_back(mean(gather(train_, own_losses_)));
   history.held_out_kl.push_back(sound ? measure() : infinite);
-  if (history.best() == history.epochs()) state_.best = state_.factors;
+  if (history.best() == history.epochs()) state_.best = state_.factors.clone();
   // One that diverged was cut short, and counts as whole: nothing comes after it.
   state_.steps = history.epochs() * steps;
   save();
@@ -158,8 +158,7 @@ bool Tuner::train_steps(int64_t first) {
 
 double Tuner::train_step(int64_t step) {
   const Stopwatch watch;
-  Partials<float> sums =
-      walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
+  Partials sums = walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
   optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
   stage_.take(state_.factors);
   ++state_.steps;
@@ -174,7 +173,7 @@ float Tuner::measure() {
   const Stopwatch watch;
   float divergence = infinite;
   if (everywhere(stage_.can_store(state_.factors))) {
-    std::vector<float> losses(static_cast<size_t>(held_out_.own_count()));
+    const at::Tensor losses = at::zeros({held_out_.own_count()});
     walk_->measure(held_out_, {inputs_.get(), targets_.get(), train_.own_count()}, state_.factors,
                    losses);
     divergence = mean(gather(held_out_, losses));
@@ -191,11 +190,11 @@ bool Tuner::everywhere(bool here) const {
 }
 
 // In the order of all samples, on every rank; `own` is looked at on the last stage.
-std::vector<float> Tuner::gather(const SampleShare& share, std::span<const float> own) const {
+std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own) const {
   std::vector<double> all(static_cast<size_t>(share.samples()));
   if (is_last_stage()) {
-    const std::vector<double> mine(own.begin(), own.end());
-    all = share.gather_in_order(context_.rank.replicas(), mine, 1);
+    const at::Tensor mine = own.to(at::kDouble);
+    all = share.gather_in_order(context_.rank.replicas(), doubles_of(mine), 1);
   }
   const Mesh& mesh = context_.rank.mesh();
   context_.rank.control().broadcast(std::as_writable_bytes(std::span(all)),

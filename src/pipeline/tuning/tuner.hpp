@@ -44,7 +44,7 @@ class Tuner {
 
   const TuningHistory& history() const { return state_.history; }
   // Factors of all blocks, on every rank.
-  std::vector<float> best() const { return pieces_.join(state_.best); }
+  at::Tensor best() const { return pieces_.join(state_.best); }
 
  private:
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
@@ -59,7 +59,7 @@ class Tuner {
   void log_epoch(double seconds) const;
   void stop_between();
   bool everywhere(bool here) const;
-  std::vector<float> gather(const SampleShare& share, std::span<const float> own) const;
+  std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
 
   const TunerContext context_;
   const std::unique_ptr<Backend> backend_;
@@ -69,7 +69,8 @@ class Tuner {
   const StagePieces pieces_;
   ShardedOptimizer optimizer_;
   TuningState state_;
-  std::vector<float> own_losses_;  // of own training windows, of the epoch under way: last stage
+  // A slot per own training window, float32, of the epoch under way: last stage.
+  const at::Tensor own_losses_;
   std::unique_ptr<SampleStream> inputs_, targets_;  // own windows, the held-out ones last
   std::optional<NextTokenDivergence> divergence_;   // on the last stage
   std::optional<TuningWalk> walk_;
