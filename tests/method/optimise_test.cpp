@@ -100,7 +100,8 @@ TEST(LearnedOf, AShapeDeclaresWhatALinearOfThatShapeDoes) {
     EXPECT_EQ(actual[i].name, expected[i].name);
     EXPECT_EQ(actual[i].shape, expected[i].shape);
     const at::Tensor& first = expected[i].first;
-    if (first.defined()) EXPECT_EQ(first.sizes().vec(), expected[i].shape) << expected[i].name;
+    if (!first.defined()) continue;
+    EXPECT_EQ(first.sizes().vec(), expected[i].shape) << expected[i].name;
   }
 }
 

@@ -2,6 +2,7 @@
 // sums, steps and saved state follow from the list of segments.
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -29,7 +30,9 @@ class MadeUpBlock {
     at::manual_seed(3);
     vectors_ = test::random_vectors(config_);
     for (const LinearShape& shape : block_linears(config_, 0)) {
-      FrozenLinear frozen{.rows = shape.rows, .cols = shape.cols};
+      FrozenLinear frozen;
+      frozen.rows = shape.rows;
+      frozen.cols = shape.cols;
       frozen.signs = (at::randint(0, 2, {shape.rows, shape.cols}) * 2 - 1).to(at::kChar);
       linears_.push_back({{std::move(frozen), {}}, {}});
       learned_.push_back(test::learned_of_made_up(shape.rows, shape.cols));
