@@ -8,14 +8,14 @@
 #include <string>
 #include <string_view>
 
-#include "backend/learned_parts.hpp"
+#include "backend/learned_linear.hpp"
 #include "base/thread_pool.hpp"
 
 namespace bitmill {
 
 // A quantized linear before it is trained. float32 on the CPU unless said otherwise.
-// low + salient = cols; either may be 0. What is learned of it (LearnedParts) begins as it is here
-// and is taken from LearnedLinear from then on.
+// low + salient = cols; either may be 0. What is learned of it begins as it is here and is taken
+// from LearnedLinear from then on.
 struct FrozenLinear {
   int64_t rows = 0;
   int64_t cols = 0;
@@ -28,34 +28,22 @@ struct FrozenLinear {
   at::Tensor code_zero;        // [rows], whole numbers 0 .. 15
 };
 
-// What is learned of one linear. The parts that are not learned are undefined.
-struct LearnedLinear {
-  at::Tensor row_scale;        // [rows], alpha
-  at::Tensor row_gain;         // [rows], r1
-  at::Tensor col_gain;         // [low], r2
-  at::Tensor row_mean = {};    // [rows], mu
-  at::Tensor code_scale = {};  // [rows], s
-  at::Tensor latents = {};     // [rows, low], theta: S = +1 where theta >= 0, else -1
-  // [rows, low]: the backward pass writes the gradient of `latents` here, and hands none through
-  // autograd, which would hold those of all linears a second time.
-  at::Tensor latent_gradient = {};
-};
-
 // The student's linear, ready for many steps. Safe from several threads. It must outlive the
 // backward passes of what forward() returned.
 class StudentLinear {
  public:
   virtual ~StudentLinear() = default;
 
-  // The signs of `latents` [rows, low] are those of every forward() from here on. Needed before the
-  // first one, where signs are learned. Not at the same time as forward() or a backward pass.
-  virtual void take_signs(const at::Tensor& latents) = 0;
+  // Makes what every forward() from here on shares: the signs of the latents, where there are any.
+  // Needed before the first one and whenever learned values have changed. Not at the same time as
+  // forward() or a backward pass.
+  virtual void begin_step(const LearnedLinear& learned) = 0;
 
   // x [T, cols] -> y [T, rows] (METHOD.md, "The factored form"):
   //   y_i = r1_i (alpha_i (S x^)_i + mu_i sum_j x^_j) + s_i ((q - z) x_salient)_i,
   //   x^ = r2 * x_low.
-  // Differentiable in x and in what is learned; straight through the signs. Where signs are
-  // learned, `latents` are the ones last taken.
+  // Differentiable in x and in what is learned; straight through the signs. `learned` is as it was
+  // at the last begin_step().
   virtual at::Tensor forward(const at::Tensor& x, const LearnedLinear& learned) const = 0;
 };
 
@@ -64,9 +52,9 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string_view name() const = 0;
-  // `pool` must outlive what is returned.
+  // `learned`: the names of all that is learned of it. `pool` must outlive what is returned.
   virtual std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen,
-                                                 const LearnedParts& parts,
+                                                 const LearnedNames& learned,
                                                  ThreadPool& pool) const = 0;
 };
 

@@ -218,20 +218,22 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
 
 class CpuLinear final : public StudentLinear {
  public:
-  CpuLinear(const FrozenLinear& frozen, const LearnedParts& parts, ThreadPool& pool)
-      : prepared_(frozen, parts, pool) {}
+  CpuLinear(const FrozenLinear& frozen, const LearnedNames& learned, ThreadPool& pool)
+      : prepared_(frozen, learned, pool) {}
 
-  void take_signs(const at::Tensor& latents) override { prepared_.take_signs(latents); }
+  void begin_step(const LearnedLinear& learned) override {
+    if (prepared_.parts.signs) prepared_.take_signs(learned[part::latents]);
+  }
 
   at::Tensor forward(const at::Tensor& x, const LearnedLinear& learned) const override {
     const auto given = [](const at::Tensor& part) {
       return part.defined() ? part : at::empty({0});
     };
     return FactoredLinear::apply(
-        x.contiguous(), learned.row_scale, learned.row_gain, learned.col_gain,
-        learned.row_mean.defined() ? learned.row_mean : prepared_.frozen.row_mean,
-        given(learned.code_scale), given(learned.latents), given(learned.latent_gradient),
-        reinterpret_cast<int64_t>(&prepared_));
+        x.contiguous(), learned[part::row_scale], learned[part::row_gain], learned[part::col_gain],
+        learned_or(learned, part::row_mean, prepared_.frozen.row_mean),
+        given(learned[part::code_scale]), given(learned[part::latents]),
+        given(learned.gradient_place(part::latents)), reinterpret_cast<int64_t>(&prepared_));
   }
 
  private:
@@ -241,9 +243,9 @@ class CpuLinear final : public StudentLinear {
 class CpuBackend final : public Backend {
  public:
   std::string_view name() const override { return "cpu"; }
-  std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen, const LearnedParts& parts,
+  std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen, const LearnedNames& learned,
                                          ThreadPool& pool) const override {
-    return std::make_unique<CpuLinear>(frozen, parts, pool);
+    return std::make_unique<CpuLinear>(frozen, learned, pool);
   }
 };
 

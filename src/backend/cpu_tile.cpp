@@ -20,9 +20,13 @@ at::Tensor operand(const at::Tensor& values) {
 
 }  // namespace
 
-CpuPrepared::CpuPrepared(const FrozenLinear& linear, const LearnedParts& learned,
+CpuPrepared::CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned,
                          ThreadPool& threads)
-    : frozen(linear), parts(learned), pool(threads) {
+    : frozen(linear),
+      parts{.signs = learned.contains(part::latents),
+            .row_means = learned.contains(part::row_mean),
+            .code_scales = learned.contains(part::code_scale)},
+      pool(threads) {
   signs = parts.signs ? at::zeros({linear.rows, padded(low())}) : operand(linear.signs);
   const at::Tensor steps = linear.codes - linear.code_zero.unsqueeze(1);
   four_bit = operand(parts.code_scales ? steps : linear.code_scale.unsqueeze(1) * steps);

@@ -5,6 +5,7 @@
 
 #include "backend/backend.hpp"
 #include "backend/cpu_loops.hpp"
+#include "backend/learned_parts.hpp"
 
 namespace bitmill {
 
@@ -15,7 +16,7 @@ struct CpuPrepared {
   at::Tensor four_bit;  // [rows, padded salient], s (q - z); q - z where s is learned
   ThreadPool& pool;
 
-  CpuPrepared(const FrozenLinear& linear, const LearnedParts& learned, ThreadPool& threads);
+  CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned, ThreadPool& threads);
   void take_signs(const at::Tensor& latents);
 
   int64_t low() const { return frozen.low_columns.size(0); }

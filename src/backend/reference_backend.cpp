@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "backend/backend.hpp"
+#include "backend/learned_parts.hpp"
 
 namespace bitmill {
 namespace {
@@ -33,21 +34,23 @@ class ReferenceLinear final : public StudentLinear {
  public:
   explicit ReferenceLinear(const FrozenLinear& frozen) : frozen_(frozen) {}
 
-  void take_signs(const at::Tensor& latents) override {
-    taken_signs_ = at::where(latents >= 0, at::ones({}), -at::ones({}));
+  void begin_step(const LearnedLinear& learned) override {
+    const at::Tensor latents = learned[part::latents];
+    if (latents.defined()) taken_signs_ = at::where(latents >= 0, at::ones({}), -at::ones({}));
   }
 
   at::Tensor forward(const at::Tensor& x, const LearnedLinear& learned) const override {
+    const at::Tensor latents = learned[part::latents];
     const at::Tensor signs =
-        learned.latents.defined()
-            ? StraightThrough::apply(learned.latents, taken_signs_, learned.latent_gradient)
+        latents.defined()
+            ? StraightThrough::apply(latents, taken_signs_, learned.gradient_place(part::latents))
             : frozen_.signs;
-    const at::Tensor row_mean = learned.row_mean.defined() ? learned.row_mean : frozen_.row_mean;
-    const at::Tensor code_scale =
-        learned.code_scale.defined() ? learned.code_scale : frozen_.code_scale;
+    const at::Tensor row_mean = learned_or(learned, part::row_mean, frozen_.row_mean);
+    const at::Tensor code_scale = learned_or(learned, part::code_scale, frozen_.code_scale);
     // W_low = r1_i r2_j (alpha_i S_ij + mu_i)   [rows, low]
-    const at::Tensor low = learned.row_gain.unsqueeze(1) * learned.col_gain.unsqueeze(0) *
-                           (learned.row_scale.unsqueeze(1) * signs + row_mean.unsqueeze(1));
+    const at::Tensor low = learned[part::row_gain].unsqueeze(1) *
+                           learned[part::col_gain].unsqueeze(0) *
+                           (learned[part::row_scale].unsqueeze(1) * signs + row_mean.unsqueeze(1));
     // W_salient = s_i (q_ij - z_i)              [rows, salient]
     const at::Tensor salient =
         code_scale.unsqueeze(1) * (frozen_.codes - frozen_.code_zero.unsqueeze(1));
@@ -63,7 +66,8 @@ class ReferenceLinear final : public StudentLinear {
 class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
-  std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen, const LearnedParts& /*parts*/,
+  std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen,
+                                         const LearnedNames& /*learned*/,
                                          ThreadPool& /*pool*/) const override {
     return std::make_unique<ReferenceLinear>(frozen);
   }

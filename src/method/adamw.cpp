@@ -1,15 +1,15 @@
 #include "method/adamw.hpp"
 
+#include <ATen/ops/zeros.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
+#include "method/adamw_element.hpp"
+
 namespace bitmill {
 namespace {
-
-constexpr float beta1 = 0.9F;
-constexpr float beta2 = 0.999F;
-constexpr float epsilon = 1e-8F;
 
 // Ours (METHOD.md, "Training").
 constexpr double last_factor = 0.05;
@@ -27,7 +27,7 @@ double rate_factor(RateSchedule schedule, int64_t step, int64_t total_steps) {
 }
 
 AdamW::AdamW(const LearnedLayout& layout, int64_t begin, int64_t end)
-    : first_(static_cast<size_t>(end - begin)), second_(static_cast<size_t>(end - begin)) {
+    : first_(at::zeros({end - begin})), second_(at::zeros({end - begin})) {
   for (const LearnedSegment& segment : layout.segments()) {
     const int64_t to = std::min(end, segment.offset + segment.size);
     for (int64_t from = std::max(begin, segment.offset); from < to; from += elements_per_piece) {
@@ -37,19 +37,22 @@ AdamW::AdamW(const LearnedLayout& layout, int64_t begin, int64_t end)
   }
 }
 
-void AdamW::step(int64_t steps, double factor, std::span<const float> gradient,
-                 std::span<float> values, ThreadPool& pool) {
+void AdamW::step(int64_t steps, double factor, const at::Tensor& sum, int64_t units,
+                 const at::Tensor& values, ThreadPool& pool) {
   const auto t = static_cast<double>(steps);
-  const double correction1 = 1.0 - std::pow(double{beta1}, t);
-  const auto root_correction2 = static_cast<float>(std::sqrt(1.0 - std::pow(double{beta2}, t)));
+  const double correction1 = 1.0 - std::pow(double{AdamWStep::beta1}, t);
+  const auto root_correction2 =
+      static_cast<float>(std::sqrt(1.0 - std::pow(double{AdamWStep::beta2}, t)));
+  const float* from = sum.data_ptr<float>();
+  float* value = values.data_ptr<float>();
+  float* first = first_.data_ptr<float>();
+  float* second = second_.data_ptr<float>();
   pool.parallel_for(std::ssize(ranges_), [&](int64_t index) {
     const Range& range = ranges_[index];
-    const auto rate = static_cast<float>(range.rate * factor / correction1);
+    const AdamWStep step{static_cast<float>(units),
+                         static_cast<float>(range.rate * factor / correction1), root_correction2};
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const float g = gradient[i];
-      first_[i] = beta1 * first_[i] + (1.0F - beta1) * g;
-      second_[i] = beta2 * second_[i] + (1.0F - beta2) * g * g;
-      values[i] -= rate * first_[i] / (std::sqrt(second_[i]) / root_correction2 + epsilon);
+      adamw_element(step, from[i], first[i], second[i], value[i]);
     }
   });
 }

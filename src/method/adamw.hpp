@@ -1,14 +1,16 @@
 #pragma once
 // AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019) without weight
-// decay, on a slice of the flat vector of learned values. Our own loop, compiled without
-// contraction, so that its bits do not depend on how the vector is cut.
+// decay, on a slice of the flat tensor of learned values. Our own loop over adamw_element.hpp,
+// compiled without contraction, so that its bits do not depend on how the tensor is cut.
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "base/thread_pool.hpp"
 #include "method/learned.hpp"
+#include "method/settings.hpp"
 
 namespace bitmill {
 
@@ -21,14 +23,15 @@ class AdamW {
   // For elements [begin, end) of the layout.
   AdamW(const LearnedLayout& layout, int64_t begin, int64_t end);
 
-  // values and gradient hold the slice's elements, end - begin of them. `steps` counts from 1; all
-  // rates are taken times `factor`.
-  void step(int64_t steps, double factor, std::span<const float> gradient, std::span<float> values,
-            ThreadPool& pool);
+  // `sum` and `values` hold the slice's elements, [end - begin] float32 on the CPU; the gradient is
+  // the mean over the `units` that were summed. `steps` counts from 1; all rates are taken times
+  // `factor`. Changes `values` in place.
+  void step(int64_t steps, double factor, const at::Tensor& sum, int64_t units,
+            const at::Tensor& values, ThreadPool& pool);
 
   // Moving averages of the gradient and of its square, of the slice; to be saved and restored.
-  std::vector<float>& first_moment() { return first_; }
-  std::vector<float>& second_moment() { return second_; }
+  const at::Tensor& first_moment() const { return first_; }
+  const at::Tensor& second_moment() const { return second_; }
 
  private:
   struct Range {
@@ -36,8 +39,7 @@ class AdamW {
     double rate;
   };
   std::vector<Range> ranges_;  // pieces for one task each
-  std::vector<float> first_;
-  std::vector<float> second_;
+  const at::Tensor first_, second_;
 };
 
 }  // namespace bitmill

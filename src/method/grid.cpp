@@ -89,6 +89,29 @@ void fill_signs(const RowContext& context, std::span<const float> row, int64_t i
   }
 }
 
+// Tensors of `from` may be undefined.
+LearnedTensors declare(int64_t rows, int64_t low, const MethodSettings& settings,
+                       const InitialLinear& from) {
+  LearnedTensors all;
+  const auto add = [&](std::string_view name, std::vector<int64_t> shape, double rate,
+                       const at::Tensor& first, bool large = false) {
+    all.push_back({std::string(name), std::move(shape), rate, large, first});
+  };
+  add(part::row_scale, {rows}, settings.lr_scale, from.row_scale);
+  add(part::row_gain, {rows}, settings.lr_gain, {});
+  add(part::col_gain, {low}, settings.lr_gain, {});
+  if (settings.learned.row_means) {
+    add(part::row_mean, {rows}, settings.lr_mean, from.frozen.row_mean);
+  }
+  if (settings.learned.code_scales) {
+    add(part::code_scale, {rows}, settings.lr_code_scale, from.frozen.code_scale);
+  }
+  if (settings.learned.signs) {
+    add(part::latents, {rows, low}, settings.lr_sign, from.latents, /*large=*/true);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<int64_t> salient_columns(std::span<const float> saliency, const ExactRatio& ratio) {
@@ -184,6 +207,14 @@ InitialLinear quantize_linear(const at::Tensor& weight, std::span<const float> s
     fill_signs(context, row, i, out);
   });
   return out;
+}
+
+LearnedTensors learned_of(const InitialLinear& linear, const MethodSettings& settings) {
+  return declare(linear.frozen.rows, linear.frozen.low_columns.size(0), settings, linear);
+}
+
+LearnedTensors learned_of(int64_t rows, int64_t low, const MethodSettings& settings) {
+  return declare(rows, low, settings, {});
 }
 
 }  // namespace bitmill

@@ -11,6 +11,7 @@
 
 #include "backend/backend.hpp"
 #include "base/thread_pool.hpp"
+#include "method/learned.hpp"
 #include "method/settings.hpp"
 
 namespace bitmill {
@@ -58,5 +59,10 @@ inline constexpr float largest_first_latent = 1.4F;
 InitialLinear quantize_linear(const at::Tensor& weight, std::span<const float> saliency,
                               const MethodSettings& settings, ThreadPool& pool,
                               std::span<const float> mean_square = {});
+
+// What is learned of `linear`, with its first values: the one place that says so.
+LearnedTensors learned_of(const InitialLinear& linear, const MethodSettings& settings);
+// The same of a linear of this shape that is not at hand, without first values.
+LearnedTensors learned_of(int64_t rows, int64_t low, const MethodSettings& settings);
 
 }  // namespace bitmill

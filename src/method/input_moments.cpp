@@ -34,11 +34,11 @@ size_t input_of(LinearRole role) {
 }
 
 // x [T, cols] -> [cols, cols]
-void pair_sums(const at::Tensor& x, float* out, ThreadPool& pool) {
+void pair_sums(const at::Tensor& x, const at::Tensor& out, ThreadPool& pool) {
   const int64_t cols = x.size(1);
   parallel_pieces(pool, cols, rows_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad;
-    at::Tensor rows = at::from_blob(out + first * cols, {count, cols});
+    at::Tensor rows = out.narrow(0, first, count);
     at::mm_out(rows, x.narrow(1, first, count).t(), x);
   });
 }
@@ -59,43 +59,38 @@ MomentLayout::MomentLayout(std::span<const LinearShape> linears, Width width)
   }
 }
 
-size_t MomentLayout::offset(LinearRole role) const {
-  return static_cast<size_t>(offsets_[input_of(role)]);
+at::Tensor MomentLayout::part_of_input(const at::Tensor& flat, size_t input) const {
+  const int64_t cols = cols_[input];
+  const at::Tensor part = flat.narrow(0, offsets_[input], offsets_[input + 1] - offsets_[input]);
+  return width_ == Width::pairs ? part.view({cols, cols}) : part;
 }
 
-size_t MomentLayout::count(LinearRole role) const {
-  return static_cast<size_t>(offsets_[input_of(role) + 1]) - offset(role);
+at::Tensor MomentLayout::part(const at::Tensor& flat, LinearRole role) const {
+  return part_of_input(flat, input_of(role));
 }
 
-std::span<const float> MomentLayout::part(std::span<const float> flat, LinearRole role) const {
-  return flat.subspan(offset(role), count(role));
-}
-
-std::vector<float> MomentLayout::mean_squares(std::span<const float> flat) const {
-  if (width_ == Width::channels) return {flat.begin(), flat.end()};
-  std::vector<float> diagonals;
+at::Tensor MomentLayout::mean_squares(const at::Tensor& flat) const {
+  if (width_ == Width::channels) return flat.clone();
+  std::vector<at::Tensor> diagonals;
   for (size_t input = 0; input < cols_.size(); ++input) {
-    for (int64_t j = 0; j < cols_[input]; ++j) {
-      diagonals.push_back(flat[static_cast<size_t>(offsets_[input] + j * cols_[input] + j)]);
-    }
+    diagonals.push_back(part_of_input(flat, input).diagonal());
   }
-  return diagonals;
+  return at::cat(diagonals);
 }
 
 at::Tensor MomentLayout::probing_forward(const ModelConfig& config, const BlockWeights& weights,
                                          const Rotary& rotary, const at::Tensor& x,
-                                         std::span<float> sums, ThreadPool& pool) const {
+                                         const at::Tensor& sums, ThreadPool& pool) const {
   std::array<bool, inputs_per_block> seen = {};
   return dense_block_forward(config, weights, rotary, x, pool,
                              [&](size_t linear, const at::Tensor& input) {
                                const LinearRole role = config.family->linears[linear].role;
                                if (std::exchange(seen[input_of(role)], true)) return;
-                               float* out = sums.data() + offset(role);
+                               at::Tensor out = part(sums, role);
                                if (width_ == Width::pairs) {
                                  pair_sums(input.contiguous(), out, pool);
                                } else {
-                                 const at::Tensor squares = input.square().sum(0);
-                                 std::copy_n(squares.data_ptr<float>(), input.size(1), out);
+                                 out.copy_(input.square().sum(0));
                                }
                              });
 }

@@ -29,20 +29,19 @@ class MomentLayout {
 
   int64_t size() const { return offsets_.back(); }
   Width width() const { return width_; }
-  // [cols], or [cols, cols] row by row.
-  std::span<const float> part(std::span<const float> flat, LinearRole role) const;
-  // The moments of single channels, in the order of a layout of Width::channels.
-  std::vector<float> mean_squares(std::span<const float> flat) const;
+  // Of a flat tensor [size()]; a view [cols] or [cols, cols].
+  at::Tensor part(const at::Tensor& flat, LinearRole role) const;
+  // The moments of single channels, in the order of a layout of Width::channels; a copy.
+  at::Tensor mean_squares(const at::Tensor& flat) const;
 
-  // One sample's part: fills `sums` (size() values) with sum_t x_ta x_tb of the inputs that a dense
-  // forward of `x` meets, and returns its output [T, hidden].
+  // One sample's part: fills `sums` ([size()] float32) with sum_t x_ta x_tb of the inputs that a
+  // dense forward of `x` meets, and returns its output [T, hidden].
   at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
-                             const Rotary& rotary, const at::Tensor& x, std::span<float> sums,
+                             const Rotary& rotary, const at::Tensor& x, const at::Tensor& sums,
                              ThreadPool& pool) const;
 
  private:
-  size_t offset(LinearRole role) const;
-  size_t count(LinearRole role) const;
+  at::Tensor part_of_input(const at::Tensor& flat, size_t input) const;
 
   Width width_;
   std::vector<int64_t> cols_;     // of each input

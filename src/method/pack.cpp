@@ -81,26 +81,27 @@ PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
   out.rows = frozen.rows;
   out.cols = frozen.cols;
   out.salient_cols = frozen.salient_columns.size(0);
-  out.signs = learned.latents.defined() ? pack_signs<float>(learned.latents)
-                                        : pack_signs<int8_t>(frozen.signs);
+  const at::Tensor latents = learned[part::latents];
+  out.signs = latents.defined() ? pack_signs<float>(latents) : pack_signs<int8_t>(frozen.signs);
   out.codes = pack_codes(frozen.codes);
   out.mask = pack_mask(frozen.salient_columns, frozen.cols);
   out.code_zero = pack_zeros(frozen.code_zero);
-  const at::Tensor row_mean = learned.row_mean.defined() ? learned.row_mean : frozen.row_mean;
-  const at::Tensor code_scale =
-      learned.code_scale.defined() ? learned.code_scale : frozen.code_scale;
-  out.row_scale = round_to_half(learned.row_scale * learned.row_gain, name + ".row_scale");
-  out.row_mean = round_to_half(row_mean * learned.row_gain, name + ".row_mean");
-  out.col_gain = round_to_half(learned.col_gain, name + ".col_gain");
+  const at::Tensor row_gain = learned[part::row_gain];
+  const at::Tensor row_mean = learned_or(learned, part::row_mean, frozen.row_mean);
+  const at::Tensor code_scale = learned_or(learned, part::code_scale, frozen.code_scale);
+  out.row_scale = round_to_half(learned[part::row_scale] * row_gain, name + ".row_scale");
+  out.row_mean = round_to_half(row_mean * row_gain, name + ".row_mean");
+  out.col_gain = round_to_half(learned[part::col_gain], name + ".col_gain");
   out.code_scale = round_to_half(code_scale, name + ".code_scale");
   return out;
 }
 
 StoredScales round_scales(const std::string& name, const PackedLinear& packed,
                           const LearnedLinear& learned) {
-  return {round_to_half(learned.row_scale * learned.row_gain, name + ".row_scale"),
-          round_to_half(widened(packed.row_mean) * learned.row_gain, name + ".row_mean"),
-          round_to_half(learned.col_gain, name + ".col_gain")};
+  const at::Tensor row_gain = learned[part::row_gain];
+  return {round_to_half(learned[part::row_scale] * row_gain, name + ".row_scale"),
+          round_to_half(widened(packed.row_mean) * row_gain, name + ".row_mean"),
+          round_to_half(learned[part::col_gain], name + ".col_gain")};
 }
 
 at::Tensor widened(const std::vector<uint16_t>& halves) {
@@ -110,6 +111,9 @@ at::Tensor widened(const std::vector<uint16_t>& halves) {
   return out;
 }
 
+namespace {
+
+// Without signs and codes.
 InitialLinear unpack_vectors(const PackedLinear& packed) {
   FrozenLinear frozen{.rows = packed.rows,
                       .cols = packed.cols,
@@ -131,6 +135,8 @@ InitialLinear unpack_vectors(const PackedLinear& packed) {
   }
   return {std::move(frozen), widened(packed.row_scale)};
 }
+
+}  // namespace
 
 InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool) {
   InitialLinear out = unpack_vectors(packed);

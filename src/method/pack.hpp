@@ -33,10 +33,7 @@ StoredScales round_scales(const std::string& name, const PackedLinear& packed,
 // float32 [halves.size()].
 at::Tensor widened(const std::vector<uint16_t>& halves);
 
-// With alpha as alpha r1 is stored, mu as mu r1 is, and r1 = 1; the stored r2 is not in it. Without
-// signs and codes, which is enough for a LearnedLayout and small.
-InitialLinear unpack_vectors(const PackedLinear& packed);
-// With them.
+// With alpha as alpha r1 is stored, mu as mu r1 is, and r1 = 1; the stored r2 is not in it.
 InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool);
 
 }  // namespace bitmill

@@ -2,17 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 namespace bitmill {
 namespace {
 
 // x [T, cols] -> [cols], over tokens.
-void column_statistics(const at::Tensor& x, Saliency kind, std::span<double> out) {
+void column_statistics(const at::Tensor& x, Saliency kind, const at::Tensor& out) {
   const at::Tensor size = x.abs();
-  const at::Tensor values = kind == Saliency::max ? at::amax(size, 0).to(at::kDouble)
-                                                  : at::sum(size, 0, false, at::kDouble);
-  std::copy_n(values.data_ptr<double>(), out.size(), out.begin());
+  out.copy_(kind == Saliency::max ? at::amax(size, 0) : at::sum(size, 0, false, at::kDouble));
 }
 
 }  // namespace
@@ -21,13 +17,13 @@ SaliencyLayout::SaliencyLayout(std::span<const LinearShape> linears) : offsets_{
   for (const LinearShape& linear : linears) offsets_.push_back(offsets_.back() + linear.cols);
 }
 
-std::span<double> SaliencyLayout::part(std::span<double> flat, size_t linear) const {
-  return flat.subspan(offsets_[linear], offsets_[linear + 1] - offsets_[linear]);
+at::Tensor SaliencyLayout::part(const at::Tensor& flat, size_t linear) const {
+  return flat.narrow(0, offsets_[linear], offsets_[linear + 1] - offsets_[linear]);
 }
 
 at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
                            const Rotary& rotary, const at::Tensor& x, Saliency kind,
-                           const SaliencyLayout& layout, std::span<double> statistics,
+                           const SaliencyLayout& layout, const at::Tensor& statistics,
                            ThreadPool& pool) {
   return dense_block_forward(config, weights, rotary, x, pool,
                              [&](size_t linear, const at::Tensor& input) {
@@ -35,9 +31,11 @@ at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weight
                              });
 }
 
-void merge_statistics(Saliency kind, std::span<double> into, std::span<const double> from) {
-  for (size_t i = 0; i < into.size(); ++i) {
-    into[i] = kind == Saliency::max ? std::max(into[i], from[i]) : into[i] + from[i];
+void merge_statistics(Saliency kind, const at::Tensor& into, const at::Tensor& from) {
+  if (kind == Saliency::max) {
+    into.copy_(at::maximum(into, from));
+  } else {
+    into.add_(from);
   }
 }
 

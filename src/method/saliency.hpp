@@ -21,20 +21,21 @@ class SaliencyLayout {
   explicit SaliencyLayout(std::span<const LinearShape> linears);
 
   int64_t size() const { return offsets_.back(); }
-  std::span<double> part(std::span<double> flat, size_t linear) const;
+  // Of a flat tensor [size()]; a view [cols].
+  at::Tensor part(const at::Tensor& flat, size_t linear) const;
 
  private:
   std::vector<int64_t> offsets_;  // linears + 1
 };
 
-// One sample's teacher forward: returns block(x) [T, hidden] and fills `statistics` (size() values)
-// with max |X_c| or sum |X_c| over the sample's tokens.
+// One sample's teacher forward: returns block(x) [T, hidden] and fills `statistics` ([size()]
+// float64) with max |X_c| or sum |X_c| over the sample's tokens.
 at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
                            const Rotary& rotary, const at::Tensor& x, Saliency kind,
-                           const SaliencyLayout& layout, std::span<double> statistics,
+                           const SaliencyLayout& layout, const at::Tensor& statistics,
                            ThreadPool& pool);
 
 // into = into (+) from: the sum for Saliency::mean, the maximum for Saliency::max.
-void merge_statistics(Saliency kind, std::span<double> into, std::span<const double> from);
+void merge_statistics(Saliency kind, const at::Tensor& into, const at::Tensor& from);
 
 }  // namespace bitmill

@@ -4,42 +4,32 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
-
 #include "method/loss.hpp"
 
 namespace bitmill {
 namespace {
 
-// from_blob takes writable memory; nothing writes to learned values through these views.
-std::span<float> writable(std::span<const float> values) {
-  return {const_cast<float*>(values.data()), values.size()};
-}
-
 // The learned values as leaves of one sample's own graph, over memory that all samples share.
 struct Leaves {
-  Leaves(const LearnedLayout& of, std::span<const float> learned, std::span<float> gradient)
-      : layout(of), linears(of.views(writable(learned))), places(of.views(gradient)) {
-    std::fill(gradient.begin(), gradient.end(), 0.0F);
-    for (const LearnedSegment& segment : of.segments()) {
-      at::Tensor& leaf = linears[segment.linear].*member_of(segment.kind);
-      inputs.push_back(leaf.requires_grad_(true));
-      linears[segment.linear].latent_gradient = places[segment.linear].latents;
+  Leaves(const LearnedLayout& of, const at::Tensor& learned, const at::Tensor& into)
+      : layout(of), gradient(into), linears(of.views(learned, into)) {
+    layout.clear_small(gradient);
+    for (const LearnedSegment& segment : layout.segments()) {
+      inputs.push_back(linears[segment.linear][segment.name].requires_grad_(true));
     }
   }
 
-  // `gradients` begin with those of `inputs`. Latents' are written by the backward pass.
+  // `gradients` begin with those of `inputs`. Large ones are written by the backward pass.
   void store(const torch::autograd::variable_list& gradients) {
     for (size_t i = 0; i < layout.segments().size(); ++i) {
       const LearnedSegment& segment = layout.segments()[i];
-      if (segment.kind == LearnedKind::latents) continue;
-      (places[segment.linear].*member_of(segment.kind)).copy_(gradients[i]);
+      if (!segment.large) LearnedLayout::view(gradient, segment).copy_(gradients[i]);
     }
   }
 
   const LearnedLayout& layout;
-  std::vector<LearnedLinear> linears;
-  std::vector<LearnedLinear> places;  // where the gradients go
+  const at::Tensor gradient;
+  const std::vector<LearnedLinear> linears;
   torch::autograd::variable_list inputs;
 };
 
@@ -66,8 +56,10 @@ StudentBlock::StudentBlock(const ModelConfig& config, BlockVectors vectors,
   for (const BlockLinear& linear : linears) {
     student_of_.push_back(linear.quantized() ? static_cast<int>(students_.size()) : -1);
     kept_.push_back(linear.kept);
-    if (linear.quantized())
-      students_.push_back(backend.prepare(linear.initial.frozen, layout.parts(), pool));
+    if (linear.quantized()) {
+      students_.push_back(
+          backend.prepare(linear.initial.frozen, layout.names(student_of_.back()), pool));
+    }
   }
 }
 
@@ -83,30 +75,29 @@ at::Tensor StudentBlock::forward(const at::Tensor& x,
       pool_);
 }
 
-void StudentBlock::take_signs(std::span<const float> learned) {
-  if (!layout_.parts().signs) return;
-  const std::vector<LearnedLinear> views = layout_.views(writable(learned));
-  for (size_t i = 0; i < views.size(); ++i) students_[i]->take_signs(views[i].latents);
+void StudentBlock::begin_step(const at::Tensor& learned) {
+  const std::vector<LearnedLinear> views = layout_.views(learned);
+  for (size_t i = 0; i < views.size(); ++i) students_[i]->begin_step(views[i]);
 }
 
-double StudentBlock::unit_gradient(const TrainingSample& sample, std::span<const float> learned,
-                                   std::span<float> gradient) const {
+void StudentBlock::unit_gradient(const TrainingSample& sample, const at::Tensor& learned,
+                                 const at::Tensor& gradient, const at::Tensor& loss) const {
   const at::AutoGradMode grad_mode(true);
   Leaves leaves(layout_, learned, gradient);
-  const at::Tensor loss =
+  const at::Tensor value =
       sample_loss(forward(sample.input, leaves.linears), sample.normal, sample.homologous, loss_);
   // Without inputs, every linear is kept.
-  if (!leaves.inputs.empty()) leaves.store(gradients_of(loss, {}, leaves.inputs));
-  return loss.item<double>();
+  if (!leaves.inputs.empty()) leaves.store(gradients_of(value, {}, leaves.inputs));
+  loss.copy_(value.detach());
 }
 
-at::Tensor StudentBlock::output(const at::Tensor& x, std::span<const float> learned) const {
+at::Tensor StudentBlock::output(const at::Tensor& x, const at::Tensor& learned) const {
   const at::NoGradGuard no_grad;
-  return forward(x, layout_.views(writable(learned)));
+  return forward(x, layout_.views(learned));
 }
 
 at::Tensor StudentBlock::backward(const at::Tensor& x, const at::Tensor& output_gradient,
-                                  std::span<const float> learned, std::span<float> gradient,
+                                  const at::Tensor& learned, const at::Tensor& gradient,
                                   bool wants_input) const {
   const at::AutoGradMode grad_mode(true);
   Leaves leaves(layout_, learned, gradient);

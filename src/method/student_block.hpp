@@ -10,6 +10,7 @@
 
 #include "backend/backend.hpp"
 #include "base/thread_pool.hpp"
+#include "method/grid.hpp"
 #include "method/learned.hpp"
 #include "model/block_forward.hpp"
 
@@ -39,23 +40,24 @@ class StudentBlock {
                const LossSettings& loss, const Backend& backend, const Rotary& rotary,
                ThreadPool& pool);
 
-  // Where signs are learned: the ones of `learned` hold from here on. Before the first
-  // unit_gradient() and whenever latents have changed; not at the same time as one.
-  void take_signs(std::span<const float> learned);
+  // Learned values are flat, [layout.size()] float32, and so are gradients.
 
-  // The unit of summation: the gradient of this one sample's loss, computed alone. `learned` and
-  // `gradient` are flat (layout.size() elements); gaps of the gradient become 0. Returns the loss,
-  // finite or not. Safe from several threads.
-  double unit_gradient(const TrainingSample& sample, std::span<const float> learned,
-                       std::span<float> gradient) const;
+  // Before the first pass and whenever learned values have changed; not at the same time as one.
+  void begin_step(const at::Tensor& learned);
+
+  // The unit of summation: the gradient of this one sample's loss, computed alone. Fills all of
+  // `gradient`, gaps with 0, and the one element of `loss` (float32), finite or not. Safe from
+  // several threads.
+  void unit_gradient(const TrainingSample& sample, const at::Tensor& learned,
+                     const at::Tensor& gradient, const at::Tensor& loss) const;
 
   // The output [T, hidden] for x [T, hidden], with unrounded learned values; no gradient. Safe from
   // several threads, like what follows.
-  at::Tensor output(const at::Tensor& x, std::span<const float> learned) const;
+  at::Tensor output(const at::Tensor& x, const at::Tensor& learned) const;
   // Back from the gradient of output(x, learned), [T, hidden], whose way is walked once more:
   // `gradient` as unit_gradient() leaves it. Returns the gradient of x; undefined unless wanted.
   at::Tensor backward(const at::Tensor& x, const at::Tensor& output_gradient,
-                      std::span<const float> learned, std::span<float> gradient,
+                      const at::Tensor& learned, const at::Tensor& gradient,
                       bool wants_input) const;
 
  private:

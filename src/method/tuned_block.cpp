@@ -1,40 +1,44 @@
 #include "method/tuned_block.hpp"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ATen.h>
 
 #include "method/pack.hpp"
 #include "model/family.hpp"
 #include "model/tensor_floats.hpp"
 
 namespace bitmill {
+namespace {
+
+// With first values at factors of 1.
+LearnedTensors tuned_of(const PackedLinear& packed, double rate) {
+  const auto tensor = [&](std::string_view name, int64_t size, const at::Tensor& first) {
+    return LearnedTensor{std::string(name), {size}, rate, false, first};
+  };
+  return {tensor(part::row_scale, packed.rows, widened(packed.row_scale)),
+          tensor(part::row_gain, packed.rows, {}),
+          tensor(part::col_gain, packed.low_cols(), widened(packed.col_gain))};
+}
+
+}  // namespace
 
 TunedBlock::TunedBlock(const SourceModel& model, int64_t block, double rate, const Rotary& rotary,
                        ThreadPool& pool)
     : config_(model.config()), rotary_(rotary), pool_(pool), vectors_(model.load_vectors(block)) {
-  std::vector<InitialLinear> vectors;
+  std::vector<LearnedTensors> learned;
   for (const LinearShape& shape : block_linears(config_, block)) {
     Linear& linear = linears_.emplace_back(Linear{shape, std::nullopt, {}});
     if (is_packed(model.tensors(), shape.tensor)) {
       linear.packed = read_packed_linear(model.tensors(), shape.tensor, shape.rows, shape.cols);
-      vectors.push_back(unpack_vectors(*linear.packed));
+      learned.push_back(tuned_of(*linear.packed, rate));
     } else {
       linear.kept = model.load_linear(shape);
     }
   }
-  MethodSettings settings;
-  settings.lr_scale = settings.lr_gain = rate;
-  layout_.emplace(vectors, settings);
-  base_ = layout_->initial_values(vectors);
-  std::vector<LearnedLinear> values = layout_->views(base_);
-  size_t next = 0;
-  for (const Linear& linear : linears_) {
-    if (linear.packed) values[next++].col_gain.copy_(widened(linear.packed->col_gain));
-  }
+  layout_.emplace(learned);
+  base_ = layout_->initial_values(learned);
 }
 
-void TunedBlock::scale(std::span<float> flat) const {
-  for (size_t i = 0; i < flat.size(); ++i) flat[i] *= base_[i];
-}
+void TunedBlock::scale(const at::Tensor& flat) const { flat.mul_(base_); }
 
 std::unique_ptr<StudentBlock> TunedBlock::expand(const Backend& backend) const {
   std::vector<BlockLinear> linears;
@@ -46,8 +50,8 @@ std::unique_ptr<StudentBlock> TunedBlock::expand(const Backend& backend) const {
                                         backend, rotary_, pool_);
 }
 
-std::vector<TunedBlock::NamedScales> TunedBlock::stored(std::span<const float> factors) const {
-  std::vector<float> values(factors.begin(), factors.end());
+std::vector<TunedBlock::NamedScales> TunedBlock::stored(const at::Tensor& factors) const {
+  const at::Tensor values = factors.clone();
   scale(values);
   const std::vector<LearnedLinear> learned = layout_->views(values);
   std::vector<NamedScales> all;
@@ -59,7 +63,7 @@ std::vector<TunedBlock::NamedScales> TunedBlock::stored(std::span<const float> f
   return all;
 }
 
-BlockWeights TunedBlock::deployed(std::span<const float> factors) const {
+BlockWeights TunedBlock::deployed(const at::Tensor& factors) const {
   std::vector<NamedScales> scales = stored(factors);
   BlockWeights out{vectors_, {}};
   size_t next = 0;

@@ -2,9 +2,10 @@
 // A packed block whose scales are tuned (METHOD.md, "Tuning"): per row a factor common to alpha r1
 // and mu r1 and one of alpha r1 alone, per column one of r2. The factors begin at 1.
 
+#include <ATen/core/Tensor.h>
+
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,11 @@ class TunedBlock {
              ThreadPool& pool);
 
   // Factors as segments row_scale (of alpha alone), row_gain (the common one) and col_gain of each
-  // packed linear.
+  // packed linear. Flat tensors are [layout().size()] float32.
   const LearnedLayout& layout() const { return *layout_; }
-  // What a gradient of learned values, layout().size() elements, is taken times to be one of the
-  // factors; and factors, to be learned values.
-  void scale(std::span<float> flat) const;
+  // In place: what a gradient of learned values is taken times to be one of the factors; and
+  // factors, to be learned values.
+  void scale(const at::Tensor& flat) const;
 
   // Operands in float32. At most one block's at a time should live.
   std::unique_ptr<StudentBlock> expand(const Backend& backend) const;
@@ -38,9 +39,9 @@ class TunedBlock {
     std::string name;  // of the weight
     StoredScales scales;
   };
-  std::vector<NamedScales> stored(std::span<const float> factors) const;
+  std::vector<NamedScales> stored(const at::Tensor& factors) const;
   // The block as it would be read back with these factors.
-  BlockWeights deployed(std::span<const float> factors) const;
+  BlockWeights deployed(const at::Tensor& factors) const;
 
  private:
   struct Linear {
@@ -55,7 +56,7 @@ class TunedBlock {
   const BlockVectors vectors_;
   std::vector<Linear> linears_;
   std::optional<LearnedLayout> layout_;
-  std::vector<float> base_;  // learned values at factors of 1
+  at::Tensor base_;  // learned values at factors of 1
 };
 
 }  // namespace bitmill

@@ -23,7 +23,8 @@
 namespace bitmill {
 namespace {
 
-// Samples begin where tensors of their own would: see base/aligned.hpp.
+// Samples begin where tensors of their own would, at 64-byte boundaries: MKL takes its code paths,
+// and so the last bits of a product, from where operands lie.
 constexpr int64_t alignment = 64;
 
 at::ScalarType scalar_type(Dtype dtype) {

@@ -99,7 +99,7 @@ TuningHistory train(const Start& start, const Sources& sources, RunSession* sess
   Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,
                start.checked.windows, rank, run_dir, budget, start.pool, stop, start.observer});
   tuner.run();
-  const std::vector<float> best = tuner.best();
+  const at::Tensor best = tuner.best();
   if (session != nullptr) {
     write_tuned(options, start.files, start.checked.model, session->dir(), best,
                 {start.checked.forecast.fingerprint_json, sources.hash(),

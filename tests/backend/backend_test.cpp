@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
+#include <cmath>
+#include <string_view>
 #include <vector>
 
 #include "backend/random_linear.hpp"
@@ -29,23 +32,30 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - truth).abs().max().item<double>() / (largest > 0 ? largest : 1);
 }
 
+constexpr std::array scales = {part::row_scale, part::row_gain, part::col_gain};
+
+// The scales of `learned`, which become leaves.
+torch::autograd::variable_list leaves_of(const LearnedLinear& learned) {
+  torch::autograd::variable_list leaves;
+  for (const std::string_view scale : scales) leaves.push_back(learned[scale].requires_grad_(true));
+  return leaves;
+}
+
 struct Result {
   at::Tensor y, x, row_scale, row_gain, col_gain;  // output, gradients
 };
 
 Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
   const FrozenLinear frozen = test::random_frozen(shape, 7);
-  LearnedLinear learned = test::random_learned(shape);
-  at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient});
+  const LearnedLinear learned = test::random_learned(shape);
+  const at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient}).requires_grad_(true);
   const at::Tensor upstream = at::randn({shape.tokens, shape.rows});
-  for (at::Tensor* leaf : {&x, &learned.row_scale, &learned.row_gain, &learned.col_gain}) {
-    leaf->requires_grad_(true);
-  }
+  torch::autograd::variable_list inputs = leaves_of(learned);
+  inputs.insert(inputs.begin(), x);
   const auto linear = backend.prepare(frozen, {}, pool);
   const at::Tensor y = linear->forward(x, learned);
   EXPECT_LT(relative_difference(y.detach(), test::expected_output(frozen, learned, x)), 2e-6);
-  const auto g = torch::autograd::grad(
-      {y}, {x, learned.row_scale, learned.row_gain, learned.col_gain}, {upstream});
+  const auto g = torch::autograd::grad({y}, inputs, {upstream});
   return {y.detach(), g[0], g[1], g[2], g[3]};
 }
 
@@ -82,12 +92,10 @@ TEST(CpuBackend, InputThatNeedsNoGradientStillGivesTheScalesTheirs) {
   const LearnedLinear learned = test::random_learned(shape);
   const at::Tensor x = at::randn({shape.tokens, 11});
   const auto gradients = [&](const Backend& backend) {
-    LearnedLinear leaves{learned.row_scale.clone().requires_grad_(true),
-                         learned.row_gain.clone().requires_grad_(true),
-                         learned.col_gain.clone().requires_grad_(true)};
+    const auto leaves = leaves_of(learned);
     const auto linear = backend.prepare(frozen, {}, pool);
-    const at::Tensor loss = linear->forward(x, leaves).square().sum();
-    return torch::autograd::grad({loss}, {leaves.row_scale, leaves.row_gain, leaves.col_gain});
+    const at::Tensor loss = linear->forward(x, learned).square().sum();
+    return torch::autograd::grad({loss}, leaves);
   };
   const auto fast = gradients(*cpu_backend()), truth = gradients(*reference_backend());
   for (size_t i = 0; i < fast.size(); ++i) {
@@ -106,29 +114,24 @@ TEST(ReferenceBackend, GradientsEqualFiniteDifferencesInFloat64) {
     return (test::expected_output(frozen, at_scales, x) * upstream).sum().item<double>();
   };
 
-  LearnedLinear leaves{learned.row_scale.clone().requires_grad_(true),
-                       learned.row_gain.clone().requires_grad_(true),
-                       learned.col_gain.clone().requires_grad_(true)};
+  const auto leaves = leaves_of(learned);
   const auto linear = reference_backend()->prepare(frozen, {}, pool);
-  const at::Tensor y = linear->forward(x, leaves);
-  const auto gradients =
-      torch::autograd::grad({y}, {leaves.row_scale, leaves.row_gain, leaves.col_gain}, {upstream});
+  const at::Tensor y = linear->forward(x, learned);
+  const auto gradients = torch::autograd::grad({y}, leaves, {upstream});
 
   constexpr double h = 1e-5;
-  const auto check = [&](at::Tensor LearnedLinear::*member, const at::Tensor& gradient) {
-    for (int64_t i = 0; i < gradient.size(0); ++i) {
+  for (size_t scale = 0; scale < scales.size(); ++scale) {
+    const at::Tensor plain = learned[scales[scale]].detach().to(at::kDouble);
+    for (int64_t i = 0; i < plain.size(0); ++i) {
+      at::Tensor step = at::zeros_like(plain);
+      step[i] = h;
       LearnedLinear up = learned, down = learned;
-      up.*member = (learned.*member).to(at::kDouble).clone();
-      down.*member = (learned.*member).to(at::kDouble).clone();
-      (up.*member)[i] += h;
-      (down.*member)[i] -= h;
+      up.set(scales[scale], plain + step);
+      down.set(scales[scale], plain - step);
       const double slope = (objective(up) - objective(down)) / (2 * h);
-      EXPECT_NEAR(gradient[i].item<double>(), slope, 1e-4 * (1 + std::abs(slope)));
+      EXPECT_NEAR(gradients[scale][i].item<double>(), slope, 1e-4 * (1 + std::abs(slope)));
     }
-  };
-  check(&LearnedLinear::row_scale, gradients[0]);
-  check(&LearnedLinear::row_gain, gradients[1]);
-  check(&LearnedLinear::col_gain, gradients[2]);
+  }
 }
 
 TEST(MakeBackend, NamesAreKnownOrRefused) {

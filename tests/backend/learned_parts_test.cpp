@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/backend.hpp"
@@ -18,7 +20,10 @@ namespace {
 
 using test::Case;
 
-constexpr LearnedParts everything = {true, true, true};
+// In the order of Result::gradients.
+constexpr std::array parts = {part::row_scale, part::row_gain,   part::col_gain,
+                              part::row_mean,  part::code_scale, part::latents};
+const LearnedNames everything(parts.begin(), parts.end());
 
 // Odd sizes, more tokens than a tile, more rows than a tile, no low and no salient columns.
 const std::vector<Case> awkward = {{1, 1, 1, 0},     {3, 5, 7, 2},     {31, 33, 29, 8},
@@ -28,15 +33,15 @@ const std::vector<Case> awkward = {{1, 1, 1, 0},     {3, 5, 7, 2},     {31, 33, 
 // Latents on both sides of 0 and of the window.
 LearnedLinear random_everything(const Case& shape) {
   LearnedLinear learned = test::random_learned(shape);
-  learned.row_mean = at::randn({shape.rows}) * 0.1;
-  learned.code_scale = at::rand({shape.rows}) * 0.1 + 0.01;
-  learned.latents = at::randn({shape.rows, shape.low}) * 1.2;
+  learned.set(part::row_mean, at::randn({shape.rows}) * 0.1);
+  learned.set(part::code_scale, at::rand({shape.rows}) * 0.1 + 0.01);
+  learned.set(part::latents, at::randn({shape.rows, shape.low}) * 1.2);
   return learned;
 }
 
 struct Result {
   at::Tensor y;
-  std::vector<at::Tensor> gradients;  // of x, then of the members of `learned`
+  std::vector<at::Tensor> gradients;  // of x, then of `parts`
 };
 
 Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
@@ -46,18 +51,18 @@ Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
   const at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient}).requires_grad_(true);
   const at::Tensor upstream = at::randn({shape.tokens, shape.rows});
   torch::autograd::variable_list inputs = {x};
-  for (at::Tensor* leaf : {&learned.row_scale, &learned.row_gain, &learned.col_gain,
-                           &learned.row_mean, &learned.code_scale, &learned.latents}) {
-    inputs.push_back(leaf->requires_grad_(true));
-  }
-  learned.latent_gradient = at::full({shape.rows, shape.low}, 99.0);
+  const at::Tensor latent_gradient = at::full({shape.rows, shape.low}, 99.0);
+  learned.set_gradient_place(part::latents, latent_gradient);
   const auto linear = backend.prepare(frozen, everything, pool);
-  linear->take_signs(learned.latents.detach());
+  linear->begin_step(learned);
+  for (const std::string_view name : parts) {
+    inputs.push_back(learned[name].requires_grad_(true));
+  }
   const at::Tensor y = linear->forward(x, learned);
   Result result{y.detach(), torch::autograd::grad({y}, inputs, {upstream}, std::nullopt, false,
                                                   /*allow_unused=*/true)};
   EXPECT_FALSE(result.gradients.back().defined());  // latents' is written, not handed through
-  result.gradients.back() = learned.latent_gradient;
+  result.gradients.back() = latent_gradient;
   return result;
 }
 
@@ -99,22 +104,23 @@ TEST_P(EveryBackend, SignsGoStraightThroughWithinTheWindow) {
   FrozenLinear frozen = test::random_frozen({1, 1, 5, 0}, 3);
   frozen.signs.reset();
   frozen.row_mean = at::tensor({0.25F});
-  LearnedLinear learned;
-  learned.row_scale = at::tensor({2.0F});
-  learned.row_gain = at::tensor({3.0F});
-  learned.col_gain = at::tensor({1.F, 2.F, 1.F, 1.F, 0.5F});
-  learned.latents = at::tensor({0.F, -0.1F, 1.49F, -1.5F, 2.F}).view({1, 5}).requires_grad_(true);
-  learned.latent_gradient = at::empty({1, 5});
+  const at::Tensor latents = at::tensor({0.F, -0.1F, 1.49F, -1.5F, 2.F}).view({1, 5});
+  const at::Tensor latent_gradient = at::empty({1, 5});
+  LearnedLinear learned{{part::row_scale, at::tensor({2.0F})},
+                        {part::row_gain, at::tensor({3.0F})},
+                        {part::col_gain, at::tensor({1.F, 2.F, 1.F, 1.F, 0.5F})},
+                        {part::latents, latents}};
+  learned.set_gradient_place(part::latents, latent_gradient);
   const at::Tensor x = at::tensor({1.F, 1.F, -1.F, 4.F, 2.F}).view({1, 5});
-  const auto linear = make_backend(GetParam())->prepare(frozen, {true, false, false}, pool);
-  linear->take_signs(learned.latents.detach());
+  const auto linear = make_backend(GetParam())->prepare(frozen, {"latents"}, pool);
+  linear->begin_step(learned);
+  latents.requires_grad_(true);
   const at::Tensor y = linear->forward(x, learned);
   // x^ = 1 2 -1 4 1, S = + - + - +: S x^ = 1 - 2 - 1 - 4 + 1 = -5, sum x^ = 7.
   EXPECT_FLOAT_EQ(y.item<float>(), 3 * (2 * -5 + 0.25F * 7));
-  torch::autograd::grad({y}, {learned.latents}, {at::full({1, 1}, 10.0)}, std::nullopt, false,
-                        true);
+  torch::autograd::grad({y}, {latents}, {at::full({1, 1}, 10.0)}, std::nullopt, false, true);
   const at::Tensor expected = at::tensor({60.F, 120.F, -60.F, 0.F, 0.F}).view({1, 5});
-  EXPECT_TRUE(at::allclose(learned.latent_gradient, expected)) << learned.latent_gradient;
+  EXPECT_TRUE(at::allclose(latent_gradient, expected)) << latent_gradient;
 }
 
 TEST_P(EveryBackend, MeansAndCodeScalesHaveTheSlopesOfFiniteDifferences) {
@@ -122,13 +128,14 @@ TEST_P(EveryBackend, MeansAndCodeScalesHaveTheSlopesOfFiniteDifferences) {
   ThreadPool pool(1);
   const FrozenLinear frozen = test::random_frozen(shape, 11);
   LearnedLinear learned = random_everything(shape);
-  learned.latents.reset();
+  learned.set(part::latents, {});
   const at::Tensor x = at::randn({shape.tokens, 7}), upstream = at::randn({shape.tokens, 3});
-  learned.row_mean.requires_grad_(true);
-  learned.code_scale.requires_grad_(true);
-  const auto linear = make_backend(GetParam())->prepare(frozen, {false, true, true}, pool);
-  const auto slopes = torch::autograd::grad({linear->forward(x, learned)},
-                                            {learned.row_mean, learned.code_scale}, {upstream});
+  const at::Tensor row_mean = learned[part::row_mean].requires_grad_(true);
+  const at::Tensor code_scale = learned[part::code_scale].requires_grad_(true);
+  const auto linear =
+      make_backend(GetParam())->prepare(frozen, LearnedNames{"row_mean", "code_scale"}, pool);
+  const auto slopes =
+      torch::autograd::grad({linear->forward(x, learned)}, {row_mean, code_scale}, {upstream});
   const auto objective = [&](const at::Tensor& mean, const at::Tensor& scale) {
     FrozenLinear moved = frozen;
     moved.row_mean = mean;
@@ -137,8 +144,8 @@ TEST_P(EveryBackend, MeansAndCodeScalesHaveTheSlopesOfFiniteDifferences) {
   };
   constexpr double h = 1e-5;
   for (int64_t i = 0; i < shape.rows; ++i) {
-    const at::Tensor mean = learned.row_mean.detach().to(at::kDouble);
-    const at::Tensor scale = learned.code_scale.detach().to(at::kDouble);
+    const at::Tensor mean = row_mean.detach().to(at::kDouble);
+    const at::Tensor scale = code_scale.detach().to(at::kDouble);
     at::Tensor step = at::zeros({shape.rows}, at::kDouble);
     step[i] = h;
     const double of_mean =

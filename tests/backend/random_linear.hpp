@@ -29,7 +29,9 @@ inline FrozenLinear random_frozen(const Case& shape, uint64_t seed) {
 }
 
 inline LearnedLinear random_learned(const Case& shape) {
-  return {at::rand({shape.rows}) + 0.5, at::rand({shape.rows}) + 0.5, at::rand({shape.low}) + 0.5};
+  return {{part::row_scale, at::rand({shape.rows}) + 0.5},
+          {part::row_gain, at::rand({shape.rows}) + 0.5},
+          {part::col_gain, at::rand({shape.low}) + 0.5}};
 }
 
 // y = x W^T with W built by hand in float64, column by column (METHOD.md, "The quantized weight").
@@ -39,8 +41,8 @@ inline at::Tensor expected_output(const FrozenLinear& frozen, const LearnedLinea
   const auto as_double = [](const at::Tensor& t) { return t.detach().to(at::kDouble); };
   for (int64_t j = 0; j < frozen.low_columns.size(0); ++j) {
     weight.select(1, frozen.low_columns[j].item<int64_t>())
-        .copy_(as_double(learned.row_gain) * as_double(learned.col_gain)[j] *
-               (as_double(learned.row_scale) * as_double(frozen.signs).select(1, j) +
+        .copy_(as_double(learned[part::row_gain]) * as_double(learned[part::col_gain])[j] *
+               (as_double(learned[part::row_scale]) * as_double(frozen.signs).select(1, j) +
                 as_double(frozen.row_mean)));
   }
   for (int64_t j = 0; j < frozen.salient_columns.size(0); ++j) {

@@ -90,19 +90,22 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
     });
   } else {
     const auto backend = make_backend(variant == "signs" ? "cpu" : variant);
-    const LearnedLayout layout(f.initial, settings);
+    std::vector<LearnedTensors> declared;
+    for (const InitialLinear& linear : f.initial) declared.push_back(learned_of(linear, settings));
+    const LearnedLayout layout(declared);
     StudentBlock student(f.config, f.vectors, f.linears, layout, {}, *backend, f.rotary, pool);
     ShardedOptimizer optimizer(layout, {}, comm, pool);
-    std::vector<float> learned = layout.initial_values(f.initial);
-    student.take_signs(learned);
+    const at::Tensor learned = layout.initial_values(declared), losses = at::zeros({batch});
+    student.begin_step(learned);
     result = repeat(seconds, comm, [&] {
       optimizer.step(
           batch,
-          [&](int64_t position, std::span<float> gradient) {
-            student.unit_gradient(f.samples[static_cast<size_t>(position)], learned, gradient);
+          [&](int64_t position, const at::Tensor& gradient) {
+            student.unit_gradient(f.samples[static_cast<size_t>(position)], learned, gradient,
+                                  losses[position]);
           },
           learned);
-      student.take_signs(learned);
+      student.begin_step(learned);
     });
   }
   int64_t weights = 0;

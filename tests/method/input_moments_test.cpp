@@ -34,8 +34,8 @@ class ProbedBlock {
   const std::vector<LinearShape>& shapes() const { return shapes_; }
 
   // The sample's sums, every one of which must be written.
-  std::vector<float> sums(const MomentLayout& layout) {
-    std::vector<float> values(static_cast<size_t>(layout.size()), NAN);
+  at::Tensor sums(const MomentLayout& layout) {
+    at::Tensor values = at::full({layout.size()}, NAN);
     const at::Tensor out = layout.probing_forward(config_, weights_, rotary_, x_, values, pool_);
     EXPECT_TRUE(at::equal(out, dense_block_forward(config_, weights_, rotary_, x_, pool_)));
     return values;
@@ -63,24 +63,22 @@ class ProbedBlock {
   ThreadPool pool_{2, [] { at::set_num_threads(1); }};
 };
 
-// x^T x / T as a layout of this width holds it: [cols, cols] row by row, or its diagonal [cols].
+// x^T x / T as a layout of this width holds it: [cols, cols], or its diagonal [cols].
 at::Tensor second_moments(const at::Tensor& x, Width width) {
   const at::Tensor pairs = at::mm(x.t(), x) / tokens;
-  return width == Width::pairs ? pairs.flatten() : pairs.diagonal();
+  return width == Width::pairs ? pairs : pairs.diagonal();
 }
 
 void expect_moments_of_every_linear(const ModelConfig& config, Width width) {
   ProbedBlock block(config);
   const MomentLayout layout(block.shapes(), width);
-  const std::vector<float> sums = block.sums(layout);
+  const at::Tensor sums = block.sums(layout);
   const std::vector<at::Tensor> inputs = block.inputs();
   for (size_t linear = 0; linear < inputs.size(); ++linear) {
     const LinearShape& shape = block.shapes()[linear];
     const at::Tensor expected = second_moments(inputs[linear], width);
-    const std::span<const float> part = layout.part(sums, shape.role);
-    ASSERT_EQ(std::ssize(part), expected.numel()) << shape.tensor;
-    const at::Tensor actual =
-        at::tensor(std::vector<float>(part.begin(), part.end())).to(at::kDouble) / tokens;
+    const at::Tensor actual = layout.part(sums, shape.role).to(at::kDouble) / tokens;
+    ASSERT_EQ(actual.sizes(), expected.sizes()) << shape.tensor;
     EXPECT_LE((actual - expected).abs().max().item<double>(),
               1e-5 * expected.abs().max().item<double>())
         << shape.tensor;
@@ -105,13 +103,11 @@ TEST(InputMoments, OfManyChannelsAreMadeInPieces) {
 TEST(InputMoments, OfSingleChannelsAreTheDiagonalsOfThoseOfPairs) {
   ProbedBlock block(test::llama());
   const MomentLayout channels(block.shapes(), Width::channels), pairs(block.shapes(), Width::pairs);
-  const std::vector<float> expected = block.sums(channels);
-  EXPECT_EQ(channels.mean_squares(expected), expected);
-  const std::vector<float> actual = pairs.mean_squares(block.sums(pairs));
-  ASSERT_EQ(actual.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_NEAR(actual[i], expected[i], 1e-5 * expected[i]) << i;
-  }
+  const at::Tensor expected = block.sums(channels);
+  EXPECT_TRUE(at::equal(channels.mean_squares(expected), expected));
+  const at::Tensor actual = pairs.mean_squares(block.sums(pairs));
+  ASSERT_EQ(actual.sizes(), expected.sizes());
+  EXPECT_TRUE(at::allclose(actual, expected, 1e-5, 0));
 }
 
 TEST(InputMoments, AreAsWideAsTheSettingsNeed) {

@@ -9,10 +9,12 @@
 #include "base/error.hpp"
 #include "format/packed_linear.hpp"
 #include "method/adamw.hpp"
+#include "method/grid.hpp"
 #include "method/learned.hpp"
 #include "method/loss.hpp"
 #include "method/pack.hpp"
 #include "method/saliency.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -22,17 +24,24 @@ std::vector<InitialLinear> two_linears() {
           {test::random_frozen({1, 18, 4, 2}, 2), at::full({18}, 3.0)}};
 }
 
+std::vector<LearnedTensors> learned_of_all(const std::vector<InitialLinear>& linears,
+                                           const MethodSettings& settings = {}) {
+  std::vector<LearnedTensors> all;
+  for (const InitialLinear& linear : linears) all.push_back(learned_of(linear, settings));
+  return all;
+}
+
 TEST(LearnedLayout, SegmentsBeginOnCacheLinesAndGainsStartAtOne) {
-  const auto linears = two_linears();
-  const LearnedLayout layout(linears, {});
+  const auto linears = learned_of_all(two_linears());
+  const LearnedLayout layout(linears);
   ASSERT_EQ(layout.segments().size(), 6U);
   for (const LearnedSegment& segment : layout.segments()) EXPECT_EQ(segment.offset % 16, 0);
-  std::vector<float> flat = layout.initial_values(linears);
+  const at::Tensor flat = layout.initial_values(linears);
   const auto views = layout.views(flat);
-  EXPECT_TRUE(at::equal(views[0].row_scale, at::full({5}, 2.0)));
-  EXPECT_TRUE(at::equal(views[1].row_scale, at::full({18}, 3.0)));
-  EXPECT_TRUE(at::equal(views[1].row_gain, at::ones({18})));
-  EXPECT_TRUE(at::equal(views[1].col_gain, at::ones({4})));
+  EXPECT_TRUE(at::equal(views[0][part::row_scale], at::full({5}, 2.0)));
+  EXPECT_TRUE(at::equal(views[1][part::row_scale], at::full({18}, 3.0)));
+  EXPECT_TRUE(at::equal(views[1][part::row_gain], at::ones({18})));
+  EXPECT_TRUE(at::equal(views[1][part::col_gain], at::ones({4})));
   EXPECT_EQ(layout.segments()[0].rate, 5e-4);
   EXPECT_EQ(layout.segments()[2].rate, 1e-3);
 }
@@ -45,18 +54,54 @@ TEST(LearnedLayout, LatentsLieBehindTheVectorsOfAllLinears) {
   }
   MethodSettings settings;
   settings.learned = {true, true, true};
-  const LearnedLayout layout(linears, settings);
+  const auto learned = learned_of_all(linears, settings);
+  const LearnedLayout layout(learned);
   ASSERT_EQ(layout.segments().size(), 12U);
   for (const LearnedSegment& segment : layout.segments()) {
-    EXPECT_EQ(segment.offset >= layout.vectors_size(), segment.kind == LearnedKind::latents);
+    EXPECT_EQ(segment.offset >= layout.small_size(), segment.name == part::latents);
+    EXPECT_EQ(segment.large, segment.name == part::latents);
   }
   EXPECT_EQ(layout.segments().back().rate, 3e-2);
-  std::vector<float> flat = layout.initial_values(linears);
+  const at::Tensor flat = layout.initial_values(learned);
   const auto views = layout.views(flat);
   for (int i = 0; i < 2; ++i) {
-    EXPECT_TRUE(at::equal(views[i].latents, linears[i].latents));
-    EXPECT_TRUE(at::equal(views[i].row_mean, linears[i].frozen.row_mean));
-    EXPECT_TRUE(at::equal(views[i].code_scale, linears[i].frozen.code_scale));
+    EXPECT_TRUE(at::equal(views[i][part::latents], linears[i].latents));
+    EXPECT_TRUE(at::equal(views[i][part::row_mean], linears[i].frozen.row_mean));
+    EXPECT_TRUE(at::equal(views[i][part::code_scale], linears[i].frozen.code_scale));
+  }
+}
+
+// 3 and 33 elements, then 2 x 9 and 5: gaps of 13, 15, 14 and 11.
+TEST(LearnedLayout, ClearingLeavesLargeSegmentsAlone) {
+  const std::vector<LearnedTensors> linears = {{{"a", {3}, 1}, {"big", {2, 9}, 1, true}},
+                                               {{"b", {33}, 1}, {"big", {5}, 1, true}}};
+  const LearnedLayout layout(linears);
+  ASSERT_EQ(layout.small_size(), 16 + 48);
+  ASSERT_EQ(layout.size(), 16 + 48 + 32 + 16);
+  const at::Tensor flat = at::full({layout.size()}, 7.0);
+  layout.clear_small(flat);
+  at::Tensor expected = at::zeros({layout.size()});
+  expected.narrow(0, 64, 18).fill_(7);
+  expected.narrow(0, 96, 5).fill_(7);
+  EXPECT_TRUE(at::equal(flat, expected)) << flat;
+  EXPECT_TRUE(at::equal(layout.views(flat)[1]["big"], at::full({5}, 7.0)));
+  EXPECT_EQ(layout.names(0), (LearnedNames{"a", "big"}));
+}
+
+// What is counted before there is a linear is what is learned of it.
+TEST(LearnedOf, AShapeDeclaresWhatALinearOfThatShapeDoes) {
+  MethodSettings settings;
+  settings.learned = {true, true, true};
+  InitialLinear linear = two_linears()[0];
+  linear.latents = at::randn({5, 7});
+  const LearnedTensors expected = learned_of(linear, settings), actual = learned_of(5, 7, settings);
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_EQ(actual[i].name, expected[i].name);
+    EXPECT_EQ(actual[i].shape, expected[i].shape);
+    const at::Tensor& first = expected[i].first;
+    if (!first.defined()) continue;
+    EXPECT_EQ(first.sizes().vec(), expected[i].shape) << expected[i].name;
   }
 }
 
@@ -78,49 +123,45 @@ TEST(RateFactor, CosineToZeroFallsFromOneToNothing) {
 // The first step of Adam moves every value by its rate against the gradient's sign.
 TEST(AdamW, FirstStepMovesByTheRate) {
   ThreadPool pool(2);
-  const auto linears = two_linears();
-  const LearnedLayout layout(linears, {});
+  const LearnedLayout layout(learned_of_all(two_linears()));
   AdamW adamw(layout, 0, layout.size());
-  std::vector<float> values(layout.size(), 1.0F), gradient(layout.size(), -3.0F);
-  adamw.step(1, 1.0, gradient, values, pool);
-  EXPECT_NEAR(values[layout.segments()[0].offset], 1.0 + 5e-4, 1e-7);
-  EXPECT_NEAR(values[layout.segments()[1].offset], 1.0 + 1e-3, 1e-7);
+  const at::Tensor values = at::ones({layout.size()});
+  adamw.step(1, 1.0, at::full({layout.size()}, -3.0), 1, values, pool);
+  EXPECT_NEAR(floats_of(values)[layout.segments()[0].offset], 1.0 + 5e-4, 1e-7);
+  EXPECT_NEAR(floats_of(values)[layout.segments()[1].offset], 1.0 + 1e-3, 1e-7);
 }
 
 TEST(AdamW, EqualsTheFormulaInFloat64OverManySteps) {
   ThreadPool pool(2);
-  const auto linears = two_linears();
-  const LearnedLayout layout(linears, {});
+  const LearnedLayout layout(learned_of_all(two_linears()));
   AdamW adamw(layout, 0, layout.size());
-  std::vector<float> values(layout.size(), 1.0F), gradient(layout.size());
+  const at::Tensor values = at::ones({layout.size()});
   double m = 0, v = 0, value = 1;
   for (int t = 1; t <= 50; ++t) {
     const double g = std::sin(t) * 0.3;
-    for (float& element : gradient) element = static_cast<float>(g);
-    adamw.step(t, 1.0, gradient, values, pool);
+    // The gradient is the mean over what was summed.
+    adamw.step(t, 1.0, at::full({layout.size()}, 4 * g), 4, values, pool);
     m = 0.9 * m + 0.1 * g;
     v = 0.999 * v + 0.001 * g * g;
     value -= 5e-4 * (m / (1 - std::pow(0.9, t))) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
   }
-  EXPECT_NEAR(values[0], value, 1e-6);
+  EXPECT_NEAR(floats_of(values)[0], value, 1e-6);
 }
 
 TEST(AdamW, SlicesGiveTheSameBitsAsTheWhole) {
   ThreadPool pool(2);
-  const auto linears = two_linears();
-  const LearnedLayout layout(linears, {});
-  std::vector<float> gradient(layout.size()), whole(layout.size(), 1.0F), parts = whole;
+  const LearnedLayout layout(learned_of_all(two_linears()));
+  const at::Tensor whole = at::ones({layout.size()}), parts = at::ones({layout.size()});
   AdamW all(layout, 0, layout.size());
-  const int64_t cut = 37;
+  const int64_t cut = 37, rest = layout.size() - cut;
   AdamW left(layout, 0, cut), right(layout, cut, layout.size());
   for (int t = 1; t <= 5; ++t) {
-    for (size_t i = 0; i < gradient.size(); ++i)
-      gradient[i] = std::cos(static_cast<float>(i) * static_cast<float>(t));
-    all.step(t, 1.0, gradient, whole, pool);
-    left.step(t, 1.0, std::span(gradient).first(cut), std::span(parts).first(cut), pool);
-    right.step(t, 1.0, std::span(gradient).subspan(cut), std::span(parts).subspan(cut), pool);
+    const at::Tensor sum = at::cos(at::arange(layout.size()).to(at::kFloat) * t);
+    all.step(t, 1.0, sum, 3, whole, pool);
+    left.step(t, 1.0, sum.narrow(0, 0, cut), 3, parts.narrow(0, 0, cut), pool);
+    right.step(t, 1.0, sum.narrow(0, cut, rest), 3, parts.narrow(0, cut, rest), pool);
   }
-  EXPECT_EQ(whole, parts);
+  EXPECT_TRUE(at::equal(whole, parts));
 }
 
 TEST(SampleLoss, ByHand) {
@@ -164,12 +205,12 @@ TEST(Closeness, ByHand) {
 }
 
 TEST(MergeStatistics, AddsMeansAndKeepsMaxima) {
-  std::vector<double> sum = {1, 5}, greatest = {1, 5};
-  const std::vector<double> other = {2, 3};
+  const at::Tensor sum = at::tensor({1.0, 5.0}), greatest = sum.clone();
+  const at::Tensor other = at::tensor({2.0, 3.0});
   merge_statistics(Saliency::mean, sum, other);
   merge_statistics(Saliency::max, greatest, other);
-  EXPECT_EQ(sum, (std::vector<double>{3, 8}));
-  EXPECT_EQ(greatest, (std::vector<double>{2, 5}));
+  EXPECT_TRUE(at::equal(sum, at::tensor({3.0, 8.0})));
+  EXPECT_TRUE(at::equal(greatest, at::tensor({2.0, 5.0})));
 }
 
 TEST(PackLinear, DequantizedEqualsTheFormulaWithRoundedVectors) {
@@ -180,10 +221,12 @@ TEST(PackLinear, DequantizedEqualsTheFormulaWithRoundedVectors) {
     const PackedLinear packed = pack_linear("w", frozen, learned);
     const auto half = [](const at::Tensor& t) { return t.to(at::kHalf).to(at::kFloat); };
     FrozenLinear rounded = frozen;
-    rounded.row_mean = half(frozen.row_mean * learned.row_gain);
+    rounded.row_mean = half(frozen.row_mean * learned[part::row_gain]);
     rounded.code_scale = half(frozen.code_scale);
-    const LearnedLinear folded = {half(learned.row_scale * learned.row_gain),
-                                  at::ones({frozen.rows}), half(learned.col_gain)};
+    const LearnedLinear folded = {
+        {part::row_scale, half(learned[part::row_scale] * learned[part::row_gain])},
+        {part::row_gain, at::ones({frozen.rows})},
+        {part::col_gain, half(learned[part::col_gain])}};
     const at::Tensor expected =
         test::expected_output(rounded, folded, at::eye(frozen.cols)).t().to(at::kFloat);
     const std::vector<float> weight = dequantize(packed);
@@ -196,17 +239,18 @@ TEST(PackLinear, DequantizedEqualsTheFormulaWithRoundedVectors) {
 TEST(PackLinear, LearnedPartsTakeThePlaceOfWhatTheyBeganAs) {
   const test::Case shape = {1, 3, 33, 9};
   FrozenLinear frozen = test::random_frozen(shape, 5);
-  LearnedLinear learned = test::random_learned(shape);
-  learned.row_mean = at::rand({3});
-  learned.code_scale = at::rand({3});
-  learned.latents = at::randn({3, 33});
-  learned.latents[1][2] = 0;  // counts as +1
+  const LearnedLinear scales = test::random_learned(shape);
+  LearnedLinear learned = scales;
+  const at::Tensor latents = at::randn({3, 33});
+  latents[1][2] = 0;  // counts as +1
+  learned.set(part::row_mean, at::rand({3}));
+  learned.set(part::code_scale, at::rand({3}));
+  learned.set(part::latents, latents);
   const PackedLinear packed = pack_linear("w", frozen, learned);
-  frozen.signs = at::where(learned.latents >= 0, at::ones({}), -at::ones({})).to(at::kChar);
-  frozen.row_mean = learned.row_mean;
-  frozen.code_scale = learned.code_scale;
-  const PackedLinear expected =
-      pack_linear("w", frozen, {learned.row_scale, learned.row_gain, learned.col_gain});
+  frozen.signs = at::where(latents >= 0, at::ones({}), -at::ones({})).to(at::kChar);
+  frozen.row_mean = learned[part::row_mean];
+  frozen.code_scale = learned[part::code_scale];
+  const PackedLinear expected = pack_linear("w", frozen, scales);
   EXPECT_EQ(packed.signs, expected.signs);
   EXPECT_EQ(packed.row_mean, expected.row_mean);
   EXPECT_EQ(packed.code_scale, expected.code_scale);
@@ -214,8 +258,8 @@ TEST(PackLinear, LearnedPartsTakeThePlaceOfWhatTheyBeganAs) {
 
 TEST(PackLinear, ValueThatDoesNotFitFloat16IsNamed) {
   const FrozenLinear frozen = test::random_frozen({1, 3, 4, 1}, 5);
-  LearnedLinear learned = test::random_learned({1, 3, 4, 1});
-  learned.row_scale[1] = 1e6;
+  const LearnedLinear learned = test::random_learned({1, 3, 4, 1});
+  learned[part::row_scale][1] = 1e6;
   try {
     pack_linear("block.q", frozen, learned);
     FAIL() << "accepted";

@@ -8,13 +8,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "method/block_configs.hpp"
 #include "method/loss.hpp"
 #include "model/family.hpp"
 #include "model/one_thread.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -27,7 +27,7 @@ using Roles = std::set<LinearRole>;
 
 struct LossAndGradient {
   double loss = 0;
-  std::vector<float> gradient;
+  at::Tensor gradient;
 };
 
 // A block of odd sizes with random weights, the linears of some roles kept, and one sample.
@@ -40,7 +40,7 @@ class RandomBlock {
     const int64_t hidden = config_.hidden_size;
     weights_.vectors = test::random_vectors(config_);
     ThreadPool pool(1);
-    std::vector<InitialLinear> quantized;
+    std::vector<LearnedTensors> learned;
     for (const LinearShape& shape : block_linears(config_, 0)) {
       const at::Tensor weight = at::randn({shape.rows, shape.cols}) * 0.3;
       const at::Tensor saliency = at::rand({shape.cols});
@@ -53,11 +53,11 @@ class RandomBlock {
           {quantize_linear(weight, {saliency.data_ptr<float>(), static_cast<size_t>(shape.cols)},
                            settings, pool),
            {}});
-      quantized.push_back(linears_.back().initial);
+      learned.push_back(learned_of(linears_.back().initial, settings));
     }
-    layout_ = std::make_unique<LearnedLayout>(quantized, settings);
-    learned_ = layout_->initial_values(quantized);
-    for (float& value : learned_) value *= 0.8F + 0.4F * at::rand({1}).item<float>();
+    layout_ = std::make_unique<LearnedLayout>(learned);
+    learned_ = layout_->initial_values(learned);
+    for (float& value : floats_of(learned_)) value *= 0.8F + 0.4F * at::rand({1}).item<float>();
     rotary_ = make_rotary(config_, tokens);
     // Near the input, so that no cosine is near 0: there its logarithm is too steep for
     // differences.
@@ -71,18 +71,18 @@ class RandomBlock {
   const Rotary& rotary() const { return rotary_; }
   const TrainingSample& sample() const { return sample_; }
   const std::vector<LearnedSegment>& segments() const { return layout_->segments(); }
-  const std::vector<float>& learned() const { return learned_; }
+  const at::Tensor& learned() const { return learned_; }
 
-  LossAndGradient run(const Backend& backend, const std::vector<float>& learned,
-                      int threads = 1) const {
+  LossAndGradient run(const Backend& backend, const at::Tensor& learned, int threads = 1) const {
     ThreadPool pool(threads, [] { at::set_num_threads(1); });
     StudentBlock student(config_, weights_.vectors, linears_, *layout_, loss_, backend, rotary_,
                          pool);
-    student.take_signs(learned);
-    LossAndGradient result;
-    result.gradient.assign(learned.size(), NAN);
-    result.loss = student.unit_gradient(sample_, learned, result.gradient);
-    return result;
+    student.begin_step(learned);
+    // Whatever was there before: all of the gradient is written, and of the losses one slot.
+    const at::Tensor gradient = at::full_like(learned, NAN), losses = at::full({3}, -1.0);
+    student.unit_gradient(sample_, learned, gradient, losses[1]);
+    EXPECT_EQ(losses[0].item<float>() + losses[2].item<float>(), -2);
+    return {losses[1].item<double>(), gradient};
   }
 
  private:
@@ -91,7 +91,7 @@ class RandomBlock {
   BlockWeights weights_;
   std::vector<BlockLinear> linears_;
   std::unique_ptr<LearnedLayout> layout_;
-  std::vector<float> learned_;
+  at::Tensor learned_;
   Rotary rotary_;
   TrainingSample sample_;
 };
@@ -112,22 +112,20 @@ INSTANTIATE_TEST_SUITE_P(Some, StudentBlockKeeping,
 // Central differences at h and 2h, combined so that errors of second order cancel.
 void expect_slope(const RandomBlock& block) {
   const auto backend = cpu_backend();
-  const std::vector<float> gradient = block.run(*backend, block.learned()).gradient;
+  const at::Tensor gradient = block.run(*backend, block.learned()).gradient;
   for (const LearnedSegment& segment : block.segments()) {
-    if (segment.kind == LearnedKind::latents) continue;  // no slope: the loss sees signs alone
-    const auto part = std::span(gradient).subspan(segment.offset, segment.size);
-    const double norm = std::sqrt(std::inner_product(part.begin(), part.end(), part.begin(), 0.0));
+    if (segment.name == part::latents) continue;  // no slope: the loss sees signs alone
+    const at::Tensor slice = gradient.narrow(0, segment.offset, segment.size).to(at::kDouble);
+    const double norm = slice.norm().item<double>();
     const auto loss_at = [&](double distance) {
-      std::vector<float> moved = block.learned();
-      for (size_t i = 0; i < part.size(); ++i) {
-        moved[segment.offset + i] += static_cast<float>(distance * part[i] / norm);
-      }
+      const at::Tensor moved = block.learned().clone();
+      moved.narrow(0, segment.offset, segment.size).add_((slice * distance / norm).to(at::kFloat));
       return block.run(*backend, moved).loss;
     };
     const auto slope = [&](double h) { return (loss_at(h) - loss_at(-h)) / (2 * h); };
     constexpr double h = 4e-3;
     EXPECT_NEAR((4 * slope(h) - slope(2 * h)) / 3, norm, 0.01 * norm + 3e-4)
-        << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
+        << "linear " << segment.linear << ", " << segment.name;
   }
 }
 
@@ -147,7 +145,7 @@ TEST_P(StudentBlockKeeping, BackendsAgreeOnLossAndGradient) {
     const LossAndGradient fast = block.run(*cpu_backend(), block.learned());
     const LossAndGradient truth = block.run(*reference_backend(), block.learned());
     EXPECT_NEAR(fast.loss, truth.loss, 1e-5 * std::abs(truth.loss));
-    const at::Tensor a = at::tensor(fast.gradient), b = at::tensor(truth.gradient);
+    const at::Tensor &a = fast.gradient, &b = truth.gradient;
     EXPECT_LE((a - b).norm().item<float>(), 1e-5 * b.norm().item<float>()) << tokens << " tokens";
   }
 }
@@ -160,7 +158,7 @@ TEST_P(StudentBlockKeeping, BitsDoNotDependOnThreads) {
   for (const int threads : {2, 3}) {
     const LossAndGradient many = block.run(*cpu_backend(), block.learned(), threads);
     EXPECT_EQ(many.loss, one.loss);
-    EXPECT_EQ(many.gradient, one.gradient);
+    EXPECT_TRUE(at::equal(many.gradient, one.gradient));
   }
 }
 
@@ -182,12 +180,12 @@ TEST_F(EverythingLearned, BackendsAgreeOnLossAndGradient) {
     const LossAndGradient fast = block.run(*cpu_backend(), block.learned());
     const LossAndGradient truth = block.run(*reference_backend(), block.learned());
     EXPECT_NEAR(fast.loss, truth.loss, 1e-5 * std::abs(truth.loss));
-    const at::Tensor a = at::tensor(fast.gradient), b = at::tensor(truth.gradient);
+    const at::Tensor &a = fast.gradient, &b = truth.gradient;
     EXPECT_LE((a - b).norm().item<float>(), 1e-5 * b.norm().item<float>()) << tokens << " tokens";
     if (tokens == 1) continue;  // attention to oneself alone does not depend on the query
     for (const LearnedSegment& segment : block.segments()) {
       EXPECT_GT(b.narrow(0, segment.offset, segment.size).abs().max().item<float>(), 0)
-          << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
+          << "linear " << segment.linear << ", " << segment.name;
     }
   }
 }
@@ -197,7 +195,7 @@ TEST_F(EverythingLearned, BitsDoNotDependOnThreads) {
   const LossAndGradient one = block.run(*cpu_backend(), block.learned(), 1);
   const LossAndGradient many = block.run(*cpu_backend(), block.learned(), 3);
   EXPECT_EQ(many.loss, one.loss);
-  EXPECT_EQ(many.gradient, one.gradient);
+  EXPECT_TRUE(at::equal(many.gradient, one.gradient));
 }
 
 TEST_F(EverythingLearned, VectorsHaveTheSlopeOfTheLoss) {
@@ -213,7 +211,7 @@ TEST(StudentBlock, KeptLinearsComputeWhatTheDeployedBlockComputes) {
   const TrainingSample& sample = block.sample();
   const at::Tensor deployed =
       dense_block_forward(block.config(), block.weights(), block.rotary(), sample.input, pool);
-  EXPECT_EQ(block.run(*cpu_backend(), {}, 2).loss,
+  EXPECT_EQ(block.run(*cpu_backend(), block.learned(), 2).loss,
             sample_loss(deployed, sample.normal, sample.homologous).item<double>());
 }
 

@@ -32,7 +32,9 @@ TEST(Unpack, GivesBackWhatThePackedLinearStandsFor) {
   for (const test::Case& shape : {test::Case{1, 5, 33, 9}, {1, 7, 0, 4}, {1, 3, 31, 0}}) {
     const PackedLinear packed = random_packed(shape, 3);
     const InitialLinear linear = unpack_linear(packed, pool);
-    const LearnedLinear learned{linear.row_scale, at::ones({shape.rows}), widened(packed.col_gain)};
+    const LearnedLinear learned{{part::row_scale, linear.row_scale},
+                                {part::row_gain, at::ones({shape.rows})},
+                                {part::col_gain, widened(packed.col_gain)}};
     const at::Tensor x = at::eye(packed.cols);
     const auto student = reference_backend()->prepare(linear.frozen, {}, pool);
     const at::Tensor weight = student->forward(x, learned).t();
@@ -43,8 +45,10 @@ TEST(Unpack, GivesBackWhatThePackedLinearStandsFor) {
 TEST(Unpack, WithoutAChangeTheScalesAreRoundedToWhatWasStored) {
   const test::Case shape{1, 6, 17, 3};
   const PackedLinear packed = random_packed(shape, 5);
-  const StoredScales same = round_scales(
-      "w", packed, {widened(packed.row_scale), at::ones({shape.rows}), widened(packed.col_gain)});
+  const StoredScales same = round_scales("w", packed,
+                                         {{part::row_scale, widened(packed.row_scale)},
+                                          {part::row_gain, at::ones({shape.rows})},
+                                          {part::col_gain, widened(packed.col_gain)}});
   EXPECT_EQ(same.row_scale, packed.row_scale);
   EXPECT_EQ(same.row_mean, packed.row_mean);
   EXPECT_EQ(same.col_gain, packed.col_gain);
@@ -54,9 +58,10 @@ TEST(Unpack, WithoutAChangeTheScalesAreRoundedToWhatWasStored) {
 TEST(Unpack, FactorsReachTheScalesTheyAreOf) {
   const test::Case shape{1, 2, 5, 2};
   const PackedLinear packed = random_packed(shape, 7);
-  const StoredScales scales = round_scales(
-      "w", packed,
-      {widened(packed.row_scale) * 3, at::full({shape.rows}, 2.0), widened(packed.col_gain) * 4});
+  const StoredScales scales = round_scales("w", packed,
+                                           {{part::row_scale, widened(packed.row_scale) * 3},
+                                            {part::row_gain, at::full({shape.rows}, 2.0)},
+                                            {part::col_gain, widened(packed.col_gain) * 4}});
   EXPECT_TRUE(at::allclose(widened(scales.row_scale), widened(packed.row_scale) * 6, 1e-3));
   EXPECT_TRUE(at::allclose(widened(scales.row_mean), widened(packed.row_mean) * 2, 1e-3));
   EXPECT_TRUE(at::allclose(widened(scales.col_gain), widened(packed.col_gain) * 4, 1e-3));

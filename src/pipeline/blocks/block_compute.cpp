@@ -12,6 +12,7 @@
 #include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/streams/sample_box.hpp"
 #include "pipeline/sums/saliency_sum.hpp"
 #include "pipeline/sums/sample_mean.hpp"
@@ -29,7 +30,7 @@ BlockCompute::BlockCompute(const ComputeContext& context)
       share_(context.windows.count, context.options.batch, context.rank.mesh().replicas,
              context.rank.replica()),
       rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
-      losses_(static_cast<size_t>(share_.own_count())),
+      losses_(at::zeros({share_.own_count()})),
       reports_(static_cast<size_t>(context.plan.blocks)),
       reported_(reports_.size(), false) {
   for (size_t block = 0; block < reports_.size(); ++block) {
@@ -124,11 +125,9 @@ void BlockCompute::teach(int block, int turn, bool saved) {
   }
   advance(live_->weights(), *student_, *homologous_);
   if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
-  const std::vector<float> losses =
+  const at::Tensor losses =
       live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
-  for (int64_t i = 0; i < share_.own_count(); ++i) {
-    losses_[i] = static_cast<double>(losses[static_cast<size_t>(share_.own()[i])]);
-  }
+  losses_.copy_(losses.index_select(0, at::tensor(share_.own())));
 }
 
 void BlockCompute::pass(int block, int turn) {
@@ -139,8 +138,7 @@ void BlockCompute::pass(int block, int turn) {
 void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
 
 void BlockCompute::save(const Progress& done) {
-  const std::vector<double> losses = share_.gather_in_order(replicas(), losses_, 1);
-  live_->save(context_.run_dir, done, {losses.begin(), losses.end()});
+  live_->save(context_.run_dir, done, at::tensor(all_losses()).to(at::kFloat));
 }
 
 void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
@@ -151,14 +149,14 @@ void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from
   });
 }
 
-std::vector<float> BlockCompute::teach_homologous() {
+at::Tensor BlockCompute::teach_homologous() {
   const auto width = MomentLayout::needed(context_.options.method);
   if (!width) {
     advance(live_->weights(), *student_, *homologous_);
     return {};
   }
   const MomentLayout layout(live_->shapes(), *width);
-  const auto probe = [&](int64_t i, std::span<float> sums) {
+  const auto probe = [&](int64_t i, const at::Tensor& sums) {
     read_ahead(i, {student_.get()});
     homologous_->store(i, layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
                                                  student_->load(i), sums, context_.pool));
@@ -167,11 +165,11 @@ std::vector<float> BlockCompute::teach_homologous() {
                            [this] { pump(); });
 }
 
-std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
-                                                   const SaliencyLayout& layout,
-                                                   const SampleStream& from, SampleStream& to) {
+at::Tensor BlockCompute::probe_and_advance(const BlockWeights& weights,
+                                           const SaliencyLayout& layout, const SampleStream& from,
+                                           SampleStream& to) {
   const Saliency kind = context_.options.method.saliency;
-  const auto probe = [&](int64_t i, std::span<double> statistics) {
+  const auto probe = [&](int64_t i, const at::Tensor& statistics) {
     read_ahead(i, {&from});
     to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
                                 layout, statistics, context_.pool));
@@ -182,23 +180,38 @@ std::vector<float> BlockCompute::probe_and_advance(const BlockWeights& weights,
 
 void BlockCompute::train_step(const Position& at) {
   const SampleStream& targets = *targets_.at(at.block);
-  live_->step(share_.batch_size(at.step), [&](int64_t position, std::span<float> gradient) {
+  live_->step(share_.batch_size(at.step), [&](int64_t position, const at::Tensor& gradient) {
     const int64_t i = share_.own_index(at.step, position);
     read_ahead(i, {student_.get(), &targets, homologous_.get()});
     const TrainingSample sample{student_->load(i), targets.load(i), homologous_->load(i)};
-    losses_[i] = live_->student().unit_gradient(sample, live_->learned(), gradient);
-    BITMILL_CHECK(std::isfinite(losses_[i]), NumericError,
+    live_->student().unit_gradient(sample, live_->learned(), gradient, losses_[i]);
+  });
+  check_losses(at);
+  pump();
+}
+
+void BlockCompute::check_losses(const Position& at) const {
+  const PositionRange own =
+      owned_positions(share_.batch_size(at.step), share_.replicas(), share_.replica());
+  const std::span<const float> losses = floats_of(losses_);
+  for (int64_t position = own.begin; position < own.end; ++position) {
+    const auto i = static_cast<size_t>(share_.own_index(at.step, position));
+    BITMILL_CHECK(std::isfinite(losses[i]), NumericError,
                   fmt::format("the loss of block {}, epoch {}, sample {} is {}; lower --lr-scale "
                               "({}), --lr-gain ({}) and the rates of what else is learned",
-                              at.block, at.epoch, share_.own()[i], losses_[i],
+                              at.block, at.epoch, share_.own()[i], losses[i],
                               context_.options.method.lr_scale, context_.options.method.lr_gain));
-  });
-  pump();
+  }
+}
+
+std::vector<double> BlockCompute::all_losses() const {
+  const at::Tensor losses = losses_.to(at::kDouble);
+  return share_.gather_in_order(replicas(), doubles_of(losses), 1);
 }
 
 double BlockCompute::finish_epoch(const Position& at) {
   live_->finish_epoch();
-  const std::vector<double> all = share_.gather_in_order(replicas(), losses_, 1);
+  const std::vector<double> all = all_losses();
   double sum = 0;
   for (const double loss : all) sum += loss;
   const double mean = sum / static_cast<double>(all.size());

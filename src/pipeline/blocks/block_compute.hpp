@@ -95,10 +95,15 @@ class BlockCompute final : public Compute {
   void for_own_samples(Sources sources, const std::function<void(int64_t)>& task);
   // Y_homo of every own sample; the moments of the linears' inputs on the way, where they are
   // needed.
-  std::vector<float> teach_homologous();
-  std::vector<float> probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout,
-                                       const SampleStream& from, SampleStream& to);
+  at::Tensor teach_homologous();
+  at::Tensor probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout,
+                               const SampleStream& from, SampleStream& to);
   void advance(const BlockWeights& weights, const SampleStream& from, SampleStream& to);
+  // Of the samples that a step went over, after it. NumericError names the first whose loss is not
+  // finite.
+  void check_losses(const Position& at) const;
+  // Losses of this epoch, of all samples in order.
+  std::vector<double> all_losses() const;
   void report_block(int block, std::span<const double> closeness);
 
   const ComputeContext context_;
@@ -112,7 +117,7 @@ class BlockCompute final : public Compute {
   Stream homologous_;              // Y_homo of it
   std::unique_ptr<LiveBlock> live_;
   std::optional<StreamLink> link_;    // where there are several stages
-  std::vector<double> losses_;        // of this epoch, per own sample
+  const at::Tensor losses_;           // of this epoch: a slot per own sample, float32
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]
 };

@@ -30,20 +30,20 @@ void LiveBlock::quantize(InputStatistics inputs, const Backend* backend, const R
   const std::optional<MomentLayout> layout =
       width ? std::make_optional<MomentLayout>(shapes_, *width) : std::nullopt;
   saliency_ = std::move(inputs.saliency);
-  if (layout) mean_squares_ = layout->mean_squares(inputs.moments);
+  mean_squares_ = layout ? layout->mean_squares(inputs.moments) : at::empty({0});
   begin_linears([&](size_t role, InitialLinear& linear) {
     if (options_.method.init != Init::descent) return;
-    descend(weights_.linears[role], layout->part(inputs.moments, shapes_[role].role), linear,
-            pool_);
+    descend(weights_.linears[role], floats_of(layout->part(inputs.moments, shapes_[role].role)),
+            linear, pool_);
   });
-  inputs.moments = {};
+  inputs.moments.reset();
   begin_training(backend, rotary);
 }
 
 void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>& finish) {
   std::optional<MomentLayout> channels;
-  if (!mean_squares_.empty()) channels.emplace(shapes_, MomentLayout::Width::channels);
-  std::span<const float> rest = saliency_;
+  if (mean_squares_.numel() > 0) channels.emplace(shapes_, MomentLayout::Width::channels);
+  std::span<const float> rest = floats_of(saliency_);
   for (size_t role = 0; role < shapes_.size(); ++role) {
     at::Tensor& weight = weights_.linears[role];
     const auto saliency = rest.first(static_cast<size_t>(shapes_[role].cols));
@@ -52,9 +52,10 @@ void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>&
       linears_.push_back({{}, weight});
       continue;
     }
-    InitialLinear linear = quantize_linear(
-        weight, saliency, options_.method, pool_,
-        channels ? channels->part(mean_squares_, shapes_[role].role) : std::span<const float>());
+    InitialLinear linear =
+        quantize_linear(weight, saliency, options_.method, pool_,
+                        channels ? floats_of(channels->part(mean_squares_, shapes_[role].role))
+                                 : std::span<const float>());
     finish(role, linear);
     linears_.push_back({std::move(linear), {}});
     weight.reset();
@@ -62,31 +63,31 @@ void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>&
 }
 
 void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
-  std::vector<InitialLinear> quantized;
+  std::vector<LearnedTensors> learned;
   for (BlockLinear& linear : linears_) {
     if (!linear.quantized()) continue;
-    quantized.push_back(linear.initial);
+    learned.push_back(learned_of(linear.initial, options_.method));
     linear.initial.latents.reset();  // they live on among the learned values
   }
-  layout_.emplace(quantized, options_.method);
-  learned_ = layout_->initial_values(quantized);
-  quantized.clear();
+  layout_.emplace(learned);
+  learned_ = layout_->initial_values(learned);
+  learned.clear();
   optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, pool_);
   if (backend == nullptr) return;
   student_ = std::make_unique<StudentBlock>(model_.config(), weights_.vectors, linears_, *layout_,
                                             options_.method.loss, *backend, rotary, pool_);
-  student_->take_signs(learned_);
+  student_->begin_step(learned_);
 }
 
-void LiveBlock::step(int64_t batch_size, const ShardedOptimizer::Unit& unit) {
+void LiveBlock::step(int64_t batch_size, const SumUnit& unit) {
   optimizer_->step(batch_size, unit, learned_);
-  if (student_) student_->take_signs(learned_);
+  if (student_) student_->begin_step(learned_);
 }
 
 void LiveBlock::finish_epoch() {
-  if (!options_.half_latents || !layout_->parts().signs) return;
-  round_latents(state());
-  if (student_) student_->take_signs(learned_);
+  if (!options_.half_latents || !layout_->has_large()) return;
+  round_large(state());
+  if (student_) student_->begin_step(learned_);
 }
 
 void LiveBlock::pack() {
@@ -159,7 +160,7 @@ std::vector<LiveBlock::FrozenPart> LiveBlock::frozen_parts() const {
   return parts;
 }
 
-void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<float>& losses) {
+void LiveBlock::save(RunDir* run_dir, const Progress& done, const at::Tensor& losses) {
   // In the middle of an epoch nothing was rounded.
   const bool half =
       options_.half_latents && done.steps * options_.epochs == done.epochs * rates_.total_steps;
@@ -171,9 +172,9 @@ void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<fl
            sink(bytes);
          }});
   };
-  add("saliency", Dtype::float32, std::as_bytes(std::span(saliency_)));
-  add("mean_squares", Dtype::float32, std::as_bytes(std::span(mean_squares_)));
-  add("losses", Dtype::float32, std::as_bytes(std::span(losses)));
+  add("saliency", Dtype::float32, bytes_of(saliency_));
+  add("mean_squares", Dtype::float32, bytes_of(mean_squares_));
+  add("losses", Dtype::float32, bytes_of(losses));
   for (const FrozenPart& part : frozen_parts()) add(part.name, part.dtype, bytes_of(part.tensor));
   if (run_dir != nullptr) return run_dir->write_live(done, tensors);
   for (int i = 0; i < RunDir::produced_per_write; ++i) {
@@ -181,21 +182,21 @@ void LiveBlock::save(RunDir* run_dir, const Progress& done, const std::vector<fl
   }
 }
 
-std::vector<float> LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
-                                      int64_t samples) {
+at::Tensor LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+                              int64_t samples) {
   std::optional<SavedBlock> saved;
   if (run_dir != nullptr) saved.emplace(run_dir->state().open_live(block_));
   const SafetensorsFile* file = saved ? &saved->tensors : nullptr;
-  const auto vector = [&](const char* name, int64_t size) {
-    std::vector<float> values(static_cast<size_t>(size));
-    broadcast_tensor(file, name, std::as_writable_bytes(std::span(values)), comm_);
+  const auto tensor = [&](const char* name, int64_t size) {
+    at::Tensor values = at::empty({size});
+    broadcast_tensor(file, name, bytes_of(values), comm_);
     return values;
   };
   int64_t channels = 0;
   for (const LinearShape& shape : shapes_) channels += shape.cols;
-  saliency_ = vector("saliency", channels);
+  saliency_ = tensor("saliency", channels);
   mean_squares_ =
-      vector("mean_squares", MomentLayout::needed(options_.method)
+      tensor("mean_squares", MomentLayout::needed(options_.method)
                                  ? MomentLayout(shapes_, MomentLayout::Width::channels).size()
                                  : 0);
   begin_linears([](size_t, InitialLinear&) {});
@@ -207,8 +208,8 @@ std::vector<float> LiveBlock::restore(RunDir* run_dir, const Backend* backend, c
   int64_t steps = saved ? saved->progress.steps : 0;
   comm_.broadcast(std::as_writable_bytes(std::span(&steps, 1)), 0);
   optimizer_->set_steps(steps);
-  if (student_) student_->take_signs(learned_);
-  return vector("losses", samples);
+  if (student_) student_->begin_step(learned_);
+  return tensor("losses", samples);
 }
 
 void LiveBlock::reload(RunDir* run_dir, int turn) {

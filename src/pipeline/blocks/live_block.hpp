@@ -24,8 +24,8 @@ namespace bitmill {
 
 // What is known of the inputs of a block's linears when it is quantized.
 struct InputStatistics {
-  std::vector<float> saliency;  // of every channel, in SaliencyLayout's order
-  std::vector<float> moments;   // in MomentLayout's order; empty where no setting needs them
+  at::Tensor saliency;  // of every channel, in SaliencyLayout's order
+  at::Tensor moments;   // in MomentLayout's order; undefined where no setting needs them
 };
 
 class LiveBlock {
@@ -44,9 +44,9 @@ class LiveBlock {
   void quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary);
 
   const StudentBlock& student() const { return *student_; }
-  std::span<const float> learned() const { return learned_; }
+  const at::Tensor& learned() const { return learned_; }
   // Collective: one step over a batch; see ShardedOptimizer.
-  void step(int64_t batch_size, const ShardedOptimizer::Unit& unit);
+  void step(int64_t batch_size, const SumUnit& unit);
   // After the last step of an epoch: rounds what is kept in 16 bit from here on.
   void finish_epoch();
 
@@ -60,11 +60,11 @@ class LiveBlock {
   BlockWeights deployed_weights() const;
 
   // Collective; run_dir on rank 0 only, as in the two below. Commits what going on needs; `losses`
-  // [samples] are those of an epoch that is under way.
-  void save(RunDir* run_dir, const Progress& done, const std::vector<float>& losses);
+  // ([samples] float32) are those of an epoch that is under way.
+  void save(RunDir* run_dir, const Progress& done, const at::Tensor& losses);
   // Takes the place of quantize() for a block that was saved. Gives the losses back.
-  std::vector<float> restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
-                             int64_t samples);
+  at::Tensor restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+                     int64_t samples);
   // Takes the place of quantize() and pack() for a turn that is packed: reads what it packed.
   void reload(RunDir* run_dir, int turn);
 
@@ -90,11 +90,11 @@ class LiveBlock {
   const std::vector<LinearShape> shapes_;
   BlockWeights weights_;
   const RateCurve rates_;
-  std::vector<float> saliency_;
-  std::vector<float> mean_squares_;      // of MomentLayout's channels; empty where not needed
+  at::Tensor saliency_;
+  at::Tensor mean_squares_;              // of MomentLayout's channels; empty where not needed
   std::vector<BlockLinear> linears_;     // by role
   std::optional<LearnedLayout> layout_;  // over the quantized ones
-  std::vector<float> learned_;           // layout_->size()
+  at::Tensor learned_;                   // [layout_->size()]
   std::unique_ptr<ShardedOptimizer> optimizer_;
   std::unique_ptr<StudentBlock> student_;
   std::vector<std::shared_ptr<const PackedLinear>> packed_;  // by role; null where kept

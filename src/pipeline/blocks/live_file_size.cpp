@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "method/grid.hpp"
 #include "method/input_moments.hpp"
 #include "model/family.hpp"
 #include "pipeline/blocks/live_block.hpp"
@@ -18,12 +19,10 @@ int64_t linear_bytes(const QuantizeOptions& options, const LinearShape& shape) {
   const MethodSettings& method = options.method;
   const int64_t salient = method.salient_ratio.salient_of(shape.cols);
   const int64_t binary = shape.cols - salient;
-  int64_t floats = 2 * shape.rows + binary;  // alpha, r1, r2
-  if (method.learned.row_means) floats += shape.rows;
-  if (method.learned.code_scales) floats += shape.rows;
-  int64_t bytes = vectors_each * floats * float_bytes;
-  if (method.learned.signs) {
-    bytes += vectors_each * shape.rows * binary * (options.half_latents ? half_bytes : float_bytes);
+  int64_t bytes = 0;
+  for (const LearnedTensor& tensor : learned_of(shape.rows, binary, method)) {
+    const bool half = tensor.large && options.half_latents;
+    bytes += vectors_each * tensor.size() * (half ? half_bytes : float_bytes);
   }
   if (method.init != Init::descent) return bytes;
   bytes += shape.rows * (salient + float_bytes);  // codes of a byte each, row means

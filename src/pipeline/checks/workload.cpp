@@ -5,6 +5,7 @@
 
 #include "format/packed_linear.hpp"
 #include "format/safetensors_writer.hpp"
+#include "method/grid.hpp"
 #include "method/input_moments.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/job/selection.hpp"
@@ -23,8 +24,6 @@ constexpr int64_t header_bytes_of_tensor = 3000;
 
 // Of the linears of a block, added up.
 struct LinearSums {
-  int64_t rows = 0, cols = 0;
-  int64_t low_cols = 0;      // columns of one bit
   int64_t low = 0;           // rows x low columns: signs
   int64_t codes = 0;         // rows x salient columns
   int64_t bits = 0;          // packed
@@ -40,9 +39,6 @@ LinearSums sum_linears(const std::vector<LinearShape>& linears, const ExactRatio
   LinearSums sums;
   for (const LinearShape& shape : linears) {
     const int64_t salient = salient_ratio.salient_of(shape.cols);
-    sums.rows += shape.rows;
-    sums.cols += shape.cols;
-    sums.low_cols += shape.cols - salient;
     sums.low += shape.rows * (shape.cols - salient);
     sums.codes += shape.rows * salient;
     const int64_t bits = stored_bits(shape.rows, shape.cols, salient);
@@ -55,10 +51,13 @@ LinearSums sum_linears(const std::vector<LinearShape>& linears, const ExactRatio
   return sums;
 }
 
-// Vectors alone: alpha, r1, r2, and mu and the 4-bit scales where they are learned.
-int64_t learned_vectors(const LearnedParts& parts, const LinearSums& sums) {
-  const int64_t of_rows = 2 + (parts.row_means ? 1 : 0) + (parts.code_scales ? 1 : 0);
-  return of_rows * sums.rows + sums.low_cols;
+int64_t learned_values(const MethodSettings& method, const std::vector<LinearShape>& linears) {
+  int64_t values = 0;
+  for (const LinearShape& shape : linears) {
+    const int64_t low = shape.cols - method.salient_ratio.salient_of(shape.cols);
+    for (const LearnedTensor& tensor : learned_of(shape.rows, low, method)) values += tensor.size();
+  }
+  return values;
 }
 
 // Where every linear is packed. The expression of --ignore is not looked at: the checks of a run,
@@ -132,8 +131,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   const std::vector<LinearShape> linears = block_linears(config, 0);
   const LinearSums sums = sum_linears(linears, options.method.salient_ratio);
   work.weights = sums.weights();
-  work.learned =
-      learned_vectors(options.method.learned, sums) + (options.method.learned.signs ? sums.low : 0);
+  work.learned = learned_values(options.method, linears);
   work.source_bytes = work.weights * source_dtype_bytes;
   work.packed_bytes = sums.bits / 8;
   work.state_bytes = state_bytes_of(options, config);

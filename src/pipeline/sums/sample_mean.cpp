@@ -1,25 +1,29 @@
 #include "pipeline/sums/sample_mean.hpp"
 
+#include <ATen/ATen.h>
+
 #include "pipeline/sums/sliced_sum.hpp"
 
 namespace bitmill {
 
-std::vector<float> mean_over_samples(
-    int64_t size, double divisor, const SampleShare& share,
-    const std::function<void(int64_t i, std::span<float> values)>& unit, Communicator& comm,
-    ThreadPool& pool, const std::function<void()>& between) {
+at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& share,
+                             const std::function<void(int64_t i, const at::Tensor& values)>& unit,
+                             Communicator& comm, ThreadPool& pool,
+                             const std::function<void()>& between) {
   SlicedSum sum(size, comm, pool);
-  std::vector<float> mean(static_cast<size_t>(size), 0.0F);
-  const std::span<float> own = std::span(mean).subspan(
-      static_cast<size_t>(sum.begin()), static_cast<size_t>(sum.end() - sum.begin()));
+  at::Tensor mean = at::zeros({size});
+  const at::Tensor own = mean.narrow(0, sum.begin(), sum.end() - sum.begin());
   for (int64_t step = 0; step < share.steps(); ++step) {
-    const auto unit_at = [&](int64_t position, std::span<float> values) {
+    const auto unit_at = [&](int64_t position, const at::Tensor& values) {
       unit(share.own_index(step, position), values);
     };
-    const AlignedVector<float> batch = sum.reduce(share.batch_size(step), unit_at, between);
-    for (size_t i = 0; i < own.size(); ++i) own[i] += batch[i];
+    add_spread(own, sum.reduce(share.batch_size(step), unit_at, between), pool);
   }
-  for (float& value : own) value = static_cast<float>(double{value} / divisor);
+  // In float64, and rounded once.
+  for_pieces(own.numel(), pool, [&](int64_t first, int64_t count) {
+    at::Tensor piece = own.narrow(0, first, count);
+    piece.copy_(piece.to(at::kDouble).div_(divisor));
+  });
   sum.gather(mean);
   return mean;
 }

@@ -1,8 +1,11 @@
 #include "pipeline/sums/sharded_optimizer.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 #include "format/dtype.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 
@@ -14,72 +17,62 @@ ShardedOptimizer::ShardedOptimizer(const LearnedLayout& layout, const RateCurve&
       sum_(layout.size(), comm, pool),
       adamw_(layout, sum_.begin(), sum_.end()) {}
 
-void ShardedOptimizer::step(int64_t batch_size, const Unit& unit, std::span<float> values) {
+void ShardedOptimizer::step(int64_t batch_size, const SumUnit& unit, const at::Tensor& values) {
   apply(batch_size, sum_.reduce(batch_size, unit), values);
 }
 
-void ShardedOptimizer::step(int64_t batch_size, Partials<float> own, std::span<float> values) {
+void ShardedOptimizer::step(int64_t batch_size, Partials own, const at::Tensor& values) {
   apply(batch_size, sum_.reduce(batch_size, std::move(own)), values);
 }
 
-void ShardedOptimizer::apply(int64_t batch_size, AlignedVector<float> gradient,
-                             std::span<float> values) {
-  // The loss of a step is the mean over its own samples.
-  const auto divisor = static_cast<float>(batch_size);
-  for (float& element : gradient) element /= divisor;
+// The loss of a step is the mean over its own samples.
+void ShardedOptimizer::apply(int64_t batch_size, const at::Tensor& sum, const at::Tensor& values) {
   const double factor = rate_factor(rates_.schedule, steps_, rates_.total_steps);
-  adamw_.step(++steps_, factor, gradient,
-              values.subspan(static_cast<size_t>(sum_.begin()), gradient.size()), pool_);
+  adamw_.step(++steps_, factor, sum, batch_size, values.narrow(0, sum_.begin(), sum.numel()),
+              pool_);
   sum_.gather(values);
 }
 
-std::span<float> ShardedOptimizer::own_moment(Moment moment, int64_t begin, int64_t end) {
-  std::vector<float>& all =
-      moment == Moment::first ? adamw_.first_moment() : adamw_.second_moment();
+at::Tensor ShardedOptimizer::own_moment(Moment moment, int64_t begin, int64_t end) const {
+  const at::Tensor& all = moment == Moment::first ? adamw_.first_moment() : adamw_.second_moment();
   const int64_t from = std::clamp(begin, sum_.begin(), sum_.end());
   const int64_t to = std::clamp(end, sum_.begin(), sum_.end());
-  return std::span(all).subspan(static_cast<size_t>(from - sum_.begin()),
-                                static_cast<size_t>(std::max<int64_t>(0, to - from)));
+  return all.narrow(0, from - sum_.begin(), std::max<int64_t>(0, to - from));
 }
 
-std::vector<float> ShardedOptimizer::collect(Moment moment, int64_t begin, int64_t end) {
-  const std::span<float> mine = own_moment(moment, begin, end);
+at::Tensor ShardedOptimizer::collect(Moment moment, int64_t begin, int64_t end) const {
+  const at::Tensor mine = own_moment(moment, begin, end);
   if (comm_.rank() != 0) {
-    if (!mine.empty()) comm_.send(std::as_bytes(mine), 0);
-    return {};
+    if (mine.numel() > 0) comm_.send(bytes_of(mine), 0);
+    return at::empty({0});
   }
-  std::vector<float> all(mine.begin(), mine.end());
-  all.reserve(static_cast<size_t>(end - begin));
+  if (mine.numel() == end - begin) return mine;
+  at::Tensor all = at::empty({end - begin});
+  all.narrow(0, 0, mine.numel()).copy_(mine);
   for (int rank = 1; rank < comm_.size(); ++rank) {
     const int64_t from = std::max(begin, sum_.begin(rank)), to = std::min(end, sum_.end(rank));
-    if (from >= to) continue;
-    all.resize(all.size() + static_cast<size_t>(to - from));
-    comm_.receive(std::as_writable_bytes(std::span(all).last(static_cast<size_t>(to - from))),
-                  rank);
+    if (from < to) comm_.receive(bytes_of(all.narrow(0, from - begin, to - from)), rank);
   }
   return all;
 }
 
 void ShardedOptimizer::hand_out(Moment moment, int64_t begin, int64_t end,
-                                std::span<const float> values) {
-  const std::span<float> mine = own_moment(moment, begin, end);
+                                const at::Tensor& values) {
+  at::Tensor mine = own_moment(moment, begin, end);
   if (comm_.rank() != 0) {
-    if (!mine.empty()) comm_.receive(std::as_writable_bytes(mine), 0);
+    if (mine.numel() > 0) comm_.receive(bytes_of(mine), 0);
     return;
   }
-  std::copy_n(values.begin(), mine.size(), mine.begin());
+  mine.copy_(values.narrow(0, 0, mine.numel()));
   for (int rank = 1; rank < comm_.size(); ++rank) {
     const int64_t from = std::max(begin, sum_.begin(rank)), to = std::min(end, sum_.end(rank));
-    if (from >= to) continue;
-    comm_.send(std::as_bytes(values.subspan(static_cast<size_t>(from - begin),
-                                            static_cast<size_t>(to - from))),
-               rank);
+    if (from < to) comm_.send(bytes_of(values.narrow(0, from - begin, to - from)), rank);
   }
 }
 
 void ShardedOptimizer::round_moments(int64_t begin) {
   for (const Moment moment : {Moment::first, Moment::second}) {
-    for (float& value : own_moment(moment, begin, sum_.size())) {
+    for (float& value : floats_of(own_moment(moment, begin, sum_.size()))) {
       value = bfloat_to_float(float_to_bfloat(value));
     }
   }

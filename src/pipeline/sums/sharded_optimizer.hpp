@@ -3,9 +3,9 @@
 // tree and stepping AdamW on its own slice of the parameters, and the new values gathered. The
 // bits do not depend on the number of replicas or threads.
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
-#include <span>
-#include <vector>
 
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
@@ -29,20 +29,19 @@ class ShardedOptimizer {
   ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates, Communicator& comm,
                    ThreadPool& pool);
 
-  // The gradient of the sample at a position of the batch, layout.size() elements.
-  using Unit = SlicedSum::Unit;
-
-  // Collective. `values` (layout.size() elements) is the same on every rank before and after.
-  void step(int64_t batch_size, const Unit& unit, std::span<float> values);
+  // Collective. `unit` gives the gradient of a sample, [layout.size()]. `values`, of that shape
+  // too, changes in place; it is the same on every rank before and after.
+  void step(int64_t batch_size, const SumUnit& unit, const at::Tensor& values);
   // The same, from what this rank has added up of its own positions (GrowingSums).
-  void step(int64_t batch_size, Partials<float> own, std::span<float> values);
+  void step(int64_t batch_size, Partials own, const at::Tensor& values);
 
   int64_t steps() const { return steps_; }
 
-  // Collective. Elements [begin, end) of a moment, on rank 0; empty on the others.
-  std::vector<float> collect(Moment moment, int64_t begin, int64_t end);
-  // Collective: its counterpart. `values` (end - begin elements) on rank 0, ignored on the others.
-  void hand_out(Moment moment, int64_t begin, int64_t end, std::span<const float> values);
+  // Collective. Elements [begin, end) of a moment, on rank 0; empty on the others. Good until the
+  // next step: it is no copy where rank 0 is alone.
+  at::Tensor collect(Moment moment, int64_t begin, int64_t end) const;
+  // Collective: its counterpart. `values` [end - begin] on rank 0, ignored on the others.
+  void hand_out(Moment moment, int64_t begin, int64_t end, const at::Tensor& values);
   // After all moments were handed out: how many steps they have seen.
   void set_steps(int64_t steps) { steps_ = steps; }
 
@@ -51,8 +50,9 @@ class ShardedOptimizer {
 
  private:
   // From this rank's slice of the sum.
-  void apply(int64_t batch_size, AlignedVector<float> sum, std::span<float> values);
-  std::span<float> own_moment(Moment moment, int64_t begin, int64_t end);
+  void apply(int64_t batch_size, const at::Tensor& sum, const at::Tensor& values);
+  // What lies here of elements [begin, end); a view.
+  at::Tensor own_moment(Moment moment, int64_t begin, int64_t end) const;
 
   Communicator& comm_;
   ThreadPool& pool_;

@@ -1,13 +1,14 @@
 #include "pipeline/sums/sliced_sum.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "model/tensor_floats.hpp"
+
 namespace bitmill {
 namespace {
-
-// Elements per task of an addition.
-constexpr int64_t elements_per_piece = 1 << 16;
 
 int64_t floats_per_slice(int64_t floats_per_exchange, int replicas) {
   return std::max<int64_t>(1, floats_per_exchange / replicas);
@@ -19,28 +20,22 @@ SlicedSum::SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
                      int64_t floats_per_exchange)
     : comm_(comm),
       pool_(pool),
+      merge_([&pool](const at::Tensor& into, const at::Tensor& from) {
+        add_spread(into, from, pool);
+      }),
       bounds_(slice_bounds(size, comm.size())),
       floats_per_slice_(floats_per_slice(floats_per_exchange, comm.size())) {}
 
-void SlicedSum::add(std::span<float> into, std::span<const float> from) {
-  const auto count = std::ssize(into);
-  pool_.parallel_for((count + elements_per_piece - 1) / elements_per_piece, [&](int64_t piece) {
-    const int64_t last = std::min(count, (piece + 1) * elements_per_piece);
-    for (int64_t i = piece * elements_per_piece; i < last; ++i) into[i] += from[i];
-  });
+at::Tensor SlicedSum::reduce(int64_t batch_size, const SumUnit& unit,
+                             const std::function<void()>& between) {
+  return reduce(batch_size, sum_own_positions(batch_size, comm_.size(), comm_.rank(), {size()},
+                                              pool_, unit, merge_, between));
 }
 
-AlignedVector<float> SlicedSum::reduce(int64_t batch_size, const Unit& unit,
-                                       const std::function<void()>& between) {
-  const auto merge = [&](std::span<float> into, std::span<const float> from) { add(into, from); };
-  return reduce(batch_size, sum_own_positions<float>(batch_size, comm_.size(), comm_.rank(), size(),
-                                                     pool_, unit, merge, between));
-}
-
-AlignedVector<float> SlicedSum::reduce(int64_t batch_size, Partials<float> own) {
+at::Tensor SlicedSum::reduce(int64_t batch_size, Partials own) {
   if (comm_.size() == 1) return std::move(own.at(0));
 
-  AlignedVector<float> slice(static_cast<size_t>(slice_size(comm_.rank())));
+  const at::Tensor slice = at::empty({slice_size(comm_.rank())});
   int64_t largest = 0;
   for (int rank = 0; rank < comm_.size(); ++rank) largest = std::max(largest, slice_size(rank));
   for (int64_t first = 0; first < largest; first += floats_per_slice_) {
@@ -49,45 +44,47 @@ AlignedVector<float> SlicedSum::reduce(int64_t batch_size, Partials<float> own) 
   return slice;
 }
 
-void SlicedSum::finish_piece(int64_t batch_size, const Partials<float>& own, int64_t first,
-                             std::span<float> slice) {
+SlicedSum::Piece SlicedSum::piece(int rank, int64_t first) const {
+  const int64_t begins = std::min(first, slice_size(rank));
+  return {begins, std::min(slice_size(rank) - begins, floats_per_slice_)};
+}
+
+void SlicedSum::finish_piece(int64_t batch_size, const Partials& own, int64_t first,
+                             const at::Tensor& slice) {
   const int replicas = comm_.size(), replica = comm_.rank();
-  const auto size_of = [&](int rank) {
-    return static_cast<size_t>(std::clamp<int64_t>(slice_size(rank) - first, 0, floats_per_slice_));
-  };
-  std::vector<std::vector<float>> outgoing(replicas), incoming(replicas);
+  const Piece mine = piece(replica, first);
+  std::vector<at::Tensor> outgoing, incoming;
   std::vector<std::span<const std::byte>> to;
   std::vector<std::span<std::byte>> from;
   for (int peer = 0; peer < replicas; ++peer) {
+    const Piece theirs = piece(peer, first);
+    outgoing.push_back(at::empty({std::ssize(own), theirs.count}));
+    int64_t row = 0;
     for (const auto& [position, sum] : own) {
-      const auto start = sum.begin() + begin(peer) + std::min(first, slice_size(peer));
-      outgoing[peer].insert(outgoing[peer].end(), start,
-                            start + static_cast<int64_t>(size_of(peer)));
+      outgoing[peer][row++].copy_(sum.narrow(0, begin(peer) + theirs.first, theirs.count));
     }
-    incoming[peer].resize(local_partials(batch_size, replicas, peer).size() * size_of(replica));
-    to.push_back(std::as_bytes(std::span(outgoing[peer])));
-    from.push_back(std::as_writable_bytes(std::span(incoming[peer])));
+    incoming.push_back(
+        at::empty({std::ssize(local_partials(batch_size, replicas, peer)), mine.count}));
+    to.push_back(bytes_of(outgoing[peer]));
+    from.push_back(bytes_of(incoming[peer]));
   }
   comm_.exchange(to, from);
 
-  std::map<int64_t, std::span<float>> partials;
+  Partials partials;
   for (int peer = 0; peer < replicas; ++peer) {
-    std::span<float> rest = incoming[peer];
+    int64_t row = 0;
     for (const int64_t position : local_partials(batch_size, replicas, peer)) {
-      partials[position] = rest.first(size_of(replica));
-      rest = rest.subspan(size_of(replica));
+      partials[position] = incoming[peer][row++];
     }
   }
-  const std::span<float> sum = finish_tree<float>(
-      batch_size, replicas, partials,
-      [&](std::span<float> into, std::span<const float> added) { add(into, added); });
-  std::copy(sum.begin(), sum.end(), slice.begin() + std::min(first, slice_size(replica)));
+  slice.narrow(0, mine.first, mine.count)
+      .copy_(finish_tree(batch_size, replicas, partials, merge_));
 }
 
-void SlicedSum::gather(std::span<float> values) {
+void SlicedSum::gather(const at::Tensor& values) {
   std::vector<size_t> bounds;
   for (const int64_t bound : bounds_) bounds.push_back(static_cast<size_t>(bound) * sizeof(float));
-  all_gather_slices(comm_, std::as_writable_bytes(values), bounds);
+  all_gather_slices(comm_, bytes_of(values), bounds);
 }
 
 }  // namespace bitmill

@@ -36,19 +36,20 @@ std::vector<std::string> names_in_order(const TensorFolder& tensors) {
 // Tensors that are not as they were, by name.
 std::map<std::string, std::vector<uint16_t>> tuned_tensors(const TuneOptions& options,
                                                            const SourceModel& model,
-                                                           std::span<const float> factors,
+                                                           const at::Tensor& factors,
                                                            ThreadPool& pool) {
   std::map<std::string, std::vector<uint16_t>> tuned;
   const Rotary rotary;  // nothing goes forward here
+  int64_t first = 0;
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     const TunedBlock one(model, block, options.rate, rotary, pool);
-    const auto size = static_cast<size_t>(one.layout().size());
-    for (auto& [name, scales] : one.stored(factors.first(size))) {
+    const int64_t size = one.layout().size();
+    for (auto& [name, scales] : one.stored(factors.narrow(0, first, size))) {
       tuned[name + ".row_scale"] = std::move(scales.row_scale);
       tuned[name + ".row_mean"] = std::move(scales.row_mean);
       tuned[name + ".col_gain"] = std::move(scales.col_gain);
     }
-    factors = factors.subspan(size);
+    first += size;
   }
   return tuned;
 }
@@ -68,7 +69,7 @@ json describe(const TuningRecord& record) {
 }  // namespace
 
 void write_tuned(const TuneOptions& options, Files& files, const SourceModel& model,
-                 const RunDir& run_dir, std::span<const float> factors, const TuningRecord& record,
+                 const RunDir& run_dir, const at::Tensor& factors, const TuningRecord& record,
                  ThreadPool& pool, TuneObserver& observer) {
   PartialFolder partial(files, options.output_dir);
   observer.phase_begins("writing the tuned model");

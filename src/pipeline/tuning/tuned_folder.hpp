@@ -1,7 +1,8 @@
 #pragma once
 // The packed folder that tuning leaves: the given one with other scales.
 
-#include <span>
+#include <ATen/core/Tensor.h>
+
 #include <string>
 
 #include "base/thread_pool.hpp"
@@ -21,10 +22,11 @@ struct TuningRecord {
   TuningHistory history;
 };
 
-// On one rank. `factors` of all blocks, one behind the other: 1 leaves every byte as it is. Written
-// beside, read back, renamed. ClaimError, and no result, when run_dir was lost meanwhile.
+// On one rank. `factors` of all blocks, one behind the other, float32: 1 leaves every byte as it
+// is. Written beside, read back, renamed. ClaimError, and no result, when run_dir was lost
+// meanwhile.
 void write_tuned(const TuneOptions& options, Files& files, const SourceModel& model,
-                 const RunDir& run_dir, std::span<const float> factors, const TuningRecord& record,
+                 const RunDir& run_dir, const at::Tensor& factors, const TuningRecord& record,
                  ThreadPool& pool, TuneObserver& observer);
 
 }  // namespace bitmill

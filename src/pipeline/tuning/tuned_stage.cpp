@@ -17,12 +17,12 @@ TunedStage::TunedStage(const SourceModel& model, const PositionRange& blocks, do
   layout_.emplace(layouts);
 }
 
-void TunedStage::take(std::span<const float> factors) {
-  values_.assign(factors.begin(), factors.end());
-  for (int i = 0; i < blocks(); ++i) block(i).scale(part(i, std::span<float>(values_)));
+void TunedStage::take(const at::Tensor& factors) {
+  values_ = factors.clone();
+  for (int i = 0; i < blocks(); ++i) block(i).scale(values(i));
 }
 
-bool TunedStage::can_store(std::span<const float> factors) const {
+bool TunedStage::can_store(const at::Tensor& factors) const {
   try {
     for (int i = 0; i < blocks(); ++i) block(i).stored(part(i, factors));
   } catch (const NumericError&) {

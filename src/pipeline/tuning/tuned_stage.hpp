@@ -1,11 +1,12 @@
 #pragma once
-// The packed blocks of a stage whose scales are tuned together: their factors are one flat vector,
+// The packed blocks of a stage whose scales are tuned together: their factors are one flat tensor,
 // block after block.
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "method/tuned_block.hpp"
@@ -23,23 +24,22 @@ class TunedStage {
   const TunedBlock& block(int i) const { return *blocks_[static_cast<size_t>(i)]; }
   const LearnedLayout& layout() const { return *layout_; }
 
-  // The factors of every pass from here on, layout().size() elements.
-  void take(std::span<const float> factors);
+  // The factors of every pass from here on, [layout().size()]; copied.
+  void take(const at::Tensor& factors);
   // Whether the blocks can be stored with these factors: whether every scale fits float16.
-  bool can_store(std::span<const float> factors) const;
-  // Of block i: its learned values with the factors last taken, and its part of any flat vector.
-  std::span<const float> values(int i) const { return part(i, std::span<const float>(values_)); }
-  template <class Float>
-  std::span<Float> part(int i, std::span<Float> flat) const {
-    return flat.subspan(static_cast<size_t>(offsets_[static_cast<size_t>(i)]),
-                        static_cast<size_t>(block(i).layout().size()));
+  bool can_store(const at::Tensor& factors) const;
+  // Of block i: its learned values with the factors last taken, and its part of any flat tensor; a
+  // view.
+  at::Tensor values(int i) const { return part(i, values_); }
+  at::Tensor part(int i, const at::Tensor& flat) const {
+    return flat.narrow(0, offsets_[static_cast<size_t>(i)], block(i).layout().size());
   }
 
  private:
   std::vector<std::unique_ptr<TunedBlock>> blocks_;
   std::vector<int64_t> offsets_;
   std::optional<LearnedLayout> layout_;
-  std::vector<float> values_;
+  at::Tensor values_;
 };
 
 }  // namespace bitmill

@@ -1,5 +1,6 @@
 #include "pipeline/tuning/tuner.hpp"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/stopwatch.hpp"
 #include "comm/gather.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/streams/teacher_outputs.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -26,7 +28,7 @@ float mean(const std::vector<float>& values) {
   return std::isfinite(result) ? result : infinite;
 }
 
-bool all_finite(const std::vector<float>& values) {
+bool all_finite(std::span<const float> values) {
   return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
 }
 
@@ -51,14 +53,12 @@ Tuner::Tuner(const TunerContext& context)
           stage_.layout(),
           {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
           context.rank.replicas(), context.pool),
-      own_losses_(static_cast<size_t>(train_.own_count())) {
-  state_.factors.assign(static_cast<size_t>(stage_.layout().size()), 1.0F);
-  state_.best = state_.factors;
+      own_losses_(at::zeros({train_.own_count()})) {
+  state_.factors = at::ones({stage_.layout().size()});
+  state_.best = state_.factors.clone();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
   restore_tuning(context.run_dir, state_, optimizer_, pieces_, context.rank);
-  for (int64_t i = 0; i < train_.own_count(); ++i) {
-    own_losses_[i] = state_.losses[train_.own()[i]];
-  }
+  own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
   stage_.take(state_.factors);
   make_streams();
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
@@ -128,12 +128,11 @@ bool Tuner::wants_epoch(int /*epoch*/) {
 
 // False where a divergence is not finite: then the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
-  Partials<float> sums =
-      walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
+  Partials sums = walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
   optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
   stage_.take(state_.factors);
   context_.observer.step_done(epoch, step);
-  return everywhere(all_finite(own_losses_));
+  return everywhere(all_finite(floats_of(own_losses_)));
 }
 
 void Tuner::finish_epoch(int /*epoch*/) {
@@ -141,7 +140,7 @@ void Tuner::finish_epoch(int /*epoch*/) {
   const std::vector<float> losses = gather(train_, own_losses_);
   history.train_kl.push_back(mean(losses));
   history.held_out_kl.push_back(all_finite(losses) ? measure() : infinite);
-  if (history.best() == history.epochs()) state_.best = state_.factors;
+  if (history.best() == history.epochs()) state_.best = state_.factors.clone();
 }
 
 void Tuner::epoch_saved(int /*epoch*/, double seconds) {
@@ -153,7 +152,7 @@ void Tuner::epoch_saved(int /*epoch*/, double seconds) {
 float Tuner::measure() {
   float divergence = infinite;
   if (everywhere(stage_.can_store(state_.factors))) {
-    std::vector<float> losses(static_cast<size_t>(held_out_.own_count()));
+    const at::Tensor losses = at::zeros({held_out_.own_count()});
     walk_->measure(held_out_, {inputs_.get(), targets_.get(), train_.own_count()}, state_.factors,
                    losses);
     divergence = mean(gather(held_out_, losses));
@@ -169,11 +168,11 @@ bool Tuner::everywhere(bool here) const {
 }
 
 // In the order of all samples, on every rank; `own` is looked at on the last stage.
-std::vector<float> Tuner::gather(const SampleShare& share, std::span<const float> own) const {
+std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own) const {
   std::vector<double> all(static_cast<size_t>(share.samples()));
   if (is_last_stage()) {
-    const std::vector<double> mine(own.begin(), own.end());
-    all = share.gather_in_order(context_.rank.replicas(), mine, 1);
+    const at::Tensor mine = own.to(at::kDouble);
+    all = share.gather_in_order(context_.rank.replicas(), doubles_of(mine), 1);
   }
   const Mesh& mesh = context_.rank.mesh();
   context_.rank.control().broadcast(std::as_writable_bytes(std::span(all)),

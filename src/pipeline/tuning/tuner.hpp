@@ -47,7 +47,7 @@ class Tuner : private Trained {
 
   const TuningHistory& history() const { return state_.history; }
   // Factors of all blocks, on every rank.
-  std::vector<float> best() const { return pieces_.join(state_.best); }
+  at::Tensor best() const { return pieces_.join(state_.best); }
 
  private:
   std::string name() const override { return "the model"; }
@@ -65,7 +65,7 @@ class Tuner : private Trained {
   float measure();
   void log_epoch(double seconds) const;
   bool everywhere(bool here) const;
-  std::vector<float> gather(const SampleShare& share, std::span<const float> own) const;
+  std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
 
   const TunerContext context_;
   const std::unique_ptr<Backend> backend_;
@@ -75,7 +75,8 @@ class Tuner : private Trained {
   const StagePieces pieces_;
   ShardedOptimizer optimizer_;
   TuningState state_;
-  std::vector<float> own_losses_;  // of own training windows, of the epoch under way: last stage
+  // A slot per own training window, float32, of the epoch under way: last stage.
+  const at::Tensor own_losses_;
   std::unique_ptr<SampleStream> inputs_, targets_;  // own windows, the held-out ones last
   std::optional<NextTokenDivergence> divergence_;   // on the last stage
   std::optional<TuningWalk> walk_;

@@ -1,28 +1,22 @@
 #include "pipeline/tuning/tuning_state.hpp"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
 #include "base/error.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/blocks/live_state.hpp"
 
 namespace bitmill {
 namespace {
 
-std::vector<float> floats_of(const std::vector<std::byte>& bytes) {
-  std::vector<float> values(bytes.size() / sizeof(float));
-  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
-
-TensorSource as_tensor(const std::string& name, std::vector<float> values) {
-  return {name,
-          Dtype::float32,
-          {std::ssize(values)},
-          [values = std::move(values)](const ByteSink& sink) {
-            sink(std::as_bytes(std::span(values)));
+TensorSource as_source(const std::string& name, const at::Tensor& values) {
+  return {name, Dtype::float32, {values.numel()}, [values](const ByteSink& sink) {
+            sink(bytes_of(values));
           }};
 }
 
@@ -38,12 +32,15 @@ class Restorer {
 
   bool found() const { return found_; }
   int64_t steps() { return share(saved_ ? saved_->progress.steps : 0); }
-  std::vector<float> vector(const char* name) {
+  at::Tensor tensor(const char* name) {
     const int64_t size = share(saved_ ? saved_->tensors.info(name).elements() : 0);
-    std::vector<float> values(static_cast<size_t>(size));
-    broadcast_tensor(saved_ ? &saved_->tensors : nullptr, name,
-                     std::as_writable_bytes(std::span(values)), rank_.control());
+    at::Tensor values = at::empty({size});
+    broadcast_tensor(saved_ ? &saved_->tensors : nullptr, name, bytes_of(values), rank_.control());
     return values;
+  }
+  std::vector<float> vector(const char* name) {
+    const at::Tensor values = tensor(name);
+    return {floats_of(values).begin(), floats_of(values).end()};
   }
 
  private:
@@ -57,11 +54,11 @@ class Restorer {
   bool found_ = false;
 };
 
-void check_size(const std::vector<float>& values, int64_t size, const char* name) {
-  BITMILL_CHECK(std::ssize(values) == size, FormatError,
+void check_size(int64_t values, int64_t size, const char* name) {
+  BITMILL_CHECK(values == size, FormatError,
                 fmt::format("the saved state of the tuning has {} values of \"{}\", and {} belong "
                             "there; start over with --resume never",
-                            values.size(), name, size));
+                            values, name, size));
 }
 
 }  // namespace
@@ -77,32 +74,34 @@ StagePieces::StagePieces(MeshRank& rank, int64_t own_size) : rank_(rank), own_si
   }
 }
 
-std::vector<float> StagePieces::join(std::span<const float> piece) const {
-  std::vector<float> whole;
-  whole.reserve(static_cast<size_t>(size_));
-  for (const auto& bytes :
-       gather_everywhere(rank_.control(), std::as_bytes(rank_.leads() ? piece : piece.first(0)))) {
-    const std::vector<float> theirs = floats_of(bytes);
-    whole.insert(whole.end(), theirs.begin(), theirs.end());
+at::Tensor StagePieces::join(const at::Tensor& piece) const {
+  const at::Tensor whole = at::empty({size_});
+  const std::span<std::byte> into = bytes_of(whole);
+  size_t done = 0;
+  const std::span<const std::byte> mine = bytes_of(piece);
+  for (const auto& theirs :
+       gather_everywhere(rank_.control(), rank_.leads() ? mine : mine.first(0))) {
+    std::copy(theirs.begin(), theirs.end(), into.begin() + static_cast<int64_t>(done));
+    done += theirs.size();
   }
   return whole;
 }
 
-std::span<const float> StagePieces::own(std::span<const float> whole) const {
-  return whole.subspan(static_cast<size_t>(first_), static_cast<size_t>(own_size_));
+at::Tensor StagePieces::own(const at::Tensor& whole) const {
+  return whole.narrow(0, first_, own_size_).clone();
 }
 
 void save_tuning(RunDir* run_dir, const TuningState& state, ShardedOptimizer& optimizer,
                  const StagePieces& pieces) {
-  const auto size = std::ssize(state.factors);
+  const int64_t size = state.factors.numel();
   const std::vector<TensorSource> tensors = {
-      as_tensor("factors", pieces.join(state.factors)),
-      as_tensor("first_moment", pieces.join(optimizer.collect(Moment::first, 0, size))),
-      as_tensor("second_moment", pieces.join(optimizer.collect(Moment::second, 0, size))),
-      as_tensor("best", pieces.join(state.best)),
-      as_tensor("losses", state.losses),
-      as_tensor("train_kl", state.history.train_kl),
-      as_tensor("held_out_kl", state.history.held_out_kl)};
+      as_source("factors", pieces.join(state.factors)),
+      as_source("first_moment", pieces.join(optimizer.collect(Moment::first, 0, size))),
+      as_source("second_moment", pieces.join(optimizer.collect(Moment::second, 0, size))),
+      as_source("best", pieces.join(state.best)),
+      as_source("losses", at::tensor(state.losses)),
+      as_source("train_kl", at::tensor(state.history.train_kl)),
+      as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
   if (run_dir != nullptr) {
     run_dir->write_live({whole_model, state.history.epochs(), state.steps}, tensors);
   }
@@ -113,22 +112,21 @@ void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer&
   Restorer saved(run_dir, rank);
   if (!saved.found()) return;
   const auto piece = [&](const char* name) {
-    const std::vector<float> whole = saved.vector(name);
-    check_size(whole, pieces.size(), name);
-    const std::span<const float> own = pieces.own(whole);
-    return std::vector(own.begin(), own.end());
+    const at::Tensor whole = saved.tensor(name);
+    check_size(whole.numel(), pieces.size(), name);
+    return pieces.own(whole);
   };
   state.factors = piece("factors");
-  const auto size = std::ssize(state.factors);
+  const int64_t size = state.factors.numel();
   optimizer.hand_out(Moment::first, 0, size, piece("first_moment"));
   optimizer.hand_out(Moment::second, 0, size, piece("second_moment"));
   state.best = piece("best");
   const auto windows = std::ssize(state.losses);
   state.losses = saved.vector("losses");
-  check_size(state.losses, windows, "losses");
+  check_size(std::ssize(state.losses), windows, "losses");
   state.history.train_kl = saved.vector("train_kl");
   state.history.held_out_kl = saved.vector("held_out_kl");
-  check_size(state.history.held_out_kl, state.history.epochs() + 1, "held_out_kl");
+  check_size(std::ssize(state.history.held_out_kl), state.history.epochs() + 1, "held_out_kl");
   state.steps = saved.steps();
   optimizer.set_steps(state.steps);
 }

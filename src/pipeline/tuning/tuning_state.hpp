@@ -2,8 +2,9 @@
 // How far tuning has come, and its way to and from the run folder: one file, so that all blocks are
 // always of one step. In the run folder the whole model counts as block 0.
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "checkpoint/run_dir.hpp"
@@ -18,13 +19,13 @@ inline constexpr int whole_model = 0;
 // What stages and replicas know separately, when it is saved.
 struct TuningState {
   TuningHistory history;
-  int64_t steps = 0;           // of the optimiser, those of an unfinished epoch included
-  std::vector<float> losses;   // [training windows], of an unfinished epoch
-  std::vector<float> factors;  // of the stage
-  std::vector<float> best;     // of the stage, after history.best() epochs
+  int64_t steps = 0;          // of the optimiser, those of an unfinished epoch included
+  std::vector<float> losses;  // [training windows], of an unfinished epoch
+  at::Tensor factors;         // of the stage
+  at::Tensor best;            // of the stage, after history.best() epochs; memory of its own
 };
 
-// A flat vector of the whole model, of which every stage has its piece: it does not depend on how
+// A flat tensor of the whole model, of which every stage has its piece: it does not depend on how
 // many stages there are.
 class StagePieces {
  public:
@@ -33,8 +34,9 @@ class StagePieces {
 
   int64_t size() const { return size_; }
   // On every rank; `piece` is looked at where the rank leads its stage.
-  std::vector<float> join(std::span<const float> piece) const;
-  std::span<const float> own(std::span<const float> whole) const;
+  at::Tensor join(const at::Tensor& piece) const;
+  // A copy.
+  at::Tensor own(const at::Tensor& whole) const;
 
  private:
   MeshRank& rank_;

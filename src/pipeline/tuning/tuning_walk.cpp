@@ -1,6 +1,6 @@
 #include "pipeline/tuning/tuning_walk.hpp"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 
@@ -31,7 +31,7 @@ at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
 class TuningWalk::Step {
  public:
   Step(TuningWalk& walk, const SampleShare& share, int64_t step, const StreamEnds& ends,
-       std::span<float> losses)
+       const at::Tensor& losses)
       : walk_(walk),
         context_(walk.context_),
         share_(share),
@@ -50,9 +50,9 @@ class TuningWalk::Step {
         saved_(context_.budget, live_ * width_ * levels_, context_.seq_len,
                context_.config.hidden_size),
         sums_(share.batch_size(step), share.replicas(), share.replica(),
-              context_.stage.layout().size()) {}
+              {context_.stage.layout().size()}) {}
 
-  Partials<float> carry_out() {
+  Partials carry_out() {
     for (const MicroAction& action : actions_) {
       if (action.forward) {
         forward(action.micro_batch);
@@ -109,7 +109,7 @@ class TuningWalk::Step {
     for (int b = context_.stage.blocks() - 1; b >= 0; --b) {
       const auto student = context_.stage.block(b).expand(context_.backend);
       for_samples(gradients, [&](int64_t i) {
-        const std::span<float> unit = context_.stage.part(b, sums_.at(positions.begin + i));
+        const at::Tensor unit = context_.stage.part(b, sums_.at(positions.begin + i));
         gradients[i] =
             student->backward(saved_.load(slot(micro_batch, i, b)), gradients[i],
                               context_.stage.values(b), unit, b > 0 || !walk_.is_first());
@@ -121,9 +121,8 @@ class TuningWalk::Step {
         walk_.send(gradient, context_.rank.previous());
       }
     }
-    sums_.merge_before(positions.end, [](std::span<float> into, std::span<const float> from) {
-      for (size_t i = 0; i < into.size(); ++i) into[i] += from[i];
-    });
+    sums_.merge_before(positions.end,
+                       [](const at::Tensor& into, const at::Tensor& from) { into.add_(from); });
   }
 
   // Gradients of the stage's outputs.
@@ -138,7 +137,7 @@ class TuningWalk::Step {
       const int64_t own = own_index(micro_batch, i);
       const at::Tensor output = saved_.load(slot(micro_batch, i, context_.stage.blocks()));
       const at::Tensor target = ends_.targets->load(ends_.first + own);
-      losses_[own] = static_cast<float>((*context_.divergence)(output, target, &gradients[i]));
+      losses_[own].fill_(static_cast<float>((*context_.divergence)(output, target, &gradients[i])));
     });
   }
 
@@ -147,23 +146,23 @@ class TuningWalk::Step {
   const SampleShare& share_;
   const int64_t step_;
   const StreamEnds& ends_;
-  const std::span<float> losses_;
+  const at::Tensor losses_;
   const std::vector<PositionRange> cuts_;
   const std::vector<MicroAction> actions_;
   const int64_t live_;   // micro-batches between their passes
   const int64_t width_;  // samples of one, at most
   const int levels_;
   SampleStream saved_;
-  GrowingSums<float> sums_;
+  GrowingSums sums_;
 };
 
-Partials<float> TuningWalk::train(const SampleShare& share, int64_t step, const StreamEnds& ends,
-                                  std::span<float> losses) {
+Partials TuningWalk::train(const SampleShare& share, int64_t step, const StreamEnds& ends,
+                           const at::Tensor& losses) {
   return Step(*this, share, step, ends, losses).carry_out();
 }
 
 void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
-                         std::span<const float> factors, std::span<float> losses) {
+                         const at::Tensor& factors, const at::Tensor& losses) {
   for (const PositionRange& cut :
        micro_batches({0, share.own_count()}, context_.rank.mesh().stages, most_in_micro_batch)) {
     std::vector<at::Tensor> x;
@@ -181,8 +180,8 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
     if (is_last()) {
       for_samples([&](int64_t i) {
         const int64_t own = cut.begin + i;
-        losses[own] =
-            static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own)));
+        losses[own].fill_(
+            static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own))));
       });
     } else {
       for (const at::Tensor& output : x) send(output, context_.rank.next());

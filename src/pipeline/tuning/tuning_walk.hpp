@@ -2,8 +2,9 @@
 // The way of a replica's samples through the stages of a model whose scales are tuned: forward, the
 // divergence from the teacher, and back, in micro-batches (schedule/micro_batches.hpp).
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "backend/backend.hpp"
@@ -46,13 +47,14 @@ class TuningWalk {
   explicit TuningWalk(const WalkContext& context);
 
   // The batch of `step`: what this replica adds up of the gradients of the stage's factors. On the
-  // last stage `losses` gets, by own index, the divergence of every sample of it, finite or not.
-  Partials<float> train(const SampleShare& share, int64_t step, const StreamEnds& ends,
-                        std::span<float> losses);
+  // last stage `losses` (float32) gets, by own index, the divergence of every sample of it, finite
+  // or not.
+  Partials train(const SampleShare& share, int64_t step, const StreamEnds& ends,
+                 const at::Tensor& losses);
   // All own samples, forward alone, by the model as it would be stored with `factors`. REQUIRES:
   // every stage's can_store() of them.
-  void measure(const SampleShare& share, const StreamEnds& ends, std::span<const float> factors,
-               std::span<float> losses);
+  void measure(const SampleShare& share, const StreamEnds& ends, const at::Tensor& factors,
+               const at::Tensor& losses);
 
  private:
   class Step;

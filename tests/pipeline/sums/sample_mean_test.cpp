@@ -10,6 +10,7 @@
 #include "checkpoint/run_state.hpp"
 #include "comm/thread_communicator.hpp"
 #include "method/input_moments.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/checks/calibration.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/tiny_job.hpp"
@@ -25,15 +26,12 @@ TEST(SampleMean, ByHandOnAnyRanks) {
       ThreadPool pool(2);
       const SampleShare share(5, 2, ranks, comm.rank());
       // Sample n has (n + 1) (j + 1) at element j: 15 (j + 1) of all of them.
-      const auto unit = [&](int64_t i, std::span<float> values) {
-        const int64_t n = share.own()[i];
-        for (int64_t j = 0; j < size; ++j) values[j] = static_cast<float>((n + 1) * (j + 1));
+      const at::Tensor from_one = at::arange(1, size + 1).to(at::kFloat);
+      const auto unit = [&](int64_t i, const at::Tensor& values) {
+        values.copy_(from_one * (share.own()[i] + 1));
       };
-      const auto mean = mean_over_samples(size, 10, share, unit, comm, pool);
-      ASSERT_EQ(std::ssize(mean), size);
-      for (int64_t j = 0; j < size; ++j) {
-        EXPECT_EQ(mean[j], 1.5F * static_cast<float>(j + 1)) << ranks << " ranks, element " << j;
-      }
+      const at::Tensor mean = mean_over_samples(size, 10, share, unit, comm, pool);
+      EXPECT_TRUE(at::equal(mean, from_one * 1.5)) << ranks << " ranks";
     });
   }
 }
@@ -63,11 +61,11 @@ class MomentsOfARun : public TinyJob {
   }
 
   // What the state of block 0 says of a run that was stopped.
-  std::vector<float> saved_mean_squares(const QuantizeOptions& o) {
+  at::Tensor saved_mean_squares(const QuantizeOptions& o) {
     const SavedBlock saved = RunState(*files_, find_state(*files_, o.work_dir)->path).open_live(0);
     const TensorInfo& info = saved.tensors.info("mean_squares");
-    std::vector<float> values(static_cast<size_t>(info.elements()));
-    saved.tensors.read(info, std::as_writable_bytes(std::span(values)));
+    at::Tensor values = at::empty({info.elements()});
+    saved.tensors.read(info, bytes_of(values));
     return values;
   }
 
@@ -75,13 +73,11 @@ class MomentsOfARun : public TinyJob {
     const SourceModel model(*files_, o.model);
     const std::vector<LinearShape> shapes = block_linears(model.config(), 0);
     const std::vector<at::Tensor> sums = sums_by_hand(o, model);
-    const std::vector<float> saved = saved_mean_squares(o);
+    const at::Tensor saved = saved_mean_squares(o);
     const MomentLayout layout(shapes, MomentLayout::Width::channels);
-    ASSERT_EQ(std::ssize(saved), layout.size());
+    ASSERT_EQ(saved.numel(), layout.size());
     for (size_t linear = 0; linear < shapes.size(); ++linear) {
-      const std::span<const float> part = layout.part(saved, shapes[linear].role);
-      const at::Tensor actual =
-          at::tensor(std::vector<float>(part.begin(), part.end())).to(at::kDouble);
+      const at::Tensor actual = layout.part(saved, shapes[linear].role).to(at::kDouble);
       constexpr double tokens = 11 * 9;  // samples of so many
       EXPECT_TRUE(at::allclose(actual, sums[linear] / tokens, 1e-5)) << shapes[linear].tensor;
     }

@@ -2,6 +2,7 @@
 
 #include "pipeline/sums/tree_sum.hpp"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -20,9 +21,9 @@ TEST(TreeSum, TheCallerIsAskedWheneverThePoolWentThroughAUnitAThread) {
     ThreadPool pool(threads);
     std::atomic<int> units = 0;
     std::vector<int> heard;
-    const auto sums = sum_own_positions<float>(
-        5, 1, 0, 4, pool, [&](int64_t, std::span<float>) { ++units; },
-        [](std::span<float>, std::span<const float>) {}, [&] { heard.push_back(units); });
+    const auto sums = sum_own_positions(
+        5, 1, 0, {4}, pool, [&](int64_t, const at::Tensor&) { ++units; },
+        [](const at::Tensor&, const at::Tensor&) {}, [&] { heard.push_back(units); });
     EXPECT_EQ(heard, expected) << threads << " threads";
     EXPECT_EQ(sums.size(), 1U);
   }
@@ -33,12 +34,39 @@ TEST(SampleMean, TheCallerIsAskedInEveryBatch) {
   const auto comm = self_communicator();
   ThreadPool pool(2);
   int asked = 0;
-  const std::vector<float> mean = mean_over_samples(
-      3, 5, SampleShare(5, 2, 1, 0),
-      [](int64_t i, std::span<float> values) { values[0] = static_cast<float>(i); }, *comm, pool,
-      [&] { ++asked; });
+  const at::Tensor mean = mean_over_samples(
+      3, 5, SampleShare(5, 2, 1, 0), [](int64_t i, const at::Tensor& values) { values.fill_(i); },
+      *comm, pool, [&] { ++asked; });
   EXPECT_EQ(asked, 3);
-  EXPECT_EQ(mean, (std::vector<float>{2, 0, 0}));
+  EXPECT_TRUE(at::equal(mean, at::full({3}, 2.0)));
+}
+
+// Where products are written decides their last bits: not the heap, but 64 bytes.
+TEST(TreeSum, UnitsBeginAtCacheLinesAndHaveTheirDtype) {
+  ThreadPool pool(2);
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+    const auto sums = sum_own_positions(
+        7, 1, 0, {5, dtype}, pool,
+        [&](int64_t position, const at::Tensor& values) {
+          EXPECT_EQ(values.scalar_type(), dtype);
+          EXPECT_EQ(reinterpret_cast<uintptr_t>(values.data_ptr()) % 64, 0U);
+          values.fill_(position);
+        },
+        [](const at::Tensor& into, const at::Tensor& from) { into.add_(from); });
+    EXPECT_TRUE(at::equal(sums.at(0), at::full({5}, 21, dtype)));
+  }
+}
+
+// Two pieces and a bit; 1e8 + 1 is 1e8 in float32.
+TEST(TreeSum, AnAdditionThatIsSpreadIsThePlainOne) {
+  ThreadPool pool(3);
+  const int64_t length = (int64_t{2} << 16) + 5;
+  const at::Tensor into = at::full({length}, 1e8), from = at::ones({length});
+  from[length - 1] = 16;
+  add_spread(into, from, pool);
+  at::Tensor expected = at::full({length}, 1e8);
+  expected[length - 1] = 1e8 + 16;
+  EXPECT_TRUE(at::equal(into, expected));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Epochs of a tuning: which one is kept, what one that diverges leaves behind, and how long they
 // are said to take.
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -91,9 +92,9 @@ TEST_F(Tune, AStageCanStoreFactorsWhoseScalesFitFloat16) {
   const Rotary rotary = make_rotary(model.config(), 9);
   ThreadPool pool(1);
   const TunedStage stage(model, {0, 2}, 1e-2, rotary, pool);
-  std::vector<float> factors(static_cast<size_t>(stage.layout().size()), 1.0F);
+  const at::Tensor factors = at::ones({stage.layout().size()});
   EXPECT_TRUE(stage.can_store(factors));
-  const auto last = static_cast<size_t>(stage.layout().segments().back().offset);
+  const int64_t last = stage.layout().segments().back().offset;
   for (const float bad : {1e30F, std::numeric_limits<float>::quiet_NaN()}) {
     factors[last] = bad;
     EXPECT_FALSE(stage.can_store(factors)) << bad;

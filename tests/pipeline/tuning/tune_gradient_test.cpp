@@ -5,8 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <cmath>
-#include <numeric>
+#include <string_view>
 
 #include "method/pack.hpp"
 #include "model/block_forward.hpp"
@@ -39,15 +38,11 @@ class WholeModel {
   const LearnedLayout& layout() const { return stage_.layout(); }
 
   // Factors that are not 1, so that one in a wrong place shows.
-  std::vector<float> some_factors() const {
-    std::vector<float> factors(layout().size(), 1.0F);
-    for (size_t i = 0; i < factors.size(); ++i) {
-      factors[i] += 0.3F * std::sin(static_cast<float>(i));
-    }
-    return factors;
+  at::Tensor some_factors() const {
+    return 1 + 0.3 * at::sin(at::arange(layout().size()).to(at::kFloat));
   }
 
-  double run(const std::vector<float>& factors, std::vector<float>* gradient = nullptr) {
+  double run(const at::Tensor& factors, at::Tensor* gradient = nullptr) {
     const auto comm = self_communicator();
     MeshRank rank({1, 1}, *comm);
     const auto backend = cpu_backend();
@@ -58,21 +53,20 @@ class WholeModel {
     inputs.store(0, input_);
     targets.store(0, target_);
     const SampleShare share(1, 1, 1, 0);
-    std::vector<float> loss(1);
-    const auto sums = walk.train(share, 0, {&inputs, &targets, 0}, loss);
-    if (gradient != nullptr) gradient->assign(sums.at(0).begin(), sums.at(0).end());
-    return loss[0];
+    const at::Tensor losses = at::zeros({1});
+    const auto sums = walk.train(share, 0, {&inputs, &targets, 0}, losses);
+    if (gradient != nullptr) *gradient = sums.at(0);
+    return losses.item<double>();
   }
 
   // The same by dense weights that autograd builds from factors and what is stored.
-  std::vector<float> autograd_gradient(std::vector<float> factors) {
+  at::Tensor autograd_gradient(const at::Tensor& factors) {
     const at::AutoGradMode grad_mode(true);
-    std::vector<LearnedLinear> leaves = layout().views(factors);
-    std::vector<float> gradient(factors.size(), 0.0F);
-    std::vector<LearnedLinear> places = layout().views(gradient);
+    const std::vector<LearnedLinear> leaves = layout().views(factors);
+    const at::Tensor gradient = at::zeros_like(factors);
     torch::autograd::variable_list inputs;
     for (const LearnedSegment& segment : layout().segments()) {
-      inputs.push_back((leaves[segment.linear].*member_of(segment.kind)).requires_grad_(true));
+      inputs.push_back(leaves[segment.linear][segment.name].requires_grad_(true));
     }
     size_t next = 0;
     at::Tensor x = input_;
@@ -88,7 +82,7 @@ class WholeModel {
     const auto gradients = torch::autograd::grad({loss}, inputs);
     for (size_t i = 0; i < gradients.size(); ++i) {
       const LearnedSegment& segment = layout().segments()[i];
-      (places[segment.linear].*member_of(segment.kind)).copy_(gradients[i]);
+      gradient.narrow(0, segment.offset, segment.size).copy_(gradients[i]);
     }
     return gradient;
   }
@@ -109,8 +103,9 @@ class WholeModel {
       const InitialLinear linear = unpack_linear(packed, pool_);
       const LearnedLinear& factor = leaves[next++];
       const at::Tensor low =
-          factor.row_gain.unsqueeze(1) * (widened(packed.col_gain) * factor.col_gain) *
-          ((linear.row_scale * factor.row_scale).unsqueeze(1) * linear.frozen.signs +
+          factor[part::row_gain].unsqueeze(1) *
+          (widened(packed.col_gain) * factor[part::col_gain]) *
+          ((linear.row_scale * factor[part::row_scale]).unsqueeze(1) * linear.frozen.signs +
            linear.frozen.row_mean.unsqueeze(1));
       weights.push_back(at::tensor(dequantize(packed))
                             .view({shape.rows, shape.cols})
@@ -133,47 +128,39 @@ class WholeModel {
 
 TEST_F(Tune, GradientOfTheWholeModelIsAutogradsOnDenseWeights) {
   WholeModel whole(*files_, folder_ / "packed", folder_ / "model");
-  const std::vector<float> factors = whole.some_factors();
-  std::vector<float> gradient;
-  whole.run(factors, &gradient);
-  const at::Tensor mine = at::tensor(gradient),
-                   theirs = at::tensor(whole.autograd_gradient(factors));
+  const at::Tensor factors = whole.some_factors();
+  at::Tensor mine;
+  whole.run(factors, &mine);
+  const at::Tensor theirs = whole.autograd_gradient(factors);
   for (const LearnedSegment& segment : whole.layout().segments()) {
     const at::Tensor a = mine.narrow(0, segment.offset, segment.size);
     const at::Tensor b = theirs.narrow(0, segment.offset, segment.size);
     EXPECT_GT(b.norm().item<float>(), 0);
     EXPECT_LE((a - b).norm().item<float>(), 1e-4F * b.norm().item<float>() + 1e-7F)
-        << "linear " << segment.linear << ", kind " << static_cast<int>(segment.kind);
+        << "linear " << segment.linear << ", " << segment.name;
   }
 }
 
 // Along the gradient of each kind of factor alone, the loss must rise by that gradient's norm.
 TEST_F(Tune, GradientOfTheWholeModelIsTheSlopeOfTheLoss) {
   WholeModel whole(*files_, folder_ / "packed", folder_ / "model");
-  const std::vector<float> factors = whole.some_factors();
-  std::vector<float> gradient;
+  const at::Tensor factors = whole.some_factors();
+  at::Tensor gradient;
   whole.run(factors, &gradient);
-  for (const LearnedKind kind :
-       {LearnedKind::row_scale, LearnedKind::row_gain, LearnedKind::col_gain}) {
-    std::vector<float> direction(gradient.size(), 0.0F);
+  for (const std::string_view kind : {part::row_scale, part::row_gain, part::col_gain}) {
+    const at::Tensor direction = at::zeros({gradient.numel()}, at::kDouble);
     for (const LearnedSegment& segment : whole.layout().segments()) {
-      if (segment.kind != kind) continue;
-      std::copy_n(gradient.begin() + segment.offset, segment.size,
-                  direction.begin() + segment.offset);
+      if (segment.name != kind) continue;
+      direction.narrow(0, segment.offset, segment.size)
+          .copy_(gradient.narrow(0, segment.offset, segment.size));
     }
-    const double norm =
-        std::sqrt(std::inner_product(direction.begin(), direction.end(), direction.begin(), 0.0));
+    const double norm = direction.norm().item<double>();
     const auto loss_at = [&](double distance) {
-      std::vector<float> moved = factors;
-      for (size_t i = 0; i < moved.size(); ++i) {
-        moved[i] += static_cast<float>(distance * direction[i] / norm);
-      }
-      return whole.run(moved);
+      return whole.run(factors + (direction * distance / norm).to(at::kFloat));
     };
     const auto slope = [&](double h) { return (loss_at(h) - loss_at(-h)) / (2 * h); };
     constexpr double h = 2e-2;
-    EXPECT_NEAR((4 * slope(h) - slope(2 * h)) / 3, norm, 0.01 * norm + 1e-5)
-        << static_cast<int>(kind);
+    EXPECT_NEAR((4 * slope(h) - slope(2 * h)) / 3, norm, 0.01 * norm + 1e-5) << kind;
   }
 }
 

@@ -1,0 +1,68 @@
+#include "pipeline/sums/tree_sum.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+namespace bitmill {
+namespace {
+
+constexpr int64_t elements_per_piece = 1 << 16;
+
+}  // namespace
+
+GrowingSums::GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape)
+    : shape_(shape), additions_(local_additions(n, replicas, replica)) {}
+
+void GrowingSums::open(const PositionRange& positions) {
+  for (int64_t p = positions.begin; p < positions.end; ++p) {
+    partials_[p] = at::empty({shape_.length}, shape_.dtype);
+  }
+}
+
+void GrowingSums::merge_before(int64_t end, const Merge& merge) {
+  for (; next_ < additions_.size() && additions_[next_].node.end <= end; ++next_) {
+    merge(partials_.at(additions_[next_].into), partials_.at(additions_[next_].from));
+    partials_.erase(additions_[next_].from);
+  }
+}
+
+Partials sum_own_positions(int64_t n, int replicas, int replica, const FlatShape& shape,
+                           ThreadPool& pool, const SumUnit& unit, const Merge& merge,
+                           const std::function<void()>& between) {
+  const PositionRange own = owned_positions(n, replicas, replica);
+  GrowingSums sums(n, replicas, replica, shape);
+  for (int64_t first = own.begin; first < own.end; first += pool.size()) {
+    const int64_t last = std::min<int64_t>(own.end, first + pool.size());
+    sums.open({first, last});
+    pool.parallel_for(last - first, [&](int64_t i) { unit(first + i, sums.at(first + i)); });
+    sums.merge_before(last, merge);
+    if (between) between();
+  }
+  return sums.take();
+}
+
+at::Tensor finish_tree(int64_t n, int replicas, const Partials& partials, const Merge& merge) {
+  for (const TreeAddition& addition : final_additions(n, replicas)) {
+    merge(partials.at(addition.into), partials.at(addition.from));
+  }
+  return partials.at(0);
+}
+
+void for_pieces(int64_t length, ThreadPool& pool,
+                const std::function<void(int64_t first, int64_t count)>& task) {
+  pool.parallel_for((length + elements_per_piece - 1) / elements_per_piece, [&](int64_t piece) {
+    const at::NoGradGuard no_grad;
+    const int64_t first = piece * elements_per_piece;
+    task(first, std::min(elements_per_piece, length - first));
+  });
+}
+
+void add_spread(const at::Tensor& into, const at::Tensor& from, ThreadPool& pool) {
+  for_pieces(into.numel(), pool, [&](int64_t first, int64_t count) {
+    into.narrow(0, first, count).add_(from.narrow(0, first, count));
+  });
+}
+
+}  // namespace bitmill
