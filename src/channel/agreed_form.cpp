@@ -29,7 +29,7 @@ class AgreedForm::OfferTransfer final : public Transfer {
 };
 
 AgreedForm::AgreedForm(Communicator& words, std::unique_ptr<Mover> mover)
-    : words_(words), mover_(std::move(mover)) {}
+    : words_(words), sizes_(words.split(0)), mover_(std::move(mover)) {}
 
 AgreedForm::~AgreedForm() = default;
 
@@ -73,7 +73,7 @@ void AgreedForm::check_sizes(std::span<const at::Tensor> to, std::span<const at:
     out[p] = std::as_bytes(std::span(&mine[p], 1));
     in[p] = std::as_writable_bytes(std::span(&theirs[p], 1));
   }
-  words_.exchange(out, in);
+  sizes_->exchange(out, in);
   for (size_t p = 0; p < ranks; ++p) {
     const uint64_t room = from[p].defined() ? from[p].nbytes() : 0;
     BITMILL_CHECK(theirs[p] == room, CommError,

@@ -5,7 +5,8 @@
 // not come: one that stops says "go" no more, and what was agreed ends by itself. Both words are
 // started messages of 8 bytes, for which nobody waits.
 //
-// An exchange is agreed by all ranks at once: they tell each other how many bytes they have.
+// An exchange is agreed by all ranks at once: they tell each other how many bytes they have, in a
+// world of its own, so that nobody who still listens for a "ready" takes that for one.
 
 #include <cstdint>
 #include <deque>
@@ -21,7 +22,7 @@ namespace bitmill {
 
 class AgreedForm final : public Form {
  public:
-  // `words` outlives it, and nobody else speaks in it. Ranks are those of `words`.
+  // Collective over `words`, which outlives it; nobody else speaks in it, and ranks are its ranks.
   AgreedForm(Communicator& words, std::unique_ptr<Mover> mover);
   ~AgreedForm() override;
 
@@ -58,6 +59,7 @@ class AgreedForm final : public Form {
   void check_sizes(std::span<const at::Tensor> to, std::span<const at::Tensor> from);
 
   Communicator& words_;
+  const std::unique_ptr<Communicator> sizes_;  // what is said before an exchange
   const std::unique_ptr<Mover> mover_;
   std::map<int, Peer> peers_;
 };

@@ -20,8 +20,8 @@ namespace bitmill {
 // What was begun between each two ranks, shared by all of them.
 struct Ledger {
   struct Pair {
-    std::atomic<int> sends = 0, receives = 0, sent = 0;
-    std::atomic<int> most_under_way = 0;  // receives that were begun and whose data had not gone
+    std::atomic<int> sends = 0, receives = 0, received = 0;
+    std::atomic<int> most_under_way = 0;  // receives that had begun and were not through
   };
   Pair& pair(int from, int to) { return pairs[static_cast<size_t>(from * most_ranks + to)]; }
 
@@ -36,11 +36,11 @@ class DirectMover final : public Mover {
 
   std::unique_ptr<Transfer> send(const at::Tensor& value, int to) override {
     if (ledger_ != nullptr) note_send(ledger_->pair(data_.rank(), to));
-    return std::make_unique<Sending>(data_.start_send(bytes(value), to), pair_to(to));
+    return data_.start_send(bytes(value), to);
   }
   std::unique_ptr<Transfer> receive(const at::Tensor& room, int from) override {
     if (ledger_ != nullptr) note_receive(ledger_->pair(from, data_.rank()));
-    return std::make_unique<Receiving>(data_, bytes(room), from);
+    return std::make_unique<Receiving>(data_, bytes(room), from, ledger_);
   }
   std::unique_ptr<Transfer> exchange(std::span<const at::Tensor> to,
                                      std::span<const at::Tensor> from) override {
@@ -50,40 +50,29 @@ class DirectMover final : public Mover {
       if (p == data_.rank()) continue;
       if (to[i].defined()) all->parts.push_back(data_.start_send(bytes(to[i]), p));
       if (from[i].defined()) {
-        all->parts.push_back(std::make_unique<Receiving>(data_, bytes(from[i]), p));
+        all->parts.push_back(std::make_unique<Receiving>(data_, bytes(from[i]), p, nullptr));
       }
     }
     return all;
   }
 
  private:
-  class Sending final : public Transfer {
-   public:
-    Sending(std::unique_ptr<Transfer> inner, Ledger::Pair* pair)
-        : inner_(std::move(inner)), pair_(pair) {}
-    bool done() override {
-      if (!inner_->done()) return false;
-      if (pair_ != nullptr) ++pair_->sent;
-      return true;
-    }
-
-   private:
-    const std::unique_ptr<Transfer> inner_;
-    Ledger::Pair* const pair_;
-  };
   class Receiving final : public Transfer {
    public:
-    Receiving(Communicator& data, std::span<std::byte> room, int from)
-        : data_(data), room_(room), from_(from) {}
+    Receiving(Communicator& data, std::span<std::byte> room, int from, Ledger* ledger)
+        : data_(data), room_(room), from_(from), ledger_(ledger) {}
     bool done() override {
       if (!inner_) inner_ = data_.start_receive(room_, from_);
-      return inner_ && inner_->done();
+      if (!inner_ || !inner_->done()) return false;
+      if (ledger_ != nullptr) ++ledger_->pair(from_, data_.rank()).received;
+      return true;
     }
 
    private:
     Communicator& data_;
     const std::span<std::byte> room_;
     const int from_;
+    Ledger* const ledger_;
     std::unique_ptr<Transfer> inner_;
   };
   class All final : public Transfer {
@@ -98,16 +87,13 @@ class DirectMover final : public Mover {
   static std::span<std::byte> bytes(const at::Tensor& tensor) {
     return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
   }
-  Ledger::Pair* pair_to(int to) const {
-    return ledger_ == nullptr ? nullptr : &ledger_->pair(data_.rank(), to);
-  }
   static void note_send(Ledger::Pair& pair) {
     const int number = ++pair.sends;
     if (number <= pair.receives) return;
     throw std::logic_error(fmt::format("send {} was begun before its receive", number));
   }
   static void note_receive(Ledger::Pair& pair) {
-    const int under_way = ++pair.receives - pair.sent;
+    const int under_way = ++pair.receives - pair.received;
     if (under_way > pair.most_under_way) pair.most_under_way = under_way;
   }
 
