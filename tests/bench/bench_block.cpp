@@ -10,7 +10,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -32,12 +31,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double peak_memory_bytes() {
-  struct rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
 // How often `work` runs in about `seconds`, after one warm-up; every rank runs it as often.
@@ -63,7 +56,7 @@ void measure_matmul(double seconds, Communicator& comm) {
   const auto [times, took] = repeat(seconds, comm, [&] { at::mm_out(target, a, b); });
   const double flops = 2.0 * 512 * 4096 * 4096 * static_cast<double>(times);
   if (comm.rank() == 0) {
-    fmt::print("{{\"gflops\": {:.2f}, \"peak_bytes\": {:.0f}}}\n", flops / took * 1e-9,
+    fmt::print("{{\"gflops\": {:.2f}, \"peak_bytes\": {}}}\n", flops / took * 1e-9,
                peak_memory_bytes());
   }
 }
@@ -116,7 +109,7 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
   if (comm.rank() == 0) {
     fmt::print(
         "{{\"step_ms\": {:.3f}, \"tokens_per_s\": {:.1f}, \"gflops\": {:.2f}, "
-        "\"peak_bytes\": {:.0f}}}\n",
+        "\"peak_bytes\": {}}}\n",
         result.second / static_cast<double>(result.first) * 1e3, tokens / result.second,
         flops / result.second * 1e-9, peak_memory_bytes());
   }

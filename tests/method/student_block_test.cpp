@@ -2,6 +2,7 @@
 // other numbers of threads.
 
 #include "method/student_block.hpp"
+#include "base/pieces.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "base/pieces.hpp"
 #include "comm/thread_communicator.hpp"
 #include "data/token_text.hpp"
 #include "model/block_forward.hpp"
