@@ -128,6 +128,7 @@ class Training {
     }
     const int64_t done = optimizer_->steps();
     values_ = at::full_like(values_, NAN);
+    block_.layout().clear_small(values_);  // gaps, which no file has
     begin();
     std::unique_ptr<SafetensorsFile> file;
     if (comm_.rank() == 0) {
