@@ -162,6 +162,7 @@ class LearnedSegmentsTrained : public testing::Test {
     at::Tensor result;
     std::mutex mutex;
     run_ranks(ranks, [&](Communicator& comm) {
+      at::set_num_threads(1);
       ThreadPool pool(2, [] { at::set_num_threads(1); });
       Training training(block, comm, pool);
       for (int64_t step = 0; step < steps; ++step) {
