@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/pieces.hpp"
 #include "method/adamw_element.hpp"
 
 namespace bitmill {
@@ -13,9 +14,6 @@ namespace {
 
 // Ours (METHOD.md, "Training").
 constexpr double last_factor = 0.05;
-
-// Elements per task: enough to be worth handing to another thread.
-constexpr int64_t elements_per_piece = 1 << 16;
 
 }  // namespace
 
@@ -29,11 +27,11 @@ double rate_factor(RateSchedule schedule, int64_t step, int64_t total_steps) {
 AdamW::AdamW(const LearnedLayout& layout, int64_t begin, int64_t end)
     : first_(at::zeros({end - begin})), second_(at::zeros({end - begin})) {
   for (const LearnedSegment& segment : layout.segments()) {
-    const int64_t to = std::min(end, segment.offset + segment.size);
-    for (int64_t from = std::max(begin, segment.offset); from < to; from += elements_per_piece) {
-      ranges_.push_back(
-          {from - begin, std::min(to, from + elements_per_piece) - begin, segment.rate});
-    }
+    const int64_t from = std::max(begin, segment.offset) - begin;
+    const int64_t to = std::min(end, segment.offset + segment.size) - begin;
+    for_pieces(to - from, elements_per_task, [&](int64_t first, int64_t count) {
+      ranges_.push_back({from + first, from + first + count, segment.rate});
+    });
   }
 }
 

@@ -8,6 +8,8 @@
 #include <functional>
 #include <numeric>
 
+#include "base/pieces.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -59,7 +61,7 @@ LearnedLayout::LearnedLayout(std::span<const LearnedLayout* const> blocks) {
 void LearnedLayout::add(int linear, const LearnedTensor& tensor) {
   const int64_t size = tensor.size();
   segments_.push_back({linear, tensor.name, tensor.shape, size_, size, tensor.rate, tensor.large});
-  size_ += (size + floats_per_line - 1) / floats_per_line * floats_per_line;
+  size_ += rounded_up(size, floats_per_line);
 }
 
 LearnedNames LearnedLayout::names(int linear) const {

@@ -22,7 +22,7 @@
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/fingerprint.hpp"
-#include "pipeline/job/selection.hpp"
+#include "pipeline/job/quantize_options.hpp"
 #include "pipeline/ranks/idle_ranks.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
@@ -89,9 +89,9 @@ std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<Bl
 LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
   const LiveBytes own = run_dir != nullptr ? run_dir->live_bytes() : LiveBytes();
   LiveBytes all;
-  for (const std::vector<LiveBytes>& theirs : gather_values<LiveBytes>(comm, {&own, 1})) {
-    all.largest = std::max(all.largest, theirs.front().largest);
-    all.written += theirs.front().written;
+  for (const LiveBytes& theirs : gather_value(comm, own)) {
+    all.largest = std::max(all.largest, theirs.largest);
+    all.written += theirs.written;
   }
   return all;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 #include "format/inspection.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
@@ -47,7 +48,7 @@ struct Sources {
 // Every rank has verified a copy of its own.
 void check_same_model_everywhere(const Start& start) {
   const std::string hash = combined_hash(start.checked.hashes);
-  const auto all = gather_everywhere(start.comm, std::as_bytes(std::span(hash)));
+  const std::vector<std::string> all = gather_texts(start.comm, hash);
   for (size_t rank = 1; rank < all.size(); ++rank) {
     BITMILL_CHECK(all[rank] == all[0], UsageError,
                   fmt::format("rank {} and rank 0 have different packed models in {}: the copies "

@@ -12,7 +12,7 @@
 #include "comm/communicator.hpp"
 #include "pipeline/checks/tune_check.hpp"
 #include "pipeline/job/run_control.hpp"
-#include "pipeline/job/tune_observer.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 
 namespace bitmill {

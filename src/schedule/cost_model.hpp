@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/pieces.hpp"
 #include "schedule/mesh.hpp"
 #include "schedule/simulate.hpp"
 
@@ -34,7 +35,7 @@ struct Workload {
   int64_t header_bytes = 0;
   int64_t stream_memory = 0;  // that the streams of a rank may take; 0: no limit
 
-  int64_t steps_per_epoch() const { return (samples + batch - 1) / batch; }
+  int64_t steps_per_epoch() const { return piece_count(samples, batch); }
 };
 
 // What a rank can do. Sources of the figures: configs/hardware, or measure_machine() of pipeline.

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "cli/options/option_list.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 
 namespace bitmill {
 

@@ -3,7 +3,6 @@
 // also those whose console is silent.
 
 #include "comm/watch/activity.hpp"
-#include "pipeline/job/forwarding_observer.hpp"
 #include "pipeline/job/observer.hpp"
 
 namespace bitmill {

@@ -7,7 +7,6 @@
 #include "cli/report/progress.hpp"
 #include "cli/report/timeline.hpp"
 #include "comm/communicator.hpp"
-#include "pipeline/job/forwarding_observer.hpp"
 #include "pipeline/job/observer.hpp"
 
 namespace bitmill {

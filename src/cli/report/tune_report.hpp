@@ -9,9 +9,7 @@
 #include "cli/report/progress.hpp"
 #include "cli/report/quantize_report.hpp"
 #include "comm/watch/activity.hpp"
-#include "pipeline/job/tune_forecast.hpp"
-#include "pipeline/job/tune_observer.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/tune.hpp"
 

@@ -14,8 +14,7 @@
 #include "method/loss.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/streams/sample_box.hpp"
-#include "pipeline/sums/saliency_sum.hpp"
-#include "pipeline/sums/sample_mean.hpp"
+#include "pipeline/sums/sample_statistics.hpp"
 
 namespace bitmill {
 namespace {

@@ -10,7 +10,6 @@
 #include "method/pack.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/blocks/packed_broadcast.hpp"
-#include "pipeline/job/selection.hpp"
 
 namespace bitmill {
 

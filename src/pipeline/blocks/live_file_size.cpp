@@ -6,7 +6,6 @@
 #include "method/input_moments.hpp"
 #include "model/family.hpp"
 #include "pipeline/blocks/live_block.hpp"
-#include "pipeline/job/selection.hpp"
 
 namespace bitmill {
 namespace {

@@ -16,7 +16,6 @@
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/job/quantize_forecast.hpp"
-#include "pipeline/job/selection.hpp"
 
 namespace bitmill {
 namespace {

@@ -9,15 +9,49 @@
 
 #include "backend/backend.hpp"
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 #include "base/stopwatch.hpp"
+#include "comm/gather.hpp"
 #include "model/family.hpp"
 #include "pipeline/blocks/block_compute.hpp"
-#include "pipeline/checks/timed_work.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/job/observer.hpp"
 
 namespace bitmill {
 namespace {
+
+double seconds_of(const std::function<void()>& work) {
+  const Stopwatch watch;
+  work();
+  return watch.seconds();
+}
+
+// Of at least one.
+double mean(std::span<const double> values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+// The mean of what one() says it took: a run meets every hiccup of the machine, too. At least three
+// calls, about `budget_s` in all, and one before that, which fills caches.
+double mean_of(double budget_s, const std::function<double()>& one) {
+  constexpr size_t fewest = 3, most = 1000;
+  one();
+  std::vector<double> all;
+  const Stopwatch watch;
+  while (all.size() < fewest || (watch.seconds() < budget_s && all.size() < most)) {
+    all.push_back(one());
+  }
+  return mean(all);
+}
+
+// Collective: the mean of every rank's value, on every rank.
+double mean_of_ranks(Communicator& comm, double mine) {
+  double sum = 0;
+  for (const double theirs : gather_value(comm, mine)) sum += theirs;
+  return sum / comm.size();
+}
 
 // Below it a difference of two measurements says nothing.
 constexpr double shortest_s = 1e-6;
@@ -214,7 +248,7 @@ class Trial {
         (one ? single : whole).push_back(seconds_of([&] { compute_.train_step({0, 0, 0, step}); }));
       }
     }
-    const int64_t rounds = (trial_.batch + threads - 1) / threads;
+    const int64_t rounds = piece_count(trial_.batch, threads);
     const double unit = (mean_of_ranks(comm_, mean(whole)) - adam_s) / static_cast<double>(rounds);
     machine.unit_flops_per_s = work_.unit_flops / std::max(unit, shortest_s);
     machine.unit_s = 0;

@@ -8,6 +8,7 @@
 #include <regex>
 
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 #include "data/windows.hpp"
 #include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
@@ -17,7 +18,6 @@
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
-#include "pipeline/job/selection.hpp"
 #include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
 #include "schedule/rank_memory.hpp"
@@ -176,7 +176,7 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
   forecast.samples = calibration.windows.count;
   forecast.seq_len = calibration.windows.seq_len;
   check_batch(options, forecast.samples);
-  forecast.steps_per_epoch = (forecast.samples + options.batch - 1) / options.batch;
+  forecast.steps_per_epoch = piece_count(forecast.samples, options.batch);
   forecast.turns = options.epochs / options.lag;
   choose_mesh(options, ranks, forecast);
   count_packed(options, model, forecast);

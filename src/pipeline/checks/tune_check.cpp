@@ -79,7 +79,7 @@ void count_windows(const TuneOptions& options, const Calibration& calibration,
                     held_out_alone ? fmt::format(" (--held-out {})", options.held_out.text()) : "",
                     held_out_alone ? "--held-out or --batch" : "--batch"));
   }
-  forecast.steps_per_epoch = (forecast.train + options.batch - 1) / options.batch;
+  forecast.steps_per_epoch = piece_count(forecast.train, options.batch);
 }
 
 Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
@@ -131,8 +131,8 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   const int64_t of_thread = activation_bytes(linears, forecast.seq_len) + product_bytes(linears);
   const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
   const SampleShare busiest(forecast.train, options.batch, replicas, replicas - 1);
-  const int64_t own_of_batch = (options.batch + replicas - 1) / replicas;
-  const int64_t blocks = (forecast.blocks + stages - 1) / stages;
+  const int64_t own_of_batch = piece_count(options.batch, replicas);
+  const int64_t blocks = piece_count(forecast.blocks, stages);
   const int64_t streams = sample * (2 * (busiest.own_count() + forecast.held_out / replicas + 1) +
                                     own_of_batch * (blocks + 1));
   const int64_t in_memory =

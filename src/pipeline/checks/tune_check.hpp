@@ -6,8 +6,7 @@
 #include "checkpoint/run_state.hpp"
 #include "data/windows.hpp"
 #include "model/source_model.hpp"
-#include "pipeline/job/tune_forecast.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 
 namespace bitmill {
 

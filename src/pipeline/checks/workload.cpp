@@ -8,7 +8,6 @@
 #include "method/grid.hpp"
 #include "method/input_moments.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
-#include "pipeline/job/selection.hpp"
 
 namespace bitmill {
 namespace {

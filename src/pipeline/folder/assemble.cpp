@@ -16,7 +16,6 @@
 #include "format/packed_seal.hpp"
 #include "format/partial_folder.hpp"
 #include "pipeline/job/fingerprint.hpp"
-#include "pipeline/job/selection.hpp"
 
 namespace bitmill {
 

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "checkpoint/run_dir.hpp"
-#include "pipeline/job/forwarding_observer.hpp"
 #include "pipeline/job/observer.hpp"
 
 namespace bitmill {

@@ -12,7 +12,7 @@
 #include "checkpoint/run_dir.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "schedule/resume.hpp"
 
 namespace bitmill {

@@ -7,6 +7,7 @@
 
 #include "format/dtype.hpp"
 #include "method/settings.hpp"
+#include "model/config.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {
@@ -56,5 +57,10 @@ struct QuantizeOptions {
 
 // lag 0 means epochs.
 QuantizeOptions resolve_lag(QuantizeOptions options);
+
+// The first blocks of the model: all of them, or as many as --max-blocks says.
+int64_t blocks_to_pack(const QuantizeOptions& options, const ModelConfig& config);
+// True for linears that --ignore and --max-blocks leave alone.
+bool is_kept(const QuantizeOptions& options, int64_t block, const std::string& tensor);
 
 }  // namespace bitmill

@@ -7,7 +7,7 @@
 
 #include "base/pause.hpp"
 #include "pipeline/ranks/stop_control.hpp"
-#include "pipeline/ranks/stop_note.hpp"
+#include "pipeline/ranks/stop_notes.hpp"
 
 namespace bitmill {
 namespace {

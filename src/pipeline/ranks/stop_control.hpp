@@ -12,8 +12,7 @@
 #include "comm/communicator.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
-#include "pipeline/ranks/stop_note.hpp"
-#include "pipeline/ranks/stop_ring.hpp"
+#include "pipeline/ranks/stop_notes.hpp"
 
 namespace bitmill {
 

@@ -1,7 +1,8 @@
 #include "pipeline/sums/sample_share.hpp"
 
 #include <algorithm>
-#include <cstring>
+
+#include "comm/gather.hpp"
 
 namespace bitmill {
 
@@ -28,14 +29,13 @@ int64_t SampleShare::own_index(int64_t step, int64_t position) const {
 std::vector<double> SampleShare::gather_in_order(Communicator& comm,
                                                  std::span<const double> own_values,
                                                  int64_t per_sample) const {
-  const auto parts = gather_everywhere(comm, std::as_bytes(own_values));
+  const auto parts = gather_values<double>(comm, own_values);
   std::vector<double> all(static_cast<size_t>(samples_ * per_sample));
-  const size_t bytes = static_cast<size_t>(per_sample) * sizeof(double);
   for (int replica = 0; replica < replicas_; ++replica) {
     const SampleShare share(samples_, batch_, replicas_, replica);
     for (int64_t i = 0; i < share.own_count(); ++i) {
-      std::memcpy(all.data() + share.own()[i] * per_sample, parts[replica].data() + i * bytes,
-                  bytes);
+      std::copy_n(parts[replica].begin() + i * per_sample, per_sample,
+                  all.begin() + share.own()[i] * per_sample);
     }
   }
   return all;

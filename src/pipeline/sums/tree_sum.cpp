@@ -5,12 +5,9 @@
 
 #include <algorithm>
 
+#include "base/pieces.hpp"
+
 namespace bitmill {
-namespace {
-
-constexpr int64_t elements_per_piece = 1 << 16;
-
-}  // namespace
 
 GrowingSums::GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape)
     : shape_(shape), additions_(local_additions(n, replicas, replica)) {}
@@ -50,17 +47,9 @@ at::Tensor finish_tree(int64_t n, int replicas, const Partials& partials, const 
   return partials.at(0);
 }
 
-void for_pieces(int64_t length, ThreadPool& pool,
-                const std::function<void(int64_t first, int64_t count)>& task) {
-  pool.parallel_for((length + elements_per_piece - 1) / elements_per_piece, [&](int64_t piece) {
-    const at::NoGradGuard no_grad;
-    const int64_t first = piece * elements_per_piece;
-    task(first, std::min(elements_per_piece, length - first));
-  });
-}
-
 void add_spread(const at::Tensor& into, const at::Tensor& from, ThreadPool& pool) {
-  for_pieces(into.numel(), pool, [&](int64_t first, int64_t count) {
+  parallel_pieces(pool, into.numel(), elements_per_task, [&](int64_t first, int64_t count) {
+    const at::NoGradGuard no_grad;
     into.narrow(0, first, count).add_(from.narrow(0, first, count));
   });
 }

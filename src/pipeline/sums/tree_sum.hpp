@@ -62,11 +62,6 @@ Partials sum_own_positions(int64_t n, int replicas, int replica, const FlatShape
 // The rest of the tree, over everybody's partial sums, in place; gives the one at position 0.
 at::Tensor finish_tree(int64_t n, int replicas, const Partials& partials, const Merge& merge);
 
-// Calls task(first, count) for pieces of `length` elements, on the pool: enough of them to be worth
-// handing to another thread.
-void for_pieces(int64_t length, ThreadPool& pool,
-                const std::function<void(int64_t first, int64_t count)>& task);
-
 // into += from, spread over the pool.
 void add_spread(const at::Tensor& into, const at::Tensor& from, ThreadPool& pool);
 

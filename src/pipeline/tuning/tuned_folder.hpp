@@ -8,8 +8,7 @@
 #include "base/thread_pool.hpp"
 #include "checkpoint/run_dir.hpp"
 #include "model/source_model.hpp"
-#include "pipeline/job/tune_observer.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 
 namespace bitmill {

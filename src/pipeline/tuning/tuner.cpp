@@ -162,9 +162,8 @@ float Tuner::measure() {
 
 // What every rank says of itself, agreed.
 bool Tuner::everywhere(bool here) const {
-  const auto mine = static_cast<char>(here ? 1 : 0);
-  const auto all = gather_values<char>(context_.rank.control(), std::span<const char>(&mine, 1));
-  return std::ranges::all_of(all, [](const std::vector<char>& one) { return one.front() == 1; });
+  const std::vector<char> all = gather_value(context_.rank.control(), static_cast<char>(here));
+  return std::ranges::all_of(all, [](char one) { return one != 0; });
 }
 
 // In the order of all samples, on every rank; `own` is looked at on the last stage.

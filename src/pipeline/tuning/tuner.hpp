@@ -11,9 +11,7 @@
 
 #include "backend/backend.hpp"
 #include "data/windows.hpp"
-#include "pipeline/job/tune_forecast.hpp"
-#include "pipeline/job/tune_observer.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/training/step_loop.hpp"

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/blocks/live_state.hpp"
 
@@ -65,24 +66,20 @@ void check_size(int64_t values, int64_t size, const char* name) {
 
 StagePieces::StagePieces(MeshRank& rank, int64_t own_size) : rank_(rank), own_size_(own_size) {
   const int64_t mine = rank.leads() ? own_size : 0;
-  const auto sizes = gather_everywhere(rank.control(), std::as_bytes(std::span(&mine, 1)));
-  for (size_t other = 0; other < sizes.size(); ++other) {
-    int64_t theirs = 0;
-    std::memcpy(&theirs, sizes[other].data(), sizeof(theirs));
-    if (rank.mesh().stage_of_rank(static_cast<int>(other)) < rank.stage()) first_ += theirs;
+  int other = 0;
+  for (const int64_t theirs : gather_value(rank.control(), mine)) {
+    if (rank.mesh().stage_of_rank(other++) < rank.stage()) first_ += theirs;
     size_ += theirs;
   }
 }
 
 at::Tensor StagePieces::join(const at::Tensor& piece) const {
   const at::Tensor whole = at::empty({size_});
-  const std::span<std::byte> into = bytes_of(whole);
-  size_t done = 0;
-  const std::span<const std::byte> mine = bytes_of(piece);
-  for (const auto& theirs :
-       gather_everywhere(rank_.control(), rank_.leads() ? mine : mine.first(0))) {
-    std::copy(theirs.begin(), theirs.end(), into.begin() + static_cast<int64_t>(done));
-    done += theirs.size();
+  auto next = floats_of(whole).begin();
+  const std::span<const float> mine = floats_of(piece);
+  for (const std::vector<float>& theirs :
+       gather_values<float>(rank_.control(), rank_.leads() ? mine : mine.first(0))) {
+    next = std::copy(theirs.begin(), theirs.end(), next);
   }
   return whole;
 }

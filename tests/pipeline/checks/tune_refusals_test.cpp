@@ -8,8 +8,7 @@
 #include <functional>
 
 #include "pipeline/checks/tune_check.hpp"
-#include "pipeline/job/tune_forecast.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "pipeline/pretended_files.hpp"
 #include "pipeline/tune_job.hpp"
 

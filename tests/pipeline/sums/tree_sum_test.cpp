@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "comm/self_communicator.hpp"
-#include "pipeline/sums/sample_mean.hpp"
+#include "pipeline/sums/sample_statistics.hpp"
 
 namespace bitmill {
 namespace {

@@ -12,8 +12,7 @@
 #include <thread>
 
 #include "checkpoint/run_dir.hpp"
-#include "pipeline/job/tune_observer.hpp"
-#include "pipeline/job/tune_options.hpp"
+#include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tune.hpp"

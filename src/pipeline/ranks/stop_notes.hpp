@@ -1,21 +1,25 @@
 #pragma once
-// The note by which ranks tell each other that they stop, or that they do not, and its two ends.
-// Neither end waits. Internal to this room.
+// The notes by which ranks tell each other that they stop, or that they do not: a note and its two
+// ends, neither of which waits, and the ring in which the stages pass notes on. Internal to this
+// room.
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "comm/communicator.hpp"
+#include "pipeline/ranks/mesh_rank.hpp"
 
 namespace bitmill {
 
 // Travels as these bytes.
 struct StopNote {
-  // Only stages say the last two: stop_ring.hpp.
+  // Only stages say the last two, in their ring.
   enum class Kind : char { go_on, stop, finished, all_finished };
 
   Kind kind = Kind::go_on;
@@ -81,6 +85,46 @@ class SentNote {
   StopNote note_;
   const std::unique_ptr<Transfer> transfer_;
   bool gone_ = false;
+};
+
+// How the stages of a mesh end together although each is somewhere else: notes that go once around
+// the ring of stages, from leader to leader. A wish to stop reaches every stage within a round, and
+// each leaves at its own next safe point; when all have finished their plans, all know it.
+class StopRing {
+ public:
+  // On the leader of each stage. `rank` outlives it.
+  explicit StopRing(MeshRank& rank) : rank_(rank) {}
+
+  // Looks for notes and passes them on. Why somebody stops; empty while nobody does.
+  const std::string& heard();
+  // Tells everybody, once. False when it is too late: all others may have finished already.
+  bool stop(const std::string& reason);
+  // This stage has finished its plan.
+  void finish();
+  // All have, and know it.
+  bool all_finished() const { return all_finished_; }
+  // Waits until this leader has heard its last note and its own ones have gone: every other leader
+  // must come to that point too. After stop() or heard() gave a reason, or all have finished.
+  void settle();
+
+ private:
+  bool first() const { return rank_.stage() == 0; }
+  void poll();
+  void take(const StopNote& note);
+  void pass_finished();
+  void say(const StopNote& note);
+
+  MeshRank& rank_;
+  // Every link carries, in this order: perhaps one `finished`, then exactly one `all_finished` or
+  // `stop`, which is the last.
+  std::optional<ExpectedNote> expected_;
+  std::deque<SentNote> sent_;  // on their way
+  std::string reason_;
+  bool finished_ = false;          // this stage
+  bool earlier_finished_ = false;  // all stages before this one
+  bool passed_ = false;            // `finished`
+  bool said_last_ = false, heard_last_ = false;
+  bool all_finished_ = false;
 };
 
 }  // namespace bitmill

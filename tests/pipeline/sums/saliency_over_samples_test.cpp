@@ -1,6 +1,6 @@
 // Saliency over samples by hand, on any ranks.
 
-#include "pipeline/sums/saliency_sum.hpp"
+#include "pipeline/sums/sample_statistics.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // Means over samples by hand, and those that a run makes of what its linears read.
 
-#include "pipeline/sums/sample_mean.hpp"
+#include "pipeline/sums/sample_statistics.hpp"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "pipeline/ranks/stop_ring.hpp"
+#include "pipeline/ranks/stop_notes.hpp"
 
 #include <cassert>
 

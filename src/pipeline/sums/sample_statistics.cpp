@@ -1,9 +1,12 @@
-#include "pipeline/sums/saliency_sum.hpp"
+#include "pipeline/sums/sample_statistics.hpp"
 
 #include <ATen/ATen.h>
 
+#include "base/pieces.hpp"
+#include "comm/gather.hpp"
 #include "method/saliency.hpp"
 #include "model/tensor_floats.hpp"
+#include "pipeline/sums/sliced_sum.hpp"
 #include "pipeline/sums/tree_sum.hpp"
 
 namespace bitmill {
@@ -15,10 +18,10 @@ void join_partials(const Partials& own, int64_t n, const SampleShare& share, Com
   const at::Tensor mine = at::empty({std::ssize(own), total.numel()}, at::kDouble);
   int64_t row = 0;
   for (const auto& [position, sum] : own) mine[row++].copy_(sum);
-  auto parts = gather_everywhere(comm, bytes_of(mine));
+  auto parts = gather_values<double>(comm, doubles_of(mine));
   Partials partials;
   for (int replica = 0; replica < share.replicas(); ++replica) {
-    auto* values = reinterpret_cast<double*>(parts[static_cast<size_t>(replica)].data());
+    double* values = parts[static_cast<size_t>(replica)].data();
     for (const int64_t position : local_partials(n, share.replicas(), replica)) {
       partials[position] = at::from_blob(values, total.sizes(), total.options());
       values += total.numel();
@@ -29,10 +32,31 @@ void join_partials(const Partials& own, int64_t n, const SampleShare& share, Com
 
 }  // namespace
 
-at::Tensor saliency_over_samples(
-    Saliency kind, int64_t size, double tokens, const SampleShare& share,
-    const std::function<void(int64_t i, const at::Tensor& statistics)>& unit, Communicator& comm,
-    ThreadPool& pool, const std::function<void()>& between) {
+at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& share,
+                             const SampleUnit& unit, Communicator& comm, ThreadPool& pool,
+                             const std::function<void()>& between) {
+  SlicedSum sum(size, comm, pool);
+  at::Tensor mean = at::zeros({size});
+  const at::Tensor own = mean.narrow(0, sum.begin(), sum.end() - sum.begin());
+  for (int64_t step = 0; step < share.steps(); ++step) {
+    const auto unit_at = [&](int64_t position, const at::Tensor& values) {
+      unit(share.own_index(step, position), values);
+    };
+    add_spread(own, sum.reduce(share.batch_size(step), unit_at, between), pool);
+  }
+  // In float64, and rounded once.
+  parallel_pieces(pool, own.numel(), elements_per_task, [&](int64_t first, int64_t count) {
+    at::Tensor piece = own.narrow(0, first, count);
+    piece.copy_(piece.to(at::kDouble).div_(divisor));
+  });
+  sum.gather(mean);
+  return mean;
+}
+
+at::Tensor saliency_over_samples(Saliency kind, int64_t size, double tokens,
+                                 const SampleShare& share, const SampleUnit& unit,
+                                 Communicator& comm, ThreadPool& pool,
+                                 const std::function<void()>& between) {
   const Merge merge = [kind](const at::Tensor& into, const at::Tensor& more) {
     merge_statistics(kind, into, more);
   };
