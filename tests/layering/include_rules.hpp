@@ -29,10 +29,9 @@ inline const std::map<std::string, Names>& allowed_folders() {
        {"base", "format", "data", "schedule", "comm", "channel", "checkpoint", "model", "backend",
         "method"}},
       {"src/eval", {"base", "format", "data", "comm", "model", "backend"}},
-      {"src/generate", {"base", "format", "data", "model", "backend"}},
       {"src/cli",
        {"base", "format", "data", "schedule", "comm", "checkpoint", "model", "backend", "method",
-        "pipeline", "eval", "generate"}},
+        "pipeline", "eval"}},
       {"kernels", {}},
   };
   return table;
@@ -91,7 +90,7 @@ inline const std::vector<PlaceRule>& place_rules() {
       {std::regex(R"(#\s*include <nlohmann/(?!json_fwd))"), std::regex(R"(^src/.*\.cpp$)"),
        "nlohmann/json in a .cpp of src; headers take json_fwd.hpp"},
       {std::regex(R"(#\s*include <(ATen|c10|torch)/)"),
-       std::regex("^src/(channel|model|backend|method|pipeline|eval|generate|cli)/"),
+       std::regex("^src/(channel|model|backend|method|pipeline|eval|cli)/"),
        "libtorch only in channel, model and what stands on them"},
       {std::regex(R"(#\s*include <xxh)"), std::regex("^src/base/"), "xxhash only in src/base"},
       {std::regex(R"(#\s*include <pcre2)"), std::regex("^src/data/"), "pcre2 only in src/data"},
