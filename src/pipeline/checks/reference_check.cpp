@@ -14,7 +14,7 @@
 namespace bitmill {
 namespace {
 
-// What two models differ in: a phrase each.
+// Collects where two models differ, one phrase for each difference.
 class Differences {
  public:
   template <class Value>
@@ -59,7 +59,7 @@ void compare_rope(const RopeConfig& a, const RopeConfig& b, Differences& differe
   differences.compare("original_max_position_embeddings", a.original_context, b.original_context);
 }
 
-// Empty where config.json names none.
+// The source_hash in config.json; empty where there is none.
 std::string recorded_source(Files& files, const std::string& folder) {
   const nlohmann::json config = read_config_json(files, folder);
   const nlohmann::json::json_pointer record(std::string(quantize_record) + "/source_hash");
