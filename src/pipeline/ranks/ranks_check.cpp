@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-// Of the running binary; its libraries are in the numerics class.
+// Version and hash of the running binary. Its libraries are part of the numerics class.
 std::string describe_program(Files& files) {
   const std::string path = files.resolve("/proc/self/exe");
   std::string hash = "unreadable";
@@ -50,7 +50,7 @@ std::string to_text(const RankFacts& facts) {
       .dump();
 }
 
-// Collective. What every rank says.
+// Collective. Returns what every rank says, by rank.
 std::vector<json> gather_json(Communicator& comm, const std::string& mine) {
   std::vector<json> all;
   for (const std::string& text : gather_texts(comm, mine)) all.push_back(json::parse(text));
