@@ -58,9 +58,9 @@ void BlockCompute::pump() {
   if (link_) link_->pump();
 }
 
-// As many samples are computed at the same time as the pool has threads. So a thread takes about
-// that many samples further next. After the last sample comes the first one: of the next epoch, or
-// of the loop that follows.
+// The pool computes as many samples at a time as it has threads. So the thread that computes sample
+// i takes next a sample about that far behind it. After the last sample comes the first one: of the
+// next epoch, or of the loop that follows.
 void BlockCompute::read_ahead(int64_t i, Sources sources) const {
   const int64_t next = (i + context_.pool.size()) % share_.own_count();
   for (const SampleStream* source : sources) {

@@ -55,7 +55,7 @@ class Compute {
   // long as a receive is left, so that the streams of that turn, and no others, can come in
   // meanwhile.
   virtual void expect(int turn) = 0;
-  // Called when the mesh stops, and nothing after it: waits until no stream is under way any more.
+  // The last call when the mesh stops: waits until no stream is under way any more.
   virtual void leave_streams() = 0;
 };
 

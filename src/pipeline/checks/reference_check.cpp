@@ -93,7 +93,7 @@ std::string other_source_note(Files& files, const SourceModel& model, const Sour
   if (recorded.empty() || recorded == teacher_hash) return "";
   return fmt::format(
       "the tensors of {} are not those that {} was made from: their source_hash is {}, and its "
-      "config.json names {}. It is tuned towards them all the same",
+      "config.json names {}. It is tuned towards them anyway",
       teacher.folder(), model.folder(), teacher_hash, recorded);
 }
 

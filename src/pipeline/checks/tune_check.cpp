@@ -49,10 +49,11 @@ void check_settings(const TuneOptions& options, Problems& problems) {
 
 // Returns the hashes of all tensors of the folder.
 TensorHashes check_packed(Files& files, const std::string& folder) {
-  BITMILL_CHECK(is_packed_folder(files, folder), UsageError,
-                fmt::format("{} is not packed: tune what `bitmill quantize` made of it, and give "
-                            "it as --reference",
-                            folder));
+  BITMILL_CHECK(
+      is_packed_folder(files, folder), UsageError,
+      fmt::format("{} is not packed: tune the result of `bitmill quantize`, and give this "
+                  "folder as --reference",
+                  folder));
   return verify_packed_folder(files, folder, {});
 }
 

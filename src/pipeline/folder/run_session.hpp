@@ -54,10 +54,9 @@ class RunSession {
   std::string numerics_classes() const;
 
   void finish();
-  // Each of the next three releases the claim on the folder.
-  void stop(const std::string& why);             // a later start can go on
-  void refuse(const std::string& why) noexcept;  // the options of this start are wrong; a run that
-                                                 // was there stays as it was
+  // Each of the next three ends this start and releases the claim on the folder.
+  void stop(const std::string& why);             // by agreement; a later start can go on
+  void refuse(const std::string& why) noexcept;  // after a UsageError of this start
   void fail(const std::string& why) noexcept;
 
  private:
@@ -76,14 +75,16 @@ class RunSession {
   bool goes_on_ = false;
 };
 
-// Runs `work` on a rank of the job. Where it has the session (rank 0, the others have null), the
-// folder is given back in the way that goes with an error; but after a CommError it is not: the
-// next start finds out that nobody holds it any more.
+// Runs `work` on a rank of the job. `session` is null except on rank 0. Where `work` throws, the
+// session ends by stop(), refuse() or fail(), whichever fits the error. After a CommError or a
+// ClaimError the claim is not released: after a CommError, the next start finds out that nobody
+// holds the folder any more.
 void hold_session(RunSession* session, const std::function<void()>& work);
 
-// For a job whose result was committed by a start that died before it could say so: marks the run
-// of this very configuration that work_dir still holds as done. Does nothing without one, or with
-// one of which `made_it` says that it did not come so far. Throws nothing of ours: `say` hears it.
+// For a job whose result is there already, because an earlier start committed it and then died
+// before it could mark its run as done. Marks the run in work_dir as done now. Does nothing when
+// there is no run of this configuration, or when `made_it` says that the run cannot have made the
+// result. Throws no Error: `say` gets the message.
 void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
                       const std::function<bool(const RunState&)>& made_it, Files& files,
                       const RunControl& control,

@@ -59,7 +59,7 @@ Extent read_extent(const RunState& state) {
   extent.epochs = static_cast<int>(count(fingerprint, "epochs", 1));
   extent.turns = extent.epochs / static_cast<int>(count(fingerprint, "lag", 1));
   BITMILL_CHECK(extent.turns >= 1, FormatError,
-                fmt::format("{}: a lag beyond its {} epochs cannot be", where, extent.epochs));
+                fmt::format("{}: the lag is more than its {} epochs", where, extent.epochs));
   return extent;
 }
 

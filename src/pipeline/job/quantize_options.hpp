@@ -26,7 +26,8 @@ struct QuantizeOptions {
   std::string recipe = "published";
 
   int64_t samples = 128;
-  // False: if the calibration is a two-dimensional token file with fewer rows, all rows are used.
+  // Whether the user gave `samples`. If not, and the calibration is a two-dimensional token file
+  // with fewer rows, all its rows are used.
   bool samples_by_hand = true;
   int64_t seq_len = 0;  // 0: T of a two-dimensional token file, else min(2048, the model's context)
   int epochs = 20;

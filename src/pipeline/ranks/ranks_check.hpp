@@ -56,7 +56,7 @@ struct RankResources {
 // it, so that all ranks choose the same mesh.
 struct LeastResources {
   int threads = 1;
-  int64_t memory = 0;  // bytes a rank may have on every host; 0: no host says
+  int64_t memory = 0;  // bytes that a rank may use on every host; 0: not known
 };
 
 // Pure. REQUIRES: `all` is not empty.

@@ -47,7 +47,7 @@ class StreamLink {
   // Whether another box may be sent. After true it stays true until a box is sent.
   bool has_room() const;
   void send(std::shared_ptr<StreamBox> box);
-  // Whether everything has been sent. That is only known for this side.
+  // Whether everything has gone, as far as this side can know.
   bool all_sent();
 
   // Says what is taken next: a box of `samples` samples, as many as the other side sends. `make`

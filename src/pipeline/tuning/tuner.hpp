@@ -73,7 +73,7 @@ class Tuner : private Trained {
   const StagePieces pieces_;
   ShardedOptimizer optimizer_;
   TuningState state_;
-  // The loss of each own training window in the unfinished epoch, [own training windows] float32;
+  // The loss of each own training window in the current epoch, [own training windows] float32;
   // filled on the last stage only.
   const at::Tensor own_losses_;
   std::unique_ptr<SampleStream> inputs_, targets_;  // of own windows, the held-out ones last
