@@ -15,7 +15,7 @@
 namespace bitmill {
 
 // Collective. Compares what no rank can see alone. Throws UsageError, the same on every rank, with
-// every problem, one a line: ranks would not do the same work (they have another binary, model,
+// every problem, one per line: ranks would not do the same work (they have another binary, model,
 // calibration, or kind of machine where that is not allowed), or the ranks of a host together do
 // not fit into its memory. Returns the numerics classes of the ranks that have work. quantize()
 // calls this first.

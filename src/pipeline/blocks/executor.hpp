@@ -59,8 +59,8 @@ class Compute {
   virtual void leave_streams() = 0;
 };
 
-// Carries out what is left of one stage of the plan after `done`, which has one entry a block, each
-// usable(). Throws AgreedStop at the first safe point where the ranks agree to leave: between
+// Carries out what is left of one stage of the plan after `done`, which has one entry per block,
+// each usable(). Throws AgreedStop at the first safe point where the ranks agree to leave: between
 // actions, while waiting for another stage, and inside a train action where train_steps() leaves.
 // Returns when every stage has finished. Throws UsageError, before anything else, when the plan has
 // a fault (find_fault()).

@@ -38,9 +38,9 @@ JobFolders common_folders(const Options& options, const Forecast& forecast) {
 // the model's folder. Also looks at folders that already hold something.
 void check_places(const JobFolders& folders, Files& files);
 
-// Touches nothing. UsageError with every problem, one a line: a folder that lies where damage would
-// be done, that cannot be written or is too small, or a run folder that holds something else. An
-// output folder that holds the finished result passes without checks: nothing will be written.
+// Touches nothing. UsageError with every problem, one per line: a folder that lies where damage
+// would be done, that cannot be written or is too small, or a run folder that holds something else.
+// An output folder that holds the finished result passes without checks: nothing will be written.
 //
 // REQUIRES: check_output() has accepted the output folder.
 void check_folders(const JobFolders& folders, Files& files);

@@ -12,7 +12,7 @@
 
 namespace bitmill {
 
-// How many weights a second are made ready to train, computed from the time of restoring a saved
+// How many weights per second are made ready to train, computed from the time of restoring a saved
 // block. That time includes reading the block's state, which plan_costs() counts separately: it is
 // subtracted.
 double prepare_rate(const Workload& work, const Machine& machine, double restoring_s);

@@ -207,7 +207,7 @@ CheckedQuantize check_quantize(const QuantizeOptions& given, Files& files, int r
     check_folders(job_folders(options, checked.forecast), files);
     return checked;
   } catch (const Error&) {
-    // The user should not repair this problem only to find the next one: so all are listed.
+    // Reports all problems at once, so that the user does not find them one after the other.
     const Problems all = find_problems(options, files, ranks, threads);
     if (all.count() > 1) all.throw_if_any();
     throw;

@@ -40,7 +40,7 @@ struct RankWork {
   std::string mesh = {};      // in words, where the planner chose it
 };
 
-// Collective. UsageError, the same on every rank, with every problem, one a line. Returns the
+// Collective. UsageError, the same on every rank, with every problem, one per line. Returns the
 // numerics classes of the ranks that have work, rank 0's first.
 std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,
                                      const std::string& host);

@@ -35,7 +35,7 @@ class StopControl {
   // Each of these calls is collective over the ranks that leave together, and returns the same
   // value on all of them.
 
-  // Whether the ranks leave here. Cheap: two messages a rank.
+  // Whether the ranks leave here. Cheap: two messages per rank.
   bool stop_here();
   // Waits until ready() is true on every one of these ranks, and returns false; or returns true
   // when they leave instead. ready() is called again and again, even after it was true.

@@ -31,8 +31,8 @@ void StreamLink::pump() {
   }
 }
 
-// The last box that has gone may still wait on the other side, not taken, until the next box begins
-// to move. Then it counts against the capacity.
+// The last box that has gone may still wait on the other side. It is certainly taken only when the
+// next box begins to move. Until then it counts against the capacity.
 bool StreamLink::has_room() const {
   const bool one_may_wait = one_has_gone_ && (outgoing_.empty() || outgoing_.front().gone == 0);
   return std::ssize(outgoing_) + (one_may_wait ? 1 : 0) < capacity_;
