@@ -16,7 +16,8 @@ class AgreedForm::OfferTransfer final : public Transfer {
   OfferTransfer(AgreedForm& form, std::shared_ptr<Offer> offer, int to)
       : form_(form), offer_(std::move(offer)), to_(to) {}
 
-  // Every "go" that is here counts, also of a later tensor: what is agreed begins at once.
+  // Listens for every "go" that is here, even for later tensors, so that agreed transfers begin at
+  // once.
   bool done() override {
     if (!form_.peers_[to_].offered.empty()) form_.listen(to_);
     return offer_->moving && offer_->moving->done();
@@ -62,7 +63,7 @@ void AgreedForm::exchange(std::span<const at::Tensor> to, std::span<const at::Te
   for (Pause pause; !moving->done();) pause();
 }
 
-// Whoever comes back from here knows that all ranks have come.
+// When this returns, all ranks have called it.
 void AgreedForm::check_sizes(std::span<const at::Tensor> to, std::span<const at::Tensor> from) {
   const auto ranks = static_cast<size_t>(size());
   std::vector<uint64_t> mine(ranks), theirs(ranks);

@@ -1,12 +1,13 @@
 #pragma once
-// A form in which two ranks agree before anything is begun. The sender says "ready" and how many
-// bytes it has. The receiver, when it wants a tensor and a "ready" is there, begins to receive and
-// says "go". Then the sender begins to send. So nothing is begun that waits for a rank that does
-// not come: one that stops says "go" no more, and what was agreed ends by itself. Both words are
-// started messages of 8 bytes, for which nobody waits.
+// A form in which two ranks agree before a transfer begins. The sender says "ready" with its number
+// of bytes. When the receiver wants a tensor and has heard a "ready", it begins to receive and says
+// "go". Then the sender begins to send. So no transfer waits for a rank that does not come: a rank
+// that stops says no more "go", and the transfers that were agreed end by themselves. Both words
+// are started messages of 8 bytes; nobody waits for them.
 //
-// An exchange is agreed by all ranks at once: they tell each other how many bytes they have, in a
-// world of its own, so that nobody who still listens for a "ready" takes that for one.
+// All ranks agree on an exchange at once: they tell each other their numbers of bytes. This is said
+// in a separate world, so that a rank that still listens for a "ready" does not take the number for
+// one.
 
 #include <cstdint>
 #include <deque>
@@ -22,7 +23,8 @@ namespace bitmill {
 
 class AgreedForm final : public Form {
  public:
-  // Collective over `words`, which outlives it; nobody else speaks in it, and ranks are its ranks.
+  // Collective over `words`, which outlives this object and which nobody else uses. Ranks are those
+  // of `words`.
   AgreedForm(Communicator& words, std::unique_ptr<Mover> mover);
   ~AgreedForm() override;
 
@@ -35,31 +37,31 @@ class AgreedForm final : public Form {
 
  private:
   enum class Kind : uint64_t { ready, go };
-  // 8 bytes: the tensor's size, and in the lowest bit the kind.
+  // A word of 8 bytes: the tensor's bytes, shifted left by one, and the kind in the lowest bit.
   struct Said {
     uint64_t word;
     std::unique_ptr<Transfer> transfer;
   };
   struct Offer {
     at::Tensor value;
-    std::unique_ptr<Transfer> moving = nullptr;  // from "go" on
+    std::unique_ptr<Transfer> moving = nullptr;  // set after "go"
   };
   class OfferTransfer;
   struct Peer {
-    std::deque<Said> said;                         // words that are under way to it
-    uint64_t word = 0;                             // that comes from it
-    std::unique_ptr<Transfer> hearing = nullptr;   // while `word` comes
-    std::deque<uint64_t> ready;                    // bytes of what it offers
-    std::deque<std::shared_ptr<Offer>> offered{};  // to it, without its "go"
+    std::deque<Said> said;                         // words that are on their way to this peer
+    uint64_t word = 0;                             // the next word from this peer
+    std::unique_ptr<Transfer> hearing = nullptr;   // while `word` is on its way
+    std::deque<uint64_t> ready;                    // bytes of each tensor that this peer offers
+    std::deque<std::shared_ptr<Offer>> offered{};  // to this peer, before its "go"
   };
 
   void say(int to, Kind kind, uint64_t bytes);
-  // Takes what the peer has said, and begins to send for every "go".
+  // Takes the words that the peer has said. For every "go" it begins to send.
   void listen(int from);
   void check_sizes(std::span<const at::Tensor> to, std::span<const at::Tensor> from);
 
   Communicator& words_;
-  const std::unique_ptr<Communicator> sizes_;  // what is said before an exchange
+  const std::unique_ptr<Communicator> sizes_;  // for the numbers of bytes before an exchange
   const std::unique_ptr<Mover> mover_;
   std::map<int, Peer> peers_;
 };

@@ -12,12 +12,12 @@
 namespace bitmill {
 namespace {
 
-// Every tensor waits for an answer before its bytes move, and answers are given only while a rank
-// calls. One that moves and one that waits behind it are the least that keep a link busy; more than
-// 16 gain nothing.
+// Every tensor waits for an answer before its bytes move, and a rank answers only during its calls.
+// A link stays busy with at least two tensors: one that moves, and one that waits. More than 16
+// gain nothing.
 constexpr size_t bytes_under_way = size_t{16} << 20, fewest = 2, most = 16;
 
-// An undefined tensor is nothing.
+// 0 for an undefined tensor.
 size_t size_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : 0; }
 
 }  // namespace

@@ -1,25 +1,26 @@
 #pragma once
-// Tensors from rank to rank: the one way by which activations and gradients travel. Order, limit
-// and lifetimes are kept here, once; how bytes move is a Form (form.hpp). HostForm moves them
-// through a Communicator. For what must not be begun unless the other side begins it too (NCCL)
-// AgreedForm says "ready" and "go" before a Mover moves anything.
+// Sends tensors from rank to rank: the only way by which activations and gradients travel. Order,
+// limit and lifetimes are kept here; a Form (form.hpp) moves the bytes. HostForm moves them through
+// a Communicator. Some transports (NCCL) must not begin a transfer unless the other side begins it,
+// too. For these AgreedForm says "ready" and "go" before a Mover moves anything.
 //
-// Contract, whatever the form:
-//  - a tensor is contiguous and of any dtype and size, also empty. Sender and receiver know both
-//    alike: where the numbers of bytes differ, the receiver throws CommError;
+// Contract of every form:
+//  - a tensor is contiguous, of any dtype and size, also empty. Sender and receiver know both.
+//    Where the numbers of bytes differ, the receiver throws CommError;
 //  - tensors of one pair and direction arrive in the order in which they were sent;
-//  - the channel keeps a tensor, or the room for one, until it is through. Nobody writes to either
-//    before, nor reads the room;
-//  - what is sent moves when the receiver has accepted it, which start_receive() does. (MPI may
-//    carry a few kilobytes ahead.) So a receiver that is late, or stops, is in nobody's way;
-//  - from another rank a few tensors are accepted at a time: as many as fit 16 MiB, but 2 to 16.
-//    Whoever has more to send than it wants in memory asks has_place(), which keeps to the same
-//    limit; start_send() itself takes everything;
-//  - receive(), exchange() and flush() wait, and everything else moves on meanwhile. Nothing else
-//    waits. Tensors move only inside calls of both ranks, whichever calls they are;
-//  - all that is sent is received, and flush() has returned on both sides, before the channel ends;
-//  - a failure throws CommError, and the channel is of no use any more: an error ends the job;
-//  - one thread of a rank speaks at a time.
+//  - the channel holds a tensor that is sent, or the room for one that comes, until its transfer is
+//    done. Until then nobody may write to either, nor read the room;
+//  - a sent tensor moves when the receiver has accepted it with start_receive(). (MPI may send a
+//    few kilobytes before that.) So a receiver that is late, or that stops, blocks nobody;
+//  - from each other rank only a few tensors are accepted at a time: as many as fit 16 MiB, but at
+//    least 2 and at most 16. A sender that does not want more than that in memory asks has_place(),
+//    which has the same limit; start_send() itself takes every tensor;
+//  - receive(), exchange() and flush() wait, and move everything else on meanwhile. No other call
+//    waits. A tensor moves only while both ranks are in calls, no matter which calls;
+//  - before the channel ends, all that was sent is received, and flush() has returned on both
+//    sides;
+//  - after a failure (CommError) the channel cannot be used any more: an error ends the job;
+//  - only one thread of a rank uses the channel at a time.
 
 #include <ATen/core/Tensor.h>
 
@@ -37,31 +38,32 @@ namespace bitmill {
 class Channel {
  public:
   explicit Channel(std::unique_ptr<Form> form) : form_(std::move(form)) {}
-  Channel(const Channel&) = delete;  // what start_send() and start_receive() gave points here
+  Channel(const Channel&) = delete;  // transfers that it returned point to it
   Channel& operator=(const Channel&) = delete;
 
   int rank() const { return form_->rank(); }
   int size() const { return form_->size(); }
 
-  // The transfer says when the tensor is through; nobody need ask it, and it may be dropped.
+  // The transfer tells when the tensor has moved. Nobody has to ask it, and it may be destroyed
+  // before.
   std::unique_ptr<Transfer> start_send(const at::Tensor& value, int to);
-  // Whether a tensor of so many bytes, sent now, would be within the limit of what is under way to
-  // that rank. Once it said yes it stays so until something is sent there.
+  // Whether a tensor of so many bytes, sent now, would stay within the limit of what is under way
+  // to that rank. After true it stays true until something is sent to that rank.
   bool has_place(size_t bytes, int to);
-  // The same of the next tensor that comes from there. Null while nothing is offered, or as much as
-  // may be is under way; `room` is the caller's then.
+  // Starts to receive the next tensor from that rank, within the same limit. Returns null while
+  // nothing is offered, or while the limit is reached; then the caller may use `room` again.
   std::unique_ptr<Transfer> start_receive(const at::Tensor& room, int from);
-  // Waits until the next tensor from there is in `room`.
+  // Waits until the next tensor from that rank is in `room`.
   void receive(const at::Tensor& room, int from);
 
-  // Collective. to[p] goes to rank p; from[p] is filled with what rank p put at to[rank()]. Both
-  // have size() entries of any lengths, undefined ones for nothing; entry rank() is copied.
-  // REQUIRES: on every rank flush() after what was sent before.
+  // Collective. to[p] goes to rank p; from[p] gets what rank p put at its to[rank()]. Both have
+  // size() entries of any lengths; an undefined tensor stands for nothing. Entry rank() is copied.
+  // REQUIRES: before, every rank has called flush() for what it sent.
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from);
 
-  // Moves everything on as far as it goes without waiting; true when nothing is under way.
+  // Moves everything on as far as possible without waiting. True when nothing is under way.
   bool quiet();
-  // Waits until everything that was sent is through, and everything that was accepted here.
+  // Waits until everything that was sent or accepted here has moved.
   void flush();
 
  private:
@@ -72,11 +74,11 @@ class Channel {
   };
   // One direction between this rank and another.
   struct Lane {
-    std::deque<std::shared_ptr<Moving>> under_way;  // in the order begun
-    size_t bytes = 0;                               // of these
+    std::deque<std::shared_ptr<Moving>> under_way;  // in the order in which they were begun
+    size_t bytes = 0;                               // of the tensors under way
 
     bool has_place(size_t more) const;
-    // Lets those go that are through.
+    // Releases the tensors whose transfers are done.
     void move_on();
   };
   class Ticket;

@@ -1,8 +1,9 @@
 #pragma once
-// Tensors in the host's memory, through a Communicator. Its started messages are offer and
-// acceptance already: MPI announces what is longer than a few kilobytes, and moves it when the
-// receiver has taken the announcement. A "ready" and a "go" of our own before that would cost every
-// tensor one more turn of both ranks, which may each train a step between two calls.
+// Sends tensors in the host's memory through a Communicator. Its started messages already are an
+// offer and an acceptance: MPI announces a message longer than a few kilobytes, and moves it when
+// the receiver has taken the announcement. So HostForm says no "ready" and "go" of its own. They
+// would cost every tensor one more call on both ranks, and between two calls a rank may train a
+// step.
 
 #include "channel/form.hpp"
 #include "comm/communicator.hpp"
@@ -11,7 +12,7 @@ namespace bitmill {
 
 class HostForm final : public Form {
  public:
-  // `comm` outlives it, and nobody else speaks in it.
+  // `comm` outlives this object, and nobody else uses it.
   explicit HostForm(Communicator& comm) : comm_(comm) {}
 
   int rank() const override { return comm_.rank(); }
@@ -19,7 +20,7 @@ class HostForm final : public Form {
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) override;
-  bool settled() override { return true; }  // it says nothing beside the tensors
+  bool settled() override { return true; }  // it sends nothing beside the tensors
 
  private:
   Communicator& comm_;

@@ -1,6 +1,6 @@
 #pragma once
-// Moves tensors whose sender and receiver have both agreed to it: what NCCL, or any other transport
-// that does not ask, needs to become a form of Channel. AgreedForm calls it.
+// Moves tensors after sender and receiver have agreed. With this, NCCL, or any other transport that
+// does not ask the receiver first, can become a form of Channel. AgreedForm calls it.
 
 #include <ATen/core/Tensor.h>
 
@@ -11,20 +11,19 @@
 
 namespace bitmill {
 
-// Of a pair and direction the k-th send belongs to the k-th receive, of as many bytes, and is begun
-// after it. Between different pairs there is no order: round a ring every rank may begin to receive
-// from the one before it before any of them begins to send. So what one pair does must not wait for
-// what another does; a library that carries out a communicator's operations one after another needs
-// a communicator for every pair.
+// Within one pair and direction, the k-th send belongs to the k-th receive: both have the same
+// number of bytes, and the send is begun after the receive. Between different pairs there is no
+// order: in a ring, every rank may begin to receive from the previous rank before any rank begins
+// to send. So the transfers of one pair must not wait for those of another. A library that carries
+// out the operations of a communicator one after another needs one communicator for each pair.
 class Mover {
  public:
   virtual ~Mover() = default;
-  // Begin without waiting; never null. The tensor is kept until the transfer is done, and the
-  // transfers of one pair and direction are asked in their order.
+  // Both begin without waiting, and never return null. The caller keeps the tensor until the
+  // transfer is done, and asks the transfers of one pair and direction in their order.
   virtual std::unique_ptr<Transfer> send(const at::Tensor& value, int to) = 0;
   virtual std::unique_ptr<Transfer> receive(const at::Tensor& room, int from) = 0;
-  // Begun by all ranks, with sizes on which they agree; undefined tensors and the own entry are
-  // left alone.
+  // Begun by all ranks, with sizes on which they agree. Skips undefined tensors and the own entry.
   virtual std::unique_ptr<Transfer> exchange(std::span<const at::Tensor> to,
                                              std::span<const at::Tensor> from) = 0;
 };

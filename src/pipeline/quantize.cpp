@@ -31,12 +31,13 @@
 namespace bitmill {
 namespace {
 
-// What a leader of a stage needs to write into the run folder.
+// What the leader of another stage needs to join rank 0's claim and write to the run folder.
 struct LeaderPass {
   int generation = 0;
   std::array<char, 64> token = {};
 };
-// The leaders of the other stages write under rank 0's claim: each the files of its own blocks.
+// The leaders of the other stages write under rank 0's claim, each the files of its own blocks.
+// Null on all other ranks.
 std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions& options,
                                        Files& files, RunSession* session, bool leads) {
   LeaderPass pass;
@@ -51,7 +52,7 @@ std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions
   return Claim::join(files, options.work_dir, {pass.generation, pass.token.data()});
 }
 
-// What rank 0 found in the run folder, for everybody.
+// Rank 0 reads the run folder, and every rank gets what was found.
 std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* session,
                                       const Plan& plan) {
   std::vector<BlockDone> done(static_cast<size_t>(plan.blocks));
@@ -60,7 +61,7 @@ std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* sess
   return done;
 }
 
-// What a start works with.
+// The arguments of one start, for the functions below.
 struct Start {
   const CheckedQuantize& checked;
   Files& files;
@@ -75,7 +76,7 @@ struct Start {
   }
 };
 
-// Of all stages, on every rank.
+// The reports of all stages, in block order, on every rank.
 std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<BlockReport>& own) {
   std::vector<BlockReport> all;
   for (const std::vector<BlockReport>& theirs : gather_values<BlockReport>(comm, own)) {
@@ -85,7 +86,7 @@ std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<Bl
   return all;
 }
 
-// What the ranks wrote of live blocks, all together.
+// What all ranks together wrote of live blocks: the largest file, and the sum of bytes.
 LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
   const LiveBytes own = run_dir != nullptr ? run_dir->live_bytes() : LiveBytes();
   LiveBytes all;
@@ -96,13 +97,13 @@ LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
   return all;
 }
 
-// On a rank of the mesh; run_dir where it leads its stage.
+// On a rank with work. `run_dir` is null except on the leader of a stage.
 std::vector<BlockReport> train_stage(const Start& start, const Plan& plan,
                                      const std::vector<BlockDone>& done, const StopWishes& wishes,
                                      MeshRank& rank, RunDir* run_dir) {
   const QuantizeOptions& options = start.options();
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
-  // The rank keeps ranks apart, the process id jobs that share a scratch folder.
+  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir, scratch_name));
@@ -114,7 +115,8 @@ std::vector<BlockReport> train_stage(const Start& start, const Plan& plan,
   return rank.leads() ? compute.reports() : std::vector<BlockReport>();
 }
 
-// Into the part of `result` that all stages make, on every rank.
+// Trains the blocks of all stages. Fills in blocks, state_bytes and state_bytes_written of
+// `result`, on every rank.
 void train_blocks(const Start& start, const Plan& plan, RunSession* session,
                   QuantizeResult& result) {
   const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
@@ -136,7 +138,7 @@ void train_blocks(const Start& start, const Plan& plan, RunSession* session,
   result.state_bytes_written = live.written;
 }
 
-// On every rank; session on rank 0.
+// On every rank. `session` is null except on rank 0.
 void train_and_assemble(const Start& start, const Plan& plan, RunSession* session,
                         QuantizeResult& result) {
   train_blocks(start, plan, session, result);
@@ -149,7 +151,7 @@ void train_and_assemble(const Start& start, const Plan& plan, RunSession* sessio
   session->finish();
 }
 
-// Whether the run is one that the result may have been assembled from.
+// Whether the result can have been assembled from this run.
 bool has_packed_all(const RunState& state, const Start& start, const std::string& source_hash) {
   const QuantizeForecast& forecast = start.checked.forecast;
   for (int block = 0; block < forecast.blocks; ++block) {
@@ -158,7 +160,7 @@ bool has_packed_all(const RunState& state, const Start& start, const std::string
   return kept_source_hash(state, forecast.blocks) == source_hash;
 }
 
-// The result of an earlier job: whole, and made from these weights?
+// Verifies that the result of an earlier job is complete and was made from these weights.
 void verify_what_is_there(const Start& start) {
   start.observer.phase_begins("hashing the model");
   const SourceModel& model = start.checked.model;
@@ -173,8 +175,8 @@ void verify_what_is_there(const Start& start) {
   }
 }
 
-// Hashes of what belongs to no block that is packed; with --verify-source also of every block,
-// which otherwise waits until the block is read.
+// Hashes of the tensors outside of the packed blocks. With --verify-source also those of every
+// block; otherwise a block is hashed when it is read.
 std::map<int, TensorHashes> read_sources(const Start& start) {
   const QuantizeOptions& options = start.options();
   const SourceModel& model = start.checked.model;
@@ -191,8 +193,8 @@ std::map<int, TensorHashes> read_sources(const Start& start) {
   return sources;
 }
 
-// On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
-// what it will do.
+// On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
+// save there.
 void open_session(const Start& start, const Plan& plan, const std::map<int, TensorHashes>& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
   const QuantizeOptions& options = start.options();
@@ -217,7 +219,7 @@ void train_in_session(const Start& start, const std::vector<std::string>& numeri
                       QuantizeResult& result) {
   const QuantizeOptions& options = start.options();
   const Plan plan = plan_of(options, start.checked.forecast);
-  // Before anything is begun, or discarded with --resume never.
+  // The source is read before a run is begun, or discarded with --resume never.
   const std::map<int, TensorHashes> sources = read_sources(start);
   std::optional<RunSession> session;
   if (start.comm.rank() == 0) {
@@ -266,7 +268,8 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
   const bool leader = comm.rank() == 0;
-  // Once more: another job may have made it meanwhile, or somebody put something there.
+  // Checked again: meanwhile another job may have made the result, or somebody may have written
+  // there.
   result.already_done = check_output(options.output_dir, files, quantize_record,
                                      checked.forecast.fingerprint_json, comm);
   if (result.already_done) {

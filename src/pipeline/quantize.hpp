@@ -14,33 +14,36 @@
 
 namespace bitmill {
 
-// Collective. What no rank can see alone: UsageError, the same on every rank, when they would not
-// do the same work (another binary, model, calibration, kind of machine unless that is allowed) or
-// the ranks of a host do not fit into its memory together; all of it, a line each. Returns the
-// numerics classes that there are. quantize() asks this first.
+// Collective. Compares what no rank can see alone. Throws UsageError, the same on every rank, with
+// every problem, one per line: ranks would not do the same work (they have another binary, model,
+// calibration, or kind of machine where that is not allowed), or the ranks of a host together do
+// not fit into its memory. Returns the numerics classes of the ranks that have work. quantize()
+// calls this first.
 std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
                                        Communicator& comm, const std::string& host);
 
 struct QuantizeResult {
-  bool already_done = false;  // the folder held the finished result of this very configuration
+  bool already_done = false;  // the folder held the finished result of exactly this configuration
   std::vector<BlockReport> blocks;
   double bits_per_weight = 0;
   double bits_per_parameter = 0;
   int64_t source_bytes = 0;
   int64_t packed_bytes = 0;  // safetensors files
-  double state_seconds = 0;  // rank 0 spent writing state and packed blocks into the work folder
-  // Files of live blocks in the work folder, of all ranks, headers aside: the largest of them, what
-  // it was planned to be, and all that this start wrote. 0 where it wrote none.
+  double state_seconds = 0;  // rank 0's, for writing state and packed blocks into the run folder
+  // Bytes of the files of live blocks in the run folder, of all ranks, without headers: the largest
+  // file, the forecast of its size, and all that this start wrote. 0 where it wrote none.
   int64_t state_bytes = 0;
   int64_t planned_state_bytes = 0;
   int64_t state_bytes_written = 0;
 };
 
-// Collective. AgreedStop when the ranks left at a safe point: the run folder then holds everything
-// that the next start needs. Nothing is left under output_dir unless it is whole and was read back.
+// Collective. Throws AgreedStop when the ranks left at a safe point: the run folder then holds
+// everything that the next start needs. output_dir holds nothing until the result is whole and was
+// read back.
 //
-// `checked` by this rank, for as many ranks and threads as there are here; looks again at what
-// check_quantize() names. All arguments outlive the call.
+// `checked` was made by this rank, for the numbers of ranks and threads that there are here. The
+// output folder and the run folder are looked at again: see check_quantize(). All arguments outlive
+// the call.
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer, const RunControl& control);
 

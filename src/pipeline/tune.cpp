@@ -22,7 +22,7 @@
 namespace bitmill {
 namespace {
 
-// What a start works with.
+// The arguments of one start, for the functions below.
 struct Start {
   const CheckedTune& checked;
   Files& files;
@@ -34,18 +34,18 @@ struct Start {
   const TuneOptions& options() const { return checked.options; }
 };
 
-// The whole model is one block of the run folder, in one turn.
+// In the run folder the whole model is one block, trained in one turn.
 Plan folder_plan(const TuneOptions& options) {
   return make_plan(1, options.epochs, options.epochs, 1, Walk::sweep);
 }
 
 struct Sources {
   TensorHashes model, teacher;
-  // Names are the same in both.
+  // The two hashes are joined, not the two maps: both models have the same names of tensors.
   std::string hash() const { return combined_hash(model) + combined_hash(teacher); }
 };
 
-// Every rank has verified a copy of its own.
+// Every rank has verified its own copy, so the copies must be compared.
 void check_same_model_everywhere(const Start& start) {
   const std::string hash = combined_hash(start.checked.hashes);
   const std::vector<std::string> all = gather_texts(start.comm, hash);
@@ -57,8 +57,8 @@ void check_same_model_everywhere(const Start& start) {
   }
 }
 
-// The packed model was hashed when it was verified: a hash of a tensor is one of its bytes, there
-// as here.
+// The packed model was hashed when it was verified. Those hashes are used here again: both are
+// hashes of a tensor's bytes.
 Sources hash_sources(const Start& start) {
   start.observer.phase_begins("hashing the reference");
   const SourceModel &model = start.checked.model, &teacher = start.checked.teacher;
@@ -70,8 +70,8 @@ Sources hash_sources(const Start& start) {
   return sources;
 }
 
-// On rank 0, in the folder that it has claimed: begins the run or goes on with it, and tries there
-// what it will do.
+// On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
+// save there.
 void open_session(const Start& start, const Sources& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
   const TuneOptions& options = start.options();
@@ -83,7 +83,7 @@ void open_session(const Start& start, const Sources& sources,
         fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
                     session.done()[whole_model].epochs, options.epochs));
   }
-  constexpr int64_t floats_per_factor = 4;  // itself, two moments, the best one
+  constexpr int64_t floats_per_factor = 4;  // the factor, two moments, the best factor
   session.dir().rehearse_save(start.checked.forecast.factors * floats_per_factor *
                               static_cast<int64_t>(sizeof(float)));
 }
@@ -91,7 +91,7 @@ void open_session(const Start& start, const Sources& sources,
 TuningHistory train(const Start& start, const Sources& sources, RunSession* session) {
   const TuneOptions& options = start.options();
   MeshRank rank(start.checked.forecast.mesh, start.comm);
-  // The rank keeps ranks apart, the process id jobs that share a scratch folder.
+  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
                                 fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
@@ -126,7 +126,7 @@ void train_in_session(const Start& start, const std::vector<std::string>& numeri
   });
 }
 
-// The result of an earlier job, on rank 0.
+// Verifies the result of an earlier job, on rank 0.
 void verify_what_is_there(const Start& start, const Sources& sources) {
   const TuneOptions& options = start.options();
   if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
@@ -151,7 +151,8 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, Th
   const std::vector<std::string> classes = compare_ranks(checked, files, comm, control.host);
   check_same_model_everywhere(start);
   TuneResult result;
-  // Once more: another job may have made it meanwhile, or somebody put something there.
+  // Checked again: meanwhile another job may have made the result, or somebody may have written
+  // there.
   result.already_done =
       check_output(output_dir, files, tuning_record, checked.forecast.fingerprint_json, comm);
   const Sources sources = hash_sources(start);

@@ -17,25 +17,26 @@
 
 namespace bitmill {
 
-// Collective. What no rank can see alone, as compare_ranks() of quantize.hpp. tune() asks this
-// first.
+// Collective. Compares what no rank can see alone, like compare_ranks() of quantize.hpp. tune()
+// calls this first.
 std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files, Communicator& comm,
                                        const std::string& host);
 
 struct TuneResult {
-  bool already_done = false;  // the folder held the finished result of this very configuration
-  TuningHistory history;      // empty then
+  bool already_done = false;  // the folder held the finished result of exactly this configuration
+  TuningHistory history;      // empty where already_done
   double bits_per_weight = 0;
   int64_t packed_bytes = 0;  // safetensors files
-  double state_seconds = 0;  // rank 0 spent writing state into the work folder
+  double state_seconds = 0;  // that rank 0 spent writing state into the run folder
 };
 
-// Collective. AgreedStop when the ranks left at a safe point: the work folder then holds everything
-// that the next start needs. The bytes of the result do not depend on ranks, stages or threads.
-// UsageError, on every rank, when the ranks have checked different packed models.
+// Collective. Throws AgreedStop when the ranks left at a safe point: the run folder then holds
+// everything that the next start needs. The bytes of the result do not depend on ranks, stages or
+// threads. UsageError, on every rank, when the ranks have checked different packed models.
 //
-// `checked` by this rank, for as many ranks and threads as there are here; looks again at what
-// check_tune() names. All arguments outlive the call.
+// `checked` was made by this rank, for the numbers of ranks and threads that there are here. The
+// output folder and the run folder are looked at again: see check_tune(). All arguments outlive the
+// call.
 TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, ThreadPool& pool,
                 TuneObserver& observer, const RunControl& control);
 

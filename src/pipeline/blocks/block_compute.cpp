@@ -19,7 +19,7 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t closeness_values = 4;  // doubles in a Closeness
+constexpr int64_t closeness_values = 4;  // doubles of one Closeness
 
 }  // namespace
 
@@ -58,7 +58,8 @@ void BlockCompute::pump() {
   if (link_) link_->pump();
 }
 
-// As many samples are under way as there are threads. After the last ones come the first: of the
+// The pool computes as many samples at a time as it has threads. So the thread that computes sample
+// i takes next a sample about that far behind it. After the last sample comes the first one: of the
 // next epoch, or of the loop that follows.
 void BlockCompute::read_ahead(int64_t i, Sources sources) const {
   const int64_t next = (i + context_.pool.size()) % share_.own_count();
@@ -73,7 +74,7 @@ void BlockCompute::for_own_samples(Sources sources, const std::function<void(int
     task(i);
   };
   if (!link_) return context_.pool.parallel_for(share_.own_count(), compute);
-  // Streams move meanwhile.
+  // Between two rounds of the pool, streams move between stages.
   const int64_t at_once = context_.pool.size();
   for (int64_t first = 0; first < share_.own_count(); first += at_once) {
     context_.pool.parallel_for(std::min(at_once, share_.own_count() - first),
@@ -99,8 +100,8 @@ void BlockCompute::load(int block) {
                                       replicas(), context_.pool);
 }
 
-// Begins the visit: the student's input is at hand, and, with the first turn of a band, the
-// teacher's is given back, to be advanced into targets_[block].
+// Where the turn begins a band, the caller advances the returned teacher's stream into
+// targets_[block].
 BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
   student_ = std::move(student_inputs_.extract({block, turn}).mapped());
   if (!context_.plan.begins_band(turn)) return nullptr;
@@ -112,7 +113,7 @@ BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
 void BlockCompute::teach(int block, int turn, bool saved) {
   const Stream teacher = begin_visit(block, turn);
   homologous_ = new_stream();
-  // A rank without samples takes its part in sums and state, and needs no student.
+  // A rank without samples takes part in sums and saves, but needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
   if (!saved) {
     InputStatistics inputs;
@@ -223,7 +224,7 @@ void BlockCompute::pack(int block, int turn) {
   if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
   if (context_.run_dir == nullptr) return;
   std::vector<TensorSource> tensors = live_->packed_tensors();
-  // Each is produced twice, hashed and written: streams move meanwhile.
+  // Each tensor is produced twice: once to hash it, once to write it. Streams move before each.
   for (TensorSource& tensor : tensors) {
     tensor.produce = [this, produce = std::move(tensor.produce)](const ByteSink& sink) {
       pump();
@@ -287,7 +288,7 @@ bool BlockCompute::has_arrived(int /*block*/, int /*turn*/) {
   return link_->has_arrived();
 }
 
-// The teacher's comes first, where it travels.
+// The teacher's stream comes first, where it travels.
 void BlockCompute::receive(int block, int turn) {
   const std::shared_ptr<StreamBox> box = link_->take();
   const SampleBox::Streams& streams = static_cast<const SampleBox&>(*box).streams();

@@ -1,5 +1,5 @@
 #pragma once
-// The real meaning of a plan's actions: the method, on this rank's share of the samples.
+// What each action of a plan does: the method, applied to this rank's share of the samples.
 
 #include <functional>
 #include <initializer_list>
@@ -27,7 +27,7 @@
 
 namespace bitmill {
 
-// What a BlockCompute works with; all of it outlives it.
+// What a BlockCompute works with. All of it outlives the BlockCompute.
 struct ComputeContext {
   const QuantizeOptions& options;
   const Plan& plan;
@@ -66,43 +66,46 @@ class BlockCompute final : public Compute {
   void expect(int turn) override;
   void leave_streams() override;
 
-  // Of every block of this stage that this start packed for good, or passed on its way, in order.
-  // Losses that an earlier start saw are NaN.
+  // Reports of the blocks of this stage that this start packed for good, or read back as packed, in
+  // block order. Losses that only an earlier start saw are NaN.
   std::vector<BlockReport> reports() const;
 
  private:
-  // Shared where two read it: what the teacher makes of a block is a target there, and the next
-  // block's input. Whoever is the only one left may change it in place.
+  // Two readers may share one SampleStream: the teacher's outputs of a block are the targets of
+  // that block and the inputs of the next one. When only one owner is left, it may overwrite the
+  // samples.
   using Stream = std::shared_ptr<SampleStream>;
-  // What a loop over samples reads; an entry may be null.
+  // The streams that a loop over samples reads. An entry may be null.
   using Sources = std::initializer_list<const SampleStream*>;
 
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
   Communicator& replicas() const { return context_.rank.replicas(); }
   Stream new_stream() const { return new_stream(share_.own_count()); }
   Stream new_stream(int64_t samples) const;
-  double tokens() const;  // of the calibration
-  // Streams that travel with a turn.
+  double tokens() const;  // tokens of the calibration
+  // How many streams travel with a turn: the first turn of a band takes the teacher's along.
   int travellers(int turn) const { return context_.plan.begins_band(turn) ? 2 : 1; }
-  // Takes what `block` reads at this turn into student_, and gives the teacher's stream.
+  // Moves the student's input of `block` at this turn into student_, makes targets_[block], and
+  // returns the teacher's input; null where the turn does not begin a band.
   Stream begin_visit(int block, int turn);
-  // Streams that travel move on, where there are any. On the thread that carries out the plan.
+  // Moves the streams between stages on, where there are several stages. To be called only on the
+  // thread that carries out the plan.
   void pump();
-  // To be called when own sample i is about to be computed, on any thread: what `sources` have on
-  // disk of the sample that a thread takes next begins to come.
+  // To be called, on any thread, before own sample i is computed. Starts to fetch from disk the
+  // sample of each of `sources` that a thread will take next.
   void read_ahead(int64_t i, Sources sources) const;
-  // task(i) for every own sample, spread over the pool; it reads sample i of `sources`.
+  // Calls task(i) for every own sample, on the threads of the pool; it reads sample i of `sources`.
   void for_own_samples(Sources sources, const std::function<void(int64_t)>& task);
-  // Y_homo of every own sample; the moments of the linears' inputs on the way, where they are
-  // needed.
+  // Computes Y_homo of every own sample. Returns the second moments of the linears' inputs;
+  // undefined where no setting needs them.
   at::Tensor teach_homologous();
   at::Tensor probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout,
                                const SampleStream& from, SampleStream& to);
   void advance(const BlockWeights& weights, const SampleStream& from, SampleStream& to);
-  // Of the samples that a step went over, after it. NumericError names the first whose loss is not
-  // finite.
+  // Checks the losses of the samples of a step, after it. NumericError names the first sample whose
+  // loss is not finite.
   void check_losses(const Position& at) const;
-  // Losses of this epoch, of all samples in order.
+  // Losses of this epoch, of all samples, in sample order.
   std::vector<double> all_losses() const;
   void report_block(int block, std::span<const double> closeness);
 
@@ -111,13 +114,13 @@ class BlockCompute final : public Compute {
   const SampleShare share_;
   const Rotary rotary_;
   std::map<std::pair<int, int>, Stream> student_inputs_;  // Q_l^(k), by (block l, turn k)
-  std::map<int, Stream> teacher_inputs_;                  // F_l, by block l: of this band
-  std::map<int, Stream> targets_;  // Y_norm, by block: while a later turn of the band needs it
-  Stream student_;                 // Q_l^(k) of the visit under way; from forward on Q_{l+1}^(k)
-  Stream homologous_;              // Y_homo of it
+  std::map<int, Stream> teacher_inputs_;                  // F_l, by block l, of this band
+  std::map<int, Stream> targets_;  // Y_norm, by block; kept while a later turn of the band needs it
+  Stream student_;                 // Q_l^(k) of the current visit; after forward, Q_{l+1}^(k)
+  Stream homologous_;              // Y_homo of the current visit
   std::unique_ptr<LiveBlock> live_;
   std::optional<StreamLink> link_;    // where there are several stages
-  const at::Tensor losses_;           // of this epoch: a slot per own sample, float32
+  const at::Tensor losses_;           // of this epoch: [own samples] float32
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]
 };

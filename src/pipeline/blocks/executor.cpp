@@ -11,7 +11,7 @@
 namespace bitmill {
 namespace {
 
-// A turn of a block, as it is trained step by step.
+// One turn of a block, for train_steps().
 class TrainedTurn final : public Trained {
  public:
   TrainedTurn(const Action& action, int lag, Compute& compute, Observer& observer)
@@ -21,7 +21,8 @@ class TrainedTurn final : public Trained {
         compute_(compute),
         observer_(observer) {}
 
-  // Epochs [turn * lag, (turn + 1) * lag) of the block, from where its saved state stands.
+  // The turn trains epochs [turn * lag, (turn + 1) * lag) of the block. Where the saved state is
+  // inside of them, training goes on from there.
   StepsDone begin(const BlockDone& saved) const {
     const int first = turn_ * lag_;
     const StepsDone earlier_turns{first, first * steps_per_epoch()};
@@ -30,7 +31,7 @@ class TrainedTurn final : public Trained {
 
   std::string name() const override { return fmt::format("block {}", block_); }
   int64_t steps_per_epoch() const override { return compute_.steps_per_epoch(); }
-  // Packing follows the last one.
+  // The pack action follows the last epoch.
   bool wants_epoch(int epoch) override { return epoch < (turn_ + 1) * lag_; }
 
   bool take_step(int epoch, int64_t step) override {
@@ -54,7 +55,7 @@ class TrainedTurn final : public Trained {
   const int block_, turn_, lag_;
   Compute& compute_;
   Observer& observer_;
-  double loss_ = 0;  // of the epoch that was finished last
+  double loss_ = 0;  // of the last finished epoch
 };
 
 class Executor {
@@ -103,11 +104,12 @@ class Executor {
     if (stop_.finish_or_stop([this] { compute_.all_sent(); })) {
       stop_.leave("after the last action of this stage");
     }
-    // Everybody has taken what we sent: only our end of it is still to be closed.
+    // Every stage has received what this one sent; our side still has to see that its sends are
+    // done.
     for (Pause pause; !compute_.all_sent();) pause();
   }
 
-  // The first one from action `from` on.
+  // Announces the first receive at or after action `from`.
   void announce_receive(size_t from) {
     for (size_t i = from; i < actions_.size(); ++i) {
       if (actions_[i].kind != ActionKind::receive || manners_[i] == Manner::skip) continue;
@@ -115,7 +117,7 @@ class Executor {
     }
   }
 
-  // Another stage may keep us waiting; it is never waited for elsewhere.
+  // True when the ranks leave here. Only receive and send wait for another stage, and only here.
   bool leave_before(const Action& action) {
     switch (action.kind) {
       case ActionKind::receive:
@@ -127,7 +129,7 @@ class Executor {
     }
   }
 
-  // Of the turn that the earlier start was in, if this is it.
+  // The saved state of the block, if it is of this action's turn; else empty.
   BlockDone saved_state(const Action& action) const {
     const BlockDone& done = done_[static_cast<size_t>(action.block)];
     return done.turns == action.turn ? done : BlockDone{};

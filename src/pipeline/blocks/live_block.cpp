@@ -66,7 +66,7 @@ void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
   for (BlockLinear& linear : linears_) {
     if (!linear.quantized()) continue;
     learned.push_back(learned_of(linear.initial, options_.method));
-    linear.initial.latents.reset();  // they live on among the learned values
+    linear.initial.latents.reset();  // from here on they are among the learned values
   }
   layout_.emplace(learned);
   learned_ = layout_->initial_values(learned);
@@ -153,14 +153,14 @@ std::vector<LiveBlock::FrozenPart> LiveBlock::frozen_parts() const {
     parts.push_back({fmt::format("codes.{}", role), Dtype::uint8, frozen.codes});
     parts.push_back({fmt::format("row_mean.{}", role), Dtype::float32, frozen.row_mean});
     if (!frozen.signs.defined()) continue;
-    // Bytes of -1 and +1; safetensors' I8 is no dtype of ours.
+    // Bytes -1 and +1. Saved as uint8, because our dtypes have no signed 8-bit type.
     parts.push_back({fmt::format("signs.{}", role), Dtype::uint8, frozen.signs});
   }
   return parts;
 }
 
 void LiveBlock::save(RunDir* run_dir, const Progress& done, const at::Tensor& losses) {
-  // In the middle of an epoch nothing was rounded.
+  // A bfloat16 file would lose bits in the middle of an epoch: values are rounded only at its end.
   const bool half =
       options_.half_latents && done.steps * options_.epochs == done.epochs * rates_.total_steps;
   std::vector<TensorSource> tensors =

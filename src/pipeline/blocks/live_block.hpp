@@ -1,6 +1,7 @@
 #pragma once
-// The one block that is resident: weights while the teacher needs them, the student while it
-// trains, the packed linears from pack on. What is not needed any more is let go at once.
+// The one block that is in memory. It holds the weights while the teacher needs them, the student
+// while it is trained, and the packed linears after pack(). What is not needed any more is freed at
+// once.
 
 #include <functional>
 #include <memory>
@@ -22,10 +23,10 @@
 
 namespace bitmill {
 
-// What is known of the inputs of a block's linears when it is quantized.
+// What is known about the inputs of a block's linears when the block is quantized.
 struct InputStatistics {
-  at::Tensor saliency;  // of every channel, in SaliencyLayout's order
-  at::Tensor moments;   // in MomentLayout's order; undefined where no setting needs them
+  at::Tensor saliency;  // of every input channel, in SaliencyLayout's order
+  at::Tensor moments;   // second moments, in MomentLayout's order; undefined where not needed
 };
 
 class LiveBlock {
@@ -35,41 +36,41 @@ class LiveBlock {
             int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool);
 
   const std::vector<LinearShape>& shapes() const { return shapes_; }
-  // The teacher's; valid until quantize().
+  // The teacher's weights; valid until quantize().
   const BlockWeights& weights() const { return weights_; }
 
-  // Fixes mask, codes and first values from what is known of the linears' inputs, and makes the
-  // student; without a backend, on a rank that has no samples, there is none. The teacher's
-  // quantized weights are gone afterwards.
+  // Fixes mask, codes and first values from the statistics of the linears' inputs, and makes the
+  // student. `backend` is null on a rank that has no samples: then no student is made. The
+  // teacher's weights of the quantized linears are freed.
   void quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary);
 
   const StudentBlock& student() const { return *student_; }
   const at::Tensor& learned() const { return learned_; }
   // Collective: one step over a batch; see ShardedOptimizer.
   void step(int64_t batch_size, const SumUnit& unit);
-  // After the last step of an epoch: rounds what is kept in 16 bit from here on.
+  // After the last step of an epoch: rounds what is kept in 16 bits between epochs.
   void finish_epoch();
 
   double bits_per_weight() const;
-  // Rounds to what is stored; the student is gone afterwards. packed_tensors() and
-  // deployed_weights() need it.
+  // Rounds to what is stored, and frees the student. To be called before packed_tensors() and
+  // deployed_weights().
   void pack();
-  // The packed tensors, to be written: name order of the family.
+  // The packed tensors, to be written, in the name order of the family.
   std::vector<TensorSource> packed_tensors() const;
-  // Dense weights with exactly the packed values; kept linears as they are.
+  // Dense weights with exactly the packed values; linears that are kept stay as they are.
   BlockWeights deployed_weights() const;
 
-  // Collective; run_dir on rank 0 only, as in the two below. Commits what going on needs; `losses`
-  // ([samples] float32) are those of an epoch that is under way.
+  // Collective. Commits all that training needs to go on. `run_dir` is null except on rank 0, as in
+  // the two calls below. `losses` ([samples] float32) are those of an unfinished epoch.
   void save(RunDir* run_dir, const Progress& done, const at::Tensor& losses);
-  // Takes the place of quantize() for a block that was saved. Gives the losses back.
+  // Replaces quantize() for a block whose state was saved. Returns the saved losses.
   at::Tensor restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
                      int64_t samples);
-  // Takes the place of quantize() and pack() for a turn that is packed: reads what it packed.
+  // Replaces quantize() and pack() for a turn that is packed: reads its packed tensors.
   void reload(RunDir* run_dir, int turn);
 
  private:
-  // What coordinate descent fixed, which the weights alone do not tell.
+  // A tensor that coordinate descent fixed and that cannot be computed from the weights alone.
   struct FrozenPart {
     std::string name;
     Dtype dtype;
@@ -78,7 +79,8 @@ class LiveBlock {
   std::vector<FrozenPart> frozen_parts() const;
 
   LiveState state() { return {*layout_, learned_, *optimizer_}; }
-  // linears_ from the weights, saliency_ and mean_squares_; `finish` may change each.
+  // Makes linears_ from the weights, saliency_ and mean_squares_. `finish` may change each first
+  // value.
   void begin_linears(const std::function<void(size_t role, InitialLinear&)>& finish);
   void begin_training(const Backend* backend, const Rotary& rotary);
 
@@ -91,9 +93,9 @@ class LiveBlock {
   BlockWeights weights_;
   const RateCurve rates_;
   at::Tensor saliency_;
-  at::Tensor mean_squares_;              // of MomentLayout's channels; empty where not needed
+  at::Tensor mean_squares_;              // [MomentLayout's channels]; empty where not needed
   std::vector<BlockLinear> linears_;     // by role
-  std::optional<LearnedLayout> layout_;  // over the quantized ones
+  std::optional<LearnedLayout> layout_;  // of the quantized linears
   at::Tensor learned_;                   // [layout_->size()]
   std::unique_ptr<ShardedOptimizer> optimizer_;
   std::unique_ptr<StudentBlock> student_;

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t float_bytes = 4, half_bytes = 2;
 constexpr int64_t vectors_each = 3;  // a learned value and its two moments
 
-// Of a linear: what is learned, and with coordinate descent what that made of it.
+// Bytes of one linear: its learned values and their moments, and what coordinate descent fixed.
 int64_t linear_bytes(const QuantizeOptions& options, const LinearShape& shape) {
   const MethodSettings& method = options.method;
   const int64_t salient = method.salient_ratio.salient_of(shape.cols);

@@ -13,7 +13,7 @@
 namespace bitmill {
 namespace {
 
-// Elements [begin, end) of the flat tensor, which are one tensor of the file for the values and one
+// Elements [begin, end) of the flat tensor. In the file they are one tensor for the values and one
 // for each moment.
 struct Part {
   std::string suffix;
@@ -33,7 +33,7 @@ std::vector<Part> parts_of(const LearnedLayout& layout) {
   return parts;
 }
 
-// The values themselves, and the moments by name.
+// The kinds of tensors in the file: the values, and each moment by its name.
 struct Kind {
   const char* name;
   std::optional<Moment> moment;

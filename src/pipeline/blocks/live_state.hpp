@@ -1,7 +1,7 @@
 #pragma once
-// The learned values and optimiser state of a live block on their way to and from its file. Both
-// may be as large as the block's weights several times over: moments stay on the ranks that own
-// them, and rank 0 holds no more than one tensor of the file at a time, of one linear.
+// Writes the learned values and the optimiser state of a live block to its file, and reads them
+// back. Each of them may be several times as large as the block's weights. So moments stay on the
+// ranks that own them, and rank 0 holds only one tensor of the file at a time, of one linear.
 
 #include <ATen/core/Tensor.h>
 
@@ -23,22 +23,23 @@ struct LiveState {
   ShardedOptimizer& optimizer;
 };
 
-// What the file holds: learned, first_moment and second_moment of all small segments together,
-// float32, and of each large one alone, in `large` (float32 or bfloat16), as "learned.NAME.LINEAR".
-// To produce one is collective: every rank produces each of them when rank 0 does, and what rank 0
-// gets is whole. Views of `state`.
+// The tensors of the file. All small segments together are three tensors: learned, first_moment and
+// second_moment, float32. Each large segment has three of its own, of dtype `large` (float32 or
+// bfloat16), such as "learned.NAME.LINEAR". Producing a tensor is collective: every rank produces
+// each of them when rank 0 does; only rank 0 gets the whole tensor. The result refers to `state`.
 std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large);
 
-// Collective; `file` on rank 0, else null. Everything but the optimiser's count of steps.
+// Collective; `file` on rank 0, else null. Restores everything except the optimiser's count of
+// steps.
 void restore_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm);
 
-// Collective; `file` on rank 0, else null. The bytes of a tensor of the file, on every rank.
-// FormatError when they are not into.size() many.
+// Collective; `file` on rank 0, else null. Reads the bytes of a tensor of the file into `into` on
+// every rank. FormatError when the tensor does not have into.size() bytes.
 void broadcast_tensor(const SafetensorsFile* file, const std::string& name,
                       std::span<std::byte> into, Communicator& comm);
 
-// What large segments and their moments lose when they are kept in 16 bit: each value is rounded to
-// bfloat16.
+// Rounds the values of large segments and their moments to bfloat16: what they lose when they are
+// kept in 16 bits.
 void round_large(const LiveState& state);
 
 }  // namespace bitmill

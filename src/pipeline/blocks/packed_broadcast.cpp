@@ -29,7 +29,7 @@ PackedLinear sized(int64_t rows, int64_t cols, int64_t salient_cols) {
   return linear;
 }
 
-// In the order of packed_parts().
+// The parts of `linear`, in the order of packed_parts().
 std::array<std::span<std::byte>, 8> parts_of(PackedLinear& linear) {
   const auto bytes = [](auto& values) { return std::as_writable_bytes(std::span(values)); };
   return {bytes(linear.signs),     bytes(linear.codes),     bytes(linear.mask),

@@ -1,5 +1,5 @@
 #pragma once
-// A packed linear of the run folder, which rank 0 alone reads, on every rank.
+// Only rank 0 reads the run folder; this gives a packed linear of it to every rank.
 
 #include <memory>
 

@@ -10,7 +10,7 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t longest_default = 2048;  // the published method's
+constexpr int64_t longest_default = 2048;  // tokens; that of the published method
 
 int64_t count_held_out(const CalibrationSource& source, int64_t samples) {
   BITMILL_CHECK(samples >= 2, UsageError,

@@ -1,5 +1,5 @@
 #pragma once
-// From options to the windows that a run works on.
+// Reads the calibration of a job, as its options say, and cuts it into windows.
 
 #include "data/windows.hpp"
 #include "model/source_model.hpp"
@@ -10,23 +10,23 @@ namespace bitmill {
 struct Calibration {
   int64_t text_tokens = 0;
   Windows windows;
-  int64_t held_out = 0;  // of the windows, the last ones
+  int64_t held_out = 0;  // how many of the windows are held out: the last ones
 };
 
-// What windows are cut from, and how: as QuantizeOptions has it.
+// What windows are cut from, and how. The fields mean the same as in QuantizeOptions.
 struct CalibrationSource {
   std::string calib;
-  std::string model;  // whose tokenizer reads a text
+  std::string model;  // whose tokenizer reads the text
   int64_t samples = 0;
   bool samples_by_hand = true;
   int64_t seq_len = 0;
   uint64_t seed = 0;
-  ExactRatio held_out = {};  // where above 0, this share of the windows, but at least one
+  ExactRatio held_out = {};  // above 0: ratio of the windows held out, at least one
 };
 
-// Reads and cuts calib. The sequence length is seq_len, or by default the rows of
-// a two-dimensional token file, else min(2048, the model's context). UsageError when it is longer
-// than the context, or when one window is all there is and some are to be held out.
+// Reads `calib` and cuts it into windows. A window has seq_len tokens; by default as many as a row
+// of a two-dimensional token file has, else min(2048, the model's context). UsageError when that is
+// longer than the context, or when there is only one window and some are to be held out.
 Calibration read_calibration(const CalibrationSource& source, Files& files,
                              const ModelConfig& config);
 Calibration read_calibration(const QuantizeOptions& options, Files& files,

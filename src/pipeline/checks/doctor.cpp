@@ -20,7 +20,7 @@
 namespace bitmill {
 namespace {
 
-// What could be told of the model; nothing without a config.json that says it.
+// The model's config as far as it could be read; none when config.json is missing or wrong.
 std::optional<ModelConfig> look_at_model(const QuantizeOptions& options, Files& files,
                                          Problems& problems) {
   problems.in("model " + options.model);
@@ -40,7 +40,7 @@ std::optional<ModelConfig> look_at_model(const QuantizeOptions& options, Files& 
 
 void look_at_calibration(QuantizeOptions options, Files& files,
                          const std::optional<ModelConfig>& config, Problems& problems) {
-  // What is wrong with these two has been said.
+  // check_settings() has already reported wrong values of these two.
   options.samples = std::max<int64_t>(options.samples, 1);
   if (options.seq_len < 2) options.seq_len = 0;
   problems.in("calibration " + options.calib);
@@ -55,7 +55,8 @@ void look_at_calibration(QuantizeOptions options, Files& files,
       check_batch(options, calibration.windows.count);
       return;
     }
-    // Without a vocabulary any token will do, and without a context only a length that was given.
+    // The vocabulary is not known, so any token passes. The context is not known either, so the
+    // windows are cut only where the length is given.
     const Tokens tokens =
         read_tokens(files, options.calib, options.model, std::numeric_limits<int32_t>::max());
     const int64_t seq_len = tokens.is_windows() ? tokens.window_len : options.seq_len;
@@ -63,9 +64,8 @@ void look_at_calibration(QuantizeOptions options, Files& files,
   });
 }
 
-// The room that the signs of the packed linears need whatever else there is: the least that can be
-// told where tensors or calibration cannot be read. Nothing where a config.json tells of more
-// blocks than any model has.
+// The bytes that the packed linears need at least: their signs. Used where tensors or calibration
+// cannot be read. 0 where config.json claims more blocks than any model has.
 int64_t least_bytes(const QuantizeOptions& options, const ModelConfig& config) {
   constexpr int64_t most_blocks = 1000;
   if (config.blocks > most_blocks) return 0;
@@ -97,7 +97,7 @@ Problems find_problems(const QuantizeOptions& options, Files& files, int ranks, 
   const std::optional<ModelConfig> config = look_at_model(options, files, problems);
   look_at_calibration(options, files, config, problems);
 
-  // What --ignore leaves is known where it is an expression.
+  // is_kept() needs a valid --ignore expression: so only where the settings are fine.
   QuantizeForecast forecast =
       least_forecast(config && settings_are_fine ? least_bytes(options, *config) : 0);
   problems.in("settings");

@@ -1,6 +1,6 @@
 #pragma once
-// What is wrong with a run that cannot begin: all of it, as far as one thing can be told without
-// another.
+// Finds everything that is wrong with a run that cannot begin, as far as one problem can be found
+// in spite of another.
 
 #include "base/files.hpp"
 #include "base/problems.hpp"
@@ -8,9 +8,9 @@
 
 namespace bitmill {
 
-// For options that check_quantize() refuses, their lag resolved. Touches nothing. Looks at
-// settings, model, calibration and folders each for its own; what depends on something that could
-// not be read is left out.
+// For options that check_quantize() refuses. REQUIRES: their lag is resolved. Touches nothing.
+// Looks at settings, model, calibration and folders separately. Leaves out what depends on
+// something that could not be read.
 Problems find_problems(const QuantizeOptions& options, Files& files, int ranks, int threads);
 
 }  // namespace bitmill

@@ -14,14 +14,14 @@ namespace {
 
 using Sentences = std::vector<std::string>;
 
-// A path as the user named it and as it is.
+// A path as the user gave it, and the same path resolved.
 struct NamedPath {
   std::string option;
   std::string given;
   std::string real;
 };
 
-// What will be written somewhere below the existing folder `place`.
+// So many bytes will be written somewhere below the existing folder `place`.
 struct Need {
   std::string option;
   std::string place;
@@ -42,7 +42,8 @@ bool is_filled(Files& files, const std::string& folder) {
   return files.exists(folder) && (!files.is_directory(folder) || !files.list(folder).empty());
 }
 
-// The result is made under another name beside its place: nothing else may stand there.
+// The result is first written under another name, beside its final place. Nothing else of the job
+// may lie there.
 void check_partial(const JobFolders& folders, Files& files, const std::vector<NamedPath>& others,
                    Sentences& problems) {
   const std::string partial = partial_path(files, folders.output_dir);
@@ -54,7 +55,7 @@ void check_partial(const JobFolders& folders, Files& files, const std::vector<Na
                     partial, other.option, other.given));
     return;
   }
-  if (is_filled(files, folders.output_dir)) return;  // check_output() has spoken of that
+  if (is_filled(files, folders.output_dir)) return;  // check_output() reports that
   try {
     check_partial_place(files, folders.output_dir);
   } catch (const UsageError& error) {
@@ -89,7 +90,7 @@ void check_work_state(const JobFolders& folders, Files& files, Sentences& proble
   }
 }
 
-// An empty folder is replaced by the result, which a mount point does not let happen.
+// The result replaces an empty output folder by a rename. That is impossible on a mount point.
 void check_mount(const JobFolders& folders, Files& files, Sentences& problems) {
   const std::string output = files.resolve(folders.output_dir);
   if (!files.exists(output)) return;
@@ -100,8 +101,8 @@ void check_mount(const JobFolders& folders, Files& files, Sentences& problems) {
                   folders.output_dir, join_path(folders.output_dir, "result")));
 }
 
-// A scratch folder on a file system of its own may be one for each machine: there one rank's file
-// is all that is sure.
+// A scratch folder on a file system of its own may be a separate disk on every machine. So only the
+// file of one rank is certain to be there, and only that one is counted.
 std::vector<Need> list_needs(const JobFolders& folders, Files& files) {
   const auto place = [&](const std::string& path) {
     return nearest_existing(files, files.resolve(path));

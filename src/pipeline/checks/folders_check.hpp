@@ -1,5 +1,5 @@
 #pragma once
-// Whether the folders of a job can take what it will write, asked before the hours of work.
+// Checks whether the folders of a job can hold what it will write, before hours of work.
 
 #include <string>
 #include <utility>
@@ -9,18 +9,19 @@
 
 namespace bitmill {
 
-// What a job reads and writes.
+// The folders that a job reads and writes, and how many bytes it writes.
 struct JobFolders {
-  std::vector<std::pair<std::string, std::string>> models;  // option, folder; stay as they are
+  std::vector<std::pair<std::string, std::string>> models;  // option, folder; only read
   std::string calib, output_dir, scratch_dir;
   WorkFolder work;
-  std::string fingerprint_json;  // that an unfinished run in the work folder must have
+  std::string fingerprint_json;  // an unfinished run in the run folder must have it
   int64_t result_bytes = 0, state_bytes = 0;
   int64_t scratch_bytes = 0;       // of all ranks
-  int64_t rank_scratch_bytes = 0;  // of the one that needs most
+  int64_t rank_scratch_bytes = 0;  // of the rank that needs most
 };
 
-// What every job tells alike; both have fields of these names. The models and sizes are its own.
+// The part that is the same for all jobs: Options and Forecast have fields of these names. The job
+// itself fills in `models` and the other sizes.
 template <class Options, class Forecast>
 JobFolders common_folders(const Options& options, const Forecast& forecast) {
   JobFolders folders;
@@ -33,18 +34,18 @@ JobFolders common_folders(const Options& options, const Forecast& forecast) {
   return folders;
 }
 
-// UsageError when a folder lies where it, or another, would come to harm. Says so also of folders
-// that hold something already.
+// UsageError when a folder lies where it, or another one, would be damaged: for example inside of
+// the model's folder. Also looks at folders that already hold something.
 void check_places(const JobFolders& folders, Files& files);
 
-// Touches nothing. UsageError with every problem, one a line: a folder that lies where it would do
-// harm, cannot be written or is too small, or a work folder that holds something else. An output
-// folder that holds the finished result passes as it is: nothing will be written.
+// Touches nothing. UsageError with every problem, one per line: a folder that lies where damage
+// would be done, that cannot be written or is too small, or a run folder that holds something else.
+// An output folder that holds the finished result passes without checks: nothing will be written.
 //
-// REQUIRES: check_output() has nothing against the output folder.
+// REQUIRES: check_output() has accepted the output folder.
 void check_folders(const JobFolders& folders, Files& files);
 
-// The same as a list, whatever the output folder holds.
+// The same problems as a list, whatever the output folder holds.
 std::vector<std::string> folder_problems(const JobFolders& folders, Files& files);
 
 }  // namespace bitmill

@@ -26,15 +26,16 @@ double seconds_of(const std::function<void()>& work) {
   return watch.seconds();
 }
 
-// Of at least one.
+// REQUIRES: at least one value.
 double mean(std::span<const double> values) {
   double sum = 0;
   for (const double value : values) sum += value;
   return sum / static_cast<double>(values.size());
 }
 
-// The mean of what one() says it took: a run meets every hiccup of the machine, too. At least three
-// calls, about `budget_s` in all, and one before that, which fills caches.
+// The mean of the times that one() returns. A mean, because a run meets every delay of the machine,
+// too. one() is called once first, to fill caches, then at least three times, for about `budget_s`
+// seconds in all.
 double mean_of(double budget_s, const std::function<double()>& one) {
   constexpr size_t fewest = 3, most = 1000;
   one();
@@ -53,10 +54,10 @@ double mean_of_ranks(Communicator& comm, double mine) {
   return sum / comm.size();
 }
 
-// Below it a difference of two measurements says nothing.
+// A difference of two measured times that is shorter than this means nothing.
 constexpr double shortest_s = 1e-6;
 
-// Any tokens do: what is computed takes as long for all of them.
+// Any tokens will do: the time of the computing does not depend on them.
 Windows made_up_windows(int64_t count, int64_t seq_len, int64_t vocab) {
   Windows windows{count, seq_len, {}};
   for (int64_t i = 0; i < count * seq_len; ++i) {
@@ -65,22 +66,22 @@ Windows made_up_windows(int64_t count, int64_t seq_len, int64_t vocab) {
   return windows;
 }
 
-// A run of two turns of one block, of which only parts are carried out.
+// Options of a run with two turns of one block. Only parts of it are carried out.
 QuantizeOptions trial_options(QuantizeOptions options, int threads) {
   options.max_blocks = 0;
   options.epochs = 2;
   options.lag = 1;
-  // Enough for every thread to have a sample of its own.
+  // So large that every thread has a sample of its own.
   options.batch = std::max<int64_t>(options.batch, threads);
   return options;
 }
 
-// Two whole steps, and one of a single sample.
+// Two whole steps, and one step of a single sample.
 int64_t trial_samples(const QuantizeOptions& trial) {
   return trial.batch == 1 ? 8 : 2 * trial.batch + 1;
 }
 
-// Leaves nothing behind, however the measuring ends.
+// Removes the trial folder at the end, also after an error.
 class TrialFolder {
  public:
   TrialFolder(Files& files, std::string path) : files_(files), path_(std::move(path)) {}
@@ -88,7 +89,8 @@ class TrialFolder {
     try {
       files_.remove_tree(path_);
     } catch (const FileError&) {
-      // The error that is on its way, or nothing: what was measured is right all the same.
+      // If there is an error already, that one is reported. If not, the measured rates are right
+      // anyway.
     }
   }
   TrialFolder(const TrialFolder&) = delete;
@@ -99,7 +101,7 @@ class TrialFolder {
   const std::string path_;
 };
 
-// One rank's trial: what it holds lives as long as the measuring.
+// The trial of one rank. What it holds lives until the measuring ends.
 class Trial {
  public:
   Trial(const QuantizeOptions& options, Files& files, const std::string& folder, Communicator& comm,
@@ -124,7 +126,8 @@ class Trial {
     run_dir_.begin({"{}", {}});
   }
 
-  // In this order: training needs a block that was made ready, and what was saved is read back.
+  // The order matters: training needs a block that was made ready, and measure_turn() reads back
+  // what measure_training() saved.
   void measure(Machine& machine) {
     measure_memory(machine);
     measure_disk(machine);
@@ -137,13 +140,13 @@ class Trial {
  private:
   int64_t steps() const { return compute_.steps_per_epoch(); }
 
-  // A mean over the ranks, which begin together.
+  // The mean over the ranks, which begin at the same time.
   double together(const std::function<double()>& seconds) {
     comm_.barrier();
     return mean_of_ranks(comm_, seconds());
   }
 
-  // Vectors that no cache holds.
+  // The vectors are too large for any cache.
   void measure_memory(Machine& machine) {
     constexpr size_t count = size_t{8} << 20;
     std::vector<float> a(count, 0.F), b(count, 1.F), c(count, 2.F);
@@ -166,7 +169,7 @@ class Trial {
     const double whole = together([&] {
       return mean_of(0.05 * budget_s_, [&] {
         double writing = 0;
-        // What is no writing is reading back.
+        // rehearse_save() returns the time of writing. The rest is reading back and hashing.
         hashing += seconds_of([&] { writing = run_dir_.rehearse_save(large); }) - writing;
         ++rounds;
         return writing;
@@ -178,7 +181,8 @@ class Trial {
     machine.write_bytes_per_s = static_cast<double>(large) / std::max(whole - latency, shortest_s);
   }
 
-  // Weights are hashed when they are read for the first time: so they are here.
+  // load() reads the weights and also hashes them, as a run does when it reads them for the first
+  // time.
   void measure_forward(Machine& machine) {
     const double load = together([&] { return seconds_of([&] { compute_.load(0); }); });
     machine.read_bytes_per_s = static_cast<double>(work_.source_bytes) / load;
@@ -209,8 +213,8 @@ class Trial {
     compute_.drop(0, false);
   }
 
-  // A block that was saved, on its way back into training and out of it again. Making it ready for
-  // the first time does the same to its weights.
+  // Restores a saved block, and packs it. Making a block ready for the first time does the same
+  // work on its weights as restoring it.
   void measure_turn(Machine& machine) {
     double packing = 0, rounds = 0;
     const double restoring = together([&] {
@@ -234,8 +238,8 @@ class Trial {
     machine.pack_weights_per_s = static_cast<double>(work_.weights) / std::max(pack, shortest_s);
   }
 
-  // As in an epoch, one after the other: of a whole batch, and, where the batch is not one sample,
-  // of one.
+  // Measures steps one after the other, as in an epoch: steps of a whole batch, and, where the
+  // batch is larger than one sample, steps of one sample.
   void measure_steps(Machine& machine) {
     std::vector<double> whole, single;
     const double adam_s = adam_seconds(work_, machine, 1);
@@ -257,7 +261,7 @@ class Trial {
     machine.thread_gain = std::max(0.0, (unit / alone - 1) / (threads - 1));
   }
 
-  // Rank 0 and rank 1 send each other an answer to every message.
+  // Rank 0 and rank 1 answer each other's messages.
   void measure_link(Machine& machine) {
     if (comm_.size() == 1) return;
     const auto bytes = static_cast<size_t>(work_.seq_len * work_.hidden * work_.stream_bytes);
@@ -286,7 +290,7 @@ class Trial {
     return seconds / (2 * rounds);
   }
 
-  const double budget_s_;  // of all measuring
+  const double budget_s_;  // for all measuring
   const QuantizeOptions trial_;
   const SourceModel model_;
   const Workload work_;

@@ -70,7 +70,7 @@ void check_settings(const QuantizeOptions& options, Problems& problems) {
 
 namespace {
 
-// What is packed and what it takes, exactly.
+// Counts the packed linears and their bytes, exactly.
 void count_packed(const QuantizeOptions& options, const SourceModel& model,
                   QuantizeForecast& forecast) {
   const ModelConfig& config = model.config();
@@ -98,8 +98,8 @@ void count_packed(const QuantizeOptions& options, const SourceModel& model,
       static_cast<double>(bits) / static_cast<double>(forecast.linear_weights);
 }
 
-// As they were chosen (options.replicas), or as many as there are: more than a batch has samples
-// would idle.
+// Replicas: as many as options.replicas says, else as many as the ranks allow, but at most one for
+// every sample of a batch: more would idle.
 void choose_mesh(const QuantizeOptions& options, int ranks, QuantizeForecast& forecast) {
   const int stages = std::max(1, options.stages);
   BITMILL_CHECK(
@@ -114,7 +114,7 @@ void choose_mesh(const QuantizeOptions& options, int ranks, QuantizeForecast& fo
   forecast.walk = options.walk == Walk::automatic ? Walk::sweep : options.walk;
 }
 
-// What the calibration and the weights tell more exactly than options and config.json.
+// The workload with what is known exactly after calibration and weights were looked at.
 Workload known_workload(const QuantizeOptions& options, const SourceModel& model,
                         const QuantizeForecast& forecast) {
   QuantizeOptions known = options;
@@ -125,8 +125,8 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
   return work;
 }
 
-// Memory and disk. UsageError when a rank would need more memory than it may use, whoever chose the
-// mesh and the walk.
+// Forecasts memory and disk. UsageError when a rank would need more memory than --memory-limit,
+// whoever chose mesh and walk.
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
                         QuantizeForecast& forecast) {
   const Workload work = known_workload(options, model, forecast);
@@ -185,8 +185,8 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
   return {options, std::move(forecast), std::move(model), std::move(calibration)};
 }
 
-// forecast.disk_bytes is the result, the packed linears of every turn, the state of live blocks,
-// and the scratch files of all ranks.
+// Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,
+// the state of live blocks, and the scratch files of all ranks.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}};
@@ -207,7 +207,7 @@ CheckedQuantize check_quantize(const QuantizeOptions& given, Files& files, int r
     check_folders(job_folders(options, checked.forecast), files);
     return checked;
   } catch (const Error&) {
-    // Whoever mends this one thing should not find the next one then.
+    // Reports all problems at once, so that the user does not find them one after the other.
     const Problems all = find_problems(options, files, ranks, threads);
     if (all.count() > 1) all.throw_if_any();
     throw;

@@ -1,5 +1,6 @@
 #pragma once
-// The checks of `quantize`, and what they found: read once, and all that the job is begun with.
+// The checks of `quantize`, and what they found. The job works with what was opened and read here,
+// so nothing is read twice.
 
 #include "base/problems.hpp"
 #include "model/source_model.hpp"
@@ -10,38 +11,41 @@
 
 namespace bitmill {
 
-// What check_quantize() found. Holds the model's files open: a folder that is replaced afterwards
-// is still read as it was.
+// What check_quantize() found. It keeps the model's files open: when the folder is replaced
+// afterwards, the job still reads the old files.
 struct CheckedQuantize {
   QuantizeOptions options;  // resolved
   QuantizeForecast forecast;
-  SourceModel model;        // headers; weights are read, and hashed, as the job comes to them
-  Calibration calibration;  // all of it: nobody reads the text again
+  SourceModel model;        // headers only; the job reads and hashes weights when it needs them
+  Calibration calibration;  // all of it; the text is not read again
 };
 
-// Checks everything that can be checked before the long work; touches nothing. All ranks call it;
-// it does not communicate. Throws UsageError, FormatError, FileError with all problems found, one
+// Checks everything that can be checked before the long work; touches nothing. Every rank calls it;
+// it does not communicate. Throws UsageError, FormatError or FileError with all problems found, one
 // per line.
 //
-// Time may pass between this and quantize(), which therefore looks again at what others can change
-// meanwhile: whether the output folder is still empty, or a result of this very configuration
-// (check_output()), and, with its claim in hand, at the work folder (RunSession::open()).
+// Time may pass between this and quantize(). So quantize() looks again at what others can change
+// meanwhile: check_output() looks whether the output folder is still empty, or holds the result of
+// exactly this configuration; RunSession::open() looks at the run folder once it has the claim.
 CheckedQuantize check_quantize(const QuantizeOptions& options, Files& files, int ranks,
                                int threads);
 
-// Its parts, in this order; check_output() and check_folders() come after them.
+// The parts of check_quantize(), in this order; check_output() and check_folders() come after them.
 void check_settings(const QuantizeOptions& options, Problems& problems);
-// Opens the model, reads the calibration, and forecasts. Stops at the first error. REQUIRES: the
-// lag is resolved, and check_settings() has nothing to say.
+// Opens the model, reads the calibration, and makes the forecast. Stops at the first error.
+// REQUIRES: the lag is resolved, and check_settings() finds nothing.
 CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads);
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast);
 
-// What a rank takes before it has read anything: libtorch, MPI and the heap's reserve. Measured.
+// Bytes that a rank needs before it has read anything: libtorch, MPI and the heap's reserve.
+// Measured.
 inline constexpr int64_t library_memory = int64_t{145} * 1000 * 1000;
 
-// FormatError with every file of the model folder that the result takes over and cannot be read.
+// FormatError with every file that the result takes over from the model folder and that cannot be
+// read.
 void check_companions(Files& files, const std::string& model_folder);
-// UsageError when a step would take more samples than there are: as soon as their number is known.
+// UsageError when a batch is larger than the number of samples. To be called as soon as that is
+// known.
 void check_batch(const QuantizeOptions& options, int64_t samples);
 
 }  // namespace bitmill

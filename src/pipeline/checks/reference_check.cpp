@@ -14,7 +14,7 @@
 namespace bitmill {
 namespace {
 
-// What two models differ in: a phrase each.
+// Collects where two models differ, one phrase for each difference.
 class Differences {
  public:
   template <class Value>
@@ -59,7 +59,7 @@ void compare_rope(const RopeConfig& a, const RopeConfig& b, Differences& differe
   differences.compare("original_max_position_embeddings", a.original_context, b.original_context);
 }
 
-// Empty where config.json names none.
+// The source_hash in config.json; empty where there is none.
 std::string recorded_source(Files& files, const std::string& folder) {
   const nlohmann::json config = read_config_json(files, folder);
   const nlohmann::json::json_pointer record(std::string(quantize_record) + "/source_hash");
@@ -93,7 +93,7 @@ std::string other_source_note(Files& files, const SourceModel& model, const Sour
   if (recorded.empty() || recorded == teacher_hash) return "";
   return fmt::format(
       "the tensors of {} are not those that {} was made from: their source_hash is {}, and its "
-      "config.json names {}. It is tuned towards them all the same",
+      "config.json names {}. It is tuned towards them anyway",
       teacher.folder(), model.folder(), teacher_hash, recorded);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Whether the reference of a tuning is the model that the packed one was made from.
+// Checks whether the reference of `tune` is the model that the packed model was made from.
 
 #include <string>
 
@@ -8,15 +8,15 @@
 
 namespace bitmill {
 
-// UsageError when the reference is packed itself.
+// UsageError when the reference is itself packed.
 void check_not_packed(Files& files, const std::string& reference);
 
-// UsageError with everything in which the two compute differently, their weights left out.
+// UsageError with everything that the two models compute differently; weights are not compared.
 void check_same_model(const SourceModel& model, const SourceModel& teacher);
 
-// For people, where the teacher's weights, whose combined_hash() is given, are not those that the
-// packed model's config.json names as its source; both hashes are in it. Empty where they are, and
-// where config.json names none.
+// A note for the user when the teacher's weights are not those that config.json of the packed model
+// names as its source; it has both hashes. `teacher_hash` is combined_hash() of the teacher's
+// weights. Empty when they are the same, or when config.json names none.
 std::string other_source_note(Files& files, const SourceModel& model, const SourceModel& teacher,
                               const std::string& teacher_hash);
 

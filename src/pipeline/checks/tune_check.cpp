@@ -47,12 +47,13 @@ void check_settings(const TuneOptions& options, Problems& problems) {
   problems.attempt([&] { make_backend(options.backend); });
 }
 
-// Of all tensors of the folder.
+// Returns the hashes of all tensors of the folder.
 TensorHashes check_packed(Files& files, const std::string& folder) {
-  BITMILL_CHECK(is_packed_folder(files, folder), UsageError,
-                fmt::format("{} is not packed: tune what `bitmill quantize` made of it, and give "
-                            "it as --reference",
-                            folder));
+  BITMILL_CHECK(
+      is_packed_folder(files, folder), UsageError,
+      fmt::format("{} is not packed: tune the result of `bitmill quantize`, and give this "
+                  "folder as --reference",
+                  folder));
   return verify_packed_folder(files, folder, {});
 }
 
@@ -71,7 +72,7 @@ void count_windows(const TuneOptions& options, const Calibration& calibration,
   forecast.held_out = calibration.held_out;
   forecast.train = windows - forecast.held_out;
   if (forecast.train < options.batch) {
-    const bool held_out_alone = options.batch < windows;  // with one held out there are enough
+    const bool held_out_alone = options.batch < windows;  // one held-out window would leave enough
     throw UsageError(
         fmt::format("--batch {} is more than the {} windows that are trained on: {} of {} are held "
                     "out{}; lower {}, or give more windows (--samples, --calib)",
@@ -116,10 +117,11 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
   return folders;
 }
 
-// Packed blocks of the stage; one block as float32 and again as operands; the head, and beside it
-// the other model's while they are compared, which are the same, or the logits of a tile of tokens
-// for every thread, four times; streams; for every thread what a sample needs within a block; a
-// micro-batch on its way between them; factors, their moments and gradients.
+// Memory of the busiest rank: the packed blocks of its stage; one block as float32 and again as
+// operands; its own head; beside it the larger of two: the other model's head, while the two heads
+// are compared, or four times the logits of a tile of tokens for every thread; the streams; for
+// every thread what a sample needs within a block; a micro-batch between two blocks; factors, their
+// moments and gradients.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
                         TuneForecast& forecast) {
   constexpr int64_t float_bytes = 4;
@@ -141,8 +143,8 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   const int64_t logits =
       4 * std::min(tokens_per_tile, forecast.seq_len) * config.vocab_size * float_bytes;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
-  // Factors, their moments and the best ones, and the losses of an epoch; twice while a file is
-  // being replaced.
+  // Factors, their two moments, the best factors, and the losses of an epoch. All of it twice,
+  // while a file is being replaced.
   forecast.state_bytes = 2 * (4 * forecast.factors + forecast.train) * float_bytes;
   const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch);
   forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
@@ -151,7 +153,7 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
                                factors;
 }
 
-// What the checks have found so far; what could not be read is missing.
+// What the checks have found so far. What could not be read is empty.
 struct Found {
   std::optional<SourceModel> model, teacher;
   TensorHashes hashes;
@@ -179,7 +181,7 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   problems.in("calibration " + options.calib);
   if (!problems.attempt([&] { files.open(options.calib); }) || !found.model) return;
   problems.attempt([&] {
-    // What is wrong with the number has been said.
+    // check_settings() has already reported a wrong --samples.
     found.calibration =
         read_calibration({options.calib, options.model, std::max<int64_t>(options.samples, 2),
                           options.samples_by_hand, options.seq_len, options.seed, options.held_out},
@@ -191,7 +193,7 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   });
 }
 
-// As much of it as can be told.
+// The forecast, as far as it can be made.
 TuneForecast make_forecast(const TuneOptions& options, const Found& found, int ranks, int threads,
                            Problems& problems) {
   TuneForecast forecast;
@@ -216,7 +218,7 @@ void look_at_folders(const TuneOptions& options, const TuneForecast& forecast, F
                      Problems& problems) {
   problems.in("folders");
   const JobFolders folders = job_folders(options, forecast);
-  // First: what follows may advise to remove a folder.
+  // This comes first, because the messages of the next checks may tell the user to remove a folder.
   if (!problems.attempt([&] { check_places(folders, files); })) return;
   if (!problems.attempt([&] {
         check_output(options.output_dir, files, tuning_record, forecast.fingerprint_json);

@@ -1,5 +1,5 @@
 #pragma once
-// The checks of `tune`, and what they found: read once, and all that the job is begun with.
+// The checks of `tune`, and what they found. The job works with what was opened and read here.
 
 #include <string>
 
@@ -10,25 +10,25 @@
 
 namespace bitmill {
 
-// What check_tune() found. Holds the files of both models open: a folder that is replaced
-// afterwards is still read as it was.
+// What check_tune() found. It keeps the files of both models open: when a folder is replaced
+// afterwards, the job still reads the old files.
 struct CheckedTune {
   TuneOptions options;
   TuneForecast forecast;
   SourceModel model;    // packed
   TensorHashes hashes;  // of all tensors of the packed model
-  SourceModel teacher;  // the reference: headers; tune() hashes its weights
-  Windows windows;      // those that are held out are the last ones
+  SourceModel teacher;  // the reference: headers only; tune() hashes its weights
+  Windows windows;      // the last ones are held out
 };
 
-// Checks everything that can be checked before the work; touches nothing. All ranks call it; it
-// does not communicate. UsageError or FormatError with all problems that were found.
+// Checks everything that can be checked before the work; touches nothing. Every rank calls it; it
+// does not communicate. UsageError or FormatError with all problems found.
 //
-// Verifies the packed folder, reading every tensor once. Every rank reads all of it: hosts may have
-// copies of their own, and a dry run refuses a damaged one, too.
+// Verifies the packed folder: reads every tensor once. Every rank reads all of it, because hosts
+// may have copies of their own. So a dry run refuses a damaged folder, too.
 //
-// tune() looks again at what others can change meanwhile: the output folder (check_output()), and,
-// with its claim in hand, the work folder (RunSession::open()).
+// tune() looks again at what others can change meanwhile: check_output() at the output folder, and
+// RunSession::open() at the run folder once it has the claim.
 CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads);
 
 }  // namespace bitmill

@@ -12,16 +12,16 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t default_seq_len = 2048;  // as calibration.cpp takes it
-constexpr int64_t source_dtype_bytes = 2;  // checkpoints of this size come in 16 bits
+constexpr int64_t default_seq_len = 2048;  // the same as longest_default in calibration.cpp
+constexpr int64_t source_dtype_bytes = 2;  // checkpoints of models of this size have 16 bits
 constexpr int64_t float_bytes = 4;
 
-// What a tensor takes in the headers of run folder and result while rank 0 puts the result
-// together: its entry as JSON and as it is kept, its hashes. Measured with 30 blocks of SmolLM2
-// against 4.
+// Memory of a tensor in the headers of run folder and result while rank 0 assembles the result: its
+// entry as JSON and as kept in memory, and its hashes. Measured: 30 blocks of SmolLM2 compared with
+// 4.
 constexpr int64_t header_bytes_of_tensor = 3000;
 
-// Of the linears of a block, added up.
+// Sums over the linears of a block.
 struct LinearSums {
   int64_t low = 0;           // rows x low columns: signs
   int64_t codes = 0;         // rows x salient columns
@@ -59,17 +59,17 @@ int64_t learned_values(const MethodSettings& method, const std::vector<LinearSha
   return values;
 }
 
-// Where every linear is packed. The expression of --ignore is not looked at: the checks of a run,
-// which come later, say whether it is one.
+// As if every linear were packed. --ignore is not used, because it may not be a valid expression:
+// the checks of a run, which come later, find that out.
 int64_t state_bytes_of(const QuantizeOptions& options, const ModelConfig& config) {
   QuantizeOptions all = options;
   all.ignore.clear();
   return live_file_bytes(all, config);
 }
 
-// What the first turn of a block computes beside the others, from what the settings look at. An
-// estimate of descent.cpp: two products with Sigma, and three passes that change what is left of a
-// row, and a Sigma, as if every column changed: 4 + 12 operations for each pair of a row's columns.
+// The extra work of a block's first turn: statistics of inputs, and coordinate descent. An estimate
+// of descent.cpp: two products with Sigma (4 operations), and three passes that change the rest of
+// a row and a Sigma, as if every column changed (12 operations), for each pair of a row's columns.
 void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
                       const std::vector<LinearShape>& linears, Workload& work) {
   const auto width = MomentLayout::needed(options.method);
@@ -82,8 +82,8 @@ void count_first_turn(const QuantizeOptions& options, const LinearSums& sums,
   }
 }
 
-// A product is two operations a weight and token. Scores and their use are two products of T/2
-// (causal) by head_dim per head and token.
+// A matrix product takes two operations for each weight and token. In attention, the scores and
+// their use are two products of T/2 (causal) by head_dim, for each head and token.
 void count_products(const QuantizeOptions& options, const ModelConfig& config,
                     const LinearSums& sums, Workload& work) {
   const auto tokens = static_cast<double>(work.seq_len);
@@ -91,22 +91,22 @@ void count_products(const QuantizeOptions& options, const ModelConfig& config,
   const double attention =
       2.0 * tokens * tokens * static_cast<double>(config.heads * config.head_dim);
   work.forward_flops = linears + attention;
-  // Two products per linear (../method: no weight gradient exists but that of signs), and of
-  // attention's backward pass two and a half times its forward.
+  // Two products for each linear (../method: only signs have a weight gradient). The backward pass
+  // of attention costs two and a half times its forward pass.
   work.unit_flops = 2 * linears + 3.5 * attention;
   if (options.method.learned.signs) {
     work.unit_flops += 2.0 * static_cast<double>(sums.low) * tokens;  // the third product
   }
 }
 
-// What is copied as it is: embeddings, a head, and blocks that are not packed. Embedding and head
-// are one tensor where they are tied; norms and biases are too small to count.
+// What is copied without change: embeddings, a head, and blocks that are not packed. Embedding and
+// head are one tensor where they are tied. Norms and biases are too small to count.
 void count_kept(const ModelConfig& config, const LinearSums& sums, Workload& work) {
   const int64_t table = config.vocab_size * config.embedding_size * source_dtype_bytes;
   const int64_t kept_blocks = config.blocks - work.blocks;
   work.kept_bytes = (config.tied_embeddings ? 1 : 2) * table + kept_blocks * work.source_bytes;
   const int64_t largest = std::max(table, kept_blocks > 0 ? sums.largest * source_dtype_bytes : 0);
-  // Then the result is read back, linear by linear.
+  // After the copying, the result is read back, one linear at a time.
   work.assembly_bytes = std::max(std::min(largest, bytes_per_piece), sums.largest_bits / 8);
   work.header_bytes =
       work.blocks * sums.linears * std::ssize(packed_parts()) * header_bytes_of_tensor;
@@ -142,17 +142,18 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   return work;
 }
 
-// What linears read and write is kept for the way back; norms, attention, gradients and what the
-// heap keeps between them are two and a quarter times as much. What a further thread takes, with 64
-// to 1,024 tokens of three models, was measured as 0.84 to 1.19 of this and product_bytes() from 3
-// MB on, and up to 1.4 of them below (../schedule/PLANNING.md).
+// Inputs and outputs of linears are kept for the backward pass. Norms, attention, gradients and
+// what the heap keeps between them need two and a quarter times as much. The memory that one more
+// thread takes was measured, with 64 to 1,024 tokens of three models. From 3 MB on it is 0.84 to
+// 1.19 times the sum of this and product_bytes(); below 3 MB it is up to 1.4 times
+// (../schedule/PLANNING.md).
 int64_t activation_bytes(const std::vector<LinearShape>& linears, int64_t tokens) {
   int64_t values = 0;
   for (const LinearShape& shape : linears) values += shape.rows + shape.cols;
   return 13 * values * tokens / 4 * float_bytes;
 }
 
-// About twice the largest weight.
+// About twice the largest weight of the block, as float32.
 int64_t product_bytes(const std::vector<LinearShape>& linears) {
   int64_t largest = 0;
   for (const LinearShape& shape : linears) largest = std::max(largest, shape.rows * shape.cols);

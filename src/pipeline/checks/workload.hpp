@@ -1,5 +1,5 @@
 #pragma once
-// What a model and a recipe ask of a machine, from config.json alone.
+// What a model and a recipe need from a machine, computed from config.json alone.
 
 #include <cstdint>
 #include <vector>
@@ -11,12 +11,13 @@
 
 namespace bitmill {
 
-// Samples of options.seq_len tokens, or by default min(2048, the longest that the model takes). lag
-// 0 means epochs. Every linear counts as packed, whatever --ignore says.
+// Samples have options.seq_len tokens, by default min(2048, the model's context). lag 0 means
+// epochs. Every linear counts as packed, even if it matches --ignore.
 Workload workload_of(const QuantizeOptions& options, const ModelConfig& config);
 
-// What a thread needs while it trains a sample of `tokens` through a block of these linears, and
-// what its products copy of their operands on a processor.
+// Memory of one thread that trains a sample of `tokens` through a block of these linears:
+// activation_bytes() for activations and gradients, product_bytes() for copies of operands that
+// matrix products make on a processor.
 int64_t activation_bytes(const std::vector<LinearShape>& linears, int64_t tokens);
 int64_t product_bytes(const std::vector<LinearShape>& linears);
 

@@ -32,7 +32,7 @@ bool is_empty_or_missing(Files& files, const std::string& folder) {
   return !files.exists(folder) || (files.is_directory(folder) && files.list(folder).empty());
 }
 
-// What config.json tells at `record`; null when there is nothing.
+// What config.json records at `record`; null when there is nothing.
 json recorded_provenance(Files& files, const std::string& folder, const char* record) {
   if (!files.exists(join_path(folder, "config.json"))) return nullptr;
   const json config = read_config_json(files, folder);
@@ -53,7 +53,7 @@ json describe(const QuantizeOptions& options, const Provenance& provenance) {
                                output_dir, why));
 }
 
-// All packed tensors of a block, read from the run folder when their turn comes.
+// Adds the packed tensors of one linear. They are read from the run folder when they are written.
 void add_packed(const std::shared_ptr<const SafetensorsFile>& file, const std::string& linear,
                 std::vector<TensorSource>& out) {
   for (const PackedPart& part : packed_parts()) {
@@ -62,7 +62,7 @@ void add_packed(const std::shared_ptr<const SafetensorsFile>& file, const std::s
   }
 }
 
-// Block by block, so that a shard holds neighbours; then everything else by name.
+// In the order of blocks, so that neighbours share a shard; then all other tensors by name.
 std::vector<TensorSource> result_tensors(const QuantizeOptions& options, const SourceModel& model,
                                          const RunState& state) {
   std::vector<TensorSource> out;
@@ -145,7 +145,7 @@ void assemble(const QuantizeOptions& options, Files& files, const SourceModel& m
   write_config(files, options.model, partial.path(), describe(options, provenance));
   observer.phase_begins("reading it back");
   verify_packed_folder(files, partial.path(), {});
-  run_dir.check();  // a successor may be making the same result
+  run_dir.check();  // another process that took over may be making the same result
   partial.commit();
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// blocks.jsonl in the work folder: one line per finished epoch and per finished block.
+// Writes blocks.jsonl in the run folder: one line for each finished epoch and each finished block.
 
 #include <chrono>
 #include <set>
@@ -9,7 +9,7 @@
 
 namespace bitmill {
 
-// On the rank that has a run folder, writes down what it hears.
+// Writes down what it hears, on a rank that has a run folder.
 class RunLog final : public ForwardingObserver {
  public:
   RunLog(RunDir* run_dir, QuantizeObserver& next);
@@ -22,7 +22,7 @@ class RunLog final : public ForwardingObserver {
   double seconds_since_last();
 
   RunDir* run_dir_;       // may be null
-  std::set<int> logged_;  // blocks that have their line already
+  std::set<int> logged_;  // blocks that already have their line
   std::chrono::steady_clock::time_point last_;
 };
 

@@ -43,8 +43,8 @@ void check_machines(const WorkFolder& folder, const RunRecord& there, const RunR
 }
 
 int64_t committed_steps(const std::vector<BlockDone>& done, const Plan& plan) {
-  // Turns count as the epochs they are made of, whatever an epoch's steps are: only equality
-  // matters.
+  // A packed turn counts 1, however many steps it had. The sum is only compared for equality, to
+  // see whether a start committed anything, so this is enough.
   int64_t sum = 0;
   for (const BlockDone& one : done) {
     sum += one.turns >= plan.turns() ? int64_t{1} << 32 : one.turns + one.steps;
@@ -90,7 +90,7 @@ void RunSession::open(const RunRecord& record, const Plan& plan,
                       const std::map<int, TensorHashes>& sources) {
   record_ = record;
   done_.resize(static_cast<size_t>(plan.blocks));
-  // Once more: the folder may have changed hands since the first look.
+  // Checked again: the folder may have changed since the first check.
   check_work_dir(folder_, files_, record_.fingerprint_json);
   if (inspect_work_dir(files_, folder_.path) == Occupancy::unfinished &&
       folder_.resume != Resume::never) {
@@ -104,7 +104,7 @@ void RunSession::open(const RunRecord& record, const Plan& plan,
   claim_->record_start(committed_steps(done_, plan));
 }
 
-// What would make this start another run than the one that is there. Changes nothing.
+// Throws where this start would go on with another run than the one that is there. Changes nothing.
 void RunSession::check(const Plan& plan, const std::map<int, TensorHashes>& sources) const {
   for (const int block : folder_.redo_blocks) {
     BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
@@ -170,13 +170,15 @@ void RunSession::finish() {
 
 void RunSession::stop(const std::string& why) { claim_->release("stopped: " + why); }
 
-// What this start has begun, nobody misses; a run that was there stays what it was.
+// A run that this start began is marked as failed: nothing is lost. A run that was there before
+// stays as it was.
 void RunSession::refuse(const std::string& why) noexcept {
   if (begun_) return fail(why);
   try {
     claim_->withdraw("refused: " + why);
   } catch (const std::exception&) {
-    // The next start watches for a while whether we live.
+    // Nothing to do: the next start watches the heartbeat for a while to see that nobody holds the
+    // folder.
   }
 }
 
@@ -185,7 +187,7 @@ void RunSession::fail(const std::string& why) noexcept {
   try {
     claim_->release("failed: " + why);
   } catch (const std::exception&) {
-    // As above.
+    // As in refuse().
   }
 }
 
@@ -196,9 +198,9 @@ void hold_session(RunSession* session, const std::function<void()>& work) {
     if (session != nullptr) session->stop(stop.what());
     throw;
   } catch (const ClaimError&) {
-    throw;  // nothing in the folder is ours any more
+    throw;  // the folder now belongs to another process
   } catch (const CommError&) {
-    throw;  // a peer is gone: nothing speaks against running again
+    throw;  // a peer is gone: another start may succeed
   } catch (const UsageError& error) {
     if (session != nullptr) session->refuse(error.what());
     throw;
@@ -227,7 +229,7 @@ void finish_left_over(const std::string& work_dir, const std::string& fingerprin
     run_dir.finish();
     claim->release("done");
   } catch (const Error& error) {
-    // The result is there and whole, whatever is the matter with the folder.
+    // The result is there and complete, even if something is wrong with the run folder.
     say(fmt::format("the work folder is left as it is: {}", error.what()));
   }
 }

@@ -1,6 +1,6 @@
 #pragma once
-// One start of a run on rank 0: the work folder claimed, a new run begun in it or the one that is
-// there gone on with.
+// One start of a run, on rank 0: claims the run folder, and begins a new run in it or goes on with
+// the one that is there.
 
 #include <functional>
 #include <map>
@@ -17,7 +17,7 @@
 
 namespace bitmill {
 
-// Where a run keeps its state, and what to do with one that is there: as QuantizeOptions has it.
+// The run folder of a job, and what to do with a run that is in it. Fields as in QuantizeOptions.
 struct WorkFolder {
   std::string path;
   Resume resume = Resume::automatic;
@@ -28,35 +28,35 @@ struct WorkFolder {
 WorkFolder work_folder(const QuantizeOptions& options);
 WorkFolder work_folder(const TuneOptions& options);
 
-// UsageError when folder.resume does not go with what the work folder holds: another
-// configuration, with the field and both values; nothing to go on with; files of another kind.
-// Touches nothing.
+// UsageError when folder.resume does not fit what the run folder holds: a run of another
+// configuration (the message has the field and both values), no run to go on with, or files of
+// another kind. Touches nothing.
 void check_work_dir(const WorkFolder& folder, Files& files, const std::string& fingerprint_json);
 
 class RunSession {
  public:
-  // Claims the folder: the errors of Claim::take(). `say` hears what is worth telling.
+  // Claims the folder. Throws the errors of Claim::take(). `say` gets messages for the user.
   RunSession(const WorkFolder& folder, Files& files, const RunControl& control,
              const std::function<void(const std::string&)>& say);
 
-  // Begins the run of `record`, or goes on with the one that is there. `sources`: hashes of what
-  // was read of the source so far, by block; they are held against what the run began with, and
-  // kept. UsageError, with nothing changed, when this start is of another run (see
-  // check_work_dir()); FormatError with every damaged file of the run.
+  // Begins the run of `record`, or goes on with the one that is there. `sources` are hashes of the
+  // source's tensors that were read so far, by block. They are compared with those of the run, and
+  // kept. UsageError, with nothing changed, when this start belongs to another run (see
+  // check_work_dir()). FormatError with every damaged file of the run.
   void open(const RunRecord& record, const Plan& plan, const std::map<int, TensorHashes>& sources);
 
   RunDir& dir() { return dir_; }
-  bool goes_on() const { return goes_on_; }  // with a run that was there
+  bool goes_on() const { return goes_on_; }  // with a run that was there before this start
   const std::vector<BlockDone>& done() const { return done_; }
-  // For the other ranks that write into the folder.
+  // For the other ranks that write to the folder: lets them join the claim.
   Claim::Pass pass() const { return claim_->pass(); }
-  // Of all machines that worked on the run, this one included.
+  // Of all machines that worked on the run, including this one.
   std::string numerics_classes() const;
 
   void finish();
-  // Each of these gives the folder back.
-  void stop(const std::string& why);             // to be gone on with
-  void refuse(const std::string& why) noexcept;  // the words of this start are at fault
+  // Each of the next three ends this start and releases the claim on the folder.
+  void stop(const std::string& why);             // by agreement; a later start can go on
+  void refuse(const std::string& why) noexcept;  // after a UsageError of this start
   void fail(const std::string& why) noexcept;
 
  private:
@@ -75,14 +75,16 @@ class RunSession {
   bool goes_on_ = false;
 };
 
-// Runs `work` on a rank of the job. Where it has the session (rank 0, the others have null), the
-// folder is given back in the way that goes with an error; but after a CommError it is not: the
-// next start finds out that nobody holds it any more.
+// Runs `work` on a rank of the job. `session` is null except on rank 0. Where `work` throws, the
+// session ends by stop(), refuse() or fail(), whichever fits the error. After a CommError or a
+// ClaimError the claim is not released: after a CommError, the next start finds out that nobody
+// holds the folder any more.
 void hold_session(RunSession* session, const std::function<void()>& work);
 
-// For a job whose result was committed by a start that died before it could say so: marks the run
-// of this very configuration that work_dir still holds as done. Does nothing without one, or with
-// one of which `made_it` says that it did not come so far. Throws nothing of ours: `say` hears it.
+// For a job whose result is there already, because an earlier start committed it and then died
+// before it could mark its run as done. Marks the run in work_dir as done now. Does nothing when
+// there is no run of this configuration, or when `made_it` says that the run cannot have made the
+// result. Throws no Error: `say` gets the message.
 void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
                       const std::function<bool(const RunState&)>& made_it, Files& files,
                       const RunControl& control,

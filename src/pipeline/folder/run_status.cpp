@@ -17,7 +17,8 @@ namespace {
 
 using nlohmann::json;
 
-// Blocks or epochs: far above any run there is, and few enough to look at each.
+// The largest number of blocks or epochs that is believed: far more than any run has, and few
+// enough to look at each.
 constexpr int64_t most_of_anything = 100'000;
 
 struct Extent {
@@ -30,7 +31,7 @@ struct Extent {
 constexpr const char* quantize_job = "quantize";
 constexpr const char* tune_job = "tune";
 
-// Of a run that has left no more than why it failed; empty where that is not known.
+// The job of a run of which only the reason of its failure is left; empty where that does not tell.
 std::string job_of(const std::string& fingerprint_json) {
   const json fingerprint = json::parse(fingerprint_json, nullptr, /*allow_exceptions=*/false);
   if (!fingerprint.is_object()) return "";
@@ -48,7 +49,7 @@ Extent read_extent(const RunState& state) {
   };
   Extent extent;
   if (json_string_or(fingerprint, "job", quantize_job, where) == tune_job) {
-    // All of the model is one block there.
+    // `tune` saves the whole model as one block.
     return {tune_job, 1, static_cast<int>(count(fingerprint, "epochs", 1)), 1};
   }
   extent.job = quantize_job;
@@ -58,19 +59,20 @@ Extent read_extent(const RunState& state) {
   extent.epochs = static_cast<int>(count(fingerprint, "epochs", 1));
   extent.turns = extent.epochs / static_cast<int>(count(fingerprint, "lag", 1));
   BITMILL_CHECK(extent.turns >= 1, FormatError,
-                fmt::format("{}: a lag beyond its {} epochs cannot be", where, extent.epochs));
+                fmt::format("{}: the lag is more than its {} epochs", where, extent.epochs));
   return extent;
 }
 
-// A failure for good of a rank that does not speak for the run folder. The folder keeps what the
-// watchdog wrote of the last start; its words are among the job's own.
+// The failure of a rank that does not hold the run folder, if another start would fail, too. The
+// folder keeps what the watchdog wrote about the last start. The reason is in the output of the
+// job.
 std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
   const std::string path = join_path(work_dir, layout::trouble);
   if (!files.exists(path)) return "";
   const json trouble = json::parse(read_text(files, path), nullptr, /*allow_exceptions=*/false);
   if (!trouble.is_object() || trouble.value("kind", json()) != "failed") return "";
   const json exit_code = trouble.value("exit_code", json());
-  if (exit_code != 1 && exit_code != 2) return "";  // 75: worth another start
+  if (exit_code != 1 && exit_code != 2) return "";  // 75 means: worth another start
   const json blamed = trouble.value("blamed", json());
   const bool named = blamed.is_array() && !blamed.empty() && blamed[0].is_number_integer();
   return fmt::format("{} ended with {}; the output of the job says why",
@@ -78,7 +80,7 @@ std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
                      exit_code.get<int>());
 }
 
-// The pace and the last loss that blocks.jsonl tells; cut lines are passed over.
+// What blocks.jsonl tells about speed and losses. Incomplete lines are skipped.
 struct Logged {
   int64_t epochs = 0;
   double seconds = 0;
@@ -111,7 +113,7 @@ Logged read_log(Files& files, const std::string& work_dir) {
   return logged;
 }
 
-// Fills blocks and live; returns the epochs that are committed.
+// Fills blocks_done and live; returns the number of committed epochs.
 int64_t read_blocks(const RunState& state, const Extent& extent, RunStatus& status) {
   int64_t epochs = 0;
   for (int block = 0; block < extent.blocks; ++block) {
@@ -127,7 +129,7 @@ int64_t read_blocks(const RunState& state, const Extent& extent, RunStatus& stat
   return epochs;
 }
 
-// Of a run that is done the log alone tells how many epochs it took.
+// When the run is done, only the log tells how many epochs it took.
 TuningStatus tuning_status(const Extent& extent, const RunStatus& status, const Logged& logged,
                            bool finished) {
   TuningStatus tuning;

@@ -19,7 +19,7 @@ namespace {
 constexpr size_t hash_digits = 32;
 constexpr int64_t bytes_per_read = int64_t{4} << 20;
 
-// A little at a time: what is widened is twice as large as what was read.
+// Widened in small parts, because float32 takes twice the bytes of 16-bit values.
 bool all_finite(Dtype dtype, std::span<const std::byte> raw) {
   const auto width = static_cast<size_t>(dtype_bytes(dtype));
   std::array<float, 4096> room;
@@ -33,7 +33,7 @@ bool all_finite(Dtype dtype, std::span<const std::byte> raw) {
   return true;
 }
 
-// The hash of a tensor's bytes, read in pieces.
+// Hashes a tensor's bytes, read in pieces. NumericError when a value is not finite.
 std::string checked_hash(const TensorFolder& tensors, const std::string& name) {
   const TensorInfo& info = tensors.info(name);
   Hasher hasher;
@@ -42,7 +42,7 @@ std::string checked_hash(const TensorFolder& tensors, const std::string& name) {
     const auto piece = std::span(buffer).first(static_cast<size_t>(count));
     tensors.read_part(name, first, piece);
     hasher.add(piece);
-    // Reading it as floats says which element it is.
+    // read_float32() throws an error that names the element.
     if (is_float(info.dtype) && !all_finite(info.dtype, piece)) tensors.read_float32(name);
   });
   return hasher.hex();
@@ -113,7 +113,7 @@ SourceGuard::SourceGuard(const SourceModel& model, Communicator& comm, ThreadPoo
 
 void SourceGuard::read_block(int block) {
   if (!known_.insert(block).second) return;
-  // Every rank all of it: hosts may have copies of their own.
+  // Every rank reads all of it, because hosts may have copies of their own.
   const TensorHashes mine = hash_tensors(model_, tensors_of_block(model_, block), pool_);
   const std::string hash = combined_hash(mine);
   const auto all = gather_texts(comm_, hash);

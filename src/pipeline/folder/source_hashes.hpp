@@ -1,6 +1,6 @@
 #pragma once
-// Hashes of the source's tensors: what a result was made from, and whether a run that goes on, or a
-// rank on another host, still reads the same weights.
+// Hashes of the source's tensors. They tell what a result was made from, and whether a later start
+// of the run, or a rank on another host, still reads the same weights.
 
 #include <set>
 #include <string>
@@ -13,28 +13,30 @@
 
 namespace bitmill {
 
-// Names, sorted: of one block; of all that belongs to none of the first `blocks` blocks.
+// Sorted names of tensors: those of one block, and those outside of the first `blocks` blocks.
 std::vector<std::string> tensors_of_block(const SourceModel& model, int64_t block);
 std::vector<std::string> tensors_outside(const SourceModel& model, int64_t blocks);
 
-// Reads these tensors to their end. NumericError names the first value that is not finite.
+// Reads these tensors completely. NumericError names the first value that is not finite.
 TensorHashes hash_tensors(const SourceModel& model, const std::vector<std::string>& names,
                           ThreadPool& pool);
-// Collective: the same, each tensor read by one rank; the result is on all of them.
+// The same, collective: each tensor is read by one rank, and every rank gets all hashes.
 TensorHashes hash_together(const SourceModel& model, const std::vector<std::string>& names,
                            Communicator& comm, ThreadPool& pool);
 
-// One hash over names and hashes: how config.json names the source of a result.
+// One hash over all names and hashes: config.json names the source of a result by it.
 std::string combined_hash(const TensorHashes& hashes);
 
-// Looks at every block's tensors when the run reads them for the first time in this start.
+// Checks the tensors of a block when this start reads them for the first time.
 class SourceGuard {
  public:
-  // `comm`: the replicas of a stage. `run_dir` on its rank 0, else null. All arguments outlive it.
+  // `comm`: the replicas of a stage. `run_dir` on rank 0 of `comm`, else null. All arguments
+  // outlive the guard.
   SourceGuard(const SourceModel& model, Communicator& comm, ThreadPool& pool, RunDir* run_dir);
 
-  // Collective. UsageError when a rank reads other weights than rank 0, or the run was begun with
-  // others; NumericError for a value that is not finite. Does nothing when the block is known.
+  // Collective. UsageError when a rank reads other weights than rank 0, or other weights than those
+  // that the run began with; NumericError for a value that is not finite. Does nothing when the
+  // block was checked before.
   void read_block(int block);
 
  private:
@@ -45,7 +47,8 @@ class SourceGuard {
   std::set<int> known_;
 };
 
-// The hash of the whole source, from what the run kept of it: of `blocks` blocks and the outside.
+// The hash of the whole source, from the hashes that the run folder keeps: those of `blocks` blocks
+// and of all tensors outside of them.
 std::string kept_source_hash(const RunState& state, int64_t blocks);
 
 }  // namespace bitmill

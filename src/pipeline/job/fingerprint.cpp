@@ -38,13 +38,13 @@ std::string processor() {
   std::memcpy(vendor.data() + 4, &r[3], 4);
   std::memcpy(vendor.data() + 8, &r[2], 4);
   __get_cpuid(1, &r[0], &r[1], &r[2], &r[3]);
-  // Family and model with their extensions, as the processor manuals combine them.
+  // Both include their extended fields, combined as the processor manuals say.
   const unsigned family = ((r[0] >> 8) & 15U) + ((r[0] >> 20) & 255U);
   const unsigned model = ((r[0] >> 4) & 15U) | (((r[0] >> 16) & 15U) << 4U);
   return fmt::format("{} family {} model {}", vendor.data(), family, model);
 }
 
-// What is not learned has no rate, and what has no effect is not there.
+// A rate is in it only if its value is learned, and a setting only if it has an effect.
 json describe_method(const QuantizeOptions& options) {
   const MethodSettings& method = options.method;
   json text = {{"int4_clip", method.int4_clip},
@@ -63,7 +63,7 @@ json describe_method(const QuantizeOptions& options) {
   return text;
 }
 
-// Of names, dtypes and shapes.
+// A hash of the names, dtypes and shapes of all tensors.
 std::string hash_shapes(const TensorFolder& tensors) {
   Hasher hasher;
   for (const std::string& name : tensors.names()) {
@@ -127,7 +127,7 @@ std::string numerics_class(const std::string& backend) {
 
 namespace {
 
-// A setting that has no effect in one of the two is missing there.
+// A setting that has no effect is missing in the JSON: null here.
 std::string words_for(const json& value) { return value.is_null() ? "not set" : value.dump(); }
 
 std::string first_difference(const json& there, const json& here, const std::string& prefix) {

@@ -1,5 +1,5 @@
 #pragma once
-// What the caller of a job knows of this start.
+// What the caller of a job knows about this start.
 
 #include <chrono>
 #include <functional>
@@ -13,16 +13,17 @@ namespace bitmill {
 struct StopWishes {
   // Why this rank was asked to stop; empty while it was not. Any thread may call it.
   std::function<std::string()> asked = [] { return std::string(); };
-  std::optional<std::chrono::steady_clock::time_point> deadline;  // to be gone by
+  std::optional<std::chrono::steady_clock::time_point> deadline;  // to have ended by
 };
 
-// What the caller knows of this start.
+// What the caller knows about this start.
 struct RunControl {
   StopWishes wishes;
-  std::string host = "this host";  // as people know it
-  std::string job;                 // of the batch system; may be empty
+  std::string host = "this host";  // a name for people
+  std::string job;                 // id in the batch system; may be empty
   ClaimTiming claim_timing;
-  // On rank 0, once the work folder can be asked about this run: claimed, or of a finished run.
+  // Called on rank 0 when the run folder is known to belong to this run: it is claimed, or it holds
+  // the finished run.
   std::function<void()> work_dir_answers = [] {};
   bool heartbeat = true;  // off for tests that count file operations
 };

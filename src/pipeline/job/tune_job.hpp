@@ -1,5 +1,5 @@
 #pragma once
-// What `tune` is told, what it would do, and what it tells while it works.
+// The settings of `tune`, its forecast, and what it tells while it works.
 
 #include <cstdint>
 #include <string>
@@ -22,11 +22,11 @@ struct TuneOptions {
 
   int64_t samples = 128;
   bool samples_by_hand = true;  // as in QuantizeOptions
-  int64_t seq_len = 0;          // 0: as there
+  int64_t seq_len = 0;          // 0: as in QuantizeOptions
   int epochs = 6;
   int64_t batch = 4;
   double rate = 2e-3;          // of every factor; falls to 0 along a cosine
-  ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, from its last part
+  ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, its last part
   uint64_t seed = 0;
   std::string backend = "cpu";
 
@@ -36,20 +36,20 @@ struct TuneOptions {
   bool allow_mixed_hardware = false;
 };
 
-// What a run would do.
+// What a run would do and need.
 struct TuneForecast {
   int64_t blocks = 0;
-  int64_t linears = 0;   // packed ones
-  int64_t factors = 0;   // that are learned
+  int64_t linears = 0;   // packed linears
+  int64_t factors = 0;   // learned factors
   int64_t train = 0;     // windows
   int64_t held_out = 0;  // windows
   int64_t seq_len = 0;
   int64_t steps_per_epoch = 0;
   Mesh mesh;
-  int64_t packed_bytes = 0;       // tensors of the result
+  int64_t packed_bytes = 0;       // of the result's tensors
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
-  int64_t scratch_bytes = 0;      // streams beyond its memory
-  int64_t state_bytes = 0;        // in the work folder, at most
+  int64_t scratch_bytes = 0;      // of the streams that do not fit the busiest rank's memory
+  int64_t state_bytes = 0;        // in the run folder, at most
   std::string fingerprint_json;
 };
 
@@ -58,16 +58,17 @@ class TuneObserver {
  public:
   virtual ~TuneObserver() = default;
   virtual void phase_begins(const std::string&) {}
-  // What people should know, and nothing hinders the work.
+  // Something that the user should know, but that does not stop the work.
   virtual void note(const std::string&) {}
-  // Of the original's outputs; first with none of the blocks done.
+  // How far the teacher's outputs are. The first call is with no block done.
   virtual void teacher_done(int64_t /*blocks_done*/, int64_t /*blocks*/) {}
-  // The next thing is a step.
+  // The next call is a step.
   virtual void training_begins() {}
-  // `step` of the epoch was the last one done.
+  // `step` of `epoch` is done.
   virtual void step_done(int /*epoch*/, int64_t /*step*/) {}
-  // The last entries of the history are new; without training ones, only the start was measured.
-  // An epoch of which earlier starts did a part has the seconds that it would have taken here.
+  // The last entries of the history are new. Where train_kl is empty, only the model as given was
+  // measured. If earlier starts did a part of the epoch, `seconds` is what the whole epoch would
+  // have taken in this start.
   virtual void epoch_done(const TuningHistory&, double /*seconds*/) {}
 };
 

@@ -6,7 +6,7 @@
 namespace bitmill {
 namespace {
 
-constexpr int patience = 2;  // epochs
+constexpr int patience = 2;  // epochs without gain
 
 }  // namespace
 

@@ -12,18 +12,19 @@
 namespace bitmill {
 namespace {
 
-// As rank 0 sees them: it hears one note of each, and says one to each at the end. The two may
-// cross, so neither side waits for its own note to be gone before it has the other's.
+// The idle ranks as rank 0 sees them. Rank 0 gets one note from each, and sends one note to each at
+// the end. The two notes may cross, so each side looks for the other's note before it waits for its
+// own to be gone.
 class IdleRanks {
  public:
-  // Those from `first` on; there may be none.
+  // The idle ranks are those from `first` on; there may be none.
   IdleRanks(Communicator& world, int first) : world_(world), first_(first) {
     for (int rank = first; rank < world.size(); ++rank) notes_.emplace_back(world, rank);
   }
 
-  // Why one of them was asked to stop; empty while none was. Looks at some of them at a time.
+  // Why an idle rank was asked to stop; empty while none was. Each call looks at only some of them.
   std::string wish() {
-    constexpr size_t at_a_time = 16;  // of thousands, between two steps
+    constexpr size_t at_a_time = 16;  // there may be thousands, and this is asked between two steps
     for (size_t i = 0; i < std::min(at_a_time, notes_.size()) && wish_.empty(); ++i) {
       ExpectedNote& expected = notes_[next_];
       next_ = (next_ + 1) % notes_.size();
@@ -32,7 +33,7 @@ class IdleRanks {
     return wish_;
   }
 
-  // Tells them that the work is over, and why it stopped; empty: it is done.
+  // Tells every idle rank that the work has ended. `why` it stopped; empty when it is done.
   void end(const std::string& why) {
     std::deque<SentNote> sent;
     for (int rank = first_; rank < world_.size(); ++rank) {
@@ -54,7 +55,7 @@ class IdleRanks {
   std::string wish_;
 };
 
-// On an idle rank. Passes on what this rank is asked, once, and returns what IdleRanks::end() told.
+// On an idle rank. Passes a wish of this rank on, once, and returns what IdleRanks::end() said.
 std::string wait_for_the_end(Communicator& world, const StopWishes& wishes) {
   ExpectedNote end(world, 0);
   std::optional<SentNote> wish;
@@ -65,12 +66,12 @@ std::string wait_for_the_end(Communicator& world, const StopWishes& wishes) {
       wish.emplace(world, 0, StopNote::of(why));
     }
   }
-  if (!wish) wish.emplace(world, 0, StopNote());  // rank 0 expects one of each
+  if (!wish) wish.emplace(world, 0, StopNote());  // rank 0 expects one note from each
   for (Pause pause; !wish->gone();) pause();
   return end.note().text();
 }
 
-// On a rank at work: why the work stopped; empty where it is done.
+// On a rank at work. Returns why the work stopped; empty when it is done.
 std::string run_until_stop(const WorkOfARank& work, const StopWishes& wishes) {
   try {
     work(wishes);

@@ -1,6 +1,6 @@
 #pragma once
-// Ranks beyond the mesh: they have no work, wait for its end, and may be asked to stop all the
-// same.
+// Ranks beyond the mesh. They have no work, wait until the work ends, and can still be asked to
+// stop.
 
 #include <functional>
 
@@ -11,11 +11,11 @@ namespace bitmill {
 
 using WorkOfARank = std::function<void(const StopWishes&)>;
 
-// Collective over `world`, of which the first `at_work` ranks run `work` and the others wait.
-// `work` is given the rank's own wishes, on rank 0 with what the waiting ranks wish. It returns on
-// all ranks at work, or throws AgreedStop on all of them; then so does this, on all ranks of the
-// world. What else it throws passes through at once: such a world has to be ended. Until then
-// nobody else says anything between rank 0 and the waiting ones in `world`.
+// Collective over `world`: the first `at_work` ranks run `work`, the others wait. `work` gets this
+// rank's wishes; on rank 0 they include the wishes of the waiting ranks. `work` must return on all
+// ranks at work, or throw AgreedStop on all of them. In the second case this call throws AgreedStop
+// on all ranks of `world`. Any other exception is passed on at once, and then the job must be
+// ended. During the call, nobody else may send between rank 0 and the waiting ranks in `world`.
 void work_beside_idle_ranks(Communicator& world, int at_work, const StopWishes& wishes,
                             const WorkOfARank& work);
 

@@ -1,5 +1,5 @@
 #pragma once
-// A rank in its mesh, with a communicator for each thing it says.
+// A rank's place in its mesh, and its communicators, one for each purpose.
 
 #include <memory>
 
@@ -17,20 +17,20 @@ class MeshRank {
   ~MeshRank();
 
   const Mesh& mesh() const { return mesh_; }
-  // False beyond the mesh; nothing below is to be asked then.
+  // False on an idle rank; then nothing below may be called.
   bool has_work() const { return has_work_; }
   int stage() const { return stage_; }
   int replica() const { return replica_; }
-  // The first replica of a stage speaks for it: to the run folder, and to the other stages.
+  // The leader of a stage speaks for it to the run folder and to the other stages.
   bool leads() const { return replica_ == 0; }
 
   // The replicas of this stage, by replica.
   Communicator& replicas() { return *replicas_; }
-  // Two worlds of all ranks with work: activations and gradients travel in one, and what must not
-  // wait behind them in the other.
+  // Two worlds of all ranks with work. Activations and gradients travel in streams(); messages that
+  // must not wait behind them travel in control().
   Channel& streams() { return *streams_; }
   Communicator& control() { return *control_; }
-  // The same replica of the stage after and the one before, in both.
+  // Rank numbers, in both worlds, of the same replica in the next and in the previous stage.
   int next() const { return mesh_.rank_of(mesh_.next_stage(stage_), replica_); }
   int previous() const { return mesh_.rank_of(mesh_.previous_stage(stage_), replica_); }
 

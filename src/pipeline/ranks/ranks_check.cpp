@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-// Of the running binary; its libraries are in the numerics class.
+// Version and hash of the running binary. Its libraries are part of the numerics class.
 std::string describe_program(Files& files) {
   const std::string path = files.resolve("/proc/self/exe");
   std::string hash = "unreadable";
@@ -50,7 +50,7 @@ std::string to_text(const RankFacts& facts) {
       .dump();
 }
 
-// Collective. What every rank says.
+// Collective. Returns what every rank says, by rank.
 std::vector<json> gather_json(Communicator& comm, const std::string& mine) {
   std::vector<json> all;
   for (const std::string& text : gather_texts(comm, mine)) all.push_back(json::parse(text));
@@ -89,14 +89,14 @@ std::vector<std::string> differences_of(const std::vector<RankFacts>& all, size_
   const std::string field = fingerprint_difference(other.fingerprint_json, first.fingerprint_json);
   if (!field.empty()) {
     problems.push_back(
-        fmt::format("{} would do another work than {}: {}; give all hosts the same model, "
+        fmt::format("{} would do other work than {}: {}; give all hosts the same model, "
                     "calibration and settings",
                     who, leader, field));
   }
   if (other.numerics_class != first.numerics_class && other.has_work() && !may_be_mixed) {
     problems.push_back(
-        fmt::format("{} would not compute the bits of {}: it is \"{}\", and that is "
-                    "\"{}\"; run on machines of one kind, or give --allow-mixed-hardware",
+        fmt::format("{} would not compute the same bits as {}: they are \"{}\" and \"{}\"; run on "
+                    "machines of one kind, or give --allow-mixed-hardware",
                     who, leader, other.numerics_class, first.numerics_class));
   }
   if (other.mesh != first.mesh) {

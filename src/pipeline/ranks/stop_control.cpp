@@ -10,8 +10,9 @@
 namespace bitmill {
 namespace {
 
-// The first note of a binary tree over the ranks that says to stop, on every rank. Nobody sends to
-// a rank that sends to it: each of these calls may wait.
+// Goes through a binary tree over the ranks. Returns, on every rank, the first note that says to
+// stop; if none does, a note that says to go on. Two ranks never send to each other at the same
+// time, so blocking calls cannot lock up.
 StopNote first_stop(Communicator& comm, StopNote note) {
   const int rank = comm.rank(), size = comm.size();
   int reach = 1;
@@ -45,13 +46,13 @@ std::string StopControl::own_reason() {
   if (ring_ && !ring_->heard().empty()) return ring_->heard();
   if (std::string asked = wishes_.asked(); !asked.empty()) return asked;
   if (!wishes_.deadline) return "";
-  // The step that is under way when the question is asked once more, and the state; twice, because
-  // machines are not even.
+  // What must still be possible after this question: one more step, and saving the state. Doubled,
+  // because machines are not equally fast all the time.
   const std::chrono::duration<double> needed(2 * (longest_step_s_ + longest_save_s_) + 1);
   return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : "the time limit";
 }
 
-// True when it says to stop. Then the other stages are told, if they do not know.
+// Returns true when the decision is to stop, and tells the other stages if they do not know it yet.
 bool StopControl::take(const StopNote& decision) {
   reason_ = decision.text();
   if (reason_.empty()) return false;
@@ -83,9 +84,9 @@ bool StopControl::finish_or_stop(const std::function<void()>& meanwhile) {
   return stopped;
 }
 
-// Every other rank reports once, when it is ready or wishes to stop, at the latest when it hears
-// what was decided. A report and the decision may cross, so neither side waits for its own note to
-// be gone before it has the other's.
+// Every other rank sends one report: when it is ready or wishes to stop, at the latest when it gets
+// the decision. A report and the decision may cross, so each side looks for the other's note before
+// it waits for its own to be gone.
 bool StopControl::lead_wait(const std::function<bool()>& ready, Until until) {
   std::deque<ExpectedNote> reports;
   for (int rank = 1; rank < together_.size(); ++rank) reports.emplace_back(together_, rank);
@@ -101,7 +102,7 @@ bool StopControl::lead_wait(const std::function<bool()>& ready, Until until) {
   return take(decision);
 }
 
-// Waits for it, on the leader.
+// On the leader: waits until a decision is possible.
 StopNote StopControl::decide(const std::function<bool()>& ready, Until until,
                              std::deque<ExpectedNote>& reports) {
   for (Pause pause;; pause()) {
@@ -112,10 +113,12 @@ StopNote StopControl::decide(const std::function<bool()>& ready, Until until,
       if (here && wish.empty()) wish = report.note().text();
       if (!here && until == Until::all_are_ready) all_ready = false;
     }
-    // At the end of a run a wish comes too late.
+    // With Until::leader_is_ready (the end of a run) a wish comes too late when the leader is
+    // ready.
     if (all_ready && (wish.empty() || until == Until::leader_is_ready)) return {};
     if (wish.empty()) wish = own_reason();
-    // The ring refuses when the other stages may have finished: then so shall we.
+    // The ring refuses a stop when all other stages may have finished. Then this stage finishes,
+    // too.
     if (!wish.empty() && (!ring_ || ring_->stop(wish))) return StopNote::of(wish);
   }
 }

@@ -1,7 +1,7 @@
 #pragma once
-// When a run ends before its end: a signal to any rank, or a deadline. Ranks that work together
-// agree at safe points, so that all of them leave at the same one; the stages of a mesh tell each
-// other.
+// Stops a run before its end: after a signal to any rank, or before a deadline. Ranks that work
+// together leave at the same safe point, on which they agree. The stages of a mesh tell each other
+// that they stop.
 
 #include <deque>
 #include <functional>
@@ -16,38 +16,40 @@
 
 namespace bitmill {
 
-// Thrown on every rank of a stage at the same safe point, and on every stage at one of its own:
-// no rank waits for one that has left.
+// The ranks agreed to leave. Thrown on every rank of a stage at the same safe point; each stage
+// leaves at a safe point of its own. No rank waits for a rank that has left.
 class AgreedStop : public StopError {
   using StopError::StopError;
 };
 
-// Three questions ask whether to leave: stop_here(), wait_or_stop(), finish_or_stop(). Once one of
-// them said yes, the ranks save what they must, call leave(), and ask nothing more.
+// Three calls ask whether to leave: stop_here(), wait_or_stop() and finish_or_stop(). After one of
+// them has returned true, the ranks save their state and call leave(), and ask nothing more.
 class StopControl {
  public:
-  // All ranks of `together` leave at the same safe point. It outlives this.
+  // All ranks of `together` leave at the same safe point. `together` outlives this object.
   StopControl(Communicator& together, StopWishes wishes);
-  // The replicas of a stage leave at the same safe point, each stage at one of its own. `rank`
-  // outlives this.
+  // The replicas of a stage leave at the same safe point; each stage leaves at one of its own.
+  // `rank` outlives this object.
   StopControl(MeshRank& rank, StopWishes wishes);
 
-  // Each of these is collective over the ranks that leave together, and says the same on all of
-  // them.
+  // Each of these calls is collective over the ranks that leave together, and returns the same
+  // value on all of them.
 
-  // Whether they leave here. Cheap: two messages a rank.
+  // Whether the ranks leave here. Cheap: two messages per rank.
   bool stop_here();
-  // Waits until ready() on every one of them; true when they leave instead. ready() is asked again
-  // and again, also after it said yes.
+  // Waits until ready() is true on every one of these ranks, and returns false; or returns true
+  // when they leave instead. ready() is called again and again, even after it was true.
   bool wait_or_stop(const std::function<bool()>& ready);
-  // Last of all, when the work is done: waits until every stage has done its own; true when they
-  // leave instead. `meanwhile` is called again and again. Said no: nothing more is to be said.
+  // The last call, when this stage's work is done. Waits until every stage has finished, and
+  // returns false: then the ranks send no more notes. Or returns true when they leave instead.
+  // `meanwhile` is called again and again during the wait.
   bool finish_or_stop(const std::function<void()>& meanwhile);
-  // After a yes. Waits until the other stages know of it, each at a safe point of its own, and
-  // throws AgreedStop, which says why and `where`: "between two actions".
+  // To be called after a question was answered with true. Waits until the other stages know about
+  // the stop; each of them gets there at a safe point of its own. Then throws AgreedStop. Its
+  // message has the reason and `where`, such as "between two actions".
   [[noreturn]] void leave(const std::string& where);
 
-  // What a stop costs, so that a deadline is met: the longest of each is kept.
+  // How long a step and a save took. The longest of each is kept, so that a deadline can be met.
   void step_took(double seconds);
   void save_took(double seconds);
 
@@ -63,8 +65,8 @@ class StopControl {
 
   Communicator& together_;
   const StopWishes wishes_;
-  std::optional<StopRing> ring_;  // where there are several stages, on the leader of each
-  std::string reason_;            // once one of the questions was answered with yes
+  std::optional<StopRing> ring_;  // on the leader of each stage, if there are several stages
+  std::string reason_;            // set when a question was answered with true
   double longest_step_s_ = 0;
   double longest_save_s_ = 0;
 };

@@ -29,7 +29,7 @@ void StopRing::take(const StopNote& note) {
     case Kind::finished:
       earlier_finished_ = true;
       if (!first()) return pass_finished();
-      // It has been around: nobody but us can want to stop any more.
+      // `finished` has gone around the ring: only this stage could still want to stop.
       if (!said_last_) say({Kind::all_finished});
       return;
     case Kind::all_finished:
@@ -63,7 +63,7 @@ void StopRing::pass_finished() {
 }
 
 bool StopRing::stop(const std::string& reason) {
-  if (!reason_.empty()) return true;  // somebody did already
+  if (!reason_.empty()) return true;  // another stage did already
   if (passed_ || said_last_) return false;
   reason_ = reason;
   say(StopNote::of(reason));

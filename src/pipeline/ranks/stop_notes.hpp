@@ -1,7 +1,7 @@
 #pragma once
-// The notes by which ranks tell each other that they stop, or that they do not: a note and its two
-// ends, neither of which waits, and the ring in which the stages pass notes on. Internal to this
-// room.
+// The notes by which ranks tell each other to stop or to go on: a note, its sender and its
+// receiver, neither of which waits, and the ring in which the stages pass notes on. Internal to
+// this room.
 
 #include <algorithm>
 #include <array>
@@ -17,15 +17,15 @@
 
 namespace bitmill {
 
-// Travels as these bytes.
+// These bytes are what travels.
 struct StopNote {
-  // Only stages say the last two, in their ring.
+  // Only stages send the last two, in their ring.
   enum class Kind : char { go_on, stop, finished, all_finished };
 
   Kind kind = Kind::go_on;
-  std::array<char, 79> reason = {};  // to stop; ends with 0, and is cut where it is longer
+  std::array<char, 79> reason = {};  // of a stop; ends with 0, and is cut if it is longer
 
-  // `stop` where there is a reason, else `go_on`.
+  // A note `stop` where there is a reason, else `go_on`.
   static StopNote of(const std::string& reason) {
     StopNote note;
     if (!reason.empty()) note.kind = Kind::stop;
@@ -33,28 +33,28 @@ struct StopNote {
                 note.reason.begin());
     return note;
   }
-  // Empty where nobody stops.
+  // The reason; empty where the note says no stop.
   std::string text() const { return reason.data(); }
 
   std::span<std::byte> bytes() { return std::as_writable_bytes(std::span(this, 1)); }
 };
 
-// A note that may come.
+// A note that may come from another rank.
 class ExpectedNote {
  public:
   ExpectedNote(Communicator& comm, int from) : comm_(comm), from_(from) {}
-  // The note lies in here while it comes.
+  // Not copied, because a coming note is written into this object.
   ExpectedNote(const ExpectedNote&) = delete;
   ExpectedNote& operator=(const ExpectedNote&) = delete;
 
-  // Looks without waiting.
+  // Whether the note is here. Does not wait.
   bool here() {
     if (here_) return true;
     if (!transfer_) transfer_ = comm_.start_receive(note_.bytes(), from_);
     here_ = transfer_ && transfer_->done();
     return here_;
   }
-  // Once it is here.
+  // REQUIRES: here() has returned true.
   const StopNote& note() const { return note_; }
 
  private:
@@ -65,17 +65,17 @@ class ExpectedNote {
   bool here_ = false;
 };
 
-// A note on its way. Two ranks may each send the other one at the same time: neither blocks, as
-// long as each looks for the other's note before it waits for its own to be gone.
+// A note on its way to another rank. Two ranks may each send one to the other at the same time.
+// Neither of them blocks if each looks for the other's note before it waits for its own to be gone.
 class SentNote {
  public:
   SentNote(Communicator& comm, int to, const StopNote& note)
       : note_(note), transfer_(comm.start_send(note_.bytes(), to)) {}
-  // The note lies in here until it has gone.
+  // Not copied, because the note is sent from this object.
   SentNote(const SentNote&) = delete;
   SentNote& operator=(const SentNote&) = delete;
 
-  // Looks without waiting.
+  // Whether the note has gone. Does not wait.
   bool gone() {
     gone_ = gone_ || transfer_->done();
     return gone_;
@@ -87,24 +87,27 @@ class SentNote {
   bool gone_ = false;
 };
 
-// How the stages of a mesh end together although each is somewhere else: notes that go once around
-// the ring of stages, from leader to leader. A wish to stop reaches every stage within a round, and
-// each leaves at its own next safe point; when all have finished their plans, all know it.
+// Ends the stages of a mesh together, although each is at a different place in the plan. Notes go
+// once around the ring of stages, from leader to leader. A wish to stop reaches every stage within
+// one round, and each stage leaves at its own next safe point. When all stages have finished their
+// plans, all of them get to know it.
 class StopRing {
  public:
   // On the leader of each stage. `rank` outlives it.
   explicit StopRing(MeshRank& rank) : rank_(rank) {}
 
-  // Looks for notes and passes them on. Why somebody stops; empty while nobody does.
+  // Looks for notes and passes them on. Returns why a stage stops; empty while none does.
   const std::string& heard();
-  // Tells everybody, once. False when it is too late: all others may have finished already.
+  // Tells all stages to stop, once. Returns false when it is too late: all others may have
+  // finished.
   bool stop(const std::string& reason);
-  // This stage has finished its plan.
+  // To be called when this stage has finished its plan.
   void finish();
-  // All have, and know it.
+  // True when all stages have finished and this one knows it.
   bool all_finished() const { return all_finished_; }
-  // Waits until this leader has heard its last note and its own ones have gone: every other leader
-  // must come to that point too. After stop() or heard() gave a reason, or all have finished.
+  // Waits until this leader has got its last note and its own notes have gone; every other leader
+  // must come to this call, too. To be called after stop() returned true, heard() returned a
+  // reason, or all_finished() is true.
   void settle();
 
  private:
@@ -115,14 +118,14 @@ class StopRing {
   void say(const StopNote& note);
 
   MeshRank& rank_;
-  // Every link carries, in this order: perhaps one `finished`, then exactly one `all_finished` or
-  // `stop`, which is the last.
+  // The notes that each link carries, in this order: at most one `finished`, then exactly one
+  // `all_finished` or `stop`, which is the last note.
   std::optional<ExpectedNote> expected_;
   std::deque<SentNote> sent_;  // on their way
   std::string reason_;
   bool finished_ = false;          // this stage
   bool earlier_finished_ = false;  // all stages before this one
-  bool passed_ = false;            // `finished`
+  bool passed_ = false;            // `finished` was sent on
   bool said_last_ = false, heard_last_ = false;
   bool all_finished_ = false;
 };

@@ -12,8 +12,8 @@ SampleStream& SampleBox::stream_of(int64_t i) const {
   return *streams_[static_cast<size_t>(i / streams_.front()->count())];
 }
 
-// Only read by who gets it. What follows is asked for while two are under way: of large samples,
-// for which it matters, Channel has no more.
+// The caller must only read the result. While two samples are under way, the one after them is
+// prefetched: of large samples, for which this matters, Channel has no more than two under way.
 at::Tensor SampleBox::read(int64_t i) {
   const SampleStream& stream = stream_of(i);
   stream.prefetch(place_of(i) + 2);

@@ -1,5 +1,6 @@
 #pragma once
-// The streams of a turn as they travel between stages: one behind the other, sample by sample.
+// The streams of a turn as they travel between stages: one stream after the other, sample by
+// sample.
 
 #include <memory>
 #include <vector>
@@ -13,7 +14,7 @@ class SampleBox final : public StreamBox {
  public:
   using Streams = std::vector<std::shared_ptr<SampleStream>>;
 
-  // At least one; all alike.
+  // At least one stream; all have the same count, shape and dtype.
   explicit SampleBox(Streams streams);
 
   const Streams& streams() const { return streams_; }

@@ -10,8 +10,8 @@
 
 namespace bitmill {
 
-// That a box was taken shows only in the one behind it, which begins to move then: so there must be
-// room for that one.
+// The sender sees that a box was taken only when the next box begins to move. So there must be room
+// for a next box: the capacity is at least 2.
 StreamLink::StreamLink(MeshRank& rank, std::function<at::Tensor()> room, int capacity)
     : rank_(rank),
       room_(std::move(room)),
@@ -20,9 +20,9 @@ StreamLink::StreamLink(MeshRank& rank, std::function<at::Tensor()> room, int cap
   assert(rank.mesh().stages >= 2);
 }
 
-// Again as long as something moves: what is through makes way for the samples behind it, so that a
-// fast link carries all samples there are in one call, and no more of them are under way at a time
-// than on a slow one.
+// Repeats as long as something moves, because finished samples make place for those behind them. So
+// a fast link carries all samples in one call, and still has no more of them under way at a time
+// than a slow link.
 void StreamLink::pump() {
   for (bool moved = true; moved;) {
     const bool sent = pump_sends();
@@ -31,7 +31,8 @@ void StreamLink::pump() {
   }
 }
 
-// The last box that has wholly gone may lie on the other side, until one behind it moves.
+// The last box that has gone may still wait on the other side. It is certainly taken only when the
+// next box begins to move. Until then it counts against the capacity.
 bool StreamLink::has_room() const {
   const bool one_may_wait = one_has_gone_ && (outgoing_.empty() || outgoing_.front().gone == 0);
   return std::ssize(outgoing_) + (one_may_wait ? 1 : 0) < capacity_;
@@ -64,7 +65,7 @@ bool StreamLink::count_gone() {
   return any;
 }
 
-// A sample is read, perhaps from disk, when there is place for it.
+// Reads a sample, perhaps from disk, only when the channel has place for it.
 bool StreamLink::begin_sends() {
   const int64_t before = begun_;
   for (Outgoing& one : outgoing_) {
@@ -108,13 +109,13 @@ void StreamLink::expect(int64_t samples, MakeBox make) {
 std::shared_ptr<StreamBox> StreamLink::take() {
   assert(has_arrived());
   std::shared_ptr<StreamBox> box = std::move(expected_->box);
-  if (!box) box = expected_->make();  // of no samples
+  if (!box) box = expected_->make();  // a box of no samples
   expected_.reset();
   return box;
 }
 
 void StreamLink::leave() {
-  // What has not begun will be made again.
+  // Samples whose sending has not begun are not sent: the next start makes them again.
   for (Outgoing& one : outgoing_) one.samples = one.begun;
   std::erase_if(outgoing_, [](const Outgoing& one) { return one.gone == one.samples; });
   const int64_t to_come = begun_before();

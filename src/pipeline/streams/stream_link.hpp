@@ -1,6 +1,6 @@
 #pragma once
-// Streams on their way between neighbouring stages, replica to replica, sample by sample, while
-// the rank computes: what can move, moves inside pump().
+// Carries streams between neighbouring stages, from replica to replica and sample by sample, while
+// the rank computes. What can move, moves inside pump().
 
 #include <ATen/core/Tensor.h>
 
@@ -16,50 +16,50 @@
 
 namespace bitmill {
 
-// What is sent at one time and taken at one time: `count()` samples, all of the size that every
-// sample of the link has.
+// What is sent as a whole and taken as a whole: `count()` samples. All samples of a link have the
+// same size.
 class StreamBox {
  public:
   virtual ~StreamBox() = default;
   virtual int64_t count() const = 0;
-  // Contiguous. The link keeps the box until the last of its samples is through.
+  // Sample i, contiguous. The link keeps the box until its last sample has been sent.
   virtual at::Tensor read(int64_t i) = 0;
-  // Makes what has come, in memory that the link's `room` gave, sample i; asked in order.
+  // Stores sample i, which has come in memory from the link's `room`. Called in the order of i.
   virtual void keep(int64_t i, const at::Tensor& sample) = 0;
 };
 
-// A link holds what simulate() of schedule lets it hold, so that the streams' budget suffices: a
-// sender waits while `capacity` boxes are not taken, and a receiver holds one that it has not
-// taken, from its first sample on. One is enough: between two receives a stage trains a whole turn,
-// in which the next box has the time to come. (What MPI sends eagerly, a few kilobytes, may be let
-// go before anybody has taken it.)
+// A link holds no more boxes than simulate() of schedule assumes, so that the streams' budget is
+// enough. A sender waits while `capacity` boxes are not taken. A receiver holds at most one box
+// that is not taken, counted from its first sample on. One is enough: between two receives a stage
+// trains a whole turn, which is time enough for the next box to come. (MPI sends a few kilobytes at
+// once. Such samples may count as sent before anybody has taken them.)
 class StreamLink {
  public:
   using MakeBox = std::function<std::shared_ptr<StreamBox>()>;
 
-  // `rank`, of at least two stages, outlives it; nobody else uses its streams meanwhile. `room`
-  // gives memory for a sample that comes.
+  // `rank`, of at least two stages, outlives the link, and nobody else uses its streams()
+  // meanwhile. `room` returns memory for one sample that will come.
   StreamLink(MeshRank& rank, std::function<at::Tensor()> room, int capacity);
 
-  // Moves everything on as far as it goes without waiting.
+  // Moves everything on as far as possible without waiting.
   void pump();
 
-  // Whether another box may be sent. Once it said yes it stays so until something is sent.
+  // Whether another box may be sent. After true it stays true until a box is sent.
   bool has_room() const;
   void send(std::shared_ptr<StreamBox> box);
-  // Whether everything is through, on this side of it.
+  // Whether everything has gone, as far as this side can know.
   bool all_sent();
 
-  // What is to be taken next: a box of `samples`, as the other side sends it, which `make` makes,
-  // empty, when the first of them is here. Nothing is let in that is not expected.
-  // REQUIRES: what was expected before is taken.
+  // Says what is taken next: a box of `samples` samples, as many as the other side sends. `make`
+  // makes the box, empty, when the first of them is here. Samples that are not expected are not
+  // accepted. REQUIRES: the box that was expected before is taken.
   void expect(int64_t samples, MakeBox make);
   bool has_arrived() const { return expected_ && expected_->here == expected_->samples; }
   // REQUIRES: has_arrived().
   std::shared_ptr<StreamBox> take();
 
-  // When the mesh stops in the middle: waits until every sample that was begun is through, here
-  // and on the neighbours, who call it too. Nothing can be sent afterwards.
+  // For a stop in the middle: waits until every sample whose transfer has begun has moved, on this
+  // rank and on its neighbours, who make the same call. Nothing can be sent afterwards.
   void leave();
 
  private:
@@ -80,28 +80,29 @@ class StreamLink {
     int64_t here = 0;                          // samples
   };
 
-  // Both say whether anything moved.
+  // Both return whether anything moved.
   bool pump_sends();
   bool pump_receives();
   bool count_gone();
   bool begin_sends();
-  // Up to `wanted` at a time, as far as they have come.
+  // Starts to receive samples that were offered, until `wanted` of them are under way.
   void start_receives(int64_t wanted);
-  // Samples that the stage before has begun to send. Waits; all ranks of the ring ask at once.
+  // How many samples the previous stage has begun to send. Waits; all ranks of the ring call it at
+  // once.
   int64_t begun_before();
 
   MeshRank& rank_;
   const std::function<at::Tensor()> room_;
   const size_t sample_bytes_;
   const int capacity_;
-  std::deque<Outgoing> outgoing_;                  // boxes that have not wholly gone
-  std::deque<std::unique_ptr<Transfer>> sending_;  // samples of them, in order
-  int64_t begun_ = 0;                              // samples of all boxes
+  std::deque<Outgoing> outgoing_;                  // boxes of which a part has not gone yet
+  std::deque<std::unique_ptr<Transfer>> sending_;  // samples of those boxes, in order
+  int64_t begun_ = 0;                              // samples of all boxes whose sending has begun
   bool one_has_gone_ = false;                      // a whole box
   std::optional<Expected> expected_;
   at::Tensor empty_;  // memory for the next sample
   std::deque<Incoming> receiving_;
-  int64_t received_ = 0;  // samples whose way has begun here
+  int64_t received_ = 0;  // samples whose receiving has begun
 };
 
 }  // namespace bitmill

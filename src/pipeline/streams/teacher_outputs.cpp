@@ -22,7 +22,7 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
     if (count > 0) {
       const BlockWeights weights = teacher.load_block(block);
       pool.parallel_for(count, [&](int64_t i) {
-        stream->prefetch(i + pool.size());  // that a thread takes next
+        stream->prefetch(i + pool.size());  // the one that a thread takes next
         stream->store(
             i, dense_block_forward(teacher.config(), weights, rotary, stream->load(i), pool));
       });
@@ -32,7 +32,7 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
   return stream;
 }
 
-// One is read, perhaps from disk, when there is place for it.
+// Reads a sample, perhaps from disk, only when the channel has place for it.
 void send_all(const SampleStream& stream, Channel& channel, int to) {
   const size_t bytes = stream.room().nbytes();
   for (int64_t i = 0; i < stream.count(); ++i) {

@@ -1,5 +1,5 @@
 #pragma once
-// The teacher's last block's outputs: all that is kept of its next-token distributions.
+// The outputs of the teacher's last block: all that is kept of its next-token distributions.
 
 #include <cstdint>
 #include <functional>
@@ -14,9 +14,10 @@
 
 namespace bitmill {
 
-// Collective over the mesh; `own`: the windows of this rank's replica, in the order of the result,
-// which is on the last stage and null elsewhere. The stages share the work: each computes every
-// stages-th window, block by block. `block_done` is called on every rank after every block.
+// Collective over the mesh. `own`: the windows of this rank's replica; the result has their outputs
+// in this order. The result is on the last stage, and null elsewhere. The stages share the work:
+// each computes every stages-th window, block by block. `block_done` is called on every rank after
+// every block.
 std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const Windows& windows,
                                               std::span<const int64_t> own, MeshRank& rank,
                                               StreamBudget& budget, ThreadPool& pool,

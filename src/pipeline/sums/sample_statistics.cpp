@@ -12,7 +12,7 @@
 namespace bitmill {
 namespace {
 
-// Everybody's partial sums of a batch of n, joined into `total`.
+// Joins the partial sums of all replicas of a batch of n into `total`.
 void join_partials(const Partials& own, int64_t n, const SampleShare& share, Communicator& comm,
                    const Merge& merge, const at::Tensor& total) {
   const at::Tensor mine = at::empty({std::ssize(own), total.numel()}, at::kDouble);
@@ -44,7 +44,7 @@ at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& sh
     };
     add_spread(own, sum.reduce(share.batch_size(step), unit_at, between), pool);
   }
-  // In float64, and rounded once.
+  // Divided in float64, and rounded once.
   parallel_pieces(pool, own.numel(), elements_per_task, [&](int64_t first, int64_t count) {
     at::Tensor piece = own.narrow(0, first, count);
     piece.copy_(piece.to(at::kDouble).div_(divisor));

@@ -25,7 +25,7 @@ void ShardedOptimizer::step(int64_t batch_size, Partials own, const at::Tensor& 
   apply(batch_size, sum_.reduce(batch_size, std::move(own)), values);
 }
 
-// The loss of a step is the mean over its own samples.
+// The loss of a step is the mean over the samples that its batch really has.
 void ShardedOptimizer::apply(int64_t batch_size, const at::Tensor& sum, const at::Tensor& values) {
   const double factor = rate_factor(rates_.schedule, steps_, rates_.total_steps);
   adamw_.step(++steps_, factor, sum, batch_size, values.narrow(0, sum_.begin(), sum.numel()),

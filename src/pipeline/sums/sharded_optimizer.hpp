@@ -1,7 +1,7 @@
 #pragma once
-// One optimiser step over all replicas: units summed in the fixed tree, each replica finishing the
-// tree and stepping AdamW on its own slice of the parameters, and the new values gathered. The
-// bits do not depend on the number of replicas or threads.
+// One optimiser step over all replicas. Units are summed in the fixed tree. Each replica finishes
+// the tree for its own slice of the learned values and takes the AdamW step on that slice. Then the
+// new values are gathered. The bits do not depend on the number of replicas or threads.
 
 #include <ATen/core/Tensor.h>
 
@@ -15,7 +15,7 @@
 
 namespace bitmill {
 
-// The rate over all steps of a block, whatever turns they are cut into.
+// The learning rate over all steps of a block, however they are cut into turns.
 struct RateCurve {
   RateSchedule schedule = RateSchedule::constant;
   int64_t total_steps = 1;
@@ -25,33 +25,33 @@ enum class Moment { first, second };
 
 class ShardedOptimizer {
  public:
-  // Every rank of `comm` is a replica. The layout's size may be anything.
+  // Every rank of `comm` is a replica. The layout may have any size.
   ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates, Communicator& comm,
                    ThreadPool& pool);
 
-  // Collective. `unit` gives the gradient of a sample, [layout.size()]. `values`, of that shape
-  // too, changes in place; it is the same on every rank before and after.
+  // Collective. `unit` fills in the gradient of one sample, [layout.size()]. `values`, of the same
+  // shape, changes in place. It is the same on every rank before and after the call.
   void step(int64_t batch_size, const SumUnit& unit, const at::Tensor& values);
-  // The same, from what this rank has added up of its own positions (GrowingSums).
+  // The same, with the sums over this rank's own positions already made (GrowingSums).
   void step(int64_t batch_size, Partials own, const at::Tensor& values);
 
   int64_t steps() const { return steps_; }
 
-  // Collective. Elements [begin, end) of a moment, on rank 0; empty on the others. Good until the
-  // next step: it is no copy where rank 0 is alone.
+  // Collective. Elements [begin, end) of a moment on rank 0; an empty tensor on other ranks. Valid
+  // until the next step, because it may be a view where rank 0 is alone.
   at::Tensor collect(Moment moment, int64_t begin, int64_t end) const;
-  // Collective: its counterpart. `values` [end - begin] on rank 0, ignored on the others.
+  // The reverse of collect(), collective. `values` [end - begin] on rank 0, ignored on the others.
   void hand_out(Moment moment, int64_t begin, int64_t end, const at::Tensor& values);
-  // After all moments were handed out: how many steps they have seen.
+  // To be called after all moments were handed out: the number of steps that are in them.
   void set_steps(int64_t steps) { steps_ = steps; }
 
-  // Rounds this rank's moments, of elements from `begin` on, to bfloat16.
+  // Rounds this rank's moments of the elements from `begin` on to bfloat16.
   void round_moments(int64_t begin);
 
  private:
-  // From this rank's slice of the sum.
+  // Takes the step with this rank's slice of the sum.
   void apply(int64_t batch_size, const at::Tensor& sum, const at::Tensor& values);
-  // What lies here of elements [begin, end); a view.
+  // The part of elements [begin, end) that this rank has; a view.
   at::Tensor own_moment(Moment moment, int64_t begin, int64_t end) const;
 
   Communicator& comm_;

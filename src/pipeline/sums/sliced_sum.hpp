@@ -1,9 +1,9 @@
 #pragma once
-// The sum of a batch's units in the fixed tree, when it may be as large as a block's weights: cut
-// into slices, of which every rank finishes and keeps its own. The bits do not depend on the number
-// of ranks or threads.
+// The sum of a batch's units in the fixed tree, for sums that may be as large as a block's weights.
+// They are cut into slices: each rank finishes and keeps its own slice. The bits do not depend on
+// the number of ranks or threads.
 //
-// Memory of a rank: schedule/reduction_tree.hpp.
+// The memory of a rank is described in schedule/reduction_tree.hpp.
 
 #include <ATen/core/Tensor.h>
 
@@ -24,15 +24,15 @@ class SlicedSum {
   SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
             int64_t floats_per_exchange = largest_exchange_floats);
 
-  // Collective. This rank's slice, elements [begin(), end()) of the sum over the batch. `between`:
-  // see sum_own_positions().
+  // Collective. Returns this rank's slice, elements [begin(), end()), of the sum over the batch.
+  // `between`: see sum_own_positions().
   at::Tensor reduce(int64_t batch_size, const SumUnit& unit,
                     const std::function<void()>& between = {});
-  // The same, from what this rank has added up of its own positions (GrowingSums).
+  // The same, with the sums over this rank's own positions already made (GrowingSums).
   at::Tensor reduce(int64_t batch_size, Partials own);
 
-  // Collective, in place: slices of `values` [size()], each valid on its owner, become valid on
-  // every rank.
+  // Collective, in place. Before, each slice of `values` [size()] is valid on its owner only;
+  // afterwards, on every rank.
   void gather(const at::Tensor& values);
 
   int64_t size() const { return bounds_.back(); }
@@ -42,12 +42,13 @@ class SlicedSum {
   int64_t end(int rank) const { return bounds_[rank + 1]; }
 
  private:
-  // The next floats_per_slice_ elements of every slice, from its `first` on, of my partial sums to
-  // their owners; `slice` gets the finished sum of its own.
+  // Sends one piece of every slice, from this rank's partial sums, to the owners of the slices: at
+  // most floats_per_slice_ elements, from `first` of the slice on. Writes the finished sum of the
+  // own piece to `slice`.
   void finish_piece(int64_t batch_size, const Partials& own, int64_t first,
                     const at::Tensor& slice);
   struct Piece {
-    int64_t first, count;  // within a slice
+    int64_t first, count;  // elements, within a slice
   };
   Piece piece(int rank, int64_t first) const;
   int64_t slice_size(int rank) const { return end(rank) - begin(rank); }
@@ -56,7 +57,7 @@ class SlicedSum {
   ThreadPool& pool_;
   const Merge merge_;
   const std::vector<int64_t> bounds_;  // of slices, in elements
-  const int64_t floats_per_slice_;     // in one exchange
+  const int64_t floats_per_slice_;     // that travel in one exchange
 };
 
 }  // namespace bitmill

@@ -16,7 +16,7 @@ class StepLoop {
 
   void run() {
     for (bool first = true; trained_.wants_epoch(done_.epochs); first = false) {
-      // Nothing is under way here: the epoch before this one is saved.
+      // A safe point with nothing to save: the epoch before this one is saved.
       if (!first && stop_.stop_here()) {
         leave(fmt::format("after {} epoch{}", done_.epochs, done_.epochs == 1 ? "" : "s"));
       }
@@ -25,7 +25,7 @@ class StepLoop {
   }
 
  private:
-  // From the first of its steps that is not done.
+  // Begins with the first step of the epoch that is not done.
   void train_epoch() {
     const Stopwatch watch;
     const int64_t first = done_.steps - done_.epochs * steps_per_epoch_;
@@ -48,15 +48,17 @@ class StepLoop {
     return goes_on;
   }
 
-  // Before `step`. A save in the middle of a long epoch has its place here too. All ranks do the
-  // same: what one rank alone knows, such as the time, decides nothing before they agree on it.
+  // Called before `step`. A later feature that saves in the middle of a long epoch belongs here.
+  // All ranks must do the same: what only one rank knows, such as the time, decides nothing until
+  // the ranks have agreed on it.
   void between_steps(int64_t step) {
     if (!stop_.stop_here()) return;
     save();
     leave(fmt::format("after step {} of epoch {}", step, done_.epochs));
   }
 
-  // Nobody can leave between the last step and this: for a deadline it counts as a step too.
+  // Ranks cannot leave between the last step and the end of this call. So for a deadline it counts
+  // as a step, too.
   void finish_epoch() {
     const Stopwatch watch;
     trained_.finish_epoch(done_.epochs);
@@ -82,7 +84,7 @@ class StepLoop {
   const int64_t steps_per_epoch_;
   StopControl& stop_;
   StepsDone done_;
-  double step_seconds_ = 0, save_seconds_ = 0;  // of the last one
+  double step_seconds_ = 0, save_seconds_ = 0;  // of the last step and the last save
 };
 
 }  // namespace

@@ -18,10 +18,10 @@ namespace {
 
 using nlohmann::json;
 
-// As quantize() cuts shards when it is not told otherwise.
+// The same size as quantize() uses by default.
 constexpr int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
 
-// Names as they lie in the files, so that what is copied whole is copied byte for byte.
+// Names in the order of the files, so that tensors that do not change are at the same place.
 std::vector<std::string> names_in_order(const TensorFolder& tensors) {
   std::vector<std::string> names;
   for (const auto& shard : tensors.shards()) {
@@ -33,13 +33,13 @@ std::vector<std::string> names_in_order(const TensorFolder& tensors) {
   return names;
 }
 
-// Tensors that are not as they were, by name.
+// The tensors that tuning changes, by name, float16.
 std::map<std::string, std::vector<uint16_t>> tuned_tensors(const TuneOptions& options,
                                                            const SourceModel& model,
                                                            const at::Tensor& factors,
                                                            ThreadPool& pool) {
   std::map<std::string, std::vector<uint16_t>> tuned;
-  const Rotary rotary;  // nothing goes forward here
+  const Rotary rotary;  // not used: there is no forward pass here
   int64_t first = 0;
   for (int64_t block = 0; block < model.config().blocks; ++block) {
     const TunedBlock one(model, block, options.rate, rotary, pool);

@@ -1,5 +1,5 @@
 #pragma once
-// The packed folder that tuning leaves: the given one with other scales.
+// Writes the packed folder that is the result of `tune`: the given folder with other scales.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,17 +13,17 @@
 
 namespace bitmill {
 
-// How it was made, as config.json tells it at tuning_record.
+// How the result was made, as its config.json tells at tuning_record.
 struct TuningRecord {
   std::string fingerprint_json;
-  std::string source_hash;  // of both models
+  std::string source_hash;  // hashes of the packed model and of the teacher
   std::string numerics_class;
   TuningHistory history;
 };
 
-// On one rank. `factors` of all blocks, one behind the other, float32: 1 leaves every byte as it
-// is. Written beside, read back, renamed. ClaimError, and no result, when run_dir was lost
-// meanwhile.
+// On one rank only. `factors` has the factors of all blocks, one after the other, float32; 1 leaves
+// a scale's bytes as they are. The folder is written beside its final place, read back, and
+// renamed. ClaimError, and no result, when the run folder was lost to another process meanwhile.
 void write_tuned(const TuneOptions& options, Files& files, const SourceModel& model,
                  const RunDir& run_dir, const at::Tensor& factors, const TuningRecord& record,
                  ThreadPool& pool, TuneObserver& observer);

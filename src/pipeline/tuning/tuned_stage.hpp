@@ -1,5 +1,5 @@
 #pragma once
-// The packed blocks of a stage whose scales are tuned together: their factors are one flat tensor,
+// The packed blocks of a stage, whose scales are tuned together. Their factors are one flat tensor,
 // block after block.
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +16,7 @@ namespace bitmill {
 
 class TunedStage {
  public:
-  // These blocks of `model`. All arguments that are references outlive it.
+  // `blocks` are those of this stage in `model`. Arguments that are references outlive this object.
   TunedStage(const SourceModel& model, const PositionRange& blocks, double rate,
              const Rotary& rotary, ThreadPool& pool);
 
@@ -24,12 +24,12 @@ class TunedStage {
   const TunedBlock& block(int i) const { return *blocks_[static_cast<size_t>(i)]; }
   const LearnedLayout& layout() const { return *layout_; }
 
-  // The factors of every pass from here on, [layout().size()]; copied.
+  // Sets the factors, [layout().size()], that every later pass uses; they are copied.
   void take(const at::Tensor& factors);
   // Whether the blocks can be stored with these factors: whether every scale fits float16.
   bool can_store(const at::Tensor& factors) const;
-  // Of block i: its learned values with the factors last taken, and its part of any flat tensor; a
-  // view.
+  // values(i): the learned values of block i, made from the factors last taken. part(i, flat): the
+  // part of block i of a flat tensor over the stage, a view.
   at::Tensor values(int i) const { return part(i, values_); }
   at::Tensor part(int i, const at::Tensor& flat) const {
     return flat.narrow(0, offsets_[static_cast<size_t>(i)], block(i).layout().size());

@@ -21,7 +21,7 @@ namespace {
 
 constexpr float infinite = std::numeric_limits<float>::infinity();
 
-// `infinite` where a value is not finite.
+// The mean; `infinite` where it is not finite.
 float mean(const std::vector<float>& values) {
   const double sum = std::accumulate(values.begin(), values.end(), 0.0);
   const auto result = static_cast<float>(sum / static_cast<double>(values.size()));
@@ -80,7 +80,7 @@ void Tuner::make_streams() {
   });
 }
 
-// For a deadline a block counts as a step: until it is done nobody can leave.
+// Ranks cannot leave before a block is done. So for a deadline a block counts as a step.
 void Tuner::make_targets(std::span<const int64_t> own) {
   context_.observer.phase_begins("the original's outputs, block by block");
   const int64_t blocks = context_.teacher.config().blocks;
@@ -110,7 +110,7 @@ void Tuner::run() {
 void Tuner::measure_as_given() {
   const Stopwatch watch;
   const float divergence = measure();
-  context_.stop.step_took(watch.seconds());  // for a deadline it counts as a step
+  context_.stop.step_took(watch.seconds());  // for a deadline, measuring counts as a step
   BITMILL_CHECK(
       std::isfinite(divergence), NumericError,
       fmt::format("the divergence of {} from {} is not finite on the {} windows that are "
@@ -121,12 +121,12 @@ void Tuner::measure_as_given() {
   context_.observer.epoch_done(state_.history, watch.seconds());
 }
 
-// The next one of the history.
+// Whether there is another epoch; `epoch` is always history.epochs().
 bool Tuner::wants_epoch(int /*epoch*/) {
   return !state_.history.has_ended(context_.options.epochs);
 }
 
-// False where a divergence is not finite: then the epoch ends there.
+// Returns false where a divergence is not finite: the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
   Partials sums = walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
   optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
@@ -148,7 +148,7 @@ void Tuner::epoch_saved(int /*epoch*/, double seconds) {
   context_.observer.epoch_done(state_.history, seconds);
 }
 
-// The held-out divergence, the same on all ranks.
+// Returns the held-out divergence of the current factors, the same on all ranks.
 float Tuner::measure() {
   float divergence = infinite;
   if (everywhere(stage_.can_store(state_.factors))) {
@@ -160,13 +160,13 @@ float Tuner::measure() {
   return divergence;
 }
 
-// What every rank says of itself, agreed.
+// Collective: whether `here` is true on every rank.
 bool Tuner::everywhere(bool here) const {
   const std::vector<char> all = gather_value(context_.rank.control(), static_cast<char>(here));
   return std::ranges::all_of(all, [](char one) { return one != 0; });
 }
 
-// In the order of all samples, on every rank; `own` is looked at on the last stage.
+// Values of all samples in sample order, on every rank. `own` is read on the last stage only.
 std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own) const {
   std::vector<double> all(static_cast<size_t>(share.samples()));
   if (is_last_stage()) {
@@ -187,7 +187,7 @@ void Tuner::save(const StepsDone& done) {
   save_tuning(context_.run_dir, state_, optimizer_, pieces_);
 }
 
-// On the rank that has the run folder. What is not finite becomes null.
+// Only on the rank that has the run folder. A value that is not finite becomes null.
 void Tuner::log_epoch(double seconds) const {
   if (context_.run_dir == nullptr) return;
   context_.run_dir->append_event(nlohmann::json{

@@ -1,6 +1,6 @@
 #pragma once
-// The training of the factors on one rank of the mesh: what a step and an epoch are. The loop over
-// them is training/step_loop.hpp.
+// Trains the factors, on one rank of the mesh: says what a step and an epoch are. The loop over
+// them is in training/step_loop.hpp.
 
 #include <functional>
 #include <memory>
@@ -27,24 +27,24 @@ struct TunerContext {
   const SourceModel& teacher;
   const Windows& windows;
   MeshRank& rank;
-  RunDir* run_dir;  // on rank 0
+  RunDir* run_dir;  // on rank 0, else null
   StreamBudget& budget;
   ThreadPool& pool;
-  StopControl& stop;  // over the whole mesh: a step needs all of it anyway
+  StopControl& stop;  // of the whole mesh, because every step needs all ranks of it
   TuneObserver& observer;
 };
 
 class Tuner : private Trained {
  public:
-  // Collective over the mesh, like all of it. Computes the teacher's outputs, and goes on where the
-  // run folder's state ends.
+  // Collective over the mesh, like every call here. Computes the teacher's outputs, and restores
+  // the state in the run folder, if there is one.
   explicit Tuner(const TunerContext& context);
 
-  // To the end. AgreedStop at a safe point, with the state saved.
+  // Trains to the end. AgreedStop at a safe point, after the state was saved.
   void run();
 
   const TuningHistory& history() const { return state_.history; }
-  // Factors of all blocks, on every rank.
+  // The best factors, of all blocks, on every rank.
   at::Tensor best() const { return pieces_.join(state_.best); }
 
  private:
@@ -73,9 +73,10 @@ class Tuner : private Trained {
   const StagePieces pieces_;
   ShardedOptimizer optimizer_;
   TuningState state_;
-  // A slot per own training window, float32, of the epoch under way: last stage.
+  // The loss of each own training window in the current epoch, [own training windows] float32;
+  // filled on the last stage only.
   const at::Tensor own_losses_;
-  std::unique_ptr<SampleStream> inputs_, targets_;  // own windows, the held-out ones last
+  std::unique_ptr<SampleStream> inputs_, targets_;  // of own windows, the held-out ones last
   std::optional<NextTokenDivergence> divergence_;   // on the last stage
   std::optional<TuningWalk> walk_;
 };

@@ -21,7 +21,7 @@ TensorSource as_source(const std::string& name, const at::Tensor& values) {
           }};
 }
 
-// Reads on rank 0, for everybody.
+// Rank 0 reads the saved state, and every rank gets it.
 class Restorer {
  public:
   Restorer(const RunDir* run_dir, MeshRank& rank) : rank_(rank) {

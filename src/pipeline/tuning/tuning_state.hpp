@@ -1,6 +1,7 @@
 #pragma once
-// How far tuning has come, and its way to and from the run folder: one file, so that all blocks are
-// always of one step. In the run folder the whole model counts as block 0.
+// How far tuning has come: saves it to the run folder and restores it from there. It is one file,
+// so that all blocks are always saved at the same step. In the run folder the whole model counts as
+// block 0.
 
 #include <ATen/core/Tensor.h>
 
@@ -16,26 +17,26 @@ namespace bitmill {
 
 inline constexpr int whole_model = 0;
 
-// What stages and replicas know separately, when it is saved.
+// The state when it is saved. Each stage has its own factors; the rest is the same on all ranks.
 struct TuningState {
   TuningHistory history;
-  int64_t steps = 0;          // of the optimiser, those of an unfinished epoch included
-  std::vector<float> losses;  // [training windows], of an unfinished epoch
-  at::Tensor factors;         // of the stage
-  at::Tensor best;            // of the stage, after history.best() epochs; memory of its own
+  int64_t steps = 0;          // of the optimiser, including those of an unfinished epoch
+  std::vector<float> losses;  // [training windows] of an unfinished epoch
+  at::Tensor factors;         // of this stage
+  at::Tensor best;            // of this stage, after history.best() epochs; its own memory
 };
 
-// A flat tensor of the whole model, of which every stage has its piece: it does not depend on how
-// many stages there are.
+// Joins the pieces that the stages have of a flat tensor, and cuts it again. The flat tensor is
+// that of the whole model: it does not depend on the number of stages.
 class StagePieces {
  public:
   // Collective over the mesh, like join().
   StagePieces(MeshRank& rank, int64_t own_size);
 
   int64_t size() const { return size_; }
-  // On every rank; `piece` is looked at where the rank leads its stage.
+  // The flat tensor, on every rank. `piece` is only read on the leader of each stage.
   at::Tensor join(const at::Tensor& piece) const;
-  // A copy.
+  // This stage's piece of `whole`, copied.
   at::Tensor own(const at::Tensor& whole) const;
 
  private:
@@ -48,7 +49,7 @@ class StagePieces {
 // Collective over the mesh; run_dir on rank 0, else null.
 void save_tuning(RunDir* run_dir, const TuningState& state, ShardedOptimizer& optimizer,
                  const StagePieces& pieces);
-// `state` keeps what it is given with where nothing was saved.
+// Restores the saved state. Changes nothing where none was saved. Collective, as above.
 void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer& optimizer,
                     const StagePieces& pieces, MeshRank& rank);
 

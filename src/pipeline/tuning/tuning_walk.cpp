@@ -27,7 +27,8 @@ at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
   return receive(context_.rank.previous());
 }
 
-// One batch on its way. Inputs of blocks wait in slots, which micro-batches use in turn.
+// One batch on its way through this stage. The inputs of blocks wait in slots of saved_. A
+// micro-batch reuses the slots of one that has finished.
 class TuningWalk::Step {
  public:
   Step(TuningWalk& walk, const SampleShare& share, int64_t step, const StreamEnds& ends,
@@ -74,7 +75,7 @@ class TuningWalk::Step {
   int64_t count(int64_t micro_batch) const {
     return cuts_[static_cast<size_t>(micro_batch)].size();
   }
-  // One task a sample.
+  // Runs one task for each sample, on the threads of the pool.
   template <class Task>
   void for_samples(const std::vector<at::Tensor>& samples, const Task& task) {
     context_.pool.parallel_for(std::ssize(samples), [&](int64_t i) { task(i); });
@@ -125,7 +126,7 @@ class TuningWalk::Step {
                        [](const at::Tensor& into, const at::Tensor& from) { into.add_(from); });
   }
 
-  // Gradients of the stage's outputs.
+  // Fills in the gradients of the stage's outputs.
   void begin_backward(int64_t micro_batch, std::vector<at::Tensor>& gradients) {
     if (!walk_.is_last()) {
       for (at::Tensor& gradient : gradients) {
@@ -149,8 +150,8 @@ class TuningWalk::Step {
   const at::Tensor losses_;
   const std::vector<PositionRange> cuts_;
   const std::vector<MicroAction> actions_;
-  const int64_t live_;   // micro-batches between their passes
-  const int64_t width_;  // samples of one, at most
+  const int64_t live_;   // most micro-batches between their forward and backward pass
+  const int64_t width_;  // most samples of a micro-batch
   const int levels_;
   SampleStream saved_;
   GrowingSums sums_;

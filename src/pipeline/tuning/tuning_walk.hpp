@@ -1,6 +1,6 @@
 #pragma once
-// The way of a replica's samples through the stages of a model whose scales are tuned: forward, the
-// divergence from the teacher, and back, in micro-batches (schedule/micro_batches.hpp).
+// Takes the samples of a replica through the stages of a model whose scales are tuned: forward, the
+// divergence from the teacher, and backward, in micro-batches (schedule/micro_batches.hpp).
 
 #include <ATen/core/Tensor.h>
 
@@ -17,14 +17,15 @@
 
 namespace bitmill {
 
-// Samples of a micro-batch: a block's operands are made anew for each, which costs about as much as
-// some tokens do, and the inputs of all its blocks wait in memory for the way back.
+// At most so many samples are in a micro-batch. Each micro-batch makes a block's operands again,
+// which costs about as much as some tokens do: this favours large ones. But the inputs of all
+// blocks of its samples wait in memory for the backward pass: this favours small ones.
 inline constexpr int64_t most_in_micro_batch = 8;
 
-// What the ends of the pipeline hold of this rank's own samples; `first` is added to their index.
+// What the first and the last stage have of this rank's own samples. Sample i is at first + i.
 struct StreamEnds {
   const SampleStream* inputs = nullptr;   // on the first stage: embeddings
-  const SampleStream* targets = nullptr;  // on the last: the teacher's last block's outputs
+  const SampleStream* targets = nullptr;  // on the last: outputs of the teacher's last block
   int64_t first = 0;
 };
 
@@ -40,19 +41,21 @@ struct WalkContext {
   int64_t seq_len;
 };
 
-// Every call is made by all stages of a replica. Memory of a rank: operands of one block, and of
-// every sample between its passes the inputs of the stage's blocks, which follow the budget.
+// All stages of a replica make every call together. Memory of a rank: the operands of one block,
+// and, for every sample between its two passes, the inputs of the stage's blocks; those keep to the
+// budget.
 class TuningWalk {
  public:
   explicit TuningWalk(const WalkContext& context);
 
-  // The batch of `step`: what this replica adds up of the gradients of the stage's factors. On the
-  // last stage `losses` (float32) gets, by own index, the divergence of every sample of it, finite
-  // or not.
+  // Trains the batch of `step`. Returns the sums that this replica can make alone of the gradients
+  // of the stage's factors. On the last stage `losses` (float32) gets the divergence of each sample
+  // of the batch, at its own index, finite or not.
   Partials train(const SampleShare& share, int64_t step, const StreamEnds& ends,
                  const at::Tensor& losses);
-  // All own samples, forward alone, by the model as it would be stored with `factors`. REQUIRES:
-  // every stage's can_store() of them.
+  // Only the forward pass, for all own samples, with the model as it would be stored with
+  // `factors`. On the last stage `losses` gets the divergence of each sample. REQUIRES: can_store()
+  // of the factors on every stage.
   void measure(const SampleShare& share, const StreamEnds& ends, const at::Tensor& factors,
                const at::Tensor& losses);
 
@@ -61,8 +64,8 @@ class TuningWalk {
 
   bool is_first() const { return context_.rank.stage() == 0; }
   bool is_last() const { return context_.rank.stage() == context_.rank.mesh().stages - 1; }
-  // Of one sample, activations or their gradients, to and from a neighbouring stage. Sending does
-  // not wait, so that two stages that send to each other cannot block.
+  // The activations of one sample, or their gradients, to and from a neighbouring stage. Sending
+  // does not wait, so two stages that send to each other cannot block.
   void send(const at::Tensor& value, int to);
   at::Tensor receive(int from);
   at::Tensor take_in(const StreamEnds& ends, int64_t own_index);
