@@ -128,6 +128,7 @@ struct TensorShape {
 
 // All tensors outside the blocks.
 std::vector<TensorShape> outer_tensors(const ModelConfig& config);
+// All tensors of one block except the matrices of its linears.
 std::vector<TensorShape> block_vectors(const ModelConfig& config, int64_t block);
 
 }  // namespace bitmill
