@@ -29,8 +29,8 @@ class BpeModel {
   // The same for a word of bytes, which the vocabulary spells in the byte-level alphabet.
   void encode_bytes(std::string_view word, std::vector<int32_t>& ids) const;
 
-  // True when no token holds `character` behind another character. Then a word may be cut before
-  // every `character` that is behind another one, and its ids stay the same.
+  // True when `character` is a token, and no token holds it behind another character. Then a word
+  // may be cut before every `character` that is behind another one, and its ids stay the same.
   bool begins_tokens_only(std::string_view character) const;
 
   std::optional<int32_t> id_of(std::string_view token) const;
