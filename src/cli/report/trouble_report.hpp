@@ -11,9 +11,10 @@ namespace bitmill {
 // now.
 std::string describe_trouble(const Trouble& trouble);
 
-// One JSON object: `kind` (lost, silent, stuck), `judge`, `blamed` (ranks), `seconds`, and `ranks`:
-// [{`rank`, `host`, `activity`, `call`, `heard_s`, `still_s`}]. The last two are seconds before the
-// verdict: since the last beat of the rank, and since it last did anything.
+// One JSON object: `kind` (lost, silent, stuck, failed), `judge`, `blamed` (ranks), `seconds`,
+// `exit_code` (only with failed), and `ranks`: [{`rank`, `host`, `activity`, `call`, `heard_s`,
+// `still_s`}]. The last two are seconds before the verdict: since the last beat of the rank, and
+// since it last did anything.
 std::string trouble_json(const Trouble& trouble);
 
 }  // namespace bitmill

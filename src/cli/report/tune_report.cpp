@@ -41,7 +41,8 @@ std::string describe_divergence(const TuningHistory& history) {
       history.epochs(), kept_epoch(history));
 }
 
-// The fewest with which all replicas have a window of every batch; 0: there is no such number.
+// The smallest number of stages with which every replica has a window of every batch; 0: there is
+// none.
 int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
   const int most = static_cast<int>(std::min<int64_t>(ranks, blocks));
   for (int stages = 1; stages <= most; ++stages) {
@@ -50,7 +51,7 @@ int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
   return 0;
 }
 
-// Ranks with a window of a full batch.
+// Number of ranks that have at least one window of a full batch.
 int64_t useful_ranks(const TuneOptions& options, const TuneForecast& forecast) {
   return forecast.mesh.stages * std::min<int64_t>(forecast.mesh.replicas, options.batch);
 }
@@ -84,7 +85,7 @@ void TuneProgress::training_begins() {
   shown_.begin();
 }
 
-// From the steps of this start; `steps_done` counts those of earlier ones, too.
+// The time per step is that of this start; `steps_done` also counts the steps of earlier starts.
 std::string TuneProgress::eta(int64_t steps_done, double now) const {
   const double seconds_per_step = (now - begin_) / static_cast<double>(steps_of_start_);
   const int64_t left = epochs_ * forecast_.steps_per_epoch - steps_done;
