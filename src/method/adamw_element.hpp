@@ -1,6 +1,6 @@
 #pragma once
-// AdamW on one element. Everybody who loops over elements uses this arithmetic: it is in no other
-// place.
+// AdamW on one element. All loops over elements use this function, so that they have the same
+// arithmetic.
 
 #include <cmath>
 

@@ -6,8 +6,8 @@
 namespace bitmill {
 namespace {
 
-// Keeps the cosine of a zero vector finite (and 0). It is the default of the library that the
-// published code uses.
+// Keeps the cosine of a zero vector finite (and 0). The default of the library that the published
+// code uses.
 constexpr double smallest_norm = 1e-8;
 
 at::Tensor token_cosines(const at::Tensor& a, const at::Tensor& b) {

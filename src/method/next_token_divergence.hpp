@@ -9,8 +9,8 @@
 
 namespace bitmill {
 
-// Holds the heads of both models, which do not change; equal matrices are held once. Each thread
-// works on one sample and holds the logits of tokens_per_tile of its positions at a time
+// Holds the heads of both models, which do not change; equal matrices are held once. A thread that
+// works on a sample holds the logits of tokens_per_tile of its positions at a time
 // (base/pieces.hpp).
 class NextTokenDivergence {
  public:

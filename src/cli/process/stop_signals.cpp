@@ -76,7 +76,7 @@ void announce(const std::string& who) {
   const char* const line_end = ::isatty(STDERR_FILENO) == 1 ? "\n" : "";
   std::fputs(
       fmt::format("{}bitmill: {}{}{}: finishing the current step, then the state is written; "
-                  "once more, a second or more from now, to leave at once\n",
+                  "send a signal again, a second or more from now, to end at once\n",
                   line_end, who, who.empty() ? "" : ": ", name_of(first_signal))
           .c_str(),
       stderr);

@@ -75,7 +75,7 @@ void add_run_rows(const PlanRequest& request, const Forecast& forecast, Table& t
                                      format_number_of("block", work.blocks), work.epochs,
                                      format_number_of("turn", work.epochs / work.lag), work.batch,
                                      work.samples, work.seq_len)});
-  table.add_row({"time", fmt::format("{}, of it {} before the first block and {} after the last",
+  table.add_row({"time", fmt::format("{}: {} of it before the first block, {} after the last",
                                      format_seconds(forecast.makespan_s()),
                                      format_seconds(forecast.ends.before_s),
                                      format_seconds(forecast.ends.after_s))});

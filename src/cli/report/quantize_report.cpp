@@ -227,8 +227,8 @@ std::string quality_table(const std::vector<BlockReport>& blocks) {
   const auto bad = std::ranges::count_if(blocks, is_bad);
   if (bad > 0) {
     text += fmt::format(
-        "! {} of {} blocks lost half of their output's direction (cosine below {}); try more "
-        "--samples, more --epochs, or --saliency mean\n",
+        "! the output of {} of {} blocks is far from that of the original (cosine below {}); try "
+        "more --samples, more --epochs, or --saliency mean\n",
         bad, blocks.size(), bad_block_cosine);
   }
   return text;
@@ -238,7 +238,8 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
                             const RunFacts& facts) {
   Table table = pairs_table();
   if (result.already_done) {
-    table.add_row({"verified", "the folder holds the result of this very configuration already"});
+    table.add_row(
+        {"verified", "the folder already holds the result of exactly this configuration"});
   }
   table.add_row({"bits per weight",
                  fmt::format("{:.4f} (packed linears, every stored bit)", result.bits_per_weight)});
