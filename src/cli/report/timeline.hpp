@@ -12,7 +12,7 @@ namespace bitmill {
 // One line of a picture: a rank; or a stage, in a plan with too many ranks to draw each.
 struct TimelineRow {
   std::string name;
-  std::string note;  // shown with whatever is under the mouse
+  std::string note;  // shown when the mouse is over the row
   std::vector<TimedAction> actions;
   int same_as = -1;  // the row that also has this row's actions, which are then not stored here
 };
