@@ -14,8 +14,8 @@
 namespace bitmill {
 
 // A quantized linear before it is trained. float32 on the CPU unless said otherwise.
-// low + salient = cols; either may be 0. What is learned of it begins as it is here and is taken
-// from LearnedLinear from then on.
+// low + salient = cols; either may be 0. A learned value begins with what is here; from then on its
+// value is in LearnedLinear.
 struct FrozenLinear {
   int64_t rows = 0;
   int64_t cols = 0;
@@ -28,22 +28,22 @@ struct FrozenLinear {
   at::Tensor code_zero;        // [rows], whole numbers 0 .. 15
 };
 
-// The student's linear, ready for many steps. Safe from several threads. It must outlive the
-// backward passes of what forward() returned.
+// The student's linear, ready for many steps. Safe from several threads. It must outlive all
+// backward passes through outputs of forward().
 class StudentLinear {
  public:
   virtual ~StudentLinear() = default;
 
-  // Makes what every forward() from here on shares: the signs of the latents, where there are any.
-  // Needed before the first one and whenever learned values have changed. Not at the same time as
+  // Takes the signs of the latents, if there are any, for all forward() calls that follow. To be
+  // called before the first forward() and whenever learned values have changed, but not during
   // forward() or a backward pass.
   virtual void begin_step(const LearnedLinear& learned) = 0;
 
   // x [T, cols] -> y [T, rows] (METHOD.md, "The factored form"):
   //   y_i = r1_i (alpha_i (S x^)_i + mu_i sum_j x^_j) + s_i ((q - z) x_salient)_i,
   //   x^ = r2 * x_low.
-  // Differentiable in x and in what is learned; straight through the signs. `learned` is as it was
-  // at the last begin_step().
+  // Differentiable in x and in what is learned; gradients go straight through the signs. `learned`
+  // must have the values that it had at the last begin_step().
   virtual at::Tensor forward(const at::Tensor& x, const LearnedLinear& learned) const = 0;
 };
 
@@ -52,22 +52,22 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string_view name() const = 0;
-  // `learned`: the names of all that is learned of it. `pool` must outlive what is returned.
+  // `learned`: the names of all that is learned of the linear. `pool` must outlive the result.
   virtual std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen,
                                                  const LearnedNames& learned,
                                                  ThreadPool& pool) const = 0;
 };
 
-// "reference" or "cpu". UsageError for a name that is not known, or was not compiled in.
+// "reference" or "cpu". UsageError for a backend that is unknown or was not compiled in.
 std::unique_ptr<Backend> make_backend(const std::string& name);
 
 // Plain libtorch: builds the dequantized weight at every step and lets autograd do the rest.
 std::unique_ptr<Backend> reference_backend();
 
 // The factored form: two matrix products per linear and step, and a third where signs are learned.
-// While a linear lives it holds its signs and its 4-bit values as float32, 4 bytes per weight, and
-// nothing else of that size: no dequantized low part, and no gradient of a weight but the latents',
-// which is formed where the caller wants it.
+// A linear holds its signs and its 4-bit values as float32, 4 bytes per weight, for as long as it
+// lives. It holds nothing else of that size: no dequantized low part, and no gradient of a weight.
+// The gradient of the latents, which is as large, is written to the caller's memory.
 std::unique_ptr<Backend> cpu_backend();
 
 }  // namespace bitmill

@@ -1,6 +1,7 @@
-// The factored form (METHOD.md). Tokens are cut into tiles; a tile's products, forward and
-// backward, are one task, and sums over tokens are made per tile and then over tiles in order. The
-// gradient of learned signs is a product over all tokens of the sample, cut into tiles of rows.
+// The factored form (METHOD.md). Tokens are cut into tiles. The products of one tile are one task,
+// forward and backward. Sums over tokens are made first within each tile, then over the tiles in
+// order. The gradient of learned signs is a product over all tokens of the sample, cut into tiles
+// of rows.
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -41,8 +42,8 @@ float* data_or_null(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
 }
 
-// One sample's way back. Everything but the tensors that run() and latent_product() fill is const
-// once made.
+// The backward pass of one sample. Only the tensors that run() and latent_product() fill change
+// after construction.
 class Backward {
  public:
   Backward(const CpuPrepared& linear, const variable_list& saved, const at::Tensor& gradient,
@@ -129,7 +130,8 @@ class Backward {
                        x_gradient_.defined() ? tile.part(x_gradient_) : nullptr);
   }
 
-  // g s (q - z), where somebody asks for it; and d s_i = sum_t g_ti w_ti, where s is learned.
+  // g s (q - z), where the gradient of x is wanted; and d s_i = sum_t g_ti w_ti, where s is
+  // learned.
   at::Tensor salient_gradient(const CpuTile& tile, int64_t index) {
     const int64_t rows = linear_.frozen.rows;
     const bool scaled = linear_.parts.code_scales;
@@ -153,12 +155,12 @@ class Backward {
   const int64_t tiles_;
   const TileSums scale_sums_, mean_sums_, col_gain_sums_, code_scale_sums_;
   at::Tensor x_gradient_;
-  at::Tensor low_gradient_;  // r1 alpha g [tokens, rows], all tiles: where signs are learned
-  at::Tensor low_input_;     // x^ [tokens, padded low], the same
+  at::Tensor low_gradient_;  // r1 alpha g [tokens, rows] of all tiles, where signs are learned
+  at::Tensor low_input_;     // x^ [tokens, padded low] of all tiles, where signs are learned
 };
 
 struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
-  // What is not learned comes as an empty tensor; row_mean always comes.
+  // A value that is not learned comes as an empty tensor; row_mean is always given.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& row_scale, const at::Tensor& row_gain,
                             const at::Tensor& col_gain, const at::Tensor& row_mean,

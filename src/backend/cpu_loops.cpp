@@ -9,8 +9,8 @@
 namespace bitmill::cpu_loops {
 namespace {
 
-// A sum along memory in 16 lanes and a tree over them: one fixed order that the compiler can keep
-// in vector registers without reordering anything.
+// A sum along memory in 16 lanes, which a tree adds up at the end. This is one fixed order, and the
+// compiler can use vector registers for it without changing the order.
 class LaneSum {
  public:
   template <class Term>

@@ -1,7 +1,7 @@
 #pragma once
-// The loops of the cpu backend around its matrix products, on one tile of tokens. Row-major float32
-// throughout; every array is written completely. Each loop runs along memory, and each sum has one
-// fixed order, so results do not depend on the caller's threads.
+// The loops of the cpu backend around its matrix products, on one tile of tokens. All arrays are
+// row-major float32; an output is written completely. Each loop runs along memory, and each sum has
+// one fixed order, so results do not depend on the caller's threads.
 
 #include <cstdint>
 
@@ -25,8 +25,8 @@ void gather(const GatherInput& in, const GatherOutput& out);
 // x^ alone: [tokens, stride]; columns from `low` on become 0.
 void gather_low(const GatherInput& in, int64_t stride, float* low);
 
-// y = row_factor * u + mean_factor * v + w, with row_factor = r1 alpha, mean_factor = r1 mu; `y`
-// holds w, the product of the 4-bit columns, on entry.
+// y = row_factor * u + mean_factor * v + w, with row_factor = r1 alpha and mean_factor = r1 mu. On
+// entry `y` holds w, the product of the 4-bit columns.
 struct CombineInput {
   const float* low_product;  // u [tokens, rows]
   const float* low_sum;      // v [tokens]
@@ -36,9 +36,10 @@ struct CombineInput {
 };
 void combine(const CombineInput& in, float* y);
 
-// What the backward product of the signs needs, row_factor * g [tokens, rows] and the scalar
-// sum_i mean_factor_i g_i of each token, and the sums over the tile's tokens
-//   scale_sum_i = sum_t g_ti u_ti and mean_sum_i = sum_t g_ti v_t.
+// From the gradient g of y [tokens, rows]: what the backward product of the signs needs, and sums
+// over the tile's tokens.
+//   low_gradient_ti = row_factor_i g_ti        mean_gradient_t = sum_i mean_factor_i g_ti
+//   scale_sum_i = sum_t g_ti u_ti              mean_sum_i = sum_t g_ti v_t
 struct SplitOutput {
   float* low_gradient;   // [tokens, rows]
   float* mean_gradient;  // [tokens]
@@ -47,9 +48,11 @@ struct SplitOutput {
 };
 void split_gradient(const CombineInput& in, const float* gradient, const SplitOutput& out);
 
-// From d = low_gradient S (plus mean_gradient per token), the gradient of x^: adds up
-//   col_gain_sum_j = sum_t x_tj d_tj, and writes x_gradient = r2 * d at low columns and
-//   salient_product at salient columns. x_gradient may be null.
+// From the gradient of x^, d = low_gradient S + mean_gradient (the same for all columns of a
+// token): sums up
+//   col_gain_sum_j = sum_t x_tj d_tj,
+// and writes x_gradient: r2 * d at low columns, salient_product at salient columns. x_gradient may
+// be null.
 struct ScatterInput {
   const float* low_product;      // [tokens, low_stride]
   const float* mean_gradient;    // [tokens]
@@ -69,7 +72,7 @@ void dot_over_tokens(const float* a, const float* b, int64_t tokens, int64_t row
 // `low` on become 0.
 void take_signs(const float* latents, int64_t rows, int64_t low, int64_t stride, float* signs);
 
-// A gradient becomes 0 where its latent lies outside the window of straight_through_window.
+// A gradient becomes 0 where the magnitude of its latent reaches straight_through_window.
 void clip_to_window(const float* latents, int64_t count, float* gradient);
 
 }  // namespace bitmill::cpu_loops

@@ -7,11 +7,11 @@
 namespace bitmill {
 namespace {
 
-// Strides in whole cache lines, so that every row of an operand begins on one.
+// Strides are whole cache lines, so that every row of an operand begins on one.
 constexpr int64_t floats_per_line = 16;
 int64_t padded(int64_t columns) { return rounded_up(columns, floats_per_line); }
 
-// A float32 operand [rows, padded(columns)], zeros behind.
+// A float32 operand [rows, padded(columns)]; the padding is zeros.
 at::Tensor operand(const at::Tensor& values) {
   at::Tensor out = at::zeros({values.size(0), padded(values.size(1))});
   out.narrow(1, 0, values.size(1)).copy_(values);

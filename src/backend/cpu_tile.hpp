@@ -1,5 +1,5 @@
 #pragma once
-// What the cpu backend holds of a linear, and a tile of a sample's tokens on its way through it.
+// What the cpu backend holds of a linear, and one tile of a sample's tokens that it works on.
 
 #include <ATen/core/Tensor.h>
 
@@ -12,8 +12,8 @@ namespace bitmill {
 struct CpuPrepared {
   FrozenLinear frozen;  // without signs and codes
   LearnedParts parts;
-  at::Tensor signs;     // [rows, padded low]; where signs are learned: those last taken
-  at::Tensor four_bit;  // [rows, padded salient], s (q - z); q - z where s is learned
+  at::Tensor signs;     // [rows, padded low]; learned ones as take_signs() last set them
+  at::Tensor four_bit;  // [rows, padded salient], s (q - z); only q - z where s is learned
   ThreadPool& pool;
 
   CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned, ThreadPool& threads);
@@ -23,7 +23,7 @@ struct CpuPrepared {
   int64_t salient() const { return frozen.salient_columns.size(0); }
 };
 
-// Views of one tile, as the loops take them.
+// Views of one tile, in the form that the loops need.
 class CpuTile {
  public:
   // Tokens [first, first + count) of x.

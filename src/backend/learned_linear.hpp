@@ -1,7 +1,7 @@
 #pragma once
-// What is learned of one linear: tensors by name. Whoever makes a linear declares them
-// (method/learned.hpp), a backend looks up those that it knows, and nothing between the two needs
-// to know what they are.
+// What is learned of one linear: tensors by name. The code that makes a linear declares them
+// (method/learned.hpp), and a backend looks up the names that it knows. The code between the two
+// need not know what they are.
 
 #include <ATen/core/Tensor.h>
 
@@ -15,7 +15,7 @@
 
 namespace bitmill {
 
-// Names that the backends know. Those of large tensors are keys in the run folder too.
+// Names that the backends know. The names of large tensors are also keys in the run folder.
 namespace part {
 inline constexpr std::string_view row_scale = "row_scale";    // [rows], alpha
 inline constexpr std::string_view row_gain = "row_gain";      // [rows], r1
@@ -37,9 +37,9 @@ class LearnedLinear {
   at::Tensor operator[](std::string_view name) const;
   void set(std::string_view name, at::Tensor value);
 
-  // Of a tensor as large as a weight, and of its shape: the backward pass writes all of the
-  // gradient here, and hands none through autograd, which would hold those of all linears a second
-  // time. Undefined for the others, and where no gradient is wanted.
+  // Where the backward pass writes the gradient of a tensor that is as large as a weight; it has
+  // that tensor's shape. Such a gradient does not go through autograd, which would hold those of
+  // all linears a second time. Undefined for other tensors, and where no gradient is wanted.
   at::Tensor gradient_place(std::string_view name) const;
   void set_gradient_place(std::string_view name, at::Tensor place);
 
@@ -54,7 +54,7 @@ class LearnedLinear {
   std::vector<Entry> entries_;
 };
 
-// What is learned under this name, else `frozen`.
+// The learned tensor of this name; `frozen` where there is none.
 inline at::Tensor learned_or(const LearnedLinear& learned, std::string_view name,
                              const at::Tensor& frozen) {
   const at::Tensor value = learned[name];

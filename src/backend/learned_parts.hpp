@@ -1,6 +1,6 @@
 #pragma once
-// What is learned of a quantized linear beside row_scale, row_gain and col_gain, which always are;
-// and how a gradient reaches a sign.
+// What is learned of a quantized linear beside row_scale, row_gain and col_gain, which are always
+// learned; and the window in which a gradient reaches a latent.
 
 namespace bitmill {
 
@@ -12,8 +12,8 @@ struct LearnedParts {
   bool operator==(const LearnedParts&) const = default;
 };
 
-// The gradient of a sign goes straight through to its latent where |theta| is below this
-// (METHOD.md, "Learned signs"); elsewhere the latent's gradient is 0.
+// Where |theta| is below this, the gradient of the sign becomes the gradient of its latent
+// (METHOD.md, "Learned signs"). Elsewhere the gradient of the latent is 0.
 inline constexpr float straight_through_window = 1.5F;
 
 }  // namespace bitmill

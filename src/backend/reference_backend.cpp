@@ -1,4 +1,4 @@
-// The truth, as plainly as it can be said: one line for each formula of METHOD.md, "The quantized
+// The reference, as simple as possible: one line for each formula of METHOD.md, "The quantized
 // weight" and "Learned signs".
 
 #include <ATen/ATen.h>

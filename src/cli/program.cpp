@@ -25,7 +25,8 @@ namespace {
 constexpr int64_t seconds_to_part = 5;
 constexpr int64_t most_threads = 4096;
 
-// One libtorch thread per thread of ours: its own division of work would depend on their number.
+// libtorch uses one thread in each of our threads. With more, the way it divides work, and so the
+// result, would depend on their number.
 void keep_libtorch_single_threaded() { at::set_num_threads(1); }
 
 int report(Console& console, const Failure& failure) {
@@ -43,7 +44,7 @@ int answer(Console& console, const std::vector<std::string>& words) {
   return exit_code::usage;
 }
 
-// What all ranks agreed on.
+// Prints a failure that all ranks agreed on.
 int report_once(Console& console, const Failure& failure) {
   console.say(failure.message);
   return failure.exit_code;
@@ -53,7 +54,8 @@ int run_command(Command& command, RunContext& context, LaunchSession& session) {
   auto failure = failure_of([&] { command.run(context); });
   const bool stopped = failure && failure->exit_code == exit_code::stopped;
   if (!failure || stopped) {
-    // Ranks succeed together and agree on a stop: all come here, and leave the watch together.
+    // Either all ranks succeed, or all agree on a stop. So all come here and end the watch
+    // together.
     if (const auto broken = failure_of([&] { context.comm.barrier(); })) failure = broken;
   }
   if (!failure) return exit_code::done;
@@ -64,8 +66,8 @@ int run_command(Command& command, RunContext& context, LaunchSession& session) {
   return session.fail(*failure, context.console, context.watch);
 }
 
-// What was asked for, or why it cannot be read. Every rank reads it before it knows the others, who
-// are to be told.
+// What the user asked for, or why that cannot be read. Every rank reads it before it knows the
+// others; a failure is kept here until they can be told.
 struct Request {
   Invocation invocation;
   int64_t timeout = 0;  // seconds; 0: nobody is watched
@@ -82,8 +84,8 @@ Request read_request(const std::vector<std::string>& words) {
   return request;
 }
 
-// One step of the way into the work, on every rank: all of them get through, or none. A mistake is
-// reported once, and nobody waits for a rank that has left.
+// Ends a step of the start on all ranks: either all go on, or all leave with the exit code that is
+// returned. A failure is printed once, and no rank waits for one that has left.
 std::optional<int> leave_together(LaunchSession& session, Communicator& comm, Console& console,
                                   const std::optional<Failure>& mine) {
   const auto failure = agree_on_failure(comm, mine, session.host());
@@ -98,7 +100,7 @@ int check_and_run(const Request& request, LaunchSession& session, const StopSign
   std::unique_ptr<Command> command;
   watch.activity().set("checking what was asked for");
   std::optional<int> code;
-  // A peer that is lost meanwhile: the watchdog speaks.
+  // Fails only when communication fails. When a peer is lost, the watchdog reports it.
   const auto broken = failure_of([&] {
     const LeastResources least = gather_least_resources(watch.comm(), session.host(), pool.size());
     const auto mine = failure_of([&] {
@@ -128,13 +130,14 @@ int carry_out(const Request& request, LaunchSession& session, const StopSignals&
   }
   if (const auto code = leave_together(session, session.comm(), console, mine)) return *code;
   ThreadPool pool(threads, keep_libtorch_single_threaded);
-  // Before the checks, which may read for minutes.
+  // The watch begins before the checks, which may read for minutes.
   std::optional<Watch> watch;
   mine = failure_of([&] { watch.emplace(session.comm(), session.host(), request.timeout, pool); });
   if (const auto code = leave_together(session, session.comm(), console, mine)) return *code;
   alarm.stop();
   const int code = check_and_run(request, session, stop, *files, pool, *watch);
-  // Ranks part now, wait for each other in MPI_Finalize, and nobody watches any more.
+  // The watch has ended. Ranks now wait for each other in MPI_Finalize, so a rank that hangs there
+  // needs a time limit.
   if (session.comm().size() > 1 && request.timeout > 0) {
     end_process_in(request.timeout + seconds_to_part);
   }
@@ -143,7 +146,7 @@ int carry_out(const Request& request, LaunchSession& session, const StopSignals&
 
 int begin(const std::vector<std::string>& words) {
   const Launch launch = read_launch(process_environment());
-  // Before MPI knows: what the launcher says.
+  // MPI does not run yet: the rank is the one that the launcher says.
   Console console = standard_console(launch.rank);
   if (asks_about_itself(words)) {
     int code = exit_code::done;
@@ -152,7 +155,8 @@ int begin(const std::vector<std::string>& words) {
   }
   keep_libtorch_single_threaded();
   const Request request = read_request(words);
-  // Before the ranks meet: a rank that a signal ended while it starts would look like a failure.
+  // Listen before the ranks meet: if a signal ended a rank while it starts, this would look like a
+  // failure.
   StopSignals stop;
   if (!request.failure && request.invocation.entry->stops_on_signals) {
     stop.listen(rank_name(launch.rank, launch.ranks));
@@ -160,7 +164,8 @@ int begin(const std::vector<std::string>& words) {
   StartAlarm alarm(launch, request.timeout);
   std::optional<LaunchSession> session;
   if (const auto failure = failure_of([&] { session.emplace(launch); })) {
-    // A wrong launch is the same on every rank; anything else is this rank's own.
+    // A wrong launch is the same on every rank, so rank 0 alone prints it. Any other failure is
+    // this rank's own.
     Console own(stderr, stdout, false);
     return report(failure->exit_code == exit_code::usage ? console : own, *failure);
   }

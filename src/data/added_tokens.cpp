@@ -58,7 +58,8 @@ PatternFinder::PatternFinder(std::vector<Pattern> patterns) : patterns_(std::mov
   }
 }
 
-// Every pattern that `text` begins with is a beginning of the last one that is not above `text`.
+// In the sorted list, take the last pattern that is not above `text`. Every pattern that `text`
+// begins with is that one or a beginning of it.
 const PatternFinder::Pattern* PatternFinder::match_at(std::string_view text) const {
   if (!begins_pattern_[static_cast<uint8_t>(text.front())]) return nullptr;
   const auto above = std::upper_bound(
@@ -69,7 +70,7 @@ const PatternFinder::Pattern* PatternFinder::match_at(std::string_view text) con
   return found < 0 ? nullptr : &patterns_[found];
 }
 
-// Whether a character of a word stands right before `begin` or at `end`.
+// Whether a character of a word is right before `begin` or at `end`.
 bool PatternFinder::touches_word(std::string_view text, size_t begin, size_t end) const {
   const auto is_word = [&](std::string_view character) {
     bool found = false;

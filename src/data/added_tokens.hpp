@@ -19,14 +19,14 @@
 
 namespace bitmill {
 
-// One of them, as the files describe it.
+// An added token, as the files describe it.
 struct AddedToken {
   std::string content;
-  std::optional<int64_t> id;  // none: the vocabulary's, or the next that is free
-  bool lstrip = false;        // white space before it belongs to it
+  std::optional<int64_t> id;  // none: its id in the vocabulary, or else the next free one
+  bool lstrip = false;        // white space before the token belongs to it
   bool rstrip = false;
-  bool single_word = false;  // only with no letter or digit beside it
-  bool normalized = false;   // looked for in the normalized text
+  bool single_word = false;  // found only where no letter or digit is beside it
+  bool normalized = false;   // searched in the normalized text
   bool special = false;      // can be left out when decoding
 };
 
@@ -36,7 +36,7 @@ AddedToken read_added_token(const nlohmann::json& token, const std::string& wher
 // The "added_tokens" of a tokenizer.json: a list, or null for none.
 std::vector<AddedToken> read_added_tokens(const nlohmann::json& list, const std::string& where);
 
-// Finds patterns in a text: the leftmost first, the longest among those that begin together.
+// Finds patterns in a text, from left to right; where several begin at one place, the longest.
 class PatternFinder {
  public:
   struct Pattern {
@@ -44,12 +44,12 @@ class PatternFinder {
     int32_t id = 0;
     bool take_left_space = false;  // White_Space before a match belongs to it
     bool take_right_space = false;
-    bool single_word = false;  // counts only with no letter, mark, digit or "_" beside it
+    bool single_word = false;  // found only where no letter, mark, digit or "_" is beside it
   };
-  // Of patterns with the same text the first counts.
+  // When several patterns have the same text, the first one counts.
   explicit PatternFinder(std::vector<Pattern> patterns);
 
-  // Cuts `text` into matches, with their id, and what lies between them, which is not empty.
+  // Cuts `text` into matches, with their id, and the stretches between them that are not empty.
   void split(std::string_view text,
              const std::function<void(std::string_view, std::optional<int32_t>)>& segment) const;
 
@@ -58,7 +58,7 @@ class PatternFinder {
   bool touches_word(std::string_view text, size_t begin, size_t end) const;
 
   std::vector<Pattern> patterns_;         // sorted by text, each text once
-  std::vector<int32_t> shorter_;          // of a pattern: the longest other it begins with, or -1
+  std::vector<int32_t> shorter_;          // per pattern: the longest other it begins with, or -1
   std::array<bool, 256> begins_pattern_;  // by byte
   std::unique_ptr<const Regex> word_;     // when a pattern is single_word
 };

@@ -14,7 +14,7 @@
 namespace bitmill {
 namespace {
 
-// Up to here, looking for the lowest rank again after every merge is faster than a heap.
+// Up to this length, a new search for the lowest rank after every merge is faster than a heap.
 constexpr size_t longest_short_word = 24;  // characters
 
 }  // namespace
@@ -77,7 +77,7 @@ bool BpeModel::begins_tokens_only(std::string_view character) const {
   for (const auto& [token, id] : id_of_) {
     if (holds_behind_another(token, character)) return false;
   }
-  // An unknown character, which fuses with the next, must not be able to stand there.
+  // If `character` were unknown, it could fuse with its neighbour: a cut would change the ids.
   return id_of(character).has_value();
 }
 
@@ -100,7 +100,7 @@ void BpeModel::encode_bytes(std::string_view word, std::vector<int32_t>& ids) co
   characters.reserve(word.size());
   for (const char byte : word) {
     const std::optional<int32_t> id = alphabet_id_[static_cast<uint8_t>(byte)];
-    // A vocabulary without this byte: the general way knows about unknown tokens.
+    // encode() is slower, but handles a byte that is not in the vocabulary (as an unknown token).
     if (!id || options_.ignore_merges) return encode(bytes_to_characters(word), ids);
     characters.push_back(*id);
   }
@@ -110,9 +110,9 @@ void BpeModel::encode_bytes(std::string_view word, std::vector<int32_t>& ids) co
 std::vector<int32_t> BpeModel::characters_of(std::string_view word) const {
   std::vector<int32_t> ids;
   ids.reserve(word.size());
-  // An unknown token waits for the next known character, so that more of them can join it. Byte
-  // tokens overtake it: that is what the `tokenizers` package does, and it happens only when some
-  // byte tokens are missing.
+  // An unknown token waits until a known character comes, so that further unknown ones can join it.
+  // Byte tokens are written before a waiting one. The `tokenizers` package does so too; it happens
+  // only when some byte tokens are missing.
   constexpr int32_t none = -1;
   int32_t waiting = none;
   const auto flush = [&] {
@@ -225,7 +225,7 @@ void BpeModel::merge_symbols(std::vector<Symbol>& symbols) const {
     Symbol& left = symbols[best.position];
     if (left.gone || left.next == -1) continue;
     Symbol& right = symbols[left.next];
-    // The pair may have changed since it was queued; its result is then longer, another token.
+    // The pair may have changed since it was queued. Its result is then another, longer token.
     const MergeTable::Merge* merge = merges_.find(left.id, right.id);
     if (merge == nullptr || merge->id != best.id) continue;
 

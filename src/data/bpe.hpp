@@ -1,7 +1,7 @@
 #pragma once
-// Byte pair encoding: a word begins as its characters, and the neighbours with the lowest rank are
-// merged until no two have one. O(n log n) in the length of the word, because SentencePiece-style
-// tokenizers make a whole text one word.
+// Byte pair encoding: a word begins as its characters. The neighbours with the lowest rank are
+// merged, again and again, until no pair of neighbours has a rank. The time is O(n log n) in the
+// length of the word, because SentencePiece-style tokenizers make a whole text one word.
 
 #include <array>
 #include <cstdint>
@@ -18,19 +18,19 @@ namespace bitmill {
 
 class BpeModel {
  public:
-  // FormatError for two tokens with one id, and merges whose parts or result are not tokens.
+  // FormatError for two tokens with one id, and for merges whose parts or result are not tokens.
   explicit BpeModel(const BpeTables& tables);
   BpeModel(const BpeModel&) = delete;  // token_of_ points into id_of_
   BpeModel& operator=(const BpeModel&) = delete;
 
-  // Appends the ids of one word, valid UTF-8. FormatError when it needs an unknown token that the
-  // file names and its vocabulary lacks.
+  // Appends the ids of one word, valid UTF-8. FormatError when the word needs the unknown token,
+  // and the file names one that is not in its vocabulary.
   void encode(std::string_view word, std::vector<int32_t>& ids) const;
   // The same for a word of bytes, which the vocabulary spells in the byte-level alphabet.
   void encode_bytes(std::string_view word, std::vector<int32_t>& ids) const;
 
-  // Whether a word may be cut before every `character` that another comes before, without a change
-  // of its ids: no token holds `character` behind another.
+  // True when `character` is a token, and no token holds it behind another character. Then a word
+  // may be cut before every `character` that is behind another one, and its ids stay the same.
   bool begins_tokens_only(std::string_view character) const;
 
   std::optional<int32_t> id_of(std::string_view token) const;

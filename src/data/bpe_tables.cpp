@@ -15,7 +15,7 @@ namespace {
 using nlohmann::json;
 
 void check_is_bpe(const json& model, const std::string& where) {
-  // Files of GPT-2's time have no "type"; only BPE has merges.
+  // Files from the time of GPT-2 have no "type". They are BPE if they have merges.
   const std::string type = json_string_or(model, "type", "", where);
   if (type != "BPE" && !(type.empty() && model.is_object() && model.contains("merges"))) {
     refuse_part(where, type.empty() ? "a model without a type" : "the model " + type, "BPE");

@@ -1,5 +1,5 @@
 #pragma once
-// What a BPE model is made of, whichever files it comes from.
+// What a BPE model is made of, for every kind of file that holds one.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -12,13 +12,14 @@
 namespace bitmill {
 
 struct BpeOptions {
-  std::optional<std::string> unknown_token;  // of a character that no token covers; none: dropped
-  bool fuse_unknown = false;                 // several such in a row become one
-  bool byte_fallback = false;                // before that, tokens "<0xHH>" for its bytes
-  bool ignore_merges = false;                // a word that is a token is that token
+  // Stands for a character that no token covers; none: such a character is dropped.
+  std::optional<std::string> unknown_token;
+  bool fuse_unknown = false;   // several unknown characters in a row become one token
+  bool byte_fallback = false;  // first choice for such a character: tokens "<0xHH>" for its bytes
+  bool ignore_merges = false;  // a word that is in the vocabulary becomes that token, unmerged
 };
 
-// The texts belong to what the tables were read from, which outlives them.
+// The texts are views: the source that the tables were read from must outlive them.
 struct BpeTables {
   struct Merge {
     std::string_view left;

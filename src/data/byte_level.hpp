@@ -10,8 +10,8 @@ namespace bitmill {
 
 std::string bytes_to_characters(std::string_view bytes);
 
-// Appends the bytes that `token`, valid UTF-8, stands for. A token with any character outside of
-// the alphabet (an added token) stands for itself.
+// Appends the bytes that `token`, valid UTF-8, stands for. A token with a character outside of the
+// alphabet (an added token) stands for itself.
 void append_token_bytes(std::string_view token, std::string& bytes);
 
 }  // namespace bitmill

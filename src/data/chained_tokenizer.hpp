@@ -1,6 +1,6 @@
 #pragma once
-// The one Tokenizer: a chain of steps in the order in which a text meets them, whichever files they
-// are from.
+// The only Tokenizer: a chain of steps, in the order in which they are applied to a text. All kinds
+// of files make such a chain.
 
 #include <memory>
 

@@ -1,4 +1,4 @@
-// The steps of decode_step.hpp that put characters together from bytes.
+// Those steps of decode_step.hpp that make characters from bytes.
 
 #include <charconv>
 #include <optional>
@@ -33,7 +33,7 @@ class ByteLevelStep final : public DecodeStep {
  private:
   DecodeStep& next_;
   std::string token_;
-  std::string bytes_;  // of a character that may go on
+  std::string bytes_;  // of a character that may be incomplete
 };
 
 // "<0x41>" -> 'A'.
@@ -83,7 +83,7 @@ class ByteFallbackStep final : public DecodeStep {
     run_.clear();
   }
 
-  // Every character of the run but for its last `kept` bytes.
+  // Hands on every character of the run, except in its last `kept` bytes.
   void hand_on_alone(size_t kept) {
     size_t at = 0;
     while (run_.size() - at > kept) {
@@ -97,7 +97,7 @@ class ByteFallbackStep final : public DecodeStep {
   const BadBytes bad_bytes_;
   DecodeStep& next_;
   std::string token_;
-  std::string run_;  // the bytes of the tokens "<0xHH>" before
+  std::string run_;  // the bytes of the last tokens "<0xHH>" in a row
 };
 
 }  // namespace

@@ -77,7 +77,7 @@ class ReplaceStep final : public DecodeStep {
   void finish() override { next_.finish(); }
 
  private:
-  // Of the longest end of `text` with which a pattern could begin.
+  // Length of the longest end of `text` that is the beginning of a pattern.
   size_t undecided_bytes(std::string_view text) const {
     for (size_t bytes = std::min(text.size(), pattern_.size() - 1); bytes > 0; --bytes) {
       if (text.ends_with(std::string_view(pattern_).substr(0, bytes))) return bytes;
@@ -137,7 +137,7 @@ class StripStep final : public DecodeStep {
   DecodeStep& next_;
   bool at_start_ = true;
   int64_t stripped_ = 0;
-  int64_t held_ = 0;  // times the character: goes if the token ends here
+  int64_t held_ = 0;  // held-back repetitions of the character: dropped if the token ends here
 };
 
 class MetaspaceStep final : public DecodeStep {

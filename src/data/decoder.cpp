@@ -18,7 +18,7 @@ using nlohmann::json;
 
 constexpr const char* metaspace = "\u2581";
 
-// A chain of replacements makes more of what the one before made.
+// Bytes that a chain of replacements may make of one byte. Their growth multiplies.
 constexpr size_t most_growth = 1000;
 
 void check_one_character(const std::string& text, const char* part, const std::string& where) {

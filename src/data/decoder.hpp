@@ -12,13 +12,16 @@
 
 namespace bitmill {
 
-// The tokens of one text, one after the other, each with what of the text is certain by then.
+// Decodes the tokens of one text, one after the other. Each call returns the text that is certain
+// by then.
 class DecodeStream {
  public:
-  // `chain` from the last, which writes to `text`, to the first, each writing to the one before.
+  // `chain` begins with the last step, which writes to `text`; every other step writes to the step
+  // before it in `chain`.
   DecodeStream(std::unique_ptr<std::string> text, std::vector<std::unique_ptr<DecodeStep>> chain);
 
-  // The text that this token settles, often its own; empty while a character is incomplete.
+  // The text that is certain after this token, often the token's own. Empty while a character is
+  // incomplete.
   std::string push(std::string_view token);
   // The rest. Nothing may be pushed after it.
   std::string finish();
@@ -30,12 +33,12 @@ class DecodeStream {
 
 class Decoder {
  public:
-  // The "decoder" of a tokenizer.json, or null, which puts a space between tokens. FormatError for
-  // what is not supported.
+  // The "decoder" of a tokenizer.json. Null puts a space between tokens. FormatError for what is
+  // not supported.
   Decoder(const nlohmann::json& decoder, const std::string& where);
-  // As the sentencepiece library decodes: U+2581 is a space, one of which goes at the very
-  // beginning when `strips_first_space`; of a run of byte tokens, the bytes that make no character
-  // become U+FFFD.
+  // Decodes like the sentencepiece library. U+2581 becomes a space; with `strips_first_space`, one
+  // space at the beginning of the text is removed. In a run of byte tokens, the bytes that make no
+  // character become U+FFFD.
   static Decoder sentencepiece(bool strips_first_space);
 
   DecodeStream start() const;
@@ -52,10 +55,10 @@ class Decoder {
   };
   struct Step {
     Kind kind = Kind::fuse;
-    std::string pattern;  // replace, metaspace: what goes
-    std::string content;  // replace: what comes instead; strip: the character that goes
+    std::string pattern;  // replace, metaspace: what is replaced
+    std::string content;  // replace: the replacement; strip: the character that is removed
     int64_t start = 0;    // strip: at most so many at the beginning of every token
-    int64_t stop = 0;     // strip: and at its end
+    int64_t stop = 0;     // strip: at most so many at its end
     bool first = false;   // metaspace: the first token loses its spaces
   };
   Decoder() = default;

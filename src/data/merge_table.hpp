@@ -1,5 +1,6 @@
 #pragma once
-// Which pairs of tokens merge into which: the table that encoding asks most.
+// Which pairs of tokens merge into which token. Encoding looks up this table more often than any
+// other.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,8 +8,8 @@
 
 namespace bitmill {
 
-// A hash table with open addressing: half of its slots are empty, so that most questions end at
-// the first slot.
+// A hash table with open addressing. Half of its slots are empty, so that most look-ups end at the
+// first slot.
 class MergeTable {
  public:
   struct Merge {
@@ -16,14 +17,14 @@ class MergeTable {
     int32_t id;  // of the result
   };
 
-  // Room for `count` pairs, all there will be.
+  // REQUIRES: no more than `count` pairs will be set.
   explicit MergeTable(size_t count) {
     size_t slots = 16;
     while (slots < 2 * count) slots *= 2;
     slots_.assign(slots, Slot{empty, {0, 0}});
   }
 
-  // The last one set counts.
+  // A later merge of the same pair replaces an earlier one.
   void set(int32_t left, int32_t right, Merge merge) {
     slots_[slot_of(key_of(left, right))] = {key_of(left, right), merge};
   }

@@ -1,4 +1,4 @@
-// The door to utf8proc.
+// The only code that calls utf8proc.
 
 #include "data/normal_form.hpp"
 
@@ -23,7 +23,7 @@ struct Range {
 };
 
 // Characters that utf8proc 2.8 (Unicode 15) reorders, composes or decomposes and the package does
-// not: found by asking both about every code point, alone and between combining marks.
+// not. They were found by running both on every code point, alone and between combining marks.
 constexpr std::array<Range, 48> younger_characters = {
     {{0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
      {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
@@ -74,7 +74,7 @@ void append_normalized(std::string_view text, NormalForm form, std::string& resu
 
 bool is_ascii(char c) { return static_cast<uint8_t>(c) < 0x80; }
 
-// A stretch is cut at younger characters: they touch none of their neighbours.
+// A stretch is cut at younger characters: they do not combine with their neighbours.
 void append_stretch(std::string_view text, NormalForm form, std::string& result) {
   size_t done = 0;
   for (size_t at = 0; at < text.size();) {
@@ -99,7 +99,8 @@ std::optional<NormalForm> normal_form_of(std::string_view name) {
   return std::nullopt;
 }
 
-// ASCII is in every normal form; only the character before others can change with them.
+// ASCII is in every normal form. Only an ASCII character right before other characters can change,
+// by combining with them.
 std::string to_normal_form(std::string_view text, NormalForm form) {
   std::string result;
   result.reserve(text.size());

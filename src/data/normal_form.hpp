@@ -1,6 +1,6 @@
 #pragma once
-// The normal forms of Unicode (utf8proc), as the `tokenizers` package 0.23 computes them: it knows
-// the marks and compositions of Unicode 9 and leaves younger characters as they are.
+// The normal forms of Unicode (utf8proc), as the `tokenizers` package 0.23 computes them. The
+// package knows the marks and compositions of Unicode 9 and does not change younger characters.
 
 #include <optional>
 #include <string>

@@ -13,7 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-// No normalizer in use makes more of a character than NFKC does, 18 of one.
+// Limit of the bytes that a text may become, per byte. No normalizer in use makes more of a
+// character than NFKC, which makes up to 18 of one.
 constexpr size_t most_growth = 64;
 constexpr size_t always_allowed = 4096;  // bytes: a short text may gain a prefix
 

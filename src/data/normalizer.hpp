@@ -1,6 +1,6 @@
 #pragma once
-// What happens to a text before it is cut into words: Prepend, Replace, and the Unicode normal
-// forms, in the file's order.
+// Changes a text before it is cut into words: Prepend, Replace, and the Unicode normal forms, in
+// the order of the file.
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -20,14 +20,14 @@ class Normalizer {
   Normalizer(const nlohmann::json& normalizer, const std::string& where);
 
   bool is_identity() const { return steps_.empty(); }
-  // FormatError for a file that would blow the text up.
+  // FormatError when the steps make a text far longer than they should (normalizer.cpp).
   std::string apply(std::string_view text) const;
 
  private:
   enum class Kind { prepend, replace_text, replace_matches, normal_form };
   struct Step {
     Kind kind = Kind::prepend;                // an empty text is left alone
-    std::string content;                      // what is prepended, or comes instead
+    std::string content;                      // what is prepended, or the replacement
     std::string pattern;                      // replace_text
     std::unique_ptr<const Regex> expression;  // replace_matches
     NormalForm form = NormalForm::nfc;

@@ -27,7 +27,7 @@ PreTokenizer::PreTokenizer(const json& pre_tokenizer, const std::string& file) {
   const std::string where = file + ": pre_tokenizer";
   for (const json* leaf : part_leaves(pre_tokenizer, "pretokenizers", where)) {
     const std::string type = part_type(*leaf, where);
-    // ByteLevel changes the alphabet: what came after it would see other characters.
+    // ByteLevel changes the alphabet: a step after it would see other characters.
     if (byte_level_) refuse_part(where, type + " after ByteLevel", "ByteLevel as the last");
     steps_.push_back(read_step(type, *leaf, where));
   }
@@ -66,7 +66,7 @@ PreTokenizer::Step PreTokenizer::read_metaspace(const json& leaf, const std::str
                 FormatError,
                 fmt::format("{}: Metaspace's replacement must be one character, not \"{}\"", where,
                             step.space));
-  // Before there was a scheme, there was a flag.
+  // Older files have the flag add_prefix_space instead of prepend_scheme.
   const bool prefixes = json_bool_or(leaf, "add_prefix_space", true, where);
   const std::string scheme =
       json_string_or(leaf, "prepend_scheme", prefixes ? "always" : "never", where);

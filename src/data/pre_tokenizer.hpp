@@ -1,5 +1,5 @@
 #pragma once
-// Cuts a text into words; tokens never reach across words.
+// Cuts a text into words. A token never holds parts of two words.
 
 #include <functional>
 #include <memory>
@@ -17,21 +17,21 @@ class PreTokenizer {
   // The "pre_tokenizer" of a tokenizer.json, or null. FormatError for what is not supported.
   PreTokenizer(const nlohmann::json& pre_tokenizer, const std::string& where);
 
-  // Calls `word` with the words of `text` (valid UTF-8), in order; they live during the call only.
-  // `begins_text`: nothing of what is encoded comes before `text`.
+  // Calls `word` with the words of `text` (valid UTF-8), in order. A word is valid only during its
+  // call. `begins_text`: `text` is the beginning of what is encoded.
   void split(std::string_view text, bool begins_text,
              const std::function<void(std::string_view)>& word) const;
 
-  // The words are bytes that the model's vocabulary spells in the byte-level alphabet.
+  // True: words are bytes, which the vocabulary spells in the byte-level alphabet.
   bool is_byte_level() const { return byte_level_; }
 
  private:
   // One pre-tokenizer of the sequence.
   struct Step {
-    std::string space;                    // what comes instead of ' '; empty: ' ' stays
-    std::string prefix;                   // before a piece that does not begin with it
-    bool prefixes_first_only = false;     // only before the piece that begins the text
-    std::unique_ptr<const Splitter> cut;  // null: leaves pieces whole
+    std::string space;                    // replaces ' '; empty: ' ' stays
+    std::string prefix;                   // put before a piece that does not begin with it
+    bool prefixes_first_only = false;     // put only before the piece that begins the text
+    std::unique_ptr<const Splitter> cut;  // null: does not cut
   };
   Step read_step(const std::string& type, const nlohmann::json& leaf, const std::string& where);
   static Step read_split(const nlohmann::json& leaf, const std::string& where);

@@ -38,7 +38,8 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
   BITMILL_CHECK(code_.get() != nullptr, FormatError,
                 fmt::format("{}: PCRE2 refuses the expression, \"{}\" to it, at byte {}: {}", where,
                             pattern, offset, words_of(error)));
-  // Only faster: a library without a compiler for this machine interprets the same expression.
+  // For speed only: where the library cannot compile for this machine, it interprets the same
+  // expression.
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
 }
 
@@ -48,11 +49,11 @@ void Regex::find_all(std::string_view text,
   if (data.get() == nullptr) throw std::bad_alloc();
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
   const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  size_t last_end = text.npos;  // of the match before
+  size_t last_end = text.npos;  // of the previous match
   for (size_t from = 0; from <= text.size();) {
     int found = pcre2_match(code_.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK, data.get(),
                             nullptr);
-    // The interpreter takes its memory from the heap, and so gets through longer texts.
+    // The interpreter takes its memory from the heap, so it can handle longer texts.
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
       found = pcre2_match(code_.get(), subject, text.size(), from,
                           PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data.get(), nullptr);

@@ -14,13 +14,13 @@ namespace bitmill {
 // May be used from several threads at once.
 class Regex {
  public:
-  // An expression of PCRE2: see regex_syntax.hpp. Throws FormatError with `where` and the library's
-  // words when it refuses the expression.
+  // An expression of PCRE2: see regex_syntax.hpp. FormatError, with `where` and the library's
+  // words, when the library refuses the expression.
   Regex(const std::string& pattern, const std::string& where);
 
   // Calls `match` with the bytes [begin, end) of every match in `text` (valid UTF-8), in order.
-  // Matches may be empty, but not where the one before ended. FormatError when the library gives
-  // up on this text.
+  // A match may be empty, but not at the place where the match before it ended. FormatError when
+  // the library gives up on this text.
   void find_all(std::string_view text, const std::function<void(size_t, size_t)>& match) const;
 
  private:

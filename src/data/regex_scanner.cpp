@@ -90,7 +90,7 @@ RegexAtom RegexScanner::escape() {
   return {next_character(), "", false};
 }
 
-// \xHH, \x{H...}, \uHHHH; at_ stands on the letter.
+// \xHH, \x{H...}, \uHHHH; at_ is at the letter.
 uint32_t RegexScanner::hex_escape(size_t fewest, size_t most) {
   ++at_;
   const bool braced = fewest == 1 && accept("{");
@@ -102,7 +102,7 @@ uint32_t RegexScanner::hex_escape(size_t fewest, size_t most) {
   if (error != std::errc() || digits < fewest) refuse("a hexadecimal escape without its digits");
   at_ += digits;
   if (braced && !accept("}")) refuse("a hexadecimal escape without its brace");
-  // A byte of a character that has several, to Oniguruma.
+  // Oniguruma takes this as one byte of a character of several bytes.
   if (fewest == 1 && !braced && code > 0x7F) refuse("a byte above 7F");
   if (code > last_code_point || (code >= 0xD800 && code < 0xE000)) refuse("no character's number");
   return code;

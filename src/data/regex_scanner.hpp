@@ -1,6 +1,6 @@
 #pragma once
-// The characters, escapes and properties of an expression in Oniguruma's (Ruby's) syntax, one by
-// one.
+// Reads an expression in Oniguruma's (Ruby's) syntax: its characters, escapes and properties, one
+// by one.
 
 #include <cstdint>
 #include <optional>
@@ -21,17 +21,17 @@ class RegexScanner {
   RegexScanner(std::string_view expression, const std::string& where)
       : text_(expression), where_(where) {}
 
-  // FormatError: what stands here is not supported.
+  // FormatError: `what`, at this place of the expression, is not supported.
   [[noreturn]] void refuse(const std::string& what) const;
 
   bool at_end() const { return at_ == text_.size(); }
   std::string_view rest() const { return text_.substr(at_); }
   bool looks_at(std::string_view token) const { return rest().starts_with(token); }
   void skip(size_t bytes) { at_ += bytes; }
-  // Skips `token`, if that is what comes.
+  // Skips `token` if it comes next; says whether it did.
   bool accept(std::string_view token);
 
-  // What comes, which is not the end: a character for itself, or what an escape means.
+  // Reads the next character, which stands for itself, or an escape. REQUIRES: not at_end().
   RegexAtom next_atom();
 
  private:

@@ -28,7 +28,8 @@ class Translator {
   }
 
  private:
-  // The parts of a bracket expression; negated classes inside of it cannot stand between brackets.
+  // The parts of a bracket expression. PCRE2 cannot have a negated class inside of brackets, so
+  // those are kept apart.
   struct Members {
     std::string positive;
     std::vector<std::string> negated;
@@ -49,9 +50,9 @@ class Translator {
   RegexScanner scanner_;
   std::string out_;
   int depth_ = 0;
-  int caseless_depth_ = 0;     // of the group that began (?i:, 0: none
-  bool quantifiable_ = false;  // what was written last can be repeated
-  char last_caseless_ = 0;     // the literal before this one, inside (?i:
+  int caseless_depth_ = 0;     // depth of the group that began with (?i:; 0: none
+  bool quantifiable_ = false;  // a quantifier may follow what was written last
+  char last_caseless_ = 0;     // the literal before this one, inside of (?i:
 };
 
 void Translator::term() {
@@ -69,7 +70,7 @@ void Translator::term() {
   } else if (accept("|")) {
     out_ += '|';
     quantifiable_ = false;
-  } else if (accept("^")) {  // every line's, but not behind the last line feed
+  } else if (accept("^")) {  // the beginning of every line, but not behind the last line feed
     out_ += "(?:\\A|(?<=\\n)(?!\\z))";
     quantifiable_ = false;
   } else if (accept("$")) {
@@ -91,8 +92,8 @@ void Translator::term() {
   }
 }
 
-// Oniguruma folds some pairs of letters into one character: the pair would match what PCRE2's does
-// not.
+// Oniguruma treats some pairs of letters as equal to one character when it ignores case. Such a
+// pair would match text that PCRE2 does not match.
 bool folds_together(char left, char right) {
   for (const std::string_view pair : {"ss", "st", "ff", "fi", "fl"}) {
     if ((left | 0x20) == pair[0] && (right | 0x20) == pair[1]) return true;
@@ -134,7 +135,7 @@ void Translator::group() {
     refuse(fmt::format("the group {}", scanner_.rest().substr(0, 4)));
   }
   accept("(");
-  out_ += "(?:";  // nothing asks what a group caught
+  out_ += "(?:";  // nobody uses what a group matched
 }
 
 void Translator::quantifier() {
@@ -160,7 +161,7 @@ void Translator::interval() {
   if (!is_interval || !quantifiable_) refuse("a brace that is no interval");
   out_ += fmt::format("{{{}{}}}", inside.front() == ',' ? "0" : "", inside);
   scanner_.skip(end + 1);
-  // What follows means another thing in each of the two.
+  // A ? or + behind an interval has different meanings in the two libraries.
   if (scanner_.looks_at("?") || scanner_.looks_at("+")) {
     refuse("an interval that is lazy or possessive");
   }
@@ -202,7 +203,7 @@ void Translator::class_members(Members& members, int depth) {
     if (scanner_.looks_at(":") || scanner_.looks_at("^")) {
       refuse("a named or negated class inside of a class");
     }
-    class_members(members, depth + 1);  // a union: the same as its members
+    class_members(members, depth + 1);  // a class in a class only adds its members
   }
 }
 

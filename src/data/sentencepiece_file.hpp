@@ -1,6 +1,6 @@
 #pragma once
-// What a sentencepiece model file says, read by ourselves: the library tells only part of it, and
-// trusts what it reads.
+// Reads a sentencepiece model file. We do not leave this to the library alone: it gives access to
+// only part of the file, and it does not check what it reads.
 
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace bitmill {
 
-// The numbers are those of sentencepiece_model.proto, as are the defaults.
+// The numbers are those of sentencepiece_model.proto, and so are the defaults below.
 enum class PieceType : uint64_t { normal = 1, unknown, control, user_defined, unused, byte };
 
 struct SentencePieceFile {
@@ -26,8 +26,8 @@ struct SentencePieceFile {
   bool has_character_map = false;  // normalizes or denormalizes characters
 };
 
-// FormatError for bytes that are no such file, and for pieces that are empty, not UTF-8, hold a NUL
-// byte, or are of an unknown type.
+// FormatError for bytes that are not such a file, and for pieces that are empty, are not UTF-8,
+// hold a NUL byte, or have an unknown type.
 SentencePieceFile read_sentencepiece_file(std::string_view content, const std::string& path);
 
 }  // namespace bitmill

@@ -14,7 +14,7 @@
 namespace bitmill {
 namespace {
 
-// The bytes of `text` before the first space behind another character that is none.
+// Number of bytes of `text` before the first space that is behind a character other than a space.
 size_t bytes_before_space(std::string_view text) {
   for (size_t at = text.find(' ', 1); at != text.npos; at = text.find(' ', at + 1)) {
     const std::string_view before = text.substr(0, at);
@@ -40,8 +40,9 @@ class SentencePieceModel final : public TokenModel {
     cuts_at_spaces_ = may_cut_at_spaces();
   }
 
-  // The library makes a whole text one word. Where it may be cut before a space, that space is the
-  // dummy prefix of what follows, and what was seen before is remembered.
+  // The library treats a whole text as one word. Where that may be cut before a space, each part is
+  // encoded alone: the library's dummy prefix takes the place of its space. Parts that were seen
+  // before come from a cache.
   void encode(std::string_view text, bool, std::vector<int32_t>& ids) const override {
     if (!cuts_at_spaces_) return encode_part(text, ids);
     std::unique_ptr<WordCache> cache = caches_.take();
@@ -87,8 +88,9 @@ class SentencePieceModel final : public TokenModel {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Whether a text may be cut before every space behind another character: no piece holds a space
-  // behind one, and the library has no pieces of its own to look for first.
+  // Whether a text may be cut before every space that is behind another character. It may when no
+  // piece holds a space behind another character, and there are no user-defined pieces, which the
+  // library looks for first.
   bool may_cut_at_spaces() const {
     if (!file_.add_dummy_prefix || !id_of(word_space)) return false;
     for (const SentencePieceFile::Piece& piece : file_.pieces) {

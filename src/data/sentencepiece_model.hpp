@@ -1,5 +1,5 @@
 #pragma once
-// The door to the sentencepiece library.
+// The only code that calls the sentencepiece library.
 
 #include <memory>
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace bitmill {
 
-// `content` is the file, `file` what it says. FormatError with the library's words when it refuses
-// the file.
+// `content` is the file's bytes, `file` the same as read_sentencepiece_file() reads them.
+// FormatError with the library's words when it refuses the file.
 std::unique_ptr<TokenModel> make_sentencepiece_model(const std::string& content,
                                                      SentencePieceFile file,
                                                      const std::string& path);

@@ -44,7 +44,7 @@ void check_class(const TokenizerConfig& config, bool adds_dummy_prefix) {
   }
 }
 
-// Unknown and control pieces are found in a text, as transformers does, and the library does not.
+// Unknown and control pieces are looked for in a text. transformers does so, the library does not.
 void add_special_pieces(const SentencePieceFile& file, TokenizerConfig& config) {
   for (const SentencePieceFile::Piece& piece : file.pieces) {
     if (piece.type == PieceType::unknown || piece.type == PieceType::control) {

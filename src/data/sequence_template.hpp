@@ -1,5 +1,5 @@
 #pragma once
-// What a post-processor puts around the ids of one text: a BOS, an EOS.
+// The ids that a post-processor puts before and behind those of one text, such as a BOS and an EOS.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>

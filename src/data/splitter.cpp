@@ -46,7 +46,7 @@ void Splitter::split_isolated(std::string_view text,
   if (done < text.size()) piece(text.substr(done));
 }
 
-// The whole text: matches, empty ones too, and what lies between them.
+// The whole text as matches, also empty ones, and the stretches between them.
 std::vector<Splitter::Stretch> Splitter::stretches(std::string_view text) const {
   std::vector<Stretch> all;
   size_t done = 0;
@@ -59,8 +59,8 @@ std::vector<Splitter::Stretch> Splitter::stretches(std::string_view text) const 
   return all;
 }
 
-// A match joins its neighbour only when the neighbour is none itself, as the package has it; it
-// begins as if a stretch that is no match had come before the first.
+// As in the `tokenizers` package, a match joins its neighbour only when that is not a match, and
+// the first stretch is treated as if a stretch that is not a match came before it.
 std::vector<Splitter::Stretch> Splitter::joined(const std::vector<Stretch>& stretches) const {
   const bool backwards = behavior_ == SplitBehavior::merged_with_next;
   std::vector<Stretch> result;

@@ -1,5 +1,5 @@
 #pragma once
-// Cuts a text at what an expression finds, in the five ways of the `tokenizers` package.
+// Cuts a text at the matches of an expression, in the five ways of the `tokenizers` package.
 
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
@@ -11,8 +11,8 @@
 
 namespace bitmill {
 
-// What becomes of a match: a piece of its own, nothing, part of the piece before or after it, or
-// one piece with the matches next to it.
+// What a match becomes: a piece of its own, nothing, part of the piece before it, part of the piece
+// after it, or one piece together with the matches next to it.
 enum class SplitBehavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
 // "Isolated" and so on, of a tokenizer.json. FormatError for another name.
@@ -21,7 +21,7 @@ SplitBehavior split_behavior(const std::string& name, const std::string& where);
 // May be used from several threads at once.
 class Splitter {
  public:
-  // With `invert`, what lies between the matches is cut out instead.
+  // With `invert`, the stretches between the matches are treated as the matches.
   Splitter(Regex expression, SplitBehavior behavior, bool invert = false);
 
   // Calls `piece` with the pieces of `text` (valid UTF-8), none of them empty, in order.

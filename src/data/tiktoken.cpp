@@ -1,5 +1,5 @@
-// tokenizer.model with the ranks of tiktoken: in every line a token, in base64, and its id, which
-// is its rank as well. Two neighbours merge when together they are a token, lowest rank first.
+// tokenizer.model with the ranks of tiktoken: every line has a token, in base64, and its id, which
+// is also its rank. Two neighbours merge when together they are a token, the lowest rank first.
 
 #include <fmt/format.h>
 
@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-// LLaMA-3's published file has so many ranks, and no other published one does.
+// The published file of LLaMA-3 has this many ranks, and no other published file has.
 constexpr size_t llama3_ranks = 128000;
 constexpr size_t longest_token = 128;  // bytes; LLaMA-3's own
 
@@ -99,7 +99,7 @@ std::vector<RankedToken> read_ranks(std::string_view text, const std::string& pa
     BITMILL_CHECK(token.has_value(), FormatError,
                   fmt::format("{}, line {}: \"{}\" is not a token in base64 and its rank", path,
                               number, line.substr(0, 80)));
-    // Every way to cut a token in two is looked up: a long one would take for ever.
+    // Every way to cut a token in two is looked up: a very long token would take too long.
     BITMILL_CHECK(
         token->bytes.size() <= longest_token, FormatError,
         fmt::format("{}, line {}: a token of {} bytes; LLaMA-3 has none above {}. Get the "
@@ -116,7 +116,7 @@ std::vector<RankedToken> read_ranks(std::string_view text, const std::string& pa
   return ranks;
 }
 
-// The tokens in the byte-level alphabet, and as merges every way to put one together from two.
+// The tokens in the byte-level alphabet. Every way to make one token from two others is a merge.
 class TiktokenTables {
  public:
   TiktokenTables(const std::vector<RankedToken>& ranks, const std::string& path) {
@@ -168,7 +168,7 @@ std::unique_ptr<Tokenizer> read_tiktoken(Files& files, const std::string& folder
   const std::string path = join_path(folder, "tokenizer.model");
   const std::vector<RankedToken> ranks = read_ranks(content, path);
   TokenizerConfig config = read_tokenizer_config(files, folder);
-  // Later releases gave other names to the same ids.
+  // Later releases have other names for the same ids; their files then list these tokens.
   if (config.added_tokens.empty()) add_llama3_tokens(config);
   if (!config.bos_token) config.bos_token = llama3_special[0];
 

@@ -1,5 +1,5 @@
 #pragma once
-// What turns a text without added tokens into ids: words and BPE, or the sentencepiece library.
+// Turns a text without added tokens into ids: by words and BPE, or by the sentencepiece library.
 
 #include <cstdint>
 #include <optional>
@@ -12,8 +12,8 @@ namespace bitmill {
 class TokenModel {
  public:
   virtual ~TokenModel() = default;
-  // Appends the ids of `text`, valid UTF-8, normalized. `begins_text`: it is the beginning of what
-  // is encoded, not what comes after an added token.
+  // Appends the ids of `text`, which is valid UTF-8 and normalized. `begins_text`: `text` is the
+  // beginning of what is encoded; false: it comes after an added token.
   virtual void encode(std::string_view text, bool begins_text, std::vector<int32_t>& ids) const = 0;
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
   virtual std::optional<std::string_view> token_of(int32_t id) const = 0;
@@ -21,8 +21,8 @@ class TokenModel {
   virtual int32_t largest_id() const = 0;  // -1: none
 };
 
-// Where a text that is one word to its tokenizer may be cut without a change of its tokens: before
-// a character that every token holds at its beginning only.
+// Some tokenizers treat a whole text as one word. It may be cut before a character that tokens hold
+// at their beginning only: the tokens stay the same. The next two say which character, and test it.
 
 // SentencePiece's space.
 inline constexpr std::string_view word_space = "\u2581";

@@ -58,8 +58,8 @@ std::string place_of(const Tokens& tokens, int64_t position) {
                      position % tokens.window_len);
 }
 
-// int64 or int32, little-endian as the file has them; widened, so that the check of the vocabulary
-// sees the values of the file.
+// int64 or int32, little-endian in the file. They are widened to int64, so that the check against
+// the vocabulary sees the values of the file.
 std::vector<int64_t> read_ids(const SafetensorsFile& file, const TensorInfo& info) {
   std::vector<std::byte> raw(static_cast<size_t>(info.bytes));
   file.read(info, raw);

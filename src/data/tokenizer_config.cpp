@@ -64,7 +64,7 @@ void read_decoder(const json& root, TokenizerConfig& config) {
   }
 }
 
-// {token: id}; which of them are special is said elsewhere.
+// {token: id}. Other files say which of them are special.
 void read_added_tokens_json(Files& files, const std::string& folder, TokenizerConfig& config) {
   const std::string path = join_path(folder, "added_tokens.json");
   const json root = read_object(files, path);
@@ -77,7 +77,7 @@ void read_added_tokens_json(Files& files, const std::string& folder, TokenizerCo
   }
 }
 
-// The special tokens that `root` names. One that is known without being special becomes so.
+// The special tokens that `root` names. A token that is already known becomes special.
 void read_special_tokens(const json& root, const std::string& where, TokenizerConfig& config) {
   const auto read = [&](const json& value) {
     const std::optional<AddedToken> token = special_token(value, where);

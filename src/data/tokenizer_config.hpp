@@ -1,5 +1,5 @@
 #pragma once
-// What stands beside a tokenizer's own file: tokenizer_config.json, special_tokens_map.json and
+// The files beside a tokenizer's own file: tokenizer_config.json, special_tokens_map.json and
 // added_tokens.json, as transformers writes them.
 
 #include <optional>
@@ -15,29 +15,29 @@
 namespace bitmill {
 
 struct TokenizerConfig {
-  std::string path;             // of tokenizer_config.json, there or not
-  std::string tokenizer_class;  // without "Fast"; empty: not said
+  std::string path;             // of tokenizer_config.json, which may not exist
+  std::string tokenizer_class;  // without "Fast"; empty: not given
   std::optional<std::string> bos_token;
   std::optional<std::string> eos_token;
   std::optional<bool> add_bos_token;
   std::optional<bool> add_eos_token;
   std::optional<bool> add_prefix_space;
   bool legacy = true;
-  // By id; then special tokens of which no file gives an id.
+  // Sorted by id; behind them the special tokens for which no file gives an id.
   std::vector<AddedToken> added_tokens;
   std::unordered_map<std::string, size_t> index_of;  // in added_tokens, by content
 
-  // A token that is there already stays as it is.
+  // Does nothing for a token that is there already.
   void add(const AddedToken& token);
   void add_special(const std::string& content);
-  void sort_by_id();  // every token has one
+  void sort_by_id();  // REQUIRES: every token has an id
 };
 
-// None of the files needs to be there.
+// Every one of the files may be missing.
 TokenizerConfig read_tokenizer_config(Files& files, const std::string& folder);
 
-// The ids of bos_token and eos_token around a text, each where it is asked for. FormatError when
-// such a token is not named or has no id.
+// The id of bos_token before a text if add_bos, and that of eos_token behind it if add_eos.
+// FormatError when a token that is asked for is not named or has no id.
 SequenceTemplate template_of(const TokenizerConfig& config, bool add_bos, bool add_eos,
                              const TokenModel& model);
 

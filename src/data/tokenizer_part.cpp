@@ -14,8 +14,8 @@ using nlohmann::json;
 
 namespace {
 
-// Each part of a sequence calls the next, so their number is the depth of the stack. Published
-// files have seven at most.
+// Each part of a sequence calls the next one, so their number is the depth of the stack. Published
+// files have seven parts at most.
 constexpr size_t most_parts = 64;
 
 }  // namespace

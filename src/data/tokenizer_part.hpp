@@ -13,12 +13,13 @@ namespace bitmill {
 // "type" of a part.
 std::string part_type(const nlohmann::json& part, const std::string& where);
 
-// The leaves of a part in the order in which they work; none for null. `list_key` is where a
-// Sequence of this kind keeps its parts. The pointers live as long as `part`.
+// The leaves of a part, in the order in which they are applied; none for null. `list_key` is the
+// key of the list of parts in a Sequence of this kind. The pointers are valid as long as `part`
+// lives.
 std::vector<const nlohmann::json*> part_leaves(const nlohmann::json& part, const char* list_key,
                                                const std::string& where);
 
-// FormatError: `where` asks for `what`, which is not supported; `supported` is.
+// Throws a FormatError: `where` asks for `what`, which is not supported; `supported` names what is.
 [[noreturn]] void refuse_part(const std::string& where, const std::string& what,
                               const char* supported);
 

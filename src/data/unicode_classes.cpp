@@ -9,8 +9,8 @@
 namespace bitmill {
 namespace {
 
-// Unicode 15 and 16 beside Unicode 14, from asking the package and Unicode 14 about every code
-// point. U+1171E moved from Mn to Mc.
+// What Unicode 15 and 16 added to Unicode 14, found by comparing the package with Unicode 14 on
+// every code point. U+1171E moved from Mn to Mc.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 12> newer = {{
     {"Lu", "\\x{1C89}\\x{A7CB}-\\x{A7CC}\\x{A7DA}\\x{A7DC}\\x{10D50}-\\x{10D65}"},
     {"Ll", "\\x{1C8A}\\x{A7CD}\\x{A7DB}\\x{10D70}-\\x{10D85}\\x{1DF25}-\\x{1DF2A}"},
@@ -54,8 +54,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> newer = 
      "\\x{1FAE8}-\\x{1FAE9}\\x{1FAF7}-\\x{1FAF8}\\x{1FBCB}-\\x{1FBEF}"},
 }};
 
-// What Unicode 15 and 16 added to a general category ("Lu") of Unicode 14, which is what PCRE2
-// 10.42, of Debian 12, knows: the inside of a bracket expression. A newer PCRE2 holds them already.
+// What Unicode 15 and 16 added to a general category ("Lu") of Unicode 14, as the inside of a
+// bracket expression. PCRE2 10.42 (Debian 12) knows Unicode 14; a newer one has these already.
 std::string_view newer_members(std::string_view category) {
   for (const auto& [name, members] : newer) {
     if (name == category) return members;
@@ -81,7 +81,8 @@ constexpr std::array<std::string_view, 25> space_characters = {
 }  // namespace
 
 std::string category_class(std::string_view category) {
-  // U+1171E moved from Mn to Mc after Unicode 14, and a class cannot be made smaller.
+  // U+1171E moved from Mn to Mc after Unicode 14, and this function can only add to a class. So
+  // these two are not known.
   if (category.empty() || category == "Mn" || category == "Mc") return "";
   std::string newer;
   bool known = false;
@@ -95,7 +96,7 @@ std::string category_class(std::string_view category) {
 
 std::string numeric_class() { return category_class("N") + unicode_17_numbers; }
 
-// Rust's regex \w: Alphabetic, which takes in circled letters, M, Nd, Pc, Join_Control.
+// Rust's regex \w: Alphabetic (also circled letters), M, Nd, Pc, Join_Control.
 std::string word_class() {
   std::string members =
       "\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}"

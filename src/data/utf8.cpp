@@ -5,8 +5,8 @@ namespace {
 
 constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-// What the first byte says: the length, and the range of the second byte, which is where overlong
-// forms, surrogates and values above U+10FFFF are told apart (Unicode, table 3-7).
+// What the first byte says: the length of the character, and the range of its second byte. That
+// range excludes overlong forms, surrogates and values above U+10FFFF (Unicode, table 3-7).
 struct Lead {
   size_t bytes;  // 0: no character begins with this byte
   uint8_t second_low;

@@ -9,23 +9,23 @@ namespace bitmill {
 
 // One step through bytes that may or may not be UTF-8.
 struct Utf8Step {
-  size_t bytes = 0;  // of the character; when invalid, of the longest prefix a character could have
+  size_t bytes = 0;  // of the character; when invalid: of the longest prefix of any character
   bool valid = false;
 };
 
 // Looks at the front of `text`, which is not empty.
 Utf8Step next_utf8(std::string_view text);
 
-// Bytes at the end of `text` with which a character begins that is not complete; 0 to 3.
+// Number of bytes of an incomplete character at the end of `text`: 0 to 3.
 size_t incomplete_utf8_bytes(std::string_view text);
 
 // Offset of the first byte that is not part of a valid character; npos when all is valid.
 size_t first_invalid_utf8(std::string_view text);
 
-// Bytes of the character that begins `text`: valid UTF-8, not empty.
+// Number of bytes of the first character of `text`, which is valid UTF-8 and not empty.
 size_t utf8_char_bytes(std::string_view text);
 
-// The character that begins `text`: valid UTF-8, not empty.
+// The first character of `text`, which is valid UTF-8 and not empty.
 uint32_t decode_utf8(std::string_view text);
 
 void append_utf8(uint32_t code_point, std::string& text);

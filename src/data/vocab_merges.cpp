@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-// What the class in transformers does that no file says.
+// What a class of transformers does beyond what the files say.
 struct TokenizerClass {
   json normalizer;
   json pre_tokenizer;
@@ -34,7 +34,7 @@ json qwen2_split() {
   return {{"type", "Split"}, {"pattern", {{"Regex", expression}}}, {"behavior", "Isolated"}};
 }
 
-// The class in tokenizer_config.json, or what transformers would take for the model_type.
+// The class named in tokenizer_config.json, or the one that transformers takes for the model_type.
 std::string class_name(Files& files, const std::string& folder, const TokenizerConfig& config) {
   if (!config.tokenizer_class.empty()) return config.tokenizer_class;
   const std::string path = join_path(folder, "config.json");

@@ -43,8 +43,8 @@ void check_window_length(const Tokens& tokens, int64_t seq_len) {
                             tokens.window_len, seq_len, tokens.window_len));
 }
 
-// A gibitoken of calibration is ten thousand times what the method was published with: a slip of
-// the finger, and 4 GiB on every rank.
+// 2^30 tokens of calibration are thousands of times what the method was published with, and 4 GiB
+// on every rank: more must be a typing error.
 constexpr int64_t most_tokens = int64_t{1} << 30;
 
 void check_amount(int64_t count, int64_t seq_len) {
@@ -71,7 +71,7 @@ Windows first_rows(const Tokens& tokens, int64_t count, int64_t seq_len) {
   return windows;
 }
 
-// Windows number `first` to `last`, exclusive, at positions of the seed in tokens [begin, end).
+// Draws windows [first, last) from tokens [begin, end), at positions that follow from the seed.
 void draw_windows(const Tokens& tokens, int64_t begin, int64_t end, int64_t first, int64_t last,
                   uint64_t seed, Windows& windows) {
   const auto positions = static_cast<uint64_t>(end - begin - windows.seq_len + 1);
@@ -114,7 +114,7 @@ Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, in
   if (tokens.is_windows()) return first_rows(tokens, count, seq_len);
   check_text_for_two(tokens, seq_len);
   check_amount(count, seq_len);
-  // floor(size held_out / count), in steps that do not overflow.
+  // floor(size * held_out / count), without overflow.
   const int64_t size = size_of(tokens);
   const int64_t share = size / count * held_out + size % count * held_out / count;
   const int64_t cut = size - std::clamp(share, seq_len, size - seq_len);

@@ -20,17 +20,17 @@ struct Windows {
   std::string hash() const;
 };
 
-// `count` windows of `seq_len` tokens. From a text: at positions drawn uniformly from the seed
-// (windows may overlap). From a two-dimensional token file: its first rows, each cut to its first
-// seq_len tokens. UsageError when the text is shorter than one window, or the file has fewer or
-// shorter windows than asked for; it names the figures and the options to change.
+// `count` windows of `seq_len` tokens. From a text: at random positions, which follow from the seed
+// (uniform; windows may overlap). From a two-dimensional token file: its first rows, each cut to
+// its first seq_len tokens. UsageError when the text is shorter than one window, or the file has
+// fewer or shorter windows than asked for; it names the figures and the options to change.
 Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len, uint64_t seed);
 
-// The same where the last `held_out` windows are to be compared on: no token of theirs lies in
-// another window. Of a text they are drawn from its last part, whose share of it is theirs of the
-// windows, but at least one window long; the others from what is before it. Of a file they are its
-// last rows that are taken. UsageError also when a text is shorter than two windows. REQUIRES:
-// 0 < held_out < count.
+// The same, but the last `held_out` windows are for comparison: the other windows hold none of
+// their tokens. A text is cut in two: held-out windows are drawn from the part at its end, the
+// others from the part before it. The end part is held_out / count of the text, but at least one
+// window long. From a file, the last ones of the first `count` rows are held out. UsageError also
+// when a text is shorter than two windows. REQUIRES: 0 < held_out < count.
 Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, int64_t seq_len,
                        uint64_t seed);
 

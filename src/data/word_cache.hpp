@@ -1,5 +1,5 @@
 #pragma once
-// Ids of words that were seen before. A text has few words, many times.
+// Ids of words that were seen before. A text has few different words, and each comes many times.
 
 #include <cstdint>
 #include <memory>
@@ -16,9 +16,9 @@ namespace bitmill {
 
 class WordCache {
  public:
-  static constexpr size_t longest_word = 64;  // bytes; longer ones hardly come twice
+  static constexpr size_t longest_word = 64;  // bytes; longer words seldom come twice
 
-  // Appends the ids of `word`; asks `encode` (word, ids) when it is new.
+  // Appends the ids of `word`. Calls `encode` (word, ids) when the word is not in the cache.
   template <class Encode>
   void append(std::string_view word, std::vector<int32_t>& ids, const Encode& encode) {
     if (++words_ % words_per_count == 0) count_work();
@@ -38,7 +38,7 @@ class WordCache {
   }
 
  private:
-  static constexpr size_t most_words = size_t{1} << 17;  // some 20 MB
+  static constexpr size_t most_words = size_t{1} << 17;  // about 20 MB
   static constexpr uint64_t words_per_count = 1024;      // a millisecond or less
 
   struct Range {
@@ -51,10 +51,10 @@ class WordCache {
   };
   std::unordered_map<std::string, Range, TextHash, std::equal_to<>> ranges_;
   std::vector<int32_t> ids_;
-  uint64_t words_ = 0;  // that were asked for
+  uint64_t words_ = 0;  // calls of append()
 };
 
-// Lends a cache to one thread at a time, and keeps what it learned for the next.
+// Lends each cache to one thread at a time. The next thread gets it with all that is in it.
 class WordCaches {
  public:
   std::unique_ptr<WordCache> take() {

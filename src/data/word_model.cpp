@@ -7,8 +7,8 @@
 namespace bitmill {
 namespace {
 
-// The bytes of `word` before its first space that another character comes before; all of them when
-// there is none.
+// Number of bytes of `word` before its first space that is behind another character; all of them
+// when there is no such space.
 size_t bytes_before_space(std::string_view word) {
   size_t at = 0;
   while (word.substr(at).starts_with(word_space)) at += word_space.size();
@@ -26,7 +26,8 @@ WordModel::WordModel(PreTokenizer pre_tokenizer, const BpeTables& tables)
 void WordModel::encode(std::string_view text, bool begins_text, std::vector<int32_t>& ids) const {
   std::unique_ptr<WordCache> cache = caches_.take();
   pre_tokenizer_.split(text, begins_text, [&](std::string_view word) {
-    // SentencePiece-style files make a whole text one word. What can be known as words is cached.
+    // SentencePiece-style tokenizers make a whole text one word. Where it may be cut before spaces,
+    // the parts can be found in the cache.
     while (cuts_at_spaces_ && !word.empty()) {
       const size_t bytes = bytes_before_space(word);
       encode_word(word.substr(0, bytes), *cache, ids);

@@ -20,11 +20,11 @@
 namespace bitmill {
 namespace {
 
-// Logits are [rows, vocab], and a vocabulary may have 128,000 entries (66 MB): this many rows at a
-// time, whatever the number of threads.
+// Rows of logits [rows, vocab] at a time, for any number of threads. With a vocabulary of 128,000
+// these are 66 MB.
 constexpr int64_t rows_at_once = 128;
 
-// What one window contributes. Sent between ranks as bytes.
+// The sums of one window. Sent between ranks as bytes.
 struct WindowScore {
   double nll = 0;   // sum over its predictions, nats
   double kl = 0;    // sum over its predictions
@@ -52,7 +52,7 @@ std::span<const float> values(const at::Tensor& vector) {
   return {vector.const_data_ptr<float>(), static_cast<size_t>(vector.size(0))};
 }
 
-// The first of the largest.
+// The index of the largest logit; of equal ones the first.
 int64_t most_likely(std::span<const float> logits) {
   return std::ranges::max_element(logits) - logits.begin();
 }
@@ -62,7 +62,8 @@ double kl_divergence(std::span<const float> p, std::span<const float> log_p,
                      std::span<const float> log_q) {
   double sum = 0;
   for (size_t v = 0; v < p.size(); ++v) {
-    // A probability that float32 rounds to 0 may have an infinite logarithm. NaN must come through.
+    // A probability that float32 rounds to 0 may have an infinite logarithm: skip it. A NaN is not
+    // skipped: it must reach the result.
     if (p[v] != 0) sum += double{p[v]} * (double{log_p[v]} - double{log_q[v]});
   }
   return sum;
@@ -85,7 +86,7 @@ class Evaluator {
   Evaluator(const Windows& windows, Share share, StreamBudget& budget, ThreadPool& pool)
       : windows_(windows), share_(share), budget_(budget), pool_(pool) {}
 
-  // The last block's outputs of the own windows. `block_done` is called after every block.
+  // The last block's outputs for this rank's windows. `block_done` is called after every block.
   std::unique_ptr<SampleStream> forward(const SourceModel& model,
                                         const std::function<void()>& block_done) {
     auto stream = std::make_unique<SampleStream>(budget_, share_.count(), windows_.seq_len,
@@ -99,8 +100,8 @@ class Evaluator {
     return stream;
   }
 
-  // `reference` and its stream may be null. One window at a time: threads share its logits instead
-  // of each having its own.
+  // `reference` and its stream may be null. One window at a time: all threads work on its logits,
+  // so that no thread holds logits of its own.
   std::vector<WindowScore> score(const SourceModel& model, const SampleStream& stream,
                                  const SourceModel* reference,
                                  const SampleStream* reference_stream) {
@@ -141,7 +142,7 @@ class Evaluator {
                      SampleStream& stream) {
     const BlockWeights weights = model.load_block(block);
     pool_.parallel_for(share_.count(), [&](int64_t i) {
-      stream.prefetch(i + pool_.size());  // that a thread takes next
+      stream.prefetch(i + pool_.size());  // the window that a thread takes next
       stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_));
     });
   }
@@ -166,7 +167,7 @@ class Evaluator {
   ThreadPool& pool_;
 };
 
-// Everybody's scores, in window order, on every rank.
+// The scores of all ranks, in window order, on every rank.
 std::vector<WindowScore> gather(Communicator& comm, const std::vector<WindowScore>& mine) {
   std::vector<WindowScore> all;
   for (const std::vector<WindowScore>& part : gather_values<WindowScore>(comm, mine)) {
@@ -178,7 +179,7 @@ std::vector<WindowScore> gather(Communicator& comm, const std::vector<WindowScor
 Evaluation summarize(const std::vector<WindowScore>& scores, int64_t seq_len, bool has_reference) {
   const auto windows = static_cast<int64_t>(scores.size());
   const int64_t predictions = seq_len - 1;  // per window
-  double nll = 0;                           // sum over windows of their means
+  double nll = 0;                           // sum over windows of the window's mean
   Divergence divergence;
   for (int64_t w = 0; w < windows; ++w) {
     BITMILL_CHECK(std::isfinite(scores[w].nll) && std::isfinite(scores[w].kl), NumericError,

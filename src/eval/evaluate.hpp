@@ -1,7 +1,7 @@
 #pragma once
 // Quality of a model folder, 16-bit or packed: perplexity over windows, and how far its next-token
-// distributions are from a reference model's. Windows are spread over ranks and threads; sums are
-// made in window order, so figures do not depend on either.
+// distributions are from those of a reference model. Windows are spread over ranks and threads.
+// Sums are made in the order of the windows, so figures do not depend on the number of either.
 
 #include <cstdint>
 #include <functional>
@@ -17,7 +17,7 @@ namespace bitmill {
 
 struct Divergence {
   double kl = 0;    // mean over predictions of KL(reference || model), nats
-  double top1 = 0;  // share of predictions whose most likely token is the reference's
+  double top1 = 0;  // ratio of predictions whose most likely token is that of the reference
 };
 
 struct Evaluation {
@@ -31,10 +31,11 @@ struct Evaluation {
 // blocks_done, blocks_total; called on every rank.
 using EvalProgress = std::function<void(int64_t, int64_t)>;
 
-// Collective. In memory on each rank: one block of one model at a time; afterwards the heads (norm
-// and [vocab, hidden] float32) of both models and the logits of 128 positions of one window,
-// whatever the number of threads. Activations follow `budget`. `reference` may be null; it must
-// have the same vocabulary (UsageError). NumericError names the window whose loss is not finite.
+// Collective. Each rank holds in memory one block of one model at a time; after the blocks, the
+// heads (norm and [vocab, hidden] float32) of both models and the logits of 128 positions of one
+// window, for any number of threads. `budget` bounds the activations. `reference` may be null; it
+// must have the same vocabulary (UsageError). NumericError names the window whose loss is not
+// finite.
 Evaluation evaluate(const SourceModel& model, const SourceModel* reference, const Windows& windows,
                     StreamBudget& budget, Communicator& comm, ThreadPool& pool,
                     const EvalProgress& progress);

@@ -14,8 +14,9 @@
 
 namespace bitmill {
 
-// What a rate is taken times at step t, counted from 0, of `total_steps`: 1, or
-// e + (1 - e) (1 + cos(pi t / total_steps)) / 2, where e is 0.05 or 0.
+// The schedule multiplies every rate by this at step t (counted from 0) of `total_steps`: 1 when it
+// is constant, else e + (1 - e) (1 + cos(pi t / total_steps)) / 2, where e is 0.05 for cosine and 0
+// for cosine_to_zero.
 double rate_factor(RateSchedule schedule, int64_t step, int64_t total_steps);
 
 class AdamW {
@@ -23,13 +24,13 @@ class AdamW {
   // For elements [begin, end) of the layout.
   AdamW(const LearnedLayout& layout, int64_t begin, int64_t end);
 
-  // `sum` and `values` hold the slice's elements, [end - begin] float32 on the CPU; the gradient is
-  // the mean over the `units` that were summed. `steps` counts from 1; all rates are taken times
-  // `factor`. Changes `values` in place.
+  // `sum` and `values` hold the slice's elements: [end - begin] float32 on the CPU. `sum` is the
+  // sum of the gradients of `units` units; the update uses their mean. `steps` counts from 1. All
+  // rates are multiplied by `factor`. Changes `values` in place.
   void step(int64_t steps, double factor, const at::Tensor& sum, int64_t units,
             const at::Tensor& values, ThreadPool& pool);
 
-  // Moving averages of the gradient and of its square, of the slice; to be saved and restored.
+  // Moving averages of the slice's gradient and of its square. The caller saves and restores them.
   const at::Tensor& first_moment() const { return first_; }
   const at::Tensor& second_moment() const { return second_; }
 

@@ -1,11 +1,12 @@
 #pragma once
-// AdamW on one element: the one place with its arithmetic, whoever loops over elements.
+// AdamW on one element. All loops over elements use this function, so that they have the same
+// arithmetic.
 
 #include <cmath>
 
 namespace bitmill {
 
-// What is the same for every element of a segment at a step.
+// The numbers that are the same for all elements of a segment in one step.
 struct AdamWStep {
   static constexpr float beta1 = 0.9F;
   static constexpr float beta2 = 0.999F;

@@ -11,17 +11,18 @@
 namespace bitmill {
 namespace {
 
-// What later passes change is small (METHOD.md, "Coordinate descent").
+// Later passes would change little (METHOD.md, "Coordinate descent").
 constexpr int passes = 3;
 constexpr double damping = 0.01;
 
-// Rows of one task: they share each row of Sigma while it is in the nearest cache.
+// Rows of one task. All of them use a row of Sigma while it is in the nearest cache.
 constexpr int64_t rows_per_task = 16;
 
-// Below this share of its largest possible value a determinant says that alpha and mu do the same.
+// When the determinant divided by its largest possible value is below this, alpha and mu have
+// nearly the same effect and cannot be told apart.
 constexpr double smallest_determinant = 1e-6;
 
-// What all rows of a linear share.
+// What is the same for all rows of a linear.
 struct Problem {
   const at::Tensor weight;
   const at::Tensor sigma;      // [cols, cols], damped
@@ -72,7 +73,7 @@ void add_scaled(float factor, const float* x, int64_t count, float* y) {
   for (int64_t k = 0; k < count; ++k) y[k] += factor * x[k];
 }
 
-// The exact minimiser over column j with everything else fixed.
+// Sets column j to its best value; everything else stays fixed.
 void visit(const Problem& problem, int64_t j, Row& row) {
   const int64_t cols = problem.weight.size(1);
   const float* sigma = problem.sigma.data_ptr<float>() + j * cols;
@@ -94,7 +95,7 @@ void visit(const Problem& problem, int64_t j, Row& row) {
   row.approximation[j] = value;
 }
 
-// alpha and mu of the least error for the signs there are:
+// Sets alpha and mu to those of the least error for the current signs:
 //   [a Sigma a, a Sigma b; a Sigma b, b Sigma b] [d alpha; d mu] = [E Sigma a; E Sigma b].
 void solve_scales(const Problem& problem, Row& row) {
   const int64_t cols = problem.weight.size(1);
@@ -110,7 +111,7 @@ void solve_scales(const Problem& problem, Row& row) {
   if (!(determinant > smallest_determinant * aa * bb)) return;
   const auto alpha = static_cast<float>(double{row.alpha} + (ra * bb - rb * ab) / determinant);
   const auto mu = static_cast<float>(double{row.mu} + (rb * aa - ra * ab) / determinant);
-  if (alpha < 0) return;  // signs would mean their opposite
+  if (alpha < 0) return;  // every sign would get the opposite meaning
   add_scaled(row.alpha - alpha, row.sign_sigma, cols, row.residual);
   add_scaled(row.mu - mu, problem.low_sigma.data_ptr<float>(), cols, row.residual);
   row.alpha = alpha;

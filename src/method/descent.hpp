@@ -11,17 +11,18 @@
 
 namespace bitmill {
 
-// A latent of a weight whose sign the descent changed begins at this times the new sign.
+// Where the descent changed the sign of a weight, its latent begins at the new sign multiplied by
+// this.
 inline constexpr float first_latent_of_changed_sign = 0.02F;
 
-// Lowers tr(E Sigma E^T), E = W - W^, row by row: over each code and sign in turn, column by
-// column, and after each pass over alpha and mu in closed form. The grid, r1 = 1 and r2 = 1 stay.
+// Lowers tr(E Sigma E^T), E = W - W^, each row by itself. A pass goes through the columns and
+// chooses the best code or sign of each; after each pass alpha and mu are set in closed form. The
+// grid, r1 = 1 and r2 = 1 do not change.
 //
 //   weight          float32 [rows, cols]  W
-//   second_moments  [cols * cols]         Sigma, row by row: mean of x_a x_b over the linear's
-//   inputs;
-//                                         damped here by 1% of its mean diagonal
-//   linear                                W^ as quantize_linear() made it: codes, row_mean,
+//   second_moments  [cols * cols]         Sigma, row-major: the mean of x_a x_b over the inputs of
+//                                         the linear. It is damped here by 1% of its mean diagonal
+//   linear          in and out            W^ as quantize_linear() made it. Its codes, row_mean,
 //                                         row_scale, and signs or latents change
 void descend(const at::Tensor& weight, std::span<const float> second_moments, InitialLinear& linear,
              ThreadPool& pool);

@@ -37,7 +37,7 @@ std::vector<float> pick(const float* row, const std::vector<int64_t>& columns) {
   return values;
 }
 
-// What every row of a linear is made with.
+// What is the same for all rows of a linear.
 struct RowContext {
   const MethodSettings& settings;
   const std::vector<int64_t>& low;

@@ -1,7 +1,7 @@
 #pragma once
 // Second moments of the linears' inputs in the student's stream (METHOD.md, "Moments of the
-// inputs"): of every channel where the 4-bit range is clipped, of every pair of channels for
-// coordinate descent.
+// inputs"). Clipping the 4-bit range needs those of single channels, coordinate descent those of
+// pairs of channels.
 
 #include <ATen/core/Tensor.h>
 
@@ -24,18 +24,18 @@ class MomentLayout {
 
   MomentLayout(std::span<const LinearShape> linears, Width width);
 
-  // The width that the settings need; nothing when they look at no moments.
+  // The width that the settings need; nothing when they need no moments.
   static std::optional<Width> needed(const MethodSettings& settings);
 
   int64_t size() const { return offsets_.back(); }
   Width width() const { return width_; }
-  // Of a flat tensor [size()]; a view [cols] or [cols, cols].
+  // The moments of this linear's input in a flat tensor [size()]: a view [cols] or [cols, cols].
   at::Tensor part(const at::Tensor& flat, LinearRole role) const;
-  // The moments of single channels, in the order of a layout of Width::channels; a copy.
+  // The moments of single channels, in the order that a layout of Width::channels has. A copy.
   at::Tensor mean_squares(const at::Tensor& flat) const;
 
-  // One sample's part: fills `sums` ([size()] float32) with sum_t x_ta x_tb of the inputs that a
-  // dense forward of `x` meets, and returns its output [T, hidden].
+  // The moments of one sample: runs a dense forward of `x`, fills `sums` ([size()] float32) with
+  // sum_t x_ta x_tb over the inputs of its linears, and returns the output [T, hidden].
   at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
                              const Rotary& rotary, const at::Tensor& x, const at::Tensor& sums,
                              ThreadPool& pool) const;

@@ -90,7 +90,7 @@ at::Tensor LearnedLayout::initial_values(std::span<const LearnedTensors> linears
 void LearnedLayout::clear_small(const at::Tensor& flat) const {
   const at::NoGradGuard no_grad;
   flat.narrow(0, 0, small_size_).zero_();
-  int64_t end = small_size_;  // of what is cleared or large
+  int64_t end = small_size_;  // of the elements that are cleared or belong to large segments
   for (const LearnedSegment& segment : segments_) {
     if (!segment.large) continue;
     if (segment.offset > end) flat.narrow(0, end, segment.offset - end).zero_();

@@ -1,8 +1,8 @@
 #pragma once
-// What is learned of a block, as one flat float32 tensor cut into named segments. Whoever makes a
-// linear declares what is learned of it (learned_of() in grid.hpp, TunedBlock), and the backend
-// finds it by name. The loop, the sums over samples and ranks, the optimiser and the saved state
-// know the list of segments and nothing of what they mean.
+// What is learned of a block, as one flat float32 tensor cut into named segments. The code that
+// makes a linear declares what is learned of it (learned_of() in grid.hpp, TunedBlock), and the
+// backend finds it by name. The training loop, the sums over samples and ranks, the optimiser and
+// the saved state know the list of segments, but not what a segment means.
 
 #include <ATen/core/Tensor.h>
 
@@ -20,18 +20,18 @@ struct LearnedTensor {
   std::string name;            // as the backend knows it
   std::vector<int64_t> shape;  // row-major
   double rate = 0;             // learning rate, before the schedule
-  // As large as a weight: the backward pass writes its gradient where LearnedLinear says, and its
-  // state is saved linear by linear, under its name.
+  // As large as a weight. The backward pass writes its gradient to the place that LearnedLinear
+  // gives, and its state is saved linear by linear, under its name.
   bool large = false;
-  at::Tensor first = {};  // float32, its first values; undefined where it begins at 1
+  at::Tensor first = {};  // float32, the first values; undefined: all begin at 1
 
   int64_t size() const;
 };
 
-// Of one linear, in the order of the flat tensor; names differ.
+// All that is learned of one linear, in the order of the flat tensor. No name comes twice.
 using LearnedTensors = std::vector<LearnedTensor>;
 
-// One of them within the flat tensor.
+// A learned tensor's place within the flat tensor.
 struct LearnedSegment {
   int linear = 0;  // index among the quantized linears of the block
   std::string name;
@@ -44,24 +44,25 @@ struct LearnedSegment {
 
 class LearnedLayout {
  public:
-  // Linear by linear what is not large; behind those of all linears what is.
+  // First the tensors of all linears that are not large, linear by linear; behind them the large
+  // ones, linear by linear.
   explicit LearnedLayout(std::span<const LearnedTensors> linears);
-  // Of several blocks together, one behind the other. REQUIRES: nothing large.
+  // The layouts of several blocks, one behind the other. REQUIRES: no large tensor.
   explicit LearnedLayout(std::span<const LearnedLayout* const> blocks);
 
   const std::vector<LearnedSegment>& segments() const { return segments_; }
   int64_t size() const { return size_; }              // elements, gaps included
-  int64_t small_size() const { return small_size_; }  // those before what is large
+  int64_t small_size() const { return small_size_; }  // elements before the first large segment
   bool has_large() const { return small_size_ < size_; }
   LearnedNames names(int linear) const;
 
-  // [size()], as `linears` begin. They are the ones that the layout was made of.
+  // The first values of `linears`, [size()]. REQUIRES: the layout was made of these linears.
   at::Tensor initial_values(std::span<const LearnedTensors> linears) const;
-  // Makes 0 of all elements of `flat` but those of large segments, which stay as they are.
+  // Sets all elements of `flat` to 0, except those of large segments.
   void clear_small(const at::Tensor& flat) const;
 
-  // Tensors over the memory of `flat` [size()], per linear; no copy. `flat` must outlive them. With
-  // a `gradient` [size()], large ones have their place in it.
+  // Tensors over the memory of `flat` [size()], per linear; no copy. `flat` must outlive them. When
+  // `gradient` [size()] is given, it holds the gradient places of the large tensors.
   std::vector<LearnedLinear> views(const at::Tensor& flat, const at::Tensor& gradient = {}) const;
   static at::Tensor view(const at::Tensor& flat, const LearnedSegment& segment);
 

@@ -6,8 +6,8 @@
 namespace bitmill {
 namespace {
 
-// Keeps the cosine of a zero vector finite (and 0); the usual choice of the published code's
-// library.
+// Keeps the cosine of a zero vector finite (and 0). The default of the library that the published
+// code uses.
 constexpr double smallest_norm = 1e-8;
 
 at::Tensor token_cosines(const at::Tensor& a, const at::Tensor& b) {
@@ -23,8 +23,8 @@ at::Tensor error(ErrorKind kind, const at::Tensor& student, const at::Tensor& ta
   return ((student - target).square().mean(-1) / size).mean();
 }
 
-// Cosine first, and in sample_loss() the homologous target first: autograd adds the gradients of
-// terms in an order that follows from the one in which they were made, and the last bits with it.
+// The cosine is made first, and in sample_loss() the homologous target is. The order in which terms
+// are made decides the order in which autograd adds their gradients, and so the last bits.
 at::Tensor distance(ErrorKind kind, const at::Tensor& student, const at::Tensor& target) {
   const at::Tensor cosine = token_cosines(student, target).mean().abs().log();
   return error(kind, student, target) - cosine;

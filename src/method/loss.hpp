@@ -7,17 +7,17 @@
 
 namespace bitmill {
 
-// The sum over both targets, each with its weight, of
-//   error(student, target) - log|C(student, target)|,
-// C the cosine over the hidden dimension of each token, averaged over tokens; error the mean square
-// of the difference, or, where it is relative, the mean over tokens of a token's mean square
-// divided by its target's (plus 1e-6). A target of weight 0 is not looked at. All [T, hidden]
-// float32; the result is a scalar, differentiable in `student`.
+// The weighted sum over both targets of
+//   error(student, target) - log|C(student, target)|.
+// C is the cosine over the hidden dimension of each token, averaged over tokens. The absolute error
+// is the mean square of the difference. The relative error is a mean over tokens: the mean square
+// of a token's difference divided by the mean square of its target (plus 1e-6). A target of weight
+// 0 is not read. All are [T, hidden] float32; the result is a scalar, differentiable in `student`.
 at::Tensor sample_loss(const at::Tensor& student, const at::Tensor& normal,
                        const at::Tensor& homologous, const LossSettings& settings = {});
 
-// How close an output is to its target, for reports: float64 sums over all elements, so that
-// samples can be added up in a fixed order.
+// How close an output is to its target, for reports. All are sums, in float64, so that those of
+// several samples can be added up in a fixed order.
 struct Closeness {
   double squared_error = 0;   // sum of (a - b)^2
   double squared_target = 0;  // sum of b^2

@@ -20,8 +20,8 @@ NextTokenDivergence::NextTokenDivergence(const SourceModel& student, const Sourc
       teacher_(teacher.load_head(student_)),
       pool_(pool) {}
 
-// KL_t = sum_v p_tv (log p_tv - log q_tv);  d KL_t / d logit_tv = q_tv - p_tv. In place where it
-// can be: each of these is positions x vocabulary, and four of them live at once.
+// KL_t = sum_v p_tv (log p_tv - log q_tv);  d KL_t / d logit_tv = q_tv - p_tv. Computed in place
+// where possible: each of these tensors is [positions, vocabulary], and four of them live at once.
 double NextTokenDivergence::sum_of_tile(const at::Tensor& student_in, const at::Tensor& teacher_in,
                                         int64_t positions, at::Tensor* gradient) const {
   const at::Tensor log_q = at::log_softmax(vocab_logits(student_, student_in, pool_), -1);

@@ -28,7 +28,7 @@ std::vector<uint16_t> round_to_half(const at::Tensor& values, const std::string&
   return out;
 }
 
-// Signs, or latents, whose sign is + at 0.
+// For signs and for latents; the sign of 0 is +.
 template <class Value>
 std::vector<uint32_t> pack_signs(const at::Tensor& values) {
   const int64_t rows = values.size(0), low = values.size(1);

@@ -14,26 +14,28 @@
 
 namespace bitmill {
 
-// row_scale = alpha r1 and row_mean = mu r1 are each folded in float32, then rounded. NumericError
-// saying which vector and row when a value does not fit float16; `name` is for that message.
+// row_scale = alpha r1 and row_mean = mu r1 are each computed in float32, then rounded.
+// NumericError names the vector and the row of a value that does not fit float16; `name` is for
+// that message.
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned);
 
-// What tuning changes of a packed linear.
+// The vectors of a packed linear that tuning changes.
 struct StoredScales {
   std::vector<uint16_t> row_scale, row_mean, col_gain;  // as in PackedLinear
 };
-// Folded and rounded as above, from learned values and the mean that `packed` has. Values as
-// unpack_linear() gives them come out as they are in `packed`.
+// Computed and rounded as above, from learned values and the mean in `packed`. For the values that
+// unpack_linear() gives, the result is equal to what `packed` has.
 StoredScales round_scales(const std::string& name, const PackedLinear& packed,
                           const LearnedLinear& learned);
 
 // The way back.
 
-// float32 [halves.size()].
+// float16 values as float32 [halves.size()].
 at::Tensor widened(const std::vector<uint16_t>& halves);
 
-// With alpha as alpha r1 is stored, mu as mu r1 is, and r1 = 1; the stored r2 is not in it.
+// The stored alpha r1 becomes alpha, the stored mu r1 becomes mu, and r1 is 1. The stored r2 is not
+// in the result.
 InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool);
 
 }  // namespace bitmill

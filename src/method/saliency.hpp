@@ -1,5 +1,5 @@
 #pragma once
-// Statistics of each linear's input, gathered on the way of a teacher forward (METHOD.md, "The
+// Statistics of each linear's input, gathered during a forward of the teacher (METHOD.md, "The
 // mask").
 
 #include <ATen/core/Tensor.h>
@@ -14,14 +14,14 @@
 
 namespace bitmill {
 
-// Where the statistics of each linear's input channels lie in one flat vector. Linears that read
-// the same input have vectors of their own all the same: no family knowledge is needed here.
+// Where the statistics of each linear's input channels lie in one flat vector. Every linear has its
+// own part, even where several read the same input: this code need not know the families.
 class SaliencyLayout {
  public:
   explicit SaliencyLayout(std::span<const LinearShape> linears);
 
   int64_t size() const { return offsets_.back(); }
-  // Of a flat tensor [size()]; a view [cols].
+  // The statistics of one linear in a flat tensor [size()]: a view [cols].
   at::Tensor part(const at::Tensor& flat, size_t linear) const;
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// What the method can be told (METHOD.md). Everything here changes the result, so all of it is part
+// The settings of the method (METHOD.md). Everything here changes the result, so all of it is part
 // of a run's fingerprint.
 
 #include <algorithm>
@@ -10,28 +10,34 @@
 
 namespace bitmill {
 
-// A number in [0, 1) as it was written: floor(0.2 * cols) must not suffer from binary fractions.
+// A number in [0, 1), exactly as it was written in decimals: rounding 0.2 to binary could change
+// floor(0.2 * cols).
 struct ExactRatio {
   int64_t numerator = 0;
   int64_t denominator = 1;
 
   // "0.2", ".25", "0". UsageError otherwise; at most nine digits after the point.
   static ExactRatio parse(const std::string& text);
-  // In steps that do not overflow. REQUIRES: count >= 0.
+  // floor(ratio * count), without overflow. REQUIRES: count >= 0.
   int64_t floor_times(int64_t count) const {
     return count / denominator * numerator + count % denominator * numerator / denominator;
   }
-  // Salient channels of `cols`, as the published code counts them: one more than the share.
+  // Number of salient channels of `cols`, as in the published code: floor(ratio * cols) + 1.
   int64_t salient_of(int64_t cols) const { return std::min(cols, floor_times(cols) + 1); }
   std::string text() const;  // shortest decimal
 };
 
-enum class Saliency { max, mean };      // published code, paper
-enum class Int4Range { row, salient };  // published code, finer steps
+// max is what the published code does, mean what the paper says.
+enum class Saliency { max, mean };
+// What the 4-bit grid of a row spans: the whole row (published code), or its salient columns alone,
+// which makes finer steps.
+enum class Int4Range { row, salient };
 
-enum class Init { weights, descent };  // signs and codes as the weights have them, or cd after that
-enum class ErrorKind { absolute, relative };  // published code; per token, to its target's size
-// Published code; down to a twentieth; down to nothing.
+// weights: signs and codes are rounded from the weights. descent: coordinate descent after that.
+enum class Init { weights, descent };
+// absolute: published code. relative: each token's error is divided by the size of its target.
+enum class ErrorKind { absolute, relative };
+// constant: published code. cosine: down to a twentieth. cosine_to_zero: down to 0.
 enum class RateSchedule { constant, cosine, cosine_to_zero };
 
 struct LossSettings {

@@ -9,7 +9,7 @@
 namespace bitmill {
 namespace {
 
-// The learned values as leaves of one sample's own graph, over memory that all samples share.
+// The learned values as leaves of one sample's own graph. Their memory is the same for all samples.
 struct Leaves {
   Leaves(const LearnedLayout& of, const at::Tensor& learned, const at::Tensor& into)
       : layout(of), gradient(into), linears(of.views(learned, into)) {

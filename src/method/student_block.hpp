@@ -1,6 +1,6 @@
 #pragma once
-// A block in training: frozen parts ready for the backend, and the gradient of one sample, of a
-// loss of the block's own or of one that lies further on.
+// A block in training: its frozen parts, ready for the backend, and the gradient of one sample. The
+// gradient is of the block's own loss, or comes back from a loss behind later blocks.
 
 #include <ATen/core/Tensor.h>
 
@@ -24,7 +24,7 @@ struct BlockLinear {
   bool quantized() const { return !kept.defined(); }
 };
 
-// What a student is trained on, of one sample: [T, hidden] float32 each.
+// One sample that a student is trained on: [T, hidden] float32 each.
 struct TrainingSample {
   at::Tensor input;       // Q_l
   at::Tensor normal;      // Y_norm
@@ -33,8 +33,8 @@ struct TrainingSample {
 
 class StudentBlock {
  public:
-  // `linears` as block_linears(); `layout` is over the quantized ones, in order. All arguments that
-  // are references must outlive the student.
+  // `linears` are in the order of block_linears(); `layout` is of the quantized ones, in the same
+  // order. All arguments that are references must outlive the student.
   StudentBlock(const ModelConfig& config, BlockVectors vectors,
                std::span<const BlockLinear> linears, const LearnedLayout& layout,
                const LossSettings& loss, const Backend& backend, const Rotary& rotary,
@@ -42,20 +42,21 @@ class StudentBlock {
 
   // Learned values are flat, [layout.size()] float32, and so are gradients.
 
-  // Before the first pass and whenever learned values have changed; not at the same time as one.
+  // To be called before the first pass and whenever learned values have changed, but not during a
+  // pass.
   void begin_step(const at::Tensor& learned);
 
-  // The unit of summation: the gradient of this one sample's loss, computed alone. Fills all of
-  // `gradient`, gaps with 0, and the one element of `loss` (float32), finite or not. Safe from
-  // several threads.
+  // Computes one unit: the gradient of this sample's loss. Fills all of `gradient` (gaps with 0)
+  // and the one element of `loss` (float32), which may be not finite. Safe from several threads.
   void unit_gradient(const TrainingSample& sample, const at::Tensor& learned,
                      const at::Tensor& gradient, const at::Tensor& loss) const;
 
   // The output [T, hidden] for x [T, hidden], with unrounded learned values; no gradient. Safe from
-  // several threads, like what follows.
+  // several threads, and so is backward().
   at::Tensor output(const at::Tensor& x, const at::Tensor& learned) const;
-  // Back from the gradient of output(x, learned), [T, hidden], whose way is walked once more:
-  // `gradient` as unit_gradient() leaves it. Returns the gradient of x; undefined unless wanted.
+  // The backward pass for a given gradient of output(x, learned), [T, hidden]. The forward pass is
+  // computed once more for it. Fills `gradient` as unit_gradient() does. Returns the gradient of x
+  // [T, hidden], or an undefined tensor when wants_input is false.
   at::Tensor backward(const at::Tensor& x, const at::Tensor& output_gradient,
                       const at::Tensor& learned, const at::Tensor& gradient,
                       bool wants_input) const;

@@ -9,7 +9,7 @@
 namespace bitmill {
 namespace {
 
-// With first values at factors of 1.
+// What is learned of a packed linear. `first` holds the learned values at factors of 1.
 LearnedTensors tuned_of(const PackedLinear& packed, double rate) {
   const auto tensor = [&](std::string_view name, int64_t size, const at::Tensor& first) {
     return LearnedTensor{std::string(name), {size}, rate, false, first};

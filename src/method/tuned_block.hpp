@@ -1,6 +1,7 @@
 #pragma once
-// A packed block whose scales are tuned (METHOD.md, "Tuning"): per row a factor common to alpha r1
-// and mu r1 and one of alpha r1 alone, per column one of r2. The factors begin at 1.
+// A packed block whose scales are tuned (METHOD.md, "Tuning"). A row has two factors: one
+// multiplies both alpha r1 and mu r1, the other alpha r1 alone. A low column has one factor, which
+// multiplies r2. All factors begin at 1.
 
 #include <ATen/core/Tensor.h>
 
@@ -16,25 +17,27 @@
 
 namespace bitmill {
 
-// Stays packed in memory: what a pass needs is made for it by expand(), and dropped by the caller.
+// The block stays packed in memory. expand() makes what a pass needs, and the caller drops it
+// afterwards.
 class TunedBlock {
  public:
-  // Block `block` of a packed model. Linears that are not packed stay as they are. `model`, `pool`
-  // and `rotary` outlive it. `rate`: of all factors, before the schedule.
+  // Block `block` of a packed model. Linears that are not packed are not changed. `model`, `pool`
+  // and `rotary` must outlive this object. `rate` is the learning rate of all factors, before the
+  // schedule.
   TunedBlock(const SourceModel& model, int64_t block, double rate, const Rotary& rotary,
              ThreadPool& pool);
 
-  // Factors as segments row_scale (of alpha alone), row_gain (the common one) and col_gain of each
-  // packed linear. Flat tensors are [layout().size()] float32.
+  // The segments of each packed linear hold its factors: row_scale (of alpha r1 alone), row_gain
+  // (the common one) and col_gain. Flat tensors are [layout().size()] float32.
   const LearnedLayout& layout() const { return *layout_; }
-  // In place: what a gradient of learned values is taken times to be one of the factors; and
-  // factors, to be learned values.
+  // Multiplies `flat`, in place, by the learned values at factors of 1. This turns factors into
+  // learned values, and a gradient of learned values into a gradient of factors.
   void scale(const at::Tensor& flat) const;
 
-  // Operands in float32. At most one block's at a time should live.
+  // The block with float32 operands, which are large: at most one should live at a time.
   std::unique_ptr<StudentBlock> expand(const Backend& backend) const;
 
-  // Of the packed linears in order, rounded once to what is stored with these factors.
+  // The scales of the packed linears, in order, with these factors, rounded once to what is stored.
   struct NamedScales {
     std::string name;  // of the weight
     StoredScales scales;

@@ -19,8 +19,8 @@ at::Tensor head_view(const at::Tensor& all, int64_t head) {
   return all.select(1, head).unsqueeze(0).unsqueeze(0);
 }
 
-// The library's flash attention, called once per head: its own threads are off, and one head's
-// result does not depend on which others are computed beside it.
+// libtorch's flash attention, called once per head. libtorch's own threads are off, and the result
+// of a head does not depend on other heads that are computed at the same time.
 struct CausalAttention : torch::autograd::Function<CausalAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query,
                             const at::Tensor& key, const at::Tensor& value, int64_t pool_address) {
@@ -47,7 +47,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     const int64_t heads = query.size(1), kv_heads = key.size(1), group = heads / kv_heads;
     const at::Tensor out_gradient = gradients[0].contiguous();
     const at::Tensor query_gradient = at::empty(query.sizes(), query.options());
-    // Of every query head first; heads that share a key are added along one axis afterwards.
+    // First one gradient per query head; then those of the heads with the same key are added up.
     const at::Tensor key_gradient = at::empty(query.sizes(), query.options());
     const at::Tensor value_gradient = at::empty(query.sizes(), query.options());
     pool_at(context->saved_data["pool"].toInt()).parallel_for(heads, [&](int64_t head) {

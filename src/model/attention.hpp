@@ -1,5 +1,5 @@
 #pragma once
-// Causal attention of one sample, one head at a time: the piece of a block that is neither a linear
+// Causal attention of one sample, one head at a time: the part of a block that is neither a linear
 // nor element-wise.
 
 #include <ATen/core/Tensor.h>

@@ -15,7 +15,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// x weight^T and, backward, g weight: both in the same tiles of tokens.
+// Forward x weight^T, backward g weight, both in the same tiles of tokens.
 struct DenseLinear : torch::autograd::Function<DenseLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             int64_t pool_address) {

@@ -1,11 +1,11 @@
 #pragma once
-// One decoder block: h = x + o(attention(q, k, v of norm(x))); y = h + down(act(gate) * up of
-// norm(h)), for one sample [T, hidden] at positions 0 .. T-1; the family and config say which of
-// the pieces there are. Differentiable where grad mode is on and x or a linear's learned values
-// require it.
+// One decoder block, for one sample [T, hidden] at positions 0 .. T-1:
+//   h = x + o(attention(q, k, v of norm(x)));  y = h + down(act(gate) * up of norm(h)).
+// The family and the config say which of these parts there are. Differentiable where grad mode is
+// on and x or a linear's learned values require it.
 //
-// Products (base/pieces.hpp) and attention (heads) are cut into pieces that depend on shapes only
-// and are spread over `pool`.
+// Products (base/pieces.hpp) and attention (by heads) are cut into pieces, which are spread over
+// `pool`. The cut depends on shapes only.
 
 #include <ATen/core/Tensor.h>
 
@@ -31,7 +31,7 @@ at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
 // weight must outlive the backward pass.
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);
 
-// Sees the input [T, cols] of each of block_linears() before it is used.
+// Is called with the input [T, cols] of each of block_linears() before the linear uses it.
 using InputProbe = std::function<void(size_t linear, const at::Tensor&)>;
 
 // block_forward with dense weights; no gradient. `probe` may be empty.
@@ -39,8 +39,8 @@ at::Tensor dense_block_forward(const ModelConfig& config, const BlockWeights& we
                                const Rotary& rotary, const at::Tensor& x, ThreadPool& pool,
                                const InputProbe& probe = {});
 
-// What the head multiplies: the last block's output [T, hidden] through the final norm and, where
-// there is one, the projection; [T, embedding]. Differentiable in x.
+// The input [T, embedding] of the head's matrix: the last block's output x [T, hidden] after the
+// final norm and, where there is one, the projection. Differentiable in x.
 at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                       ThreadPool& pool);
 
@@ -48,7 +48,7 @@ at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, con
 // vocabulary.
 at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, ThreadPool& pool);
 
-// Both, from the last block's output [T, hidden]; no gradient.
+// vocab_logits() of head_input(), from the last block's output [T, hidden]; no gradient.
 at::Tensor head_logits(const ModelConfig& config, const HeadWeights& weights, const at::Tensor& x,
                        ThreadPool& pool);
 

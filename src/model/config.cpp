@@ -34,8 +34,8 @@ constexpr std::array<ActivationName, 5> activations = {{
     {"gelu_pytorch_tanh", Activation::gelu_tanh},
 }};
 
-// Keys with which models that are otherwise of a known family change what is computed. Null, and
-// the values here, change nothing.
+// Keys that change what is computed, in models that are otherwise of a known family. Null and the
+// values here change nothing.
 const std::array<std::pair<const char*, json>, 9> neutral_values = {{
     {"attn_logit_softcapping", nullptr},
     {"final_logit_softcapping", nullptr},
@@ -70,13 +70,13 @@ bool flag(ConfigFields& fields, const ConfigKey<bool>& key) {
   return key.name == nullptr ? key.fallback : fields.flag_or(key.name, key.fallback);
 }
 
-// The key's size; `derived` where the key, or the family's fallback, has nothing to say.
+// The size under this key, or the family's fallback; `derived` where neither gives one.
 int64_t size(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t derived) {
   const int64_t fallback = key.fallback > 0 ? key.fallback : std::max<int64_t>(derived, 1);
   return key.name == nullptr ? fallback : fields.size_or(key.name, fallback);
 }
 
-// Grouped queries that the file does not mention are the family's default, but null means none.
+// A missing key means the family's number of key heads; null means as many as query heads.
 int64_t read_kv_heads(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t heads) {
   const bool is_null = key.name != nullptr && fields.object().contains(key.name) &&
                        fields.object().at(key.name).is_null();
@@ -94,7 +94,7 @@ Activation read_activation(ConfigFields& fields, const ConfigKey<const char*>& k
   return Activation::silu;
 }
 
-// True when some block has the window, where config.json tells it block by block.
+// For a config.json that says block by block which have the window: whether some block has it.
 bool has_windowed_block(ConfigFields& fields, int64_t blocks) {
   if (!fields.flag_or("use_sliding_window", false)) return false;
   constexpr int64_t default_full_blocks = 28;  // of Qwen 2 and 3
@@ -169,7 +169,8 @@ void check_heads(ConfigFields& fields, const ModelConfig& config) {
 }
 
 void check_matrices(ConfigFields& fields, const ModelConfig& config) {
-  // Both factors are at most 2^31, or 2^62 for heads * head_dim: compare without multiplying.
+  // rows * cols could overflow: both are at most 2^31, and heads * head_dim at most 2^62. So this
+  // compares without multiplying.
   const auto fits = [](int64_t rows, int64_t cols) { return rows <= largest_matrix / cols; };
   const bool attention_fits = fits(config.heads, config.head_dim) &&
                               fits(config.heads * config.head_dim, config.hidden_size);
@@ -192,7 +193,7 @@ ModelConfig read_config(ConfigFields& fields) {
     read_sizes(fields, config.family->keys, config);
     read_features(fields, *config.family, config);
   }
-  // A size that could not be read is 1 here, and would only add noise.
+  // A size that could not be read is 1 here: checks on it would only add false problems.
   if (fields.problems().empty()) {
     check_heads(fields, config);
     check_matrices(fields, config);
@@ -206,7 +207,7 @@ ModelConfig read_config(ConfigFields& fields) {
 
 ModelConfig read_model_config(Files& files, const std::string& folder) {
   const json object = read_config_json(files, folder);
-  is_packed_folder(files, folder);  // refuses what another tool, or a newer bitmill, quantized
+  is_packed_folder(files, folder);  // throws for what another tool, or a newer bitmill, quantized
   ConfigFields fields(object, join_path(folder, "config.json"));
   return read_config(fields);
 }

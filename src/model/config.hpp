@@ -35,11 +35,11 @@ struct RopeConfig {
 
 struct ModelConfig {
   const Family* family = nullptr;  // never null once read
-  // What the names of all tensors but the head begin with: the family's, until a folder is opened
-  // that lacks the first part of it.
+  // The names of all tensors but the head begin with this. It is the family's prefix, until a
+  // folder is opened whose names lack the first part of it.
   std::string tensor_prefix;
   int64_t hidden_size = 0;
-  int64_t embedding_size = 0;  // other than hidden_size: there are projections in and out
+  int64_t embedding_size = 0;  // not equal to hidden_size: there are projections in and out
   int64_t intermediate_size = 0;
   int64_t blocks = 0;
   int64_t heads = 0;
@@ -47,7 +47,7 @@ struct ModelConfig {
   int64_t head_dim = 0;  // even where positions are rotary
   int64_t vocab_size = 0;
   int64_t context = 0;  // max_position_embeddings
-  int64_t window = 0;   // a position sees this many, itself included, in some block; 0: all
+  int64_t window = 0;   // positions that one sees in some block, itself included; 0: all
   double norm_epsilon = 0;
   RopeConfig rope;  // where positions are rotary
   Activation activation = Activation::silu;
@@ -59,15 +59,15 @@ struct ModelConfig {
   bool tied_embeddings = false;
 };
 
-// Reads folder/config.json. FormatError, naming key and value of everything that is wrong at once:
-// a missing key, an architecture that is not in the family table, sizes that do not fit together,
-// a feature that would change the result and is not computed here.
+// Reads folder/config.json. FormatError names the key and value of everything that is wrong, all at
+// once: a missing key, an architecture that is not in the family table, sizes that do not fit
+// together, a feature that would change the result and is not computed here.
 ModelConfig read_model_config(Files& files, const std::string& folder);
 
 // The longest sequence that is computed right: the context, or a sliding window that is shorter.
 int64_t longest_sequence(const ModelConfig& config);
 
-// UsageError, naming the model's folder and advising --seq-len, for sequences that are longer.
+// UsageError for sequences that are longer. It names the model's folder and advises --seq-len.
 void check_sequence_length(const ModelConfig& config, const std::string& folder, int64_t seq_len);
 
 }  // namespace bitmill

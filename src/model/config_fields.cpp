@@ -12,7 +12,7 @@
 namespace bitmill {
 namespace {
 
-// Far above any model there is, and low enough that no product of ours can overflow.
+// Far above the sizes of any model, and low enough that no product of two sizes overflows.
 constexpr int64_t largest_size = int64_t{1} << 31;
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// The values of a JSON object, read to its end: everything that is wrong with it is remembered, so
-// that a user sees all of it at once.
+// Reads the values of a JSON object and collects everything that is wrong, so that a user sees all
+// problems at once.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -14,18 +14,19 @@ class ConfigFields {
   // The object outlives this. `where` names it in problems.
   ConfigFields(const nlohmann::json& object, std::string where);
 
-  // A problem where it is not fine.
+  // Adds the problem unless `fine`.
   void require(bool fine, const std::string& problem);
   const std::vector<std::string>& problems() const { return problems_; }
-  void adopt(const ConfigFields& part);  // its problems are ours too
+  void adopt(const ConfigFields& part);  // adds its problems to ours
 
   // True when the key is there and not null.
   bool has(const char* key) const;
   const nlohmann::json& object() const { return object_; }
   const std::string& where() const { return where_; }
 
-  // A value of another type, or a size or number outside its range, is a problem, and something
-  // harmless is returned. The fallback is for a missing key or null. Sizes lie in [least, 2^31].
+  // A value of another type, or a size or number outside its range, is a problem; the call then
+  // returns something harmless. The fallback is for a missing key or null. Sizes lie in
+  // [least, 2^31].
   int64_t size(const char* key);
   int64_t size_or(const char* key, int64_t fallback, int64_t least = 1);
   double positive_or(const char* key, double fallback);

@@ -13,11 +13,11 @@
 
 namespace bitmill {
 
-// What a linear does in its block. A block has some of them, in this order, which is that of
-// evaluation.
+// What a linear does in its block. A block has some of these roles. This is also the order in which
+// they are evaluated.
 enum class LinearRole { query, key, value, attention_output, gate, up, down };
 
-// What a config fixes.
+// Sizes and conditions that depend on the config.
 using SizeOf = int64_t (*)(const ModelConfig&);
 using Condition = bool (*)(const ModelConfig&);
 
@@ -32,20 +32,20 @@ struct LinearSpec {
 enum class NormKind { rms, layer };
 enum class Positions { rotary, learned };
 
-// A key of config.json and what the transformers library takes where it is missing. Without a name
-// the value is the family's own.
+// A key of config.json, and the value that the transformers library takes where the key is missing.
+// When `name` is null there is no such key: the family's value is always `fallback`.
 template <class Value>
 struct ConfigKey {
   const char* name;
   Value fallback;
 };
 
-// When positions see only the last `sliding_window` ones before them, in some block.
+// When a position sees only the last `sliding_window` positions, in some block.
 enum class WindowRule {
   none,
   always,    // "sliding_window", unless it is null
-  when_used  // the same where "use_sliding_window" is true, in the blocks that "layer_types" names,
-             // or those from "max_window_layers" on
+  when_used  // the same where "use_sliding_window" is true: in the blocks that "layer_types" names,
+             // or in all from "max_window_layers" on
 };
 
 struct ConfigKeys {
@@ -67,7 +67,8 @@ struct ConfigKeys {
 
 // Without ".weight" and ".bias"; empty where the family has no such tensor.
 struct TensorNames {
-  // Of all tensors but the head. Files written by a model without its head lack the first part.
+  // Of all tensors but the head. Files that were saved from a model without its head lack the first
+  // part.
   std::string_view prefix = "model.";
   // After the prefix.
   std::string_view embedding = "embed_tokens";  // [vocab, embedding]
@@ -95,7 +96,7 @@ struct Family {
   std::span<const LinearSpec> linears;
 
   bool is_gated() const { return position(LinearRole::gate) >= 0; }
-  // Where the block's linear with this role stands among `linears`; -1: there is none.
+  // The index among `linears` of the one with this role; -1: there is none.
   int64_t position(LinearRole role) const;
 };
 
@@ -103,7 +104,7 @@ struct Family {
 const Family* find_family(std::string_view architecture);
 // For messages: "LlamaForCausalLM, ...".
 std::string known_architectures();
-// Why an architecture that people try is not computed; empty for others.
+// For some architectures that people often try: why they are not computed. Empty for others.
 std::string_view why_not_computed(std::string_view architecture);
 
 struct LinearShape {
@@ -115,7 +116,7 @@ struct LinearShape {
 
 // The linears of one block. A linear's position in this list is its number everywhere.
 std::vector<LinearShape> block_linears(const ModelConfig& config, int64_t block);
-// "<prefix><name>" with the prefix that the folder's tensors have.
+// "<prefix><name>", with the prefix of the folder's tensors.
 std::string outer_tensor(const ModelConfig& config, std::string_view name);
 // "<prefix><block>.<name>", the same for one block.
 std::string block_tensor(const ModelConfig& config, int64_t block, std::string_view name);
@@ -125,8 +126,9 @@ struct TensorShape {
   std::vector<int64_t> shape;
 };
 
-// Every tensor outside the blocks, and every one of a block that is not a linear's matrix.
+// All tensors outside the blocks.
 std::vector<TensorShape> outer_tensors(const ModelConfig& config);
+// All tensors of one block except the matrices of its linears.
 std::vector<TensorShape> block_vectors(const ModelConfig& config, int64_t block);
 
 }  // namespace bitmill

@@ -1,5 +1,5 @@
 // OPT: learned positions, layer norms, biases on every linear, no gate. OPT-350m has its norms
-// after the residual sums, no final one, and embeddings narrower than its blocks. Checked against:
+// after the residual sums, no final norm, and embeddings narrower than its blocks. Checked against:
 // tests/golden/models (opt, opt-post-norm).
 
 #include <array>
@@ -46,7 +46,7 @@ constinit const Family opt_family = {
               .middle_norm = "final_layer_norm"},
     .norm = NormKind::layer,
     .positions = Positions::learned,
-    // Two rows of the table stand before position 0, left over from the padding of its training.
+    // The table has two rows before position 0. They were for padding in training.
     .position_offset = 2,
     .linears = linears,
 };

@@ -1,5 +1,5 @@
 #pragma once
-// What the pages of the families (family_<name>.cpp) are written with, and the list of them.
+// What the pages of the families (family_<name>.cpp) use, and the list of the families.
 
 #include <span>
 

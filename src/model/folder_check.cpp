@@ -22,7 +22,7 @@ class FolderCheck {
   std::vector<std::string> problems() {
     for (const TensorShape& tensor : outer_tensors(config_)) check(tensor);
     for (int64_t block = 0; block < config_.blocks; ++block) {
-      // A config with far too many blocks needs no list of all that are missing.
+      // When the config has far too many blocks, a full list of missing tensors helps nobody.
       if (problems_.size() >= most_problems) {
         problems_.push_back(fmt::format(
             "and perhaps more: config.json says num_hidden_layers is {}", config_.blocks));
@@ -38,7 +38,7 @@ class FolderCheck {
  private:
   static constexpr size_t most_problems = 10;
 
-  // A config that tells of fewer blocks than there are would make another model of the same file.
+  // A config with fewer blocks than the files have would give another model than the trained one.
   void check_nothing_beyond_the_last_block() {
     const std::string beyond = block_tensor(config_, config_.blocks, "");
     for (const std::string& name : tensors_.names()) {
@@ -49,7 +49,8 @@ class FolderCheck {
     }
   }
 
-  // A tensor of a block that nobody reads would make another model than the one that was trained.
+  // A tensor in a block that nobody reads would mean that another model is computed than the
+  // trained one.
   void check_nothing_else_in_blocks() {
     const std::string blocks = outer_tensor(config_, config_.family->names.blocks);
     const std::set<std::string> known = names_in_a_block();
@@ -58,7 +59,7 @@ class FolderCheck {
       const size_t dot = name.find('.', blocks.size());
       if (dot == std::string::npos) continue;
       const std::string in_block = name.substr(dot + 1);
-      // Some old files carry the frequencies of rotary positions, which follow from config.json.
+      // Some old files hold the frequencies of rotary positions, which follow from config.json.
       if (known.contains(in_block) || in_block.ends_with("rotary_emb.inv_freq")) continue;
       problems_.push_back(fmt::format(
           "\"{}\" is not a tensor of a {} with this config.json: it may be fused or renamed, or "
@@ -111,7 +112,7 @@ class FolderCheck {
     }
   }
 
-  // Said once.
+  // Returns the advice the first time, then an empty text.
   std::string advice_on_missing() {
     if (std::exchange(advised_, true)) return "";
     return ": a file was left behind when the folder was copied, or config.json belongs to another "

@@ -1,5 +1,5 @@
 #pragma once
-// Does what a folder holds fit its config.json?
+// Whether the tensors of a folder fit its config.json.
 
 #include <string>
 #include <vector>
@@ -10,13 +10,13 @@
 
 namespace bitmill {
 
-// What the folder's tensor names begin with: the family's prefix ("model.decoder."), or what is
-// left of it ("decoder.", "") where a model was saved without what stands around it.
+// What the folder's tensor names begin with: the family's prefix ("model.decoder."), or its end
+// ("decoder.", "") where an inner part of the model was saved alone.
 std::string find_tensor_prefix(const TensorFolder& tensors, const Family& family);
 
-// Everything that is missing, has another shape or dtype, or stands in a block without being one of
-// the family's: a bias, a norm, a fused matrix that nobody would read. A sentence each; long lists
-// end early. Nothing about tensors of shards that could not be opened.
+// One sentence for every tensor that is missing, that has another shape or dtype, or that is in a
+// block but is none of the family's (a bias, a norm, a fused matrix that nobody would read). Long
+// lists are cut. Tensors of shards that could not be opened are not listed.
 std::vector<std::string> tensor_problems(const TensorFolder& tensors, ModelConfig config);
 
 }  // namespace bitmill

@@ -12,8 +12,8 @@ using nlohmann::json;
 
 constexpr double default_theta = 10000;
 
-// "rope_scaling" is the older name and wins; "rope_parameters" is that of transformers 5. nullptr
-// where neither says anything.
+// "rope_scaling" is the older key and wins; "rope_parameters" is the key of transformers 5. nullptr
+// where neither is there.
 const char* rope_key(const ConfigFields& fields) {
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     if (fields.has(key)) return key;
@@ -42,14 +42,14 @@ void read_llama3(ConfigFields& fields, int64_t context, RopeConfig& rope) {
                              rope.high_freq_factor, rope.low_freq_factor));
 }
 
-// The type, under the name it has now or its older one.
+// The type of scaling, under its present key or its older one.
 std::string rope_type(ConfigFields& fields) {
   return fields.text_or("rope_type", fields.text_or("type", "default"));
 }
 
 void read_scaling(ConfigFields& fields, int64_t context, RopeConfig& rope) {
   const std::string type = rope_type(fields);
-  // Dynamic scaling stretches beyond the context only, and nothing longer than that is computed.
+  // Dynamic scaling changes only sequences longer than the context, and those are not computed.
   if (type == "default" || type == "dynamic") return;
   if (type != "linear" && type != "llama3") {
     fields.require(false, fmt::format("the type of rotary positions is \"{}\"; \"default\", "
@@ -89,7 +89,7 @@ RopeConfig read_rope(ConfigFields& fields, int64_t context) {
   }
   rope.theta = inner.positive_or("rope_theta", rope.theta);
   check_is_whole(inner);
-  // Where it stood before there was a place for it.
+  // Older files have it at the top level of config.json, outside of the rope object.
   const int64_t original = fields.size_or("original_max_position_embeddings", context);
   read_scaling(inner, original, rope);
   fields.adopt(inner);

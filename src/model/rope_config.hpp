@@ -1,13 +1,13 @@
 #pragma once
-// What config.json says about rotary positions, in the forms that the transformers library has
-// written over the years.
+// What config.json says about rotary positions. Different versions of the transformers library have
+// written it in different forms; all of them are read.
 
 #include "model/config.hpp"
 #include "model/config_fields.hpp"
 
 namespace bitmill {
 
-// Problems, among them every scaling that is not computed, are added to `fields`.
+// Problems are added to `fields`. A scaling that is not computed is one.
 RopeConfig read_rope(ConfigFields& fields, int64_t context);
 
 }  // namespace bitmill

@@ -10,8 +10,8 @@
 namespace bitmill {
 namespace {
 
-// Long wavelengths are stretched, short ones kept, those between slide from one to the other.
-// float32 steps in the order in which everybody takes them.
+// Long wavelengths are stretched, short ones kept, and those between go smoothly from one to the
+// other. The float32 steps are in the same order as in transformers.
 float scale_llama3(float frequency, const RopeConfig& rope) {
   const auto factor = static_cast<float>(rope.factor);
   const double context = static_cast<double>(rope.original_context);
@@ -26,7 +26,7 @@ float scale_llama3(float frequency, const RopeConfig& rope) {
 
 // Radians from one position to the next, of pair i of a head.
 float frequency_of(const ModelConfig& config, int64_t i) {
-  // float32 steps, as everybody who trains with these tables takes them.
+  // float32 steps, as in the libraries that models are trained with.
   const auto exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
   const float plain = 1.0F / std::pow(static_cast<float>(config.rope.theta), exponent);
   switch (config.rope.scaling) {

@@ -17,7 +17,7 @@ struct Rotary {
 };
 Rotary make_rotary(const ModelConfig& config, int64_t seq_len);
 
-// x [T, heads, head_dim] times the rotation of its position; x itself without tables.
+// x [T, heads, head_dim], rotated by each token's position; x itself when there are no tables.
 at::Tensor rotate(const at::Tensor& x, const Rotary& rotary);
 
 }  // namespace bitmill

@@ -23,8 +23,8 @@
 namespace bitmill {
 namespace {
 
-// Samples begin where tensors of their own would, at 64-byte boundaries: MKL takes its code paths,
-// and so the last bits of a product, from where operands lie.
+// Samples begin at 64-byte boundaries, as tensors of their own would. The alignment of the operands
+// decides which code path MKL takes, and so the last bits of a product.
 constexpr int64_t alignment = 64;
 
 at::ScalarType scalar_type(Dtype dtype) {
@@ -149,7 +149,7 @@ void SampleStream::store(int64_t sample, const at::Tensor& value) {
     return;
   }
   const at::Tensor place = load_kept(sample);
-  // Not copy_(): its note that something changed would reach every sample of the stream.
+  // Not copy_(): it would mark the memory as changed, for every sample of the stream.
   if (place.data_ptr() != whole.data_ptr()) {
     std::memcpy(place.data_ptr(), whole.data_ptr(), whole.nbytes());
   }

@@ -3,10 +3,10 @@
 // rounded to 16 bits. The first ones are held in memory, as many as fit the budget; the rest live
 // in a scratch file.
 //
-// The disk works while the caller computes, without a thread of ours: what is stored goes into the
-// system's cache and is on its way out from then on, so that its memory is free for others when it
-// is wanted and nobody who writes has to wait for the disk; and what prefetch() asked for comes
-// into that cache.
+// The disk works while the caller computes, without a thread of ours. store() writes into the
+// system's cache and starts the transfer to the disk at once. So a writer need not wait for the
+// disk, and the cache's memory is free again when others want it. prefetch() starts the transfer
+// from the disk into that cache.
 
 #include <ATen/core/Tensor.h>
 
@@ -24,17 +24,17 @@ namespace bitmill {
 // share a budget are made and dropped by one thread.
 class StreamBudget {
  public:
-  // `scratch_path` is a file name that nothing else uses; the file, and its folder where there is
-  // none, are created when first needed. The file is removed at once: a killed run leaves nothing
-  // behind, and the space is freed with the budget.
+  // `scratch_path` is a file name that nothing else uses. The file, and its folder if it does not
+  // exist, are created when first needed. The file's name is removed at once: a killed run leaves
+  // nothing behind, and the space is freed when the budget is destroyed.
   StreamBudget(Files& files, int64_t memory_bytes, std::string scratch_path);
 
-  // True when `bytes` were taken from the memory that is left.
+  // Takes `bytes` from the memory that is left. False when less than that is left.
   bool take(int64_t bytes);
   void give_back(int64_t bytes);
 
-  // The offset of a free region of the scratch file, `bytes` > 0 long. Regions that were released
-  // are used again, so that the file grows no larger than the streams that live at one time.
+  // The offset of a free region of the scratch file, `bytes` > 0 long. Released regions are used
+  // again, so that the file does not grow beyond what the streams of one time need.
   int64_t reserve_scratch(int64_t bytes);
   void release_scratch(int64_t offset, int64_t bytes);
   // REQUIRES: something was reserved.
@@ -63,19 +63,21 @@ class SampleStream {
   SampleStream& operator=(const SampleStream&) = delete;
 
   int64_t count() const { return count_; }
-  // [seq_len, hidden] float32, as last stored; zeros before that, in memory. Where it is in memory
-  // and float32 it is the stream's own: the caller must not write to it, and the next store() of
-  // the sample shows in it. Safe from several threads on different samples.
+  // The sample as last stored, [seq_len, hidden] float32. A sample in memory that was never stored
+  // is zeros. When the sample is in memory and the dtype is float32, the result is the stream's own
+  // memory: the caller must not write to it, and the next store() of the sample changes it. Safe
+  // from several threads on different samples.
   at::Tensor load(int64_t sample) const;
-  // The same as it is kept, in the stream's dtype: for who moves it elsewhere.
+  // The same in the stream's dtype, for callers that move it elsewhere.
   at::Tensor load_kept(int64_t sample) const;
-  // Where the sample is on disk it begins to come from there, for a load() that follows soon. Of a
-  // sample beyond the last one nothing happens, so that loops need not look for their end. Any
-  // thread.
+  // Starts to read the sample from the disk, if it is there, for a load() that follows soon. Does
+  // nothing for a sample beyond the last one, so that loops need not check for their end. Safe from
+  // any thread.
   void prefetch(int64_t sample) const;
-  at::Tensor room() const;  // for one sample, as it is kept
-  // float32, which is rounded to nearest even, or as load_kept() gives it; copied. Same threads.
-  // NumericError when a value is beyond the range of float16.
+  at::Tensor room() const;  // an empty tensor for one sample, in the stream's dtype
+  // Copies `value`: float32, which is rounded to nearest even, or a tensor as load_kept() returns.
+  // Safe from several threads on different samples. NumericError when a value is beyond the range
+  // of float16.
   void store(int64_t sample, const at::Tensor& value);
 
  private:

@@ -19,7 +19,7 @@
 namespace bitmill {
 namespace {
 
-// Both float32 and contiguous, where defined.
+// Both are float32 and contiguous, or undefined.
 void share_if_equal(at::Tensor& tensor, const at::Tensor& other) {
   if (!tensor.defined() || !other.defined() || tensor.sizes() != other.sizes()) return;
   if (std::memcmp(tensor.const_data_ptr(), other.const_data_ptr(), tensor.nbytes()) == 0) {
@@ -75,7 +75,7 @@ HeadWeights SourceModel::load_head(const HeadWeights& like) const {
     weights.projection =
         load(outer_tensor(config_, names.project_out) + ".weight", {embedding, hidden});
   }
-  // As transformers does it: a tied model's head is its embedding, whatever else the file holds.
+  // As in transformers: the head of a tied model is its embedding, even if the file has a head.
   const std::string head =
       config_.tied_embeddings ? outer_tensor(config_, names.embedding) : std::string(names.head);
   weights.head = load(head + ".weight", {config_.vocab_size, embedding});
@@ -127,8 +127,8 @@ Norm SourceModel::load_norm(const std::string& name, int64_t size) const {
   return norm;
 }
 
-// Tensors are made by torch: its memory begins at a 64-byte boundary, and where a product's
-// operands lie decides which of its code paths MKL takes, and so the last bits.
+// Tensors are made by torch, whose memory begins at a 64-byte boundary. The alignment of a
+// product's operands decides which code path MKL takes, and so the last bits.
 at::Tensor SourceModel::load(const std::string& name, at::IntArrayRef shape) const {
   at::Tensor out = at::empty(shape, at::kFloat);
   tensors_.read_float32(name, floats_of(out));

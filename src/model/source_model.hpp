@@ -1,6 +1,6 @@
 #pragma once
-// A decoder on disk, 16-bit or packed, read one block at a time. Everything that runs a model
-// forward reads it here and does not know which of the two it is.
+// A decoder on disk, 16-bit or packed, read one block at a time. All code that runs a model forward
+// reads it through this class and does not know which of the two it is.
 
 #include <ATen/core/Tensor.h>
 
@@ -17,7 +17,7 @@
 
 namespace bitmill {
 
-// What a block has beside its matrices, float32: never quantized.
+// What a block has beside its matrices, in float32. It is never quantized.
 struct BlockVectors {
   Norm input_norm;                 // [hidden]
   Norm middle_norm;                // [hidden]
@@ -41,8 +41,8 @@ struct HeadWeights {
 
 class SourceModel {
  public:
-  // Checks that every tensor is there with its right shape and a float dtype, and that no block
-  // holds others: FormatError lists all that are wrong.
+  // Checks that every tensor is there, with the right shape and a float dtype, and that no block
+  // holds other tensors. FormatError lists all that are wrong.
   SourceModel(Files& files, const std::string& folder);
 
   const ModelConfig& config() const { return config_; }
@@ -51,15 +51,16 @@ class SourceModel {
 
   // NumericError names a tensor with a value that is not finite.
   BlockWeights load_block(int64_t block) const;
-  // The parts of it: what is no matrix, and one of block_linears(), [rows, cols].
+  // Parts of the same: all that is not a matrix, and the matrix [rows, cols] of one of
+  // block_linears().
   BlockVectors load_vectors(int64_t block) const;
   at::Tensor load_linear(const LinearShape& shape) const;
-  // Shares the memory of matrices whose values are those of `like`, of another model: packing keeps
-  // the head as it is, and of a large vocabulary it is larger than a block.
+  // `like` is the head of another model. Matrices with equal values share its memory: packing does
+  // not change the head, and with a large vocabulary it is larger than a block.
   HeadWeights load_head(const HeadWeights& like = {}) const;
-  // What enters the first block for these tokens at positions 0, 1, ...: [ids, hidden] float32.
-  // Embeddings are read row by row: a large vocabulary's are never in memory. Ids lie in
-  // [0, vocab_size), and are no more than the context. NumericError as above.
+  // The input of the first block for these tokens at positions 0, 1, ...: [ids, hidden] float32.
+  // The embedding matrix is read row by row and is never in memory as a whole. REQUIRES: ids in
+  // [0, vocab_size), and no more ids than the context. NumericError as above.
   at::Tensor embed(std::span<const int32_t> ids) const;
 
  private:

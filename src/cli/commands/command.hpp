@@ -19,22 +19,22 @@
 
 namespace bitmill {
 
-// What the checks before the work may know.
+// What check() may use.
 struct CheckContext {
   Files& files;
   int ranks;
   int threads;
-  LeastResources least;  // what every rank has: the same on all of them
+  LeastResources least;  // what every rank has at least; the same value on all ranks
 };
 
-// What the work has.
+// What run() may use.
 struct RunContext {
   Files& files;
   Communicator& comm;
   ThreadPool& pool;
   Console& console;
-  const StopSignals& stop;  // to be looked at between steps; always without a wish where the
-                            // command has no state to commit
+  const StopSignals& stop;  // to be checked between steps; never has a wish when the command has
+                            // no state to commit
   Activity& activity;       // what this rank is doing, for its peers
   Watch& watch;
 };
@@ -43,10 +43,10 @@ class Command {
  public:
   virtual ~Command() = default;
 
-  // Finds out what can be found out before the long work, and keeps what it opened and read for
-  // run(). Every rank calls it, once; it must not communicate: afterwards the ranks tell each other
-  // whether one found an error, and then none of them calls run(). Until then time passes, as long
-  // as the slowest rank needs: run() looks again at folders that others may write into.
+  // Checks all that can be checked before the long work, and keeps what it opened and read for
+  // run(). Every rank calls it once. It must not communicate: afterwards the ranks tell each other
+  // whether one found an error, and if so, none of them calls run(). Time passes until the slowest
+  // rank is done, so run() must look again at folders that other processes may write into.
   virtual void check(const CheckContext&) {}
   // Collective.
   virtual void run(RunContext& context) = 0;
@@ -60,13 +60,13 @@ struct CommandEntry {
   std::string example;             // a whole command line
   std::string positional;          // the option that a word without dashes sets; may be empty
   OptionGroups options;
-  bool stops_on_signals = false;  // it has state to commit; others end where a signal meets them
-  bool watched = false;  // its ranks look after each other; it then has timeout_option(), too
+  bool stops_on_signals = false;  // it has state to commit; other commands end at once on a signal
+  bool watched = false;  // its ranks are under a watchdog; it must then have timeout_option()
   // Reads the settings: UsageError, FileError. Does not look at the model yet.
   std::unique_ptr<Command> (*make)(Files&, const Settings&);
 };
 
-// One for each command, in command_NAME.cpp, NAME being what the user types.
+// One for each command, in command_NAME.cpp, where NAME is what the user types.
 CommandEntry quantize_entry();
 CommandEntry tune_entry();
 CommandEntry eval_entry();

@@ -54,17 +54,19 @@ class ExportCommand : public Command {
 
 CommandEntry export_entry() {
   return {.name = "export",
-          .summary = "turn a packed folder into an ordinary one that any tool loads",
+          .summary = "turn a packed folder into an ordinary Hugging Face folder",
           .about =
               "Unpacks a packed folder into an ordinary Hugging Face folder: the same model, "
-              "at 16 or 32 bits per weight.",
+              "at 16 or 32 bits per weight. Python's transformers loaded such folders; other tools "
+              "were not tried.",
           .usage = {"export --model DIR --output-dir DIR [options]"},
           .example = "bitmill export --model /tmp/books-packed --output-dir /tmp/books-exported",
           .positional = "",
           .options = {{"options",
                        {{"model", "DIR", "", "the packed folder"},
-                        {"output-dir", "DIR", "", "where the result goes; empty or not there"},
-                        {"dtype", "float16|bfloat16|float32", "float16", "of the linears"},
+                        {"output-dir", "DIR", "", "where it goes; must be empty or not exist"},
+                        {"dtype", "float16|bfloat16|float32", "float16",
+                         "type of the weights that were packed"},
                         {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
                         config_option()}}},
           .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {

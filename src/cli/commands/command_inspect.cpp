@@ -11,7 +11,7 @@
 namespace bitmill {
 namespace {
 
-constexpr size_t few_linears = 16;  // about two blocks: they fit a screen with the rest
+constexpr size_t few_linears = 16;  // about two blocks: with the rest they fit on a screen
 
 double per_item(int64_t bits, int64_t items) {
   return items > 0 ? static_cast<double>(bits) / static_cast<double>(items) : 0;
@@ -117,13 +117,13 @@ class InspectCommand : public Command {
 
 CommandEntry inspect_entry() {
   return {.name = "inspect",
-          .summary = "what a folder stores, every bit counted",
+          .summary = "count every bit that a model folder stores",
           .about = "Counts every stored bit of a model folder, per block and for the whole file.",
           .usage = {"inspect DIR [options]"},
           .example = "bitmill inspect /tmp/books-packed",
           .positional = "model",
           .options = {{"options",
-                       {{"model", "DIR", "", "the folder; the word DIR alone does as well"},
+                       {{"model", "DIR", "", "the folder; --model may be left out"},
                         {"linears", "", "", "list every linear, also when there are many"},
                         config_option(),
                         json_option("the counts")}}},

@@ -51,11 +51,11 @@ class PlanCommand : public Command {
     check_job(config);
     request_.work = workload_of(options_, config);
     if (calibrate_) {
-      SourceModel(context.files, options_.model);  // says what is wrong with the weights
+      SourceModel(context.files, options_.model);  // throws when weights are wrong
       request_.machine.samples_at_once = context.threads;
     }
-    // Before measuring, too: what a rank holds depends little on what it can do, and a memory that
-    // nothing fits is known now.
+    // Plan also before measuring. The memory that a rank needs depends little on its speed, so a
+    // job that does not fit is refused now.
     forecast_ = choose_plan(request_);
   }
 
@@ -74,7 +74,7 @@ class PlanCommand : public Command {
   }
 
  private:
-  // What quantize would refuse, in the same words.
+  // Refuses what quantize would refuse, in the same words.
   void check_job(const ModelConfig& config) const {
     Problems problems;
     check_settings(resolve_lag(options_), problems);
@@ -83,7 +83,7 @@ class PlanCommand : public Command {
     check_sequence_length(config, options_.model, workload_of(options_, config).seq_len);
   }
 
-  // Collective. The plan then rests on what was measured.
+  // Collective. Measures this machine and plans again with the figures.
   void calibrate(RunContext& context) {
     Machine& machine = request_.machine;
     machine.start_s = process_age_s();
@@ -126,17 +126,17 @@ OptionGroup plan_options() {
            {"hardware", "NAME", default_hardware,
             "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
            {"memory-limit", "BYTES", "the hardware's",
-            "memory of a rank; quantize also knows what its hosts have left"},
+            "memory of a rank; quantize also looks at what is free on its hosts"},
            {"stages", "N", "chosen", "groups of ranks that share the depth"},
            {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
            stream_memory_option(),
            threads_option(),
            {"calibrate", "", "",
             "measure a block of the model here, under mpirun also the link between ranks, and plan "
-            "with these figures; takes about ten seconds, more where a step is long"},
+            "with these figures; takes about ten seconds, more where a step takes long"},
            {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
            {"scratch-dir", "DIR", ".",
-            "where --calibrate measures the disk: beside the run folder to come"},
+            "where --calibrate measures the disk: best beside the later run folder"},
            json_option("the forecast")}};
 }
 
@@ -144,11 +144,11 @@ OptionGroup plan_options() {
 
 CommandEntry plan_entry() {
   return {.name = "plan",
-          .summary = "what a run would take, on any number of ranks",
+          .summary = "forecast the time and memory of a run on any number of ranks",
           .about =
-              "Simulates the very plan that quantize would carry out, on hardware as a table "
-              "describes it: time, memory, disk and traffic, and the best mesh of stages and "
-              "replicas. Reads the model's config.json and nothing else, but with --calibrate.",
+              "Simulates the plan that quantize would carry out, on the hardware that a table "
+              "describes. Prints time, memory, disk and traffic, and the best mesh of stages and "
+              "replicas. Without --calibrate it reads only the model's config.json.",
           .usage = {"plan --model DIR --ranks N [options]",
                     "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]"},
           .example = "bitmill plan --model tests/data/books-2M --ranks 4 --recipe parallel",

@@ -62,7 +62,8 @@ std::string audit_text(const RunAudit& audit) {
   return text + (audit.sound() ? "all whole" : "");
 }
 
-// A report is made when things are broken: what cannot be read is part of it.
+// A report is made when things are broken. When a part cannot be read, the report holds the error
+// instead.
 std::string words_of(const std::function<std::string()>& part) {
   try {
     return part();
@@ -123,7 +124,7 @@ class ReportCommand : public Command {
 
 CommandEntry report_entry() {
   return {.name = "report",
-          .summary = "what to send in a bug report about a run",
+          .summary = "print what a bug report about a run should hold",
           .about =
               "Prints versions, settings, the state of the run, what every rank did last, the last "
               "events and the state of every file of a work folder, and changes nothing. It holds "

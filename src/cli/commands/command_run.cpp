@@ -15,7 +15,7 @@
 namespace bitmill {
 namespace {
 
-// Settings of the run as a whole may not hide in the section of one of its parts.
+// Settings of the run as a whole are refused in the section of one of its parts.
 void refuse_in_section(const Settings& section, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     BITMILL_CHECK(!section.has(name), UsageError,
@@ -24,7 +24,7 @@ void refuse_in_section(const Settings& section, const std::vector<std::string>& 
   }
 }
 
-// What is evaluated is what the run makes, beside what it starts from.
+// The evaluation of the run: of its result, and of the model that it starts from.
 EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) {
   refuse_in_section(section, {"model", "threads", "json"});
   const std::string reference = section.folder_or("reference", options.model);
@@ -37,7 +37,7 @@ EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) 
 
 class RunCommand : public Command {
  public:
-  // `compare`: the result's predictions with the original's.
+  // `compare`: also compares the predictions of the result with those of the original.
   RunCommand(QuantizeRequest quantize, EvalRequest eval, bool compare, bool json)
       : quantize_(std::move(quantize)), eval_(std::move(eval)), compare_(compare), json_(json) {}
 
@@ -121,7 +121,7 @@ std::unique_ptr<Command> make_run(Files& files, const Settings& settings) {
   QuantizeRequest request = read_quantize_request(files, quantize);
   EvalRequest eval = make_eval_request(config_settings(files, path, "eval", eval_option_groups()),
                                        request.options);
-  // The result, whose reference it is, does not exist yet.
+  // The reference is for the evaluation of the result, which does not exist yet.
   const bool compare = !std::exchange(eval.reference, "").empty();
   return std::make_unique<RunCommand>(std::move(request), std::move(eval), compare,
                                       settings.is_on("json"));
@@ -133,9 +133,9 @@ CommandEntry run_entry() {
   return {.name = "run",
           .summary = "quantize, then evaluate original and result, from one config file",
           .about =
-              "Does everything a config file says: [quantize] holds the options of bitmill "
-              "quantize, [eval] those of bitmill eval (the model is known), [run] the ones "
-              "below. Ends with a table of bits and perplexities.",
+              "Does a whole experiment from a config file: [quantize] holds the options of bitmill "
+              "quantize, [eval] those of bitmill eval (without the model), [run] the ones below. "
+              "Ends with a table of bits and perplexities.",
           .usage = {"run --config FILE [options]"},
           .example = "bitmill run --config configs/books-2M.cfg",
           .positional = "",

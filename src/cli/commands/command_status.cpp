@@ -54,7 +54,7 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
   return json;
 }
 
-// What a launcher should report for a job that ended without telling.
+// Ends with the exit code that a launcher should report for a job that ended without a message.
 void judge(const std::string& work_dir, const RunStatus& status) {
   if (status.phase == RunPhase::done) return;
   BITMILL_CHECK(status.phase != RunPhase::running, Error,
@@ -76,7 +76,7 @@ class StatusCommand : public Command {
       : work_dir_(std::move(work_dir)), exit_status_(exit_status), json_(json) {}
 
   void run(RunContext& context) override {
-    // A holder writes a beat each second.
+    // A holder writes a beat every second: after three seconds without one it is not alive.
     const ClaimTiming timing{std::chrono::milliseconds(3000), std::chrono::milliseconds(100)};
     const RunStatus status = read_status(context.files, work_dir_, timing);
     if (exit_status_) return judge(work_dir_, status);
@@ -93,11 +93,11 @@ class StatusCommand : public Command {
 
 CommandEntry status_entry() {
   return {.name = "status",
-          .summary = "where a run stands, from the outside",
+          .summary = "show how far a run is, while it runs or afterwards",
           .about =
               "Reads the work folder of a run, while it runs or afterwards, and changes nothing. "
               "With --exit-status it exits as a launcher of that run should: 0 done, 75 worth "
-              "running again, 1 failed for good or started several times in vain.",
+              "running again, 1 failed for good or started several times without progress.",
           .usage = {"status --work-dir DIR [options]"},
           .example = "bitmill status --work-dir smol-packed.work",
           .positional = "work-dir",

@@ -8,9 +8,9 @@
 
 namespace bitmill {
 
-// In the order in which a newcomer meets them.
+// In the order in which a new user needs them.
 const std::vector<CommandEntry>& command_table();
-// UsageError with the nearest name, or all of them.
+// UsageError names the nearest command, or all of them.
 const CommandEntry& find_command(const std::string& name);
 
 }  // namespace bitmill

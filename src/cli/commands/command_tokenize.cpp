@@ -24,7 +24,8 @@ class TokenizeCommand : public Command {
                   fmt::format("--output would overwrite --corpus {}", corpus_));
   }
 
-  // A token file may be made anew; anything else of that name, a model's weights say, is kept.
+  // An existing token file may be overwritten. Another file of that name, such as a model's
+  // weights, may not.
   void check(const CheckContext& context) override {
     if (!context.files.exists(output_)) return;
     const SafetensorsFile there(context.files, output_);

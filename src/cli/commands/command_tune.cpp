@@ -44,7 +44,8 @@ class TuneCommand : public Command {
     }
     TuneProgress progress(context.console, context.activity, forecast, options.epochs, clock);
     const std::string report_path = join_path(options.work_dir, "trouble.json");
-    // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
+    // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
+    // ranks judge only when rank 0 is lost.
     if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
     RunControl control = make_run_control(context.stop, request_.time_limit_s);
     control.work_dir_answers = [&] {

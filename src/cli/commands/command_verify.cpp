@@ -57,7 +57,7 @@ class VerifyCommand : public Command {
 
 CommandEntry verify_entry() {
   return {.name = "verify",
-          .summary = "hold every file of a run's work folder against its hashes",
+          .summary = "check every file of a run's work folder against its hash",
           .about =
               "Reads all of the work folder of a run, while it runs or afterwards, and changes "
               "nothing. Names every damaged file and how to repair it, and then exits with 1.",

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t longest_default = 2048;  // the published evaluation's
 
-// min(2048, the model's context), unless the corpus is windows of its own length.
+// min(2048, the model's context); where the corpus is a file of windows, their length.
 int64_t default_seq_len(const Tokens& tokens, const ModelConfig& config) {
   return tokens.is_windows() ? tokens.window_len
                              : std::min(longest_default, longest_sequence(config));
@@ -60,7 +60,7 @@ EvalRequest read_eval_request(const Settings& settings) {
 }
 
 void EvalJob::check(const CheckContext& context) {
-  // A flipped bit would change the figures a little, and nobody would know.
+  // A flipped bit would change the figures a little, and nobody would notice.
   for (const std::string& folder : {request_.model, request_.reference}) {
     if (!folder.empty() && is_packed_folder(context.files, folder)) {
       verify_packed_folder(context.files, folder, {});

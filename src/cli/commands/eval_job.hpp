@@ -1,5 +1,5 @@
 #pragma once
-// `bitmill eval` between its settings and its words; `bitmill run` has it too.
+// The job of `bitmill eval`, without parsing of options and printing. `bitmill run` uses it too.
 
 #include <cstdint>
 #include <memory>
@@ -26,7 +26,7 @@ struct EvalRequest {
   bool json = false;
 };
 
-// Where activations go that do not fit --stream-memory when no --scratch-dir is given.
+// The default of --scratch-dir: where activations go that do not fit --stream-memory.
 std::string temporary_folder();
 
 EvalRequest read_eval_request(const Settings& settings);
@@ -39,8 +39,8 @@ class EvalJob {
 
   // Opens the models and reads the corpus.
   void check(const CheckContext& context);
-  // Collective. `what` begins the progress lines. Another model than the request's may be given:
-  // one with the same tokenizer.
+  // Collective. Progress lines begin with `what`. A model other than the request's may be given if
+  // it has the same tokenizer.
   Evaluation run(RunContext& context, const std::string& what);
   Evaluation run(RunContext& context, const std::string& what, const SourceModel& model,
                  const SourceModel* reference);

@@ -54,7 +54,8 @@ size_t widest_head(const OptionGroups& groups) {
 std::string help_overview() {
   std::string text =
       "bitmill turns a 16-bit Hugging Face language model into a packed one of about 1.6 bits per\n"
-      "weight (PTQ1.61), on one core or, under mpirun or srun, on many; the bytes are the same.\n\n"
+      "weight (PTQ1.61). It runs on one core or, under mpirun or srun, on many; the result has\n"
+      "the same bytes.\n\n"
       "usage: bitmill COMMAND [options]\n\n";
   Table commands({{"", Table::Align::left}, {"", Table::Align::left}});
   for (const CommandEntry& entry : command_table()) {
@@ -62,7 +63,7 @@ std::string help_overview() {
   }
   commands.add_row({"  help", "this page, or the page of a command: bitmill help quantize"});
   text += commands.text();
-  text += fmt::format("\nto begin with:\n  {}\n", command_table().front().example);
+  text += fmt::format("\na first example:\n  {}\n", command_table().front().example);
   return text;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The words of `bitmill help`.
+// The texts of `bitmill help`.
 
 #include <string>
 

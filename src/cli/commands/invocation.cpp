@@ -9,7 +9,7 @@
 namespace bitmill {
 namespace {
 
-// A config is a page; this is no limit that anybody meets.
+// Bytes. A config is about a page: nobody will reach this limit.
 constexpr int64_t largest_config = 1 << 20;
 
 bool is_help_word(const std::string& word) {

@@ -14,18 +14,19 @@ struct Invocation {
   Settings settings;                    // of the command line, then of --config; no recipe
 };
 
-// `words` begin with the command and are not empty. UsageError.
+// `words` are not empty; the first one is the command. UsageError.
 Invocation read_invocation(Files& files, const std::vector<std::string>& words);
 
-// The values of [section] in the file `path`. Sections must be named after commands.
+// The values of [section] in the file `path`. UsageError for sections that are not named after
+// commands.
 Settings config_settings(Files& files, const std::string& path, const std::string& section,
                          const OptionGroups& options);
 
-// What the user asked to be told about bitmill itself, if anything: help and version need no work
-// and no MPI. UsageError for help on a command that does not exist.
+// The answer when the user asks about bitmill itself (help, version), which needs no MPI.
+// UsageError for help on a command that does not exist.
 struct Answer {
   std::string text;
-  bool wanted = true;  // false: nothing was asked for at all, and that is a mistake
+  bool wanted = true;  // false: there were no words at all, which is a mistake
 };
 bool asks_about_itself(const std::vector<std::string>& words);
 Answer answer_about_itself(const std::vector<std::string>& words);

@@ -28,17 +28,18 @@
 namespace bitmill {
 namespace {
 
-// What a rank may use where nobody said it: half its share of what the hosts have left, and no more
-// than the table of hardware names. compare_ranks() measures again, when ranks have read their
-// calibration, other processes may have grown, and another job may have counted the same bytes.
+// The memory that a rank may use when the user gave no limit: half of its part of what is free on
+// the hosts, and no more than the hardware table says. Only half, because compare_ranks() measures
+// again later: by then ranks have read their calibration, other processes may have grown, and
+// another job may have counted on the same bytes.
 int64_t usual_memory_limit(const Machine& machine, int64_t share) {
   const int64_t usable = share / 2;
   if (machine.memory_bytes == 0 || usable == 0) return std::max(machine.memory_bytes, usable);
   return std::min(machine.memory_bytes, usable);
 }
 
-// A table describes a machine for any backend; the one that trains holds weights as floats, in the
-// memory of the process.
+// A hardware table describes a machine for any backend. The backend that trains today holds weights
+// as float32, in the memory of the process.
 void hold_as_the_backend_does(Machine& machine) {
   machine.weight_bytes = sizeof(float);
   machine.host_fixed_bytes = 0;
@@ -62,7 +63,8 @@ void QuantizeJob::check(const CheckContext& context) {
     config = read_model_config(context.files, given.model);
     choose_mesh(*config);
   } catch (const FormatError&) {
-    // A model that cannot be read: what follows says so, and what else is wrong.
+    // The model cannot be read. check_quantize() below reports this, with everything else that is
+    // wrong.
   } catch (const FileError&) {
   }
   checked_.emplace(check_quantize(request_.options, context.files, ranks_, threads_));
@@ -88,9 +90,9 @@ PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
   return request;
 }
 
-// The soonest within the memory. Where nobody gave a limit and nothing fits the usual one, the
-// soonest in sweeps, which hold the fewest streams: compare_ranks(), which counts what the ranks of
-// a host need together, refuses it by name, or lets it pass.
+// The soonest plan that fits the memory. When the user gave no limit and nothing fits the usual
+// one, plans without it, in sweeps, which hold the fewest streams. compare_ranks(), which counts
+// what the ranks of a host need together, then decides whether the job may run.
 Forecast QuantizeJob::soonest(PlanRequest request) const {
   if (request_.options.memory_limit > 0) return choose_plan(request);
   try {
@@ -101,7 +103,7 @@ Forecast QuantizeJob::soonest(PlanRequest request) const {
   }
 }
 
-// Of the meshes that the user leaves open.
+// Chooses among the meshes that the user's options allow.
 void QuantizeJob::choose_mesh(const ModelConfig& config) {
   const Forecast chosen = soonest(plan_request(request_.options, config));
   request_.options.stages = chosen.mesh.stages;
@@ -109,8 +111,8 @@ void QuantizeJob::choose_mesh(const ModelConfig& config) {
   request_.options.walk = chosen.walk;
 }
 
-// Of what will be done: the calibration has been read, and its windows may be others than those
-// that the mesh was chosen for.
+// The forecast of the job as it will be done. The mesh was chosen before the calibration was read,
+// which may have fewer or shorter windows.
 Forecast QuantizeJob::simulate_job(const ModelConfig& config) const {
   QuantizeOptions known = options();
   known.samples = forecast().samples;
@@ -125,7 +127,7 @@ std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Fi
   other.add_missing(request_.given);  // single options win over any recipe
   try {
     QuantizeOptions known = read_plan_options(files, other);
-    // The calibration may have fewer windows than were asked for, or a length of its own.
+    // The calibration may have fewer windows than were asked for, or windows of another length.
     if (forecast().samples < options().samples) {
       known.samples = std::min(known.samples, forecast().samples);
     }
@@ -139,7 +141,7 @@ std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Fi
 
 std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
                                                            const ModelConfig& config) const {
-  // A forecast may be wrong by more than a tenth: a smaller saving is none.
+  // A forecast may be wrong by more than a tenth: a smaller saving does not count.
   OtherRecipe best{"", 0.9 * simulated_.makespan_s(), 0};
   for (const EmbeddedRecipe& recipe : embedded_recipes()) {
     if (recipe.name == options().recipe) continue;
@@ -186,7 +188,7 @@ QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver
     try {
       draw(context);
     } catch (const FileError& error) {
-      context.console.say(error.what());  // why the run ended counts for more
+      context.console.say(error.what());  // the stop is rethrown: it is the more important news
     }
     throw;
   }
@@ -208,7 +210,8 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
   const std::string report_path = join_path(options().work_dir, "trouble.json");
-  // Rank 0 judges, and may be refused the folder; the others come to judge when it is lost.
+  // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
+  // ranks judge only when rank 0 is lost.
   if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
   RunControl control = make_run_control(context.stop, request_.time_limit_s);
   control.work_dir_answers = [&] {

@@ -1,5 +1,5 @@
 #pragma once
-// `bitmill quantize` between its settings and its words; `bitmill run` has it too.
+// The job of `bitmill quantize`, without parsing of options. `bitmill run` uses it too.
 
 #include <optional>
 #include <string>
@@ -21,12 +21,12 @@ class QuantizeJob {
 
   const QuantizeRequest& request() const { return request_; }
 
-  // Chooses the mesh, and checks the job once: everything below works with what this found.
+  // Chooses the mesh and checks the job. All calls below use the results of this check.
   void check(const CheckContext& context);
 
   const QuantizeOptions& options() const { return checked_->options; }
   const QuantizeForecast& forecast() const { return checked_->forecast; }
-  // Collective: what the checks of one rank cannot see. run() asks it too.
+  // Collective. Checks what one rank alone cannot see. run() does it too.
   void compare_ranks(RunContext& context) const;
   // One line: the mesh, the ranks that idle and why, and what another recipe would save.
   std::string mesh_text() const;
@@ -39,7 +39,7 @@ class QuantizeJob {
   };
   // Collective. Shows progress, the table of blocks and the summary.
   Outcome run(RunContext& context);
-  // After run(), and after everything was said: writes the pictures that were asked for.
+  // Writes the pictures that were asked for. To be called after run(), when everything was printed.
   void draw(RunContext& context) const;
 
  private:
@@ -47,21 +47,23 @@ class QuantizeJob {
   Forecast soonest(PlanRequest request) const;
   void choose_mesh(const ModelConfig& config);
   Forecast simulate_job(const ModelConfig& config) const;
-  // With everything else that was given; nothing where that contradicts the recipe or does not fit.
+  // The forecast with another recipe and all else that was given. Nothing when the options
+  // contradict the recipe, or the job does not fit.
   std::optional<Forecast> forecast_with(const std::string& recipe, Files& files,
                                         const ModelConfig& config) const;
-  // Of the recipes that give more ranks work, the soonest, where it saves time worth speaking of.
+  // Among the recipes that give more ranks work, the one that is done soonest; nothing when it
+  // saves little.
   std::optional<OtherRecipe> find_sooner_recipe(Files& files, const ModelConfig& config) const;
-  // Collective. quantize(), with its actions on a clock where a picture is asked for.
+  // Collective. Runs quantize() and records the times of its actions when a picture is asked for.
   QuantizeResult quantize_timed(RunContext& context, QuantizeObserver& observer,
                                 const RunControl& control);
 
   QuantizeRequest request_;
   std::optional<CheckedQuantize> checked_;  // from check() on
-  Forecast simulated_;                      // of its schedule: seconds
-  std::vector<Timeline> timelines_;  // as planned and as it was; empty where nothing was done
+  Forecast simulated_;                      // of the checked job, with seconds
+  std::vector<Timeline> timelines_;         // as planned and as it was; empty when nothing was done
   std::optional<OtherRecipe> sooner_recipe_;
-  Machine machine_;           // of the rank that has least: all ranks choose alike
+  Machine machine_;           // with the least that any rank has, so that all choose the same mesh
   int64_t memory_limit_ = 0;  // bytes of a rank, for the choice; 0: not known
   int given_stages_ = 0;      // before the choice; 0: not given
   int ranks_ = 1;

@@ -15,8 +15,8 @@ struct ConfigEntry {
   int line = 0;  // from 1
 };
 
-// In file order. UsageError naming `where` and the line for what is none of the above, and for a
-// key that a section holds twice.
+// In file order. UsageError, with `where` and the line, for a line that is none of the above and
+// for a key that a section holds twice.
 std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& where);
 
 }  // namespace bitmill

@@ -11,13 +11,13 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t largest_table = 1 << 20;  // bytes; a table is a page
+constexpr int64_t largest_table = 1 << 20;  // bytes; a table is about a page
 
 // A figure of a machine under its key.
 struct RateKey {
   const char* key;
   double Machine::*rate;
-  bool needed;  // above 0; others may be left out, and are 0 then
+  bool needed;  // must be above 0; others may be left out and are 0 then
   const char* meaning;
 };
 

@@ -29,10 +29,10 @@ po::options_description describe(const OptionGroups& groups) {
   return description;
 }
 
-// Boost's own words are kept for what we do not word ourselves.
+// For errors without a message of ours, Boost's message is used.
 std::vector<po::option> split_words(const std::vector<std::string>& words,
                                     const OptionGroups& groups, const std::string& command) {
-  // No abbreviations: they would break when an option is added.
+  // No abbreviations: a new option could make one ambiguous.
   constexpr int style = po::command_line_style::allow_long |
                         po::command_line_style::long_allow_adjacent |
                         po::command_line_style::long_allow_next;
@@ -80,7 +80,7 @@ Settings parse_words(const std::vector<std::string>& words, const OptionGroups& 
       continue;
     }
     const std::string name = "--" + option.string_key;
-    // Boost takes the next option as the value of one whose own was forgotten.
+    // When a value was forgotten, Boost takes the next option for it.
     BITMILL_CHECK(!value.starts_with("--"), UsageError,
                   fmt::format("{} needs a value; it is followed by {}", name, value));
     add_once(settings, option.string_key, {value, name});

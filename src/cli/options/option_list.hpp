@@ -1,5 +1,5 @@
 #pragma once
-// The options of a command as data: one table serves the command line, config files and the help.
+// The options of a command as data. The command line, config files and the help use the same table.
 
 #include <string>
 #include <vector>
@@ -10,8 +10,8 @@ namespace bitmill {
 
 struct Option {
   std::string name;    // without dashes; also the key in config files
-  std::string value;   // what stands for the value in the help: "N", "DIR"; empty: a switch
-  std::string normal;  // the default as the help says it; empty: none
+  std::string value;   // placeholder of the value in the help: "N", "DIR"; empty: a switch
+  std::string normal;  // the default, for the help; empty: none
   std::string help;
 };
 
@@ -29,7 +29,7 @@ std::vector<std::string> option_names(const OptionGroups& groups);
 Settings parse_words(const std::vector<std::string>& words, const OptionGroups& groups,
                      const std::string& positional, const std::string& command);
 
-// The values of [section] in a config file's text. UsageError for keys that are no option.
+// The values of [section] in a config file's text. UsageError for keys that are not options.
 Settings parse_section(const std::string& text, const std::string& path, const std::string& section,
                        const OptionGroups& groups);
 

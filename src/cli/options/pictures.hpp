@@ -1,5 +1,5 @@
 #pragma once
-// Where timelines go: options of every command that has some.
+// Options that say where pictures of timelines go, for all commands that draw some.
 
 #include <span>
 #include <string>
@@ -19,8 +19,8 @@ struct PictureRequest {
 
 OptionGroup picture_options();
 PictureRequest read_pictures(const Settings& settings);
-// UsageError when a file could not be written later on. Nothing may be written into `output_dir`,
-// which may be empty.
+// UsageError when a file could not be written later, or lies in `output_dir`, where nothing may be
+// written. An empty `output_dir`: there is none.
 void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir);
 void write_pictures(Files& files, const PictureRequest& request, const std::string& title,
                     std::span<const Timeline> timelines);

@@ -18,7 +18,7 @@
 namespace bitmill {
 namespace {
 
-// What may stand in a recipe: it determines the result, and does not depend on the machine.
+// The options that a recipe may set: they determine the result and do not depend on the machine.
 OptionGroup method_options() {
   return {
       "the method (a recipe sets these; single options win over it)",
@@ -26,18 +26,25 @@ OptionGroup method_options() {
        {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
        {"epochs", "N", "", "passes over the windows, per block"},
        {"batch", "N", "", "windows per optimiser step, over all ranks"},
-       {"lag", "N|epochs/N", "", "epochs of a block before its successor sees it"},
+       {"lag", "N|epochs/N", "", "epochs of a block before the next block gets its new output"},
        {"salient-ratio", "RATIO", "", "share of the input channels kept in 4 bits"},
-       {"saliency", "max|mean", "", "what of its inputs makes a channel salient"},
-       {"int4-range", "row|salient", "", "what the 4-bit grid of a row spans"},
-       {"int4-clip", "", "", "narrow that range where it lowers the error, weighted by the inputs"},
-       {"center", "", "", "row scales begin as the mean of |W - mean| instead of |W|"},
+       {"saliency", "max|mean", "",
+        "what makes a channel salient: the largest or the mean magnitude of its inputs"},
+       {"int4-range", "row|salient", "",
+        "what the 4-bit grid of a row spans: all of the row, or its salient channels alone"},
+       {"int4-clip", "", "",
+        "narrow the range of that grid where this lowers the error, weighted by the inputs"},
+       {"center", "", "", "row scales begin as the mean of |W - mean|, not of |W|"},
        {"init", "weights|cd", "weights",
-        "signs and codes as the weights have them, or coordinate descent from there"},
-       {"loss", "mse|relative", "mse", "squared error, or each token's against its target's size"},
-       {"loss-normal", "WEIGHT", "1", "of the full-precision stream's output in the loss"},
+        "training begins with signs and codes rounded from the weights; cd: after coordinate "
+        "descent on these"},
+       {"loss", "mse|relative", "mse",
+        "squared error, or that of each token divided by the size of its target"},
+       {"loss-normal", "WEIGHT", "1",
+        "weight of the first target in the loss: the full-precision model's output"},
        {"loss-homologous", "WEIGHT", "1",
-        "of the full-precision block's output for the student's own input"},
+        "weight of the second target: the full-precision block's output for the input that the "
+        "packed block gets"},
        {"learn-signs", "", "",
         "learn every sign, not scales alone: far better, with more work, memory and state"},
        {"learn-means", "", "", "learn the row means"},
@@ -48,13 +55,13 @@ OptionGroup method_options() {
        {"lr-mean", "RATE", "5e-4", "learning rate of the row means"},
        {"lr-code-scale", "RATE", "1e-4", "learning rate of the 4-bit scales"},
        {"lr-schedule", "constant|cosine", "cosine with --learn-signs, else constant",
-        "of all rates, over all epochs of a block"},
+        "how all rates change over the epochs of a block"},
        {"sign-state", "32|16", "32",
         "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
        {"stream-dtype", "float32|float16|bfloat16", "float32",
-        "what activations between blocks are rounded to: 16 bits halve their memory and traffic"},
-       {"seed", "N", "0", "of the positions of the calibration windows"},
-       {"ignore", "REGEX", "", "linears with matching names stay as they are"},
+        "type of the activations between blocks: 16 bits halve their memory and traffic"},
+       {"seed", "N", "0", "decides the positions of the calibration windows"},
+       {"ignore", "REGEX", "", "linears with matching names are not packed"},
        {"max-blocks", "N", "0", "pack the first N blocks only; 0 means all"}}};
 }
 
@@ -76,19 +83,20 @@ OptionGroup machine_options() {
            {"dtype", "float32", "float32", "arithmetic of the student"},
            threads_option(),
            {"redo-blocks", "N,N,...", "",
-            "of an unfinished run: build these blocks again and compare with what was recorded"},
+            "in an unfinished run: pack these blocks again and compare with what was recorded"},
            {"verify-source", "", "",
             "read and hash the whole model first, instead of each block when its turn comes"},
            {"max-shard-size", "BYTES", "5GB", "largest tensor file of the result"},
            {"stages", "N", "chosen",
             "groups of ranks that share the depth; the ranks of a group share the batch"},
-           {"memory-limit", "BYTES", "none, and half an even share of each host's for the choice",
-            "memory of a rank: the mesh is chosen within it, and what needs more is refused"},
+           {"memory-limit", "BYTES", "none; the mesh is chosen for half of what is free per rank",
+            "memory of a rank: the mesh is chosen for it, and a job that needs more is refused"},
            {"hardware", "NAME", default_hardware,
             "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, or "
             "the path of a .cfg file, such as bitmill plan --calibrate saves"},
            {"walk", "auto|wavefront|sweep", "auto",
-            "whether all turns walk through the depth together, or as many as there are stages"}}};
+            "order of the work: all turns of a block go through the depth together (wavefront), or "
+            "only as many as there are stages (sweep)"}}};
 }
 
 void read_method(const Settings& settings, QuantizeOptions& options) {
@@ -127,7 +135,8 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
   method.loss.homologous = settings.rate_or("loss-homologous", method.loss.homologous);
 }
 
-// What is learned, and how fast. A rate for what is not learned is refused: it would do nothing.
+// What is learned, and how fast. A rate for something that is not learned is refused: it would have
+// no effect.
 void read_learning(const Settings& settings, QuantizeOptions& options) {
   MethodSettings& method = options.method;
   method.learned = {settings.is_on("learn-signs"), settings.is_on("learn-means"),
@@ -152,7 +161,7 @@ void read_learning(const Settings& settings, QuantizeOptions& options) {
   }
 }
 
-// What `cli.md` names and this version does not have is refused with a reason, not ignored.
+// Values that `cli.md` names and this version does not have are refused with a reason, not ignored.
 void refuse_what_is_not_there(const Settings& settings) {
   BITMILL_CHECK(settings.word_or("dtype", {"float32", "bfloat16"}, 0) == 0, UsageError,
                 fmt::format("{}: bfloat16 needs a backend with bfloat16 arithmetic, and this "
@@ -215,7 +224,7 @@ void check_contradictions(const QuantizeOptions& options) {
 OptionGroups quantize_option_groups() {
   OptionGroups groups = {input_options(), method_options(), machine_options(), run_folder_options(),
                          picture_options()};
-  // The recipe holds the defaults: the help repeats what it says.
+  // The defaults are in the recipe; the help shows them.
   for (const EmbeddedRecipe& recipe : embedded_recipes()) {
     if (recipe.name != QuantizeOptions().recipe) continue;
     const Settings defaults = parse_section(recipe.text, recipe.name, "", groups);

@@ -1,5 +1,5 @@
 #pragma once
-// From what a user set to what `quantize` is told: the option table, recipes and checks.
+// From the user's settings to the options of the `quantize` job: the option table, recipes, checks.
 
 #include <optional>
 
@@ -13,9 +13,10 @@ namespace bitmill {
 
 OptionGroups quantize_option_groups();
 
-// Those that determine the result and are set by a recipe, with the default recipe's values.
+// The options that determine the result and that a recipe may set, with the default recipe's
+// values.
 OptionGroup method_option_group();
-// What `plan` needs of them: `model`, recipe, method, stages, walk and stream memory.
+// The part of the options that `plan` needs: model, recipe, method, stages, walk, stream memory.
 QuantizeOptions read_plan_options(Files& files, const Settings& given);
 
 struct QuantizeRequest {
@@ -25,11 +26,11 @@ struct QuantizeRequest {
   std::optional<double> time_limit_s;
   std::string hardware = default_hardware;
   PictureRequest pictures;
-  Settings given;  // without a recipe's
+  Settings given;  // without those of the recipe
 };
 
-// `given` without a recipe's settings: they are added here. UsageError for values out of range and
-// for values that contradict each other.
+// `given` is without the settings of the recipe: they are added here. UsageError for values out of
+// range and for values that contradict each other.
 QuantizeRequest read_quantize_request(Files& files, const Settings& given);
 
 }  // namespace bitmill

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view suffix = ".cfg";
 
-// A config is a page; this is no limit that anybody meets.
+// Bytes. A recipe is about a page: nobody will reach this limit.
 constexpr int64_t largest_recipe = 1 << 20;
 
 Recipe make_recipe(const std::string& name, const std::string& text, const std::string& where,

@@ -1,6 +1,6 @@
 #pragma once
-// Recipes: named sets of the settings that determine a result. The ones under configs/recipes are
-// part of the binary, so that an installed one runs from anywhere.
+// Recipes: named sets of the settings that determine a result. Those under configs/recipes are part
+// of the binary, so that an installed program needs no other file.
 
 #include <string>
 #include <vector>

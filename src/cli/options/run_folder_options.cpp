@@ -18,12 +18,12 @@ OptionGroup run_folder_options() {
            {"work-dir", "DIR", "the output folder's name with .work added",
             "the state and log of the run"},
            {"resume", "auto|required|never", "auto",
-            "go on with an unfinished run in the work folder; required: or fail; never: throw it "
-            "away and start over"},
+            "auto: go on with an unfinished run in the work folder, if there is one; required: the "
+            "same, but fail if there is none; never: throw it away and start over"},
            {"time-limit", "TIME", "no limit",
-            "stop in time to have committed everything by then: 90, 15m, 2h, 1-02:03:04"},
+            "stop early enough that everything is saved within this time: 90, 15m, 2h, 1-02:03:04"},
            {"allow-mixed-hardware", "", "",
-            "go on with a run that another kind of machine began; config.json then says so"}}};
+            "go on with a run that began on another kind of machine; config.json then says so"}}};
 }
 
 RunFolderRequest read_run_folder(const Settings& settings, const std::string& output_dir) {

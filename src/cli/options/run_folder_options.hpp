@@ -10,7 +10,7 @@
 namespace bitmill {
 
 OptionGroup run_folder_options();
-// Of them, for `plan` as well.
+// One of them, which `plan` has too.
 Option stream_memory_option();
 
 struct RunFolderRequest {
@@ -24,7 +24,7 @@ struct RunFolderRequest {
 // UsageError for values out of range.
 RunFolderRequest read_run_folder(const Settings& settings, const std::string& output_dir);
 
-// The same into a job's request, whose fields have these names. Its output_dir is read already.
+// Fills the fields of the same names in a job's request. REQUIRES: its output_dir is set.
 template <class Request>
 void take_run_folder(const Settings& settings, Request& request) {
   const RunFolderRequest folder = read_run_folder(settings, request.options.output_dir);

@@ -20,7 +20,7 @@ namespace {
       fmt::format("{}: expected {}, found \"{}\"", setting.origin, expected, setting.value));
 }
 
-// The whole text as one number, without blanks or a sign other than '-'.
+// All of the text must be one number, without blanks and without a sign other than '-'.
 template <class Number>
 bool parse_number(const std::string& text, Number& number) {
   const char* const end = text.data() + text.size();
@@ -97,7 +97,7 @@ int64_t Settings::bytes_or(const std::string& name, int64_t fallback) const {
     const int64_t bytes = parse_bytes(setting->value);
     if (bytes > 0) return bytes;
   } catch (const UsageError&) {
-    // The message below names the origin, too.
+    // The message below is better: it also names the origin.
   }
   refuse(*setting, "a size in bytes above 0, such as 512M, 5GB or 2GiB");
 }

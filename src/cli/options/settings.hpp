@@ -1,6 +1,7 @@
 #pragma once
-// The values a user gave, by option name, each with the place it was given at: a complaint about a
-// value names that place. What was not given has no entry; the caller's fallback holds then.
+// The values that a user gave, by the name of the option. Each has its origin, the place where it
+// was given: an error about a value names that place. An option that was not given has no entry;
+// then the caller's fallback is used.
 
 #include <cstdint>
 #include <map>
@@ -16,13 +17,13 @@ struct Setting {
 
 class Settings {
  public:
-  // The first value of a name stays: add the command line first, then the config, then a recipe.
+  // Keeps the first value of a name: add the command line first, then the config, then a recipe.
   void add(const std::string& name, Setting setting);
   void add_missing(const Settings& lower);
 
   bool has(const std::string& name) const { return values_.contains(name); }
   const std::map<std::string, Setting>& all() const { return values_; }
-  // "--name" when it was not given.
+  // Where it was given; "--name" when it was not.
   std::string origin(const std::string& name) const;
 
   // All throw UsageError naming the origin, the value and what is expected.

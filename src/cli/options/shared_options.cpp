@@ -16,7 +16,7 @@ Option threads_option() {
 
 Option timeout_option() {
   return {"timeout", "TIME", "300",
-          "end the job when a rank is not heard of, or none does anything, for this long; seconds, "
+          "end the job when a rank is silent, or no rank makes progress, for this long: seconds, "
           "or as 5m or 00:05:00; 0: never"};
 }
 
@@ -25,12 +25,13 @@ Option json_option(const std::string& what) {
 }
 
 Option backend_option() {
-  return {"backend", "cpu|reference", "cpu", "who computes; reference is plain and slow"};
+  return {"backend", "cpu|reference", "cpu",
+          "the code that computes; reference is simple and slow"};
 }
 
 std::string read_backend(const Settings& settings, const std::string& normal) {
   const std::string name = settings.text_or("backend", normal);
-  make_backend(name);  // says what is wrong with it
+  make_backend(name);  // throws the error for a wrong name
   return name;
 }
 

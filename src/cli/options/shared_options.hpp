@@ -12,9 +12,9 @@ Option threads_option();
 Option timeout_option();
 Option json_option(const std::string& what);
 
-// Who computes, in every job that trains.
+// For every job that trains.
 Option backend_option();
-// UsageError for a backend that is not there.
+// UsageError for an unknown backend.
 std::string read_backend(const Settings& settings, const std::string& normal);
 
 }  // namespace bitmill

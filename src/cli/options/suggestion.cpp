@@ -26,7 +26,7 @@ int edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names) {
   const int length = static_cast<int>(word.size());
-  int best = std::min(std::max(2, length / 3), length - 1) + 1;  // the first that is too far
+  int best = std::min(std::max(2, length / 3), length - 1) + 1;  // the smallest that is too far
   std::string nearest;
   for (const std::string& name : names) {
     const int distance = edit_distance(word, name);

@@ -10,8 +10,9 @@ namespace bitmill {
 // Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
 int edit_distance(std::string_view a, std::string_view b);
 
-// The nearest of `names`, the first of equals; empty when none is near enough to be meant: more
-// than a third of the word would have to change (two letters are always near), or the whole of it.
+// The nearest of `names`, and of equally near ones the first. Empty when even that one is too far:
+// more than a third of the word would have to change (a change of two letters is always allowed),
+// or all of it.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 
 // " (did you mean --samples?)", or empty. `dashes` is put before the name.

@@ -27,14 +27,15 @@ OptionGroup tuning_options() {
       "the tuning",
       {{"samples", "N", "128", "calibration windows"},
        {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
-       {"seed", "N", "0", "of the positions of the calibration windows"},
+       {"seed", "N", "0", "decides the positions of the calibration windows"},
        {"epochs", "N", "6", "passes over the windows, at most"},
        {"batch", "N", "4", "windows per optimiser step, over all ranks"},
        {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
        {"held-out", "RATIO", "0.1",
-        "share of the windows that is not trained on and decides which epoch is kept: of a text "
-        "from its last part, else the last rows. What quantize has calibrated on, the model has "
-        "seen: another --seed, or a --calib of its own, makes it a more honest judge"}}};
+        "share of the windows that are not trained on; they decide which epoch is kept. They come "
+        "from the last part of a text, or are the last rows of a token file. The packed model may "
+        "have been calibrated on the same text: another --calib than that of quantize, or another "
+        "--seed, makes the decision more honest"}}};
 }
 
 OptionGroup machine_options() {

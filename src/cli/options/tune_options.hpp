@@ -1,5 +1,5 @@
 #pragma once
-// From what a user set to what `tune` is told.
+// From the user's settings to the options of the `tune` job.
 
 #include <optional>
 
@@ -17,7 +17,7 @@ struct TuneRequest {
   std::optional<double> time_limit_s;
 };
 
-// UsageError for what is missing or out of range.
+// UsageError for values that are missing or out of range.
 TuneRequest read_tune_request(const Settings& settings);
 
 }  // namespace bitmill

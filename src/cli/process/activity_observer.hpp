@@ -1,6 +1,6 @@
 #pragma once
-// Keeps the activity text of a rank up to date with what an observed run does. Every rank has one,
-// also those whose console is silent.
+// Keeps the activity text of a rank up to date with what the job does. Every rank has such an
+// observer, also those whose console is silent.
 
 #include "comm/watch/activity.hpp"
 #include "pipeline/job/observer.hpp"

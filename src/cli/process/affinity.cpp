@@ -30,8 +30,8 @@ int count_cpus(const CpuMask& mask) {
 }  // namespace
 
 CpuMask read_affinity() {
-  // The kernel refuses (EINVAL) a mask smaller than its own, whose size it does not tell. 2^16
-  // words are four million processors.
+  // The kernel refuses (EINVAL) a mask smaller than its own and does not tell the size of its own:
+  // try larger ones. 2^16 words are four million processors.
   for (size_t words = 16; words <= size_t{1} << 16; words *= 2) {
     CpuMask mask(words, 0);
     auto* const raw = reinterpret_cast<cpu_set_t*>(mask.data());

@@ -1,5 +1,5 @@
 #pragma once
-// How many threads a rank may use without getting in the way of the others on its host.
+// How many threads a rank may use without slowing down the other ranks on its host.
 
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@ namespace bitmill {
 // One bit per processor of the host, ascending; words of zeros at the end do not count.
 using CpuMask = std::vector<uint64_t>;
 
-// Of the calling thread. Error when the system does not say.
+// The mask of the calling thread. Error when the system does not give it.
 CpuMask read_affinity();
 
 struct RankPlace {

@@ -18,10 +18,10 @@
 namespace bitmill {
 namespace {
 
-// On top of the timeout, which is for ranks that run: loading the program takes a while.
+// Added to the timeout, which is meant for ranks that run: loading the program takes time too.
 constexpr auto time_to_start = std::chrono::seconds(5);
-// Ranks that wait for the same one would all speak at once: the first one that leaves makes the
-// launcher end the others.
+// Ranks that wait for the same rank would all report at once. So they do it one after another: when
+// the first one ends, the launcher ends the others.
 constexpr auto pause_per_rank = std::chrono::milliseconds(300);
 constexpr int longest_pause = 10;  // ranks
 

@@ -1,6 +1,6 @@
 #pragma once
-// What ends this process when others do not come, or do not leave: before the watchdog, which needs
-// all ranks to begin, and after it.
+// Ends this process when other ranks do not start or do not end. The watchdog cannot do that: it
+// begins when all ranks have met and stops before they leave.
 
 #include <condition_variable>
 #include <cstdint>
@@ -13,20 +13,21 @@
 
 namespace bitmill {
 
-// Ends a rank whose peers do not come. MPI_Init and what follows wait for every rank, and without
-// an end where one is missing or stands still.
+// Ends a rank whose peers do not start. MPI_Init and the first calls after it wait for every rank,
+// without a time limit.
 class StartAlarm {
  public:
-  // Rings a few seconds after `seconds`; never without MPI or with 0 seconds. Then: a sentence on
-  // stderr, and the process ends at once with exit_code::stopped, as when a peer is lost.
+  // Rings a few seconds after `seconds`; never without MPI or with 0 seconds. When it rings, it
+  // writes a sentence to stderr and ends the process at once with exit_code::stopped, as when a
+  // peer is lost.
   StartAlarm(const Launch& launch, int64_t seconds);
-  // `ring` gets the sentence, on a thread of the alarm.
+  // The same, but calls `ring` with the sentence, on a thread of the alarm.
   StartAlarm(const Launch& launch, int64_t seconds, std::function<void(const std::string&)> ring);
   ~StartAlarm() { stop(); }
   StartAlarm(const StartAlarm&) = delete;
   StartAlarm& operator=(const StartAlarm&) = delete;
 
-  // All ranks have met.
+  // To be called when all ranks have met: the alarm will not ring any more.
   void stop();
 
  private:
@@ -39,9 +40,10 @@ class StartAlarm {
   std::thread thread_;
 };
 
-// The kernel ends this process with SIGKILL `seconds` from now, in whatever state it is: a process
-// that is stopped (SIGSTOP) hears nothing else. For a time when nothing is left to be lost, and a
-// rank that stands still would keep all others waiting. Error when the kernel gives no timer.
+// Asks the kernel to end this process with SIGKILL `seconds` from now. This works in every state: a
+// process that is stopped (SIGSTOP) reacts to nothing else. For the end of a job, when no result
+// can be lost, and a rank that hangs would make all others wait. Error when the kernel gives no
+// timer.
 void end_process_in(int64_t seconds);
 
 }  // namespace bitmill

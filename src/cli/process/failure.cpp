@@ -15,7 +15,7 @@
 namespace bitmill {
 namespace {
 
-// On the wire: one byte of exit code, then the message. Nothing at all: no failure.
+// As sent between ranks: one byte of exit code, then the message. Empty: no failure.
 std::string encode(const std::optional<Failure>& failure) {
   return failure ? static_cast<char>(failure->exit_code) + failure->message : "";
 }
@@ -32,7 +32,7 @@ struct Group {
   size_t ranks = 0;
 };
 
-// In the order of their first ranks; those without a failure are in none.
+// The groups in the order of their first ranks. Ranks without a failure are in no group.
 std::vector<Group> group_failures(const std::vector<std::string>& outcomes) {
   std::map<std::string, Group> found;
   for (size_t rank = 0; rank < outcomes.size(); ++rank) {
@@ -46,7 +46,7 @@ std::vector<Group> group_failures(const std::vector<std::string>& outcomes) {
   return groups;
 }
 
-// On thousands of hosts each may have its own.
+// With thousands of hosts, each may have a failure of its own.
 constexpr size_t most_failures_told = 8;
 
 }  // namespace
@@ -117,8 +117,8 @@ std::optional<Failure> agree_on_failure(Communicator& comm, const std::optional<
 }
 
 double seconds_before_report(const Failure& failure, int rank) {
-  // An abort reaches the ranks of a job within a fraction of a second. Nobody waits longer than
-  // this for a rank that may have died without a word.
+  // Seconds. An abort reaches the ranks of a job within a fraction of a second. The wait has a
+  // limit because the rank that failed first may have died without a report.
   constexpr double for_lower_ranks = 0.2, for_the_cause = 3.0;
   const double turn = for_lower_ranks * std::min(rank, 10);
   return failure.from_peer ? for_the_cause + turn : turn;

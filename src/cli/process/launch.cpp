@@ -13,11 +13,11 @@
 namespace bitmill {
 namespace {
 
-// Slurm numbers the steps that are not started by srun (batch, extern, interactive) from here on:
-// SLURM_MAX_NORMAL_STEP_ID in its slurm.h.
+// Steps that are not started by srun (batch, extern, interactive) have numbers from this one on:
+// SLURM_MAX_NORMAL_STEP_ID in Slurm's slurm.h.
 constexpr int64_t first_special_step = 0xfffffff0;
 
-// The first of the variables that is set to a number.
+// The value of the first of these variables that is set to a number.
 std::optional<int64_t> first_number(const Environment& environment,
                                     std::initializer_list<const char*> names) {
   for (const char* name : names) {

@@ -29,8 +29,9 @@ int LaunchSession::fail(const Failure& failure, Console& console, Watch& watch) 
         std::chrono::duration<double>(seconds_before_report(failure, comm_->rank())));
   }
   if (failure.from_peer) watch.announce_failure(failure.exit_code);
-  // An abort takes seconds to reach a rank that listens to signals. The wait is longer than a
-  // watchdog gives the peer that speaks: who still lives then has nobody left to wait for.
+  // An abort takes seconds to reach a rank that listens to signals. This wait is longer than the
+  // time that a watchdog gives the reporting rank. If this rank still lives afterwards, nobody else
+  // will end it.
   if (!watch.failed_first()) std::this_thread::sleep_for(std::chrono::seconds(15));
   const std::string text = failure_text(failure, rank_name(comm_->rank(), comm_->size())) + "\n";
   console.say(text);

@@ -18,18 +18,18 @@ namespace bitmill {
 class LaunchSession {
  public:
   // Collective. Initialises MPI only when launch.under_mpi. UsageError when the launcher started
-  // several ranks and MPI knows of one: it belongs to another MPI than this binary.
+  // several ranks but MPI has only one: then the launcher belongs to another MPI than this binary.
   explicit LaunchSession(const Launch& launch);
 
   Communicator& comm() { return *comm_; }
   const std::string& host() const { return host_; }
-  // Processors of this rank over the ranks that share them.
+  // The processors of this rank divided by the number of ranks that use them.
   int default_threads() const { return default_threads_; }
 
-  // Reports a failure in the middle of the work, also where `console` is silent, and ends every
-  // rank. Without MPI it returns the exit code. The peers are told before the end; of a failure
-  // that is most likely a peer's, after the time in which that peer, or a watchdog, speaks. Where a
-  // peer has failed first, that one speaks, and ends this rank too.
+  // Reports a failure in the middle of the work, also where `console` is silent, and ends all
+  // ranks. Without MPI it returns the exit code. Peers are told before the end. When another rank
+  // most likely failed first, this one waits until that rank, or a watchdog, has had time to
+  // report. When another rank did fail first, that rank reports and ends this one too.
   int fail(const Failure& failure, Console& console, Watch& watch);
 
  private:

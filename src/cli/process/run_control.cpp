@@ -15,7 +15,7 @@ SteadyClock::time_point seconds_from_now(double seconds) {
          std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(seconds));
 }
 
-// The batch system's deadline as a moment of the steady clock, which nobody sets back.
+// The batch system's deadline, as a time of the steady clock, which is never set back.
 std::optional<SteadyClock::time_point> slurm_deadline(const Environment& environment) {
   const auto text = environment("SLURM_JOB_END_TIME");
   if (!text) return std::nullopt;

@@ -1,5 +1,5 @@
 #pragma once
-// What the program knows of a start, for jobs that keep their state in a run folder.
+// What the program tells a job with a run folder about this start.
 
 #include <optional>
 #include <string>
@@ -10,12 +10,13 @@
 
 namespace bitmill {
 
-// The batch system's job and its deadline, the signals, and a time limit, which wins.
+// The number of the batch system's job, the signals, and the deadline: that of `time_limit_s` if
+// given, else the batch system's.
 RunControl make_run_control(const StopSignals& signals, std::optional<double> time_limit_s);
 
-// For a launcher that must judge how the job ended: a line with the run folder to ask, and one with
-// this program, which can. Not before the folder answers: a start that was refused has no say in
-// what becomes of the run.
+// Writes a note for a launcher that must find out how the job ended: one line with the run folder,
+// and one with the path of this program, which can read it. To be called only when the run folder
+// was opened: a start that was refused must not decide about the run.
 void leave_run_note(Files& files, const std::string& work_dir);
 
 }  // namespace bitmill

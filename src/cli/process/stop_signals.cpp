@@ -29,7 +29,7 @@ constexpr std::array<StopSignal, 4> stop_signals = {
 
 constexpr int64_t same_wish_ms = 1000;
 
-// A handler sees nothing but these. All are lock-free, as a handler needs.
+// A signal handler uses only these. They must be lock-free, and are.
 std::atomic<int> first_signal = 0;
 std::atomic<int64_t> first_at_ms = 0;  // on the monotonic clock; 0 until it is known
 std::atomic<int> wake_descriptor = -1;
@@ -44,7 +44,7 @@ int64_t monotonic_ms() {
 
 void wake() {
   const uint64_t one = 1;
-  // It can only fail when it is already awake.
+  // This can fail only when the thread was woken before.
   [[maybe_unused]] const ssize_t written = ::write(wake_descriptor, &one, sizeof one);
 }
 
@@ -70,13 +70,13 @@ std::string name_of(int number) {
   return "";
 }
 
-// Not in the handler, which may have interrupted another print.
+// Not to be called in the handler, which may have interrupted another print.
 void announce(const std::string& who) {
-  // The line of progress on a terminal has no end yet.
+  // On a terminal the line of progress does not end with a newline.
   const char* const line_end = ::isatty(STDERR_FILENO) == 1 ? "\n" : "";
   std::fputs(
       fmt::format("{}bitmill: {}{}{}: finishing the current step, then the state is written; "
-                  "once more, a second or more from now, to leave at once\n",
+                  "send a signal again, a second or more from now, to end at once\n",
                   line_end, who, who.empty() ? "" : ": ", name_of(first_signal))
           .c_str(),
       stderr);
@@ -103,7 +103,7 @@ void StopSignals::listen(const std::string& who) {
 
   struct sigaction action = {};
   action.sa_handler = note_signal;
-  action.sa_flags = SA_RESTART;  // no call of ours or of a library ends early because of it
+  action.sa_flags = SA_RESTART;  // system calls, ours and libraries', do not end early
   ::sigemptyset(&action.sa_mask);
   for (size_t at = 0; at < stop_signals.size(); ++at) {
     ::sigaction(stop_signals[at].number, &action, &former_actions[at]);

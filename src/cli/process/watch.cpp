@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t default_timeout = 300;
 constexpr auto time_for_the_file = std::chrono::seconds(2);
 
-// A file system that hangs may be the trouble itself: it must not keep the job from ending.
+// A file system that hangs may be the cause of the trouble. The job must end all the same.
 void write_in_time(const std::string& path, const std::string& text) {
   std::packaged_task<std::string()> task([path, text] {
     const auto failure = failure_of([&] { replace_file(*posix_files(), path, text); });
@@ -35,9 +35,9 @@ void write_in_time(const std::string& path, const std::string& text) {
   if (!words.empty()) std::fprintf(stderr, "bitmill: %s\n", words.c_str());
 }
 
-// When rank 0 is lost every other rank finds out by itself. Rank 1 speaks, and leaves within a
-// second; a launcher ends the job then, which takes mpirun another one. Only where there is no such
-// launcher, or no rank 1 either, do the others speak.
+// When rank 0 is lost, every other rank finds out by itself. Rank 1 reports and ends within a
+// second. A launcher then ends the job; mpirun needs another second for it. The other ranks report
+// only when the launcher does not do that, or rank 1 is lost too.
 void wait_for_turn(const Trouble& trouble) {
   if (trouble.judge <= 1) return;
   constexpr double for_rank_1 = 3, for_lower_ranks = 0.2;
@@ -45,8 +45,8 @@ void wait_for_turn(const Trouble& trouble) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-// At once: the rank's own thread may be inside MPI for good, and what it has committed is safe from
-// a process that ends at any instant.
+// Ends the process at once: the rank's own thread may never come back from MPI. What it has
+// committed is safe, no matter when a process ends.
 [[noreturn]] void leave(const Trouble& trouble) {
   ::_exit(trouble.kind == TroubleKind::failed ? trouble.exit_code : exit_code::stopped);
 }
@@ -81,7 +81,7 @@ void Watch::set_report_path(const std::string& path) {
 
 void Watch::announce_failure(int exit_code) {
   if (watchdog_) return watchdog_->announce_failure(exit_code);
-  if (comm_.size() > 1) return;  // --timeout 0: nobody knows of the others
+  if (comm_.size() > 1) return;  // --timeout 0: this rank knows nothing of the others
   record({.kind = TroubleKind::failed,
           .judge = 0,
           .ranks = {0},

@@ -1,6 +1,6 @@
 #pragma once
-// A command's ranks under a watchdog: what it looks at, and how a rank leaves when a peer is lost,
-// silent or stuck.
+// Connects the ranks of a command with the watchdog: what the watchdog looks at, and how a rank
+// ends when a peer is lost, silent or stuck.
 
 #include <memory>
 #include <mutex>
@@ -22,22 +22,23 @@ int64_t read_timeout(const Settings& settings);
 class Watch {
  public:
   // Collective. With one rank, or a timeout of 0 seconds, nothing is watched. `comm` and `pool`
-  // outlive this. CommError, on every rank alike, when ranks cannot reach rank 0.
+  // must outlive this object. CommError, on all ranks, when some rank cannot reach rank 0.
   Watch(Communicator& comm, const std::string& host, int64_t timeout, const ThreadPool& pool);
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  // To be used by the command: what it does is progress.
+  // The command must use this one: the watchdog counts its calls as progress.
   Communicator& comm() { return comm_; }
   Activity& activity() { return activity_; }
 
-  // Where the rank that judges leaves what every rank did last, as JSON, before it ends the job or
-  // a failure does. Its folder exists. Every rank sets it: any may come to judge.
+  // The file in which the judge writes, as JSON, what every rank did last, before a verdict or a
+  // failure ends the job. Its folder must exist. Every rank sets it, because any may become the
+  // judge.
   void set_report_path(const std::string& path);
 
-  // This rank is about to end the job: its peers shall not take it for lost.
+  // Tells the peers that this rank is about to end the job, so that they do not take it for lost.
   void announce_failure(int exit_code);
-  // Whether this rank is the one to report: see Watchdog. A moment after the announcement.
+  // Whether this rank must report (see Watchdog). To be asked a moment after the announcement.
   bool failed_first() const;
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// When a rank did what: the events of a run, for a picture of it.
+// Records when a rank did which action, for a picture of the run.
 
 #include <string>
 #include <vector>
@@ -20,8 +20,9 @@ class ActionClock : public ForwardingObserver {
   void action_begins(const Action& action) override;
   void action_done(const Action& action) override;
 
-  // Collective. What all ranks did in this start; time begins with the first of it, and what is
-  // under way ends now. Rank 0 knows whether an earlier start had done some of it.
+  // Collective. The actions of all ranks in this start. Time 0 is the beginning of the first
+  // action; an action that is not done yet ends now. Rank 0 says whether an earlier start did a
+  // part of the work.
   Timeline timeline(const std::string& title) const;
 
  private:
@@ -29,7 +30,7 @@ class ActionClock : public ForwardingObserver {
   const Clock clock_;
   const double origin_s_;
   std::vector<TimedAction> actions_;
-  bool under_way_ = false;  // the last of them
+  bool under_way_ = false;  // the last action has begun and is not done
   bool resumed_ = false;
 };
 

@@ -17,7 +17,7 @@ namespace {
 constexpr std::string_view wipe_line = "\r\x1b[K";
 
 void write(std::FILE* stream, std::string_view text) {
-  // What people are told may be lost; nothing depends on it.
+  // An error is ignored: no result depends on what people are told.
   std::fwrite(text.data(), 1, text.size(), stream);
   std::fflush(stream);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Where rank 0 speaks: to people on one stream, to scripts on the other. Other ranks hold a silent
-// one, so that no caller asks for its rank.
+// Where rank 0 prints: for people on one stream, for scripts on another. Other ranks have a silent
+// console, so that callers need not check their rank.
 
 #include <cstdio>
 #include <nlohmann/json_fwd.hpp>
@@ -11,18 +11,19 @@ namespace bitmill {
 
 class Console {
  public:
-  // `terminal`: `people` shows a line that is rewritten in place. Both streams outlive the console;
-  // null makes it silent.
+  // `terminal`: `people` can show a line that is rewritten in place. Both streams must outlive the
+  // console; null makes it silent.
   Console(std::FILE* people, std::FILE* scripts, bool terminal);
 
   bool silent() const { return people_ == nullptr; }
   bool terminal() const { return terminal_; }
 
-  // A line, or several, for people. An updating line is wiped first.
+  // Prints a line, or several, for people. Removes an updating line first.
   void say(std::string_view text);
-  // Shows `line` in the place of the updating line before it. REQUIRES: terminal().
+  // Shows `line` in place of the last updating line. REQUIRES: terminal().
   void update(std::string_view line);
-  // A result, exactly as given. FileError when it cannot be written: a script must not read half.
+  // Prints a result for scripts, exactly as given. FileError when it cannot be written: a script
+  // must not read half of it.
   void print(std::string_view text);
 
  private:
@@ -34,12 +35,12 @@ class Console {
   bool updating_ = false;
 };
 
-// stderr and stdout for rank 0; silent for any other. stderr is taken for a terminal when it is one
+// stderr and stdout for rank 0; silent for other ranks. stderr counts as a terminal when it is one
 // and TERM does not say that it cannot move the cursor.
 Console standard_console(int rank);
 
-// One JSON object as a script reads it: on one line, ended by a newline. Paths may hold bytes that
-// are not UTF-8: they become U+FFFD. Numbers that are not finite become null.
+// One JSON object on one line, with a newline at its end. Bytes that are not UTF-8, which paths may
+// hold, become U+FFFD. Numbers that are not finite become null.
 std::string json_line(const nlohmann::ordered_json& object);
 
 }  // namespace bitmill

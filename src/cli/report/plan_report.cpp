@@ -14,7 +14,7 @@ namespace {
 
 bool has_own_host(const PlanRequest& request) { return request.machine.host_fixed_bytes > 0; }
 
-// The most of every figure over ranks [first, first + count); busy_s is left out.
+// The largest value of every figure over ranks [first, first + count), except busy_s.
 RankForecast most_of(const Forecast& forecast, int first, int count) {
   RankForecast most;
   most.rank = first;
@@ -33,7 +33,7 @@ RankForecast most_of_stage(const Forecast& forecast, int stage) {
   return most_of(forecast, forecast.mesh.rank_of(stage, 0), forecast.mesh.replicas);
 }
 
-// Memory as it was held against the limit.
+// The largest figures of all ranks; memory is the figure that is compared with the limit.
 RankForecast most_of_all(const PlanRequest& request, const Forecast& forecast) {
   RankForecast most = most_of(forecast, 0, forecast.mesh.ranks());
   most.peak_bytes = forecast.peak_bytes();
@@ -45,7 +45,7 @@ int64_t state_bytes(const PlanRequest& request, const Forecast& forecast) {
   return live_files(forecast.plan) * request.work.state_bytes;
 }
 
-// Of the run folder: packed linears of every turn, and the files of live blocks.
+// The size of the run folder: packed linears of every turn, and the files of live blocks.
 int64_t disk_bytes(const PlanRequest& request, const Forecast& forecast) {
   const Workload& work = request.work;
   return int64_t{forecast.plan.turns()} * work.blocks * work.packed_bytes +
@@ -75,7 +75,7 @@ void add_run_rows(const PlanRequest& request, const Forecast& forecast, Table& t
                                      format_number_of("block", work.blocks), work.epochs,
                                      format_number_of("turn", work.epochs / work.lag), work.batch,
                                      work.samples, work.seq_len)});
-  table.add_row({"time", fmt::format("{}, of it {} before the first block and {} after the last",
+  table.add_row({"time", fmt::format("{}: {} of it before the first block, {} after the last",
                                      format_seconds(forecast.makespan_s()),
                                      format_seconds(forecast.ends.before_s),
                                      format_seconds(forecast.ends.after_s))});
@@ -113,7 +113,7 @@ std::string ranks_of_stage(const Mesh& mesh, int stage) {
   return first == last ? fmt::to_string(first) : fmt::format("{} to {}", first, last);
 }
 
-// A row a stage, of the rank that needs most there: memory, scratch, and what it sends.
+// A row per stage: the most that one of its ranks needs of memory and scratch, and sends.
 std::string stage_table(const PlanRequest& request, const Forecast& forecast) {
   const bool own_host = has_own_host(request);
   std::vector<Table::Column> columns = {{"stage"}, {"ranks"}, {own_host ? "device" : "memory"}};
@@ -143,7 +143,7 @@ void add_bytes(const RankForecast& rank, nlohmann::ordered_json& into) {
   into["exchange_bytes"] = rank.exchanged_bytes;
 }
 
-// Of each stage its ranks, and the most that one of them needs, sends on, and exchanges.
+// For each stage: its ranks, and the most that one of them needs, sends on, and exchanges.
 nlohmann::ordered_json stages_json(const Forecast& forecast) {
   const Mesh& mesh = forecast.mesh;
   nlohmann::ordered_json stages = nlohmann::ordered_json::array();

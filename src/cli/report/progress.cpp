@@ -12,7 +12,7 @@
 namespace bitmill {
 namespace {
 
-constexpr double seconds_between_updates = 0.1;  // more, nobody can read
+constexpr double seconds_between_updates = 0.1;  // people cannot read faster
 constexpr double seconds_between_log_lines = 30;
 
 }  // namespace
@@ -78,7 +78,7 @@ void QuantizeProgress::step_done(const Position&) {
 void QuantizeProgress::epoch_done(const Position& at, double loss) {
   epoch_ = at.epoch + 1;
   loss_ = loss;
-  const bool turn_ends = epoch_ % extent_.lag == 0;  // action_done says it
+  const bool turn_ends = epoch_ % extent_.lag == 0;  // then action_done() prints the line
   show(!turn_ends && shown_.is_due());
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// What a person sees of a long run: on a terminal one line that updates, in a log a line per turn
-// of a block and, in long turns, one every half minute.
+// What people see of a long run. On a terminal: one line that is rewritten. In a log: a line per
+// turn of a block and, in long turns, one every half minute.
 
 #include <cstdint>
 #include <functional>
@@ -16,19 +16,19 @@ namespace bitmill {
 using Clock = std::function<double()>;
 Clock steady_clock();
 
-// Where a line of progress goes: on a terminal into one line that is rewritten, as often as people
-// can read; in a log it is a line of its own.
+// Shows lines of progress. On a terminal it rewrites one line, no more often than people can read.
+// In a log every line is a line of its own.
 class ProgressLine {
  public:
   ProgressLine(Console& console, Clock clock);
 
   double now() const { return clock_(); }
-  // Of what is to be told: a log hears of it half a minute later at the earliest.
+  // The work that is shown begins now. A log gets its first due line half a minute later.
   void begin() { last_log_ = clock_(); }
-  // A log has heard nothing for half a minute.
+  // True when a log has got no line for half a minute.
   bool is_due() const;
-  // `line` makes the text, where it is shown. `in_log`: it is worth a line of a log, and showing at
-  // once on a terminal.
+  // `line` makes the text; it is called only when the text is shown. `in_log`: print it in a log,
+  // and show it at once on a terminal.
   void show(bool in_log, const std::function<std::string(double now)>& line);
 
  private:
@@ -43,7 +43,7 @@ struct QuantizeExtent {
   int epochs = 0;
   int lag = 0;
   int64_t steps_per_epoch = 0;
-  int stages = 1;  // rank 0, which shows it, is on the first: every stages-th block is its own
+  int stages = 1;  // rank 0 shows the progress of its own stage, which has every stages-th block
 };
 
 class QuantizeProgress : public QuantizeObserver {
@@ -64,16 +64,16 @@ class QuantizeProgress : public QuantizeObserver {
   Console& console_;
   const QuantizeExtent extent_;
   ProgressLine shown_;
-  std::optional<double> begin_;  // of the first action; stages before it are not in the estimate
+  std::optional<double> begin_;  // of the first action; the estimate leaves out what is before it
   int block_ = 0;
   int turn_ = 0;
-  int epoch_ = 0;               // finished, over the whole run of the block
+  int epoch_ = 0;               // finished epochs of the block, over all its turns
   int64_t steps_done_ = 0;      // of this start
   int64_t steps_before_ = 0;    // of earlier starts
   std::optional<double> loss_;  // of the last finished epoch of this block
 };
 
-// "block 3/30 · 1.2 s/block · ETA 32 s", for walks over blocks without epochs.
+// "block 3/30 · 1.2 s/block · ETA 32 s", for work that goes once through the blocks.
 class BlockProgress {
  public:
   BlockProgress(Console& console, std::string what, Clock clock);

@@ -15,7 +15,7 @@
 namespace bitmill {
 namespace {
 
-// Bytes of a unit such as "M", "mb" or "GiB"; 0 when it is none.
+// Bytes of a unit such as "M", "mb" or "GiB"; 0 for a text that is not a unit.
 double unit_bytes(std::string unit) {
   std::ranges::transform(unit, unit.begin(), [](unsigned char c) {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : static_cast<char>(c);
@@ -32,7 +32,7 @@ double unit_bytes(std::string unit) {
 
 constexpr int64_t minute_s = 60, hour_s = 60 * minute_s, day_s = 24 * hour_s;
 
-// Digits alone, at most nine of them: no sum of such numbers of days overflows.
+// Only digits, at most nine: even as a number of days they do not overflow in seconds.
 std::optional<int64_t> whole_number(std::string_view text) {
   const bool digits = !text.empty() && text.size() <= 9 &&
                       text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -73,7 +73,7 @@ std::optional<int64_t> any_seconds(std::string_view text) {
   return number ? std::optional(*number * std::max<int64_t>(unit, 1)) : std::nullopt;
 }
 
-// The whole text as a number of at least 1; 0 when it is none.
+// The whole text as a number of at least 1; 0 when it is not one.
 int parse_positive(std::string_view text) {
   int number = 0;
   const char* const end = text.data() + text.size();
@@ -102,7 +102,7 @@ int64_t parse_bytes(const std::string& text) {
   const char* unit = rest;
   while (unit != end && *unit == ' ') ++unit;
   const double bytes = amount * unit_bytes(std::string(unit, end));
-  // 2^62: far beyond any disk, and safe to convert.
+  // 2^62 bytes are far more than any disk has, and less than int64_t can hold.
   BITMILL_CHECK(unit_bytes(std::string(unit, end)) > 0 && bytes < 0x1p62, UsageError, problem);
   return static_cast<int64_t>(std::llround(bytes));
 }

@@ -20,7 +20,7 @@ std::string format_loss(double loss) {
   return std::isnan(loss) ? "-" : fmt::format("{:.4g}", loss);
 }
 
-// What departs from the published method, with a comma before each.
+// The differences from the published method, each with a comma before it.
 std::string describe_extras(const QuantizeOptions& options) {
   const MethodSettings& method = options.method;
   std::string text;
@@ -46,7 +46,8 @@ std::string describe_extras(const QuantizeOptions& options) {
 
 bool is_bad(const BlockReport& block) { return !(block.cosine >= bad_block_cosine); }
 
-// Empty where the idle ranks are too few for another replica of every stage.
+// Why there are not more replicas. Empty when the idle ranks are too few to give every stage one
+// more.
 std::string why_no_more_replicas(const QuantizeOptions& options, const Mesh& mesh, int ranks) {
   if (mesh.replicas >= options.batch) {
     return fmt::format("a step is shared by as many ranks as its batch ({})", options.batch);
@@ -55,7 +56,7 @@ std::string why_no_more_replicas(const QuantizeOptions& options, const Mesh& mes
   return "more replicas would not be sooner, or not fit the memory";
 }
 
-// Empty where they are too few for another stage.
+// Why there are not more stages. Empty when the idle ranks are too few for another stage.
 std::string why_no_more_stages(const QuantizeForecast& forecast, const MeshFacts& facts) {
   const int stages = forecast.mesh.stages, turns = std::max(1, forecast.turns);
   if (facts.given_stages > 0 && stages < turns && stages < forecast.blocks) {
@@ -81,7 +82,7 @@ std::string what_binds(const QuantizeOptions& options, const QuantizeForecast& f
   return fmt::format("{}", fmt::join(reasons, ", and "));
 }
 
-// What would give the idle ranks work, and another result.
+// Changes that would give the idle ranks work, and would also change the result.
 std::vector<std::string> ways_out(const QuantizeOptions& options, const QuantizeForecast& forecast,
                                   const MeshFacts& facts) {
   std::vector<std::string> ways;
@@ -99,7 +100,7 @@ std::vector<std::string> ways_out(const QuantizeOptions& options, const Quantize
   return ways;
 }
 
-// What live blocks took in the work folder, beside what was planned.
+// The bytes of live blocks in the run folder, and what was planned.
 std::string describe_state(const QuantizeResult& result) {
   return fmt::format("{} a block, planned {}; {} written in all", format_bytes(result.state_bytes),
                      format_bytes(result.planned_state_bytes),
@@ -226,8 +227,8 @@ std::string quality_table(const std::vector<BlockReport>& blocks) {
   const auto bad = std::ranges::count_if(blocks, is_bad);
   if (bad > 0) {
     text += fmt::format(
-        "! {} of {} blocks lost half of their output's direction (cosine below {}); try more "
-        "--samples, more --epochs, or --saliency mean\n",
+        "! the output of {} of {} blocks is far from that of the original (cosine below {}); try "
+        "more --samples, more --epochs, or --saliency mean\n",
         bad, blocks.size(), bad_block_cosine);
   }
   return text;
@@ -237,7 +238,8 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
                             const RunFacts& facts) {
   Table table = pairs_table();
   if (result.already_done) {
-    table.add_row({"verified", "the folder holds the result of this very configuration already"});
+    table.add_row(
+        {"verified", "the folder already holds the result of exactly this configuration"});
   }
   table.add_row({"bits per weight",
                  fmt::format("{:.4f} (packed linears, every stored bit)", result.bits_per_weight)});

@@ -1,5 +1,5 @@
 #pragma once
-// What `quantize` says before and after the work.
+// What `quantize` prints before and after the work.
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -13,9 +13,9 @@
 
 namespace bitmill {
 
-// The resolved settings in a line.
+// The settings with all defaults filled in, in one line.
 std::string describe_settings(const QuantizeOptions& options, const QuantizeForecast& forecast);
-// Resolved settings, sizes and estimates, as a table.
+// Settings with all defaults filled in, sizes and estimates, as a table.
 std::string describe_forecast(const QuantizeOptions& options, const QuantizeForecast& forecast,
                               int ranks, int threads);
 nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
@@ -28,7 +28,7 @@ struct OtherRecipe {
   int ranks = 0;  // that have work
 };
 
-// What the choice of a mesh knows beside the forecast.
+// What mesh_line() needs beside the forecast.
 struct MeshFacts {
   int ranks = 1;         // that were started
   int given_stages = 0;  // 0: chosen
@@ -36,12 +36,12 @@ struct MeshFacts {
   std::optional<OtherRecipe> sooner;
 };
 
-// One line: the mesh; where ranks idle which, and what keeps work from them; and what would give it
-// to them.
+// One line with the mesh. When ranks idle: also which, why they get no work, and what would give
+// them work.
 std::string mesh_line(const QuantizeOptions& options, const QuantizeForecast& forecast,
                       const MeshFacts& facts);
 
-// What only the caller of quantize() knows.
+// Facts that only the caller of quantize() knows.
 struct RunFacts {
   double seconds = 0;
   int64_t peak_memory_bytes = 0;     // of the busiest rank

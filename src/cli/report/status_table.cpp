@@ -10,7 +10,7 @@
 namespace bitmill {
 namespace {
 
-constexpr size_t few_events = 3;  // of those that the JSON has
+constexpr size_t few_events = 3;  // the JSON has more
 
 void add_blocks(const RunStatus& status, Table& table) {
   table.add_row(

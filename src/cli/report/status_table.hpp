@@ -1,5 +1,5 @@
 #pragma once
-// Where a run stands, as people read it: `bitmill status`, and a part of `bitmill report`.
+// How far a run is, as text for people: for `bitmill status`, and a part of `bitmill report`.
 
 #include <string>
 

@@ -15,12 +15,12 @@ class Table {
     Align align = Align::right;
   };
 
-  // Columns without any title make a table without a heading.
+  // When no column has a title, the table has no heading.
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   // One cell per column.
   void add_row(std::vector<std::string> cells);
-  // Every line ends with a newline and has no blanks before it.
+  // Every line ends with a newline, without blanks before the newline.
   std::string text() const;
 
  private:
@@ -28,7 +28,7 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Columns that a terminal needs for UTF-8 text of narrow characters.
+// Number of terminal columns of a UTF-8 text whose characters are all narrow.
 size_t display_width(const std::string& text);
 
 }  // namespace bitmill

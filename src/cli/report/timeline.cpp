@@ -12,17 +12,17 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Beyond this, rows of single ranks would be thinner than a line on a screen.
+// With more ranks than this, the row of a rank would be thinner than a line on a screen.
 constexpr int most_rank_rows = 1024;
-// A trace repeats what rows share, up to so many of them.
+// A trace repeats the actions that rows have in common, if there are at most so many rows.
 constexpr size_t most_repeated_rows = 64;
 
-// No colour is as short as these: they would only make the page larger.
+// Actions without duration could not be seen; they would only make the page larger.
 bool shows(const TimedAction& one) { return one.end_s > one.begin_s; }
 
 std::string kind_of(const TimedAction& one) { return to_token(one.action).substr(0, 1); }
 
-// Actions are the bulk of a page: rows that share some name the row that has them.
+// Actions are most of a page's bytes, so a row with the same actions as another names that row.
 ordered_json row_data(const TimelineRow& row) {
   if (row.same_as >= 0) return {{"name", row.name}, {"note", row.note}, {"same", row.same_as}};
   ordered_json actions = ordered_json::array();
@@ -50,7 +50,8 @@ std::string note_of(double busy_s, double makespan_s, int64_t peak_bytes) {
   return fmt::format("busy {:.1f} %, peak {}", 100 * busy_s / makespan_s, format_bytes(peak_bytes));
 }
 
-// Of one rank. A replica with fewer samples than the busiest one waits for it within its actions.
+// The row of one rank. When a replica has fewer samples than the busiest one, it waits for that one
+// within its actions.
 TimelineRow rank_row(const Forecast& forecast, int rank) {
   const RankForecast& one = forecast.ranks[static_cast<size_t>(rank)];
   const std::string name = fmt::format("rank {}", rank);
@@ -62,7 +63,7 @@ TimelineRow rank_row(const Forecast& forecast, int rank) {
   return {name, note, forecast.simulation.stages[static_cast<size_t>(stage)].actions};
 }
 
-// Of the busiest replica of a stage.
+// The row of a stage, with the figures of its busiest replica.
 TimelineRow stage_row(const Forecast& forecast, int number) {
   const SimulatedStage& stage = forecast.simulation.stages[static_cast<size_t>(number)];
   return {fmt::format("stage {}", number),
@@ -138,7 +139,7 @@ std::string timeline_page(const std::string& title, std::span<const Timeline> ti
   // A path need not be UTF-8.
   const std::string text =
       page_data(title, timelines).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-  std::string data;  // in which nothing can end the script
+  std::string data;  // without '<', so that no text in it can end the script
   for (const char c : text) data += c == '<' ? "\\u003c" : std::string(1, c);
   constexpr std::string_view place = "@DATA@";
   std::string page = embedded_timeline_page();

@@ -9,12 +9,12 @@
 
 namespace bitmill {
 
-// One line of a picture: a rank, or, in a plan of too many ranks to tell apart, a stage.
+// One line of a picture: a rank; or a stage, in a plan with too many ranks to draw each.
 struct TimelineRow {
   std::string name;
-  std::string note;  // shown with whatever is under the mouse
+  std::string note;  // shown when the mouse is over the row
   std::vector<TimedAction> actions;
-  int same_as = -1;  // the row whose actions are this one's too, where it has none of its own
+  int same_as = -1;  // the row that also has this row's actions, which are then not stored here
 };
 
 struct Timeline {
@@ -24,20 +24,20 @@ struct Timeline {
   std::vector<TimelineRow> rows;
 };
 
-// Of the row itself, or of the one that it is the same as.
+// The actions of `row`: its own, or those of the row that it is the same as.
 const std::vector<TimedAction>& actions_of(const Timeline& timeline, const TimelineRow& row);
 
-// Of the actions of `forecast`; ranks beyond the mesh have rows without any. Replicas of a stage
-// share theirs.
+// The timeline of a forecast. Replicas of a stage have the same actions. Ranks beyond the mesh have
+// rows without actions.
 Timeline planned_timeline(const Forecast& forecast, const std::string& title);
 
-// One self-contained HTML page, the timelines below each other on one scale of time: actions
-// coloured by kind or by block, waiting left white, numbers under the mouse.
+// One self-contained HTML page, with the timelines below each other on the same scale of time.
+// Actions are coloured by kind or by block, waiting is white, and numbers show under the mouse.
 std::string timeline_page(const std::string& title, std::span<const Timeline> timelines);
 
-// Chrome's trace format: a JSON object with `traceEvents`, one process a timeline and one thread a
-// row. It has no way to share actions: of many rows, those that are the same as another are left
-// out, and the process says so.
+// Chrome's trace format: a JSON object with `traceEvents`, a process per timeline and a thread per
+// row. The format has no rows with common actions. When there are many such rows, those that are
+// the same as another row are left out, and the name of the process says so.
 std::string trace_json(std::span<const Timeline> timelines);
 
 // timeline.html, which is part of the binary, with @DATA@ where the data belongs. Made by CMake.

@@ -54,7 +54,7 @@ std::string blamed(const Trouble& trouble) {
   return text;
 }
 
-// Where the first of them was.
+// What the first blamed rank did last.
 std::string last_place(const Trouble& trouble) {
   const RankReport* const report = find_report(trouble, trouble.ranks.front());
   return report ? fmt::format("; it was last in {}", doing(report->last)) : "";

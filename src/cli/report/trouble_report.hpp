@@ -1,5 +1,5 @@
 #pragma once
-// What people and scripts are told when a watchdog ends the job.
+// What people and scripts get when a watchdog ends the job.
 
 #include <string>
 
@@ -7,12 +7,14 @@
 
 namespace bitmill {
 
-// Several lines: who is in trouble, where it was, what everybody did, and what to do now.
+// Several lines: which rank is in trouble, what it did last, what every rank did, and what to do
+// now.
 std::string describe_trouble(const Trouble& trouble);
 
-// One JSON object: `kind` (lost, silent, stuck), `judge`, `blamed` (ranks), `seconds`, and `ranks`:
-// [{`rank`, `host`, `activity`, `call`, `heard_s`, `still_s`}], the last two in seconds before the
-// verdict: since the rank's last beat, and since it last did anything.
+// One JSON object: `kind` (lost, silent, stuck, failed), `judge`, `blamed` (ranks), `seconds`,
+// `exit_code` (only with failed), and `ranks`: [{`rank`, `host`, `activity`, `call`, `heard_s`,
+// `still_s`}]. The last two are seconds before the verdict: since the last beat of the rank, and
+// since it last did anything.
 std::string trouble_json(const Trouble& trouble);
 
 }  // namespace bitmill

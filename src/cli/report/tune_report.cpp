@@ -41,7 +41,8 @@ std::string describe_divergence(const TuningHistory& history) {
       history.epochs(), kept_epoch(history));
 }
 
-// The fewest with which all replicas have a window of every batch; 0: there is no such number.
+// The smallest number of stages with which every replica has a window of every batch; 0: there is
+// none.
 int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
   const int most = static_cast<int>(std::min<int64_t>(ranks, blocks));
   for (int stages = 1; stages <= most; ++stages) {
@@ -50,7 +51,7 @@ int stages_without_idle_ranks(int ranks, int64_t batch, int64_t blocks) {
   return 0;
 }
 
-// Ranks with a window of a full batch.
+// Number of ranks that have at least one window of a full batch.
 int64_t useful_ranks(const TuneOptions& options, const TuneForecast& forecast) {
   return forecast.mesh.stages * std::min<int64_t>(forecast.mesh.replicas, options.batch);
 }
@@ -84,7 +85,7 @@ void TuneProgress::training_begins() {
   shown_.begin();
 }
 
-// From the steps of this start; `steps_done` counts those of earlier ones, too.
+// The time per step is that of this start; `steps_done` also counts the steps of earlier starts.
 std::string TuneProgress::eta(int64_t steps_done, double now) const {
   const double seconds_per_step = (now - begin_) / static_cast<double>(steps_of_start_);
   const int64_t left = epochs_ * forecast_.steps_per_epoch - steps_done;
@@ -133,8 +134,8 @@ std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& fore
 std::string few_held_out_note(const TuneForecast& forecast) {
   if (forecast.held_out >= enough_held_out) return "";
   return fmt::format(
-      "note: only {} held out, and on {} it is decided which epoch is kept; more --samples or a "
-      "larger --held-out make that surer.",
+      "note: only {} held out, and the epoch to keep is chosen on {}; more --samples or a larger "
+      "--held-out make this choice more reliable.",
       forecast.held_out == 1 ? "1 window is" : fmt::format("{} windows are", forecast.held_out),
       forecast.held_out == 1 ? "it" : "them");
 }
@@ -190,18 +191,19 @@ std::string describe_tuning(const TuneOptions& options, const TuneResult& result
   Table table({{"", Table::Align::left}, {"", Table::Align::left}});
   std::string text;
   if (result.already_done) {
-    table.add_row({"verified", "the folder holds the result of this very configuration already"});
+    table.add_row(
+        {"verified", "the folder already holds the result of exactly this configuration"});
   } else {
     const TuningHistory& history = result.history;
     text = history_table(history) + "\n";
     if (history.diverged()) table.add_row({"ended early", describe_divergence(history)});
-    table.add_row({"held-out KL",
-                   history.best() == 0
-                       ? fmt::format("{:.4f}: nothing was gained, and every tensor is as given",
-                                     history.held_out_kl.front())
-                       : fmt::format("{:.4f}, from {:.4f}",
-                                     history.held_out_kl[static_cast<size_t>(history.best())],
-                                     history.held_out_kl.front())});
+    table.add_row(
+        {"held-out KL", history.best() == 0
+                            ? fmt::format("{:.4f}: no epoch was better, and no tensor is changed",
+                                          history.held_out_kl.front())
+                            : fmt::format("{:.4f}, from {:.4f}",
+                                          history.held_out_kl[static_cast<size_t>(history.best())],
+                                          history.held_out_kl.front())});
   }
   table.add_row({"bits per weight",
                  fmt::format("{:.4f} (packed linears, every stored bit)", result.bits_per_weight)});

@@ -1,5 +1,5 @@
 #pragma once
-// What `tune` says during and after the work.
+// What `tune` prints during and after the work.
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -15,11 +15,11 @@
 
 namespace bitmill {
 
-// On a terminal a line that updates with every step; a line of its own for every epoch and, in a
-// log, every half minute between them.
+// On a terminal: a line that is rewritten at every step, and a line of its own for every epoch. In
+// a log: a line for every epoch, and one every half minute between them.
 class TuneProgress final : public TuneObserver {
  public:
-  // All outlive it.
+  // All must outlive it.
   TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast, int epochs,
                Clock clock);
 
@@ -40,11 +40,11 @@ class TuneProgress final : public TuneObserver {
   const Clock clock_;
   std::optional<BlockProgress> teacher_;
   ProgressLine shown_;
-  double begin_ = 0;            // of the training in this start
-  int64_t steps_of_start_ = 0;  // done since then
+  double begin_ = 0;            // when training began in this start
+  int64_t steps_of_start_ = 0;  // steps done since then
 };
 
-// What people should know before the work; empty when there is nothing.
+// Notes for people before the work; empty when there is nothing to say.
 std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& forecast);
 std::string few_held_out_note(const TuneForecast& forecast);
 
