@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
+#include "cli/options/not_yet.hpp"
 #include "cli/options/suggestion.hpp"
 
 namespace bitmill {
@@ -29,6 +30,9 @@ const CommandEntry& find_command(const std::string& name) {
     names.push_back(entry.name);
   }
   names.push_back("help");
+  BITMILL_CHECK(!is_command_not_yet(name), UsageError,
+                fmt::format("bitmill {} is not there yet; the commands of this version are {}",
+                            name, fmt::join(names, ", ")));
   throw UsageError(fmt::format("there is no command \"{}\"{}; the commands are {}", name,
                                did_you_mean(name, names, ""), fmt::join(names, ", ")));
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "cli/options/config_file.hpp"
+#include "cli/options/not_yet.hpp"
 #include "cli/options/suggestion.hpp"
 
 namespace bitmill {
@@ -42,6 +43,11 @@ std::vector<po::option> split_words(const std::vector<std::string>& words,
   } catch (const po::unknown_option& error) {
     std::string name = error.get_option_name();
     name.erase(0, name.find_first_not_of('-'));
+    name.erase(std::min(name.find('='), name.size()));
+    BITMILL_CHECK(!is_option_not_yet(command, name), UsageError,
+                  fmt::format("--{} of bitmill {} is not there yet; bitmill help {} lists the "
+                              "options that this version has",
+                              name, command, command));
     throw UsageError(fmt::format("bitmill {} has no option --{}{}; see bitmill help {}", command,
                                  name, did_you_mean(name, option_names(groups), "--"), command));
   } catch (const po::error& error) {
@@ -94,6 +100,10 @@ Settings parse_section(const std::string& text, const std::string& path, const s
   Settings settings;
   for (const ConfigEntry& entry : parse_config(text, path)) {
     if (entry.section != section) continue;
+    // A recipe has no sections: it is one of quantize.
+    BITMILL_CHECK(!is_option_not_yet(section.empty() ? "quantize" : section, entry.key), UsageError,
+                  fmt::format("{} line {}: the setting \"{}\" is not there yet", path, entry.line,
+                              entry.key));
     BITMILL_CHECK(std::ranges::find(names, entry.key) != names.end(), UsageError,
                   fmt::format("{} line {}: there is no setting \"{}\" here{}", path, entry.line,
                               entry.key, did_you_mean(entry.key, names, "")));

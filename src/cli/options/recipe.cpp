@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "cli/options/config_file.hpp"
+#include "cli/options/not_yet.hpp"
 #include "cli/options/suggestion.hpp"
 
 namespace bitmill {
@@ -35,6 +36,10 @@ Recipe read_recipe(Files& files, const std::string& given, const OptionGroups& a
     }
     names.push_back(recipe.name);
   }
+  BITMILL_CHECK(!is_recipe_not_yet(given), UsageError,
+                fmt::format("the recipe {} is not there yet; there are {}, or give the path of a "
+                            ".cfg file",
+                            given, fmt::join(names, ", ")));
   BITMILL_CHECK(given.ends_with(suffix), UsageError,
                 fmt::format("there is no recipe \"{}\"{}; there are {}, or give the path of a .cfg "
                             "file",
