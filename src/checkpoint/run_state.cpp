@@ -21,8 +21,8 @@ namespace {
 
 using nlohmann::json;
 
-// What streams leave when a rank is killed between making and unlinking its scratch file, and what
-// NFS shows of a file that was unlinked while it is open. They belong to no run.
+// Files that belong to no run. A rank leaves its scratch file of streams behind when it is killed
+// before it can unlink the file. NFS shows a ".nfs" name for a file that was unlinked while open.
 bool is_scratch_file(std::string_view name) {
   return name.starts_with(".nfs") || (name.starts_with("streams-") && name.ends_with(".tmp"));
 }
@@ -182,7 +182,8 @@ Occupancy inspect_work_dir(Files& files, const std::string& work_dir) {
   if (!found) return Occupancy::nothing;
   const RunState state(files, found->path);
   if (state.is_done()) return Occupancy::finished;
-  // run.json is written first; but people remove files, and packed blocks are hours of work.
+  // A run writes run.json before any block, so it should decide alone. But users remove files, and
+  // packed blocks are hours of work: they count as a run, too.
   return state.has_record() || state.has_packed_blocks() ? Occupancy::unfinished
                                                          : Occupancy::nothing;
 }
