@@ -158,8 +158,9 @@ class Audit {
     result_.faults.push_back({item.path, item.advice.empty() ? what : what + "; " + item.advice});
   }
 
-  // Finds missing packed files. A block's turns are packed in order, and turn k of a block is packed
-  // after turn k of the block before. The old file of a turn that is being built again is set aside.
+  // Finds missing packed files. A block's turns are packed in order, and turn k of a block is
+  // packed after turn k of the block before. While a turn is built again, its old file is set
+  // aside.
   void find_gaps() {
     std::set<std::pair<int, int>> missing;
     for (const auto& [block, turn] : packed_) {
