@@ -81,9 +81,9 @@ class RunDir {
   // sources.
   void finish();
 
-  // For a start that must not be tried again: writes the reason to failure.json. When the run has
-  // committed nothing, removes the rest of it, so that a corrected run can start. Never throws: the
-  // user must see the failure itself.
+  // For a start that failed, when starting again would not help: writes the reason to failure.json.
+  // When the run has committed nothing, removes the rest of it, so that a corrected run can start.
+  // Never throws: the user must see the failure itself.
   void abandon(const std::string& why) noexcept;
 
  private:

@@ -11,7 +11,7 @@
 //     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with its replacement
 //     sources/0003.json          hashes of the source's tensors of block 3, as first read
 //     DONE                       the result is complete; beside it only run.json is left
-//     failure.json               why the last start failed; another try would fail, too
+//     failure.json               why the last start failed, when starting again would not help
 
 #include <cstdint>
 #include <map>

@@ -87,7 +87,7 @@ TensorSource other_source(const TensorFolder& tensors, const std::string& name, 
   return {name, info.dtype, info.shape, copy_of(tensors, name)};
 }
 
-// They keep `tensors` alive by reference only.
+// The sources hold a reference to `tensors`, which must outlive them.
 std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtype) {
   std::vector<TensorSource> sources;
   std::vector<std::string> parts;
@@ -110,7 +110,7 @@ std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtyp
 std::string exported_config(Files& files, const std::string& from, Dtype dtype) {
   json config = read_config_json(files, from);
   config.erase("quantization_config");
-  // transformers 4 writes "torch_dtype", transformers 5 "dtype"; both read either.
+  // transformers 4 writes "torch_dtype", transformers 5 "dtype". Both versions read both keys.
   const bool newer = config.contains("dtype");
   if (newer) config["dtype"] = dtype_word(dtype);
   if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = dtype_word(dtype);

@@ -51,7 +51,7 @@ std::string hash_of(const SafetensorsFile& shard, const TensorInfo& info, Progre
   return hasher.hex();
 }
 
-// What the file of a tensor says that its bytes hash to.
+// The hash of a tensor's bytes as its file records it.
 struct RecordedHash {
   std::string file;
   std::string hash;

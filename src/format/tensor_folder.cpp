@@ -23,7 +23,7 @@ using WeightMap = std::map<std::string, std::string>;  // tensor -> shard file
 
 constexpr int64_t elements_per_read = int64_t{1} << 20;
 
-// A shard is a file beside the index: an index must not make us read anything else.
+// A shard must be a file in the folder of the index: an index must not make us read other files.
 void check_shard_name(const std::string& shard, const std::string& index) {
   const bool plain = shard.find_first_of("/\\") == std::string::npos &&
                      shard.find('\0') == std::string::npos && shard.ends_with(".safetensors");
@@ -64,7 +64,8 @@ WeightMap read_index(Files& files, const std::string& path) {
                   folder, single_file_name, index_file_name));
 }
 
-// Sentences, the first of them: a folder of two models mixed has thousands of the same kind.
+// Keeps the first `most` sentences of a kind and counts the others: a folder with files of two
+// models could give thousands.
 class Complaints {
  public:
   explicit Complaints(std::vector<std::string>& problems) : problems_(problems) {}
