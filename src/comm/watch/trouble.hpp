@@ -34,8 +34,8 @@ struct Trouble {
   int judge = 0;           // the rank that decided
   std::vector<int> ranks;  // that are lost, silent or failed; stuck: ranks outside communication,
   // or all ranks when there is none outside
-  double seconds = 0;      // since the first of them was last heard of, or since any rank moved
-  int exit_code = 0;       // of the announced failure
+  double seconds = 0;  // since the first of them was last heard of, or since any rank moved
+  int exit_code = 0;   // of the announced failure
   std::vector<RankReport> reports;  // of every rank that the judge heard, itself included
 };
 
