@@ -231,7 +231,7 @@ class PosixFiles final : public Files {
   }
   int64_t free_bytes(const std::string& path) override {
     struct statvfs info = {};
-    if (::statvfs(path.c_str(), &info) != 0) fail("ask the free space of", path, errno);
+    if (::statvfs(path.c_str(), &info) != 0) fail("read the free space of", path, errno);
     return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
   }
   bool is_writable(const std::string& path) override {

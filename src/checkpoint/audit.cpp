@@ -90,9 +90,9 @@ class Audit {
       items_.push_back({path, [this, path] { read_hashed_json(files_, path); }, advice});
     };
     may_be_there(layout::holder,
-                 "the next start mends it, after watching whether a holder is alive");
+                 "the next start repairs it, after watching whether a holder is alive");
     for (const char* name : {layout::done, layout::failure}) {
-      may_be_there(name, "it may be removed: the next start does without it");
+      may_be_there(name, "it may be removed: the next start does not need it");
     }
   }
 
@@ -102,15 +102,16 @@ class Audit {
       const auto key = parse_name(name);
       const std::string path = join_path(join_path(state_.path(), folder), name);
       if (!key) {
-        faults_of_listing(path, "is no name of a run's file; remove it");
+        faults_of_listing(path, "is not a name that a run gives to a file; remove it");
       } else if (packed) {
         packed_.insert({key->block, key->turn});
         items_.push_back(
             {path, [this, key] { state_.open_packed(key->block, key->turn); }, "", key->block});
       } else {
         set_aside_.insert({key->block, key->turn});
-        items_.push_back({path, [this, key] { state_.recorded_content(key->block, key->turn); },
-                          "it may be removed: what replaces it can then not be compared"});
+        items_.push_back(
+            {path, [this, key] { state_.recorded_content(key->block, key->turn); },
+             "it may be removed, but then its replacement cannot be compared with it"});
       }
     }
   }
@@ -120,7 +121,7 @@ class Audit {
       const auto key = parse_name(name);
       const std::string path = join_path(join_path(state_.path(), layout::live), name);
       if (!key) {
-        faults_of_listing(path, "is no name of a run's file; remove it");
+        faults_of_listing(path, "is not a name that a run gives to a file; remove it");
         continue;
       }
       const auto verify = [this, block = key->block] { state_.open_live(block); };

@@ -71,8 +71,7 @@ Watched watch(Files& files, const std::string& state_path, const ClaimTiming& ti
   throw UsageError(fmt::format(
       "{} is held by another run: {}, whose last beat was seen {:.1f} s ago; wait until it is "
       "done, stop it, or give another --work-dir",
-      work_dir, record ? describe(record->holder) : "a process that has not said its name",
-      silent_s));
+      work_dir, record ? describe(record->holder) : "an unnamed process", silent_s));
 }
 
 // Throws the error for the case that another taker was faster.
@@ -103,7 +102,7 @@ std::optional<HolderRecord> read_holder(Files& files, const std::string& state_p
     record.outcome = json_string_or(content, "outcome", "", path);
     const int64_t starts = json_int(content, "starts_without_commit", path);
     BITMILL_CHECK(0 <= starts && starts <= most_starts, FormatError,
-                  fmt::format("{}: {} starts without a commit cannot be", path, starts));
+                  fmt::format("{}: {} starts without a commit are impossible", path, starts));
     record.starts_without_commit = static_cast<int>(starts);
     record.steps_at_start = json_int(content, "steps_at_start", path);
     return record;

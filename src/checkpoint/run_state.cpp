@@ -49,10 +49,11 @@ void check_names(Files& files, const std::string& work_dir) {
                   "another --work-dir",
                   work_dir, run_dir_version));
   for (const std::string& name : files.list(work_dir)) {
-    BITMILL_CHECK(is_run_file(name) || is_scratch_file(name), UsageError,
-                  fmt::format("{} holds {}, which is not a run's; choose an empty or a new folder "
-                              "with --work-dir",
-                              work_dir, name));
+    BITMILL_CHECK(
+        is_run_file(name) || is_scratch_file(name), UsageError,
+        fmt::format("{} holds {}, which belongs to no run; choose an empty or a new folder "
+                    "with --work-dir",
+                    work_dir, name));
   }
 }
 
@@ -65,7 +66,7 @@ void check_key(const SafetensorsFile& file, const char* key, int64_t expected) {
 Progress read_progress(const SafetensorsFile& file, int block) {
   const int64_t epochs = metadata_count(file, layout::epochs_key);
   BITMILL_CHECK(epochs <= std::numeric_limits<int>::max(), FormatError,
-                fmt::format("{}: {} epochs cannot be", file.path(), epochs));
+                fmt::format("{}: {} epochs are impossible", file.path(), epochs));
   return {block, static_cast<int>(epochs), metadata_count(file, layout::steps_key)};
 }
 

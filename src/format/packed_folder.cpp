@@ -80,8 +80,9 @@ std::map<std::string, PackedShape> packed_shapes(const TensorFolder& tensors) {
   std::map<std::string, PackedShape> shapes;
   for (const std::string& name : packed_names(tensors)) {
     shapes.emplace(name, read_packed_shape(tensors, name));
-    BITMILL_CHECK(!tensors.contains(name), FormatError,
-                  fmt::format("{} holds \"{}\" twice, packed and as it was", tensors.path(), name));
+    BITMILL_CHECK(
+        !tensors.contains(name), FormatError,
+        fmt::format("{} holds \"{}\" twice, packed and not packed", tensors.path(), name));
   }
   return shapes;
 }

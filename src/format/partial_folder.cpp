@@ -31,7 +31,7 @@ void check_partial_place(Files& files, const std::string& target) {
       !files.exists(path) || (files.is_directory(path) &&
                               (files.list(path).empty() || files.exists(join_path(path, mark))));
   BITMILL_CHECK(ours, UsageError,
-                fmt::format("{} is needed to write {}, and holds what bitmill did not leave there; "
+                fmt::format("{} is needed to write {}, and holds files that bitmill did not write; "
                             "move it, or choose another output folder",
                             path, target));
 }

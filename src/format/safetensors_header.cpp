@@ -46,7 +46,7 @@ std::string read_header_text(const InputFile& file) {
   file.read(header_length_bytes, std::as_writable_bytes(std::span(text)));
   BITMILL_CHECK(
       text.starts_with('{'), FormatError,
-      fmt::format("{} is not a safetensors file, or was not written to its end: its header "
+      fmt::format("{} is not a safetensors file, or was not written completely: its header "
                   "does not begin with '{{'",
                   file.path()));
   return text;

@@ -60,7 +60,7 @@ WeightMap read_index(Files& files, const std::string& path) {
   }
   throw FormatError(
       fmt::format("{} holds neither {} nor {}: it is not a model folder, or was not "
-                  "downloaded to its end",
+                  "downloaded completely",
                   folder, single_file_name, index_file_name));
 }
 
@@ -93,13 +93,13 @@ void compare_shard_with_index(const SafetensorsFile& file, const std::string& sh
     const auto it = weight_map.find(tensor);
     if (it == weight_map.end()) {
       complaints.add(fmt::format(
-          "{} holds tensor \"{}\", which {} does not list; the two are not of one download",
+          "{} holds tensor \"{}\", which {} does not list; they are not from the same download",
           file.path(), tensor, index));
     } else if (it->second != shard) {
-      complaints.add(
-          fmt::format("{} holds tensor \"{}\", which by {} is in {}; remove the shard that is not "
-                      "of this model",
-                      file.path(), tensor, index, it->second));
+      complaints.add(fmt::format(
+          "{} holds tensor \"{}\", but {} says that it is in {}; remove the shard that is not "
+          "of this model",
+          file.path(), tensor, index, it->second));
     }
   }
 }

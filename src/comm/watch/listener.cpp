@@ -165,9 +165,9 @@ WatchLink join_watch(const Invitation& invitation, int rank, const std::string& 
     std::this_thread::sleep_for(pause_between_rounds);
   } while (steady_seconds() < deadline);
   throw CommError(fmt::format(
-      "the watchdog of rank {} on {} cannot reach that of rank 0 on {}, port {}, for {:.0f} s; "
-      "tried: {}. A firewall between the hosts must let ranks connect to each other; --timeout 0 "
-      "does without watchdogs",
+      "the watchdog of rank {} on {} cannot reach the watchdog of rank 0 on {}, port {}; it tried "
+      "for {:.0f} s: {}. A firewall between the hosts must allow connections between the ranks; "
+      "--timeout 0 runs without watchdogs",
       rank, host, invitation.host, invitation.port, seconds, fmt::join(problems, ", ")));
 }
 

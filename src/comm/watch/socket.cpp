@@ -65,7 +65,7 @@ Socket listen_on_ipv4() {
       start_listening(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any);
   BITMILL_CHECK(ready, CommError,
                 fmt::format("rank 0 cannot listen for the other ranks' watchdogs: {}; --timeout 0 "
-                            "does without them",
+                            "runs without them",
                             words_of(errno)));
   return socket;
 }
