@@ -39,7 +39,7 @@ struct HolderRecord {
   bool released = false;          // given back: a taker need not watch it
   std::string outcome;            // why it was given back; empty before
   int starts_without_commit = 0;  // claims in a row, this one included, with equal steps_at_start
-  int64_t steps_at_start = -1;    // optimiser steps committed when it began; -1: not known yet
+  int64_t steps_at_start = -1;    // progress committed when it began (RUNDIR.md); -1: not known yet
 };
 // Nothing when holder.json is missing or damaged: then its writer died early.
 std::optional<HolderRecord> read_holder(Files& files, const std::string& state_path);
@@ -87,7 +87,8 @@ class Claim {
   void check() const;
   // Moves the counter. Any thread may call it, one at a time. Remembers when the claim was lost.
   void beat();
-  // Writes into the record how many steps were committed when this claim began.
+  // Writes into the record how much progress was committed when this claim began. A finished block
+  // counts 2^32, any other block its packed turns plus its steps.
   void record_start(int64_t steps_committed);
   int starts_without_commit() const { return record_.starts_without_commit; }
   // Gives the folder back: the next taker need not wait.
