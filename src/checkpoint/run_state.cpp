@@ -33,7 +33,7 @@ bool is_run_file(std::string_view name) {
          name.starts_with("state-");
 }
 
-// The first version kept its files in the work folder itself.
+// Version 1 kept its files in the run folder itself, without a state folder.
 bool is_of_version_1(Files& files, const std::string& work_dir) {
   return files.exists(join_path(work_dir, layout::record)) &&
          !find_state(files, work_dir).has_value();

@@ -46,15 +46,15 @@ const Known* find(Dtype dtype) {
 }
 
 constexpr uint32_t float_infinity = 0x7F800000;
-constexpr uint32_t half_overflow = 0x477FF000;    // 65520: midway from the largest half to 2^16
+constexpr uint32_t half_overflow = 0x477FF000;    // 65520: midway from the largest float16 to 2^16
 constexpr uint32_t smallest_normal = 0x38800000;  // 2^-14
 constexpr uint32_t bias_difference = 0x38000000;  // exponent biases: (127 - 15) << 23
 
-// The bits of the subnormal half (a multiple of 2^-24) nearest to a float below 2^-14. `magnitude`:
-// the float's bits without the sign.
+// The bits of the subnormal float16 (a multiple of 2^-24) that is nearest to a float below 2^-14.
+// `magnitude`: the float's bits without the sign.
 uint32_t subnormal_half(uint32_t magnitude) {
   const uint32_t exponent = magnitude >> 23;
-  if (exponent < 102) return 0;  // below 2^-25, which is 0.5 of the smallest half
+  if (exponent < 102) return 0;  // below 2^-25, which is 0.5 times the smallest float16
   const uint32_t significand = (magnitude & 0x7FFFFF) | 0x800000;
   const uint32_t shift = 126 - exponent;  // 14 .. 24
   const uint32_t quotient = significand >> shift;

@@ -236,7 +236,7 @@ void WatchLoop::tell_all(const WatchMessage& message, int except) {
 
 std::optional<Trouble> WatchLoop::find_trouble() const {
   if (!judging_) return std::nullopt;
-  // An announced failure goes before a verdict: it has an exit code of its own.
+  // An announced failure is more important than a verdict: it has an exit code of its own.
   if (verdict_ && !judge_.is_failing()) return verdict_;
   return judge_.judge(now_);
 }
