@@ -19,8 +19,9 @@ struct BlockDone {
   bool operator==(const BlockDone&) const = default;
 };
 
-// Returns `found`, or nothing done when the live state does not fit to the packed turns. With k
-// packed turns it fits when it has finished at least k lag and at most (k + 1) lag epochs.
+// Returns `found`, or a BlockDone of zeros when the live state does not match the packed turns.
+// With k packed turns it matches when it has finished at least k lag and at most (k + 1) lag
+// epochs.
 BlockDone usable(const BlockDone& found, const Plan& plan);
 
 enum class Manner {
