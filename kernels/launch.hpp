@@ -1,8 +1,8 @@
 #pragma once
-// What every launcher takes and returns: a stream, and CUDA's own error code.
+// The types that every launcher uses: it takes a stream, and returns CUDA's own error code.
 //
-// A build without CUDA has the same names and the same launchers, so callers need no #ifdef: every
-// launcher of such a build returns cudaErrorNotSupported and touches none of its arguments.
+// A build without CUDA has the same names and the same launchers, so callers need no #ifdef. There
+// every launcher returns cudaErrorNotSupported and does not use its arguments.
 
 #ifdef BITMILL_HAS_CUDA
 #include <cuda_runtime_api.h>
@@ -15,7 +15,7 @@ using ::cudaError_t;
 using ::cudaStream_t;
 using enum ::cudaError;
 #else
-// CUDA's values.
+// The same values as in CUDA.
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorNotSupported = 801 };
 using cudaStream_t = struct CUstream_st*;
 #endif
@@ -23,7 +23,7 @@ using cudaStream_t = struct CUstream_st*;
 // Whether the launchers of this build can launch anything.
 bool compiled();
 
-// The runtime's words for `error`; in a build without CUDA, what to do about that.
+// The CUDA runtime's words for `error`. In a build without CUDA: how to build with it.
 const char* error_text(cudaError_t error);
 
 }  // namespace bitmill::kernels

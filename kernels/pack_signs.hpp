@@ -12,8 +12,8 @@
 
 namespace bitmill::kernels {
 
-// All pointers are of the device that runs it: the GPU's for pack_signs(), the host's for a loop
-// over pack_signs_word(). REQUIRES: 0 <= columns[i] < cols.
+// All pointers point to memory of the device that does the work: the GPU for pack_signs(), the host
+// for a loop over pack_signs_word(). REQUIRES: 0 <= columns[i] < cols.
 struct PackSigns {
   const float* weight;     // [rows, cols]                        in, row-major
   const float* mean;       // [rows]                              in
@@ -24,7 +24,7 @@ struct PackSigns {
   int64_t low_cols;
 };
 
-// Word `index` of words, counted over all rows. A weight that is not a number packs as 0.
+// Word `index` of `words`, where the index counts over all rows. A NaN packs as 0.
 BITMILL_HOST_DEVICE inline uint32_t pack_signs_word(const PackSigns& task, int64_t index) {
   const int64_t words_per_row = packed::words_for(task.low_cols, packed::bits_per_word);
   const int64_t row = index / words_per_row;
@@ -41,9 +41,9 @@ BITMILL_HOST_DEVICE inline uint32_t pack_signs_word(const PackSigns& task, int64
   return word;
 }
 
-// Queues the kernel on `stream` and returns what the launch reported: cudaErrorInvalidValue when a
-// size is negative. Nothing is launched for an empty matrix. Errors of the run itself come from the
-// next call that waits for `stream`.
+// Queues the kernel on `stream` and returns the result of the launch; cudaErrorInvalidValue when a
+// size is negative. Launches nothing for an empty matrix. The next call that waits for `stream`
+// returns errors that happen while the kernel runs.
 cudaError_t pack_signs(const PackSigns& task, cudaStream_t stream);
 
 }  // namespace bitmill::kernels

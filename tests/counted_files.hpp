@@ -1,5 +1,5 @@
 #pragma once
-// The real file system, which counts what is read of files that are opened for reading.
+// The real file system. It counts the bytes that are read from files opened for reading.
 
 #include <algorithm>
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace bitmill {
 
 class CountedFiles final : public ForwardingFiles {
  public:
-  // Bytes that were read so far of those at [first, first + bytes) of the file; each counts as
-  // often as it was read.
+  // How many bytes of [first, first + bytes) of the file were read so far. A byte that was read
+  // twice counts twice.
   int64_t read_of(const std::string& path, int64_t first, int64_t bytes) const {
     const std::lock_guard lock(mutex_);
     const auto found = reads_.find(path);

@@ -1,5 +1,5 @@
 #pragma once
-// A file system that passes everything on to the real one: tests override what is to go wrong.
+// A file system that passes every call on to the real one. Tests override the calls that must fail.
 
 #include <memory>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
-// A file system in memory: what fuzzers read, and what tests write that cut and flip a file a
-// thousand times. No links, no permissions, one device; nothing in it ever fails but what would
-// fail on a disk, too.
+// A file system in memory, for fuzzers, and for tests that cut a file or flip its bits a thousand
+// times. It has no links, no permissions, and one device. An operation fails only when it would
+// also fail on a disk that works.
 
 #include <algorithm>
 #include <cstring>
@@ -20,7 +20,7 @@ namespace bitmill {
 
 class MemoryFiles final : public Files {
  public:
-  // For tests: a file as it is, folders on its way included.
+  // For tests: puts a file there with this content, and makes its folders.
   void put(const std::string& path, std::string content) {
     make_directories(parent_path(path));
     contents_[path] = std::make_shared<std::string>(std::move(content));

@@ -1,6 +1,6 @@
 #pragma once
-// The real file system, which notes in order what is done with the content of files that it makes.
-// One thread at a time uses those.
+// The real file system. It notes, in order, what is done with the content of the files that it
+// makes. Only one thread at a time may use these files.
 
 #include <fmt/format.h>
 
@@ -22,11 +22,11 @@ class NotedFiles final : public ForwardingFiles {
     int64_t bytes;
   };
 
-  // Of files that have `part` in their path.
+  // Notes only files that have `part` in their path.
   explicit NotedFiles(std::string part) : part_(std::move(part)) {}
 
   const std::vector<Note>& notes() const { return notes_; }
-  // As "write 60+20": offset and length.
+  // The notes as texts such as "write 60+20": offset and length.
   std::vector<std::string> texts() const {
     std::vector<std::string> all;
     for (const Note& note : notes_) {

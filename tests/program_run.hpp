@@ -1,5 +1,5 @@
 #pragma once
-// The bitmill program, run as a user runs it, through a shell.
+// Runs the bitmill program through a shell, as a user does.
 
 #include <sys/wait.h>
 

@@ -1,5 +1,5 @@
 #pragma once
-// A folder of a test's own, empty at first, removed with everything in it when the test is over.
+// A new empty folder for one test, removed with everything in it when the test ends.
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 #pragma once
-// Errors end the job. A failed call throws an Error that says what, where, with which values, the
-// library's own words and, when we have one, what to try. cli/main.cpp catches it, prints it once,
-// and aborts the other ranks, because a rank that dies quietly leaves them waiting in a collective.
+// Errors end the job. A failed call throws an Error. Its message says what failed, where, with
+// which values, the library's own words and, when we know it, what to try. cli/main.cpp catches the
+// error, prints it once, and aborts the other ranks: without that they would wait in a collective
+// for the rank that is gone.
 
 #include <stdexcept>
 #include <string>
@@ -35,11 +36,12 @@ class DeviceError : public Error {
 class CommError : public Error {
   using Error::Error;
 };
-// Asked to stop; what was done is committed, and running again goes on from there: exit code 75.
+// The run was asked to stop. Finished work is committed, and the next start goes on from there:
+// exit code 75.
 class StopError : public Error {
   using Error::Error;
 };
-// Another run took this one's run folder over: nothing more may be written.
+// Another process took over the run folder: this one may write nothing more.
 class ClaimError : public Error {
   using Error::Error;
 };
@@ -47,7 +49,7 @@ class ClaimError : public Error {
 }  // namespace bitmill
 
 // Checks what input, files or peers can get wrong. Never compiled out. `message` is a std::string
-// expression that is evaluated only on failure and is all a user sees, so it stands on its own.
+// expression, evaluated only on failure. The user sees nothing else, so it must be clear alone.
 // For our own bugs there is assert().
 #define BITMILL_CHECK(condition, error_type, message) \
   do {                                                \

@@ -85,9 +85,9 @@ void write_exactly(int descriptor, const std::string& path, int64_t offset,
   }
 }
 
-// Linux alone can begin without waiting for the end. Errors are looked at, since a write-out that
-// fails here is not reported by anything that follows; a file system that cannot do it says EINVAL
-// or ENOSYS.
+// Only Linux can begin a write-out without waiting for its end. Errors of the disk are checked,
+// because no later call reports a write-out that failed here. EINVAL and ENOSYS are ignored: with
+// them a file system says that it cannot do this.
 void start_write_out([[maybe_unused]] int descriptor, [[maybe_unused]] const std::string& path,
                      [[maybe_unused]] int64_t offset, [[maybe_unused]] int64_t bytes) {
 #ifdef SYNC_FILE_RANGE_WRITE
@@ -96,9 +96,9 @@ void start_write_out([[maybe_unused]] int descriptor, [[maybe_unused]] const std
 #endif
 }
 
-// Linux follows one piece of advice for no more bytes than a device takes in a request or reads
-// ahead by itself, whichever is more (force_page_cache_ra in mm/readahead.c); the latter is 128 KiB
-// where nobody changed it. Whether it was followed does not matter: a read gets the rest.
+// Linux limits the bytes that it fetches for one advice (force_page_cache_ra in mm/readahead.c).
+// The limit is the larger of the device's largest request and its read-ahead, which is 128 KiB
+// unless somebody changed it. The result is ignored: a later read fetches what is missing.
 void start_read(int descriptor, int64_t offset, int64_t bytes) {
   constexpr int64_t bytes_per_advice = int64_t{128} << 10;
   for_pieces(bytes, bytes_per_advice, [&](int64_t first, int64_t count) {
@@ -109,7 +109,8 @@ void start_read(int descriptor, int64_t offset, int64_t bytes) {
 class PosixInput final : public InputFile {
  public:
   explicit PosixInput(std::string path)
-      // Opening a pipe that nobody writes to would wait for ever; to files it makes no difference.
+      // O_NONBLOCK: without it, opening a pipe that nobody writes to would wait for ever. For files
+      // it changes nothing.
       : path_(std::move(path)), descriptor_(open_descriptor("open", path_, O_RDONLY | O_NONBLOCK)) {
     struct stat info = {};
     if (::fstat(descriptor_.get(), &info) != 0) fail("stat", path_, errno);
@@ -230,7 +231,7 @@ class PosixFiles final : public Files {
   }
   int64_t free_bytes(const std::string& path) override {
     struct statvfs info = {};
-    if (::statvfs(path.c_str(), &info) != 0) fail("ask the free space of", path, errno);
+    if (::statvfs(path.c_str(), &info) != 0) fail("read the free space of", path, errno);
     return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
   }
   bool is_writable(const std::string& path) override {
@@ -243,7 +244,8 @@ class PosixFiles final : public Files {
   }
   std::string resolve(const std::string& path) override {
     std::error_code error;
-    // Absolute first: a relative path whose first name is missing would stay relative.
+    // absolute() first: weakly_canonical() leaves a relative path relative when its first name is
+    // missing.
     fs::path whole = fs::absolute(path, error);
     if (!error) whole = fs::weakly_canonical(whole, error);
     if (error) fail("resolve", path, error.value());

@@ -1,6 +1,7 @@
 #pragma once
-// One owner for every C handle (descriptor, communicator, regular expression). A moved-from handle
-// holds Traits::null(), so nothing is destroyed twice.
+// Owns one C handle (descriptor, communicator, regular expression). Each handle has one owner: a
+// moved-from object holds Traits::null() or the target's former handle, so nothing is destroyed
+// twice.
 //
 // Traits: `Type`, `null()`, and `destroy(Type)`, which must not throw.
 

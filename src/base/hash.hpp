@@ -19,7 +19,7 @@ class Hasher {
   Hasher& operator=(const Hasher&) = delete;
 
   void add(std::span<const std::byte> data);
-  // Length first, so that ("ab", "c") and ("a", "bc") differ.
+  // Adds the length before the text, so that ("ab", "c") and ("a", "bc") differ.
   void add_text(std::string_view text);
   std::string hex() const;
 

@@ -13,9 +13,10 @@ namespace {
 
 using nlohmann::json;
 
-// The parser recurses when it destroys a value; real files nest less than ten deep.
+// A limit, because nlohmann's destructor of a value calls itself for every level. Real files have
+// less than ten levels.
 constexpr int deepest_nesting = 100;
-// A header needs 2: tensor, shape; a config.json a few more.
+// A tensor header needs 2 levels (tensor, shape); a config.json needs a few more.
 constexpr int deepest_strict_nesting = 16;
 
 const json* find(const json& object, const char* key) {

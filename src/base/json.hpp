@@ -1,6 +1,6 @@
 #pragma once
-// JSON with errors that name the file and the key. <nlohmann/json.hpp> is heavy: it is included by
-// .cpp files only.
+// JSON with errors that name the file and the key. <nlohmann/json.hpp> is slow to compile: only
+// .cpp files include it.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -9,14 +9,15 @@
 
 namespace bitmill {
 
-// `where` names the source in errors. Throws FormatError with the parser's words, also when the
-// nesting is deeper than any file we read has a reason to be.
+// `where` names the source in errors. Throws FormatError with the parser's words, also when objects
+// are nested deeper than in any file that we read.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
-// The same, and a key that occurs twice in one object is an error, as is nesting deeper than
-// headers of tensors and config.json need. JSON itself lets the last one win, and two readers that
-// disagree about which one wins see two different models.
+// The same, but stricter: a key that occurs twice in one object is an error, and so is nesting
+// deeper than tensor headers and config.json need. Reason for the first: some readers take the
+// first of two equal keys, some the last, and they would see two different models.
 nlohmann::json parse_strict_json(std::string_view text, const std::string& where);
-// FormatError: the parser takes a zero byte for the end, whatever comes after it.
+// FormatError when `text` has a zero byte. The parser would take it for the end of the text and
+// ignore what follows.
 void refuse_zero_bytes(std::string_view text, const std::string& where);
 
 // object[key], or FormatError naming `where` and the key when it is missing or of another type.

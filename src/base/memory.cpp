@@ -49,7 +49,8 @@ int64_t read_stat(const std::string& file, const std::string& wanted) {
   return 0;
 }
 
-// What a group's limit leaves. "max": no limit; version 1 says so by a number beyond all memory.
+// Bytes that a group's limit leaves. Without a limit, version 2 has "max" in its file; version 1
+// has a number that is larger than any memory.
 int64_t left_in(const std::string& group, const GroupFiles& names) {
   const int64_t limit = read_bytes(group + "/" + names.limit, no_limit);
   if (limit == no_limit) return no_limit;
@@ -58,8 +59,8 @@ int64_t left_in(const std::string& group, const GroupFiles& names) {
   return std::max<int64_t>(0, limit - std::max<int64_t>(0, used));
 }
 
-// The least of a group and of those around it, up to `root`; batch systems set it on a job's or a
-// step's group, which processes lie below.
+// The minimum over a group and the groups that contain it, up to `root`. Batch systems set the
+// limit on the group of a job or a step; the groups of its processes lie below that.
 int64_t least_left(const std::string& root, std::string group, const GroupFiles& names) {
   int64_t least = no_limit;
   while (true) {
@@ -70,7 +71,8 @@ int64_t least_left(const std::string& root, std::string group, const GroupFiles&
   }
 }
 
-// Of this process's control groups, of either version; in a container the root is its own.
+// The minimum over this process's control groups, of both versions. In a container the root is the
+// container's own group.
 int64_t left_in_groups() {
   int64_t least = no_limit;
   std::ifstream groups("/proc/self/cgroup");  // "0::/path", "4:memory:/path"

@@ -6,29 +6,31 @@
 
 namespace bitmill {
 
-// Bytes that processes here can take without swapping, as the kernel estimates it, and no more than
-// the limit of this process' control group; 0 when the system does not say.
+// Bytes that can still be allocated without swapping: the kernel's estimate for the machine, or
+// what the limit of this process' control group leaves, whichever is less. 0 when the system does
+// not say.
 int64_t available_memory_bytes();
 
-// The most that this process held at once since it began, in bytes; 0 when the system does not say.
+// The largest number of bytes that this process has held at once; 0 when the system does not say.
 int64_t peak_memory_bytes();
 
-// Keeps freed memory for the next allocation of its kind. Training allocates and frees the same
-// megabytes at every step; giving them back in between costs a page fault per 4 KiB. Blocks of
-// 32 MiB and more (weights) still go back at once. Call it first thing in main().
+// Tells malloc to keep freed memory for the next allocation. Training allocates and frees the same
+// megabytes at every step; to give them back in between costs a page fault per 4 KiB. Allocations
+// of 32 MiB and more (weights) still go back at once. Call it at the beginning of main().
 void keep_freed_memory();
 
-// Memory of its own mapping, for what is large and lives long: in the heap it would lie among short
-// lives, and what those leave could not be joined.
+// Memory with a mapping of its own, for large data that lives long. In the heap such data would lie
+// between allocations that live shortly, and the gaps that those leave could not be joined.
 class Pages {
  public:
-  // Zeros, which take no memory before they are written to. std::bad_alloc when there is no room.
+  // All bytes are zero. A page takes no memory before somebody writes to it. std::bad_alloc when
+  // there is no room.
   explicit Pages(size_t bytes);
   ~Pages();
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
 
-  // At a page's begin; nullptr of no bytes.
+  // Aligned to a page; nullptr when `bytes` was 0.
   std::byte* data() const { return data_; }
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// Between two looks at what another rank may have sent.
+// The pause between two checks whether another rank has sent something.
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,8 @@
 
 namespace bitmill {
 
-// Short at first, since what is waited for mostly comes soon.
+// Short at first, because most messages come soon; every pause is twice as long as the one before,
+// up to `longest`.
 class Pause {
  public:
   void operator()() {

@@ -1,6 +1,6 @@
 #pragma once
-// Everything that is wrong, where a check that stops at the first thing would send its reader home
-// as many times as there are things.
+// Collects everything that is wrong, and reports it at once. A check that stops at the first
+// problem would make the user start again for each further one.
 
 #include <string>
 #include <vector>
@@ -9,12 +9,12 @@ namespace bitmill {
 
 class Problems {
  public:
-  // Begins a group: what is wrong with one place, such as a folder. What is found from here on
-  // belongs to it. A group may be begun again.
+  // Begins the group of one place, such as a folder: problems that are found from here on belong to
+  // it. A group may be begun again.
   void in(const std::string& place);
 
-  // Runs `check` and keeps what it throws as an Error, one problem for each line of its message; a
-  // problem that is known already is kept once. True when nothing was thrown.
+  // Runs `check`. When it throws an Error, keeps every line of the message as one problem; a
+  // problem that is known already is not kept again. True when nothing was thrown.
   template <class Check>
   bool attempt(Check check) {
     try {
@@ -25,13 +25,14 @@ class Problems {
       return false;
     }
   }
-  // Of a file; and of the user's words on the command line.
+  // add(): a problem of a file. add_usage(): a problem of the command line.
   void add(const std::string& sentence) { add(sentence, /*usage=*/false); }
   void add_usage(const std::string& sentence) { add(sentence, /*usage=*/true); }
 
   int count() const { return count_; }
-  // Throws what was found: UsageError when all of it is, FormatError otherwise. A single problem in
-  // its own words; several numbered, grouped by place, one a line. Nothing without any.
+  // Throws when there is any problem: UsageError when all are of the command line, FormatError
+  // otherwise. The message is the only problem itself, or a numbered list, one problem per line,
+  // grouped by place.
   void throw_if_any() const;
 
  private:

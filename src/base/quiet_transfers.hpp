@@ -1,9 +1,10 @@
 #pragma once
-// Reads and writes that say nothing about whether the work goes on: those of a heartbeat.
+// For reads and writes that do not show whether the work goes on: those of a heartbeat.
 
 namespace bitmill {
 
-// While one lives, file_transfers() does not count what this thread reads and writes. In files.cpp.
+// While an object of this class lives, file_transfers() does not count what its thread reads and
+// writes. Defined in files.cpp.
 class QuietTransfers {
  public:
   QuietTransfers();

@@ -8,7 +8,7 @@
 
 namespace bitmill {
 
-// What the numbers are for: two purposes never share numbers.
+// What the numbers are for: two purposes never use the same numbers.
 enum class RandomPurpose : uint32_t { calibration_windows = 1, test_data = 2 };
 
 // 128 random bits.

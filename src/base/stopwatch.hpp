@@ -4,7 +4,8 @@
 
 namespace bitmill {
 
-// Seconds since it was made, of a clock that nobody sets.
+// Seconds since the object was made. The clock is steady: setting the system's time does not change
+// it.
 class Stopwatch {
  public:
   double seconds() const {

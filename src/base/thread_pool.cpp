@@ -18,8 +18,8 @@
 namespace bitmill {
 namespace {
 
-// One call of parallel_for. It lives on the caller's stack; `helpers` counts the pool threads that
-// hold a pointer to it, and the caller waits for it to be zero.
+// One call of parallel_for. It lives on the caller's stack. `helpers` counts the pool threads that
+// hold a pointer to it; the caller returns only when `helpers` is zero.
 struct Job {
   const std::function<void(int64_t)>* task;
   int64_t count;
@@ -41,7 +41,7 @@ struct ThreadPool::State {
   std::atomic<uint64_t> tasks_done = 0;
   std::vector<std::thread> threads;
 
-  // Ends the threads there are, which may be fewer than were asked for.
+  // Ends all threads. There may be fewer than were asked for, when one could not be started.
   ~State() {
     {
       std::lock_guard lock(mutex);

@@ -1,10 +1,10 @@
 #pragma once
-// The threads of one rank. Work is cut by the caller, in a way that does not depend on the number
-// of threads: threads change who computes, never what.
+// The threads of one rank. The caller cuts the work, in a way that does not depend on the number
+// of threads: the number decides who computes a piece, never what the pieces are.
 //
-// parallel_for may be called from inside a task (a sample's products inside a sample): idle threads
-// help wherever work is left, and the caller works on its own call until it is done, so nesting
-// cannot deadlock.
+// A task may call parallel_for itself (a sample is a task, and so are the products inside it).
+// Idle threads help wherever work is left, and the caller works on its own call until that is done,
+// so nested calls cannot deadlock.
 
 #include <cstdint>
 #include <functional>
@@ -15,7 +15,8 @@ namespace bitmill {
 class ThreadPool {
  public:
   // `threads` >= 1 counts the caller. `on_start` runs once on every thread that the pool makes.
-  // Error when the system does not give that many; those already made are ended first.
+  // Error when the system does not give so many threads; the pool ends those that it has made
+  // before.
   explicit ThreadPool(int threads, std::function<void()> on_start = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -24,11 +25,11 @@ class ThreadPool {
   int size() const;
 
   // Calls task(i) once for every i in [0, count), on any thread, in any order; returns when all are
-  // done. After a task threw, tasks that have not begun are left out, and the first exception is
+  // done. When a task throws, tasks that have not begun are skipped, and the first exception is
   // rethrown here.
   void parallel_for(int64_t count, const std::function<void(int64_t)>& task);
 
-  // Tasks finished so far: only tells that work goes on. Any thread may ask.
+  // Number of tasks finished so far. It only shows that work goes on. Any thread may ask.
   uint64_t tasks_done() const;
 
  private:

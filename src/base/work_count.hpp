@@ -1,12 +1,13 @@
 #pragma once
-// Work that shows in no file, task or message, counted so that a watchdog can tell it from standing
-// still: words of a long text on their way to tokens.
+// Counts work that shows in no file, task or message, so that a watchdog does not take it for
+// standing still: the tokenizer splits the words of a long text.
 
 #include <cstdint>
 
 namespace bitmill {
 
-// From any thread. Only that the count moves means something; now and then is enough.
+// May be called from any thread. Only whether the count moves matters, not its value: a call now
+// and then is enough.
 void count_work();
 uint64_t work_counted();
 

@@ -72,9 +72,10 @@ class Audit {
     try {
       names = files_.list(path);
     } catch (const FileError&) {
-      if (files_.exists(path)) throw;  // else a run that is done has removed it
+      if (files_.exists(path)) throw;  // otherwise a finished run has removed it
     }
-    // A writer is at it, or died: the next start removes these.
+    // Leave out unfinished files. Either their writer is still at work, or it died; then the next
+    // start removes them.
     std::erase_if(names, [](const std::string& n) { return n.find(".new-") != std::string::npos; });
     return names;
   }
@@ -89,9 +90,9 @@ class Audit {
       items_.push_back({path, [this, path] { read_hashed_json(files_, path); }, advice});
     };
     may_be_there(layout::holder,
-                 "the next start mends it, after watching whether a holder is alive");
+                 "the next start repairs it, after watching whether a holder is alive");
     for (const char* name : {layout::done, layout::failure}) {
-      may_be_there(name, "it may be removed: the next start does without it");
+      may_be_there(name, "it may be removed: the next start does not need it");
     }
   }
 
@@ -101,15 +102,16 @@ class Audit {
       const auto key = parse_name(name);
       const std::string path = join_path(join_path(state_.path(), folder), name);
       if (!key) {
-        faults_of_listing(path, "is no name of a run's file; remove it");
+        faults_of_listing(path, "is not a name that a run gives to a file; remove it");
       } else if (packed) {
         packed_.insert({key->block, key->turn});
         items_.push_back(
             {path, [this, key] { state_.open_packed(key->block, key->turn); }, "", key->block});
       } else {
         set_aside_.insert({key->block, key->turn});
-        items_.push_back({path, [this, key] { state_.recorded_content(key->block, key->turn); },
-                          "it may be removed: what replaces it can then not be compared"});
+        items_.push_back(
+            {path, [this, key] { state_.recorded_content(key->block, key->turn); },
+             "it may be removed, but then its replacement cannot be compared with it"});
       }
     }
   }
@@ -119,7 +121,7 @@ class Audit {
       const auto key = parse_name(name);
       const std::string path = join_path(join_path(state_.path(), layout::live), name);
       if (!key) {
-        faults_of_listing(path, "is no name of a run's file; remove it");
+        faults_of_listing(path, "is not a name that a run gives to a file; remove it");
         continue;
       }
       const auto verify = [this, block = key->block] { state_.open_live(block); };
@@ -144,7 +146,8 @@ class Audit {
       item.verify();
       bytes = files_.open(item.path)->size();
     } catch (const Error& error) {
-      // A run that goes on removes live states, and takes its folder along when it is taken over.
+      // The file may be gone by now: a run removes old live states, and a new holder renames the
+      // state folder.
       if (!files_.exists(item.path)) return;
       what = error.what();
     }
@@ -156,8 +159,9 @@ class Audit {
     result_.faults.push_back({item.path, item.advice.empty() ? what : what + "; " + item.advice});
   }
 
-  // Turns of a block are packed in order, and a turn of a block after the same one of the block
-  // before; what is being built again is set aside.
+  // Finds missing packed files. A block's turns are packed in order, and turn k of a block is
+  // packed after turn k of the block before. While a turn is built again, its old file is set
+  // aside.
   void find_gaps() {
     std::set<std::pair<int, int>> missing;
     for (const auto& [block, turn] : packed_) {
@@ -169,7 +173,7 @@ class Audit {
       }
     }
     for (const auto& [block, turn] : missing) {
-      if (state_.has_packed(block, turn)) continue;  // written while this looked
+      if (state_.has_packed(block, turn)) continue;  // was written during the audit
       faults_of_listing(state_.packed_path(block, turn),
                         "is missing, and later ones are there; the next start builds it again");
     }
@@ -183,7 +187,7 @@ class Audit {
   const RunState state_;
   std::vector<Item> items_;
   std::set<std::pair<int, int>> packed_, set_aside_;  // (block, turn)
-  std::mutex mutex_;                                  // guards result_ and redo_ while looking
+  std::mutex mutex_;                                  // guards result_ and redo_ in look_at()
   RunAudit result_;
   std::set<int> redo_;
 };
@@ -191,7 +195,8 @@ class Audit {
 }  // namespace
 
 RunAudit audit_run(Files& files, const std::string& work_dir, ThreadPool& pool) {
-  // A run that is taken over meanwhile takes its folder along: what was looked at is gone then.
+  // A new holder may take the run over meanwhile, and renames the state folder. Then the files that
+  // were listed are gone, and the audit begins again.
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     const auto found = find_state(files, work_dir);
     const auto has_moved = [&] {

@@ -1,6 +1,6 @@
 #pragma once
-// Every file of a run held against the hashes it carries, from outside and without a change; also
-// while the run goes on.
+// Compares every file of a run with the hashes that the file carries. Changes nothing, and works
+// also while the run goes on.
 
 #include <cstdint>
 #include <string>
@@ -13,21 +13,21 @@ namespace bitmill {
 
 struct FileFault {
   std::string path;
-  std::string what;  // with what to do
+  std::string what;  // what is wrong, and what to do
 };
 
 struct RunAudit {
-  std::string state_path;         // of the generation that was looked at
-  int64_t files = 0;              // looked at
-  int64_t bytes = 0;              // in them
-  std::vector<FileFault> faults;  // by path
-  std::vector<int> redo_blocks;   // that --redo-blocks would build again, ascending
+  std::string state_path;         // the state folder that was read
+  int64_t files = 0;              // that were read
+  int64_t bytes = 0;              // in these files
+  std::vector<FileFault> faults;  // sorted by path
+  std::vector<int> redo_blocks;   // blocks that --redo-blocks can repair, ascending
 
   bool sound() const { return faults.empty(); }
 };
 
-// UsageError when `work_dir` holds no run. A file that the run removes while this looks is no
-// fault.
+// UsageError when `work_dir` holds no run. It is no fault when the run removes a file during the
+// audit.
 RunAudit audit_run(Files& files, const std::string& work_dir, ThreadPool& pool);
 
 }  // namespace bitmill

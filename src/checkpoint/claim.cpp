@@ -38,7 +38,7 @@ int generation_of(const std::string& name) {
   return whole && state_name(generation) == name ? generation : 0;
 }
 
-// The counter as it is; empty where it cannot be read, which is no sign of life.
+// The text of the counter. Empty when it cannot be read: that does not count as a beat.
 std::string read_beat(Files& files, const std::string& state_path) {
   try {
     return read_text(files, join_path(state_path, layout::beat), longest_beat);
@@ -49,10 +49,10 @@ std::string read_beat(Files& files, const std::string& state_path) {
 
 struct Watched {
   bool alive = false;
-  double silent_s = 0;  // since the last beat that was seen, or since watching began
+  double silent_s = 0;  // seconds since the last beat that was seen, or since watching began
 };
 
-// Watches the counter until it moves, or for as long as a living holder could be silent.
+// Watches the counter until it moves, but at most for timing.stale_after.
 Watched watch(Files& files, const std::string& state_path, const ClaimTiming& timing) {
   const auto begin = SteadyClock::now();
   const std::string first = read_beat(files, state_path);
@@ -71,11 +71,10 @@ Watched watch(Files& files, const std::string& state_path, const ClaimTiming& ti
   throw UsageError(fmt::format(
       "{} is held by another run: {}, whose last beat was seen {:.1f} s ago; wait until it is "
       "done, stop it, or give another --work-dir",
-      work_dir, record ? describe(record->holder) : "a process that has not said its name",
-      silent_s));
+      work_dir, record ? describe(record->holder) : "an unnamed process", silent_s));
 }
 
-// Another taker was faster.
+// Throws the error for the case that another taker was faster.
 [[noreturn]] void refuse_to_winner(Files& files, const std::string& work_dir) {
   const auto winner = find_state(files, work_dir);
   refuse(work_dir, winner ? read_holder(files, winner->path) : std::nullopt, 0);
@@ -103,7 +102,7 @@ std::optional<HolderRecord> read_holder(Files& files, const std::string& state_p
     record.outcome = json_string_or(content, "outcome", "", path);
     const int64_t starts = json_int(content, "starts_without_commit", path);
     BITMILL_CHECK(0 <= starts && starts <= most_starts, FormatError,
-                  fmt::format("{}: {} starts without a commit cannot be", path, starts));
+                  fmt::format("{}: {} starts without a commit are impossible", path, starts));
     record.starts_without_commit = static_cast<int>(starts);
     record.steps_at_start = json_int(content, "steps_at_start", path);
     return record;
@@ -155,7 +154,7 @@ std::unique_ptr<Claim> Claim::join(Files& files, const std::string& work_dir, co
   return claim;
 }
 
-// Prepared beside, so that whoever sees the folder sees its holder.
+// Makes the folder under another name and renames it: everybody who sees it also sees its holder.
 bool Claim::make_first(int generation) {
   const std::string target = join_path(work_dir_, state_name(generation));
   const std::string fresh = join_path(work_dir_, "new-" + record_.holder.token);
@@ -166,12 +165,13 @@ bool Claim::make_first(int generation) {
     write_record();
     files_.rename(fresh, target);
   } catch (const FileError&) {
-    // Whoever was first may have removed what was being made here.
+    // A faster taker may have removed `fresh`.
     if (!find_state(files_, work_dir_)) throw;
     files_.remove_tree(fresh);
     return false;
   }
-  // The first claim may have passed on since, and have left the name free.
+  // Our rename may also work after a faster taker: when its folder was taken over since, a higher
+  // generation exists and the name was free again.
   const auto newest = find_state(files_, work_dir_);
   if (newest && newest->path != target) {
     files_.remove_tree(target);
@@ -193,7 +193,8 @@ bool Claim::take_over(const StateFolder& found) {
   state_path_ = target;
   generation_ = found.generation + 1;
   if (predecessor_) {
-    // Until record_start() knows better: a start that dies before it has begun in vain, too.
+    // These values hold until record_start() is called. A start that dies before that has made no
+    // progress, either.
     record_.steps_at_start = predecessor_->steps_at_start;
     record_.starts_without_commit =
         static_cast<int>(std::min<int64_t>(predecessor_->starts_without_commit + 1, most_starts));
@@ -202,7 +203,8 @@ bool Claim::take_over(const StateFolder& found) {
     files_.sync_directory(work_dir_);
     write_record();
   } catch (const FileError&) {
-    // Whoever came between still saw the former holder's record, and took it over once more.
+    // Another taker may have read the former holder's record before ours was written, and have
+    // taken the folder over again.
     if (!files_.exists(target)) return false;
     throw;
   }
@@ -243,7 +245,7 @@ void Claim::beat() {
     file->append(std::as_bytes(std::span(text)));
     file->close();
   } catch (const FileError&) {
-    // A full disk is no loss, and the next commit says so if it stays full.
+    // A full disk does not lose the claim. If it stays full, the next commit reports it.
     if (!files_.exists(state_path_)) lost_ = true;
   }
 }

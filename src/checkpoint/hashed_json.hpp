@@ -1,5 +1,5 @@
 #pragma once
-// A small JSON file that carries the hash of its content, and is never seen half written:
+// A small JSON file that carries the hash of its content. No reader ever sees it half written.
 // {"content": {...}, "hash": "<XXH3-128 of the content as nlohmann's dump() prints it>"}
 
 #include <nlohmann/json_fwd.hpp>
@@ -9,7 +9,7 @@
 
 namespace bitmill {
 
-// Written as `beside`, synced, renamed to `path`; then the folder is synced.
+// Writes the file as `beside`, syncs it, renames it to `path`, and syncs the folder.
 void write_hashed_json(Files& files, const std::string& path, const std::string& beside,
                        const nlohmann::json& content);
 

@@ -14,7 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-// Of everything but the tensors' bytes: what the metadata counts is as much part of the state.
+// The key of the header's hash, which covers everything but the tensors' bytes: the counts in the
+// metadata are a part of the state, too.
 constexpr const char* header_hash_key = "bitmill.header";
 constexpr const char* content_hash_key = "bitmill.content";
 
@@ -24,7 +25,7 @@ void add_info(Hasher& hasher, const TensorInfo& info) {
   hasher.add(std::as_bytes(std::span(info.shape)));
 }
 
-// Sorted by name, as they come back from a file.
+// Sorted by name, in the same order as the tensors of a SafetensorsFile.
 std::map<std::string, TensorInfo> infos_of(const std::vector<TensorSource>& tensors) {
   std::map<std::string, TensorInfo> infos;
   for (const TensorSource& tensor : tensors) {

@@ -6,7 +6,7 @@ namespace bitmill {
 
 Heartbeat::Heartbeat(Claim& claim, std::chrono::milliseconds interval)
     : thread_([this, &claim, interval] {
-        const QuietTransfers quiet;  // a run that hangs has a heartbeat, too
+        const QuietTransfers quiet;  // a heartbeat is no progress: a run that hangs has one, too
         std::unique_lock lock(mutex_);
         do {
           lock.unlock();

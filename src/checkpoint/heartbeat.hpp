@@ -1,5 +1,5 @@
 #pragma once
-// The thread that keeps a claim alive.
+// The thread that calls Claim::beat() once per interval, so that others see that the holder lives.
 
 #include <chrono>
 #include <condition_variable>

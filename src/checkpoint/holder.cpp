@@ -16,7 +16,7 @@
 namespace bitmill {
 namespace {
 
-// Files of /proc have no size and are no part of a run: they are read here, beside the door.
+// Reads without Files: files of /proc have no size, and do not belong to a run.
 std::string read_kernel_file(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return "";
@@ -40,7 +40,8 @@ struct ProcessEntry {
   std::string begun;
 };
 
-// Fields 3 and 22 of /proc/PID/stat; the second field, a name in parentheses, may hold anything.
+// Fields 3 and 22 of /proc/PID/stat. The search begins behind the last ")", because field 2, a name
+// in parentheses, may hold any characters.
 ProcessEntry look_up(int64_t pid) {
   const std::string text = read_kernel_file(fmt::format("/proc/{}/stat", pid));
   const size_t name_end = text.rfind(')');

@@ -1,6 +1,6 @@
 #pragma once
-// Who holds a run folder: enough to name it to a person, and to see from the same machine that it
-// is gone.
+// Who holds a run folder: enough to tell a user which process it is, and to find out on the same
+// machine that this process is gone.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -12,19 +12,20 @@ struct Holder {
   std::string host;
   int64_t pid = 0;
   std::string job;      // the batch system's number; empty without one
-  std::string machine;  // boot and process-number space: where the number means something
-  std::string begun;    // when the process began, in the kernel's ticks: numbers are used again
-  std::string token;    // of this one claim
+  std::string machine;  // boot id and pid namespace: only inside both does `pid` mean something
+  std::string begun;    // start of the process, in clock ticks: the kernel uses a pid again later
+  std::string token;    // random name of this claim
 };
 
-// This process, with a token of its own.
+// This process, with a new token.
 Holder this_process(const std::string& host, const std::string& job);
 
-// How long ago this process was started, its libraries loaded: seconds; 0 when the kernel does not
-// say.
+// Seconds since this process was started; the time to load its libraries counts. 0 when the kernel
+// does not say.
 double process_age_s();
 
-// Surely gone: it ran on this machine, and is no longer there. False is no answer.
+// True when the holder is certainly gone: it ran on this machine, and its process does not exist
+// any more. False says nothing.
 bool is_gone(const Holder& holder);
 
 // "process 4711 on n3, job 88"

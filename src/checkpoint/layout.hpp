@@ -1,14 +1,14 @@
 #pragma once
-// Names in a run folder and keys in its files, shared by what writes and what reads them.
+// Names in a run folder and keys in its files. Writers and readers both use them.
 
 #include <array>
 
 namespace bitmill::layout {
 
-// In the work folder.
+// In the run folder.
 inline constexpr const char* events = "blocks.jsonl";
 inline constexpr const char* trouble = "trouble.json";
-inline constexpr const char* trouble_being_written = "trouble.json.new";  // base/files.hpp
+inline constexpr const char* trouble_being_written = "trouble.json.new";  // by replace_file()
 
 // In the state folder.
 inline constexpr const char* holder = "holder.json";
@@ -22,7 +22,7 @@ inline constexpr std::array folders = {packed, live, set_aside, sources};
 inline constexpr const char* done = "DONE";
 inline constexpr const char* failure = "failure.json";
 
-// Metadata of block files.
+// Metadata keys of block files.
 inline constexpr const char* block_key = "bitmill.block";
 inline constexpr const char* turn_key = "bitmill.turn";
 inline constexpr const char* epochs_key = "bitmill.epochs";

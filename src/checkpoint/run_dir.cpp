@@ -23,7 +23,7 @@ using nlohmann::json;
 
 bool is_unfinished_name(const std::string& name) { return name.find(".new-") != std::string::npos; }
 
-// Adds the seconds of its life to a sum.
+// Adds to `sum` the seconds for which this object lives.
 class TimedScope {
  public:
   explicit TimedScope(double& sum) : sum_(sum) {}
@@ -38,7 +38,8 @@ class TimedScope {
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-// A kept hash that cannot be read is no reason to stop: the block was damaged, after all.
+// The content's hash of the file that was set aside; empty when there is none. Also empty when it
+// cannot be read: users set a block aside because it is damaged.
 std::string kept_hash(const RunState& state, int block, int turn) {
   if (!state.has_set_aside(block, turn)) return "";
   try {
@@ -72,7 +73,8 @@ void RunDir::make_folders() {
   files_.sync_directory(state_.path());
 }
 
-// run.json and DONE go last: while the rest goes, they still say whether the run was finished.
+// Removes run.json and DONE last: while the rest is removed, they still say whether the run was
+// finished.
 void RunDir::remove_all() {
   for (const char* folder : layout::folders) {
     files_.remove_tree(in_state(folder));
@@ -117,7 +119,7 @@ void RunDir::replace_record(const RunRecord& record) {
 void RunDir::append_event(const std::string& json_line) {
   assert(json_line.find('\n') == std::string::npos);
   claim_.check();
-  // One write, so that a line is there or not.
+  // One write, so that a line is there as a whole or not at all.
   const std::string line = json_line + "\n";
   const auto events = files_.open_append(join_path(claim_.work_dir(), layout::events));
   events->append(std::as_bytes(std::span(line)));
@@ -176,8 +178,8 @@ std::string RunDir::write_packed(int block, int turn, bool last,
 void RunDir::set_aside(int block, int turns) {
   claim_.check();
   remove_if_there(state_.live_path(block));
-  // The last turn first: what is left, should we be interrupted, are turns that were built in
-  // order.
+  // Begins with the last turn: if the loop is interrupted, the turns [0, n) are left, without a
+  // gap.
   for (int turn = turns - 1; turn >= 0; --turn) {
     if (!state_.has_packed(block, turn)) continue;
     files_.rename(state_.packed_path(block, turn), state_.set_aside_path(block, turn));
@@ -211,7 +213,7 @@ void RunDir::keep_source(int block, const TensorHashes& hashes) {
 
 double RunDir::rehearse_save(int64_t bytes) {
   claim_.check();
-  // Under a name of what is being written: a crash in between leaves nothing that counts.
+  // The name is that of an unfinished file: after a crash the next start removes it.
   const std::string path = claim_.beside(join_path(in_state(layout::live), "rehearsal"));
   const auto produce = [bytes](const ByteSink& sink) {
     sink(std::vector<std::byte>(static_cast<size_t>(bytes), std::byte{0x5a}));
@@ -227,7 +229,7 @@ double RunDir::rehearse_save(int64_t bytes) {
   return seconds;
 }
 
-// Throws where that cannot be told: what is not seen now may be there all the same.
+// Throws when the folder cannot be read: the files may be there even so.
 bool RunDir::holds_files(const char* folder) const {
   const std::vector<std::string> folders = files_.list(state_.path());
   if (std::ranges::find(folders, folder) == folders.end()) return false;
@@ -238,14 +240,14 @@ json RunDir::settings_if_known() const {
   try {
     if (state_.has_record()) return json::parse(state_.record().fingerprint_json);
   } catch (const Error&) {
-    // Damaged: the next start says so.
+    // The record is damaged: the next start reports it.
   }
   return {};
 }
 
 void RunDir::finish() {
   claim_.check();
-  // First, so that a run without blocks is never taken for an unfinished one.
+  // DONE is written first. Without it, a run whose blocks are removed would look unfinished.
   const std::string done = in_state(layout::done);
   write_hashed_json(files_, done, claim_.beside(done), json::object());
   for (const char* folder : layout::folders) {
@@ -264,7 +266,7 @@ void RunDir::abandon(const std::string& why) noexcept {
     write_hashed_json(files_, path, claim_.beside(path),
                       {{"error", why}, {"fingerprint", settings}});
   } catch (const std::exception&) {
-    // The next start finds what there is.
+    // Ignored: the next start works with what is in the folder.
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// The run folder of whoever holds the claim: a folder that is always consistent. Files are written
-// beside, synced and renamed; a reader trusts only what is there under its final name and whose
-// hashes match. Every method asks first whether the claim still stands: ClaimError.
+// The run folder, for the process that holds the claim. The folder is always consistent: a file is
+// written under another name, synced and renamed, and a reader trusts only a file that has its
+// final name and whose hashes match. Every method that writes first checks the claim: ClaimError
+// when it was lost.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -16,71 +17,73 @@
 
 namespace bitmill {
 
-// Of files of live blocks: the bytes of their tensors, headers aside.
+// Bytes of tensors in the files of live blocks; headers do not count.
 struct LiveBytes {
-  int64_t largest = 0;  // of one file
-  int64_t written = 0;  // of all of them, also of those that later ones replaced
+  int64_t largest = 0;  // in the largest file
+  int64_t written = 0;  // in all files that were written, also in those that were replaced later
 };
 
 class RunDir {
  public:
-  // Hashes stand in a file's header, before the data.
+  // Each tensor is produced twice: for the hashes, which are in the header, and for the data.
   static constexpr int produced_per_write = 2;
 
   // `claim` outlives it.
   RunDir(Files& files, Claim& claim);
 
   const RunState& state() const { return state_; }
-  // ClaimError when the folder was lost. Every method that writes asks first.
+  // ClaimError when the claim was lost.
   void check() const { claim_.check(); }
 
-  // Starts a run: whatever the folder held is removed, then `record` is written.
+  // Begins a new run: removes everything that the folder holds, then writes `record`.
   void begin(const RunRecord& record);
-  // Goes on with the run that is there: removes what interrupted writers left beside.
+  // Goes on with the run in the folder: removes the unfinished files of interrupted writers.
   void resume();
   void replace_record(const RunRecord& record);
 
-  // One line of JSON, without its newline, to blocks.jsonl; flushed, not synced.
+  // Appends a line of JSON, given without its newline, to blocks.jsonl. Flushed, not synced.
   void append_event(const std::string& json_line);
-  // Blocks whose line in blocks.jsonl says "packed". Lines that were cut short are passed over.
+  // Blocks that have a line with the event "packed" in blocks.jsonl. Ignores lines that were cut
+  // short.
   std::set<int> packed_events() const;
 
-  // Every tensor is produced produced_per_write times: all of them in the order given, and then
-  // again. Who produces them from several ranks counts on it.
+  // Produces every tensor produced_per_write times: all of them in the given order, then all of
+  // them again. A caller whose tensors come from several ranks relies on this order.
   void write_live(const Progress& progress, const std::vector<TensorSource>& tensors);
-  // What write_live() committed so far.
+  // What write_live() has committed so far.
   const LiveBytes& live_bytes() const { return live_bytes_; }
 
-  // Commits a turn: on return its tensors survive a crash. Each is produced twice. With the last
-  // turn of a block its live state goes. Where a file of this turn was set aside, the content must
-  // equal that one's: Error naming both hashes otherwise, and nothing is committed. Returns the
-  // content's hash.
+  // Commits a turn: on return its tensors survive a crash. Produces each of them twice. `last`:
+  // this is the block's last turn, so its live state is removed. When a file of this turn was set
+  // aside, the new content must be equal to it; otherwise Error naming both hashes, and nothing is
+  // committed. Returns the content's hash.
   std::string write_packed(int block, int turn, bool last,
                            const std::vector<TensorSource>& tensors);
 
-  // For --redo-blocks: what the block's turns [0, turns) have packed is kept aside until it was
-  // built again, and the live state goes.
+  // For --redo-blocks: moves the packed files of the block's turns [0, turns) aside, where they
+  // stay until they were built again, and removes the live state.
   void set_aside(int block, int turns);
 
-  // Of a block, or of outside_blocks. The first time they are kept; afterwards they must be the
-  // same: UsageError naming the tensor and both hashes otherwise.
+  // `block`: a block's number, or outside_blocks. The first call for it stores the hashes. Later
+  // calls compare with them: UsageError naming the tensor and both hashes when one differs.
   void keep_source(int block, const TensorHashes& hashes);
-  // The same question of what is kept already; changes nothing.
+  // Only compares with stored hashes, if there are any; changes nothing.
   void check_source(int block, const TensorHashes& hashes) const;
 
-  // Writes a file of `bytes` as a block's state is written, reads it back and removes it: what
-  // would make a save fail after hours does so now. Returns the seconds of the writing.
+  // Writes a file of `bytes` in the same way as a block's state, reads it back and removes it: a
+  // problem that would make a save fail after hours shows now. Returns the seconds of the writing.
   double rehearse_save(int64_t bytes);
 
-  // That this object spent writing what it commits.
+  // Seconds that write_live() and write_packed() have taken so far.
   double seconds_writing() const { return seconds_writing_; }
 
-  // Marks the run done, and removes packed blocks and live state.
+  // Marks the run as done; then removes packed blocks, live state, set-aside files and hashes of
+  // sources.
   void finish();
 
-  // For a start that failed for good: the reason, for whoever asks. When the run has committed
-  // nothing, it is left as if it had never begun, so that a corrected one can start. Never throws:
-  // the failure itself is what people must hear of.
+  // For a start that failed, when starting again would not help: writes the reason to failure.json.
+  // When the run has committed nothing, removes the rest of it, so that a corrected run can start.
+  // Never throws: the user must see the failure itself.
   void abandon(const std::string& why) noexcept;
 
  private:
@@ -99,7 +102,7 @@ class RunDir {
   LiveBytes live_bytes_;
 };
 
-// What abandon() left: the reason, and the settings of a run whose record may be gone. Empty
+// What abandon() wrote: the reason, and the run's settings, because its record may be gone. Empty
 // without a failure.
 struct RunFailure {
   std::string error;

@@ -21,8 +21,8 @@ namespace {
 
 using nlohmann::json;
 
-// What streams leave when a rank is killed between making and unlinking its scratch file, and what
-// NFS shows of a file that was unlinked while it is open. They belong to no run.
+// Files that belong to no run. A rank leaves its scratch file of streams behind when it is killed
+// before it can unlink the file. NFS shows a ".nfs" name for a file that was unlinked while open.
 bool is_scratch_file(std::string_view name) {
   return name.starts_with(".nfs") || (name.starts_with("streams-") && name.ends_with(".tmp"));
 }
@@ -33,7 +33,7 @@ bool is_run_file(std::string_view name) {
          name.starts_with("state-");
 }
 
-// The first version kept its files in the work folder itself.
+// Version 1 kept its files in the run folder itself, without a state folder.
 bool is_of_version_1(Files& files, const std::string& work_dir) {
   return files.exists(join_path(work_dir, layout::record)) &&
          !find_state(files, work_dir).has_value();
@@ -49,10 +49,11 @@ void check_names(Files& files, const std::string& work_dir) {
                   "another --work-dir",
                   work_dir, run_dir_version));
   for (const std::string& name : files.list(work_dir)) {
-    BITMILL_CHECK(is_run_file(name) || is_scratch_file(name), UsageError,
-                  fmt::format("{} holds {}, which is not a run's; choose an empty or a new folder "
-                              "with --work-dir",
-                              work_dir, name));
+    BITMILL_CHECK(
+        is_run_file(name) || is_scratch_file(name), UsageError,
+        fmt::format("{} holds {}, which belongs to no run; choose an empty or a new folder "
+                    "with --work-dir",
+                    work_dir, name));
   }
 }
 
@@ -65,7 +66,7 @@ void check_key(const SafetensorsFile& file, const char* key, int64_t expected) {
 Progress read_progress(const SafetensorsFile& file, int block) {
   const int64_t epochs = metadata_count(file, layout::epochs_key);
   BITMILL_CHECK(epochs <= std::numeric_limits<int>::max(), FormatError,
-                fmt::format("{}: {} epochs cannot be", file.path(), epochs));
+                fmt::format("{}: {} epochs are impossible", file.path(), epochs));
   return {block, static_cast<int>(epochs), metadata_count(file, layout::steps_key)};
 }
 
@@ -182,7 +183,8 @@ Occupancy inspect_work_dir(Files& files, const std::string& work_dir) {
   if (!found) return Occupancy::nothing;
   const RunState state(files, found->path);
   if (state.is_done()) return Occupancy::finished;
-  // run.json is written first; but people remove files, and packed blocks are hours of work.
+  // A run writes run.json before any block, so it should decide alone. But users remove files, and
+  // packed blocks are hours of work: they count as a run, too.
   return state.has_record() || state.has_packed_blocks() ? Occupancy::unfinished
                                                          : Occupancy::nothing;
 }

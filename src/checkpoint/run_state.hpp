@@ -1,18 +1,17 @@
 #pragma once
-// The state of a run as it lies on disk, for whoever reads it: the run itself, status, verify.
-// Everything is keyed by (block, turn, epoch, step), never by rank. RUNDIR.md is the page of the
-// bytes.
+// Reads the state of a run from disk: for the run itself, status and verify. The keys are block,
+// turn, epoch and step, never the rank. RUNDIR.md describes the bytes.
 //
-//   <work>/blocks.jsonl          what happened, a line an event (RunDir::append_event)
+//   <work>/blocks.jsonl          what happened, one event per line (RunDir::append_event)
 //   <work>/state-0007/           generation 7 of the claim (claim.hpp)
 //     run.json                   what the run is
 //     blocks/0003.1.safetensors  the packed tensors of block 3 at the end of turn 1, in final form
 //     live/0003.safetensors      learned values and optimiser state of block 3 after its last
 //                                finished epoch, or step
-//     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with what replaces it
+//     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with its replacement
 //     sources/0003.json          hashes of the source's tensors of block 3, as first read
-//     DONE                       the result was assembled; only run.json is left beside it
-//     failure.json               why the last start ended for good
+//     DONE                       the result is complete; beside it only run.json is left
+//     failure.json               why the last start failed, when starting again would not help
 
 #include <cstdint>
 #include <map>
@@ -27,8 +26,8 @@ namespace bitmill {
 
 inline constexpr int run_dir_version = 3;
 
-// How far a block has come: `epochs` and `steps` count what is finished over its whole run, so
-// steps beyond the finished epochs belong to one that is under way.
+// How far a block has come. `epochs` and `steps` count what is finished since the block began, over
+// all its turns. Steps beyond the finished epochs belong to the epoch that is under way.
 struct Progress {
   int block = 0;
   int epochs = 0;
@@ -37,7 +36,7 @@ struct Progress {
   bool operator==(const Progress&) const = default;
 };
 
-// A live block's saved state. What its tensors are called belongs to the caller.
+// A live block's saved state. The caller chooses the names of the tensors.
 struct SavedBlock {
   Progress progress;
   SafetensorsFile tensors;
@@ -45,19 +44,18 @@ struct SavedBlock {
 
 // Hashes of the source's tensors by name: XXH3-128 of a tensor's bytes.
 using TensorHashes = std::map<std::string, std::string>;
-// The name under which the hashes of what belongs to no packed block are kept; a block's is its
-// number.
+// Stands in the place of a block's number for the hashes of tensors that belong to no packed block.
 inline constexpr int outside_blocks = -1;
 
 // What run.json says.
 struct RunRecord {
   std::string fingerprint_json;  // everything that determines the result, as one JSON object
-  std::vector<std::string> numerics_classes;  // of the machines that worked on it so far
+  std::vector<std::string> numerics_classes;  // of the machines that have worked on the run
 };
 
 class RunState {
  public:
-  // `path`: the state folder.
+  // `path`: of the state folder.
   RunState(Files& files, std::string path);
 
   const std::string& path() const { return path_; }
@@ -72,18 +70,19 @@ class RunState {
   bool has_packed(int block, int turn) const;
   // Verified against the hashes in its metadata: FormatError when damaged, FileError when missing.
   SafetensorsFile open_packed(int block, int turn) const;
-  // The content's hash as the file's header records it. FormatError when the header is damaged.
+  // The content's hash as the header of the set-aside file records it, or of the packed file when
+  // none was set aside. FormatError when the header is damaged.
   std::string recorded_content(int block, int turn) const;
 
   bool has_live(int block) const;
-  // As its header says; the tensors are not read.
+  // Reads the header only, not the tensors.
   Progress live_progress(int block) const;
-  // Verified like a packed block, one tensor in memory at a time.
+  // Verified like a packed block, with one tensor in memory at a time.
   SavedBlock open_live(int block) const;
 
   bool has_set_aside(int block, int turn) const;
 
-  // Of a block, or of outside_blocks.
+  // `block`: a block's number, or outside_blocks.
   bool has_source(int block) const;
   TensorHashes source(int block) const;
 
@@ -99,8 +98,8 @@ class RunState {
 
 enum class Occupancy { nothing, unfinished, finished };
 
-// What a work folder holds; touches nothing. UsageError when it is a file, or holds something that
-// no run writes, or a run folder of another version, all named.
+// What the folder `work_dir` holds. Changes nothing. UsageError, naming the reason, when `work_dir`
+// is a file, when it holds something that no run writes, or a run folder of another version.
 Occupancy inspect_work_dir(Files& files, const std::string& work_dir);
 
 }  // namespace bitmill

@@ -1,6 +1,6 @@
 #pragma once
-// The arguments of a call, checked alike by every implementation. Internal to comm. All throw
-// CommError naming the call and the rank, before anything is sent.
+// Checks of a call's arguments, the same for every implementation. Internal to comm. All functions
+// throw CommError naming the call and the rank, before anything is sent.
 
 #include <cstddef>
 #include <span>
@@ -13,11 +13,12 @@ namespace bitmill {
 // "broadcast on rank 1 of 3"
 std::string describe_call(const Communicator& comm, const char* call);
 
-// A rank of this world.
+// Throws unless `rank` is a rank of `comm`.
 void check_rank(const Communicator& comm, const char* call, int rank);
-// A rank of this world other than this one.
+// Throws unless `peer` is a rank of `comm` other than this one.
 void check_peer(const Communicator& comm, const char* call, int peer);
-// One entry per rank in both, and the own entries of one size, which are copied here.
+// Copies this rank's own entry of an exchange(). Throws unless `to` and `from` have one entry per
+// rank and the own entries have the same size.
 void copy_own_entry(const Communicator& comm, std::span<const std::span<const std::byte>> to,
                     std::span<const std::span<std::byte>> from);
 

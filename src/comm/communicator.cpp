@@ -11,7 +11,7 @@
 namespace bitmill {
 namespace {
 
-// The same bytes to every rank.
+// exchange() that sends the same bytes to every rank.
 void exchange_same(Communicator& comm, std::span<const std::byte> mine,
                    std::span<const std::span<std::byte>> from) {
   const std::vector<std::span<const std::byte>> to(static_cast<size_t>(comm.size()), mine);
@@ -54,7 +54,7 @@ void all_gather_slices(Communicator& comm, std::span<std::byte> data,
   std::vector<std::span<const std::byte>> to(ranks, slice(own));
   std::vector<std::span<std::byte>> from(ranks);
   for (size_t p = 0; p < ranks; ++p) from[p] = slice(p);
-  to[own] = {};  // it is in its place already
+  to[own] = {};  // the own slice is in its place already
   from[own] = {};
   comm.exchange(to, from);
 }

@@ -10,11 +10,12 @@ namespace bitmill {
 void check_gathered(const Communicator& comm, size_t rank, size_t bytes, size_t value_bytes,
                     bool one) {
   const bool fits = one ? bytes == value_bytes : bytes % value_bytes == 0;
-  BITMILL_CHECK(fits, CommError,
-                fmt::format("{}: {} bytes of rank {} where {} of {} bytes belong; do all ranks run "
-                            "the same bitmill, and the same collective calls?",
-                            describe_call(comm, "gather"), bytes, rank,
-                            one ? "one value" : "whole values", value_bytes));
+  BITMILL_CHECK(
+      fits, CommError,
+      fmt::format("{}: {} bytes of rank {} where {} of {} bytes were expected; do all ranks run "
+                  "the same bitmill, and the same collective calls?",
+                  describe_call(comm, "gather"), bytes, rank, one ? "one value" : "whole values",
+                  value_bytes));
 }
 
 std::vector<std::string> gather_texts(Communicator& comm, std::string_view mine) {

@@ -1,7 +1,7 @@
 #pragma once
-// What every rank says, on every rank, in rank order: the one place that turns the bytes of
-// gather_everywhere() into values. All are collective. The ranks run one binary, so a value looks
-// the same on all of them; CommError where its size says otherwise.
+// Gathers values instead of bytes: every rank gets the values of all ranks, in rank order. The only
+// place that turns the bytes of gather_everywhere() into values. All functions are collective. The
+// ranks run one binary, so a value has the same bytes on all of them; CommError when sizes differ.
 
 #include <cstring>
 #include <span>
@@ -14,12 +14,12 @@
 
 namespace bitmill {
 
-// CommError unless `bytes` of rank `rank` are whole values of `value_bytes`; exactly one where
-// `one`.
+// CommError unless `bytes`, the length of what rank `rank` sent, is a multiple of `value_bytes`;
+// with `one`, unless both are equal.
 void check_gathered(const Communicator& comm, size_t rank, size_t bytes, size_t value_bytes,
                     bool one);
 
-// A list of every rank, which may differ in length.
+// One list per rank. Their lengths may differ.
 template <class T>
 std::vector<std::vector<T>> gather_values(Communicator& comm, std::span<const T> mine) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -32,7 +32,7 @@ std::vector<std::vector<T>> gather_values(Communicator& comm, std::span<const T>
   return all;
 }
 
-// One value of every rank.
+// One value per rank.
 template <class T>
 std::vector<T> gather_value(Communicator& comm, const T& mine) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -45,7 +45,7 @@ std::vector<T> gather_value(Communicator& comm, const T& mine) {
   return all;
 }
 
-// A text of every rank, of any bytes.
+// One text per rank. It may hold any bytes.
 std::vector<std::string> gather_texts(Communicator& comm, std::string_view mine);
 
 }  // namespace bitmill

@@ -22,7 +22,7 @@ constexpr int message_tag = 161;
 struct RequestTraits {
   using Type = MPI_Request;
   static MPI_Request null() { return MPI_REQUEST_NULL; }
-  // Reached only when another call failed: the job is about to end, so nobody waits.
+  // Runs only after another call failed. The job is about to end, so this does not wait.
   static void destroy(MPI_Request request) noexcept {
     MPI_Cancel(&request);
     MPI_Request_free(&request);
@@ -32,7 +32,7 @@ using Request = UniqueHandle<RequestTraits>;
 
 class MpiCommunicator final : public Communicator {
  public:
-  // Takes over `comm`, whose errors are returned.
+  // Owns `comm`, which must return errors as codes (returning_errors()).
   MpiCommunicator(CommHandle comm, size_t piece_bytes)
       : comm_(std::move(comm)), piece_bytes_(piece_bytes) {
     assert(piece_bytes_ >= 1 && piece_bytes_ <= size_t{std::numeric_limits<int>::max()});
@@ -95,8 +95,8 @@ class MpiCommunicator final : public Communicator {
     return transfer;
   }
 
-  // What has not come is not asked for, so that nothing must be called off when a job stops. The
-  // pieces after the first were sent with it.
+  // Begins no MPI receive before the first piece has come, so that no receive must be cancelled
+  // when a job stops. The other pieces follow for sure: the sender started all of them together.
   std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) override {
     check_peer(*this, "start_receive", from);
     int here = 0;
@@ -124,7 +124,7 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  // One nonblocking call; its buffer belongs to the caller of exchange().
+  // One nonblocking MPI call. The buffer belongs to our caller.
   struct Pending {
     Request request;
     bool is_receive;
@@ -147,11 +147,11 @@ class MpiCommunicator final : public Communicator {
 
    private:
     const MpiCommunicator& comm_;
-    size_t next_ = 0;  // those before it are finished
+    size_t next_ = 0;  // all pending calls before this one are finished
   };
 
-  // Also one empty piece for an empty message, so that a size that the ranks disagree about is
-  // noticed.
+  // An empty message has one empty piece, so that it is noticed when sender and receiver give
+  // different sizes.
   template <class Byte, class Call>
   void for_each_piece(std::span<Byte> data, Call call) const {
     do {
@@ -190,7 +190,7 @@ class MpiCommunicator final : public Communicator {
     if (one.is_receive) check_arrived(call, one.peer, one.bytes, status);
   }
 
-  // finish(), if that needs no waiting.
+  // Finishes the call if that needs no waiting. Returns whether it did.
   bool test(Pending& one) const {
     const char* call = one.is_receive ? "MPI_Test for a receive" : "MPI_Test for a send";
     MPI_Request raw = one.request.release();
@@ -213,7 +213,7 @@ class MpiCommunicator final : public Communicator {
                               direction, peer, mpi_words(code)));
   }
 
-  // MPI reports a message that is too long; one that is too short we notice ourselves.
+  // MPI reports a message that is too long. This check finds one that is too short.
   void check_arrived(const char* call, int from, size_t expected, const MPI_Status& status) const {
     int arrived = 0;
     check("MPI_Get_count", "from", from, expected, MPI_Get_count(&status, MPI_BYTE, &arrived));

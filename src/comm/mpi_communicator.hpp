@@ -1,5 +1,5 @@
 #pragma once
-// A communicator over one of MPI's. Internal to comm.
+// A Communicator that uses an MPI communicator. Internal to comm.
 
 #include <cstddef>
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace bitmill {
 
-// Messages longer than `piece_bytes`, at most INT_MAX, travel in pieces. Collective over `comm`.
+// Messages longer than `piece_bytes` (at most INT_MAX) travel in pieces. Collective over `comm`.
 std::unique_ptr<Communicator> mpi_communicator(CommHandle comm, size_t piece_bytes);
 
 }  // namespace bitmill

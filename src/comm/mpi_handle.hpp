@@ -1,6 +1,6 @@
 #pragma once
-// What the session and its communicators share: errors with the library's words, and the handle of
-// a communicator. Internal to comm.
+// What the session and its communicators both use: errors with the library's words, and the handle
+// of a communicator. Internal to comm.
 
 #include <mpi.h>
 
@@ -14,22 +14,23 @@ namespace bitmill {
 // The library's own words.
 std::string mpi_words(int code);
 
-// For calls that no communicator of ours makes: `call` says which and where. CommError.
+// CommError when `code` is an error. For MPI calls that are not made by a Communicator: `call` says
+// which call it is, and where.
 void check_mpi(int code, const std::string& call);
 
 struct CommTraits {
   using Type = MPI_Comm;
   static MPI_Comm null() { return MPI_COMM_NULL; }
-  // Collective, and while an exception passes through, the other ranks may never come: then the
-  // handle is left to the abort that follows.
+  // MPI_Comm_free is collective. While an exception is thrown, the other ranks may never call it,
+  // so the handle is not freed then: an abort follows.
   static void destroy(MPI_Comm comm) noexcept {
     if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm);
   }
 };
 using CommHandle = UniqueHandle<CommTraits>;
 
-// Takes `raw` over. Errors of a communicator must come back as codes; the default handler would end
-// the job without saying what it was about.
+// Owns `raw`, and makes it return errors as codes. MPI's default handler would end the job without
+// saying what went wrong.
 CommHandle returning_errors(MPI_Comm raw);
 
 }  // namespace bitmill

@@ -62,7 +62,7 @@ std::string MpiSession::library() {
 
 void MpiSession::abort(int exit_code) {
   MPI_Abort(MPI_COMM_WORLD, exit_code);
-  std::abort();  // MPI_Abort came back, which it must not
+  std::abort();  // MPI_Abort must not return, but did
 }
 
 }  // namespace bitmill

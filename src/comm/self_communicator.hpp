@@ -1,5 +1,5 @@
 #pragma once
-// A world of one rank, for runs without mpirun: nothing to initialise.
+// A communicator of a single rank, for runs without mpirun. Needs no initialisation.
 
 #include <memory>
 

@@ -26,10 +26,10 @@ namespace {
 
 using Message = std::vector<std::byte>;
 
-// How a call ended that may depend on another rank.
+// How a call ended, when it depends on another rank.
 enum class Outcome { done, peer_returned, peer_failed };
 
-// The ranks of one communicator, and what is under way between them.
+// The ranks of one communicator, and the messages that are under way between them.
 struct Group {
   explicit Group(std::vector<int> ranks)
       : members(std::move(ranks)), mail(members.size() * members.size()), splits(members.size()) {}
@@ -38,7 +38,7 @@ struct Group {
     return mail[static_cast<size_t>(from) * members.size() + static_cast<size_t>(to)];
   }
 
-  const std::vector<int> members;         // ranks of the world
+  const std::vector<int> members;         // their ranks in the world
   std::vector<std::deque<Message>> mail;  // [from * members + to]
   int arrived = 0;                        // at the barrier that is under way
   int64_t meetings = 0;                   // barriers passed
@@ -46,8 +46,8 @@ struct Group {
   std::map<std::pair<int, int>, std::unique_ptr<Group>> parts;  // by (number of the split, color)
 };
 
-// Everything the ranks share. A rank that fails or returns wakes those who wait for it: a test must
-// fail, not hang.
+// Everything that the ranks have in common. A rank that fails or returns wakes the ranks that wait
+// for it: a test must fail, not hang.
 class World {
  public:
   explicit World(int size) : all_(one_to(size)), returned_(static_cast<size_t>(size), false) {}
@@ -63,7 +63,8 @@ class World {
     return Outcome::done;
   }
 
-  // Where it need not wait, it leaves `message` alone instead.
+  // Takes the next message. With `wait` it waits for one; without, it leaves `message` empty when
+  // there is none.
   Outcome take(Group& group, int from, int to, bool wait, std::optional<Message>& message) {
     std::unique_lock lock(mutex_);
     auto& messages = group.box(from, to);
@@ -93,7 +94,7 @@ class World {
     return first_error_ ? Outcome::peer_failed : Outcome::peer_returned;
   }
 
-  // The part of `members`, the same object for each of them.
+  // The group that a split() makes of `members`: the same object for each of them.
   Group& part(Group& group, int rank, int color, const std::vector<int>& members) {
     const std::lock_guard lock(mutex_);
     auto& part = group.parts[{group.splits[static_cast<size_t>(rank)]++, color}];
@@ -113,7 +114,7 @@ class World {
     changed_.notify_all();
   }
 
-  // To be asked when all ranks have ended.
+  // REQUIRES: all ranks have ended.
   std::exception_ptr first_error() const { return first_error_; }
 
  private:
@@ -137,7 +138,7 @@ class World {
   std::exception_ptr first_error_;
 };
 
-// What was copied is over.
+// A message that was copied when it was started: it is finished already.
 class Copied final : public Transfer {
  public:
   bool done() override { return true; }
@@ -223,7 +224,7 @@ class ThreadCommunicator final : public Communicator {
     take_message(call, data, from, true);
   }
 
-  // False when it need not wait and nothing has come.
+  // False when `wait` is false and nothing has come.
   bool take_message(const char* call, std::span<std::byte> data, int from, bool wait) {
     std::optional<Message> message;
     check(call, fmt::format("rank {}", from), world_.take(group_, from, rank_, wait, message));

@@ -1,6 +1,6 @@
 #pragma once
-// Ranks as threads of one process: the whole pipeline runs in a unit test, under a debugger and a
-// sanitizer, with no mpirun and no GPU.
+// Ranks as threads of one process: so the whole pipeline can run in a unit test, under a debugger
+// or a sanitizer, without mpirun and GPU.
 
 #include <functional>
 
@@ -8,9 +8,9 @@
 
 namespace bitmill {
 
-// Runs body once per rank, each on its own thread; size >= 1. When a rank throws, the others' calls
-// throw CommError instead of waiting for it, and so does a wait for a rank that has returned; the
-// first failure is rethrown here.
+// Runs body once per rank, each on its own thread; size >= 1. When a rank throws, calls of the
+// other ranks throw CommError instead of waiting for it. A call that waits for a rank whose body
+// has returned throws CommError, too. The first failure is rethrown here.
 void run_ranks(int size, const std::function<void(Communicator&)>& body);
 
 }  // namespace bitmill

@@ -20,7 +20,7 @@ nlohmann::json read_config_json(Files& files, const std::string& folder) {
   const std::string path = join_path(folder, "config.json");
   BITMILL_CHECK(files.exists(path), FormatError,
                 fmt::format("{} has no config.json: it is not a model folder, or was not "
-                            "downloaded to its end",
+                            "downloaded completely",
                             folder));
   nlohmann::json config = parse_strict_json(read_text(files, path, largest_config), path);
   BITMILL_CHECK(config.is_object(), FormatError, path + ": must hold a JSON object");

@@ -1,5 +1,5 @@
 #pragma once
-// config.json of a model folder, as JSON: the one place that reads the file.
+// config.json of a model folder, as JSON. Only this function reads the file.
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace bitmill {
 
-// An object. FormatError when the file is missing, larger than any config.json has a reason to be,
-// or no JSON object; a key that occurs twice in one object is one of the reasons.
+// Returns a JSON object. FormatError when the file is missing, is no JSON object, is far larger
+// than any real config.json, or has a key twice in one object.
 nlohmann::json read_config_json(Files& files, const std::string& folder);
 
 }  // namespace bitmill

@@ -46,14 +46,15 @@ const Known* find(Dtype dtype) {
 }
 
 constexpr uint32_t float_infinity = 0x7F800000;
-constexpr uint32_t half_overflow = 0x477FF000;    // 65520: halfway from the largest half to 2^16
+constexpr uint32_t half_overflow = 0x477FF000;    // 65520: midway from the largest float16 to 2^16
 constexpr uint32_t smallest_normal = 0x38800000;  // 2^-14
 constexpr uint32_t bias_difference = 0x38000000;  // exponent biases: (127 - 15) << 23
 
-// Bits of a float below 2^-14, not negative, to a subnormal half: a multiple of 2^-24.
+// The bits of the subnormal float16 (a multiple of 2^-24) that is nearest to a float below 2^-14.
+// `magnitude`: the float's bits without the sign.
 uint32_t subnormal_half(uint32_t magnitude) {
   const uint32_t exponent = magnitude >> 23;
-  if (exponent < 102) return 0;  // below 2^-25, half of the smallest half
+  if (exponent < 102) return 0;  // below 2^-25, which is 0.5 times the smallest float16
   const uint32_t significand = (magnitude & 0x7FFFFF) | 0x800000;
   const uint32_t shift = 126 - exponent;  // 14 .. 24
   const uint32_t quotient = significand >> shift;
@@ -62,7 +63,8 @@ uint32_t subnormal_half(uint32_t magnitude) {
   return quotient + (remainder > halfway || (remainder == halfway && (quotient & 1) != 0) ? 1 : 0);
 }
 
-// NaN payloads: the upper bits, or the quiet bit where nothing else would be left of a NaN.
+// The payload of a NaN: its upper bits. If these are all 0, the quiet bit, because a NaN needs a
+// payload that is not 0.
 uint32_t payload_or(uint32_t upper_bits, uint32_t quiet_bit) {
   return upper_bits != 0 ? upper_bits : quiet_bit;
 }
@@ -145,7 +147,7 @@ uint16_t float_to_half(float value) {
   } else if (magnitude < smallest_normal) {
     half = subnormal_half(magnitude);
   } else if (magnitude < half_overflow) {
-    // Adding just under half of the last place, and the last bit, rounds ties to even.
+    // Rounds ties to even: adds just under half a unit in the last place, plus the last bit.
     half = (magnitude + 0xFFF + ((magnitude >> 13) & 1) - bias_difference) >> 13;
   }
   return static_cast<uint16_t>(sign | half);

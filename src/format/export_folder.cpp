@@ -59,9 +59,10 @@ std::vector<std::byte> converted(const std::vector<float>& values, Dtype dtype,
                                  const std::string& name) {
   const auto large = std::find_if(values.begin(), values.end(),
                                   [](float value) { return std::fabs(value) >= half_overflow; });
-  BITMILL_CHECK(dtype != Dtype::float16 || large == values.end(), NumericError,
-                fmt::format("\"{}\" holds {}, which float16 cannot; export to bfloat16 or float32",
-                            name, *large));
+  BITMILL_CHECK(
+      dtype != Dtype::float16 || large == values.end(), NumericError,
+      fmt::format("\"{}\" holds {}, which float16 cannot hold; export to bfloat16 or float32", name,
+                  *large));
   std::vector<std::byte> raw(std::ssize(values) * dtype_bytes(dtype));
   from_float32(dtype, values, raw);
   return raw;
@@ -87,13 +88,14 @@ TensorSource other_source(const TensorFolder& tensors, const std::string& name, 
   return {name, info.dtype, info.shape, copy_of(tensors, name)};
 }
 
-// They keep `tensors` alive by reference only.
+// The sources hold a reference to `tensors`, which must outlive them.
 std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtype) {
   std::vector<TensorSource> sources;
   std::vector<std::string> parts;
   for (const std::string& name : packed_names(tensors)) {
-    BITMILL_CHECK(!tensors.contains(name), FormatError,
-                  fmt::format("{} holds \"{}\" twice, packed and as it was", tensors.path(), name));
+    BITMILL_CHECK(
+        !tensors.contains(name), FormatError,
+        fmt::format("{} holds \"{}\" twice, packed and not packed", tensors.path(), name));
     sources.push_back(unpacked_source(tensors, name, dtype));
     for (const PackedPart& part : packed_parts()) parts.push_back(name + part.suffix);
   }
@@ -110,7 +112,7 @@ std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtyp
 std::string exported_config(Files& files, const std::string& from, Dtype dtype) {
   json config = read_config_json(files, from);
   config.erase("quantization_config");
-  // transformers 4 writes "torch_dtype", transformers 5 "dtype"; both read either.
+  // transformers 4 writes "torch_dtype", transformers 5 "dtype". Both versions read both keys.
   const bool newer = config.contains("dtype");
   if (newer) config["dtype"] = dtype_word(dtype);
   if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = dtype_word(dtype);
@@ -153,8 +155,8 @@ std::vector<std::string> companion_problems(Files& files, const std::string& fro
     try {
       files.open(join_path(from, name));
     } catch (const FileError& error) {
-      problems.push_back(
-          fmt::format("{}; the result takes this file over: repair or remove it", error.what()));
+      problems.push_back(fmt::format("{}; the result gets a copy of this file: repair or remove it",
+                                     error.what()));
     }
   }
   return problems;

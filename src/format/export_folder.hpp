@@ -1,5 +1,6 @@
 #pragma once
-// From a packed folder back to an ordinary one, and what every folder made from another takes over.
+// Makes an ordinary folder from a packed one. Also copies the files without weights, which every
+// folder gets from the folder that it is made from.
 
 #include <cstdint>
 #include <string>
@@ -10,17 +11,18 @@
 
 namespace bitmill {
 
-// Copies every file of `from` except tensors, their index, config.json and weights in other forms
-// (*.bin, *.pt, *.pth, *.gguf, *.h5, *.msgpack, *.onnx) into `to`; links are followed, sub-folders
-// left out.
+// Copies every file of `from` into `to`, except tensors, their index, config.json and weights in
+// other formats (*.bin, *.pt, *.pth, *.gguf, *.h5, *.msgpack, *.onnx). Follows links, and leaves
+// out sub-folders.
 void copy_companion_files(Files& files, const std::string& from, const std::string& to);
-// The files that it would fail on, as a sentence each: what cannot be opened, and what is no file.
+// One sentence for each file that copy_companion_files() could not copy: it cannot be opened, or is
+// no regular file.
 std::vector<std::string> companion_problems(Files& files, const std::string& from);
 
-// Packed to an ordinary Hugging Face folder with float16, bfloat16 or float32 linears; everything
-// that is not packed keeps its own dtype unless `dtype` is float32. config.json loses its
-// quantization_config and says the dtype. `to` must not exist, or be an empty folder. Assembled
-// beside it and renamed: see partial_folder.hpp.
+// Writes the packed folder `from` as an ordinary Hugging Face folder with float16, bfloat16 or
+// float32 linears. Tensors that are not packed keep their dtype unless `dtype` is float32. In
+// config.json quantization_config is removed and the dtype is set. `to` must not exist, or be an
+// empty folder. The files are written under another name first: see partial_folder.hpp.
 void export_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,
                    int64_t max_shard_bytes);
 

@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::string_view block_marker = "layers.";
 
-// 12 for "model.layers.12.mlp.up_proj.weight", and without "model.", as a model that was saved
-// without its head has it.
+// 12 for "model.layers.12.mlp.up_proj.weight", and also for "layers.12.mlp.up_proj.weight", which
+// is the name in a model that was saved without its head.
 int64_t block_of(const std::string& name, const std::string& folder) {
   int64_t block = -1;
   const size_t after_dot = name.find(fmt::format(".{}", block_marker));

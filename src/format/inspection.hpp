@@ -1,5 +1,5 @@
 #pragma once
-// What a packed folder stores, every bit counted, from headers and masks alone.
+// Counts every bit that a packed folder stores. Reads headers and masks only.
 
 #include <string>
 #include <vector>
@@ -9,7 +9,7 @@
 namespace bitmill {
 
 struct LinearCount {
-  std::string name;  // of the 16-bit weight
+  std::string name;  // of the weight in the 16-bit folder
   int64_t rows = 0, cols = 0, salient_cols = 0;
   int64_t bits = 0;  // of all its tensors
 
@@ -34,7 +34,7 @@ struct Inspection {
   double bits_per_parameter() const;  // 8 * file_bytes over all parameters
 };
 
-// Works on 16-bit folders too (no packed linears, then).
+// Works on 16-bit folders too; then there are no packed linears.
 Inspection inspect_folder(Files& files, const std::string& folder);
 
 }  // namespace bitmill

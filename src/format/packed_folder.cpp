@@ -51,7 +51,7 @@ std::string hash_of(const SafetensorsFile& shard, const TensorInfo& info, Progre
   return hasher.hex();
 }
 
-// What the file of a tensor says that its bytes hash to.
+// The hash of a tensor's bytes as its file records it.
 struct RecordedHash {
   std::string file;
   std::string hash;
@@ -80,8 +80,9 @@ std::map<std::string, PackedShape> packed_shapes(const TensorFolder& tensors) {
   std::map<std::string, PackedShape> shapes;
   for (const std::string& name : packed_names(tensors)) {
     shapes.emplace(name, read_packed_shape(tensors, name));
-    BITMILL_CHECK(!tensors.contains(name), FormatError,
-                  fmt::format("{} holds \"{}\" twice, packed and as it was", tensors.path(), name));
+    BITMILL_CHECK(
+        !tensors.contains(name), FormatError,
+        fmt::format("{} holds \"{}\" twice, packed and not packed", tensors.path(), name));
   }
   return shapes;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Packed model folders as a whole: knowing and checking one.
+// Packed model folders as a whole: recognizes and checks them.
 
 #include <cstdint>
 #include <functional>
@@ -14,15 +14,15 @@ namespace bitmill {
 // The value of quantization_config.quant_method in config.json.
 inline constexpr std::string_view quant_method = "ptq161";
 
-// What config.json says under quantization_config. FormatError for another quant_method or a
-// version that this binary does not understand (naming both).
+// Whether config.json has a quantization_config. FormatError when it has another quant_method, or a
+// version that this binary does not understand (naming both versions).
 bool is_packed_folder(Files& files, const std::string& folder);
 
 // Checks that the files belong together (packed_seal.hpp), reads every tensor and compares its hash
 // with the recorded one, and checks the parts of every linear. FormatError naming file and tensor.
-// Reads every tensor once, but masks, which are small and tell the shapes. Returns the hash of
-// every tensor by its name. `progress(bytes_done, bytes_total)` may be empty; it counts the bytes
-// of tensors.
+// Reads every tensor once; only masks, which are small, are read once more, for the shapes. Returns
+// the hash of every tensor by its name. `progress(bytes_done, bytes_total)` may be empty; it counts
+// the bytes of tensors.
 std::map<std::string, std::string> verify_packed_folder(
     Files& files, const std::string& folder, const std::function<void(int64_t, int64_t)>& progress);
 

@@ -1,6 +1,6 @@
 #pragma once
-// The one place that says where a packed weight's bits are. Host code, kernels and the file reader
-// include this; nothing else may shift or mask packed bits. FORMAT.md is the page beside it.
+// Says where the bits of a packed weight are. Host code, kernels and the file reader include this
+// file; no other code may shift or mask packed bits. FORMAT.md describes the whole format.
 //
 // A linear's weight is [rows = out, cols = in]. A column is salient (4 bits per weight) or low
 // (1 bit per weight); the split is per column and shared by all rows. Columns are numbered within
@@ -40,7 +40,7 @@ constexpr void set_bit(uint32_t* words, int64_t index) {
 constexpr uint32_t get_code(const uint32_t* words, int64_t index) {
   return (words[index / codes_per_word] >> (index % codes_per_word * bits_per_code)) & 15U;
 }
-// The nibble must still be 0.
+// REQUIRES: the nibble is 0.
 constexpr void set_code(uint32_t* words, int64_t index, uint32_t code) {
   words[index / codes_per_word] |= code << (index % codes_per_word * bits_per_code);
 }

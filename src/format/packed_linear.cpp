@@ -54,7 +54,7 @@ int64_t elements_of(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// One span of bytes per part; Linear may be const, and the bytes are then.
+// One span of bytes per part. The bytes are const when Linear is const.
 template <class Linear>
 auto bytes_of(Linear& linear) {
   const auto bytes = [](auto& vector) {
@@ -93,7 +93,8 @@ void check_shapes(const TensorFolder& tensors, const std::string& name, const Pa
   }
 }
 
-// Words [rows, words_for(items, per_word)]: all that the last word of a row does not use is 0.
+// Checks that the unused bits of the last word of each row are 0. `words` is
+// [rows, words_for(items, per_word)].
 void check_padding(std::span<const uint32_t> words, int64_t rows, int64_t items, int64_t per_word,
                    const std::string& where) {
   const int64_t row_words = words_for(items, per_word);
@@ -118,7 +119,7 @@ void check_finite(std::span<const uint16_t> halves, const std::string& where) {
                             bad - halves.begin(), half_to_float(*bad)));
 }
 
-// Its padding is checked here: a stray bit would count as a salient column that is not there.
+// Checks the padding of the mask, too: a set bit there would count as a further salient column.
 std::vector<uint32_t> read_mask(const TensorFolder& tensors, const std::string& name,
                                 int64_t cols) {
   const TensorInfo& info = require_part(tensors, name, mask);
@@ -218,7 +219,8 @@ PackedShape read_packed_shape(const TensorFolder& tensors, const std::string& na
                   fmt::format("{}: tensor \"{}\" has shape [{}]; one dimension was expected",
                               tensors.path(), info->name, fmt::join(info->shape, ", ")));
   }
-  // No tensor says how many columns there are: salient ones are counted, low ones have a gain each.
+  // No tensor has the number of columns in its shape. The salient columns are counted in the mask,
+  // and each low column has one gain.
   std::vector<uint32_t> bits(mask_info.shape[0]);
   tensors.read(mask_info.name, std::as_writable_bytes(std::span(bits)));
   const int64_t salient_cols = count_bits(bits);
@@ -249,7 +251,8 @@ void dequantize(const PackedLinear& linear, std::span<float> weight) {
 
   for (int64_t row = 0; row < linear.rows; ++row) {
     float* const out = weight.data() + row * linear.cols;
-    // Within a row a low column has one of two values before its gain, a salient one of sixteen.
+    // In a row, a low column has one of two values before its gain is applied, and a salient column
+    // has one of sixteen.
     const std::array<float, 2> levels = {row_scales[row] * -1.0F + row_means[row],
                                          row_scales[row] * 1.0F + row_means[row]};
     const uint32_t* const row_signs = linear.signs.data() + row * sign_words;

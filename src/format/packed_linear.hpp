@@ -14,7 +14,7 @@
 
 namespace bitmill {
 
-// The weight it stands for is, in source columns,
+// It stands for this weight, in source columns:
 //   salient column:  code_scale[i] * (code[i][c] - code_zero[i])
 //   low column:      col_gain[j] * (row_scale[i] * sign[i][j] + row_mean[i])
 // with row_scale = alpha r1 and row_mean = mu r1, each folded and then rounded to float16.
@@ -35,7 +35,8 @@ struct PackedLinear {
   int64_t low_cols() const { return cols - salient_cols; }
 };
 
-// The tensors of a packed linear are `name` + suffix, `name` being that of the 16-bit weight.
+// The tensors of a packed linear are called `name` + suffix, where `name` is that of the 16-bit
+// weight.
 struct PackedPart {
   const char* suffix;
   Dtype dtype;
@@ -47,33 +48,35 @@ std::span<const PackedPart> packed_parts();
 std::vector<TensorSource> packed_tensors(const std::string& name,
                                          std::shared_ptr<const PackedLinear> linear);
 
-// Hears the name and the bytes of a tensor that was read.
+// Is called with the name and the bytes of a tensor that was read.
 using HearTensor = std::function<void(const std::string& tensor, std::span<const std::byte> bytes)>;
 
-// Reads bytes by tensor name, each part once. FormatError when parts are missing, sizes disagree
-// with `rows` x `cols`, padding bits are set, or a stored float is not finite. `hear`, where given,
-// hears every part before what is in it is checked; sizes and the mask's padding come first.
+// Reads every part of the linear `name` once. FormatError when parts are missing, sizes disagree
+// with `rows` x `cols`, padding bits are set, or a stored float is not finite. `hear`, if given, is
+// called with every part before its content is checked; only the sizes and the padding of the mask
+// are checked before that.
 PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
                                 int64_t cols, const HearTensor& hear = {});
-// True when any of its parts is there, so that a damaged one is read, and refused, as packed.
+// True when any part of the linear is there: an incomplete linear counts as packed, and reading it
+// then throws.
 bool is_packed(const TensorFolder& tensors, const std::string& name);
-// The weights of a folder that are packed, sorted. Only names that end in ".weight" can be: a
-// model's own tensor `attn.mask` is not a part of anything.
+// The names of the packed weights of a folder, sorted. They all end in ".weight": a model may have
+// a tensor `attn.mask` of its own, which is no part of a packed weight.
 std::vector<std::string> packed_names(const TensorFolder& tensors);
 
 struct PackedShape {
   int64_t rows = 0, cols = 0, salient_cols = 0;
 };
-// The shape of a packed weight from its headers and its mask, which is all that is read. Checks
-// that every part is there with the dtype and shape that follow.
+// The shape of a packed weight. Reads only headers and the mask. Checks that every part is there,
+// with the dtype and the shape that follow from it.
 PackedShape read_packed_shape(const TensorFolder& tensors, const std::string& name);
 
 // float32 [rows, cols], row-major, by the formula above in float32, left to right as written.
 std::vector<float> dequantize(const PackedLinear& linear);
-// The same into memory of the caller's.
+// The same, into `weight` of rows * cols floats.
 void dequantize(const PackedLinear& linear, std::span<float> weight);
 
-// Every stored bit of this linear, padding included.
+// The number of stored bits of this linear, padding included.
 int64_t stored_bits(const PackedLinear& linear);
 // The same from shapes alone.
 int64_t stored_bits(int64_t rows, int64_t cols, int64_t salient_cols);

@@ -26,14 +26,14 @@ constexpr const char* quantization_key = "quantization_config";
 constexpr const char* hashes_name = "hashes";
 constexpr const char* config_name = "config.json";
 
-// Besides the tensors: the files from which a reader makes a tokenizer.
+// The files that are hashed besides the tensors: the index, and the files of the tokenizer.
 constexpr std::array<const char*, 8> text_files = {
     index_file_name, "tokenizer.json", "tokenizer.model",   "tokenizer_config.json",
     "vocab.json",    "merges.txt",     "added_tokens.json", "special_tokens_map.json"};
 
 std::string hash_of(const std::string& text) { return hash_hex(std::as_bytes(std::span(text))); }
 
-// Of all bytes before the data: they name every tensor with its shape, its place and its hash.
+// The hash of all bytes before the data. They hold name, shape, place and hash of every tensor.
 std::string hash_of_header(Files& files, const std::string& path) {
   const auto file = files.open(path);
   uint64_t length = 0;
@@ -58,7 +58,7 @@ FileHashes hash_files(Files& files, const TensorFolder& tensors) {
   return hashes;
 }
 
-// Of everything that config.json says but the hashes themselves.
+// The hash of everything in config.json except the hashes themselves.
 std::string hash_of_config(json config) {
   config[quantization_key].erase(hashes_name);
   return hash_of(config.dump());
@@ -71,7 +71,7 @@ std::string read_hash(const json& hashes, const std::string& name, const std::st
   return it->get<std::string>();
 }
 
-// Another file than the one that was written, or one more, or one less.
+// One sentence for each file that is not the one that was written, is new, or is missing.
 std::vector<std::string> differences(const FileHashes& found, const json& recorded,
                                      const std::string& folder) {
   std::vector<std::string> problems;

@@ -1,7 +1,7 @@
 #pragma once
-// What ties the files of a packed folder to one another: config.json holds hashes of every file
-// that decides what the folder means, so that one which was edited, damaged, or taken from another
-// model is known. FORMAT.md has the bytes.
+// Makes sure that the files of a packed folder belong together. config.json holds a hash of every
+// file that the model depends on, so that a file which was edited, damaged, or taken from another
+// model is found. FORMAT.md has the bytes.
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -11,12 +11,12 @@
 
 namespace bitmill {
 
-// Writes folder/config.json: `config`, which has a quantization_config, with hashes of itself and
-// of the files that are there. REQUIRES: tensors, index and tokenizer are in the folder.
+// Writes `config` to folder/config.json, with hashes of itself and of the files in the folder.
+// REQUIRES: `config` has a quantization_config; tensors, index and tokenizer are in the folder.
 void write_sealed_config(Files& files, const std::string& folder, nlohmann::json config);
 
-// FormatError naming every file that is not the one that config.json was written for, one a line.
-// Reads headers of tensor files only: their data is what the hashes in the headers are for.
+// FormatError naming every file that differs from the file for which config.json was written, one
+// per line. Of tensor files it reads the headers only, which hold the hashes of the data.
 void check_seal(Files& files, const TensorFolder& tensors);
 
 }  // namespace bitmill

@@ -31,7 +31,7 @@ void check_partial_place(Files& files, const std::string& target) {
       !files.exists(path) || (files.is_directory(path) &&
                               (files.list(path).empty() || files.exists(join_path(path, mark))));
   BITMILL_CHECK(ours, UsageError,
-                fmt::format("{} is needed to write {}, and holds what bitmill did not leave there; "
+                fmt::format("{} is needed to write {}, and holds files that bitmill did not write; "
                             "move it, or choose another output folder",
                             path, target));
 }
@@ -56,15 +56,16 @@ PartialFolder::~PartialFolder() {
 void PartialFolder::commit() {
   check_is_free(files_, target_);
   files_.sync_directory(path_);
-  // rename(2) replaces an empty folder, and refuses one with anything in it. The mark goes along:
-  // without it, whoever is interrupted here would leave a folder that nobody knows as ours.
+  // rename(2) replaces an empty folder, and refuses a folder with files. The mark is removed after
+  // the rename: if it were removed before, and the job killed between, nobody could tell that the
+  // folder is ours.
   files_.rename(path_, target_);
   committed_ = true;
   files_.remove(join_path(target_, mark));
   files_.sync_directory(parent_path(target_));
 }
 
-// Called while an error is on its way up: that one is worth reporting, not this one's.
+// Ignores errors: it runs while another error is thrown, and that one must be reported.
 void PartialFolder::discard() noexcept {
   try {
     remove_ours();
@@ -72,7 +73,7 @@ void PartialFolder::discard() noexcept {
   }
 }
 
-// The mark goes last: whoever is interrupted leaves a folder that is still known to be ours.
+// Removes the mark last: if the job is killed before, the folder is still recognized as ours.
 void PartialFolder::remove_ours() {
   for (const std::string& name : files_.list(path_)) {
     if (name != mark) files_.remove_tree(join_path(path_, name));

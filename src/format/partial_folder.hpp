@@ -1,6 +1,6 @@
 #pragma once
-// A folder that is there whole or not at all: filled under another name beside its place, then
-// renamed.
+// A folder that appears complete or not at all: it is filled under another name in the same parent
+// folder, then renamed.
 
 #include <string>
 
@@ -8,20 +8,20 @@
 
 namespace bitmill {
 
-// Where a folder that will be `target` is filled: `target`, resolved, with ".partial" added.
+// The name under which the folder `target` is filled: the resolved `target` with ".partial" added.
 std::string partial_path(Files& files, const std::string& target);
 
-// UsageError when `target` is neither missing nor an empty folder, or when something else than what
-// a killed job left stands at its partial path. Touches nothing.
+// UsageError when `target` exists and is not an empty folder, or when the partial path holds
+// anything but the folder that a killed job left. Changes nothing.
 void check_partial_place(Files& files, const std::string& target);
 
 class PartialFolder {
  public:
   // Makes the folder path(), after check_partial_place(). A file in it marks it as ours until
-  // commit(); what a killed job left there is known by that mark, and removed.
+  // commit(). By this mark the folder of a killed job is recognized, and removed.
   PartialFolder(Files& files, const std::string& target);
-  // Removes the folder unless it was committed. A failure to do so is not reported: an error that
-  // is worth more is on its way up.
+  // Removes the folder unless it was committed. Does not report a failure to remove it: in that
+  // case an error that matters more is thrown already.
   ~PartialFolder();
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;
@@ -29,7 +29,7 @@ class PartialFolder {
   const std::string& path() const { return path_; }
 
   // On return `target` is this folder, and survives a crash. REQUIRES: the files in it are synced.
-  // UsageError or FileError when something has been put into `target` meanwhile: that stays.
+  // UsageError or FileError when somebody has put files into `target` meanwhile; these stay there.
   void commit();
 
  private:

@@ -46,7 +46,7 @@ std::string read_header_text(const InputFile& file) {
   file.read(header_length_bytes, std::as_writable_bytes(std::span(text)));
   BITMILL_CHECK(
       text.starts_with('{'), FormatError,
-      fmt::format("{} is not a safetensors file, or was not written to its end: its header "
+      fmt::format("{} is not a safetensors file, or was not written completely: its header "
                   "does not begin with '{{'",
                   file.path()));
   return text;
@@ -63,7 +63,7 @@ std::vector<int64_t> natural_numbers(const json& tensor, const char* key,
                                      const std::string& where) {
   std::vector<int64_t> numbers;
   for (const json& item : require_array(tensor, key, where)) {
-    // The parser stores what is not negative as unsigned, and what exceeds 64 bits as a double.
+    // The parser stores a number >= 0 as unsigned, and one that exceeds 64 bits as double.
     const bool natural = item.is_number_unsigned() && item.get<uint64_t>() <= uint64_t{INT64_MAX};
     BITMILL_CHECK(natural, FormatError,
                   fmt::format("{}: \"{}\" holds {}; whole numbers from 0 to 2^63 - 1 are allowed",
@@ -94,7 +94,7 @@ int64_t bytes_of_shape(const std::vector<int64_t>& shape, std::string_view dtype
   return bits / 8;
 }
 
-// `offset` of the result still counts from the start of the data.
+// In the result, `offset` counts from the start of the data, not of the file.
 TensorInfo read_tensor(const std::string& name, const json& tensor, const std::string& where) {
   BITMILL_CHECK(tensor.is_object(), FormatError, where + ": must be an object");
   TensorInfo info;
@@ -125,7 +125,7 @@ std::map<std::string, std::string> read_metadata(const json& metadata, const std
   return texts;
 }
 
-// Every byte of the data belongs to exactly one tensor, and the file holds all of it.
+// Checks that every byte of the data belongs to exactly one tensor, and that no byte is missing.
 void check_coverage(const SafetensorsHeader& header, int64_t data_start, const InputFile& file) {
   std::vector<const TensorInfo*> in_order;
   for (const auto& [name, info] : header.tensors) in_order.push_back(&info);

@@ -2,11 +2,11 @@
 // Reads and checks the header of a safetensors file:
 //
 //   8 bytes   n, little-endian
-//   n bytes   JSON: tensor name -> dtype, shape, data_offsets [first, last + 1) from the data's
-//   start the rest  data: every byte belongs to exactly one tensor
+//   n bytes   JSON: tensor name -> dtype, shape, data_offsets [first, last + 1)
+//   the rest  data: every byte belongs to exactly one tensor; data_offsets count from its start
 //
-// A header that a reader believes without checking decides where the reader reads: nothing in it is
-// used before it was compared with the size of the file.
+// A wrong header could make us read at any place. So nothing in it is used before it was compared
+// with the size of the file.
 
 #include <cstdint>
 #include <map>

@@ -51,7 +51,7 @@ std::string json_text(const json& value, const std::string& path) {
   }
 }
 
-// All that stands before the data, padded so that the data is aligned: length, then JSON.
+// All bytes before the data: length, then JSON, then spaces until the data is aligned.
 std::string header_text(const std::string& path, Sources tensors, const Metadata& metadata) {
   json header = json::object();
   if (!metadata.empty()) header[metadata_key] = metadata;
@@ -76,9 +76,9 @@ std::string header_text(const std::string& path, Sources tensors, const Metadata
   return text;
 }
 
-// A hash has the same number of digits whatever it is, so the size of the header is known before
-// the first tensor is: data first, header last, a piece of one tensor in memory at a time. Until
-// the header is written the file begins with zeros, which no reader accepts.
+// Writes the data first and the header last, with one piece of one tensor in memory at a time. The
+// size of the header is known before, because all hashes have the same number of digits. Until the
+// header is written the file begins with zeros, which no reader accepts.
 void write_file(Files& files, const std::string& path, Sources tensors, const Metadata& metadata,
                 bool record_hashes) {
   check_sources(tensors, path);
@@ -115,7 +115,7 @@ void write_file(Files& files, const std::string& path, Sources tensors, const Me
   file->close();
 }
 
-// As many tensors as fit, at least one.
+// Puts as many tensors into each shard as fit, at least one.
 std::vector<Sources> cut_into_shards(Sources tensors, int64_t max_shard_bytes) {
   std::vector<Sources> shards;
   size_t first = 0;
@@ -132,7 +132,7 @@ std::vector<Sources> cut_into_shards(Sources tensors, int64_t max_shard_bytes) {
   return shards;
 }
 
-// Hands out `bytes` bytes that read(first, piece) fills.
+// Gives `bytes` bytes to the sink, in pieces that read(first, piece) fills.
 template <class Read>
 void in_pieces(int64_t bytes, const ByteSink& sink, const Read& read) {
   std::vector<std::byte> piece;
@@ -179,7 +179,7 @@ void write_shards(Files& files, const std::string& folder, const std::vector<Ten
   BITMILL_CHECK(
       max_shard_bytes > 0, UsageError,
       fmt::format("the largest shard must have at least 1 byte, not {}", max_shard_bytes));
-  check_sources(tensors, folder);  // across shards
+  check_sources(tensors, folder);  // a name must not occur in two shards
   const std::vector<Sources> shards = cut_into_shards(tensors, max_shard_bytes);
   if (shards.size() == 1) {
     write_file(files, join_path(folder, single_file_name), tensors, metadata, true);

@@ -23,7 +23,7 @@ using WeightMap = std::map<std::string, std::string>;  // tensor -> shard file
 
 constexpr int64_t elements_per_read = int64_t{1} << 20;
 
-// A shard is a file beside the index: an index must not make us read anything else.
+// A shard must be a file in the folder of the index: an index must not make us read other files.
 void check_shard_name(const std::string& shard, const std::string& index) {
   const bool plain = shard.find_first_of("/\\") == std::string::npos &&
                      shard.find('\0') == std::string::npos && shard.ends_with(".safetensors");
@@ -60,11 +60,12 @@ WeightMap read_index(Files& files, const std::string& path) {
   }
   throw FormatError(
       fmt::format("{} holds neither {} nor {}: it is not a model folder, or was not "
-                  "downloaded to its end",
+                  "downloaded completely",
                   folder, single_file_name, index_file_name));
 }
 
-// Sentences, the first of them: a folder of two models mixed has thousands of the same kind.
+// Keeps the first `most` sentences of a kind and counts the others: a folder with files of two
+// models could give thousands.
 class Complaints {
  public:
   explicit Complaints(std::vector<std::string>& problems) : problems_(problems) {}
@@ -92,13 +93,13 @@ void compare_shard_with_index(const SafetensorsFile& file, const std::string& sh
     const auto it = weight_map.find(tensor);
     if (it == weight_map.end()) {
       complaints.add(fmt::format(
-          "{} holds tensor \"{}\", which {} does not list; the two are not of one download",
+          "{} holds tensor \"{}\", which {} does not list; they are not from the same download",
           file.path(), tensor, index));
     } else if (it->second != shard) {
-      complaints.add(
-          fmt::format("{} holds tensor \"{}\", which by {} is in {}; remove the shard that is not "
-                      "of this model",
-                      file.path(), tensor, index, it->second));
+      complaints.add(fmt::format(
+          "{} holds tensor \"{}\", but {} says that it is in {}; remove the shard that is not "
+          "of this model",
+          file.path(), tensor, index, it->second));
     }
   }
 }

@@ -1,10 +1,10 @@
 #pragma once
 // The tensors of a model folder: model.safetensors, or the shards that model.safetensors.index.json
-// lists. Only headers are held in memory; data is read (pread) when it is asked for.
+// lists. Only headers are held in memory; data is read (pread) when a caller asks for it.
 //
-// Everything is checked when the folder is opened: header lengths, JSON, dtypes, that shapes and
-// byte ranges agree, do not overlap and end inside the file, that the index and the shards name the
-// same tensors. Throws FormatError naming file, tensor and both values.
+// Opening the folder checks everything: header lengths, JSON, dtypes; that byte ranges agree with
+// the shapes, do not overlap and end inside the file; that the index and the shards name the same
+// tensors. Throws FormatError naming file, tensor and both values.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +23,7 @@ namespace bitmill {
 struct TensorInfo {
   std::string name;
   Dtype dtype = Dtype::other;
-  std::string dtype_text;      // as the file says
+  std::string dtype_text;      // as the file has it
   std::vector<int64_t> shape;  // all >= 0
   int64_t offset = 0;          // absolute, bytes from the start of its file
   int64_t bytes = 0;
@@ -45,7 +45,7 @@ class SafetensorsFile {
   const TensorInfo& info(const std::string& name) const;
   // Both are safe from several threads. into.size() == info.bytes.
   void read(const TensorInfo& info, std::span<std::byte> into) const;
-  // into.size() bytes from byte `first` of the tensor on, all of them inside it.
+  // Reads into.size() bytes, beginning at byte `first` of the tensor. REQUIRES: all lie inside it.
   void read_part(const TensorInfo& info, int64_t first, std::span<std::byte> into) const;
 
  private:
@@ -56,16 +56,16 @@ class SafetensorsFile {
 
 class TensorFolder {
  public:
-  // FormatError with everything that is wrong, one a line. Refuses a folder with only
-  // pytorch_model*.bin, with advice.
+  // FormatError with everything that is wrong, one problem per line. Refuses a folder that has only
+  // pytorch_model*.bin, and says what to do.
   TensorFolder(Files& files, const std::string& folder);
-  // Opens what can be opened, and adds a sentence to `problems` for everything else: for whoever
-  // lists all that is wrong with a model. Throws where there is nothing to open.
+  // Opens what can be opened, and adds a sentence to `problems` for everything else: for callers
+  // that list everything that is wrong with a model. Throws when there is nothing to open.
   TensorFolder(Files& files, const std::string& folder, std::vector<std::string>& problems);
 
   const std::string& path() const { return folder_; }
   bool contains(const std::string& name) const { return place_.contains(name); }
-  // Not there, but in a shard that could not be opened, as far as anybody can tell.
+  // True when the tensor is missing because its shard could not be opened, as far as one can tell.
   bool is_lost(const std::string& name) const { return whole_is_lost_ || lost_.contains(name); }
   const TensorInfo& info(const std::string& name) const;  // FormatError when missing
   std::vector<std::string> names() const;                 // sorted
@@ -78,7 +78,7 @@ class TensorFolder {
   void read_part(const std::string& name, int64_t first, std::span<std::byte> into) const;
   // Any float dtype, widened. Throws NumericError naming the first element that is not finite.
   std::vector<float> read_float32(const std::string& name) const;
-  // The same into memory of the caller's, one float for each element.
+  // The same, into `values`, which has one float for each element.
   void read_float32(const std::string& name, std::span<float> values) const;
 
  private:

@@ -33,7 +33,7 @@ constexpr std::array<Notation, 9> notations = {{
 
 const Notation& notation_of(ActionKind kind) { return notations[static_cast<size_t>(kind)]; }
 
-// Takes a number off the front of `text`; nothing when there is none.
+// Reads a number at the beginning of `text` and removes it there. Nothing when there is none.
 std::optional<int> take_number(std::string_view& text) {
   int number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -74,7 +74,7 @@ std::string to_token(const Action& action) {
 
 Action parse_token(std::string_view token) {
   const auto action = read_token(token);
-  // Printing it again refuses leading zeros and whatever follows.
+  // The comparison with the printed form refuses leading zeros and text after the action.
   BITMILL_CHECK(action && to_token(*action) == token, UsageError,
                 fmt::format("\"{}\" is not an action of a plan; actions look like E0, R3.0, L3, "
                             "T3.0, O3.0, P3.0, F3.0, S3.0 or D3",

@@ -7,15 +7,15 @@
 namespace bitmill {
 
 enum class ActionKind {
-  embed,    // "E<k>"      the streams of turn k start at the embeddings
-  receive,  // "R<l>.<k>"  what block l reads at turn k comes from the stage before
-  load,     // "L<l>"      weights of block l become resident, with what earlier turns left
+  embed,    // "E<k>"      make the streams of turn k from the embeddings
+  receive,  // "R<l>.<k>"  get the streams that block l reads at turn k from the previous stage
+  load,     // "L<l>"      load the weights of block l, and what its earlier turns have saved
   teach,    // "T<l>.<k>"  teacher forwards: targets of the turn; before turn 0 also the 4-bit grid,
-            //             the mask, the signs and the first scales
+  //             the mask, the signs and the first scales
   train,    // "O<l>.<k>"  epochs [k lag, (k+1) lag)
   pack,     // "P<l>.<k>"  round to what is stored; the last turn commits the block
   forward,  // "F<l>.<k>"  the packed student hands its stream on
-  send,     // "S<l>.<k>"  what block l handed on goes to the stage after; pairs with R<l+1>.<k>
+  send,     // "S<l>.<k>"  send what block l handed on to the next stage; pairs with R<l+1>.<k>
   drop,     // "D<l>"      the block leaves memory
 };
 
@@ -27,7 +27,7 @@ struct Action {
   bool operator==(const Action&) const = default;
 };
 
-// When it is done, in a plan or by a rank: seconds from a common beginning.
+// An action with its times, in a simulation or on a rank: seconds since a common beginning.
 struct TimedAction {
   Action action;
   double begin_s = 0;
@@ -35,7 +35,7 @@ struct TimedAction {
 };
 
 std::string to_token(const Action& action);
-// UsageError on anything that to_token does not print.
+// UsageError for anything that to_token() does not print.
 Action parse_token(std::string_view token);
 
 }  // namespace bitmill

@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t float_bytes = 4;
 
-// Seconds of the own gradients of a step of n samples: as many at once as there are threads, and
-// what is left over on all of them together.
+// Seconds of the gradients of `own` samples in a step. Each thread computes a sample of its own;
+// when fewer samples than threads are left, all threads work on these together.
 double units_seconds(const Workload& work, const Machine& machine, int64_t own) {
   const double unit = work.unit_flops / machine.unit_flops_per_s + machine.unit_s;
   const int64_t threads = machine.samples_at_once, rest = own % threads;
@@ -21,7 +21,7 @@ double units_seconds(const Workload& work, const Machine& machine, int64_t own) 
   return seconds + unit / (1 + machine.thread_gain * helpers);
 }
 
-// Of one replica, in an epoch.
+// What one replica does in an epoch.
 struct Share {
   int64_t samples = 0;
   double units_s = 0;
@@ -39,7 +39,8 @@ Share share_of(const Workload& work, const Machine& machine, const Mesh& mesh, i
   return share;
 }
 
-// Of one step: partial sums to the owner of each slice, the owner's AdamW, values to everybody.
+// Seconds of one step after its gradients: partial sums go to the owner of each slice, the owner
+// runs AdamW, and sends the new values to everybody.
 double step_seconds(const Workload& work, const Machine& machine, int replicas) {
   const double adam = adam_seconds(work, machine, replicas);
   if (replicas == 1) return adam;
@@ -47,16 +48,16 @@ double step_seconds(const Workload& work, const Machine& machine, int replicas) 
          static_cast<double>(exchange_bytes(work, replicas)) / machine.link_bytes_per_s;
 }
 
-// A block beside its streams. While it trains: operands as wide as weights, signs and codes of a
-// byte each, learned values with their moments and sums, and the activations of a sample a thread.
-// Before and after that: the dense weights, what is made of them, and what is known of their
-// inputs.
+// Memory of a block without its streams. While it trains: operands as wide as weights, signs and
+// codes of one byte each, learned values with their moments and sums, and for each thread the
+// activations of one sample. Before and after that: the dense weights, what is made of them, and
+// the statistics of their inputs.
 void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
                 PlanCosts& costs) {
   const int threads = machine.samples_at_once, replicas = mesh.replicas;
   const int64_t batch = std::min(work.batch, work.samples);
   const int64_t block = work.weights * (machine.weight_bytes + 1);
-  const bool one_memory = machine.host_fixed_bytes == 0;  // so it computes on a processor
+  const bool one_memory = machine.host_fixed_bytes == 0;  // then the rank computes on a processor
   const int64_t of_thread = work.activation_bytes + (one_memory ? work.product_bytes : 0);
   const int64_t learning = work.learned + 2 * work.learned / replicas +
                            summing_floats(work.learned, batch, replicas, replica, threads);
@@ -73,7 +74,7 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
       (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
 }
 
-// Of `bytes` that are committed to the run folder.
+// Seconds to commit a file of `bytes` to the run folder.
 double write_seconds(const Machine& machine, int64_t bytes) {
   return machine.write_latency_s + static_cast<double>(bytes) / machine.write_bytes_per_s;
 }
@@ -92,7 +93,7 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   costs.embed_s = static_cast<double>(costs.stream_bytes) / machine.read_bytes_per_s;
   costs.load_s = static_cast<double>(work.source_bytes) / machine.read_bytes_per_s;
   costs.forward_s = samples * work.forward_flops / forward_flops_per_s;
-  // Every replica descends through the whole block.
+  // Every replica does the coordinate descent of the whole block.
   costs.first_s = (samples * work.statistics_flops + work.descent_flops) / forward_flops_per_s;
   const auto weights = static_cast<double>(work.weights);
   costs.prepare_s = weights / machine.prepare_weights_per_s +
@@ -118,7 +119,7 @@ PlanCosts stage_costs(const Workload& work, const Machine& machine, const Mesh& 
 }
 
 double adam_seconds(const Workload& work, const Machine& machine, int replicas) {
-  constexpr double passes = 7;  // a gradient is read, three vectors are read and written
+  constexpr double passes = 7;  // read one vector (the gradient), read and write three others
   return passes * static_cast<double>(work.learned * float_bytes) / replicas /
          machine.memory_bytes_per_s;
 }
@@ -129,7 +130,7 @@ int64_t exchange_bytes(const Workload& work, int replicas) {
   for (int replica = 0; replica < replicas; ++replica) {
     partials = std::max<int64_t>(partials, std::ssize(local_partials(batch, replicas, replica)));
   }
-  // Slices of the others' partial sums, and the others' slices of the new values.
+  // Slices of the other replicas' partial sums, and their slices of the new values.
   return (partials + 1) * work.learned * float_bytes / replicas * (replicas - 1);
 }
 

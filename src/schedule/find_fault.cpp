@@ -1,4 +1,4 @@
-// find_fault() of plan.hpp: a plan carried out without doing any work.
+// find_fault() of plan.hpp: it goes through the actions of a plan as a job would, but without work.
 
 #include <fmt/format.h>
 
@@ -13,19 +13,19 @@
 namespace bitmill {
 namespace {
 
-// Turn of a block.
+// (block, turn)
 using Visit = std::pair<int, int>;
 
-// What a resident block has behind it since it was loaded.
+// What was done last with a resident block.
 enum class Phase { loaded, taught, trained, packed, forwarded };
 
 struct Stage {
-  size_t next = 0;                // action
+  size_t next = 0;                // index of the next action
   int resident = -1;              // block, or -1
   Phase phase = Phase::loaded;    // of the resident block
-  int turn = -1;                  // that the resident block is in
-  std::set<Visit> made;           // streams that are here, by who reads them next
-  std::deque<Visit> from_before;  // sent by the stage before, and not yet received
+  int turn = -1;                  // of the resident block
+  std::set<Visit> made;           // streams on this stage, by the visit that reads them next
+  std::deque<Visit> from_before;  // sent by the previous stage, and not yet received
 };
 
 class Rehearsal {
@@ -167,7 +167,7 @@ class Rehearsal {
     return "";
   }
 
-  // An action of the turn that the resident block is in, which must have come as far as `from`.
+  // For an action of the resident block's turn: moves the phase, which must be `from`, to `to`.
   std::string advance(const Action& action, Phase from, Phase to, const char* needs, Stage& here) {
     if (here.phase != from || action.turn != here.turn) {
       return fmt::format("turn {} of block {} is out of order: {} must be ready and not yet used",

@@ -1,5 +1,5 @@
 #pragma once
-// Where a rank stands: stages share the depth, the replicas of a stage share its batches.
+// A rank's place: the stages divide the blocks, and the replicas of a stage divide its batches.
 
 namespace bitmill {
 
@@ -13,7 +13,7 @@ struct Mesh {
   int stage_of_rank(int rank) const { return rank / replicas; }
   int replica_of_rank(int rank) const { return rank % replicas; }
   int rank_of(int stage, int replica) const { return stage * replicas + replica; }
-  // Cyclic, so that neighbours in depth are on neighbouring stages.
+  // Blocks go to the stages in turn, so that block l+1 is on the stage after that of block l.
   int stage_of_block(int block) const { return block % stages; }
   int next_stage(int stage) const { return (stage + 1) % stages; }
   int previous_stage(int stage) const { return (stage + stages - 1) % stages; }

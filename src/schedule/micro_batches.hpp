@@ -1,6 +1,6 @@
 #pragma once
-// How the samples of a training step flow through stages that hold contiguous blocks: in
-// micro-batches, one forward and one backward in turn (1F1B). Pure data.
+// How the samples of a training step go through stages that hold neighbouring blocks: in
+// micro-batches, with forwards and backwards that alternate (1F1B). Pure data.
 
 #include <cstdint>
 #include <vector>
@@ -9,11 +9,11 @@
 
 namespace bitmill {
 
-// Blocks [blocks s / stages, blocks (s + 1) / stages).
+// Blocks [blocks s / stages, blocks (s + 1) / stages) for stage s.
 PositionRange blocks_of_stage(int64_t blocks, int stages, int stage);
 
-// A replica's own positions of a batch, cut: two micro-batches for each stage fill the pipeline two
-// thirds of the time, and one has at most `most` samples. The same on every stage.
+// Cuts a replica's own positions of a batch into micro-batches of at most `most` samples; the same
+// on every stage. Two micro-batches for each stage keep the stages busy two thirds of the time.
 std::vector<PositionRange> micro_batches(const PositionRange& own, int stages, int64_t most);
 
 struct MicroAction {
@@ -23,8 +23,8 @@ struct MicroAction {
   bool operator==(const MicroAction&) const = default;
 };
 
-// A stage is ahead by as many forwards as there are stages behind it; then every forward is
-// followed by a backward. So no more than stages - stage micro-batches are ever between the two.
+// A stage first does as many forwards as there are stages after it; then every forward is followed
+// by a backward. So at most `stages - stage` micro-batches wait for their backward at any time.
 std::vector<MicroAction> one_forward_one_backward(int stages, int stage, int64_t micro_batches);
 
 }  // namespace bitmill

@@ -27,8 +27,9 @@ void append_visit(const Plan& plan, int block, int turn, std::vector<Action>& ac
   actions.push_back({ActionKind::drop, block, -1});
 }
 
-// Turns [first, last) through the whole depth. All turns with one block + turn need nothing of each
-// other; of those, the deepest block comes last, so that blocks are finished as early as can be.
+// Appends turns [first, last) of all blocks. Visits with equal block + turn (a wave) do not depend
+// on each other. Within a wave the deepest block comes last, so that every block is finished as
+// early as possible.
 void append_band(int first, int last, Plan& plan) {
   for (int wave = first; wave < plan.blocks + last - 1; ++wave) {
     const int lowest = std::max(0, wave - last + 1);
@@ -68,7 +69,8 @@ Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk) {
   Plan plan{blocks, epochs, lag, 1, 1, {}};
   plan.stages.resize(static_cast<size_t>(stages));
   plan.band = band_width(walk, stages, plan.turns());
-  // In each wave a stage sends so many streams, and may be a wave ahead of who receives them.
+  // A stage sends at most ceil(band / stages) turns in a wave, and may be one wave ahead of the
+  // receiver.
   plan.link_capacity = static_cast<int>(piece_count(plan.band, stages)) + 1;
   for (int first = 0; first < plan.turns(); first += plan.band) {
     append_band(first, plan.band_end(first), plan);
@@ -77,7 +79,7 @@ Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk) {
 }
 
 int live_files(const Plan& plan) {
-  const int together = std::min(plan.band, plan.blocks);  // blocks that a band has under way
+  const int together = std::min(plan.band, plan.blocks);  // blocks of a band that are under way
   const int live = plan.band < plan.turns() ? plan.blocks : together;
   return live + std::min(plan.stage_count(), together);
 }

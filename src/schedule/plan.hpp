@@ -4,12 +4,13 @@
 //
 // Turn (l, k), k = 0 .. epochs/lag - 1, trains block l for `lag` epochs. It needs turn (l, k-1) and
 // the student's stream that turn (l-1, k) produced. A plan visits it once: the block is loaded,
-// does the turn, hands its stream on and is dropped, so that one block is resident at a time.
+// does the turn, hands its stream on and is dropped, so that a stage holds one block at a time.
 //
-// Turns walk through the depth in bands: turns [b, b + width) together, one a block behind the
-// other, then the next band. What the teacher makes of a block is computed with the first turn of
-// a band and kept for the others. A wavefront is one band of all turns; a sweep is as wide as
-// there are stages, which keeps them all busy and the targets of one block in memory.
+// Turns go through the blocks in bands. The turns [b, b + width) of a band go together, each one
+// block behind the turn before it; then the next band begins. The teacher's outputs of a block are
+// computed at the first turn of a band, and kept for its other turns. A wavefront is one band of
+// all turns. In a sweep a band has as many turns as there are stages: that keeps all stages busy,
+// and needs memory for the targets of one block only.
 
 #include <cstdint>
 #include <string>
@@ -24,23 +25,23 @@ namespace bitmill {
 enum class Walk { automatic, wavefront, sweep };
 const char* word_of(Walk walk);  // "auto", "wavefront", "sweep"
 
-// Turns of a band. `walk` is not automatic.
+// Number of turns in a band. REQUIRES: `walk` is not automatic.
 int band_width(Walk walk, int stages, int turns);
 
 struct Plan {
   int blocks = 0;
   int epochs = 0;
   int lag = 0;
-  int band = 1;           // turns that walk together
+  int band = 1;           // turns in a band
   int link_capacity = 1;  // sends that a stage may be ahead of the stage that receives them
-  std::vector<std::vector<Action>> stages;  // of every replica of a stage
+  std::vector<std::vector<Action>> stages;  // [stages] actions of every replica of the stage
 
   int turns() const { return epochs / lag; }
   int stage_count() const { return static_cast<int>(stages.size()); }
   int stage_of_block(int block) const { return block % stage_count(); }
-  // The streams of a turn leave the stage when its block has handed them on.
+  // Whether the stage sends the streams of a turn away after `block` has handed them on.
   bool sends(int block) const { return stage_count() > 1 && block + 1 < blocks; }
-  // The teacher's stream travels with this turn, and its targets are computed at it.
+  // Whether the teacher's stream travels with this turn, and the band's targets are computed at it.
   bool begins_band(int turn) const { return turn % band == 0; }
   int band_begin(int turn) const { return turn - turn % band; }
   int band_end(int turn) const {
@@ -48,28 +49,30 @@ struct Plan {
   }
 };
 
-// UsageError when lag does not divide epochs; it names the two nearest divisors.
+// UsageError naming the two nearest divisors when lag does not divide epochs.
 void check_lag(int epochs, int lag);
 
-// The last block's stream has no reader but the report on the finished model, so that block
-// forwards in the last turn only. UsageError from check_lag(), and for counts below 1.
+// The last block forwards in the last turn only: nothing reads its stream but the report on the
+// finished model. UsageError from check_lag(), and for counts below 1.
 Plan make_plan(int blocks, int epochs, int lag, int stages, Walk walk);
 
-// Empty when the plan is executable and complete; otherwise the first thing that is wrong, in
-// words: an action on a block that is not resident, or not on its stage; a turn out of order; a
-// stream that was not handed on, or received in another order than sent; stages that wait for each
-// other for ever when no link holds more than link_capacity sends; a block that is never committed
-// or leaves memory with unpacked work; two blocks resident at once. A forward that nobody reads is
-// waste, not a fault. Defined in find_fault.cpp.
+// Empty when the plan can be executed and is complete. Otherwise describes the first fault:
+//  - an action on a block that is not resident, or is not on its stage;
+//  - a turn out of order;
+//  - a stream that was not handed on, or is received in another order than sent;
+//  - stages that wait for each other for ever, with at most link_capacity sends on a link;
+//  - a block that is never committed, or is dropped before its turn is packed;
+//  - two blocks resident at once.
+// A forward whose stream nobody reads is waste, but no fault. Defined in find_fault.cpp.
 std::string find_fault(const Plan& plan);
 
-// Files of live state that the run folder holds at once, at most. A block has one from its first
-// epoch until its last turn is packed, which is nearly all the time where a band is narrower than
-// all turns; and each of those that train side by side may be writing the next one beside it.
+// The largest number of live-state files in the run folder at once. A block has one from its first
+// epoch until its last turn is packed. With more than one band that is nearly the whole run, so all
+// blocks count. In addition, each block that trains at the same time may be writing its next file.
 int live_files(const Plan& plan);
 
-// Tokens separated by blanks, one line per block visit; with several stages, each below a line
-// "stage 0:". For people and for tests.
+// The tokens of the plan, separated by blanks, one line per visit. With several stages, a line
+// "stage 0:" stands above each one's visits. For people and for tests.
 std::string draw(const Plan& plan);
 
 // The divisors of `epochs` nearest to `lag`: the largest that is at most lag (or 1), the smallest

@@ -11,13 +11,13 @@
 namespace bitmill {
 namespace {
 
-// More stages than turns or blocks would idle.
+// More stages than turns or blocks would have nothing to do.
 int most_stages(const PlanRequest& request) {
   const int turns = request.work.epochs / request.work.lag;
   return std::min({request.work.blocks, turns, request.ranks});
 }
 
-// More replicas than a batch has samples would idle.
+// More replicas than a batch has samples would have nothing to do.
 int most_replicas(const PlanRequest& request, int stages) {
   return static_cast<int>(std::min<int64_t>(request.work.batch, request.ranks / stages));
 }
@@ -26,8 +26,8 @@ int64_t memory_limit(const PlanRequest& request) {
   return request.memory_limit > 0 ? request.memory_limit : request.machine.memory_bytes;
 }
 
-// A wavefront holds streams for as many blocks as there are turns: it is no choice where nobody has
-// said what there is to hold them.
+// A wavefront holds streams for as many blocks as there are turns. It is not tried when the memory
+// limit is not known.
 std::vector<Walk> walks(const PlanRequest& request, int stages) {
   if (request.walk != Walk::automatic) return {request.walk};
   const int turns = request.work.epochs / request.work.lag;
@@ -36,7 +36,7 @@ std::vector<Walk> walks(const PlanRequest& request, int stages) {
   return {Walk::sweep, Walk::wavefront};
 }
 
-// What a rank does of the plan, whoever it waits for.
+// Seconds that a rank of the stage works; waiting does not count.
 double busy_seconds(const Plan& plan, int stage, const PlanCosts& costs) {
   double seconds = 0;
   for (const Action& action : plan.stages[static_cast<size_t>(stage)]) {
@@ -49,8 +49,8 @@ Plan plan_for(const Workload& work, int stages, Walk walk) {
   return make_plan(work.blocks, work.epochs, work.lag, stages, walk);
 }
 
-// Seconds by the machine's rates. Memory at least as the checks of a run count it, which know no
-// rates: what fits here is not refused there.
+// Simulates with the machine's rates. The checks of a run do not know these rates and use
+// simulate_training(). Takes the larger memory of both: what fits here is not refused there.
 Simulation simulate_with_memory(const Plan& plan, const PlanCosts& costs) {
   Simulation simulation = simulate(plan, costs);
   const Simulation training = simulate_training(plan, costs);
@@ -63,7 +63,7 @@ Simulation simulate_with_memory(const Plan& plan, const PlanCosts& costs) {
   return simulation;
 }
 
-// Looks at meshes, and keeps the soonest that fits.
+// Tries meshes, and keeps the one that ends soonest and fits.
 class Search {
  public:
   explicit Search(const PlanRequest& request) : request_(request), limit_(memory_limit(request)) {}
@@ -74,10 +74,10 @@ class Search {
     double makespan_s = 0;
   };
   const std::optional<Found>& best() const { return best_; }
-  // Of all that were looked at, as long as none fitted.
+  // The smallest memory that any tried mesh needs. Valid while none has fitted.
   int64_t least_bytes() const { return least_bytes_.value_or(0); }
 
-  // With any number of replicas. The plan is the same for all of them.
+  // Tries all numbers of replicas. The plan is the same for all of them.
   void look_at(int stages, Walk walk) {
     const Plan plan = plan_for(request_.work, stages, walk);
     for (int replicas = most_replicas(request_, stages); replicas >= 1; --replicas) {
@@ -89,8 +89,8 @@ class Search {
   void look_at(const Plan& plan, const Mesh& mesh, Walk walk) {
     const Workload& work = request_.work;
     const Machine& machine = request_.machine;
-    // No plan is sooner through than stage 0, which has the most blocks, has worked: that spares
-    // simulating nearly all numbers of replicas.
+    // Stage 0 has the most blocks, and no plan can end before stage 0 has done its work. With this
+    // check nearly all numbers of replicas need no simulation.
     const PlanCosts busiest = plan_costs(work, machine, mesh, mesh.replicas - 1);
     if (best_ && busy_seconds(plan, 0, busiest) > best_->makespan_s) return;
     const Simulation simulation = simulate_with_memory(plan, stage_costs(work, machine, mesh));
@@ -111,7 +111,7 @@ class Search {
   std::optional<int64_t> least_bytes_;
 };
 
-// Of a rank beyond the mesh, which holds its process and does nothing.
+// The forecast of a rank beyond the mesh. It holds the memory of its process and does nothing.
 RankForecast idle_rank(const Machine& machine, int rank) {
   RankForecast idle;
   idle.rank = rank;
@@ -120,7 +120,7 @@ RankForecast idle_rank(const Machine& machine, int rank) {
   return idle;
 }
 
-// Of one that has its place in the mesh, and costs of its own. `whole` is simulated.
+// The forecast of a rank in the mesh, with its own costs. REQUIRES: `whole` is simulated.
 RankForecast rank_at_work(const PlanRequest& request, const Forecast& whole, const PlanCosts& own,
                           int number) {
   const Workload& work = request.work;
@@ -129,7 +129,7 @@ RankForecast rank_at_work(const PlanRequest& request, const Forecast& whole, con
   const std::vector<Action>& actions = whole.plan.stages[static_cast<size_t>(stage)];
   RankForecast rank = idle_rank(request.machine, number);
   if (actions.empty()) return rank;
-  // As many streams as the busiest replica has, of its own length.
+  // The rank holds as many streams as the busiest replica, each with its own number of bytes.
   const auto own_part = [&](int64_t bytes) {
     return bytes / std::max<int64_t>(1, whole.costs.stream_bytes) * own.stream_bytes;
   };
@@ -148,7 +148,7 @@ RankForecast rank_at_work(const PlanRequest& request, const Forecast& whole, con
   return rank;
 }
 
-// Without the single ranks.
+// The forecast without `ranks`.
 Forecast simulated(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   Forecast result;
   result.mesh = mesh;
@@ -168,7 +168,7 @@ double Forecast::idle_fraction() const {
   double busy = 0;
   for (const RankForecast& rank : ranks) busy += rank.busy_s;
   const double all = simulation.makespan_s * static_cast<double>(ranks.size());
-  return all > 0 ? std::max(0.0, 1 - busy / all) : 0;  // sums are rounded
+  return all > 0 ? std::max(0.0, 1 - busy / all) : 0;  // rounding could give less than 0
 }
 
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk) {

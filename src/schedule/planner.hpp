@@ -1,5 +1,6 @@
 #pragma once
-// The mesh and the walk that carry out a recipe soonest on so many ranks, within their memory.
+// Finds the mesh and the walk with which a job ends soonest on a given number of ranks, within
+// their memory; and makes the forecast.
 
 #include <cstdint>
 #include <vector>
@@ -18,13 +19,14 @@ struct PlanRequest {
   int64_t memory_limit = 0;  // bytes of a rank; 0: the machine's
 };
 
-// Bytes are the most at any time, those that move are of the whole run.
+// Bytes that are held: the maximum over time. Bytes that are sent or exchanged: the sum over the
+// run.
 struct RankForecast {
   int rank = 0;
-  int64_t peak_bytes = 0;       // of its device, while blocks are trained
-  int64_t host_bytes = 0;       // of its host; the same where device and host are one memory
+  int64_t peak_bytes = 0;       // on its device, while blocks are trained
+  int64_t host_bytes = 0;       // on its host; equal to peak_bytes where both are one memory
   int64_t scratch_bytes = 0;    // streams beyond their limit, in the scratch folder
-  int64_t sent_bytes = 0;       // to its like of the next stage
+  int64_t sent_bytes = 0;       // to the same replica of the next stage
   int64_t exchanged_bytes = 0;  // with the other replicas of its stage, each way
   double busy_s = 0;
 };
@@ -36,22 +38,22 @@ struct Forecast {
   PlanCosts costs;  // of a stage
   EndCosts ends;
   Simulation simulation;
-  std::vector<RankForecast> ranks;  // of the whole job: idle ones hold and do nothing
+  std::vector<RankForecast> ranks;  // all ranks of the job, idle ones too
 
-  // From the launch to the end.
+  // Seconds from the launch to the end.
   double makespan_s() const { return ends.before_s + simulation.makespan_s + ends.after_s; }
   int64_t peak_bytes() const;    // of the rank that needs most
-  double idle_fraction() const;  // of all ranks that were given, while the plan is carried out
+  double idle_fraction() const;  // of all ranks' time, while the plan is carried out
 };
 
 // The forecast of one mesh and walk.
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);
 
-// The soonest of all that fit, of any number of stages and of replicas: fewer replicas may be
-// sooner, where they share a batch evenly. Of equals, the one with the fewest ranks. Without a
-// limit of memory only sweeps are tried, which hold the fewest streams. UsageError when request
-// asks for stages that do not divide the ranks, or when nothing fits: it then says the smallest
-// memory that would.
+// The forecast that ends soonest, of all that fit into memory, over all numbers of stages and
+// replicas. Fewer replicas may be faster, when they divide a batch evenly. Of equal ones, the
+// forecast with the fewest ranks. Without a memory limit only sweeps are tried, which hold the
+// fewest streams. UsageError when the requested stages do not divide the ranks, or when nothing
+// fits; the message then says the smallest memory that would.
 Forecast choose_plan(const PlanRequest& request);
 
 }  // namespace bitmill

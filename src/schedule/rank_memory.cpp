@@ -18,7 +18,7 @@ int64_t rank_peak_bytes(const PlanCosts& costs, int64_t stream_bytes, bool assem
   const int64_t training =
       streams_in_memory(costs, stream_bytes) + std::max(costs.resident_bytes, costs.loaded_bytes);
   if (!assembles) return costs.fixed_bytes + training;
-  // Headers are small and many: what is free of the heap by then does not take them all.
+  // Headers are many small allocations. They do not all fit into what the training has freed.
   return costs.fixed_bytes + std::max(training, costs.assembly_bytes) + costs.header_bytes;
 }
 

@@ -9,17 +9,17 @@
 namespace bitmill {
 namespace {
 
-// Elements. Slices of float32, and of half as wide types, begin at multiples of a cache line when
-// the whole does.
+// Elements. So slices of 32-bit and 16-bit types begin at a cache line when the vector does.
 constexpr int64_t slice_granularity = 64;
 
-// Appends the additions below the node [begin, begin + width), width a power of two, cut at n:
-// left, right, then the node itself, so that node.end never decreases.
+// Appends the additions of the node [begin, begin + width), cut at n; width is a power of two.
+// First the left child, then the right child, then the node itself, so that node.end never
+// decreases.
 void append_node(int64_t n, int64_t begin, int64_t width, std::vector<TreeAddition>& additions) {
   if (width == 1) return;
   const int64_t middle = begin + width / 2;
   append_node(n, begin, width / 2, additions);
-  if (middle >= n) return;  // no right child: this node is its left child
+  if (middle >= n) return;  // no right child: the node is equal to its left child
   append_node(n, middle, width / 2, additions);
   additions.push_back({begin, middle, {begin, std::min(begin + width, n)}});
 }
@@ -59,7 +59,7 @@ std::vector<int64_t> local_partials(int64_t n, int replicas, int replica) {
 }
 
 std::vector<TreeAddition> final_additions(int64_t n, int replicas) {
-  std::vector<int64_t> owner_end(static_cast<size_t>(n));  // of the replica that owns a position
+  std::vector<int64_t> owner_end(static_cast<size_t>(n));  // [n] end of the owner's positions
   for (int replica = 0; replica < replicas; ++replica) {
     const PositionRange owned = owned_positions(n, replicas, replica);
     std::fill(owner_end.begin() + owned.begin, owner_end.begin() + owned.end, owned.end);
@@ -98,7 +98,7 @@ int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int t
 int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica) {
   if (replicas == 1) return 0;
   const int64_t largest = piece_count(size, replicas);
-  // Of all replicas: the additions that are left join them into one sum.
+  // Partial sums of all replicas: one more than the final additions, which join them into one sum.
   const int64_t incoming = std::ssize(final_additions(batch_size, replicas)) + 1;
   const int64_t outgoing = replicas * std::ssize(local_partials(batch_size, replicas, replica));
   return (incoming + outgoing) *

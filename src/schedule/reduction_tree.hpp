@@ -1,6 +1,6 @@
 #pragma once
-// The fixed binary tree over the positions of a batch, who owns which positions, and what a sum
-// over it takes of memory.
+// The fixed binary tree over the positions of a batch, which replica owns which positions, and how
+// much memory a sum over the tree takes.
 //
 // Node (j, i) is the sum over positions [i 2^j, (i+1) 2^j) within [0, n): left child plus right
 // child; an absent child adds nothing. The tree depends on n alone, so a sum over it has the same
@@ -20,10 +20,10 @@ struct PositionRange {
   bool operator==(const PositionRange&) const = default;
 };
 
-// [floor(n d / D), floor(n (d+1) / D)): perhaps empty.
+// The positions of replica d of D: [floor(n d / D), floor(n (d+1) / D)). They may be empty.
 PositionRange owned_positions(int64_t n, int replicas, int replica);
 
-// sum[into] += sum[from]; the node it completes covers `node`.
+// sum[into] += sum[from]. It completes the tree node that covers the positions `node`.
 struct TreeAddition {
   int64_t into = 0;
   int64_t from = 0;
@@ -32,34 +32,35 @@ struct TreeAddition {
   bool operator==(const TreeAddition&) const = default;
 };
 
-// All n - 1 additions, ordered so that one is possible as soon as positions [0, node.end) and the
+// All n - 1 additions, in order: each is possible as soon as positions [0, node.end) and the
 // additions before it are done.
 std::vector<TreeAddition> tree_additions(int64_t n);
 
-// Those that replica d can do alone: node within its positions. Same order.
+// The additions that replica d can do alone, in the same order: their nodes lie in its positions.
 std::vector<TreeAddition> local_additions(int64_t n, int replicas, int replica);
-// The partial sums that remain at replica d afterwards: leftmost positions, ascending.
+// The partial sums that replica d has after its local additions: leftmost positions, ascending.
 std::vector<int64_t> local_partials(int64_t n, int replicas, int replica);
-// What is left when everybody has done the local ones. The result is at position 0.
+// The additions that are left when all replicas have done their local ones. The result is at
+// position 0.
 std::vector<TreeAddition> final_additions(int64_t n, int replicas);
 
-// Slice p of `elements` values cut for `replicas` owners: [bounds[p], bounds[p + 1]), at multiples
-// of 64 elements but for the end; some may be empty.
+// Cuts `elements` values into one slice for each replica: slice p is [bounds[p], bounds[p + 1]).
+// All bounds but the last are multiples of 64 elements. Slices may be empty.
 std::vector<int64_t> slice_bounds(int64_t elements, int replicas);
 
-// What a replica holds while a vector is summed over a batch in this tree, as
-// pipeline/sums/sliced_sum.hpp does it.
+// The rest of this file: what a replica holds while pipeline/sums/sliced_sum.hpp sums a vector over
+// a batch in this tree.
 
-// What a rank sends of one partial sum in one exchange, over all its peers: 16 MiB. More would not
-// be faster, and a rank may hold log2(batch) partial sums.
+// How much of one partial sum a rank sends in one exchange, to all its peers together: 16 MiB. More
+// would not be faster, but would need more memory: a rank may hold log2(batch) partial sums.
 inline constexpr int64_t largest_exchange_floats = int64_t{4} << 20;
 
-// Vectors that live at once while this replica adds up its own units, `threads` at a time.
+// The most vectors that live at once while this replica adds up its own units, `threads` at a time.
 int64_t peak_sums_in_flight(int64_t batch_size, int replicas, int replica, int threads);
-// Floats that are on their way at once at this replica, sent and received.
+// Floats in the buffers of one exchange at this replica, sent and received.
 int64_t exchange_floats(int64_t size, int64_t batch_size, int replicas, int replica);
-// All of it, for a vector of `size` floats: sums in flight, and then those that are left, a slice
-// of the whole one, and what travels.
+// The peak for a vector of `size` floats. It is the larger of two: the sums in flight; or, after
+// that, the partial sums that are left, a slice of the total sum, and the exchange's buffers.
 int64_t summing_floats(int64_t size, int64_t batch_size, int replicas, int replica, int threads);
 
 }  // namespace bitmill

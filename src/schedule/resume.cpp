@@ -6,8 +6,8 @@
 namespace bitmill {
 namespace {
 
-// A load or a drop is for the turns between them: the turn of the nearest action on this block that
-// has one, `direction` +1 or -1 from it. A plan without fault has one.
+// The turn of a load or a drop: that of the nearest other action on the same block. `direction` is
+// +1 for a load and -1 for a drop. A plan without a fault has such an action.
 int turn_of_visit(const std::vector<Action>& actions, size_t index, int direction) {
   const int block = actions[index].block;
   auto i = static_cast<int64_t>(index);
@@ -35,7 +35,7 @@ Remaining::Remaining(const Plan& plan, const std::vector<BlockDone>& done)
   }
 }
 
-// The last block whose turn is not packed, and so whose later ones are not; -1 when all are.
+// The last block that has not packed `turn`, and so no later turn either; -1 when there is none.
 int Remaining::last_unpacked(int turn) const {
   for (int block = plan_.blocks - 1; block >= 0; --block) {
     if (done_[static_cast<size_t>(block)].turns <= turn) return block;

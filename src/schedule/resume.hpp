@@ -1,6 +1,6 @@
 #pragma once
-// Which actions of a plan are still to be carried out after an earlier start got somewhere: pure
-// data in, pure data out.
+// Which actions of a plan are still to be carried out, after earlier starts have done some of them.
+// Pure data in, pure data out.
 
 #include <cstdint>
 #include <vector>
@@ -9,40 +9,42 @@
 
 namespace bitmill {
 
-// How far earlier starts brought a block. `epochs` and `steps` are of its saved live state and
-// count over its whole run; both are 0 where there is none.
+// How far earlier starts brought a block. `epochs` and `steps` come from its saved live state, and
+// count over all its turns; both are 0 without a live state.
 struct BlockDone {
   int turns = 0;      // packed, from turn 0 on without a gap
   int epochs = 0;     // finished
-  int64_t steps = 0;  // of the optimiser, those of an unfinished epoch included
+  int64_t steps = 0;  // of the optimiser, also those of an unfinished epoch
 
   bool operator==(const BlockDone&) const = default;
 };
 
-// As `found`, or from scratch where the live state does not continue what is packed: turn k goes on
-// from a state that has finished at least k lag epochs and at most (k + 1) lag.
+// Returns `found`, or a BlockDone of zeros when the live state does not match the packed turns.
+// With k packed turns it matches when it has finished at least k lag and at most (k + 1) lag
+// epochs.
 BlockDone usable(const BlockDone& found, const Plan& plan);
 
 enum class Manner {
-  skip,    // nobody needs what it makes
-  replay,  // its result is packed: load that instead of training, and hand the streams on
-  full,
+  skip,    // nobody needs its result
+  replay,  // its result is packed: load it instead of training, and hand the streams on
+  full,    // do everything
 };
 
-// What is left of the plan: every stage finds the same answers.
+// What is left of the plan. Every stage gets the same answers.
 class Remaining {
  public:
-  // One entry a block, each usable().
+  // `done` has one entry per block, each of them checked by usable().
   Remaining(const Plan& plan, const std::vector<BlockDone>& done);
 
-  // Of a turn of a block. Blocks before the last one that is not packed must hand the turn's
-  // streams on, and those behind it have no reader left; the teacher's stream, which travels with
-  // the first turn of a band, is needed for every turn of it.
+  // The manner for a turn of a block. The last block that has not packed the turn decides. Blocks
+  // before it must hand the turn's streams on; blocks behind it are skipped, because nobody reads
+  // their streams. The first turn of a band carries the teacher's stream, which every turn of the
+  // band needs: for it, a block counts that has not packed all turns of the band.
   Manner visit(int block, int turn) const;
-  // One for every action of the stage: the manner of the visit that it belongs to. A send is
-  // skipped with the visit that would receive.
+  // One manner for every action of the stage: that of the visit that it belongs to. A send has the
+  // manner of the visit that receives. Embed, receive and send are full where a visit is replayed.
   std::vector<Manner> of_stage(int stage) const;
-  // Whether a later turn of the band visits the block, so that its targets stay in memory.
+  // Whether a later turn of the band visits the block, so that its targets must stay in memory.
   bool comes_back(int block, int turn) const;
 
  private:
@@ -50,7 +52,7 @@ class Remaining {
 
   const Plan& plan_;
   const std::vector<BlockDone> done_;
-  std::vector<int> last_;  // [turns] the last block with a reason to visit it; -1: none
+  std::vector<int> last_;  // [turns] the last block that is not skipped; -1: none
 };
 
 }  // namespace bitmill

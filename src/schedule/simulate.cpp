@@ -9,35 +9,36 @@
 namespace bitmill {
 namespace {
 
-// How many streams a turn begins with, and a message holds.
+// The number of streams with which a turn begins, and which one message of the turn holds.
 int travellers_of(const Plan& plan, int turn) { return plan.begins_band(turn) ? 2 : 1; }
 
-// A change of what a stage holds.
+// A change in the number of streams that a stage holds.
 struct Change {
   double at_s;
-  int64_t streams;  // more, or fewer
+  int64_t streams;  // added; negative: removed
 };
 
-// From one stage to the next. Messages are known by their number.
+// From one stage to the next. The vectors are indexed by the number of the message.
 struct Link {
-  std::vector<double> sent_s;     // the send was allowed
-  std::vector<double> arrived_s;  // of those whose way is known
+  std::vector<double> sent_s;     // when the send was done
+  std::vector<double> arrived_s;  // of the messages for which it is known already
   std::vector<double> taken_s;
 };
 
 struct StageState {
-  size_t next = 0;  // action
+  size_t next = 0;  // index of the next action
   double now_s = 0;
   int turn = 0;  // of the visit under way
   std::vector<Change> changes;
 };
 
-// The targets of a block in a band: the teacher's output, kept here, and read by the next block.
+// The targets of a block in a band: the teacher's output, which the stage keeps, and which is also
+// the input of the next block.
 struct Targets {
   bool kept = false;
-  bool input_of_next = false;        // on one stage: it has not begun with them
-  std::optional<double> left_s;      // over the link
-  std::optional<double> unneeded_s;  // here
+  bool input_of_next = false;        // one stage only: the next block has not read them yet
+  std::optional<double> left_s;      // when they have been sent over the link
+  std::optional<double> unneeded_s;  // when this block does not need them any more
 };
 
 class Simulator {
@@ -72,7 +73,7 @@ class Simulator {
   size_t before(size_t stage) const { return (stage + states_.size() - 1) % states_.size(); }
   size_t after(size_t stage) const { return (stage + 1) % states_.size(); }
 
-  // False when the stage is through, or has to wait for something that is not known yet.
+  // False when the stage has done all its actions, or waits for something that is not known yet.
   bool perform(size_t stage) {
     StageState& state = states_[stage];
     if (state.next == plan_.stages[stage].size()) return false;
@@ -108,7 +109,7 @@ class Simulator {
     return state.now_s;
   }
 
-  // What holds memory afterwards, and what others may do.
+  // Records the streams that are held after the action, and what other stages may do then.
   void follow(size_t stage, const Action& action) {
     StageState& state = states_[stage];
     const double now = state.now_s;
@@ -117,7 +118,7 @@ class Simulator {
         return hold(stage, now, travellers(action.turn));
       case ActionKind::receive:
         links_[before(stage)].taken_s.push_back(now);
-        return;  // they are here since they arrived
+        return;  // deliver() has counted these streams
       case ActionKind::teach:
         return teach(stage, action);
       case ActionKind::send:
@@ -128,7 +129,7 @@ class Simulator {
         if (reads_on(action.block) && plan_.begins_band(action.turn)) {
           blocks_[static_cast<size_t>(action.block)].input_of_next = true;
         }
-        return;  // in place
+        return;  // the student's stream is replaced in place
       case ActionKind::drop:
         return drop(stage, action.block);
       default:
@@ -136,8 +137,8 @@ class Simulator {
     }
   }
 
-  // The homologous stream is made. The teacher's output takes the place of its input, unless that
-  // is still the targets of the block before.
+  // Counts the homologous stream, which is made here. The teacher's output overwrites its input,
+  // unless the block before still needs that input as its targets.
   void teach(size_t stage, const Action& action) {
     const double begin = result_.stages[stage].actions.back().begin_s;
     states_[stage].turn = action.turn;
@@ -168,14 +169,14 @@ class Simulator {
     }
   }
 
-  // On one stage the next block reads what this one leaves.
+  // Whether the next block is on the same stage and reads the streams that this block leaves.
   bool reads_on(int block) const { return states_.size() == 1 && block + 1 < plan_.blocks; }
 
   void hold(size_t stage, double at_s, int64_t streams) {
     states_[stage].changes.push_back({at_s, streams});
   }
 
-  // Finds the way of every message that can be known by now.
+  // Computes when messages travel, for every message for which that is known by now.
   void deliver(size_t from) {
     Link& link = links_[from];
     while (link.arrived_s.size() < link.sent_s.size()) {
@@ -191,7 +192,7 @@ class Simulator {
       hold(from, end, -1);
       hold(after(from), begin, streams);
       if (streams == 1) continue;
-      // The teacher's stream stays as long as it serves as targets.
+      // The teacher's stream also stays here as long as it serves as targets.
       Targets& targets = blocks_[static_cast<size_t>(sends_[from][message].block)];
       targets.left_s = end;
       if (targets.unneeded_s) hold(from, std::max(end, *targets.unneeded_s), -1);
@@ -277,7 +278,7 @@ Simulation simulate_training(const Plan& plan, const PlanCosts& costs) {
   timed.embed_s = timed.load_s = timed.forward_s = timed.prepare_s = timed.first_s = 0;
   timed.pack_s = timed.link_latency_s = 0;
   timed.epoch_s = 1;
-  // A stream travels in a thousand-millionth of an epoch.
+  // A stream travels in 1e-9 of an epoch.
   timed.link_bytes_per_s = 1e9 * static_cast<double>(std::max<int64_t>(1, costs.stream_bytes));
   return simulate(plan, timed);
 }

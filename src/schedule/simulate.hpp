@@ -1,6 +1,6 @@
 #pragma once
-// What a plan takes, before it runs: every action given its seconds and bytes, every message its
-// way. No clock and no device: the same plan and costs give the same answer.
+// Simulates a plan before it runs: when every action and every message begins and ends, and how
+// many bytes are held. Uses no clock and no device: the same plan and costs give the same answer.
 
 #include <cstdint>
 #include <vector>
@@ -9,30 +9,30 @@
 
 namespace bitmill {
 
-// Of the busiest replica of a stage, whom the others wait for. Seconds, and bytes.
+// Seconds and bytes of the busiest replica of a stage; the others wait for it.
 struct PlanCosts {
-  double embed_s = 0;    // one stream
-  double load_s = 0;     // weights read and widened
-  double forward_s = 0;  // dense weights, all own samples
-  double prepare_s = 0;  // mask, grid, signs, operands: made or restored
-  double first_s = 0;    // beside that before the first turn of a block: statistics, descent
+  double embed_s = 0;    // to make one stream
+  double load_s = 0;     // to read and widen the weights
+  double forward_s = 0;  // with dense weights, for all own samples
+  double prepare_s = 0;  // to make or restore mask, grid, signs, operands
+  double first_s = 0;    // in addition, before a block's first turn: statistics, descent
   double epoch_s = 0;    // all steps of an epoch, and saving the state
-  double pack_s = 0;     // rounded and written
+  double pack_s = 0;     // to round and write
 
   double link_bytes_per_s = 1;  // between neighbouring stages, for one replica
   double link_latency_s = 0;
 
-  int64_t fixed_bytes = 0;     // what a rank holds before it has work
-  int64_t resident_bytes = 0;  // a block while it trains, and what its samples need meanwhile
-  int64_t loaded_bytes = 0;    // a block before and after that
-  int64_t stream_bytes = 0;    // one stream of the own samples
+  int64_t fixed_bytes = 0;     // that a rank holds before it has work
+  int64_t resident_bytes = 0;  // of a block while it trains, with what its samples need then
+  int64_t loaded_bytes = 0;    // of a block before and after that
+  int64_t stream_bytes = 0;    // of one stream of the own samples
   int64_t stream_memory = 0;   // that all streams may take, the rest is scratch; 0: no limit
-  // On rank 0 when all is trained: of the result on its way to disk, at a time, and its headers.
+  // On rank 0 after training: what it holds at once of the result's data, and all its headers.
   int64_t assembly_bytes = 0;
   int64_t header_bytes = 0;
 };
 
-// Without waiting. Receives and sends take nothing else.
+// Seconds of an action without waiting; 0 for receive and send.
 double action_seconds(const Plan& plan, const PlanCosts& costs, const Action& action);
 
 struct SimulatedStage {
@@ -40,7 +40,7 @@ struct SimulatedStage {
   double busy_s = 0;
   int64_t peak_bytes = 0;
   int64_t peak_stream_bytes = 0;
-  int64_t left_over_bytes = 0;  // of streams that nobody let go: 0
+  int64_t left_over_bytes = 0;  // of streams that are still held at the end: must be 0
   int64_t sent_bytes = 0;       // by one replica
 };
 
@@ -48,23 +48,23 @@ struct Simulation {
   double makespan_s = 0;
   std::vector<SimulatedStage> stages;
 
-  // Share of the stages' time in which they wait, fill and drain included.
+  // The fraction of the stages' time in which they wait, also at the beginning and the end.
   double idle_fraction() const;
-  // Of the stage that needs most, on its busiest replica.
+  // Maximum over the stages, on the busiest replica.
   int64_t peak_bytes() const;
   int64_t peak_stream_bytes() const;
 };
 
 // REQUIRES: the plan has no fault.
 //
-// A stage does one thing at a time; a message leaves when it is sent, the link before it is free
-// and the receiver holds no other that it has not taken, and travels while both compute. A send
-// waits while link_capacity earlier ones have not been taken. Streams count where they are from the
-// moment in which they are made, or have left the sender, until nobody needs them.
+// A stage does one action at a time. A message leaves when it was sent, and when the receiver has
+// taken the message before it. It travels while both stages compute. A send waits while
+// link_capacity earlier messages have not been taken. A stream counts on a stage from the moment
+// when it is made there, or begins to travel there, until nobody needs it there.
 Simulation simulate(const Plan& plan, const PlanCosts& costs);
 
-// The same where nobody knows how fast the machine is: as if only training took time. Its bytes are
-// those of `costs`.
+// The same for a machine whose speed is not known: only training takes time. The bytes are those of
+// `costs`.
 Simulation simulate_training(const Plan& plan, const PlanCosts& costs);
 
 }  // namespace bitmill

@@ -1,5 +1,5 @@
 #pragma once
-// A frozen linear with random contents, and learned values beside it.
+// A frozen linear with random contents, and learned values for it.
 
 #include <ATen/ATen.h>
 

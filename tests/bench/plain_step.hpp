@@ -1,7 +1,7 @@
 #pragma once
-// The formulation that our cpu backend is measured against: plain libtorch, as the method is
-// usually written. Every step quantizes and binarizes the whole weight anew, materialises the
-// dequantized weight, and lets autograd form the weight's gradient on the way to the scales'.
+// The implementation with which our cpu backend is compared: plain libtorch, as the method is
+// usually written. Every step quantizes and binarizes the whole weight again, makes the whole
+// dequantized weight, and lets autograd compute the weight's gradient before the scales' gradients.
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>

@@ -1,6 +1,7 @@
 #pragma once
-// What every Channel must do, whatever its form: one body for ranks as threads and for mpirun. As
-// communicator_contract.hpp it is plain code: a broken rule throws ContractBroken.
+// What every Channel must do, whatever its form: the same code for ranks as threads and for mpirun.
+// Plain code without a test framework, like communicator_contract.hpp: a broken rule throws
+// ContractBroken.
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -20,8 +21,8 @@ namespace bitmill::channel_contract {
 using comm_contract::comm_error;
 using comm_contract::require;
 
-// A rule runs on all ranks. The channel is new, and of all ranks of `comm`, in which it does not
-// speak.
+// What a rule gets. It runs on all ranks. The channel is new and connects all ranks of `comm`, but
+// sends nothing over `comm`.
 struct Side {
   Communicator& comm;
   Channel& channel;
@@ -30,7 +31,7 @@ struct Side {
   int before() const { return (comm.rank() + comm.size() - 1) % comm.size(); }
 };
 
-// Values that tell who made them, for whom, and where they stand.
+// Values that depend on the sender, the receiver, and their place in the tensor.
 inline at::Tensor letter(int from, int to, int64_t values, at::ScalarType type = at::kFloat) {
   return at::arange(values, at::kInt).mul_(7).add_(from * 31 + to * 17).remainder_(251).to(type);
 }
@@ -46,7 +47,7 @@ inline at::Tensor received(Channel& channel, int from, int64_t values,
   return room;
 }
 
-// Round the ring, everybody before anybody receives; sizes that MPI treats in different ways.
+// Around a ring: all ranks send before any rank receives. MPI treats these sizes in different ways.
 inline void tensors_of_any_size_arrive_in_order(const Side& side) {
   const std::array<int64_t, 8> sizes = {1, 0, 70001, 3 << 20, 17, 0, 33, 1 << 20};
   const int me = side.comm.rank();
@@ -75,7 +76,8 @@ inline void tensors_of_any_dtype_arrive(const Side& side) {
   side.channel.flush();
 }
 
-// More than are accepted at a time, to everybody at once, and nobody receives before all have sent.
+// Each rank sends to all others, more tensors than are accepted at a time. No rank receives before
+// all have sent.
 inline void nobody_waits_for_another_while_all_send(const Side& side) {
   constexpr int rounds = 18;
   constexpr int64_t values = 20001;
@@ -106,7 +108,7 @@ inline void nothing_comes_unless_it_was_sent(const Side& side) {
   side.comm.barrier();
 }
 
-// Two tensors come while neither transfer is asked before both have begun.
+// Both receives are started before done() of either one is called.
 inline void started_receives_fill_their_own_rooms(const Side& side) {
   const int me = side.comm.rank();
   const auto first = side.channel.start_send(letter(me, 1, 300001), side.after());
@@ -124,7 +126,7 @@ inline void started_receives_fill_their_own_rooms(const Side& side) {
   side.channel.flush();
 }
 
-// A rank that computes for a while holds nobody up, and misses nothing.
+// A rank that receives nothing for a while does not block the others, and loses nothing.
 inline void a_late_receiver_gets_everything(const Side& side) {
   constexpr int count = 40;
   constexpr int64_t values = 20001;
@@ -141,7 +143,7 @@ inline void a_late_receiver_gets_everything(const Side& side) {
   side.channel.flush();
 }
 
-// By the channel, and no longer.
+// The channel itself keeps the tensor, and only so long.
 inline void a_tensor_is_kept_until_it_is_through(const Side& side) {
   const int me = side.comm.rank();
   at::Tensor value = letter(me, side.after(), 1 << 20);
@@ -154,7 +156,7 @@ inline void a_tensor_is_kept_until_it_is_through(const Side& side) {
   require(side.comm, seen.use_count() == 1, "and is let go when it is through");
 }
 
-// Unequal, not symmetric, nothing for some pairs; one after the other.
+// The entries are unequal, not symmetric, and empty for some pairs. Several exchanges in a row.
 inline void exchange_swaps_unequal_entries(const Side& side) {
   const auto values = [](int from, int to) {
     return static_cast<int64_t>((from * 5 + to * 3) % 4) * 1013 + to % 2;
@@ -177,7 +179,7 @@ inline void exchange_swaps_unequal_entries(const Side& side) {
   side.channel.exchange(nothing, nothing);
 }
 
-// Nothing that one of them says is left for the other.
+// Neither of the two receives anything that was sent with the other.
 inline void exchange_and_tensors_take_turns(const Side& side) {
   const int me = side.comm.rank();
   for (int round = 0; round < 3; ++round) {
@@ -216,7 +218,7 @@ inline void wrong_arguments_are_refused(const Side& side) {
           "both sizes: " + words);
 }
 
-// From rank 0 to rank 1. The channel is of no use afterwards.
+// From rank 0 to rank 1. The channel cannot be used afterwards.
 inline void a_tensor_of_another_size_is_refused(const Side& side) {
   if (side.comm.rank() == 0) side.channel.start_send(at::zeros({3}), 1);
   if (side.comm.rank() == 1) {
@@ -226,7 +228,7 @@ inline void a_tensor_of_another_size_is_refused(const Side& side) {
             "both sizes: " + words);
   }
   side.comm.barrier();
-  if (side.comm.rank() == 0) side.channel.quiet();  // what could go has gone
+  if (side.comm.rank() == 0) side.channel.quiet();  // moves on what can still be sent
 }
 
 struct Rule {

@@ -1,7 +1,7 @@
 #pragma once
-// A Mover with the habits of NCCL, over a communicator: it does not ask the other side, and it
-// looks at what was agreed, where the ranks are threads: a send before its receive is a mistake of
-// who called it.
+// A Mover that behaves like NCCL, over a communicator: it sends without asking the other side.
+// Where the ranks are threads, a Ledger checks the order: a send that begins before its receive is
+// a mistake of the caller.
 
 #include <fmt/format.h>
 
@@ -17,11 +17,11 @@
 
 namespace bitmill {
 
-// What was begun between each two ranks, shared by all of them.
+// Counts what was begun between each two ranks. All ranks use the same one.
 struct Ledger {
   struct Pair {
     std::atomic<int> sends = 0, receives = 0, received = 0;
-    std::atomic<int> most_under_way = 0;  // receives that had begun and were not through
+    std::atomic<int> most_under_way = 0;  // largest number of receives begun and not finished
   };
   Pair& pair(int from, int to) { return pairs[static_cast<size_t>(from * most_ranks + to)]; }
 
@@ -31,7 +31,7 @@ struct Ledger {
 
 class DirectMover final : public Mover {
  public:
-  // `data` outlives it, and nobody else speaks in it; `ledger` may be null.
+  // `data` outlives it, and nothing else is sent over it; `ledger` may be null.
   DirectMover(Communicator& data, Ledger* ledger) : data_(data), ledger_(ledger) {}
 
   std::unique_ptr<Transfer> send(const at::Tensor& value, int to) override {

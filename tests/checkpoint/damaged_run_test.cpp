@@ -89,7 +89,7 @@ TEST_F(DamagedRun, ANameWithANegativeNumberIsNoBlock) {
   ThreadPool pool(1);
   const RunAudit audit = audit_run(files_, "/run", pool);
   ASSERT_EQ(audit.faults.size(), 1);
-  EXPECT_NE(audit.faults[0].what.find("no name of a run's file"), std::string::npos);
+  EXPECT_NE(audit.faults[0].what.find("not a name that a run gives"), std::string::npos);
 }
 
 TEST_F(DamagedRun, AGenerationWithoutASuccessorIsNoState) {

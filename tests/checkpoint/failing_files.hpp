@@ -1,7 +1,7 @@
 #pragma once
-// A file system that stops in the middle: the operations that change something are counted, and
-// from number `first_failure` on each of them fails without doing anything, as for a process that
-// was killed there. Reading goes on.
+// A file system that fails in the middle of a run. It counts the operations that change something.
+// From number `first_failure` on each of them fails without doing anything, as if the process had
+// been killed there. Reads still work.
 
 #include <memory>
 #include <string>
@@ -16,7 +16,7 @@ namespace bitmill {
 
 class FailingFiles : public ForwardingFiles {
  public:
-  // for_good: all that follow fail, too.
+  // for_good: all later operations fail, too; otherwise only that one.
   explicit FailingFiles(int first_failure, bool for_good = true)
       : for_good_(for_good), left_(first_failure) {}
 

@@ -1,8 +1,8 @@
 #pragma once
-// A disk that forgets at a power cut what was not synced: the operations fail from number
-// `first_failure` on, as in FailingFiles, and lose_power() then takes back what a file system may
-// lose. Bytes of a file since its last sync, renames, new names and removals in a folder since its
-// last sync_directory(). Made folders and removed trees stay as they are.
+// A disk that loses at a power cut what was not synced. The operations fail from number
+// `first_failure` on, as in FailingFiles. Then lose_power() undoes what a file system may lose: the
+// bytes of a file since its last sync; renames, new names and removals in a folder since its last
+// sync_directory(). Made folders and removed trees stay as they are.
 
 #include <filesystem>
 #include <map>
@@ -17,7 +17,8 @@ namespace bitmill {
 
 class ForgetfulFiles final : public FailingFiles {
  public:
-  // `shelf`: an existing folder on the same file system, for what was replaced or removed.
+  // `shelf`: an existing folder on the same file system, which keeps files that are replaced or
+  // removed.
   ForgetfulFiles(int first_failure, std::string shelf)
       : FailingFiles(first_failure), shelf_(std::move(shelf)) {}
 
@@ -72,7 +73,7 @@ class ForgetfulFiles final : public FailingFiles {
   }
 
  private:
-  // `from` empty: a new name. `to` empty: a removal. `kept`: what the name stood for before.
+  // `from` empty: a new name. `to` empty: a removal. `kept`: path on the shelf of the former file.
   struct Change {
     std::string from, to, kept;
     const std::string& name() const { return to.empty() ? from : to; }
@@ -105,7 +106,7 @@ class ForgetfulFiles final : public FailingFiles {
     std::unique_ptr<OutputFile> real_;
   };
 
-  // `size`: what is left of the file without a sync.
+  // `size`: bytes of the file that are left when it is never synced.
   std::unique_ptr<OutputFile> opened(const std::string& path, std::unique_ptr<OutputFile> real,
                                      bool is_new, int64_t size) {
     if (is_new) changes_.push_back({"", path, ""});
@@ -113,7 +114,7 @@ class ForgetfulFiles final : public FailingFiles {
     return std::make_unique<Output>(*this, std::move(real));
   }
   void note_write(const std::string& path) {
-    if (!exists(path)) return;  // unlinked: nothing of it is left anyway
+    if (!exists(path)) return;  // unlinked: a power cut leaves nothing of it in any case
     synced_size_.try_emplace(path, ForwardingFiles::open(path)->size());
   }
 

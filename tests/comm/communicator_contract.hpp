@@ -1,5 +1,5 @@
 #pragma once
-// What every Communicator must do, as one body that all implementations run: self, threads, and MPI
+// What every Communicator must do. All implementations run the same code: self, threads, and MPI
 // under mpirun. Plain code without a test framework, because under mpirun a rank that fails must
 // end the job: a broken rule throws ContractBroken.
 
@@ -44,7 +44,7 @@ inline void broadcast_reaches_all_from_every_root(Communicator& comm) {
   }
 }
 
-// Unequal on purpose, empty for some pairs, and not symmetric.
+// Bytes of an entry: unequal on purpose, 0 for some pairs, and not symmetric.
 inline size_t exchange_bytes(int from, int to) {
   return static_cast<size_t>((from * 5 + to * 3) % 4) * 1013 + static_cast<size_t>(to % 2);
 }
@@ -94,7 +94,8 @@ inline void messages_keep_their_order(Communicator& comm) {
   }
 }
 
-// Both directions at once between the first and the last rank: blocking sends would deadlock.
+// Large messages in both directions at once between the first and the last rank: an exchange() made
+// of blocking sends would deadlock.
 inline void large_messages_pass(Communicator& comm) {
   constexpr size_t bytes = (size_t{65} << 20) + 12345;
   const int last = comm.size() - 1;
@@ -175,8 +176,8 @@ inline void wrong_arguments_are_refused(Communicator& comm) {
   comm_error(comm, "no bounds", [&] { all_gather_slices(comm, data, {}); });
 }
 
-// From rank 0 to rank 1: shorter, longer, empty for something, something for empty. Afterwards the
-// message is gone and the next one arrives.
+// From rank 0 to rank 1. The message is shorter or longer than expected, empty, or expected to be
+// empty. Afterwards this message is gone, and the next one arrives.
 inline void message_of_another_size_is_refused(Communicator& comm) {
   if (comm.size() == 1) return;
   const std::vector<std::pair<size_t, size_t>> cases = {{10, 12}, {12, 10}, {0, 8}, {8, 0}};
@@ -212,7 +213,7 @@ inline void exchange_of_another_size_is_refused(Communicator& comm) {
   require(comm, words.find("sent 3 bytes where 5 were expected") != std::string::npos, words);
 }
 
-// Waits for a message that comes without being waited for.
+// Receives a message with start_receive() and waits until it is finished.
 inline void receive_started(Communicator& comm, std::span<std::byte> data, int from) {
   std::unique_ptr<Transfer> transfer;
   while (!transfer) transfer = comm.start_receive(data, from);
@@ -220,8 +221,7 @@ inline void receive_started(Communicator& comm, std::span<std::byte> data, int f
   }
 }
 
-// Around a ring, so that everybody sends before anybody receives; sizes around those that MPI
-// treats in different ways.
+// Around a ring: all ranks send before any rank receives. MPI treats these sizes in different ways.
 inline void started_messages_arrive_in_order(Communicator& comm) {
   if (comm.size() == 1) return;
   const int after = (comm.rank() + 1) % comm.size();
@@ -254,7 +254,8 @@ inline void nothing_comes_unless_it_was_sent(Communicator& comm) {
   comm.barrier();
 }
 
-// By parity, twice: messages of a part stay in it, and parts of parts have ranks of their own.
+// Splits by even and odd ranks, and splits the part again. Messages of a part stay in it, and a
+// part of a part has its own rank numbers.
 inline void parts_are_worlds_of_their_own(Communicator& comm) {
   const auto part = comm.split(comm.rank() % 2);
   require(comm, part->size() == (comm.size() + 1 - comm.rank() % 2) / 2, "half of the ranks");
@@ -272,7 +273,7 @@ inline void parts_are_worlds_of_their_own(Communicator& comm) {
     one->barrier();
   }
   if (part->size() < 2) return;
-  // Sent in the part first, received in the part of the part first.
+  // The first message is sent in the part, but the message in the part's part is received first.
   if (part->rank() == 0) {
     part->send(letter(1, 1, 3), 1);
     again->send(letter(2, 2, 5), 1);

@@ -1,6 +1,6 @@
 #pragma once
-// What the contract of communicators is held with: messages that tell who made them, and rules that
-// throw. Plain code without a test framework: see communicator_contract.hpp.
+// Tools for the contract of communicators: messages whose bytes depend on their sender, and checks
+// that throw. Plain code without a test framework: see communicator_contract.hpp.
 
 #include <fmt/format.h>
 
@@ -24,9 +24,9 @@ inline void require(const Communicator& comm, bool condition, const std::string&
   }
 }
 
-// Bytes that tell who made them, for whom, and where in the message they stand.
+// Bytes that depend on the sender, the receiver, and their place in the message.
 inline std::vector<std::byte> letter(int from, int to, size_t bytes) {
-  constexpr size_t period = 251 * 256;  // of the expression below; the rest is copied, for speed
+  constexpr size_t period = 251 * 256;  // of the formula below; later bytes are copied, for speed
   std::vector<std::byte> data(bytes);
   const auto seed = static_cast<size_t>(from * 31 + to * 17);
   for (size_t i = 0; i < std::min(bytes, period); ++i) {

@@ -1,9 +1,10 @@
 #pragma once
-// A communicator in which a message is through only when the other side has begun to take it, as
-// where large ones move: send() waits for that, and a started send is not done before. For this,
-// every message is answered in a world of the answers' own. Started messages are counted.
+// A communicator in which a message is finished only when the receiver has begun to take it, as it
+// is with large messages: send() waits for that, and a started send is not done before. For this,
+// the receiver answers every message over a communicator that only carries answers. It counts
+// started messages.
 //
-// Broadcasts, exchanges and barriers are the inner communicator's.
+// Broadcasts, exchanges and barriers go to the inner communicator.
 
 #include <array>
 #include <atomic>
@@ -17,15 +18,15 @@
 
 namespace bitmill {
 
-// Of all ranks together, by start_send() and start_receive().
+// Messages of all ranks together that start_send() and start_receive() began.
 struct Traffic {
   std::atomic<int64_t> sent = 0, taken = 0;
-  std::atomic<int> refusals = 0;  // of a sender that asks whether one is through
+  std::atomic<int> refusals = 0;  // how often done() of a finished send still returns false
 };
 
 class WaitingCommunicator final : public Communicator {
  public:
-  // Collective. Both outlive it; the ranks of one process share `traffic`.
+  // Collective. Both arguments outlive it; the ranks of one process use the same `traffic`.
   WaitingCommunicator(Communicator& inner, Traffic& traffic)
       : inner_(inner),
         answers_(inner.split(0)),
@@ -99,7 +100,7 @@ class WaitingCommunicator final : public Communicator {
     answers_->send(yes, to);
   }
 
-  // The message with this number, counted from 1, to this rank.
+  // Whether rank `to` has answered the message with this number, counted from 1.
   bool is_answered(int64_t number, int to) {
     int64_t& answered = answered_[static_cast<size_t>(to)];
     std::array<std::byte, 1> yes;
@@ -113,7 +114,7 @@ class WaitingCommunicator final : public Communicator {
     return true;
   }
 
-  std::unique_ptr<Communicator> owned_;  // what `inner_` is, in a part
+  std::unique_ptr<Communicator> owned_;  // in the result of a split(): the owner of `inner_`
   Communicator& inner_;
   const std::unique_ptr<Communicator> answers_;
   Traffic& traffic_;

@@ -143,7 +143,7 @@ TEST_F(ExportFolder, ANumberTooLargeForFloat16IsRefusedWithAdvice) {
     export_folder(*files_, model.folder.path(), out_, dtype, one_shard);
   };
   EXPECT_THAT([&] { exporting(Dtype::float16); },
-              throws_with<NumericError>("which float16 cannot; export to bfloat16"));
+              throws_with<NumericError>("which float16 cannot hold; export to bfloat16"));
   EXPECT_THAT(files_->list(work_.path()), ElementsAre());
   EXPECT_NO_THROW(exporting(Dtype::bfloat16));
 }

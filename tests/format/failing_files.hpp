@@ -1,5 +1,5 @@
 #pragma once
-// The real file system, except that the n-th operation that changes something fails.
+// The real file system, but the n-th operation that changes something fails.
 
 #include <memory>
 #include <string>
@@ -12,11 +12,12 @@
 
 namespace bitmill {
 
-// Counts create, append, write, sync, close, rename, make_directories and sync_directory; removals
-// always work, since a program cannot clean up on a disk that refuses to forget.
+// Counts create, append, write, sync, close, rename, make_directories and sync_directory. Removals
+// always work: a program cannot clean up on a disk that refuses to remove files.
 class FailingFiles final : public ForwardingFiles {
  public:
-  // fail_at counts from 0; a negative one never fails. only: an operation's name, or all.
+  // fail_at counts from 0; with a negative number nothing fails. only: count just the operation of
+  // this name; empty: count all.
   explicit FailingFiles(int fail_at, std::string only = "")
       : fail_at_(fail_at), only_(std::move(only)) {}
 

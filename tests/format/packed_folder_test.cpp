@@ -152,7 +152,7 @@ TEST(VerifyPackedFolder, AWeightThatIsThereTwiceIsRefused) {
   model.tensors.push_back(halves("model.layers.0.mlp.down_proj.weight", {33, 67}, 1));
   model.write(1 << 20);
   EXPECT_THAT([&] { verify_packed_folder(*posix_files(), model.folder.path(), {}); },
-              throws_with<FormatError>("twice, packed and as it was"));
+              throws_with<FormatError>("twice, packed and not packed"));
 }
 
 TEST(VerifyPackedFolder, AnOrdinaryFolderIsRefused) {

@@ -35,7 +35,7 @@ class RandomNumbers {
   uint64_t next_ = 0;
 };
 
-// A packed linear beside the same numbers one by one, unpacked.
+// The numbers of a packed linear, one per element.
 struct UnpackedLinear {
   std::vector<int> salient;  // [cols]
   std::vector<int> sign;     // [rows, cols], -1 or +1, in low columns
@@ -131,7 +131,7 @@ struct PackedModel {
     write_shards(*posix_files(), folder.path(), tensors, {{"format", "pt"}}, max_shard_bytes);
     seal();
   }
-  // After a test has changed files by hand, so that what is behind the seal is reached.
+  // Call it after a test has changed files, so that the later checks run, too.
   void seal() const {
     write_sealed_config(*posix_files(), folder.path(), nlohmann::json::parse(packed_config));
   }

@@ -7,7 +7,7 @@
 
 namespace bitmill::test {
 
-// All that a tensor produces.
+// All bytes that a tensor produces.
 inline std::vector<std::byte> produced_bytes(const TensorSource& tensor) {
   std::vector<std::byte> all;
   tensor.produce(

@@ -91,7 +91,7 @@ TEST_F(SafetensorsFileTest, AGitLfsPointerIsRecognised) {
 
 TEST_F(SafetensorsFileTest, AFileThatWasNotWrittenToItsEndIsRefused) {
   EXPECT_THAT([&] { open(std::string(64, '\0')); },
-              throws_with<FormatError>("was not written to its end"));
+              throws_with<FormatError>("was not written completely"));
 }
 
 TEST_F(SafetensorsFileTest, AHeaderThatIsNotJsonIsRefused) {

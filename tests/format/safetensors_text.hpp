@@ -1,5 +1,5 @@
 #pragma once
-// Safetensors files written by hand, so that they can lie.
+// Safetensors files written by hand, so that a test can make wrong ones.
 
 #include <cstdint>
 #include <cstring>

@@ -1,7 +1,6 @@
 #pragma once
-// A folder of several files as one input of a fuzzer: every file is a line "=== NAME\n", then its
-// bytes and a newline, up to the next such line or the end. What stands before the first is
-// nothing.
+// A folder of several files as one input of a fuzzer. A file is a line "=== NAME\n", then its bytes
+// and a newline, up to the next such line or the end. Text before the first such line is ignored.
 
 #include <map>
 #include <string>
@@ -21,7 +20,7 @@ inline std::string folder_text(const Folder& folder) {
   return text;
 }
 
-// A file whose content holds the mark is cut there: such an input is a folder of other files.
+// A file whose content contains the mark is cut there: the input then has one more file.
 inline Folder read_folder(std::string_view input) {
   const std::string text = "\n" + std::string(input);
   Folder folder;

@@ -1,5 +1,5 @@
 #pragma once
-// A mutation of libFuzzer's, then a repair of what it broke.
+// Mutates an input with libFuzzer, then repairs what the mutation broke.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +10,7 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace bitmill::fuzz {
 
-// Every fourth input stays as broken as it is. `repair` takes and gives the whole input.
+// Every fourth input is not repaired. `repair` takes and returns the whole input.
 template <class Repair>
 size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed, Repair repair) {
   const size_t mutated = LLVMFuzzerMutate(data, size, max_size);

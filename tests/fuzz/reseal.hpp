@@ -1,5 +1,5 @@
 #pragma once
-// Hashes made anew over what a mutation left, so that what stands behind their check is reached.
+// Computes the hashes again after a mutation, so that the code behind their check is reached.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -24,7 +24,7 @@ inline std::vector<TensorSource> sources_of(const SafetensorsFile& file) {
   return sources;
 }
 
-// A shard of a packed folder. Throws where it is no safetensors file.
+// For a shard of a packed folder. Throws when it is no safetensors file.
 inline void reseal_shard(Files& files, const std::string& path) {
   const SafetensorsFile file(files, path);
   auto metadata = file.metadata();
@@ -34,14 +34,14 @@ inline void reseal_shard(Files& files, const std::string& path) {
   files.rename(path + ".new", path);
 }
 
-// A block's file of a run folder.
+// For the file of a block in a run folder.
 inline void reseal_block(Files& files, const std::string& path) {
   const SafetensorsFile file(files, path);
   const auto sources = sources_of(file);
   write_hashed(files, path, path + ".new", sources, hash_content(sources), file.metadata());
 }
 
-// A hashed JSON file: {"content": ..., "hash": ...}, or the content alone.
+// For a hashed JSON file: {"content": ..., "hash": ...}, or the content alone.
 inline void reseal_json(Files& files, const std::string& path) {
   nlohmann::json content = parse_json(read_text(files, path), path);
   if (content.is_object() && content.contains("content")) content = content["content"];

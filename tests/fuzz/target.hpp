@@ -1,5 +1,5 @@
 #pragma once
-// What the targets share: an input may be refused with an Error, and with nothing else.
+// What all fuzz targets use. An input may be refused with an Error, but with nothing else.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,7 @@ inline std::string_view text_of(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// Any other exception is a crash: a user would read "unexpected" and no word of what to do.
+// Any other exception counts as a crash: a user would see "unexpected", and not what to do.
 template <class Step>
 void may_refuse(Step step) {
   try {
@@ -24,7 +24,7 @@ void may_refuse(Step step) {
   }
 }
 
-// Every file of the input below `folder`; names that would leave it are left out.
+// Puts every file of the input below `folder`. Leaves out names that would lead out of it.
 inline void put_folder(MemoryFiles& files, const std::string& folder, std::string_view input) {
   files.make_directories(folder);
   for (const auto& [name, content] : read_folder(input)) {

@@ -1,6 +1,6 @@
 #pragma once
-// Mutations keep the frame of a safetensors file: bytes that come and go in its header would leave
-// a length that is wrong, and nothing behind the length would ever be reached.
+// Repairs the frame of a safetensors file after a mutation. When a mutation adds or removes bytes
+// in the header, the length is wrong, and the code behind the check of the length is never reached.
 
 #include <algorithm>
 #include <cstdint>
@@ -32,7 +32,7 @@ inline size_t end_of_object(std::string_view text) {
   return text.npos;
 }
 
-// How many bytes of data the header tells of, if it is one and they are few.
+// The bytes of data that the header asks for, at most `few`; 0 when it is no header.
 inline size_t data_bytes_of(std::string_view header) {
   constexpr uint64_t few = 1 << 14;
   const auto json = nlohmann::json::parse(header, nullptr, false);
@@ -48,7 +48,7 @@ inline size_t data_bytes_of(std::string_view header) {
   return static_cast<size_t>(bytes);
 }
 
-// The file with the length of the header that is there, and as much data as it tells of.
+// The file with the real length of its header, and as much data as the header asks for.
 inline std::string framed(std::string file) {
   if (file.size() < 8) return file;
   const size_t length = end_of_object(std::string_view(file).substr(8));

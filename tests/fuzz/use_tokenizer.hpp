@@ -1,5 +1,5 @@
 #pragma once
-// Everything that is done with a tokenizer, on a text with a little of everything.
+// Calls everything that the program calls of a tokenizer, on a text with many kinds of characters.
 
 #include <limits>
 #include <vector>

@@ -15,7 +15,8 @@ inline void cuda_check(cudaError_t error, const char* call) {
   }
 }
 
-// Empty where a GPU can be used. Other errors than "none here" are failures, not reasons to skip.
+// Why a test must be skipped; empty when a GPU can be used. Throws on any error other than "no GPU
+// here": that is a failure, no reason to skip.
 inline std::string why_no_gpu() {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);

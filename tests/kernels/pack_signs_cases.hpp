@@ -1,5 +1,5 @@
 #pragma once
-// Problems for pack_signs and their answers by the obvious loop, shared by the host and GPU tests.
+// Inputs for pack_signs, and the expected results from a simple loop, for the host and GPU tests.
 
 #include <cstdint>
 #include <vector>
@@ -24,7 +24,7 @@ struct PackSignsCase {
   }
 };
 
-// Small integers, so that many weights equal their row's mean exactly: that tie packs as 1.
+// Weights are small integers, so that many are equal to their row's mean: such a tie packs as 1.
 inline PackSignsCase make_pack_signs_case(int64_t rows, int64_t cols, int64_t low_cols) {
   PackSignsCase made{rows, cols, low_cols, {}, {}, {}};
   for (int64_t row = 0; row < rows; ++row) {
@@ -33,7 +33,7 @@ inline PackSignsCase make_pack_signs_case(int64_t rows, int64_t cols, int64_t lo
       made.weight.push_back(static_cast<float>((row * 7 + col * col * 3) % 11 - 5));
     }
   }
-  // low_cols of cols, spread evenly.
+  // The low columns are spread evenly over all columns.
   for (int64_t i = 0; i < low_cols; ++i) {
     made.columns.push_back(static_cast<int32_t>(i * cols / low_cols));
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every header of src and kernels compiles by itself. One that has a .cpp of its name is the first
-# thing that this .cpp includes (layering_test.cpp), so every build has shown it; here come the rest.
+# Every header of src and kernels compiles by itself. A header that has a .cpp of its name is the
+# first include of that .cpp (layering_test.cpp), so every build checks it. This script checks the
+# other headers.
 #
 #   headers_check.sh COMPILER FLAG...
 set -euo pipefail

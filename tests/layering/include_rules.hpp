@@ -1,5 +1,5 @@
 #pragma once
-// The layer diagram of src/README.md as a table, and the function that holds a line against it.
+// The layer diagram of src/README.md as a table, and the function that checks a line of code.
 
 #include <algorithm>
 #include <map>
@@ -12,7 +12,7 @@ namespace bitmill {
 
 using Names = std::set<std::string>;
 
-// folder -> the folders of ours that it may include besides itself.
+// folder -> our folders that it may include besides itself.
 inline const std::map<std::string, Names>& allowed_folders() {
   static const std::map<std::string, Names> table = {
       {"src/base", {}},
@@ -37,8 +37,9 @@ inline const std::map<std::string, Names>& allowed_folders() {
   return table;
 }
 
-// A folder with rooms -> its rooms from the lowest up; "" is the folder's own floor. A room may
-// include itself and the rooms before it.
+// A room is a folder inside a folder of src. The table: folder -> its rooms, the lowest first; ""
+// stands for the files that lie in the folder itself. A room may include itself and the rooms
+// before it.
 inline const std::map<std::string, std::vector<std::string>>& room_order() {
   static const std::map<std::string, std::vector<std::string>> table = {
       {"src/comm", {"", "watch"}},
@@ -49,15 +50,15 @@ inline const std::map<std::string, std::vector<std::string>>& room_order() {
   return table;
 }
 
-// The room that `path` of the folder `folder` lies in: "checks" for src/pipeline/checks/a.cpp, ""
-// for a file on the folder's own floor.
+// The room of the file `path` in `folder`: "checks" for src/pipeline/checks/a.cpp, "" for a file
+// that lies in the folder itself.
 inline std::string room_of(const std::string& folder, const std::string& path) {
   const std::string inside = path.substr(folder.size() + 1);
   const size_t slash = inside.find('/');
   return slash == std::string::npos ? "" : inside.substr(0, slash);
 }
 
-// The same question between two files of one folder of src; `from` and `to` from the root.
+// broken_rule() for an include inside one folder of src. `from` and `to` are paths from the root.
 inline std::string broken_room_rule(const std::string& folder, const std::string& from,
                                     const std::string& to) {
   const auto rooms = room_order().find(folder);
@@ -73,8 +74,8 @@ inline std::string broken_room_rule(const std::string& folder, const std::string
   return "room \"" + from_room + "\" must not include " + to + ", which lies above it";
 }
 
-// Text that only some files may hold. Both expressions are searched for: `text` in the line
-// without its comment, `files` in the path.
+// A text that only some files may contain. Both expressions are searched, not matched as a whole:
+// `text` in the line without its comment, `files` in the path.
 struct PlaceRule {
   std::regex text;
   std::regex files;
@@ -112,8 +113,8 @@ inline const std::vector<PlaceRule>& place_rules() {
   return rules;
 }
 
-// What `line` of the file `path` (from the root of the tree) breaks, in words; empty when nothing.
-// Knows `//` comments, not /* */, which we do not write across lines.
+// The rule that `line` of the file `path` (from the root of the tree) breaks, in words; empty when
+// it breaks none. Ignores `//` comments. Does not know /* */, which we do not write across lines.
 inline std::string broken_rule(const std::string& path, const std::string& line) {
   const std::string code = line.substr(0, line.find("//"));
   for (const PlaceRule& rule : place_rules()) {

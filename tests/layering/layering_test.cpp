@@ -1,4 +1,4 @@
-// The architecture, as a test: fails on the first include, or call, that stands in a wrong folder.
+// Tests the architecture: fails when an include, or a call, is in a folder where it must not be.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -59,7 +59,7 @@ TEST(Layering, EveryFolderOfSrcIsInTheTable) {
   }
 }
 
-// A room is a folder below a folder of src; each has a page at its door.
+// A room is a folder inside a folder of src. Each must have a README.md.
 TEST(Layering, EveryRoomIsInTheTableAndHasADoorPage) {
   int rooms = 0;
   for (const auto& entry : fs::recursive_directory_iterator(root / "src")) {
@@ -86,7 +86,7 @@ TEST(Layering, AFolderWithRoomsKeepsItsOwnFloorClear) {
   }
 }
 
-// So that a header which has a .cpp is compiled by itself at every build.
+// Reason: then every build shows that this header compiles by itself.
 TEST(Layering, ASourceIncludesItsOwnHeaderFirst) {
   for (const auto& entry : fs::recursive_directory_iterator(root / "src")) {
     if (entry.path().extension() != ".cpp") continue;
@@ -101,8 +101,8 @@ TEST(Layering, ASourceIncludesItsOwnHeaderFirst) {
   }
 }
 
-// What a header declares is defined in the .cpp of its name, so that it is found without a search.
-// The exceptions: several files make one kind of thing, and a header lists the makers.
+// The .cpp with a header's name defines what the header declares, so that readers find it without a
+// search. Exceptions: several files that each make a thing of one kind, with one header for all.
 TEST(Layering, ASourceHasAHeaderOfItsNameOrOneThatListsIt) {
   const std::vector<std::pair<std::regex, std::string>> lists = {
       {std::regex("src/backend/(cpu|reference)_backend"), "backend/backend.hpp"},
@@ -126,7 +126,7 @@ TEST(Layering, ASourceHasAHeaderOfItsNameOrOneThatListsIt) {
   }
 }
 
-// A heading as the anchor of a link names it.
+// The anchor that a link uses for a heading.
 std::string anchor_of(const std::string& heading) {
   std::string anchor;
   for (const char c : heading) {
@@ -177,7 +177,7 @@ TEST(Pages, AnAnchorIsTheHeadingInSmallLettersWithDashes) {
   EXPECT_EQ(anchor_of("`tune`, in short"), "tune-in-short");
 }
 
-// Takes away folders that include nothing still there, until none is left.
+// Removes the folders that include no folder that is left, again and again, until none is left.
 TEST(Layering, TheTableHasNoCircle) {
   auto left = allowed_folders();
   const auto has_no_arrow_left = [&left](const auto& row) {

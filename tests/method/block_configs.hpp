@@ -1,5 +1,6 @@
 #pragma once
-// Blocks of odd sizes, one for each way of the families, and random vectors for them.
+// Configs of blocks with odd sizes, one for each form of block that the families have, and random
+// vectors for them.
 
 #include <ATen/ATen.h>
 
@@ -24,20 +25,20 @@ inline ModelConfig llama() {
           .rope = {.theta = 10000}};
 }
 
-// No gate, biases, layer norms, after the sums.
+// No gate; biases; layer norms, which come after the sums.
 inline ModelConfig opt() {
   ModelConfig config = llama();
   config.family = find_family("OPTForCausalLM");
   config.hidden_size = config.embedding_size = 12;
   config.kv_heads = config.heads;
   config.head_dim = 4;
-  config.activation = Activation::gelu;  // relu has no slope at 0 for differences to find
+  config.activation = Activation::gelu;  // relu has no derivative at 0; finite differences fail
   config.attention_bias = config.mlp_bias = true;
   config.norm_first = false;
   return config;
 }
 
-// Norms of queries and keys.
+// With norms of queries and keys.
 inline ModelConfig qwen3() {
   ModelConfig config = llama();
   config.family = find_family("Qwen3ForCausalLM");

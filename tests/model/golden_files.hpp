@@ -1,5 +1,5 @@
 #pragma once
-// The golden models of tests/golden/models and what is known of their logits.
+// The golden models of tests/golden/models, and their known logits.
 
 #include <ATen/ATen.h>
 
@@ -15,11 +15,11 @@
 
 namespace bitmill::test {
 
-// One or two of every family: make_families.py.
+// One or two of every family. make_families.py makes them.
 inline constexpr std::array golden_families = {"llama-biases", "llama-3", "mistral",      "qwen2",
                                                "qwen3",        "opt",     "opt-post-norm"};
 
-// A name that gtest takes for a parameter.
+// The name in the form that gtest allows for a parameter.
 inline std::string test_name(std::string name) {
   std::erase(name, '-');
   return name;

@@ -1,6 +1,6 @@
 #pragma once
-// Include once in a test binary that computes: torch and MKL run single-threaded, as the program
-// has them. Threads that a test makes call at::set_num_threads(1) themselves.
+// Include it once in a test binary that computes: torch and MKL then use one thread, as in the
+// program. Threads that a test makes must call at::set_num_threads(1) themselves.
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>

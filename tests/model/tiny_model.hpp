@@ -1,6 +1,6 @@
 #pragma once
-// Small LLaMA folders for tests: random weights from a fixed seed, and a folder that is gone when
-// the test is.
+// Small LLaMA folders for tests: random weights from a fixed seed, and a folder that is removed
+// after the test.
 
 #include <fmt/format.h>
 
@@ -36,7 +36,7 @@ class ScratchFolder {
   std::string path_;
 };
 
-// Grouped queries, head_dim other than hidden / heads, an own head.
+// With grouped queries, a head_dim other than hidden / heads, and a head of its own (not tied).
 inline nlohmann::json tiny_config() {
   return {{"architectures", {"LlamaForCausalLM"}},
           {"hidden_size", 12},
@@ -68,8 +68,8 @@ inline TensorSource random_tensor(const std::string& name, std::vector<int64_t> 
           }};
 }
 
-// Every tensor that `config` asks for, by the names of the LLaMA family; written out here once
-// more, so that a slip in model/family.cpp shows.
+// Every tensor that `config` asks for, with the names of the LLaMA family. The names are written
+// here a second time, so that a mistake in model/family.cpp is found.
 inline std::vector<TensorSource> tiny_tensors(const nlohmann::json& config, uint64_t seed = 1) {
   const auto size = [&](const char* key) { return config.at(key).get<int64_t>(); };
   const int64_t hidden = size("hidden_size"), inner = size("intermediate_size");

@@ -1,7 +1,7 @@
 #pragma once
-// A Compute without a model: streams, learned values and packed blocks are hashes of everything
-// they depend on, so two runs agree exactly when they did the same work on the same inputs, in
-// whatever order and on however many ranks. It throws when an input is not there.
+// A Compute without a model. Streams, learned values and packed blocks are hashes of everything
+// they depend on. So two runs have equal hashes exactly when they did the same work on the same
+// inputs, in any order and on any number of ranks. It throws when an input is missing.
 
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
@@ -32,7 +32,7 @@ inline std::string hash_of(std::initializer_list<std::string> parts) {
   return hasher.hex();
 }
 
-// What survives a start, in the place of the run folder. Copies share the mutex.
+// Takes the place of the run folder: what is in it survives a start. Copies use the same mutex.
 struct HashStore {
   std::map<int, std::pair<Progress, std::string>> live;  // by block
   std::map<std::pair<int, int>, std::string> packed;     // by (block, turn)
@@ -55,7 +55,7 @@ struct HashStore {
 
 constexpr size_t hash_digits_sent = 32;
 
-// Hashes that travel one behind the other, each in two samples.
+// A box of one or two hashes, one after the other, each in two samples.
 class HashBox final : public StreamBox {
  public:
   explicit HashBox(std::string text) : text_(std::move(text)) {}
@@ -79,7 +79,7 @@ class HashBox final : public StreamBox {
 
 class HashCompute final : public Compute {
  public:
-  // `store` outlives it. Without a rank it is the only one.
+  // `store` outlives it. Without `rank` there is only one rank.
   HashCompute(const Plan& plan, int64_t steps_per_epoch, HashStore& store, MeshRank* rank = nullptr)
       : plan_(plan), steps_per_epoch_(steps_per_epoch), store_(store), rank_(rank) {
     if (rank == nullptr || rank->mesh().stages == 1) return;
@@ -115,7 +115,7 @@ class HashCompute final : public Compute {
     if (link_) link_->pump();
   }
 
-  // Made of the learned hash, exact in double.
+  // Returns a loss made from the learned hash; its value is exact in double.
   double finish_epoch(const Position& at) override {
     record("finish {} turn {} epoch {} steps {}", at.block, at.turn, at.epoch, at.step);
     return static_cast<double>(std::stoul(learned_.substr(0, 8), nullptr, 16));
@@ -209,13 +209,13 @@ class HashCompute final : public Compute {
     if (link_) link_->leave();
   }
 
-  // In the order of the calls; see record() for the words.
+  // All calls in their order. Each one has its words where it calls record().
   const std::vector<std::string>& calls() const { return calls_; }
-  // A call throws CommError, as if its process had died, when this many were made before.
+  // After this many calls, the next one throws CommError, as if its process had died.
   void die_after(size_t calls) { die_after_ = calls; }
-  // all_sent() says no to so many questions.
+  // all_sent() returns false for the next `questions` calls.
   void stay_busy(int questions) { busy_ = questions; }
-  // Streams and blocks in memory: 0 when a run has ended, or memory is lost.
+  // Number of streams, targets and blocks in memory. It must be 0 when a run has ended.
   size_t left_over() const {
     return students_.size() + teachers_.size() + targets_.size() + (resident_ >= 0 ? 1 : 0);
   }

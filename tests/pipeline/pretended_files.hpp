@@ -1,5 +1,5 @@
 #pragma once
-// The real file system, on a machine whose disks and permissions the test decides.
+// The real file system, but the test decides which disks and permissions the machine has.
 
 #include <algorithm>
 #include <cstdint>

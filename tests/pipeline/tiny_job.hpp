@@ -1,5 +1,5 @@
 #pragma once
-// The whole job on a tiny model, in process: what every test of it needs.
+// A whole `quantize` job on a tiny model, in this process: the fixture of its tests.
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@
 
 namespace bitmill {
 
-// A whole job, as the command has it.
+// A whole job, in the same steps as the command.
 inline QuantizeResult check_and_quantize(const QuantizeOptions& options, Files& files,
                                          Communicator& comm, ThreadPool& pool,
                                          QuantizeObserver& observer, const RunControl& control) {
@@ -66,7 +66,7 @@ class TinyJob : public testing::Test {
         o, ranks, [&](int) -> Files& { return *files_; }, threads);
   }
 
-  // `files_of`: rank -> the file system it sees.
+  // `files_of`: rank -> its file system.
   QuantizeResult run_where(const QuantizeOptions& o, int ranks,
                            const std::function<Files&(int)>& files_of, int threads = 1) {
     QuantizeResult result;
@@ -82,7 +82,7 @@ class TinyJob : public testing::Test {
   static void on_ranks(int ranks, int threads,
                        const std::function<void(Communicator&, ThreadPool&)>& work) {
     run_ranks(ranks, [&](Communicator& comm) {
-      at::set_num_threads(1);  // MKL counts for each thread, and this one is a rank's main thread
+      at::set_num_threads(1);  // MKL's setting is per thread; this is the main thread of a rank
       ThreadPool pool(threads, [] { at::set_num_threads(1); });
       work(comm, pool);
     });
@@ -92,7 +92,8 @@ class TinyJob : public testing::Test {
     run_where(o, 1, [&](int) -> Files& { return files; });
   }
 
-  // A run that leaves when the ranks agree for that many-th time. Each of them counts for itself.
+  // A run that stops early: the ranks ask `leave_at` times whether anybody wants to stop, and get
+  // "no"; the next answer is yes. Each rank counts for itself.
   void stop_early(const QuantizeOptions& o, int leave_at = 6, int ranks = 1) {
     control_.wishes.asked = [leave_at, left = 0]() mutable {
       return left++ == leave_at ? "SIGTERM" : "";

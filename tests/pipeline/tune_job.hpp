@@ -1,5 +1,5 @@
 #pragma once
-// A tiny packed model and its tuning, in process.
+// A whole `tune` job on a tiny packed model, in this process: the fixture of its tests.
 
 #include "eval/evaluate.hpp"
 #include "model/source_model.hpp"
@@ -11,7 +11,7 @@
 
 namespace bitmill {
 
-// A whole job, as the command has it.
+// A whole job, in the same steps as the command.
 inline TuneResult check_and_tune(const TuneOptions& options, Files& files, Communicator& comm,
                                  ThreadPool& pool, TuneObserver& observer,
                                  const RunControl& control) {
@@ -23,7 +23,7 @@ class Tune : public TinyJob {
  protected:
   Tune() { pack(2); }
 
-  // A packed model of so many blocks under "packed"; one linear stays as it is.
+  // Makes a packed model of `blocks` blocks under "packed"; one linear is not quantized.
   void pack(int blocks) {
     use_blocks(blocks);
     for (const char* name : {"packed", "packed.work"}) files_->remove_tree(folder_ / name);
@@ -66,7 +66,7 @@ class Tune : public TinyJob {
     return result;
   }
 
-  // A start on one rank that leaves when the ranks could have left so many times before.
+  // A start on one rank that is asked to stop when it could have left `leave_at` times before.
   void stop_tuning(const TuneOptions& o, int leave_at) {
     control_.wishes.asked = [leave_at, left = 0]() mutable {
       return left++ == leave_at ? "SIGTERM" : "";
@@ -84,7 +84,7 @@ class Tune : public TinyJob {
     return "no error";
   }
 
-  // On text like the calibration's.
+  // The divergence from the model `from`, on text like the calibration's.
   double divergence(const std::string& name, const std::string& from = "model") {
     Windows windows{4, 9, {}};
     for (int i = 0; i < 36; ++i) windows.ids.push_back((i * 7 + i / 5) % 31);

@@ -1,6 +1,6 @@
 #pragma once
-// What a rank is doing, in a few words for people: "block 3, train, epoch 4, step 17". Set by the
-// thread that works, read by the one that watches.
+// What a rank is doing, in a few words for people: "block 3, train, epoch 4, step 17". The working
+// thread sets the text; the watchdog's thread reads it.
 
 #include <mutex>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
-// The judgement of a watchdog, without threads, sockets or a clock: it is told what was heard and
-// when, and says whether somebody is in trouble. Times are seconds on one rising clock, which
-// RunningTime makes. Internal to comm.
+// How a watchdog judges, without threads, sockets or a clock: RankJudge is told what was heard and
+// when, and says whether a rank is in trouble. Times are seconds on one rising clock, which comes
+// from RunningTime. Internal to comm.
 
 #include <optional>
 #include <string>
@@ -13,10 +13,10 @@ namespace bitmill {
 
 struct WatchTimes {
   double timeout = 300;
-  // Between the end of a connection and the verdict: when a whole job is killed, its ranks do not
-  // die in one instant, and those that are left should not accuse each other.
+  // Seconds between the end of a connection and the verdict. When a whole job is killed, its ranks
+  // do not all die at the same moment; those that still live should not report the others.
   double lost_grace = 0.3;
-  // Between an announced failure and ending this rank by force.
+  // Seconds between an announced failure and ending this rank by force.
   double failure_grace = 10;
 };
 
@@ -25,12 +25,13 @@ class RankJudge {
  public:
   RankJudge(const std::vector<std::string>& hosts, int self, const WatchTimes& times, double now);
 
-  // A rank is judged from its first `joined` on. A beat of a rank that has gone changes nothing.
+  // A rank is judged only after its first joined(). A beat of a rank that has gone changes nothing.
   void joined(int rank, double now);
   void beat(int rank, const RankSample& sample, double now);
   void left(int rank);              // said goodbye
   void gone(int rank, double now);  // its connection ended
-  // From here on nothing is judged but whether the job ends by itself. The first one counts.
+  // After this call the judge only decides whether the job ends by itself. When several ranks fail,
+  // the first call counts.
   void failing(int rank, int exit_code, double now);
 
   bool is_failing() const { return failure_.has_value(); }
@@ -71,9 +72,9 @@ class RankJudge {
   std::optional<Failure> failure_;
 };
 
-// The time in which this process itself ran. A process that was stopped (a suspended job, a laptop
-// that was closed) and runs again has heard of nobody for long, and that is not the others' fault:
-// a gap between two looks counts as `longest_gap` at most.
+// A clock that counts only the time in which this process ran. A process that was stopped (a
+// suspended job, a closed laptop) has heard nothing for long, but the other ranks are not the
+// reason. So the time between two calls of at() counts as `longest_gap` at most.
 class RunningTime {
  public:
   RunningTime(double longest_gap, double steady_now)

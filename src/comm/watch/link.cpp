@@ -21,7 +21,7 @@ void WatchLink::flush() {
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
     } else if (errno != EINTR) {
-      unsent_.clear();  // the peer is gone; its last words may still be there to read
+      unsent_.clear();  // the peer is gone, but what it sent last may still be readable
     }
   }
 }

@@ -19,10 +19,10 @@
 namespace bitmill {
 namespace {
 
-constexpr double seconds_to_speak = 10;    // for who has connected
+constexpr double seconds_to_speak = 10;    // for a new connection, to show the token
 constexpr double seconds_per_address = 2;  // a filtered address never answers
 constexpr size_t longest_hello = 256;      // bytes
-constexpr size_t most_unknown = 64;        // connected at once, beside the ranks
+constexpr size_t most_unknown = 64;        // connections at once, beyond one per rank
 constexpr rlim_t other_descriptors = 256;  // files and sockets that are not watchdogs'
 constexpr auto pause_between_rounds = std::chrono::milliseconds(200);
 
@@ -33,7 +33,8 @@ std::string random_token() {
   return fmt::format("{:02x}", fmt::join(bytes, ""));
 }
 
-// One descriptor per rank; the usual soft limit of 1024 is there for programs that use select().
+// Raises the limit of open files: rank 0 needs one descriptor per rank. The usual soft limit of
+// 1024 exists for programs that use select(), which this one does not.
 void allow_descriptors(int ranks) {
   const rlim_t needed = static_cast<rlim_t>(ranks) + other_descriptors;
   rlimit limit = {};
@@ -61,7 +62,7 @@ std::string answer(WatchLink& link, const Invitation& invitation, int rank, doub
   return "no answer";
 }
 
-// The link, or the problem with this address.
+// Returns the link; or, when the address does not work, a closed link and the problem.
 std::pair<WatchLink, std::string> try_address(const Invitation& invitation,
                                               const std::string& address, int rank) {
   ConnectResult result = connect_to(address, invitation.port, seconds_per_address);
@@ -164,9 +165,9 @@ WatchLink join_watch(const Invitation& invitation, int rank, const std::string& 
     std::this_thread::sleep_for(pause_between_rounds);
   } while (steady_seconds() < deadline);
   throw CommError(fmt::format(
-      "the watchdog of rank {} on {} cannot reach that of rank 0 on {}, port {}, for {:.0f} s; "
-      "tried: {}. A firewall between the hosts must let ranks connect to each other; --timeout 0 "
-      "does without watchdogs",
+      "the watchdog of rank {} on {} cannot reach the watchdog of rank 0 on {}, port {}; it tried "
+      "for {:.0f} s: {}. A firewall between the hosts must allow connections between the ranks; "
+      "--timeout 0 runs without watchdogs",
       rank, host, invitation.host, invitation.port, seconds, fmt::join(problems, ", ")));
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// How the other ranks' watchdogs reach rank 0's. Rank 0 listens; the others connect and show a
-// token that only ranks of this job know. A connection without the token is closed. Internal to
-// comm.
+// How the watchdogs of the other ranks connect to the watchdog of rank 0. Rank 0 listens; the
+// others connect and send a token that only ranks of this job know. Rank 0 closes a connection
+// without the token. Internal to comm.
 
 #include <poll.h>
 
@@ -14,7 +14,7 @@
 
 namespace bitmill {
 
-// What rank 0 tells the others, through the communicator.
+// What rank 0 sends to the other ranks, through the communicator.
 struct Invitation {
   std::string host;
   std::vector<std::string> addresses;
@@ -27,17 +27,18 @@ struct Invitation {
 
 class WatchListener {
  public:
-  // Rank 0 of `ranks`. CommError when the system does not let it listen, or does not allow one
-  // connection per rank.
+  // For rank 0 of a job of `ranks`. CommError when the system does not allow it to listen, or does
+  // not allow one connection per rank.
   WatchListener(int ranks, const std::string& host);
 
   const Invitation& invitation() const { return invitation_; }
-  // Everybody has come: it listens no longer.
+  // True when all ranks have connected: it does not listen any more.
   bool closed() const { return socket_.socket.get() < 0; }
 
   void add_to(std::vector<pollfd>& waiting) const;
-  // Lets in who has come with the token, each rank once; never waits. `now` in seconds on any
-  // rising clock: who says nothing for long is sent away.
+  // Returns the new connections that showed the token, with their ranks. Accepts each rank once;
+  // never waits. `now`: seconds on any rising clock. Closes a connection that sends nothing for
+  // long.
   std::vector<std::pair<int, WatchLink>> accept_ranks(double now);
 
  private:
@@ -45,7 +46,8 @@ class WatchListener {
     WatchLink link;
     double since;
   };
-  // The rank of somebody who shows the token, or -1.
+  // The rank that `line` names, when it is a Hello with the token, from a rank that has not joined
+  // yet; otherwise -1.
   int rank_of(const std::string& line) const;
 
   Invitation invitation_;
@@ -54,8 +56,8 @@ class WatchListener {
   std::vector<bool> joined_;  // by rank
 };
 
-// Connects another rank to rank 0: tries all addresses, loopback first on rank 0's own host, again
-// and again for `seconds`. CommError saying what was tried and what to do.
+// Connects a rank other than 0 to rank 0. Tries all addresses again and again, for `seconds`; on
+// rank 0's own host it tries loopback first. CommError saying what was tried and what to do.
 WatchLink join_watch(const Invitation& invitation, int rank, const std::string& host,
                      double seconds);
 

@@ -15,17 +15,17 @@
 namespace bitmill {
 namespace {
 
-constexpr size_t longest_line = size_t{1} << 26;  // a verdict has a report of every rank
+constexpr size_t longest_line = size_t{1} << 26;  // bytes; a verdict has a report of every rank
 constexpr double seconds_to_part = 1;
 constexpr auto wait_for_announcement = std::chrono::seconds(2);
-// Rank 0 of a large job hears thousands of beats a second: it looks at many at a time.
+// Rank 0 of a large job gets thousands of beats a second. This pause lets it handle many at a time.
 constexpr double seconds_between_looks = 0.01;
 
 int milliseconds(double seconds) {
   return static_cast<int>(std::ceil(std::max(0.0, seconds) * 1000));
 }
 
-// Signals are for the rank's own threads.
+// Blocks all signals while the watchdog's thread is made: the rank's other threads handle them.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -92,7 +92,7 @@ void WatchLoop::say_goodbye() {
 
 void WatchLoop::wake() const {
   const uint64_t one = 1;
-  // It can only fail when the thread is awake already.
+  // The write can only fail when the thread is awake already.
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
 }
 
@@ -139,7 +139,7 @@ void WatchLoop::serve() {
 void WatchLoop::obey(const Orders& orders) {
   if (orders.armed && !judging_) {
     judging_ = true;
-    // Until now they were busy meeting each other.
+    // Their times begin now: before, the ranks were still connecting.
     for (const auto& [rank, link] : links_) {
       if (link.open()) judge_.joined(rank, now_);
     }
@@ -155,7 +155,7 @@ void WatchLoop::obey(const Orders& orders) {
 
 void WatchLoop::wait(double seconds) const {
   std::vector<pollfd> waiting = {{wake_.get(), POLLIN, 0}};
-  // First a pause in which only an order is answered.
+  // First a short pause, which only an order can end.
   if (::poll(waiting.data(), 1, milliseconds(std::min(seconds, seconds_between_looks))) != 0) {
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof count);
@@ -186,7 +186,7 @@ void WatchLoop::hear_all() {
     try {
       for (const std::string& line : link.receive(longest_line)) hear(rank, parse_line(line));
     } catch (const FormatError&) {
-      link = WatchLink();  // whoever this is, it is no watchdog of ours any more
+      link = WatchLink();  // a watchdog of this job never sends such a line
     }
     if (!link.open()) judge_.gone(rank, now_);
   }
@@ -222,7 +222,7 @@ void WatchLoop::beat() {
   judge_.beat(self_, sample, now_);
   const std::string line = to_line(Beat{sample});
   for (auto& [rank, link] : links_) {
-    // Who does not read gets no more to read.
+    // A peer that does not read gets no further beats.
     if (link.open() && !link.has_unsent()) link.send(line);
   }
 }
@@ -236,13 +236,14 @@ void WatchLoop::tell_all(const WatchMessage& message, int except) {
 
 std::optional<Trouble> WatchLoop::find_trouble() const {
   if (!judging_) return std::nullopt;
-  // A failure has its own exit code, and it wins.
+  // An announced failure is more important than a verdict: it has an exit code of its own.
   if (verdict_ && !judge_.is_failing()) return verdict_;
   return judge_.judge(now_);
 }
 
-// Ends every connection so that the last words arrive: a socket that is closed with something
-// unread takes back what it sent. So send, say that this was all, and read until the peer closes.
+// Ends every connection so that what was sent last arrives. When a socket is closed with unread
+// data, the system may throw away what it sent. So: send everything, say that this is the end, and
+// read until the peer closes.
 void WatchLoop::part(double seconds) {
   const double deadline = steady_seconds() + seconds;
   std::vector<pollfd> waiting;

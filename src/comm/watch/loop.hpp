@@ -1,5 +1,5 @@
 #pragma once
-// The thread of a watchdog: hears, beats, judges. Internal to comm.
+// The thread of a watchdog: it receives messages, sends beats, and judges. Internal to comm.
 
 #include <climits>
 #include <condition_variable>
@@ -20,22 +20,22 @@ namespace bitmill {
 
 class WatchLoop {
  public:
-  // Rank 0 brings its listener, the others their link to rank 0. Beats begin at once.
+  // Rank 0 gives its listener; every other rank gives its link to rank 0. Beats begin at once.
   WatchLoop(int self, const std::vector<std::string>& hosts, const WatchdogSettings& settings,
             WatchdogCalls calls, std::optional<WatchListener> listener,
             std::map<int, WatchLink> links);
-  ~WatchLoop();  // without a word, unless say_goodbye() came before
+  ~WatchLoop();  // sends no goodbye; call say_goodbye() before
   WatchLoop(const WatchLoop&) = delete;
   WatchLoop& operator=(const WatchLoop&) = delete;
 
-  // All ranks have met: from here on they are judged.
+  // Call it when all ranks have met: from then on they are judged.
   void arm();
   void announce_failure(int exit_code);
   bool failed_first() const;
   void say_goodbye();
 
  private:
-  // What the rank's own threads ask of this one.
+  // What the rank's other threads ask the watchdog's thread to do.
   struct Orders {
     bool armed = false;
     bool end = false;
@@ -66,13 +66,13 @@ class WatchLoop {
 
   mutable std::mutex mutex_;
   Orders orders_;                 // guarded by mutex_
-  bool over_ = false;             // guarded: the thread serves no more
-  bool announced_ = false;        // guarded; written by the thread alone
+  bool over_ = false;             // guarded: the thread has ended its loop
+  bool announced_ = false;        // guarded; written by the watchdog's thread only
   bool preceded_ = false;         // guarded: another rank's failure was known before
-  int lowest_failing_ = INT_MAX;  // guarded: of the ranks that announced
+  int lowest_failing_ = INT_MAX;  // guarded: lowest rank that announced a failure
   std::condition_variable changed_;
 
-  // Of the thread alone.
+  // Used by the watchdog's thread only.
   RunningTime time_;
   double now_ = 0;
   RankJudge judge_;
@@ -80,7 +80,7 @@ class WatchLoop {
   double next_beat_ = 0;
   std::optional<WatchListener> listener_;
   std::map<int, WatchLink> links_;  // by rank
-  std::optional<Trouble> verdict_;  // of another rank
+  std::optional<Trouble> verdict_;  // that another rank sent
 
   std::thread thread_;
 };

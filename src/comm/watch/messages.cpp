@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 
 constexpr const char* where = "a watchdog's message";
 
-// In the order of TroubleKind.
+// Names of TroubleKind, in its order.
 constexpr std::array<const char*, 4> kinds = {"lost", "silent", "stuck", "failed"};
 
 Json sample_json(const RankSample& sample) {

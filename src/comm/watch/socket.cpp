@@ -30,13 +30,13 @@ Socket new_socket(int family) {
   return Socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-// Small messages must not wait for larger ones. A system that refuses is only slower.
+// Small messages must be sent at once, not collected. If the system refuses, they are only slower.
 void send_at_once(int descriptor) {
   const int on = 1;
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-// As many ranks may come at once as the system lets wait.
+// SOMAXCONN: all ranks may connect at once, so as many may wait as the system allows.
 bool start_listening(int descriptor, const sockaddr* address, socklen_t bytes) {
   return ::bind(descriptor, address, bytes) == 0 && ::listen(descriptor, SOMAXCONN) == 0;
 }
@@ -65,7 +65,7 @@ Socket listen_on_ipv4() {
       start_listening(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any);
   BITMILL_CHECK(ready, CommError,
                 fmt::format("rank 0 cannot listen for the other ranks' watchdogs: {}; --timeout 0 "
-                            "does without them",
+                            "runs without them",
                             words_of(errno)));
   return socket;
 }
@@ -75,7 +75,7 @@ uint16_t port_of(const Socket& socket) {
   socklen_t bytes = sizeof address;
   BITMILL_CHECK(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &bytes) == 0,
                 CommError, fmt::format("getsockname: {}", words_of(errno)));
-  // The port stands at the same place in both families.
+  // The port is at the same place in the addresses of both families.
   sockaddr_in as_ipv4 = {};
   std::memcpy(&as_ipv4, &address, sizeof as_ipv4);
   return ntohs(as_ipv4.sin_port);
@@ -88,7 +88,7 @@ bool is_link_local(const sockaddr* address) {
   return IN6_IS_ADDR_LINKLOCAL(&as_ipv6.sin6_addr) != 0;
 }
 
-// False when `seconds` passed before any of `events`.
+// Waits for any of `events`. False when none has happened after `seconds`.
 bool wait_for(int descriptor, short events, double seconds) {
   pollfd waiting = {descriptor, events, 0};
   const double deadline = steady_seconds() + seconds;
@@ -100,7 +100,7 @@ bool wait_for(int descriptor, short events, double seconds) {
   return ready > 0;
 }
 
-// Waits for the outcome of a connect() that goes on; 0, or its error.
+// Waits for the result of a connect() that is still going on. Returns 0 or its error code.
 int outcome_of_connect(int descriptor, double seconds) {
   if (!wait_for(descriptor, POLLOUT, seconds)) return ETIMEDOUT;
   int code = 0;
@@ -169,7 +169,7 @@ ConnectResult connect_to(const std::string& address, uint16_t port, double secon
   Socket socket = new_socket(target->ai_family);
   if (socket.get() < 0) return {Socket(), words_of(errno)};
   send_at_once(socket.get());
-  // An interrupted connect goes on as a waiting one does.
+  // A connect() that a signal interrupted goes on, just like one that has to wait.
   if (::connect(socket.get(), target->ai_addr, target->ai_addrlen) != 0) {
     int code = errno;
     if (code == EINPROGRESS || code == EINTR) code = outcome_of_connect(socket.get(), seconds);

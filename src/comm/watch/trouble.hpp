@@ -1,5 +1,5 @@
 #pragma once
-// Why a watchdog ends a job: what it decided, and what every rank did last. Data only.
+// Why a watchdog ends a job: its verdict, and what every rank did last. Data only.
 
 #include <cstdint>
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace bitmill {
 
-// What a rank tells about itself with every beat.
+// What a rank tells about itself in every beat.
 struct RankSample {
   uint64_t progress = 0;  // changes whenever the rank has done anything
   std::string activity;   // "block 3, train, epoch 4"
@@ -32,10 +32,10 @@ struct RankReport {
 struct Trouble {
   TroubleKind kind = TroubleKind::lost;
   int judge = 0;           // the rank that decided
-  std::vector<int> ranks;  // that are lost, silent or failed; stuck: those outside communication,
-                           // or all when there is none
-  double seconds = 0;      // that the first of them has not been heard of, or nobody moved
-  int exit_code = 0;       // of the announced failure
+  std::vector<int> ranks;  // that are lost, silent or failed; stuck: ranks outside communication,
+  // or all ranks when there is none outside
+  double seconds = 0;  // since the first of them was last heard of, or since any rank moved
+  int exit_code = 0;   // of the announced failure
   std::vector<RankReport> reports;  // of every rank that the judge heard, itself included
 };
 

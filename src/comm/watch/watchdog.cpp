@@ -13,7 +13,8 @@
 namespace bitmill {
 namespace {
 
-// Collective. Carries `step` out here; the first rank's CommError is thrown on every rank.
+// Collective. Calls `step` on every rank. When it throws CommError on any rank, every rank throws
+// the error of the lowest of them.
 template <class Step>
 void all_or_none(Communicator& comm, Step step) {
   std::string problem;

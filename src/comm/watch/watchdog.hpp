@@ -1,10 +1,11 @@
 #pragma once
-// Finds ranks that are lost, silent or stuck, and ends the job. A thread of its own and sockets of
-// its own, no MPI: it works while the rank waits in a collective, and when MPI itself hangs.
+// Finds ranks that are lost, silent or stuck, and ends the job. It has its own thread and its own
+// sockets, and does not use MPI: so it works while the rank waits in a collective, and when MPI
+// itself hangs.
 //
-// A star: every rank sends rank 0 a beat per interval, with a progress counter and a word on what
-// it does, and rank 0 sends its own back. Rank 0 judges all; the others judge rank 0. The verdict
-// goes to every rank that still listens.
+// The connections form a star. In every interval each rank sends a beat to rank 0, with a progress
+// counter and a few words on what it does; rank 0 sends its own beat to all. Rank 0 judges all; the
+// others judge rank 0. The verdict goes to every rank that still listens.
 
 #include <functional>
 #include <memory>
@@ -28,12 +29,13 @@ struct WatchdogSettings {
 struct WatchdogCalls {
   // What this rank does now.
   std::function<RankSample()> sample;
-  // On the rank that judges, before the others hear of it: tell people. Not for a failure, which
-  // its rank reports itself.
+  // Called on the rank that judges, before the others hear of the verdict: it must tell people. Not
+  // called for a failure, because the rank that failed reports it itself.
   std::function<void(const Trouble&)> report;
-  // On every rank, at last: leave. If it returns, this watchdog is over.
+  // Called on every rank as the last step: it must end the process. If it returns, this watchdog
+  // does nothing more.
   std::function<void(const Trouble&)> leave;
-  // On rank 0, at the first failure that is announced: keep what every rank did last.
+  // Called on rank 0 when the first failure is announced: it must keep what every rank did last.
   std::function<void(const Trouble&)> record = [](const Trouble&) {};
 };
 
@@ -45,18 +47,18 @@ class Watchdog {
   // rank throws the CommError that says so.
   Watchdog(Communicator& comm, const WatchdogSettings& settings, const std::string& host,
            WatchdogCalls calls);
-  // Says goodbye: from here on this rank may end without being missed. Waits for two seconds at
-  // most.
+  // Says goodbye: after that this rank may end without being reported as lost. Waits for two
+  // seconds at most.
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  // This rank failed and is about to end the job with this exit code: nobody shall report it as
-  // lost, and a rank that is still there after the grace leaves as `failed`. Returns when it was
-  // said, after two seconds at most.
+  // Tells the others that this rank failed and is about to end the job with this exit code. Then
+  // nobody reports it as lost, and a rank that is still there after failure_grace leaves with the
+  // verdict `failed`. Returns when the message is sent, after two seconds at most.
   void announce_failure(int exit_code);
-  // Of an announced failure, for the one report that a job needs: false when a peer was known to
-  // fail before, or a lower rank failed at the same time.
+  // Whether this rank should report its announced failure: a job needs only one report. False when
+  // another rank's failure was known before, or a lower rank failed at the same time.
   bool failed_first() const;
 
  private:

@@ -16,7 +16,7 @@ enum Call : uint64_t {
   receive_call,
   split_call,
 };
-// By Call, before the peer.
+// Words for each Call; where there is a peer, its rank follows.
 constexpr std::array<const char*, 7> words = {"",         "barrier",       "broadcast of rank ",
                                               "exchange", "send to rank ", "receive from rank ",
                                               "split"};
@@ -27,7 +27,7 @@ bool has_peer(uint64_t call) {
 
 }  // namespace
 
-// A call that failed is not done, but it is over.
+// Marks a call as under way while it lives. A call that failed is over, but does not count as done.
 class WatchedCommunicator::Mark {
  public:
   Mark(WatchedCommunicator& comm, Call call, int peer) : comm_(comm) {

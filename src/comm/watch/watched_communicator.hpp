@@ -1,5 +1,6 @@
 #pragma once
-// A communicator that can be watched: how many calls it has finished, and which one is under way.
+// A communicator that can be watched: it tells how many calls it has finished, and which call is
+// under way.
 
 #include <atomic>
 #include <cstdint>
@@ -24,15 +25,16 @@ class WatchedCommunicator final : public Communicator {
                 std::span<const std::span<std::byte>> from) override;
   void send(std::span<const std::byte> data, int to) override;
   void receive(std::span<std::byte> data, int from) override;
-  // Started messages count once they are done: to ask in vain is no progress.
+  // A started message counts when it is finished. Calls of done() that return false do not count as
+  // progress.
   std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) override;
   std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) override;
-  // Calls of the part count here.
+  // Calls of the new communicator count here, too.
   std::unique_ptr<Communicator> split(int color) override;
 
   // Any thread may ask.
   uint64_t calls_done() const { return calls_.done; }
-  // "receive from rank 2", "barrier"; empty outside a call.
+  // "receive from rank 2", "barrier"; empty when no call is under way.
   std::string call_under_way() const;
 
  private:
@@ -43,14 +45,14 @@ class WatchedCommunicator final : public Communicator {
   class Mark;
   class WatchedTransfer;
 
-  // A part of `parent`.
+  // Wraps `part`, which a split() of `parent` made.
   WatchedCommunicator(std::unique_ptr<Communicator> part, WatchedCommunicator& parent)
       : part_(std::move(part)), inner_(*part_), calls_(parent.calls_) {}
 
   std::unique_ptr<Communicator> part_;
   Communicator& inner_;
   Calls own_calls_;
-  Calls& calls_;  // of the whole
+  Calls& calls_;  // of the communicator that was split; otherwise own_calls_
 };
 
 }  // namespace bitmill

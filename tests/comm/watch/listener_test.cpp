@@ -68,7 +68,7 @@ TEST(WatchListener, AWayThatIsClosedIsAnErrorWithAddressesAndAnAdvice) {
     join_watch(invitation, 1, host, 0.1);
     FAIL() << "there is nobody";
   } catch (const CommError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("rank 1 on n1 cannot reach that of rank 0 on n1"));
+    EXPECT_THAT(error.what(), HasSubstr("rank 1 on n1 cannot reach the watchdog of rank 0 on n1"));
     EXPECT_THAT(error.what(), HasSubstr("port " + std::to_string(invitation.port)));
     EXPECT_THAT(error.what(), HasSubstr("127.0.0.1 (Connection refused)"));
     EXPECT_THAT(error.what(), HasSubstr("--timeout 0"));

@@ -1,6 +1,6 @@
 #pragma once
-// A linear that learns what no backend of ours knows: a divisor of each row, and an offset of each
-// weight, which is as large as the weight. y = x (W + offset)^T / divisor, W = signs / 4.
+// A linear with learned values that no backend of ours has: a divisor for each row, and an offset
+// for each weight, a tensor as large as W. y = x (W + offset)^T / divisor, W = signs / 4.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -49,7 +49,7 @@ class MadeUpBackend final : public Backend {
   }
 };
 
-// All that has to be said of it.
+// The learned tensors of a MadeUpLinear.
 inline LearnedTensors learned_of_made_up(int64_t rows, int64_t cols) {
   return {{"divisor", {rows}, 1e-2, false, at::rand({rows}) + 1},
           {"offset", {rows, cols}, 1e-3, true, at::randn({rows, cols}) * 0.1}};

@@ -112,7 +112,7 @@ TEST_F(Preflight, OtherFoldersWhereTheResultIsMadeAreRefused) {
 
 TEST_F(Preflight, SomebodysFilesWhereTheResultIsMadeAreRefusedAndKept) {
   folder_.write("out.partial/thesis.tex", "mine");
-  EXPECT_THAT(complaint(), HasSubstr("holds what bitmill did not leave there"));
+  EXPECT_THAT(complaint(), HasSubstr("holds files that bitmill did not write"));
   EXPECT_EQ(folder_.read("out.partial/thesis.tex"), "mine");
 }
 
