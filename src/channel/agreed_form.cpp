@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cassert>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -58,7 +58,9 @@ std::unique_ptr<Transfer> AgreedForm::accept(const at::Tensor& room, int from) {
 void AgreedForm::exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) {
   check_sizes(to, from);
   const auto own = static_cast<size_t>(rank());
-  if (from[own].defined()) from[own].copy_(to[own]);
+  if (from[own].defined() && from[own].nbytes() > 0) {
+    std::memcpy(from[own].data_ptr(), to[own].data_ptr(), from[own].nbytes());
+  }
   const auto moving = mover_->exchange(to, from);
   for (Pause pause; !moving->done();) pause();
 }
@@ -112,9 +114,10 @@ void AgreedForm::listen(int from) {
       peer.ready.push_back(bytes);
       continue;
     }
-    assert(!peer.offered.empty());
+    BITMILL_CHECK(!peer.offered.empty() && peer.offered.front()->value.nbytes() == bytes, CommError,
+                  fmt::format("rank {} of {}: rank {} agreed to {} bytes that were not offered",
+                              rank(), size(), from, bytes));
     Offer& first = *peer.offered.front();
-    assert(first.value.nbytes() == bytes);
     first.moving = mover_->send(first.value, from);
     peer.offered.pop_front();
   }

@@ -19,9 +19,9 @@ constexpr double last_factor = 0.05;
 
 double rate_factor(RateSchedule schedule, int64_t step, int64_t total_steps) {
   if (schedule == RateSchedule::constant) return 1;
-  const double share = static_cast<double>(step) / static_cast<double>(total_steps);
+  const double done = static_cast<double>(step) / static_cast<double>(total_steps);
   const double least = schedule == RateSchedule::cosine ? last_factor : 0;
-  return least + (1 - least) * (1 + std::cos(std::numbers::pi * share)) / 2;
+  return least + (1 - least) * (1 + std::cos(std::numbers::pi * done)) / 2;
 }
 
 AdamW::AdamW(const LearnedLayout& layout, int64_t begin, int64_t end)

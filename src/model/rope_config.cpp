@@ -23,9 +23,9 @@ const char* rope_key(const ConfigFields& fields) {
 
 void check_is_whole(ConfigFields& fields) {
   if (!fields.has("partial_rotary_factor")) return;
-  const json& share = fields.object().at("partial_rotary_factor");
-  fields.require(share == 1.0,
-                 fmt::format("partial_rotary_factor is {}; only 1 is computed", share.dump()));
+  const json& part = fields.object().at("partial_rotary_factor");
+  fields.require(part == 1.0,
+                 fmt::format("partial_rotary_factor is {}; only 1 is computed", part.dump()));
 }
 
 void read_llama3(ConfigFields& fields, int64_t context, RopeConfig& rope) {

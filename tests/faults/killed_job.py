@@ -36,8 +36,8 @@ class Settings:
 
     walks = ("auto", "wavefront", "sweep")
     most_stages = math.inf
-    # Logged epochs of a block that a kill may cost: one is logged before it is saved.
-    most_repeated = 1
+    # Logged epochs of a block that a kill may cost: an epoch is saved before it is logged.
+    most_repeated = 0
 
     def __init__(self, words, folder):
         self.folder = folder.resolve()
@@ -61,7 +61,6 @@ class TuneSettings(Settings):
     """The same of tune, which works on what one quiet run of quantize makes of the model."""
 
     walks = ("auto",)  # there is one way through the stages
-    most_repeated = 0  # an epoch is saved before it is logged
 
     def job(self, words):
         config = json.loads((words.model / "config.json").read_text())

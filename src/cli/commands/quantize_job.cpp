@@ -58,19 +58,18 @@ void QuantizeJob::check(const CheckContext& context) {
   hold_as_the_backend_does(machine_);
   memory_limit_ = given.memory_limit > 0 ? given.memory_limit
                                          : usual_memory_limit(machine_, context.least.memory);
-  std::optional<ModelConfig> config;
   try {
-    config = read_model_config(context.files, given.model);
-    choose_mesh(*config);
+    choose_mesh(read_model_config(context.files, given.model));
   } catch (const FormatError&) {
     // The model cannot be read. check_quantize() below reports this, with everything else that is
     // wrong.
   } catch (const FileError&) {
   }
   checked_.emplace(check_quantize(request_.options, context.files, ranks_, threads_));
-  simulated_ = simulate_job(*config);
+  const ModelConfig& config = checked_->model.config();
+  simulated_ = simulate_job(config);
   if (forecast().mesh.ranks() < ranks_) {
-    sooner_recipe_ = find_sooner_recipe(context.files, *config);
+    sooner_recipe_ = find_sooner_recipe(context.files, config);
   }
 }
 

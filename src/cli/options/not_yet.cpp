@@ -27,7 +27,11 @@ const Names& options_not_yet(std::string_view command) {
       {"tune",
        {"allow-key", "tensor-prefix", "text-key", "window-bos", "shuffle-seed", "learn-signs",
         "lr-sign", "corpus", "sign-state", "sign-blocks"}},
-      {"eval", {"allow-key", "tensor-prefix", "text-key", "window-bos", "activations", "head"}},
+      {"eval",
+       {"allow-key", "tensor-prefix", "text-key", "window-bos", "backend", "activations", "head"}},
+      {"export", {"allow-key", "tensor-prefix"}},
+      {"plan", {"allow-key", "tensor-prefix"}},
+      {"tokenize", {"text-key"}},
   };
   static const Names none;
   const auto found = table.find(command);

@@ -117,6 +117,9 @@ void check_sections(const std::string& text, const std::string& path,
                     const std::vector<std::string>& known) {
   for (const ConfigEntry& entry : parse_config(text, path)) {
     if (std::ranges::find(known, entry.section) != known.end()) continue;
+    BITMILL_CHECK(!is_command_not_yet(entry.section), UsageError,
+                  fmt::format("{} line {}: the command [{}] is not there yet", path, entry.line,
+                              entry.section));
     const std::string found = entry.section.empty()
                                   ? fmt::format("{} stands before the first section", entry.key)
                                   : fmt::format("there is no section [{}]{}", entry.section,

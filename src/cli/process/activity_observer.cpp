@@ -49,9 +49,9 @@ void ActivityObserver::epoch_done(const Position& at, double loss) {
   ForwardingObserver::epoch_done(at, loss);
 }
 
-void ActivityObserver::phase_begins(const std::string& stage) {
-  activity_.set(stage);
-  ForwardingObserver::phase_begins(stage);
+void ActivityObserver::phase_begins(const std::string& phase) {
+  activity_.set(phase);
+  ForwardingObserver::phase_begins(phase);
 }
 
 }  // namespace bitmill

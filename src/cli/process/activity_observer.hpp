@@ -16,7 +16,7 @@ class ActivityObserver : public ForwardingObserver {
   void action_begins(const Action& action) override;
   void step_done(const Position& at) override;
   void epoch_done(const Position& at, double loss) override;
-  void phase_begins(const std::string& stage) override;
+  void phase_begins(const std::string& phase) override;
 
  private:
   Activity& activity_;

@@ -86,7 +86,7 @@ void QuantizeProgress::action_done(const Action& action) {
   if (action.kind == ActionKind::train) show(true);
 }
 
-void QuantizeProgress::phase_begins(const std::string& stage) { console_.say(stage); }
+void QuantizeProgress::phase_begins(const std::string& phase) { console_.say(phase); }
 
 std::string QuantizeProgress::line(double now) const {
   std::string text = fmt::format("block {}/{}", block_ + 1, extent_.blocks);

@@ -55,7 +55,7 @@ class QuantizeProgress : public QuantizeObserver {
   void step_done(const Position& at) override;
   void epoch_done(const Position& at, double loss) override;
   void action_done(const Action& action) override;
-  void phase_begins(const std::string& stage) override;
+  void phase_begins(const std::string& phase) override;
 
  private:
   std::string line(double now) const;

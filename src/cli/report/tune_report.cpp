@@ -67,9 +67,9 @@ TuneProgress::TuneProgress(Console& console, Activity& activity, const TuneForec
       clock_(clock),
       shown_(console, clock) {}
 
-void TuneProgress::phase_begins(const std::string& stage) {
-  activity_.set(stage);
-  console_.say(stage);
+void TuneProgress::phase_begins(const std::string& phase) {
+  activity_.set(phase);
+  console_.say(phase);
 }
 
 void TuneProgress::note(const std::string& sentence) { console_.say("note: " + sentence); }

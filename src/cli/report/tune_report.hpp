@@ -23,7 +23,7 @@ class TuneProgress final : public TuneObserver {
   TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast, int epochs,
                Clock clock);
 
-  void phase_begins(const std::string& stage) override;
+  void phase_begins(const std::string& phase) override;
   void note(const std::string& sentence) override;
   void teacher_done(int64_t blocks_done, int64_t blocks) override;
   void training_begins() override;

@@ -68,7 +68,7 @@ class ForwardingObserver : public QuantizeObserver {
   void epoch_done(const Position& at, double loss) override { next_.epoch_done(at, loss); }
   void action_done(const Action& action) override { next_.action_done(action); }
   void block_packed(const BlockReport& report) override { next_.block_packed(report); }
-  void phase_begins(const std::string& stage) override { next_.phase_begins(stage); }
+  void phase_begins(const std::string& phase) override { next_.phase_begins(phase); }
 
  private:
   QuantizeObserver& next_;

@@ -91,8 +91,13 @@ bool StreamLink::pump_receives() {
   return received_ + now.here > before;
 }
 
+// One that is there is kept, or dropped, before the next one begins: what lies here beside its box
+// stays within what the channel lets be under way.
 void StreamLink::start_receives(int64_t wanted) {
-  while (std::ssize(receiving_) < wanted) {
+  const auto one_is_there = [&] {
+    return !receiving_.empty() && receiving_.front().transfer->done();
+  };
+  while (std::ssize(receiving_) < wanted && !one_is_there()) {
     if (!empty_.defined()) empty_ = room_();
     auto transfer = rank_.streams().start_receive(empty_, rank_.previous());
     if (!transfer) return;

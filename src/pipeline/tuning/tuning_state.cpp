@@ -28,13 +28,13 @@ class Restorer {
     if (run_dir != nullptr && run_dir->state().has_live(whole_model)) {
       saved_.emplace(run_dir->state().open_live(whole_model));
     }
-    found_ = share(saved_ ? 1 : 0) == 1;
+    found_ = broadcast(saved_ ? 1 : 0) == 1;
   }
 
   bool found() const { return found_; }
-  int64_t steps() { return share(saved_ ? saved_->progress.steps : 0); }
+  int64_t steps() { return broadcast(saved_ ? saved_->progress.steps : 0); }
   at::Tensor tensor(const char* name) {
-    const int64_t size = share(saved_ ? saved_->tensors.info(name).elements() : 0);
+    const int64_t size = broadcast(saved_ ? saved_->tensors.info(name).elements() : 0);
     at::Tensor values = at::empty({size});
     broadcast_tensor(saved_ ? &saved_->tensors : nullptr, name, bytes_of(values), rank_.control());
     return values;
@@ -45,7 +45,7 @@ class Restorer {
   }
 
  private:
-  int64_t share(int64_t value) {
+  int64_t broadcast(int64_t value) {
     rank_.control().broadcast(std::as_writable_bytes(std::span(&value, 1)), 0);
     return value;
   }

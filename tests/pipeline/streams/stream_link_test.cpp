@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -181,6 +182,43 @@ TEST(StreamLink, NoMoreThanTwoLargeSamplesAreUnderWay) {
 
 // The first has gone as a whole, but the other side may still have it; that the second moves tells
 // that it was taken.
+// A box may be larger than the memory that its samples come in.
+TEST(StreamLink, ASampleThatIsThereIsKeptBeforeMoreOfThemTakeRoom) {
+  run_ranks(2, [&](Communicator& world) {  // here messages move at once
+    MeshRank rank({2, 1}, world);
+    int64_t rooms = 0, kept = 0, most = 0;
+    StreamLink link(
+        rank,
+        [&] {
+          most = std::max(most, ++rooms - kept);
+          return memory(small);
+        },
+        2);
+    class CountedBox final : public StreamBox {
+     public:
+      explicit CountedBox(int64_t& kept) : kept_(kept) {}
+      int64_t count() const override { return 100; }
+      at::Tensor read(int64_t) override { return memory(small); }
+      void keep(int64_t, const at::Tensor&) override { ++kept_; }
+
+     private:
+      int64_t& kept_;
+    };
+    if (rank.stage() == 0) link.send(std::make_shared<CountedBox>(kept));
+    for (int round = 0; round < 20; ++round) {
+      world.barrier();
+      if (rank.stage() == 1 && round == 0) {
+        link.expect(100, [&] { return std::make_shared<CountedBox>(kept); });
+      }
+      link.pump();
+    }
+    if (rank.stage() == 0) return;
+    EXPECT_TRUE(link.has_arrived());
+    EXPECT_EQ(kept, 100);
+    EXPECT_LE(most, 17);  // the channel lets 16 be under way, and one room waits
+  });
+}
+
 TEST(StreamLink, ASendWaitsWhileTwoBoxesAreNotTaken) {
   on_two_stages([](const Stage& stage) {
     StreamLink link(stage.rank, small_room, 2);
