@@ -67,8 +67,8 @@ TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   const ProgramRun result = run("quantise");
   expect_usage_error(result, "did you mean quantize?");
   EXPECT_THAT(result.err, HasSubstr("quantize, tune, eval, inspect, export, tokenize, run"));
-  expect_usage_error(run("generate"), "there is no command \"generate\"");
-  expect_usage_error(run("help generate"), "there is no command \"generate\"");
+  expect_usage_error(run("generate"), "bitmill generate is not there yet");
+  expect_usage_error(run("help generate"), "bitmill generate is not there yet");
 }
 
 TEST_F(Program, AMissingModelIsOneClearMessage) {

@@ -78,7 +78,7 @@ TEST(QualityTable, BadBlocksAreMarkedAndExplained) {
   EXPECT_THAT(good, Not(HasSubstr("!")));
   EXPECT_THAT(good, HasSubstr("first loss"));
   const std::string bad = quality_table({{0, 0.5, 0.25, 0.99, 0.1, 1.7}, {1, 9, 8, 0.3, 2, 1.7}});
-  EXPECT_THAT(bad, HasSubstr("! 1 of 2 blocks"));
+  EXPECT_THAT(bad, HasSubstr("! the output of 1 of 2 blocks"));
   EXPECT_EQ(quality_table({}), "");
 }
 
