@@ -11,7 +11,7 @@ namespace {
 
 // What Unicode 15 and 16 added to Unicode 14, found by comparing the package with Unicode 14 on
 // every code point. U+1171E moved from Mn to Mc.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> newer = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> newer_by_category = {{
     {"Lu", "\\x{1C89}\\x{A7CB}-\\x{A7CC}\\x{A7DA}\\x{A7DC}\\x{10D50}-\\x{10D65}"},
     {"Ll", "\\x{1C8A}\\x{A7CD}\\x{A7DB}\\x{10D70}-\\x{10D85}\\x{1DF25}-\\x{1DF2A}"},
     {"Lm",
@@ -57,7 +57,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> newer = 
 // What Unicode 15 and 16 added to a general category ("Lu") of Unicode 14, as the inside of a
 // bracket expression. PCRE2 10.42 (Debian 12) knows Unicode 14; a newer one has these already.
 std::string_view newer_members(std::string_view category) {
-  for (const auto& [name, members] : newer) {
+  for (const auto& [name, members] : newer_by_category) {
     if (name == category) return members;
   }
   return "";
