@@ -10,8 +10,6 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t longest_default = 2048;  // tokens; that of the published method
-
 int64_t count_held_out(const CalibrationSource& source, int64_t samples) {
   BITMILL_CHECK(samples >= 2, UsageError,
                 fmt::format("the calibration {} has {} window, and at least 2 are needed, one of "
@@ -22,13 +20,17 @@ int64_t count_held_out(const CalibrationSource& source, int64_t samples) {
 
 }  // namespace
 
+int64_t default_seq_len(const ModelConfig& config) {
+  constexpr int64_t published = 2048;  // tokens: METHOD.md, "Training"
+  return std::min(published, longest_sequence(config));
+}
+
 Calibration read_calibration(const CalibrationSource& source, Files& files,
                              const ModelConfig& config) {
   const Tokens tokens = read_tokens(files, source.calib, source.model, config.vocab_size);
   int64_t seq_len = source.seq_len;
   if (seq_len == 0) {
-    seq_len = tokens.is_windows() ? tokens.window_len
-                                  : std::min(longest_default, longest_sequence(config));
+    seq_len = tokens.is_windows() ? tokens.window_len : default_seq_len(config);
   }
   check_sequence_length(config, source.model, seq_len);
   const bool all_rows = tokens.is_windows() && !source.samples_by_hand;

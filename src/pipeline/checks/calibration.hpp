@@ -24,6 +24,9 @@ struct CalibrationSource {
   ExactRatio held_out = {};  // above 0: ratio of the windows held out, at least one
 };
 
+// Tokens of a window where nobody says how many: min(2048, the model's context).
+int64_t default_seq_len(const ModelConfig& config);
+
 // Reads `calib` and cuts it into windows. A window has seq_len tokens; by default as many as a row
 // of a two-dimensional token file has, else min(2048, the model's context). UsageError when that is
 // longer than the context, or when there is only one window and some are to be held out.

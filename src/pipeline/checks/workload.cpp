@@ -8,11 +8,11 @@
 #include "method/grid.hpp"
 #include "method/input_moments.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/checks/calibration.hpp"
 
 namespace bitmill {
 namespace {
 
-constexpr int64_t default_seq_len = 2048;  // the same as longest_default in calibration.cpp
 constexpr int64_t source_dtype_bytes = 2;  // checkpoints of models of this size have 16 bits
 constexpr int64_t float_bytes = 4;
 
@@ -121,8 +121,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.lag = options.lag > 0 ? options.lag : options.epochs;
   work.batch = options.batch;
   work.samples = options.samples;
-  work.seq_len =
-      options.seq_len > 0 ? options.seq_len : std::min(default_seq_len, longest_sequence(config));
+  work.seq_len = options.seq_len > 0 ? options.seq_len : default_seq_len(config);
   work.hidden = config.hidden_size;
   work.stream_bytes = dtype_bytes(options.stream_dtype);
   work.stream_memory = options.stream_memory;
