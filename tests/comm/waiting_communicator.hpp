@@ -4,7 +4,10 @@
 // the receiver answers every message over a communicator that only carries answers. It counts
 // started messages.
 //
-// Broadcasts, exchanges and barriers go to the inner communicator.
+// A send() that nobody takes for five seconds is an error: most likely two sends cross, and both
+// ranks wait for each other. Broadcasts, exchanges and barriers go to the inner communicator.
+
+#include <fmt/format.h>
 
 #include <array>
 #include <atomic>
@@ -14,6 +17,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.hpp"
+#include "base/pause.hpp"
+#include "base/stopwatch.hpp"
 #include "comm/communicator.hpp"
 
 namespace bitmill {
@@ -45,7 +51,10 @@ class WaitingCommunicator final : public Communicator {
   void send(std::span<const std::byte> data, int to) override {
     inner_.send(data, to);
     const int64_t number = ++sent_[static_cast<size_t>(to)];
-    while (!is_answered(number, to)) {
+    const Stopwatch watch;
+    for (Pause pause; !is_answered(number, to); pause()) {
+      BITMILL_CHECK(watch.seconds() < 5, CommError,
+                    fmt::format("nobody takes what rank {} sends to rank {}", rank(), to));
     }
   }
   void receive(std::span<std::byte> data, int from) override {

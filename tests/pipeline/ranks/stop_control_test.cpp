@@ -8,14 +8,13 @@
 
 #include <atomic>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/pause.hpp"
-#include "base/stopwatch.hpp"
 #include "comm/thread_communicator.hpp"
+#include "comm/waiting_communicator.hpp"
 #include "pipeline/ranks/idle_ranks.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 
@@ -26,82 +25,12 @@ using testing::AllOf;
 using testing::Each;
 using testing::SizeIs;
 
-// Messages from one rank to another.
-struct Pair {
-  std::atomic<int64_t> sent = 0, taken = 0;
-};
-
-// By (sender, receiver).
-class Pairs {
- public:
-  explicit Pairs(int ranks) : ranks_(ranks), all_(static_cast<size_t>(ranks * ranks)) {}
-  Pair& of(int from, int to) { return all_[static_cast<size_t>(from * ranks_ + to)]; }
-
- private:
-  const int ranks_;
-  std::vector<Pair> all_;
-};
-
-// A message is through only when the other side has begun to take it. A send() that lasts is an
-// error: both sides wait for each other.
-class NothingIsKept final : public Communicator {
- public:
-  NothingIsKept(Communicator& inner, Pairs& pairs) : inner_(inner), pairs_(pairs) {}
-
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  void barrier() override { inner_.barrier(); }
-  void broadcast(std::span<std::byte> data, int root) override { inner_.broadcast(data, root); }
-  void exchange(std::span<const std::span<const std::byte>> to,
-                std::span<const std::span<std::byte>> from) override {
-    inner_.exchange(to, from);
-  }
-  void send(std::span<const std::byte> data, int to) override {
-    const auto transfer = start_send(data, to);
-    const Stopwatch watch;
-    for (Pause pause; !transfer->done(); pause()) {
-      if (watch.seconds() > 5) throw CommError(fmt::format("nobody takes what {} sends", rank()));
-    }
-  }
-  void receive(std::span<std::byte> data, int from) override {
-    inner_.receive(data, from);
-    ++pairs_.of(from, rank()).taken;
-  }
-  std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) override {
-    Pair& pair = pairs_.of(rank(), to);
-    return std::make_unique<Sending>(inner_.start_send(data, to), pair, pair.sent++);
-  }
-  std::unique_ptr<Transfer> start_receive(std::span<std::byte> data, int from) override {
-    auto transfer = inner_.start_receive(data, from);
-    if (transfer) ++pairs_.of(from, rank()).taken;
-    return transfer;
-  }
-  std::unique_ptr<Communicator> split(int /*color*/) override {
-    throw std::logic_error("not needed here");
-  }
-
- private:
-  class Sending final : public Transfer {
-   public:
-    Sending(std::unique_ptr<Transfer> inner, Pair& pair, int64_t number)
-        : inner_(std::move(inner)), pair_(pair), number_(number) {}
-    bool done() override { return pair_.taken > number_ && inner_->done(); }
-
-   private:
-    const std::unique_ptr<Transfer> inner_;
-    Pair& pair_;
-    const int64_t number_;
-  };
-
-  Communicator& inner_;
-  Pairs& pairs_;
-};
-
 void run_waiting_ranks(int size, const std::function<void(Communicator&)>& body) {
-  Pairs pairs(size);
+  Traffic traffic;
   run_ranks(size, [&](Communicator& world) {
-    NothingIsKept waiting(world, pairs);
+    WaitingCommunicator waiting(world, traffic);
     body(waiting);
+    world.barrier();  // a rank that left could not be asked for messages
   });
 }
 
