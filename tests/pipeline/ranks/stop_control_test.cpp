@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -119,7 +120,7 @@ TEST(StopControl, AReportAndTheDecisionMayCross) {
 TEST(StopControl, AWishAtOneStageReachesThoseThatWaitForAnother) {
   constexpr int stages = 3;
   Endings endings(stages);
-  run_ranks(stages, [&](Communicator& world) {
+  run_waiting_ranks(stages, [&](Communicator& world) {
     MeshRank rank({stages, 1}, world);
     StopControl stop(rank, wishing(rank.stage() == 1 ? "SIGTERM" : ""));
     endings[static_cast<size_t>(world.rank())] = ending([&] {
@@ -133,6 +134,31 @@ TEST(StopControl, AWishAtOneStageReachesThoseThatWaitForAnother) {
         endings[static_cast<size_t>(stage)],
         fmt::format("SIGTERM: stopped at stage {}. Run the same command again to go on", stage));
   }
+}
+
+StopWishes hurried(const std::string& after) {
+  StopWishes wishes;
+  wishes.deadline = std::chrono::steady_clock::now();
+  wishes.after_deadline = after;
+  return wishes;
+}
+
+// Whether another start gets further depends on why this one stopped.
+TEST(StopControl, ATimeLimitAdvisesAnotherStartOnlyWhereThisOneSavedSomething) {
+  run_waiting_ranks(1, [&](Communicator& world) {
+    StopControl in_vain(world, hurried("Ask for another job"));
+    EXPECT_EQ(ending([&] {
+                if (in_vain.stop_here()) in_vain.leave("here");
+              }),
+              "the time limit: stopped here. No training was saved within it: give a start more "
+              "time");
+    StopControl saved(world, hurried("Ask for another job"));
+    saved.save_took(0.1);
+    EXPECT_EQ(ending([&] {
+                if (saved.stop_here()) saved.leave("here");
+              }),
+              "the time limit: stopped here. Ask for another job");
+  });
 }
 
 // What `work` does on the first `at_work` ranks, and all ranks in the end.
