@@ -1,11 +1,13 @@
 // What a stage of `tune` keeps for a neighbour that is slower: no more than the forecast counts.
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <optional>
 #include <thread>
 
+#include "channel/channel.hpp"
 #include "comm/waiting_communicator.hpp"
 #include "pipeline/tune_job.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
