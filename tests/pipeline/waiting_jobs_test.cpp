@@ -59,7 +59,7 @@ class WaitingJobs : public Tune {
   }
 };
 
-constexpr std::array<Mesh, 5> meshes = {{{1, 2}, {2, 1}, {2, 2}, {3, 1}, {1, 3}}};
+constexpr std::array<Mesh, 5> waiting_meshes = {{{1, 2}, {2, 1}, {2, 2}, {3, 1}, {1, 3}}};
 
 TEST_F(WaitingJobs, QuantizeGivesTheBytesOfOneRankStoppedOrNot) {
   use_blocks(3);
@@ -73,8 +73,8 @@ TEST_F(WaitingJobs, QuantizeGivesTheBytesOfOneRankStoppedOrNot) {
   };
   run(job("one", {1, 1}));
   int stops = 0;
-  for (size_t i = 0; i < meshes.size(); ++i) {
-    const Mesh& mesh = meshes[i];
+  for (size_t i = 0; i < waiting_meshes.size(); ++i) {
+    const Mesh& mesh = waiting_meshes[i];
     const QuantizeOptions o = job(fmt::format("{}x{}", mesh.stages, mesh.replicas), mesh);
     const int beyond = static_cast<int>(i % 2);  // a rank without work
     EXPECT_EQ(quantize_waiting(o, mesh.ranks() + beyond), 0);
@@ -102,7 +102,7 @@ TEST_F(WaitingJobs, TuneGivesTheBytesOfOneRankStoppedOrNot) {
   };
   tune_on(job("one", {1, 1}));
   int stops = 0;
-  for (const Mesh& mesh : meshes) {
+  for (const Mesh& mesh : waiting_meshes) {
     const TuneOptions o = job(fmt::format("t{}x{}", mesh.stages, mesh.replicas), mesh);
     EXPECT_EQ(tune_waiting(o, mesh.ranks()), 0);
     EXPECT_TRUE(bytes(file_name(o.output_dir)) == bytes("one")) << o.output_dir;

@@ -14,7 +14,7 @@ namespace {
 constexpr const char* for_a_neighbour = "the stage before or after this one";
 constexpr const char* for_the_end = "the other stages to finish";
 
-constexpr const char* time_limit = "the time limit";  // a reason to stop
+constexpr const char* reason_time_limit = "the time limit";  // a reason to stop
 
 // Goes through a binary tree over the ranks. Returns, on every rank, the first note that says to
 // stop; if none does, a note that says to go on. Two ranks never send to each other at the same
@@ -55,7 +55,7 @@ std::string StopControl::own_reason() {
   // What must still be possible after this question: one more step, and saving the state. Doubled,
   // because machines are not equally fast all the time.
   const std::chrono::duration<double> needed(2 * (longest_step_s_ + longest_save_s_) + 1);
-  return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : time_limit;
+  return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : reason_time_limit;
 }
 
 // Returns true when the decision is to stop, and tells the other stages if they do not know it yet.
@@ -150,7 +150,7 @@ void StopControl::wait_until(const std::function<bool()>& ready) {
 
 // Another start goes on only if this one was given the time to save something.
 std::string StopControl::advice() const {
-  if (reason_ != time_limit) return "Run the same command again to go on";
+  if (reason_ != reason_time_limit) return "Run the same command again to go on";
   if (longest_save_s_ > 0) return wishes_.after_deadline;
   return "No training was saved within it: give a start more time";
 }

@@ -16,28 +16,28 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr double now = 1'700'000'000.5;
+constexpr double slurm_now = 1'700'000'000.5;
 
-JobEnd end_of(const std::string& text) {
+JobEnd slurm_end_of(const std::string& text) {
   return slurm_job_end(
       [&](const std::string& name) -> std::optional<std::string> {
         if (name != "SLURM_JOB_END_TIME") return std::nullopt;
         return text;
       },
-      now);
+      slurm_now);
 }
 
 TEST(SlurmJobEnd, ATimeInTheFutureIsWhenTheJobEnds) {
-  const JobEnd end = end_of("1700003600");
+  const JobEnd end = slurm_end_of("1700003600");
   ASSERT_TRUE(end.seconds_left.has_value());
   EXPECT_DOUBLE_EQ(*end.seconds_left, 3599.5);
   EXPECT_EQ(end.note, "");
   // What Slurm says of a job without a limit.
-  EXPECT_TRUE(end_of("1731536000").seconds_left.has_value());
+  EXPECT_TRUE(slurm_end_of("1731536000").seconds_left.has_value());
 }
 
 TEST(SlurmJobEnd, WithoutTheVariableThereIsNothingToSay) {
-  const JobEnd end = slurm_job_end([](const std::string&) { return std::nullopt; }, now);
+  const JobEnd end = slurm_job_end([](const std::string&) { return std::nullopt; }, slurm_now);
   EXPECT_FALSE(end.seconds_left.has_value());
   EXPECT_EQ(end.note, "");
 }
@@ -45,20 +45,20 @@ TEST(SlurmJobEnd, WithoutTheVariableThereIsNothingToSay) {
 TEST(SlurmJobEnd, WhatIsNoTimeIsIgnoredAndNamed) {
   for (const char* text : {"", " ", "soon", "17000036x0", "1700003600 ", "1.7e9", "0x65",
                            "UNLIMITED", "99999999999999999999"}) {
-    const JobEnd end = end_of(text);
+    const JobEnd end = slurm_end_of(text);
     EXPECT_FALSE(end.seconds_left.has_value()) << text;
     EXPECT_THAT(end.note, AllOf(HasSubstr("SLURM_JOB_END_TIME is \"" + std::string(text) + "\""),
                                 HasSubstr("ignored"), HasSubstr("--time-limit")));
   }
-  EXPECT_THAT(end_of("9999999999999").note, HasSubstr("a hundred years"));
+  EXPECT_THAT(slurm_end_of("9999999999999").note, HasSubstr("a hundred years"));
 }
 
 TEST(SlurmJobEnd, ATimeThatIsPastBelongsToAnotherJob) {
-  const JobEnd end = end_of("1699999999");
+  const JobEnd end = slurm_end_of("1699999999");
   EXPECT_FALSE(end.seconds_left.has_value());
   EXPECT_THAT(end.note, HasSubstr("which was 2 s ago"));
-  EXPECT_FALSE(end_of("0").seconds_left.has_value());
-  EXPECT_FALSE(end_of("-5").seconds_left.has_value());
+  EXPECT_FALSE(slurm_end_of("0").seconds_left.has_value());
+  EXPECT_FALSE(slurm_end_of("-5").seconds_left.has_value());
 }
 
 // The variable is this process's, as the program reads it.

@@ -17,11 +17,12 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-using Variables = std::map<std::string, std::string>;
+using MpiVariables = std::map<std::string, std::string>;
 
-const char* const library = "Open MPI v4.1.4";
+const char* const open_mpi_4 = "Open MPI v4.1.4";
 
-std::optional<SharedMemoryNeed> need_in(Variables variables, const std::string& words = library) {
+std::optional<SharedMemoryNeed> need_in(MpiVariables variables,
+                                        const std::string& words = open_mpi_4) {
   variables.insert({{"OMPI_COMM_WORLD_LOCAL_SIZE", "8"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "0"}});
   return shared_memory_need(
       [&](const std::string& name) -> std::optional<std::string> {

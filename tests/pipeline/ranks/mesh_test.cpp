@@ -147,14 +147,14 @@ TEST(Mesh, PacksTheSameWhereNothingIsSentBeforeItIsTaken) {
   }
 }
 
-struct Endings {
+struct EndingCounts {
   int stops = 0, deaths = 0;
 };
 
 // Runs that are stopped or killed up to three times, each start on another mesh.
-Endings disturb(unsigned seed, int runs, Sends sends) {
+EndingCounts disturb(unsigned seed, int runs, Sends sends) {
   Dice dice(seed);
-  Endings endings;
+  EndingCounts endings;
   for (int i = 0; i < runs; ++i) {
     const Work work = dice.work();
     HashStore store;
@@ -179,13 +179,13 @@ Endings disturb(unsigned seed, int runs, Sends sends) {
 }
 
 TEST(Mesh, StoppedOrKilledAnywhereItGoesOnOnAnyOtherMesh) {
-  const Endings endings = disturb(2, 150, Sends::eager);
+  const EndingCounts endings = disturb(2, 150, Sends::eager);
   EXPECT_GT(endings.stops, 50);
   EXPECT_GT(endings.deaths, 50);
 }
 
 TEST(Mesh, StoppedOrKilledItGoesOnWhereNothingIsSentBeforeItIsTaken) {
-  const Endings endings = disturb(4, 40, Sends::waiting);
+  const EndingCounts endings = disturb(4, 40, Sends::waiting);
   EXPECT_GT(endings.stops, 10);
   EXPECT_GT(endings.deaths, 10);
 }

@@ -38,7 +38,7 @@ struct Verdict {
 
 // Runs `body` on ranks between which every message waits for its receiver, under a watchdog. `body`
 // must end when verdict.found.
-void run_watched(int ranks, Verdict& verdict, const std::function<void(Communicator&)>& body) {
+void run_under_watch(int ranks, Verdict& verdict, const std::function<void(Communicator&)>& body) {
   Traffic traffic;
   traffic.patience_s = 60;
   run_ranks(ranks, [&](Communicator& threads) {
@@ -70,7 +70,7 @@ void hang_until(const Verdict& verdict) {
   while (!verdict.found) std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-std::map<int, std::string> calls_of(const Verdict& verdict) {
+std::map<int, std::string> told_calls(const Verdict& verdict) {
   std::map<int, std::string> calls;
   for (const RankReport& report : verdict.trouble.reports) calls[report.rank] = report.last.call;
   return calls;
@@ -79,7 +79,7 @@ std::map<int, std::string> calls_of(const Verdict& verdict) {
 // Rank 0 waits for rank 1, which waits for rank 2.
 TEST(StuckMesh, RanksThatWaitInAChannelAreNotBlamed) {
   Verdict verdict;
-  run_watched(4, verdict, [&](Communicator& world) {
+  run_under_watch(4, verdict, [&](Communicator& world) {
     Channel channel(std::make_unique<HostForm>(world));
     const at::Tensor tensor = at::zeros({int64_t{9} << 20}, at::kByte);
     switch (world.rank()) {
@@ -108,16 +108,16 @@ TEST(StuckMesh, RanksThatWaitInAChannelAreNotBlamed) {
     channel.flush();
   });
   EXPECT_THAT(verdict.trouble.ranks, ElementsAre(2));
-  EXPECT_EQ(calls_of(verdict)[0], "waiting for a tensor from rank 1");
-  EXPECT_EQ(calls_of(verdict)[1], "waiting for rank 2 to take a tensor");
-  EXPECT_EQ(calls_of(verdict)[3], "waiting for rank 2 to take a tensor");
+  EXPECT_EQ(told_calls(verdict)[0], "waiting for a tensor from rank 1");
+  EXPECT_EQ(told_calls(verdict)[1], "waiting for rank 2 to take a tensor");
+  EXPECT_EQ(told_calls(verdict)[3], "waiting for rank 2 to take a tensor");
 }
 
 // Two stages of two replicas, and two ranks without work. The second stage waits for the first; of
 // the first, replica 1 (rank 1) hangs, and rank 0 waits for it in the tree of stop_here().
 TEST(StuckMesh, RanksThatWaitForAStageOrForTheEndAreNotBlamed) {
   Verdict verdict;
-  run_watched(6, verdict, [&](Communicator& world) {
+  run_under_watch(6, verdict, [&](Communicator& world) {
     MeshRank rank({2, 2}, world);
     work_beside_idle_ranks(world, 4, {}, [&](const StopWishes& wishes) {
       StopControl stop(rank, wishes);
@@ -131,24 +131,24 @@ TEST(StuckMesh, RanksThatWaitForAStageOrForTheEndAreNotBlamed) {
     });
   });
   EXPECT_THAT(verdict.trouble.ranks, ElementsAre(1));
-  EXPECT_EQ(calls_of(verdict)[0], "receive from rank 1");
-  EXPECT_EQ(calls_of(verdict)[2], "waiting for the stage before or after this one");
-  EXPECT_EQ(calls_of(verdict)[3], "waiting for the decision of rank 2");
-  EXPECT_THAT(calls_of(verdict)[4], HasSubstr("the end of the work"));
-  EXPECT_THAT(calls_of(verdict)[5], HasSubstr("the end of the work"));
+  EXPECT_EQ(told_calls(verdict)[0], "receive from rank 1");
+  EXPECT_EQ(told_calls(verdict)[2], "waiting for the stage before or after this one");
+  EXPECT_EQ(told_calls(verdict)[3], "waiting for the decision of rank 2");
+  EXPECT_THAT(told_calls(verdict)[4], HasSubstr("the end of the work"));
+  EXPECT_THAT(told_calls(verdict)[5], HasSubstr("the end of the work"));
 }
 
 // The first stage has finished and waits for the second, whose leader hangs between two actions.
 TEST(StuckMesh, AStageThatHasFinishedIsNotBlamed) {
   Verdict verdict;
-  run_watched(2, verdict, [&](Communicator& world) {
+  run_under_watch(2, verdict, [&](Communicator& world) {
     MeshRank rank({2, 1}, world);
     StopControl stop(rank, {});
     if (rank.stage() == 1) hang_until(verdict);
     EXPECT_FALSE(stop.finish_or_stop([] {}));
   });
   EXPECT_THAT(verdict.trouble.ranks, ElementsAre(1));
-  EXPECT_EQ(calls_of(verdict)[0], "waiting for the other stages to finish");
+  EXPECT_EQ(told_calls(verdict)[0], "waiting for the other stages to finish");
 }
 
 }  // namespace

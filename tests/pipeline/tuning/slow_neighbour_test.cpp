@@ -16,17 +16,17 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t tokens = 9, hidden = 12;
-constexpr int64_t count = 60;  // windows, more than any limit below
+constexpr int64_t walk_tokens = 9, walk_hidden = 12;
+constexpr int64_t walk_windows = 60;  // windows, more than any limit below
 
-using Carry =
+using CarryOut =
     std::function<void(TuningWalk&, const TunedStage&, const SampleShare&, const StreamEnds&)>;
 
 class SlowNeighbour : public Tune {
  protected:
   // Two stages, of which `slow` comes late to its walk. Returns the most tensors that were sent and
   // not taken at one time.
-  int64_t most_kept(int slow, const Carry& carry) {
+  int64_t most_kept(int slow, const CarryOut& carry) {
     Traffic traffic;
     traffic.patience_s = 60;
     on_ranks(2, 1, [&](Communicator& threads, ThreadPool& pool) {
@@ -39,10 +39,10 @@ class SlowNeighbour : public Tune {
   }
 
  private:
-  void walk_on(Communicator& world, ThreadPool& pool, int slow, const Carry& carry) {
+  void walk_on(Communicator& world, ThreadPool& pool, int slow, const CarryOut& carry) {
     MeshRank rank({2, 1}, world);
     const SourceModel model(*files_, folder_ / "packed"), teacher(*files_, folder_ / "model");
-    const Rotary rotary = make_rotary(model.config(), tokens);
+    const Rotary rotary = make_rotary(model.config(), walk_tokens);
     TunedStage stage(model, blocks_of_stage(2, 2, rank.stage()), 1, rotary, pool);
     stage.take(at::ones({stage.layout().size()}));
     const auto backend = cpu_backend();
@@ -50,13 +50,13 @@ class SlowNeighbour : public Tune {
     std::optional<NextTokenDivergence> divergence;
     if (rank.stage() == 1) divergence.emplace(model, teacher, pool);
     TuningWalk walk({rank, stage, model.config(), rotary, *backend,
-                     divergence ? &*divergence : nullptr, budget, pool, tokens});
-    SampleStream ends(budget, count, tokens, hidden);
-    for (int64_t i = 0; i < count; ++i) ends.store(i, at::ones({tokens, hidden}));
+                     divergence ? &*divergence : nullptr, budget, pool, walk_tokens});
+    SampleStream ends(budget, walk_windows, walk_tokens, walk_hidden);
+    for (int64_t i = 0; i < walk_windows; ++i) ends.store(i, at::ones({walk_tokens, walk_hidden}));
     world.barrier();
     if (rank.stage() == slow) std::this_thread::sleep_for(std::chrono::milliseconds(400));
     const bool first = rank.stage() == 0;
-    carry(walk, stage, SampleShare(count, count, 1, 0),
+    carry(walk, stage, SampleShare(walk_windows, walk_windows, 1, 0),
           {first ? &ends : nullptr, first ? nullptr : &ends, 0});
   }
 };
@@ -65,23 +65,26 @@ class SlowNeighbour : public Tune {
 TEST_F(SlowNeighbour, TakesNoMoreMemoryForWindowsThatAreHeldOutThanThereIsPlaceFor) {
   const int64_t most = most_kept(1, [](TuningWalk& walk, const TunedStage& stage,
                                        const SampleShare& share, const StreamEnds& ends) {
-    const at::Tensor losses = at::zeros({count});
+    const at::Tensor losses = at::zeros({walk_windows});
     walk.measure(share, ends, at::ones({stage.layout().size()}), losses);
   });
-  EXPECT_EQ(most, Channel::most_under_way(tokens * hidden * 4));
-  EXPECT_LT(most, count);
-  EXPECT_LE(most * tokens * hidden * 4, sent_ahead_bytes(2, 4, tokens * hidden * 4));
+  EXPECT_EQ(most, Channel::most_under_way(walk_tokens * walk_hidden * 4));
+  EXPECT_LT(most, walk_windows);
+  EXPECT_LE(most * walk_tokens * walk_hidden * 4,
+            sent_ahead_bytes(2, 4, walk_tokens * walk_hidden * 4));
 }
 
 TEST_F(SlowNeighbour, TakesNoMoreMemoryInATrainingStepThanIsCounted) {
   for (const int slow : {0, 1}) {
     const int64_t most = most_kept(slow, [](TuningWalk& walk, const TunedStage&,
                                             const SampleShare& share, const StreamEnds& ends) {
-      const at::Tensor losses = at::zeros({count});
+      const at::Tensor losses = at::zeros({walk_windows});
       walk.train(share, 0, ends, losses);
     });
     EXPECT_GE(most, 2) << slow;
-    EXPECT_LE(most * 4 * tokens * hidden, sent_ahead_bytes(2, count, tokens * hidden * 4)) << slow;
+    EXPECT_LE(most * 4 * walk_tokens * walk_hidden,
+              sent_ahead_bytes(2, walk_windows, walk_tokens * walk_hidden * 4))
+        << slow;
   }
 }
 
