@@ -138,7 +138,7 @@ TEST(Mesh, PacksTheSameOnAThousandRandomMeshes) {
 
 TEST(Mesh, PacksTheSameWhereNothingIsSentBeforeItIsTaken) {
   Dice dice(3);
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const Work work = dice.work();
     const Shape shape = dice.shape();
     HashStore store;
@@ -185,9 +185,9 @@ TEST(Mesh, StoppedOrKilledAnywhereItGoesOnOnAnyOtherMesh) {
 }
 
 TEST(Mesh, StoppedOrKilledItGoesOnWhereNothingIsSentBeforeItIsTaken) {
-  const EndingCounts endings = disturb(4, 40, Sends::waiting);
-  EXPECT_GT(endings.stops, 10);
-  EXPECT_GT(endings.deaths, 10);
+  const EndingCounts endings = disturb(4, 80, Sends::waiting);
+  EXPECT_GT(endings.stops, 25);
+  EXPECT_GT(endings.deaths, 25);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/error.hpp"
@@ -141,6 +142,27 @@ StopWishes hurried(const std::string& after) {
   wishes.deadline = std::chrono::steady_clock::now();
   wishes.after_deadline = after;
   return wishes;
+}
+
+// What only one rank knows, such as the time, decides nothing before the ranks have agreed on it.
+TEST(StopControl, TheClockOfOneRankStopsThemAllAtTheSameQuestion) {
+  for (const int ranks : {2, 3, 5}) {
+    std::vector<int> left_at(static_cast<size_t>(ranks), -1);
+    run_waiting_ranks(ranks, [&](Communicator& world) {
+      StopWishes wishes;
+      if (world.rank() == ranks - 1) {
+        // A step takes no time, so a second is asked for, and a bit more is left.
+        wishes.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(1020);
+      }
+      StopControl stop(world, wishes);
+      int question = 0;
+      for (; !stop.stop_here(); ++question)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      left_at[static_cast<size_t>(world.rank())] = question;
+    });
+    EXPECT_GT(left_at[0], 0);
+    EXPECT_THAT(left_at, Each(left_at[0]));
+  }
 }
 
 // Whether another start gets further depends on why this one stopped.
