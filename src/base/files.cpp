@@ -33,6 +33,7 @@ using Descriptor = UniqueHandle<DescriptorTraits>;
 [[noreturn]] void fail(std::string_view operation, const std::string& path, int code) {
   std::string hint;
   if (code == ENOSPC || code == EDQUOT) hint = "; free some space or choose another folder";
+  if (code == EFBIG) hint = "; raise the limit on the size of files (ulimit -f)";
   if (code == EACCES || code == EROFS) hint = "; check the permissions of the folder";
   throw FileError(fmt::format("cannot {} {}: {}{}", operation, path, std::strerror(code), hint));
 }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/pause.hpp"
+#include "comm/wait.hpp"
 
 namespace bitmill {
 
@@ -62,7 +62,7 @@ void AgreedForm::exchange(std::span<const at::Tensor> to, std::span<const at::Te
     std::memcpy(from[own].data_ptr(), to[own].data_ptr(), from[own].nbytes());
   }
   const auto moving = mover_->exchange(to, from);
-  for (Pause pause; !moving->done();) pause();
+  for (Wait wait(words_, "an exchange of tensors with all ranks"); !moving->done();) wait();
 }
 
 // When this returns, all ranks have called it.

@@ -30,6 +30,7 @@ class AgreedForm final : public Form {
 
   int rank() const override { return words_.rank(); }
   int size() const override { return words_.size(); }
+  Communicator& communicator() override { return words_; }
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) override;

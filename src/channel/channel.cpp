@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/pause.hpp"
+#include "comm/wait.hpp"
 
 namespace bitmill {
 namespace {
@@ -64,6 +64,19 @@ bool Channel::has_place(size_t bytes, int to) {
   return sends_[to].has_place(bytes);
 }
 
+void Channel::wait_for_place(size_t bytes, int to) {
+  if (has_place(bytes, to)) return;
+  for (Wait wait(form_->communicator(), fmt::format("rank {} to take a tensor", to));
+       !has_place(bytes, to);) {
+    wait();
+  }
+}
+
+int64_t Channel::most_under_way(size_t bytes) {
+  return static_cast<int64_t>(
+      std::clamp(bytes == 0 ? most : bytes_under_way / bytes, fewest, most));
+}
+
 std::unique_ptr<Transfer> Channel::start_receive(const at::Tensor& room, int from) {
   check("start_receive", room, from);
   move_on();
@@ -83,7 +96,7 @@ std::unique_ptr<Transfer> Channel::begin(Lane& lane, const at::Tensor& tensor,
 
 void Channel::receive(const at::Tensor& room, int from) {
   std::unique_ptr<Transfer> transfer;
-  for (Pause pause;; pause()) {
+  for (Wait wait(form_->communicator(), fmt::format("a tensor from rank {}", from));; wait()) {
     if (!transfer) transfer = start_receive(room, from);
     if (transfer && transfer->done()) return;
   }
@@ -118,7 +131,18 @@ bool Channel::quiet() {
 }
 
 void Channel::flush() {
-  for (Pause pause; !quiet();) pause();
+  if (quiet()) return;
+  for (Wait wait(form_->communicator(), what_is_under_way()); !quiet();) wait();
+}
+
+std::string Channel::what_is_under_way() {
+  for (const auto& [to, lane] : sends_) {
+    if (!lane.under_way.empty()) return fmt::format("rank {} to take a tensor", to);
+  }
+  for (const auto& [from, lane] : receives_) {
+    if (!lane.under_way.empty()) return fmt::format("the rest of a tensor from rank {}", from);
+  }
+  return "others to take the words before a tensor";
 }
 
 void Channel::move_on() {

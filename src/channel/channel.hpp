@@ -15,8 +15,9 @@
 //  - from each other rank only a few tensors are accepted at a time: as many as fit 16 MiB, but at
 //    least 2 and at most 16. A sender that does not want more than that in memory asks has_place(),
 //    which has the same limit; start_send() itself takes every tensor;
-//  - receive(), exchange() and flush() wait, and move everything else on meanwhile. No other call
-//    waits. A tensor moves only while both ranks are in calls, no matter which calls;
+//  - receive(), exchange(), flush() and wait_for_place() wait, and move on meanwhile what was
+//  begun.
+//    No other call waits. A tensor moves only while both ranks are in calls, no matter which calls;
 //  - before the channel ends, all that was sent is received, and flush() has returned on both
 //    sides;
 //  - after a failure (CommError) the channel cannot be used any more: an error ends the job;
@@ -25,10 +26,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "channel/form.hpp"
@@ -50,6 +53,11 @@ class Channel {
   // Whether a tensor of so many bytes, sent now, would stay within the limit of what is under way
   // to that rank. After true it stays true until something is sent to that rank.
   bool has_place(size_t bytes, int to);
+  // Waits until has_place(). That rank must come to receive, whatever this one does: two ranks that
+  // wait for place to each other wait for ever.
+  void wait_for_place(size_t bytes, int to);
+  // How many tensors of so many bytes has_place() lets be under way to a rank.
+  static int64_t most_under_way(size_t bytes);
   // Starts to receive the next tensor from that rank, within the same limit. Returns null while
   // nothing is offered, or while the limit is reached; then the caller may use `room` again.
   std::unique_ptr<Transfer> start_receive(const at::Tensor& room, int from);
@@ -86,6 +94,8 @@ class Channel {
   void move_on();
   std::unique_ptr<Transfer> begin(Lane& lane, const at::Tensor& tensor,
                                   std::unique_ptr<Transfer> transfer);
+  // What this rank waits for, in words, while something is under way.
+  std::string what_is_under_way();
   void check(const char* call, const at::Tensor& tensor, int peer) const;
 
   const std::unique_ptr<Form> form_;

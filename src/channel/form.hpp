@@ -17,6 +17,8 @@ class Form {
 
   virtual int rank() const = 0;  // in [0, size())
   virtual int size() const = 0;
+  // For Wait (comm/wait.hpp): what this rank waits for is told to this communicator.
+  virtual Communicator& communicator() = 0;
 
   // Offers `value` to rank `to` without waiting. Its bytes move when that rank has accepted it.
   // Channel keeps the tensor until the transfer is done, and asks the transfers of one pair in

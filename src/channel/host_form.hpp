@@ -17,6 +17,7 @@ class HostForm final : public Form {
 
   int rank() const override { return comm_.rank(); }
   int size() const override { return comm_.size(); }
+  Communicator& communicator() override { return comm_; }
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) override;

@@ -17,7 +17,10 @@
 #include "cli/process/failure.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/process/launch_session.hpp"
+#include "cli/process/shared_memory.hpp"
+#include "cli/process/stop_signals.hpp"
 #include "cli/report/console.hpp"
+#include "comm/mpi_session.hpp"
 
 namespace bitmill {
 namespace {
@@ -144,7 +147,15 @@ int carry_out(const Request& request, LaunchSession& session, const StopSignals&
   return code;
 }
 
+// Before MPI begins, which says little when it dies.
+void look_at_host(const Launch& launch) {
+  if (!launch.under_mpi) return;
+  check_shared_memory(shared_memory_need(process_environment(), MpiSession::library()),
+                      *posix_files());
+}
+
 int begin(const std::vector<std::string>& words) {
+  take_file_limits_as_errors();
   const Launch launch = read_launch(process_environment());
   // MPI does not run yet: the rank is the one that the launcher says.
   Console console = standard_console(launch.rank);
@@ -161,12 +172,13 @@ int begin(const std::vector<std::string>& words) {
   if (!request.failure && request.invocation.entry->stops_on_signals) {
     stop.listen(rank_name(launch.rank, launch.ranks));
   }
+  Console own(stderr, stdout, false);  // for what only this rank can tell
+  if (const auto failure = failure_of([&] { look_at_host(launch); })) return report(own, *failure);
   StartAlarm alarm(launch, request.timeout);
   std::optional<LaunchSession> session;
   if (const auto failure = failure_of([&] { session.emplace(launch); })) {
     // A wrong launch is the same on every rank, so rank 0 alone prints it. Any other failure is
     // this rank's own.
-    Console own(stderr, stdout, false);
     return report(failure->exit_code == exit_code::usage ? console : own, *failure);
   }
   return carry_out(request, *session, stop, alarm);

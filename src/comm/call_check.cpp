@@ -9,7 +9,10 @@
 namespace bitmill {
 
 std::string describe_call(const Communicator& comm, const char* call) {
-  return fmt::format("{} on rank {} of {}", call, comm.rank(), comm.size());
+  const int rank = comm.job_rank(comm.rank());
+  std::string text = fmt::format("{} on rank {}", call, rank);
+  if (rank == comm.rank()) text += fmt::format(" of {}", comm.size());
+  return text;
 }
 
 void check_rank(const Communicator& comm, const char* call, int rank) {

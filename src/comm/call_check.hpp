@@ -10,7 +10,7 @@
 
 namespace bitmill {
 
-// "broadcast on rank 1 of 3"
+// "broadcast on rank 1 of 3". After a split() the size is left out, as the rank is the job's.
 std::string describe_call(const Communicator& comm, const char* call);
 
 // Throws unless `rank` is a rank of `comm`.

@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace bitmill {
@@ -39,6 +40,10 @@ class Communicator {
 
   virtual int rank() const = 0;  // in [0, size())
   virtual int size() const = 0;
+  // The number under which people know `rank` of this communicator: its number in the whole job.
+  // The two differ after a split(). Texts for people have job ranks. Any other `rank` is returned
+  // as it is.
+  virtual int job_rank(int rank) const = 0;
 
   virtual void barrier() = 0;
   virtual void broadcast(std::span<std::byte> data, int root) = 0;
@@ -58,6 +63,11 @@ class Communicator {
   // Collective. A communicator of the ranks that gave the same color, in the order of their ranks
   // here. Its messages are separate from those of this communicator, which must outlive it.
   virtual std::unique_ptr<Communicator> split(int color) = 0;
+
+  // For whoever watches this rank; moves nothing. The rank does nothing but look, again and again,
+  // whether others have sent or taken something: it waits for `what`, and says so before every
+  // pause (Wait in wait.hpp). Empty: it does not wait any more.
+  virtual void waits_for(std::string_view /*what*/) {}
 };
 
 // Collective. Returns, on every rank, the `mine` of all ranks in rank order. Lengths may differ.

@@ -14,8 +14,8 @@ void check_gathered(const Communicator& comm, size_t rank, size_t bytes, size_t 
       fits, CommError,
       fmt::format("{}: {} bytes of rank {} where {} of {} bytes were expected; do all ranks run "
                   "the same bitmill, and the same collective calls?",
-                  describe_call(comm, "gather"), bytes, rank, one ? "one value" : "whole values",
-                  value_bytes));
+                  describe_call(comm, "gather"), bytes, comm.job_rank(static_cast<int>(rank)),
+                  one ? "one value" : "whole values", value_bytes));
 }
 
 std::vector<std::string> gather_texts(Communicator& comm, std::string_view mine) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,10 +39,14 @@ class MpiCommunicator final : public Communicator {
     assert(piece_bytes_ >= 1 && piece_bytes_ <= size_t{std::numeric_limits<int>::max()});
     check_mpi(MPI_Comm_rank(comm_.get(), &rank_), "MPI_Comm_rank");
     check_mpi(MPI_Comm_size(comm_.get(), &size_), "MPI_Comm_size");
+    find_job_ranks();
   }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  int job_rank(int rank) const override {
+    return 0 <= rank && rank < size_ ? job_ranks_[static_cast<size_t>(rank)] : rank;
+  }
 
   void barrier() override {
     const int code = MPI_Barrier(comm_.get());
@@ -150,6 +155,20 @@ class MpiCommunicator final : public Communicator {
     size_t next_ = 0;  // all pending calls before this one are finished
   };
 
+  // Asks the library only: nothing is sent.
+  void find_job_ranks() {
+    MPI_Group here = MPI_GROUP_NULL, job = MPI_GROUP_NULL;
+    check_mpi(MPI_Comm_group(comm_.get(), &here), "MPI_Comm_group");
+    check_mpi(MPI_Comm_group(MPI_COMM_WORLD, &job), "MPI_Comm_group");
+    std::vector<int> ranks(static_cast<size_t>(size_));
+    std::iota(ranks.begin(), ranks.end(), 0);
+    job_ranks_.resize(ranks.size());
+    check_mpi(MPI_Group_translate_ranks(here, size_, ranks.data(), job, job_ranks_.data()),
+              "MPI_Group_translate_ranks");
+    MPI_Group_free(&here);
+    MPI_Group_free(&job);
+  }
+
   // An empty message has one empty piece, so that it is noticed when sender and receiver give
   // different sizes.
   template <class Byte, class Call>
@@ -210,7 +229,7 @@ class MpiCommunicator final : public Communicator {
   void check(const char* call, const char* direction, int peer, size_t bytes, int code) const {
     BITMILL_CHECK(code == MPI_SUCCESS, CommError,
                   fmt::format("{}, {} bytes {} rank {}: {}", describe_call(*this, call), bytes,
-                              direction, peer, mpi_words(code)));
+                              direction, job_rank(peer), mpi_words(code)));
   }
 
   // MPI reports a message that is too long. This check finds one that is too short.
@@ -219,13 +238,14 @@ class MpiCommunicator final : public Communicator {
     check("MPI_Get_count", "from", from, expected, MPI_Get_count(&status, MPI_BYTE, &arrived));
     BITMILL_CHECK(arrived >= 0 && static_cast<size_t>(arrived) == expected, CommError,
                   fmt::format("{}: rank {} sent {} bytes where {} were expected",
-                              describe_call(*this, call), from, arrived, expected));
+                              describe_call(*this, call), job_rank(from), arrived, expected));
   }
 
   CommHandle comm_;
   size_t piece_bytes_;  // that one call carries at most
   int rank_ = 0;
   int size_ = 0;
+  std::vector<int> job_ranks_;  // by rank
 };
 
 }  // namespace

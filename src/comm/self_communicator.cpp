@@ -9,6 +9,7 @@ class SelfCommunicator final : public Communicator {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
+  int job_rank(int rank) const override { return rank; }
 
   void barrier() override {}
   void broadcast(std::span<std::byte> /*data*/, int root) override {

@@ -151,6 +151,9 @@ class ThreadCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(group_.members.size()); }
+  int job_rank(int rank) const override {
+    return 0 <= rank && rank < size() ? group_.members[static_cast<size_t>(rank)] : rank;
+  }
 
   void barrier() override { check("barrier", "another rank", world_.meet(group_)); }
 
@@ -217,7 +220,7 @@ class ThreadCommunicator final : public Communicator {
   }
 
   void post(const char* call, std::span<const std::byte> data, int to) {
-    check(call, fmt::format("rank {}", to), world_.post(group_, rank_, to, data));
+    check(call, fmt::format("rank {}", job_rank(to)), world_.post(group_, rank_, to, data));
   }
 
   void take(const char* call, std::span<std::byte> data, int from) {
@@ -227,11 +230,13 @@ class ThreadCommunicator final : public Communicator {
   // False when `wait` is false and nothing has come.
   bool take_message(const char* call, std::span<std::byte> data, int from, bool wait) {
     std::optional<Message> message;
-    check(call, fmt::format("rank {}", from), world_.take(group_, from, rank_, wait, message));
+    check(call, fmt::format("rank {}", job_rank(from)),
+          world_.take(group_, from, rank_, wait, message));
     if (!message) return false;
-    BITMILL_CHECK(message->size() == data.size(), CommError,
-                  fmt::format("{}: rank {} sent {} bytes where {} were expected",
-                              describe_call(*this, call), from, message->size(), data.size()));
+    BITMILL_CHECK(
+        message->size() == data.size(), CommError,
+        fmt::format("{}: rank {} sent {} bytes where {} were expected", describe_call(*this, call),
+                    job_rank(from), message->size(), data.size()));
     std::copy(message->begin(), message->end(), data.begin());
     return true;
   }

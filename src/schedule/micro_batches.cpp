@@ -33,4 +33,13 @@ std::vector<MicroAction> one_forward_one_backward(int stages, int stage, int64_t
   return actions;
 }
 
+int64_t most_sent_ahead(int stages, int stage, int64_t micro_batches) {
+  assert(0 <= stage && stage < stages);
+  const int64_t waiting = stages - stage;  // between their forward and backward here
+  int64_t sent = 0;
+  if (stage + 1 < stages) sent += std::min(waiting, micro_batches);
+  if (stage > 0) sent += std::min(waiting + 1, micro_batches);
+  return sent;
+}
+
 }  // namespace bitmill

@@ -27,4 +27,10 @@ struct MicroAction {
 // by a backward. So at most `stages - stage` micro-batches wait for their backward at any time.
 std::vector<MicroAction> one_forward_one_backward(int stages, int stage, int64_t micro_batches);
 
+// The most micro-batches that a stage has sent and a neighbour has not taken, both directions
+// together: nobody waits while it sends, and neighbours may be slow. The next stage may not have
+// begun when this one has done its first forwards. The previous stage may still be at its last
+// forward when this one has done every backward that it can.
+int64_t most_sent_ahead(int stages, int stage, int64_t micro_batches);
+
 }  // namespace bitmill

@@ -7,9 +7,11 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -122,6 +124,36 @@ TEST(ChannelLimit, ThereIsPlaceForAsManyAsFit16MiBButForTwoTo16) {
     EXPECT_EQ(sent_while_there_is_place(setting, (4 << 20) / 4 + 1), 3);
     EXPECT_EQ(sent_while_there_is_place(setting, 5), 16);
     EXPECT_EQ(sent_while_there_is_place(setting, 0), 16);
+  }
+}
+
+TEST(ChannelLimit, TheNumberThatMayBeUnderWayIsKnownBeforehand) {
+  for (const int64_t values : {0, 5, 1 << 18, 1 << 20, (1 << 20) + 1, 1 << 21, 5 << 20}) {
+    EXPECT_EQ(Channel::most_under_way(static_cast<size_t>(values) * 4),
+              sent_while_there_is_place(waiting_host, values))
+        << values;
+  }
+}
+
+TEST(ChannelLimit, ASenderThatWaitsForPlaceIsNeverFurtherAhead) {
+  for (const Setting& setting : {waiting_host, waiting_agreed}) {
+    Shared shared;
+    constexpr int count = 60;
+    run_on_channels(2, setting, shared, [&](const Side& side) {
+      for (int i = 0; i < count; ++i) {
+        if (side.comm.rank() == 0) {
+          side.channel.wait_for_place(20, 1);
+          side.channel.start_send(letter(i, 1, 5), 1);
+        } else {
+          if (i % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(30));
+          EXPECT_TRUE(channel_contract::is_letter(received(side.channel, 0, 5), i, 1));
+        }
+      }
+      side.channel.flush();
+    });
+    // For every tensor that is offered the other form says a word, too.
+    EXPECT_LE(shared.traffic.most_kept, setting.form == FormKind::host ? 16 : 3 * 16);
+    EXPECT_GE(shared.traffic.most_kept, 16);
   }
 }
 

@@ -71,6 +71,33 @@ TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   expect_usage_error(run("help generate"), "bitmill generate is not there yet");
 }
 
+// The state fits below the limit, the result does not.
+TEST_F(Program, AFileLimitThatIsTooLowIsAnErrorAndNothingIsLost) {
+  const std::string words = "quantize --model " + books + " --calib " + calib + " --output-dir " +
+                            folder_ / "result" +
+                            " --max-blocks 1 --samples 2 --seq-len 32 --epochs 1";
+  const ProgramRun limited = run_program_in(folder_, "ulimit -f 512;", words);
+  EXPECT_EQ(limited.exit_code, 1) << limited.err;
+  EXPECT_THAT(limited.err, HasSubstr("File too large; raise the limit on the size of files"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "result"));
+  const ProgramRun again = run(words + " --resume required");
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("1 of 1 blocks are packed"));
+}
+
+// As it lingers in shells, containers and images.
+TEST_F(Program, AnEndTimeOfAFormerJobStopsNothing) {
+  for (const char* end : {"1700000000", "''", "soon"}) {
+    const std::string name = std::string("ended-") + (end[0] == '\'' ? "empty" : end);
+    const ProgramRun result =
+        run_program_in(folder_, std::string("SLURM_JOB_END_TIME=") + end,
+                       "quantize --model " + books + " --calib " + calib + " --output-dir " +
+                           folder_ / name + " --max-blocks 1 --samples 2 --seq-len 32 --epochs 1");
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("SLURM_JOB_END_TIME is \""));
+  }
+}
+
 TEST_F(Program, AMissingModelIsOneClearMessage) {
   const std::string missing = folder_ / "nowhere";
   const ProgramRun result = run("eval --model " + missing + " --corpus " + calib);

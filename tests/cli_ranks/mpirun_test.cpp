@@ -47,6 +47,19 @@ class Ranks : public ::testing::Test {
   TempFolder folder_;
 };
 
+// What these launchers set, without them: MPI finds nobody else.
+TEST_F(Ranks, ALauncherOfAnotherMpiIsRefusedByName) {
+  const std::string words = "eval --model " + books + " --corpus " + texts + "/calib.txt";
+  const ProgramRun hydra =
+      run_program_in(folder_, "HYDI_CONTROL_FD=7 PMI_RANK=0 PMI_SIZE=2", words);
+  EXPECT_EQ(hydra.exit_code, 2) << hydra.err;
+  EXPECT_THAT(hydra.err, HasSubstr("Hydra (mpirun or mpiexec of MPICH or Intel MPI) started this "
+                                   "process as rank 0 of 2"));
+  const ProgramRun prte = run_program_in(folder_, "PRTE_LAUNCHED=1 PMIX_RANK=0", words);
+  EXPECT_EQ(prte.exit_code, 2) << prte.err;
+  EXPECT_THAT(prte.err, HasSubstr("the mpirun of Open MPI 5"));
+}
+
 TEST_F(Ranks, HelpIsPrintedOnce) {
   const ProgramRun result = run(3, "help");
   EXPECT_EQ(result.exit_code, 0);

@@ -45,6 +45,22 @@ INSTANTIATE_TEST_SUITE_P(, ThreadContract,
                                   std::to_string(std::get<0>(test.param));
                          });
 
+TEST(ThreadRanks, AnErrorInAPartNamesRanksOfTheJob) {
+  const auto wrong_size = [](Communicator& world) {
+    const auto part = world.split(world.rank() % 2);
+    std::array<std::byte, 5> data = {};
+    if (world.rank() == 1) part->send(std::span(data).first(3), 1);
+    if (world.rank() == 3) part->receive(data, 0);
+  };
+  try {
+    run_ranks(4, wrong_size);
+    FAIL() << "3 bytes are not 5";
+  } catch (const CommError& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("receive on rank 3: rank 1 sent 3 bytes where 5 were expected"));
+  }
+}
+
 TEST(ThreadRanks, NobodyPassesABarrierBeforeAllCame) {
   for (int round = 0; round < 20; ++round) {
     std::atomic<int> came = 0;

@@ -1,19 +1,24 @@
 #pragma once
-// A communicator in which a message is finished only when the receiver has begun to take it, as it
-// is with large messages: send() waits for that, and a started send is not done before. For this,
-// the receiver answers every message over a communicator that only carries answers. It counts
-// started messages.
+// A communicator that never sends eagerly: a message is finished only when the receiver has begun
+// to take it, as it is with large messages. send() waits for that, and a started send is not done
+// before. For this, the receiver answers every message over a communicator that only carries
+// answers. Collective calls end on no rank before all ranks have come to them. Started messages are
+// counted.
 //
-// A send() that nobody takes for five seconds is an error: most likely two sends cross, and both
-// ranks wait for each other. Broadcasts, exchanges and barriers go to the inner communicator.
+// What nobody takes, or where not all ranks come, within Traffic::patience_s is an error: most
+// likely two sends cross, and both ranks wait for each other. MPI never promises more than this
+// communicator does, so what runs on it is right for any MPI.
 
 #include <fmt/format.h>
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,7 +32,9 @@ namespace bitmill {
 // Messages of all ranks together that start_send() and start_receive() began.
 struct Traffic {
   std::atomic<int64_t> sent = 0, taken = 0;
-  std::atomic<int> refusals = 0;  // how often done() of a finished send still returns false
+  std::atomic<int64_t> most_kept = 0;  // the most that were sent and not taken at one time
+  std::atomic<int> refusals = 0;       // how often done() of a finished send still returns false
+  double patience_s = 5;               // set it before the ranks begin
 };
 
 class WaitingCommunicator final : public Communicator {
@@ -36,34 +43,40 @@ class WaitingCommunicator final : public Communicator {
   WaitingCommunicator(Communicator& inner, Traffic& traffic)
       : inner_(inner),
         answers_(inner.split(0)),
+        meetings_(inner.split(0)),
         traffic_(traffic),
         sent_(static_cast<size_t>(inner.size())),
         answered_(sent_.size()) {}
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
-  void barrier() override { inner_.barrier(); }
-  void broadcast(std::span<std::byte> data, int root) override { inner_.broadcast(data, root); }
+  int job_rank(int rank) const override { return inner_.job_rank(rank); }
+  void waits_for(std::string_view what) override { inner_.waits_for(what); }
+
+  void barrier() override { meet("barrier"); }
+  void broadcast(std::span<std::byte> data, int root) override {
+    meet("broadcast");
+    inner_.broadcast(data, root);
+  }
   void exchange(std::span<const std::span<const std::byte>> to,
                 std::span<const std::span<std::byte>> from) override {
+    meet("exchange");
     inner_.exchange(to, from);
   }
   void send(std::span<const std::byte> data, int to) override {
     inner_.send(data, to);
     const int64_t number = ++sent_[static_cast<size_t>(to)];
-    const Stopwatch watch;
-    for (Pause pause; !is_answered(number, to); pause()) {
-      BITMILL_CHECK(watch.seconds() < 5, CommError,
-                    fmt::format("nobody takes what rank {} sends to rank {}", rank(), to));
-    }
+    wait_until(
+        [&] { return is_answered(number, to); },
+        [&] { return fmt::format("nobody takes what rank {} sends to rank {}", rank(), to); });
   }
   void receive(std::span<std::byte> data, int from) override {
     inner_.receive(data, from);
     answer(from);
   }
   std::unique_ptr<Transfer> start_send(std::span<const std::byte> data, int to) override {
+    count_sent();
     auto transfer = inner_.start_send(data, to);
-    ++traffic_.sent;
     return std::make_unique<Sending>(std::move(transfer), *this, ++sent_[static_cast<size_t>(to)],
                                      to);
   }
@@ -104,6 +117,36 @@ class WaitingCommunicator final : public Communicator {
     bool answered_ = false;
   };
 
+  void count_sent() {
+    const int64_t kept = ++traffic_.sent - traffic_.taken;
+    for (int64_t most = traffic_.most_kept;
+         most < kept && !traffic_.most_kept.compare_exchange_weak(most, kept);) {
+    }
+  }
+
+  void wait_until(const std::function<bool()>& ready, const std::function<std::string()>& words) {
+    const Stopwatch watch;
+    for (Pause pause; !ready(); pause()) {
+      BITMILL_CHECK(watch.seconds() < traffic_.patience_s, CommError, words());
+    }
+  }
+
+  // Waits until all ranks have called it.
+  void meet(const char* call) {
+    std::array<std::byte, 1> word = {};
+    for (int to = 0; to < size(); ++to) {
+      if (to != rank()) meetings_->start_send(word, to);  // is copied at once
+    }
+    for (int from = 0; from < size(); ++from) {
+      if (from == rank()) continue;
+      wait_until([&] { return meetings_->start_receive(word, from) != nullptr; },
+                 [&] {
+                   return fmt::format("{} on rank {}: rank {} does not come to it", call, rank(),
+                                      from);
+                 });
+    }
+  }
+
   void answer(int to) {
     constexpr std::array<std::byte, 1> yes = {};
     answers_->send(yes, to);
@@ -125,7 +168,7 @@ class WaitingCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> owned_;  // in the result of a split(): the owner of `inner_`
   Communicator& inner_;
-  const std::unique_ptr<Communicator> answers_;
+  const std::unique_ptr<Communicator> answers_, meetings_;
   Traffic& traffic_;
   std::vector<int64_t> sent_, answered_;  // by the other rank
 };

@@ -140,12 +140,42 @@ class BitmillMpirun(unittest.TestCase):
                         "subprocess.run(sys.argv[3:])\ntime.sleep(1000)\n")
         fake.chmod(0o755)
         path = f"{fake.parent}:{os.environ['PATH']}"
-        for files, status in ((["no-note", "brief"], 75), (["brief"], 1)):
+        # Without a work folder nobody knows that another start would get further.
+        for files, verdict, status in ((["no-note", "brief"], 75, 1), (["brief"], 75, 75),
+                                       (["brief"], 1, 1)):
             job = self.start("work", files=files, path=path)
-            job.verdict(1)
+            job.verdict(verdict)
             self.assertEqual(job.status(), status)
+            self.assertEqual("stood still" in job.said(), "no-note" in files)
             job.errors.close()
             (job.folder / "no-note").unlink(missing_ok=True)
+
+    def where_it_puts_shared_memory(self, size, fill, tmpdir="/tmp", ranks=2):
+        """(exit status, the folder that ranks are told, what was said), where /dev/shm has SIZE
+        megabytes, of which FILL are taken."""
+        if os.getuid() != 0:
+            self.skipTest("this needs root, to mount another /dev/shm")
+        script = (f"mount -t tmpfs -o size={size}m none /dev/shm && "
+                  f"head -c {fill}M /dev/zero >/dev/shm/left-behind && "
+                  f"exec {WRAPPER} -n {ranks} printenv OMPI_MCA_btl_vader_backing_directory")
+        run = subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True,
+                             text=True, timeout=PATIENCE, env=dict(os.environ, TMPDIR=tmpdir))
+        return run.returncode, run.stdout.split("\n")[0], run.stderr
+
+    def test_shared_memory_goes_where_there_is_room(self):
+        status, folder, said = self.where_it_puts_shared_memory(64, 0)
+        self.assertEqual(status, 0, said)
+        self.assertTrue(folder.startswith("/dev/shm/"), folder)
+        for size, fill, ranks in ((64, 62, 2), (16, 0, 2), (30, 0, 4)):
+            status, folder, said = self.where_it_puts_shared_memory(size, fill, ranks=ranks)
+            self.assertEqual(status, 0, said)
+            self.assertTrue(folder.startswith("/tmp/"), folder)
+            self.assertFalse(os.path.exists(folder))
+
+    def test_no_room_anywhere_is_named(self):
+        status, _, said = self.where_it_puts_shared_memory(64, 62, tmpdir="/dev/shm")
+        self.assertEqual(status, 2)
+        self.assertRegex(said, r"about 26 MB of shared memory for 2 ranks; free are: /dev/shm has 2 MB")
 
     def test_what_the_ranks_say_counts_where_the_folder_cannot_be_judged(self):
         job = self.start("work", 75)

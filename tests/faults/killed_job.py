@@ -26,7 +26,8 @@ ACTIONS = {
 }
 # What may be said with a status of 1: there was no run yet that could be asked, or the kills came
 # so early, one after the other, that no start got anywhere.
-FAIR_FAILURES = ("before there was a work folder", "ended without a new commit")
+FAIR_FAILURES = ("before there was a work folder", "before the work began",
+                 "ended without a new commit")
 # Nothing may take longer than this beyond what was promised; a busy machine takes some.
 PATIENCE = 60
 

@@ -8,6 +8,7 @@ again, with the cause gone, end with the bytes of a run that nobody touched.
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,43 @@ class RealFaults(unittest.TestCase):
         self.assertEqual(job.returncode, 1, job.stderr)
         self.assertIn("File too large", job.stderr)
         self.assertIn("rank 1 ended with 1", job.stderr)
+
+    def test_file_limit_that_is_reached_in_the_middle(self):
+        job = Job(self.folder)
+        job.wait_for_epochs(EPOCHS + 2)
+        resource.prlimit(job.process.pid, resource.RLIMIT_FSIZE, (1 << 12, 1 << 12))
+        status, said = job.end()
+        self.assertEqual(status, 1, said)
+        self.assertIn("File too large; raise the limit on the size of files (ulimit -f)", said)
+        self.assert_finishes("--resume", "required")
+
+    def test_hangup_of_a_terminal_that_takes_the_reader_with_it(self):
+        job = Job(self.folder)
+        job.wait_for_epochs(EPOCHS + 2)
+        job.process.stderr.close()
+        job.process.send_signal(signal.SIGHUP)
+        self.assertEqual(job.process.wait(PATIENCE), 75)
+        epochs = len(logged_epochs(job.work_dir))
+        self.assertGreaterEqual(epochs, EPOCHS + 2)
+        self.assert_finishes("--resume", "required")
+
+    def test_full_shared_memory(self):
+        if not may_mount():
+            self.skipTest("this needs root, to mount another /dev/shm")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", "/dev/shm"], check=True)
+        self.mounted = "/dev/shm"
+        pathlib.Path("/dev/shm/filler").write_bytes(bytes(60 << 20))
+        words = [PROGRAM, *WORDS, "--output-dir", str(self.folder / "result")]
+        plain = ["env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                 "OMPI_MCA_rmaps_base_oversubscribe=1", "mpirun", "-n", "2"]
+        refused = subprocess.run([*plain, *words], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertRegex(refused.stderr, r"/dev/shm on .* has 4194304 bytes free, and the 2 ranks")
+        self.assertIn("OMPI_MCA_btl_vader_backing_directory", refused.stderr)
+        job = subprocess.run([ROOT / "launch/bitmill-mpirun", "-n", "2", *words],
+                             capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(job.returncode, 0, job.stderr)
+        self.assertEqual(hash_of_tensors(self.folder / "result"), self.undisturbed())
 
     def test_disk_that_becomes_read_only(self):
         self.mount_small_disk()

@@ -54,7 +54,7 @@ def main():
         with open(f"{sys.argv[3]}/verdict") as verdict:
             sys.exit(int(verdict.read()))
     action = signal.SIG_IGN if command == "deaf" else on_signal
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(name, action)
     rank = os.environ["OMPI_COMM_WORLD_RANK"]
     if rank == "0" and not os.path.exists(f"{folder}/no-note"):

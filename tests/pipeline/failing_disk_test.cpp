@@ -2,14 +2,17 @@
 // well again, gives the bytes of a run that nothing happened to.
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <regex>
 
 #include "base/error.hpp"
 #include "checkpoint/failing_files.hpp"
 #include "checkpoint/forgetful_files.hpp"
 #include "format/packed_folder.hpp"
+#include "forwarding_files.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/tiny_job.hpp"
 
@@ -57,6 +60,75 @@ class FailingDisk : public TinyJob {
     }
   }
 };
+
+// Refuses to write that the folder is given back.
+class KeptFolder final : public ForwardingFiles {
+ public:
+  std::unique_ptr<OutputFile> create(const std::string& path) override {
+    return std::make_unique<Output>(ForwardingFiles::create(path), refused_);
+  }
+  int refused() const { return refused_; }
+
+ private:
+  class Output final : public OutputFile {
+   public:
+    Output(std::unique_ptr<OutputFile> real, int& refused)
+        : real_(std::move(real)), refused_(refused) {}
+    const std::string& path() const override { return real_->path(); }
+    void append(std::span<const std::byte> data) override {
+      const std::string text(reinterpret_cast<const char*>(data.data()), data.size());
+      if (std::regex_search(text, std::regex("\"released\": ?true"))) {
+        ++refused_;
+        throw FileError("made to fail at " + path());
+      }
+      real_->append(data);
+    }
+    void write(int64_t offset, std::span<const std::byte> data) const override {
+      real_->write(offset, data);
+    }
+    void read(int64_t offset, std::span<std::byte> into) const override {
+      real_->read(offset, into);
+    }
+    void sync() override { real_->sync(); }
+    void close() override { real_->close(); }
+
+   private:
+    const std::unique_ptr<OutputFile> real_;
+    int& refused_;
+  };
+
+  int refused_ = 0;
+};
+
+// What an observer of rank 0 heard.
+class HeardPhases final : public QuantizeObserver {
+ public:
+  void phase_begins(const std::string& phase) override { all += phase + "\n"; }
+  std::string all;
+};
+
+TEST_F(FailingDisk, AFolderThatCannotBeGivenBackLeavesAStopAStopAndAResultAResult) {
+  run(small("whole", 1));
+  const QuantizeOptions o = small("out", 1);
+  KeptFolder kept;
+  HeardPhases heard;
+  const auto start = [&] {
+    on_ranks(1, 1, [&](Communicator& comm, ThreadPool& pool) {
+      check_and_quantize(o, kept, comm, pool, heard, control_);
+    });
+  };
+  control_.wishes.asked = [left = 9]() mutable { return left-- <= 0 ? "SIGTERM" : ""; };
+  EXPECT_THROW(start(), AgreedStop);
+  EXPECT_EQ(kept.refused(), 1);
+  EXPECT_THAT(heard.all, testing::HasSubstr("everything is saved, but"));
+  EXPECT_THAT(heard.all, testing::HasSubstr("could not be given back"));
+  control_.wishes.asked = [] { return ""; };
+  heard.all.clear();
+  EXPECT_NO_THROW(start());
+  EXPECT_EQ(kept.refused(), 2);
+  EXPECT_THAT(heard.all, testing::HasSubstr("could not be given back"));
+  EXPECT_TRUE(bytes("out") == bytes("whole"));
+}
 
 // Once as for a process that died there, once as for one operation that failed.
 TEST_F(FailingDisk, AnyFileOperationMayFail) {

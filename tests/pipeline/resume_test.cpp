@@ -274,6 +274,26 @@ TEST_F(ResumedJob, RanksThatReadDifferentCopiesOfTheModelAreNamed) {
   });
 }
 
+// The second stage, whose replicas are ranks 2 and 3 of the job, has block 1.
+TEST_F(ResumedJob, ReplicasThatReadDifferentCopiesAreNamedByTheirRanksInTheJob) {
+  change_block_1(folder_ / "copy");
+  try {
+    run_ranks(4, [&](Communicator& comm) {
+      QuantizeOptions o = options("out");
+      o.batch = 2;
+      o.lag = 1;
+      o.stages = 2;
+      if (comm.rank() == 3) o.model = folder_ / "copy";
+      ThreadPool pool(1, [] { at::set_num_threads(1); });
+      QuantizeObserver silent;
+      check_and_quantize(o, *files_, comm, pool, silent, control_);
+    });
+    FAIL() << "the copies differ";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("rank 3 and rank 2 read different weights of block 1"));
+  }
+}
+
 TEST_F(ResumedJob, VerifySourceFindsDamageInTheLastBlockBeforeAnythingIsBegun) {
   auto tensors = test::tiny_tensors(config_);
   for (TensorSource& tensor : tensors) {

@@ -47,7 +47,9 @@ class TuneCommand : public Command {
     // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
     // ranks judge only when rank 0 is lost.
     if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
-    RunControl control = make_run_control(context.stop, request_.time_limit_s);
+    RunControl control =
+        make_run_control(context.stop, request_.time_limit_s,
+                         [&](const std::string& text) { context.console.say(text); });
     control.work_dir_answers = [&] {
       context.watch.set_report_path(report_path);
       leave_run_note(context.files, options.work_dir);

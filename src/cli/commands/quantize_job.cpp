@@ -173,7 +173,10 @@ QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver
   const auto run = [&](QuantizeObserver& heard) {
     return quantize(*checked_, context.files, context.comm, context.pool, heard, control);
   };
-  if (!request_.pictures.any()) return run(observer);
+  // Timelines are gathered from all ranks, whoever asked for a picture.
+  const std::vector<char> asked =
+      gather_value(context.comm, static_cast<char>(request_.pictures.any()));
+  if (std::ranges::count(asked, 0) == std::ssize(asked)) return run(observer);
   ActionClock clock(context.comm, steady_clock(), observer);
   const auto take_timelines = [&] {
     timelines_ = {planned_timeline(simulated_, "as planned"), clock.timeline("as it was")};
@@ -212,7 +215,9 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
   // ranks judge only when rank 0 is lost.
   if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
-  RunControl control = make_run_control(context.stop, request_.time_limit_s);
+  RunControl control =
+      make_run_control(context.stop, request_.time_limit_s,
+                       [&](const std::string& text) { context.console.say(text); });
   control.work_dir_answers = [&] {
     context.watch.set_report_path(report_path);
     leave_run_note(context.files, options().work_dir);

@@ -30,6 +30,24 @@ std::optional<int64_t> first_number(const Environment& environment,
   return std::nullopt;
 }
 
+// The MPI launchers that can be told apart, by a variable that only they set.
+std::string launcher_in(const Environment& environment, bool in_srun_step) {
+  struct Sign {
+    const char* variable;
+    const char* launcher;
+  };
+  constexpr std::array<Sign, 4> signs = {
+      {{"PRTE_LAUNCHED", "PRRTE (prterun, or the mpirun of Open MPI 5 and later)"},
+       {"OMPI_COMM_WORLD_SIZE", "the mpirun of Open MPI"},
+       {"MV2_COMM_WORLD_SIZE", "the mpirun of MVAPICH"},
+       {"HYDI_CONTROL_FD", "Hydra (mpirun or mpiexec of MPICH or Intel MPI)"}}};
+  for (const Sign& sign : signs) {
+    if (environment(sign.variable)) return sign.launcher;
+  }
+  if (in_srun_step) return "srun";
+  return environment("PMIX_RANK") ? "a PMIx launcher" : "a PMI launcher, as MPICH's mpiexec,";
+}
+
 }  // namespace
 
 Environment process_environment() {
@@ -52,15 +70,17 @@ Launch read_launch(const Environment& environment) {
   const auto number = [&](std::initializer_list<const char*> names) {
     return first_number(environment, names);
   };
-  const auto mpi_rank = number({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"});
+  const auto mpi_rank =
+      number({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"});
   const bool in_srun_step =
       number({"SLURM_PROCID"}) &&
       number({"SLURM_STEP_ID", "SLURM_STEPID"}).value_or(first_special_step) < first_special_step;
   const int64_t tasks =
       in_srun_step ? number({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}).value_or(1) : 1;
   if (mpi_rank || environment("OMPI_COMM_WORLD_SIZE")) {
-    const int64_t ranks = number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}).value_or(tasks);
-    return {true, static_cast<int>(mpi_rank.value_or(0)), static_cast<int>(ranks)};
+    const auto ranks = number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"});
+    return {true, static_cast<int>(mpi_rank.value_or(0)), static_cast<int>(ranks.value_or(tasks)),
+            launcher_in(environment, in_srun_step), ranks.has_value() || in_srun_step};
   }
   BITMILL_CHECK(tasks <= 1, UsageError,
                 fmt::format("srun started {} tasks without MPI between them, and each would do the "
@@ -68,6 +88,24 @@ Launch read_launch(const Environment& environment) {
                             "or mpirun",
                             tasks));
   return {};
+}
+
+std::string foreign_launcher(const Launch& launch, int mpi_ranks, const std::string& library) {
+  const bool alone = launch.ranks_known && launch.ranks == 1 && launch.rank == 0;
+  if (!launch.under_mpi || mpi_ranks > 1 || alone) return "";
+  const std::string number =
+      launch.ranks_known ? std::to_string(launch.ranks) : "a number that it does not tell";
+  const std::string way_out =
+      launch.launcher == "srun"
+          ? "use srun --mpi=pmix (srun --mpi=list shows what there is), or mpirun"
+          : "use the mpirun of that library (put its folder first in PATH; launch/bitmill-mpirun "
+            "takes it from there), or build bitmill with the MPI whose launcher you use";
+  const std::string alone_words =
+      launch.ranks_known ? "" : "; for one rank, start bitmill without a launcher";
+  return fmt::format(
+      "{} started this process as rank {} of {}, but {}, with which bitmill was built, knows only "
+      "this one: every process would do the whole work; {}{}",
+      launch.launcher, launch.rank, number, library, way_out, alone_words);
 }
 
 }  // namespace bitmill

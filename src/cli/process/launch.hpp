@@ -10,8 +10,10 @@ namespace bitmill {
 
 struct Launch {
   bool under_mpi = false;
-  int rank = 0;   // as the launcher says; 0 when it does not
-  int ranks = 1;  // as the launcher says; 1 when it does not
+  int rank = 0;               // as the launcher says; 0 when it does not
+  int ranks = 1;              // as the launcher says; 1 when it does not
+  std::string launcher = {};  // in words for people; empty without one
+  bool ranks_known = true;    // false: the launcher does not say how many there are
 };
 
 // Looks up a variable: std::getenv, or the table of a test.
@@ -29,5 +31,11 @@ std::string rank_name(int rank, int ranks);
 // batch script has it too. UsageError for a step of srun with several tasks and without MPI: each
 // task would do the whole work, into the same folder.
 Launch read_launch(const Environment& environment);
+
+// Whether a launcher of another MPI started this process: MPI, in the words of `library`, knows
+// only one rank, while the launcher started several, or does not say how many. Each process would
+// take itself for the only one and do the whole work. The message has both names and what to do;
+// empty where all is well.
+std::string foreign_launcher(const Launch& launch, int mpi_ranks, const std::string& library);
 
 }  // namespace bitmill

@@ -14,10 +14,9 @@ namespace bitmill {
 LaunchSession::LaunchSession(const Launch& launch) : host_(host_name()) {
   if (launch.under_mpi) mpi_.emplace();
   comm_ = mpi_ ? mpi_->world() : self_communicator();
-  BITMILL_CHECK(launch.ranks <= 1 || comm_->size() > 1, UsageError,
-                fmt::format("{} ranks were started, but MPI knows only this one: the launcher "
-                            "belongs to another MPI than this binary, or to another version of it",
-                            launch.ranks));
+  const std::string foreign =
+      mpi_ ? foreign_launcher(launch, comm_->size(), MpiSession::library()) : "";
+  BITMILL_CHECK(foreign.empty(), UsageError, foreign);
   const auto places = gather_places(*comm_, {host_, read_affinity()});
   default_threads_ = bitmill::default_threads(places, comm_->rank());
 }

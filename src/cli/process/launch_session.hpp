@@ -17,8 +17,8 @@ namespace bitmill {
 
 class LaunchSession {
  public:
-  // Collective. Initialises MPI only when launch.under_mpi. UsageError when the launcher started
-  // several ranks but MPI has only one: then the launcher belongs to another MPI than this binary.
+  // Collective. Initialises MPI only when launch.under_mpi. UsageError when the launcher belongs to
+  // another MPI than this binary (foreign_launcher()).
   explicit LaunchSession(const Launch& launch);
 
   Communicator& comm() { return *comm_; }

@@ -24,8 +24,11 @@ struct StopSignal {
   int number;
   const char* name;
 };
-constexpr std::array<StopSignal, 4> stop_signals = {
-    {{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}}};
+constexpr std::array<StopSignal, 5> stop_signals = {{{SIGTERM, "SIGTERM"},
+                                                     {SIGINT, "SIGINT"},
+                                                     {SIGHUP, "SIGHUP"},
+                                                     {SIGUSR1, "SIGUSR1"},
+                                                     {SIGUSR2, "SIGUSR2"}}};
 
 constexpr int64_t same_wish_ms = 1000;
 
@@ -34,6 +37,7 @@ std::atomic<int> first_signal = 0;
 std::atomic<int64_t> first_at_ms = 0;  // on the monotonic clock; 0 until it is known
 std::atomic<int> wake_descriptor = -1;
 std::array<struct sigaction, stop_signals.size()> former_actions;
+struct sigaction former_pipe_action;
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
 
 int64_t monotonic_ms() {
@@ -83,6 +87,14 @@ void announce(const std::string& who) {
   std::fflush(stderr);
 }
 
+// Whether the process began with this signal ignored.
+bool was_ignored(int number) {
+  for (size_t at = 0; at < stop_signals.size(); ++at) {
+    if (stop_signals[at].number == number) return former_actions[at].sa_handler == SIG_IGN;
+  }
+  return false;
+}
+
 std::string system_words() { return std::generic_category().message(errno); }
 
 }  // namespace
@@ -108,6 +120,12 @@ void StopSignals::listen(const std::string& who) {
   for (size_t at = 0; at < stop_signals.size(); ++at) {
     ::sigaction(stop_signals[at].number, &action, &former_actions[at]);
   }
+  // Under nohup, a job outlives its terminal.
+  if (was_ignored(SIGHUP)) ::signal(SIGHUP, SIG_IGN);
+  // The terminal that hangs up often takes with it a program that our output goes to.
+  struct sigaction ignore = {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &ignore, &former_pipe_action);
 }
 
 StopSignals::~StopSignals() {
@@ -115,6 +133,7 @@ StopSignals::~StopSignals() {
   for (size_t at = 0; at < stop_signals.size(); ++at) {
     ::sigaction(stop_signals[at].number, &former_actions[at], nullptr);
   }
+  ::sigaction(SIGPIPE, &former_pipe_action, nullptr);
   wake();
   announcer_.join();
   ::close(wake_descriptor.exchange(-1));
@@ -123,5 +142,7 @@ StopSignals::~StopSignals() {
 bool StopSignals::wanted() const { return listening_ && first_signal != 0; }
 
 std::string StopSignals::reason() const { return wanted() ? name_of(first_signal) : ""; }
+
+void take_file_limits_as_errors() { ::signal(SIGXFSZ, SIG_IGN); }
 
 }  // namespace bitmill

@@ -1,10 +1,14 @@
 #pragma once
-// SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 as a wish to stop, which the job checks between steps.
+// SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 as a wish to stop, which the job checks between
+// steps; and the signals by which the system would end a process where an error is enough.
 //
 // The first signal is only noted. A signal that comes a second or more later ends this process at
 // once, with exit code 75; this does not damage what was committed. Signals within the second count
 // as the same wish: launchers send a signal to the process and to its group, and SIGTERM after
-// SIGINT.
+// SIGINT. SIGHUP stays ignored where it was ignored before (nohup).
+//
+// A job that listens is not ended by SIGPIPE: it must save its state even when nobody reads any
+// more what it says.
 
 #include <string>
 #include <thread>
@@ -30,5 +34,9 @@ class StopSignals {
   bool listening_ = false;
   std::thread announcer_;
 };
+
+// For the whole life of the process: a file that grows beyond the limit of the shell (ulimit -f)
+// gives an error of the write, as a full disk does, instead of SIGXFSZ, which ends the process.
+void take_file_limits_as_errors();
 
 }  // namespace bitmill

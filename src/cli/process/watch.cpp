@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <future>
 #include <thread>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -15,6 +16,7 @@
 #include "cli/process/failure.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/trouble_report.hpp"
+#include "comm/gather.hpp"
 
 namespace bitmill {
 namespace {
@@ -51,6 +53,17 @@ void wait_for_turn(const Trouble& trouble) {
   ::_exit(trouble.kind == TroubleKind::failed ? trouble.exit_code : exit_code::stopped);
 }
 
+// Whether there is a watchdog depends on the timeout, and all ranks must begin it together.
+void check_same_timeout(Communicator& comm, int64_t timeout) {
+  const std::vector<int64_t> all = gather_value(comm, timeout);
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    BITMILL_CHECK(all[rank] == all[0], UsageError,
+                  fmt::format("--timeout is {} s on rank {} and {} s on rank 0; give all ranks the "
+                              "same",
+                              all[rank], rank, all[0]));
+  }
+}
+
 }  // namespace
 
 int64_t read_timeout(const Settings& settings) {
@@ -64,6 +77,7 @@ int64_t read_timeout(const Settings& settings) {
 
 Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const ThreadPool& pool)
     : pool_(pool), host_(host), comm_(comm) {
+  check_same_timeout(comm, timeout);
   if (comm.size() == 1 || timeout == 0) return;
   WatchdogSettings settings;
   settings.timeout = static_cast<double>(timeout);
@@ -100,18 +114,19 @@ RankSample Watch::sample() const {
 
 void Watch::report(const Trouble& trouble) {
   wait_for_turn(trouble);
-  std::fputs(describe_trouble(trouble).c_str(), stderr);
+  std::fputs(describe_trouble(trouble, !report_path().empty()).c_str(), stderr);
   std::fflush(stderr);
   record(trouble);
 }
 
 void Watch::record(const Trouble& trouble) {
-  std::string path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = report_path_;
-  }
+  const std::string path = report_path();
   if (!path.empty()) write_in_time(path, trouble_json(trouble));
+}
+
+std::string Watch::report_path() {
+  const std::lock_guard lock(mutex_);
+  return report_path_;
 }
 
 }  // namespace bitmill

@@ -22,7 +22,8 @@ int64_t read_timeout(const Settings& settings);
 class Watch {
  public:
   // Collective. With one rank, or a timeout of 0 seconds, nothing is watched. `comm` and `pool`
-  // must outlive this object. CommError, on all ranks, when some rank cannot reach rank 0.
+  // must outlive this object. On all ranks: UsageError when their timeouts differ, CommError when
+  // some rank cannot reach rank 0.
   Watch(Communicator& comm, const std::string& host, int64_t timeout, const ThreadPool& pool);
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -45,6 +46,7 @@ class Watch {
   RankSample sample() const;
   void report(const Trouble& trouble);
   void record(const Trouble& trouble);
+  std::string report_path();
 
   const ThreadPool& pool_;
   const std::string host_;

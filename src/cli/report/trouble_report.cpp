@@ -87,7 +87,7 @@ std::string first_line(const Trouble& trouble) {
 
 }  // namespace
 
-std::string describe_trouble(const Trouble& trouble) {
+std::string describe_trouble(const Trouble& trouble, bool keeps_work) {
   std::string text = fmt::format("bitmill: error: {}\n", first_line(trouble));
   for (size_t at = 0; at < std::min(trouble.reports.size(), most_lines); ++at) {
     const RankReport& report = trouble.reports[at];
@@ -98,7 +98,8 @@ std::string describe_trouble(const Trouble& trouble) {
   if (trouble.reports.size() > most_lines) {
     text += fmt::format("  and {} more ranks\n", trouble.reports.size() - most_lines);
   }
-  return text + "Committed work is kept; run the same command again.\n";
+  return text + (keeps_work ? "Committed work is kept; run the same command again.\n"
+                            : "Run the same command again.\n");
 }
 
 std::string trouble_json(const Trouble& trouble) {

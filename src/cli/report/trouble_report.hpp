@@ -8,8 +8,8 @@
 namespace bitmill {
 
 // Several lines: which rank is in trouble, what it did last, what every rank did, and what to do
-// now.
-std::string describe_trouble(const Trouble& trouble);
+// now. `keeps_work`: the job has a work folder.
+std::string describe_trouble(const Trouble& trouble, bool keeps_work);
 
 // One JSON object: `kind` (lost, silent, stuck, failed), `judge`, `blamed` (ranks), `seconds`,
 // `exit_code` (only with failed), and `ranks`: [{`rank`, `host`, `activity`, `call`, `heard_s`,

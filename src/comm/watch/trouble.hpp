@@ -11,7 +11,8 @@ namespace bitmill {
 struct RankSample {
   uint64_t progress = 0;  // changes whenever the rank has done anything
   std::string activity;   // "block 3, train, epoch 4"
-  std::string call;       // "receive from rank 2" while it is inside a communicator; else empty
+  // "receive from rank 2", "waiting for a note from rank 2" while it waits for others; else empty
+  std::string call;
 };
 
 enum class TroubleKind {
@@ -31,9 +32,10 @@ struct RankReport {
 
 struct Trouble {
   TroubleKind kind = TroubleKind::lost;
-  int judge = 0;           // the rank that decided
-  std::vector<int> ranks;  // that are lost, silent or failed; stuck: ranks outside communication,
-  // or all ranks when there is none outside
+  int judge = 0;  // the rank that decided
+  // That are lost, silent or failed; stuck: ranks that do not wait for others, or all ranks when
+  // all of them wait.
+  std::vector<int> ranks;
   double seconds = 0;  // since the first of them was last heard of, or since any rank moved
   int exit_code = 0;   // of the announced failure
   std::vector<RankReport> reports;  // of every rank that the judge heard, itself included

@@ -21,6 +21,9 @@ constexpr std::array<const char*, 7> words = {"",         "barrier",       "broa
                                               "exchange", "send to rank ", "receive from rank ",
                                               "split"};
 
+// Longer than any pause, on a busy machine too.
+constexpr std::chrono::seconds longest_silence(1);
+
 bool has_peer(uint64_t call) {
   return call == broadcast_call || call == send_call || call == receive_call;
 }
@@ -31,7 +34,7 @@ bool has_peer(uint64_t call) {
 class WatchedCommunicator::Mark {
  public:
   Mark(WatchedCommunicator& comm, Call call, int peer) : comm_(comm) {
-    comm_.calls_.under_way = call << 32 | static_cast<uint32_t>(peer);
+    comm_.calls_.under_way = call << 32 | static_cast<uint32_t>(comm.job_rank(peer));
   }
   ~Mark() { comm_.calls_.under_way = none; }
   Mark(const Mark&) = delete;
@@ -106,10 +109,21 @@ std::unique_ptr<Communicator> WatchedCommunicator::split(int color) {
   return std::unique_ptr<Communicator>(new WatchedCommunicator(std::move(part), *this));
 }
 
+void WatchedCommunicator::waits_for(std::string_view what) {
+  const std::lock_guard lock(calls_.mutex);
+  calls_.awaited = what;
+  calls_.waited_at = std::chrono::steady_clock::now();
+}
+
 std::string WatchedCommunicator::call_under_way() const {
   const uint64_t now = calls_.under_way;
   const uint64_t call = now >> 32;
-  if (call == none) return "";
+  if (call == none) {
+    const std::lock_guard lock(calls_.mutex);
+    const auto silent = std::chrono::steady_clock::now() - calls_.waited_at;
+    if (calls_.awaited.empty() || silent > longest_silence) return "";
+    return "waiting for " + calls_.awaited;
+  }
   return has_peer(call) ? fmt::format("{}{}", words[call], static_cast<uint32_t>(now))
                         : words[call];
 }

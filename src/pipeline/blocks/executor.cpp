@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "base/pause.hpp"
 #include "pipeline/training/step_loop.hpp"
 
 namespace bitmill {
@@ -106,7 +105,7 @@ class Executor {
     }
     // Every stage has received what this one sent; our side still has to see that its sends are
     // done.
-    for (Pause pause; !compute_.all_sent();) pause();
+    stop_.wait_until([this] { return compute_.all_sent(); });
   }
 
   // Announces the first receive at or after action `from`.

@@ -256,8 +256,11 @@ class Trial {
     const double unit = (mean_of_ranks(comm_, mean(whole)) - adam_s) / static_cast<double>(rounds);
     machine.unit_flops_per_s = work_.unit_flops / std::max(unit, shortest_s);
     machine.unit_s = 0;
+    // Collective, so it cannot depend on the threads of this rank. With one thread a batch of one
+    // sample has no step that is measured alone.
+    const double single_s = mean_of_ranks(comm_, mean(single.empty() ? whole : single));
     if (threads == 1) return;
-    const double alone = std::max(mean_of_ranks(comm_, mean(single)) - adam_s, shortest_s);
+    const double alone = std::max(single_s - adam_s, shortest_s);
     machine.thread_gain = std::max(0.0, (unit / alone - 1) / (threads - 1));
   }
 

@@ -120,8 +120,8 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
 // Memory of the busiest rank: the packed blocks of its stage; one block as float32 and again as
 // operands; its own head; beside it the larger of two: the other model's head, while the two heads
 // are compared, or four times the logits of a tile of tokens for every thread; the streams; for
-// every thread what a sample needs within a block; a micro-batch between two blocks; factors, their
-// moments and gradients.
+// every thread what a sample needs within a block; a micro-batch between two blocks; what is sent
+// ahead of a slow neighbour; factors, their moments and gradients.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
                         TuneForecast& forecast) {
   const ModelConfig& config = model.config();
@@ -149,7 +149,7 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
                                9 * weights / 4 + head + std::max(head, threads * logits) +
                                in_memory + threads * of_thread + most_in_micro_batch * sample +
-                               factors;
+                               sent_ahead_bytes(stages, own_of_batch, sample) + factors;
 }
 
 // What the checks have found so far. What could not be read is empty.

@@ -81,6 +81,7 @@ RunSession::RunSession(const WorkFolder& folder, Files& files, const RunControl&
                        const std::function<void(const std::string&)>& say)
     : folder_(folder),
       files_(files),
+      say_(say),
       claim_(Claim::take(files, folder.path, this_process(control.host, control.job),
                          control.claim_timing, say)),
       heartbeat_(control.heartbeat ? std::make_unique<Heartbeat>(*claim_) : nullptr),
@@ -165,10 +166,24 @@ std::string RunSession::numerics_classes() const {
 
 void RunSession::finish() {
   dir_.finish();
-  claim_->release("done");
+  release("done");
 }
 
-void RunSession::stop(const std::string& why) { claim_->release("stopped: " + why); }
+void RunSession::stop(const std::string& why) { release("stopped: " + why); }
+
+// What the run has saved is saved: a folder that cannot be given back changes nothing about it.
+void RunSession::release(const std::string& outcome) {
+  try {
+    claim_->release(outcome);
+  } catch (const ClaimError&) {
+    throw;  // another process holds the folder: the run is no longer ours
+  } catch (const Error& error) {
+    say_(
+        fmt::format("everything is saved, but {} could not be given back, so the next start looks "
+                    "for a while whether this one still runs: {}",
+                    folder_.path, error.what()));
+  }
+}
 
 // A run that this start began is marked as failed: nothing is lost. A run that was there before
 // stays as it was.

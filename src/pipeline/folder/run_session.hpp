@@ -53,19 +53,22 @@ class RunSession {
   // Of all machines that worked on the run, including this one.
   std::string numerics_classes() const;
 
+  // Each of the next four ends this start and releases the claim on the folder. Where the release
+  // itself fails, finish() and stop() say so and go on.
   void finish();
-  // Each of the next three ends this start and releases the claim on the folder.
   void stop(const std::string& why);             // by agreement; a later start can go on
   void refuse(const std::string& why) noexcept;  // after a UsageError of this start
   void fail(const std::string& why) noexcept;
 
  private:
+  void release(const std::string& outcome);
   void check(const Plan& plan, const std::map<int, TensorHashes>& sources) const;
   void go_on(const Plan& plan);
   std::vector<BlockDone> take_inventory(const Plan& plan) const;
 
   const WorkFolder folder_;
   Files& files_;
+  const std::function<void(const std::string&)> say_;
   std::unique_ptr<Claim> claim_;
   std::unique_ptr<Heartbeat> heartbeat_;
   RunDir dir_;

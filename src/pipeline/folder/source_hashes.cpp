@@ -119,9 +119,10 @@ void SourceGuard::read_block(int block) {
   const auto all = gather_texts(comm_, hash);
   for (size_t rank = 1; rank < all.size(); ++rank) {
     BITMILL_CHECK(all[rank] == all[0], UsageError,
-                  fmt::format("rank {} and rank 0 read different weights of block {} from {}: the "
+                  fmt::format("rank {} and rank {} read different weights of block {} from {}: the "
                               "copies of the model on their hosts differ; copy it anew",
-                              rank, block, model_.folder()));
+                              comm_.job_rank(static_cast<int>(rank)), comm_.job_rank(0), block,
+                              model_.folder()));
   }
   if (run_dir_ != nullptr) run_dir_->keep_source(block, mine);
 }

@@ -34,9 +34,9 @@ class SourceGuard {
   // outlive the guard.
   SourceGuard(const SourceModel& model, Communicator& comm, ThreadPool& pool, RunDir* run_dir);
 
-  // Collective. UsageError when a rank reads other weights than rank 0, or other weights than those
-  // that the run began with; NumericError for a value that is not finite. Does nothing when the
-  // block was checked before.
+  // Collective. UsageError, with job ranks, when a rank reads other weights than the first, or
+  // other weights than those that the run began with; NumericError for a value that is not finite.
+  // Does nothing when the block was checked before.
   void read_block(int block);
 
  private:

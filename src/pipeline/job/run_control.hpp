@@ -14,6 +14,8 @@ struct StopWishes {
   // Why this rank was asked to stop; empty while it was not. Any thread may call it.
   std::function<std::string()> asked = [] { return std::string(); };
   std::optional<std::chrono::steady_clock::time_point> deadline;  // to have ended by
+  // What a stop before the deadline advises.
+  std::string after_deadline = "Run the same command again to go on";
 };
 
 // What the caller knows about this start.

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "base/pause.hpp"
+#include "comm/wait.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/ranks/stop_notes.hpp"
 
@@ -39,12 +39,8 @@ class IdleRanks {
     for (int rank = first_; rank < world_.size(); ++rank) {
       sent.emplace_back(world_, rank, StopNote::of(why));
     }
-    for (ExpectedNote& expected : notes_) {
-      for (Pause pause; !expected.here();) pause();
-    }
-    for (SentNote& note : sent) {
-      for (Pause pause; !note.gone();) pause();
-    }
+    for (ExpectedNote& expected : notes_) expected.wait();
+    for (SentNote& note : sent) note.wait();
   }
 
  private:
@@ -59,7 +55,7 @@ class IdleRanks {
 std::string wait_for_the_end(Communicator& world, const StopWishes& wishes) {
   ExpectedNote end(world, 0);
   std::optional<SentNote> wish;
-  for (Pause pause; !end.here(); pause()) {
+  for (Wait wait(world, "the end of the work; this rank has none"); !end.here(); wait()) {
     if (wish) {
       wish->gone();  // moves it on
     } else if (const std::string why = wishes.asked(); !why.empty()) {
@@ -67,7 +63,7 @@ std::string wait_for_the_end(Communicator& world, const StopWishes& wishes) {
     }
   }
   if (!wish) wish.emplace(world, 0, StopNote());  // rank 0 expects one note from each
-  for (Pause pause; !wish->gone();) pause();
+  wish->wait();
   return end.note().text();
 }
 

@@ -5,10 +5,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/pause.hpp"
+#include "comm/wait.hpp"
 
 namespace bitmill {
 namespace {
+
+// What the leader of a stage waits for, in words.
+constexpr const char* for_a_neighbour = "the stage before or after this one";
+constexpr const char* for_the_end = "the other stages to finish";
+
+constexpr const char* reason_time_limit = "the time limit";  // a reason to stop
 
 // Goes through a binary tree over the ranks. Returns, on every rank, the first note that says to
 // stop; if none does, a note that says to go on. Two ranks never send to each other at the same
@@ -49,7 +55,7 @@ std::string StopControl::own_reason() {
   // What must still be possible after this question: one more step, and saving the state. Doubled,
   // because machines are not equally fast all the time.
   const std::chrono::duration<double> needed(2 * (longest_step_s_ + longest_save_s_) + 1);
-  return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : "the time limit";
+  return std::chrono::steady_clock::now() + needed < *wishes_.deadline ? "" : reason_time_limit;
 }
 
 // Returns true when the decision is to stop, and tells the other stages if they do not know it yet.
@@ -93,19 +99,16 @@ bool StopControl::lead_wait(const std::function<bool()>& ready, Until until) {
   const StopNote decision = decide(ready, until, reports);
   std::deque<SentNote> sent;
   for (int rank = 1; rank < together_.size(); ++rank) sent.emplace_back(together_, rank, decision);
-  for (ExpectedNote& report : reports) {
-    for (Pause pause; !report.here();) pause();
-  }
-  for (SentNote& note : sent) {
-    for (Pause pause; !note.gone();) pause();
-  }
+  for (ExpectedNote& report : reports) report.wait();
+  for (SentNote& note : sent) note.wait();
   return take(decision);
 }
 
 // On the leader: waits until a decision is possible.
 StopNote StopControl::decide(const std::function<bool()>& ready, Until until,
                              std::deque<ExpectedNote>& reports) {
-  for (Pause pause;; pause()) {
+  for (Wait wait(together_, until == Until::all_are_ready ? for_a_neighbour : for_the_end);;
+       wait()) {
     bool all_ready = ready();
     std::string wish;
     for (ExpectedNote& report : reports) {
@@ -126,7 +129,8 @@ StopNote StopControl::decide(const std::function<bool()>& ready, Until until,
 bool StopControl::follow_wait(const std::function<bool()>& ready) {
   ExpectedNote decision(together_, 0);
   std::optional<SentNote> report;
-  for (Pause pause; !decision.here(); pause()) {
+  Wait wait(together_, fmt::format("the decision of rank {}", together_.job_rank(0)));
+  for (; !decision.here(); wait()) {
     const bool is_ready = ready();
     if (report) {
       report->gone();  // moves it on
@@ -136,14 +140,24 @@ bool StopControl::follow_wait(const std::function<bool()>& ready) {
     if (is_ready || !wish.empty()) report.emplace(together_, 0, StopNote::of(is_ready ? "" : wish));
   }
   if (!report) report.emplace(together_, 0, StopNote());
-  for (Pause pause; !report->gone();) pause();
+  report->wait();
   return take(decision.note());
+}
+
+void StopControl::wait_until(const std::function<bool()>& ready) {
+  for (Wait wait(together_, for_a_neighbour); !ready();) wait();
+}
+
+// Another start goes on only if this one was given the time to save something.
+std::string StopControl::advice() const {
+  if (reason_ != reason_time_limit) return "Run the same command again to go on";
+  if (longest_save_s_ > 0) return wishes_.after_deadline;
+  return "No training was saved within it: give a start more time";
 }
 
 void StopControl::leave(const std::string& where) {
   if (ring_) ring_->settle();
-  throw AgreedStop(
-      fmt::format("{}: stopped {}. Run the same command again to go on", reason_, where));
+  throw AgreedStop(fmt::format("{}: stopped {}. {}", reason_, where, advice()));
 }
 
 void StopControl::step_took(double seconds) {

@@ -44,9 +44,13 @@ class StopControl {
   // returns false: then the ranks send no more notes. Or returns true when they leave instead.
   // `meanwhile` is called again and again during the wait.
   bool finish_or_stop(const std::function<void()>& meanwhile);
+  // Waits until ready(), which depends on other stages, and asks nobody whether to leave. For the
+  // time after finish_or_stop() has returned false.
+  void wait_until(const std::function<bool()>& ready);
   // To be called after a question was answered with true. Waits until the other stages know about
   // the stop; each of them gets there at a safe point of its own. Then throws AgreedStop. Its
-  // message has the reason and `where`, such as "between two actions".
+  // message has the reason, `where`, such as "between two actions", and what to do. That is to run
+  // the command again, unless the time limit left no time to save anything.
   [[noreturn]] void leave(const std::string& where);
 
   // How long a step and a save took. The longest of each is kept, so that a deadline can be met.
@@ -57,6 +61,7 @@ class StopControl {
   enum class Until { all_are_ready, leader_is_ready };
 
   std::string own_reason();
+  std::string advice() const;
   bool take(const StopNote& decision);
   bool lead_wait(const std::function<bool()>& ready, Until until);
   StopNote decide(const std::function<bool()>& ready, Until until,

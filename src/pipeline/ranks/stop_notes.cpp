@@ -2,8 +2,6 @@
 
 #include <cassert>
 
-#include "base/pause.hpp"
-
 namespace bitmill {
 
 using Kind = StopNote::Kind;
@@ -78,7 +76,10 @@ void StopRing::say(const StopNote& note) {
 void StopRing::settle() {
   assert(said_last_);
   poll();
-  for (Pause pause; !heard_last_ || !sent_.empty(); poll()) pause();
+  Wait wait(rank_.control(),
+            fmt::format("the last note of stop from rank {}, and rank {} to take ours",
+                        rank_.previous(), rank_.next()));
+  for (; !heard_last_ || !sent_.empty(); poll()) wait();
 }
 
 }  // namespace bitmill

@@ -3,6 +3,8 @@
 // receiver, neither of which waits, and the ring in which the stages pass notes on. Internal to
 // this room.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -13,6 +15,7 @@
 #include <string>
 
 #include "comm/communicator.hpp"
+#include "comm/wait.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 
 namespace bitmill {
@@ -54,6 +57,12 @@ class ExpectedNote {
     here_ = transfer_ && transfer_->done();
     return here_;
   }
+  // Waits for the note. The other rank must come to send it, whatever this one does.
+  const StopNote& wait() {
+    for (Wait wait(comm_, fmt::format("a note from rank {}", comm_.job_rank(from_))); !here();)
+      wait();
+    return note_;
+  }
   // REQUIRES: here() has returned true.
   const StopNote& note() const { return note_; }
 
@@ -70,7 +79,7 @@ class ExpectedNote {
 class SentNote {
  public:
   SentNote(Communicator& comm, int to, const StopNote& note)
-      : note_(note), transfer_(comm.start_send(note_.bytes(), to)) {}
+      : comm_(comm), to_(to), note_(note), transfer_(comm.start_send(note_.bytes(), to)) {}
   // Not copied, because the note is sent from this object.
   SentNote(const SentNote&) = delete;
   SentNote& operator=(const SentNote&) = delete;
@@ -80,8 +89,15 @@ class SentNote {
     gone_ = gone_ || transfer_->done();
     return gone_;
   }
+  // Waits until it has gone. The other rank must come to look for it, whatever this one does.
+  void wait() {
+    for (Wait wait(comm_, fmt::format("rank {} to take a note", comm_.job_rank(to_))); !gone();)
+      wait();
+  }
 
  private:
+  Communicator& comm_;
+  const int to_;
   StopNote note_;
   const std::unique_ptr<Transfer> transfer_;
   bool gone_ = false;

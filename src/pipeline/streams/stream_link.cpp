@@ -1,12 +1,14 @@
 #include "pipeline/streams/stream_link.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <span>
 #include <utility>
 
-#include "base/pause.hpp"
 #include "channel/channel.hpp"
+#include "comm/wait.hpp"
 
 namespace bitmill {
 
@@ -124,7 +126,9 @@ void StreamLink::leave() {
   for (Outgoing& one : outgoing_) one.samples = one.begun;
   std::erase_if(outgoing_, [](const Outgoing& one) { return one.gone == one.samples; });
   const int64_t to_come = begun_before();
-  for (Pause pause; !receiving_.empty() || received_ < to_come || !all_sent(); pause()) {
+  Wait wait(rank_.control(), fmt::format("the samples under way from rank {} and to rank {}",
+                                         rank_.previous(), rank_.next()));
+  for (; !receiving_.empty() || received_ < to_come || !all_sent(); wait()) {
     count_gone();
     start_receives(std::ssize(receiving_) + to_come - received_);
     while (!receiving_.empty() && receiving_.front().transfer->done()) receiving_.pop_front();
@@ -137,7 +141,9 @@ int64_t StreamLink::begun_before() {
   const auto telling = control.start_send(std::as_bytes(std::span(&begun_, 1)), rank_.next());
   std::unique_ptr<Transfer> hearing;
   bool told = false, heard = false;
-  for (Pause pause; !told || !heard; pause()) {
+  Wait wait(control,
+            fmt::format("the number of samples that rank {} has begun to send", rank_.previous()));
+  for (; !told || !heard; wait()) {
     told = told || telling->done();
     if (!hearing) {
       hearing =

@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "base/pause.hpp"
 #include "channel/channel.hpp"
 #include "model/block_forward.hpp"
 
@@ -36,7 +35,7 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
 void send_all(const SampleStream& stream, Channel& channel, int to) {
   const size_t bytes = stream.room().nbytes();
   for (int64_t i = 0; i < stream.count(); ++i) {
-    for (Pause pause; !channel.has_place(bytes, to);) pause();
+    channel.wait_for_place(bytes, to);
     channel.start_send(stream.load_kept(i), to);
   }
   channel.flush();

@@ -10,10 +10,27 @@
 
 namespace bitmill {
 
+int64_t sent_ahead_bytes(int stages, int64_t own, int64_t sample_bytes) {
+  if (stages == 1) return 0;
+  int64_t training = 0;
+  const std::vector<PositionRange> cuts = micro_batches({0, own}, stages, most_in_micro_batch);
+  for (int stage = 0; stage < stages && !cuts.empty(); ++stage) {
+    training =
+        std::max(training, cuts.front().size() * most_sent_ahead(stages, stage, std::ssize(cuts)));
+  }
+  const int64_t measuring = Channel::most_under_way(static_cast<size_t>(sample_bytes));
+  return std::max(training, measuring) * sample_bytes;
+}
+
 TuningWalk::TuningWalk(const WalkContext& context) : context_(context) {}
 
 void TuningWalk::send(const at::Tensor& value, int to) {
   context_.rank.streams().start_send(value.contiguous(), to);
+}
+
+void TuningWalk::send_in_place(const at::Tensor& value) {
+  context_.rank.streams().wait_for_place(value.nbytes(), context_.rank.next());
+  send(value, context_.rank.next());
 }
 
 at::Tensor TuningWalk::receive(int from) {
@@ -185,7 +202,7 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
             static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own))));
       });
     } else {
-      for (const at::Tensor& output : x) send(output, context_.rank.next());
+      for (const at::Tensor& output : x) send_in_place(output);
     }
   }
   context_.rank.streams().flush();

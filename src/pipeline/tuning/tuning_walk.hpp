@@ -29,6 +29,10 @@ struct StreamEnds {
   int64_t first = 0;
 };
 
+// The most bytes that the busiest rank has sent and a neighbour has not taken, outside the budget.
+// `own`: samples of a batch on a replica; `sample_bytes`: the activations of one.
+int64_t sent_ahead_bytes(int stages, int64_t own, int64_t sample_bytes);
+
 struct WalkContext {
   MeshRank& rank;
   const TunedStage& stage;
@@ -43,7 +47,7 @@ struct WalkContext {
 
 // All stages of a replica make every call together. Memory of a rank: the operands of one block,
 // and, for every sample between its two passes, the inputs of the stage's blocks; those keep to the
-// budget.
+// budget. Beside it what a slow neighbour has not taken: sent_ahead_bytes().
 class TuningWalk {
  public:
   explicit TuningWalk(const WalkContext& context);
@@ -65,8 +69,12 @@ class TuningWalk {
   bool is_first() const { return context_.rank.stage() == 0; }
   bool is_last() const { return context_.rank.stage() == context_.rank.mesh().stages - 1; }
   // The activations of one sample, or their gradients, to and from a neighbouring stage. Sending
-  // does not wait, so two stages that send to each other cannot block.
+  // does not wait, so two stages that send to each other cannot block. The order of the forwards
+  // and backwards of a step limits what is under way.
   void send(const at::Tensor& value, int to);
+  // To the next stage, where nothing comes back that could limit what is under way: waits until
+  // there is place.
+  void send_in_place(const at::Tensor& value);
   at::Tensor receive(int from);
   at::Tensor take_in(const StreamEnds& ends, int64_t own_index);
 

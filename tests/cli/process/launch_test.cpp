@@ -63,6 +63,53 @@ TEST(Launch, SeveralTasksOfSrunWithoutMpiAreRefused) {
           .under_mpi);
 }
 
+// As mpiexec.hydra of MPICH 5.0.2 and prterun of Open MPI 5.0.11 start a process.
+const std::map<std::string, std::string> by_hydra = {
+    {"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"HYDI_CONTROL_FD", "7"}, {"MPI_LOCALNRANKS", "2"}};
+const std::map<std::string, std::string> by_prterun = {
+    {"PMIX_RANK", "0"}, {"PRTE_LAUNCHED", "1"}, {"PMIX_VERSION", "5.0.11rc1"}};
+
+TEST(Launch, ALauncherOfAnotherMpiIsNamedWithWhatToDo) {
+  EXPECT_THAT(
+      foreign_launcher(launch_in(by_hydra), 1, "Open MPI v4.1.4"),
+      AllOf(HasSubstr("Hydra (mpirun or mpiexec of MPICH or Intel MPI) started this process "
+                      "as rank 1 of 2, but Open MPI v4.1.4"),
+            HasSubstr("knows only this one"), HasSubstr("use the mpirun of that library")));
+  EXPECT_THAT(foreign_launcher(launch_in(by_prterun), 1, "Open MPI v4.1.4"),
+              AllOf(HasSubstr("PRRTE"), HasSubstr("rank 0 of a number that it does not tell"),
+                    HasSubstr("for one rank, start bitmill without a launcher")));
+  auto open_mpi_5 = by_prterun;
+  open_mpi_5["OMPI_COMM_WORLD_SIZE"] = "3";
+  EXPECT_THAT(foreign_launcher(launch_in(open_mpi_5), 1, "Open MPI v4.1.4"),
+              AllOf(HasSubstr("mpirun of Open MPI 5"), HasSubstr("rank 0 of 3")));
+  const Launch srun = launch_in({{"PMI_RANK", "0"},
+                                 {"PMI_SIZE", "2"},
+                                 {"SLURM_PROCID", "0"},
+                                 {"SLURM_STEP_ID", "0"},
+                                 {"SLURM_STEP_NUM_TASKS", "2"}});
+  EXPECT_THAT(foreign_launcher(srun, 1, "Open MPI v4.1.4"), HasSubstr("use srun --mpi=pmix"));
+  EXPECT_NE(foreign_launcher(
+                launch_in({{"MV2_COMM_WORLD_RANK", "1"}, {"MV2_COMM_WORLD_SIZE", "2"}}), 1, "x"),
+            "");
+}
+
+TEST(Launch, WhatFitsTogetherIsNotForeign) {
+  EXPECT_EQ(foreign_launcher({}, 1, "x"), "") << "no launcher";
+  EXPECT_EQ(foreign_launcher(launch_in(by_hydra), 2, "MPICH"), "") << "bitmill built with MPICH";
+  EXPECT_EQ(foreign_launcher(launch_in(by_prterun), 2, "Open MPI v5.0.11"), "");
+  EXPECT_EQ(foreign_launcher(
+                launch_in({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}}), 1, "x"),
+            "")
+      << "mpirun -n 1";
+  EXPECT_EQ(foreign_launcher(launch_in({{"PMIX_RANK", "0"},
+                                        {"SLURM_PROCID", "0"},
+                                        {"SLURM_STEP_ID", "0"},
+                                        {"SLURM_STEP_NUM_TASKS", "1"}}),
+                             1, "x"),
+            "")
+      << "srun -n 1";
+}
+
 TEST(Affinity, ThisProcessMayRunSomewhere) {
   const CpuMask mask = read_affinity();
   ASSERT_FALSE(mask.empty());

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -31,7 +32,7 @@ TEST_P(StopSignalsOf, FirstSignalIsAWishWithItsName) {
 
 INSTANTIATE_TEST_SUITE_P(, StopSignalsOf,
                          testing::Values(std::pair{SIGTERM, "SIGTERM"}, std::pair{SIGINT, "SIGINT"},
-                                         std::pair{SIGUSR1, "SIGUSR1"},
+                                         std::pair{SIGHUP, "SIGHUP"}, std::pair{SIGUSR1, "SIGUSR1"},
                                          std::pair{SIGUSR2, "SIGUSR2"}),
                          [](const auto& test) { return std::string(test.param.second); });
 
@@ -82,6 +83,51 @@ TEST(StopSignalsDeathTest, DeafOnesAndFormerOnesLeaveTheDefaultAction) {
         ::raise(SIGTERM);
       },
       testing::KilledBySignal(SIGTERM), "");
+}
+
+// As nohup starts a process.
+TEST(StopSignals, AHangupThatWasIgnoredStaysIgnored) {
+  ::signal(SIGHUP, SIG_IGN);
+  {
+    StopSignals signals;
+    signals.listen("");
+    ::raise(SIGHUP);
+    EXPECT_FALSE(signals.wanted());
+  }
+  EXPECT_EQ(::signal(SIGHUP, SIG_DFL), SIG_IGN);
+}
+
+// The reader of our output is gone with the terminal: the state must still be saved.
+TEST(StopSignalsDeathTest, AListenerOutlivesTheReaderOfItsWordsAndNoOtherDoes) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        StopSignals signals;
+        signals.listen("");
+        ::raise(SIGPIPE);
+        ::_exit(7);
+      },
+      testing::ExitedWithCode(7), "");
+  EXPECT_EXIT(
+      {
+        {
+          StopSignals former;
+          former.listen("");
+        }
+        ::raise(SIGPIPE);
+      },
+      testing::KilledBySignal(SIGPIPE), "");
+}
+
+TEST(StopSignalsDeathTest, AFileThatGrowsBeyondTheLimitIsAnErrorOfTheWrite) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        take_file_limits_as_errors();
+        ::raise(SIGXFSZ);
+        ::_exit(7);
+      },
+      testing::ExitedWithCode(7), "");
 }
 
 TEST(StopSignals, TwoListenersAreRefused) {

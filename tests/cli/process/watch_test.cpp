@@ -44,6 +44,21 @@ TEST(Watch, OneRankAndATimeoutOf0AreNotWatched) {
   });
 }
 
+// Each rank would wait for the others in a way of its own.
+TEST(Watch, RanksWithDifferentTimeoutsAreAllRefused) {
+  ThreadPool pool(1);
+  for (const int64_t other : {0, 7}) {
+    run_ranks(3, [&](Communicator& comm) {
+      try {
+        Watch watch(comm, "n1", comm.rank() == 2 ? other : 300, pool);
+        ADD_FAILURE() << "rank " << comm.rank() << " began";
+      } catch (const UsageError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("s on rank 2 and 300 s on rank 0"));
+      }
+    });
+  }
+}
+
 // Ranks of one process: the first that leaves ends both, and rank 0 reports before it tells.
 TEST(WatchDeathTest, RanksThatDoNothingLeaveWith75AndAReport) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");

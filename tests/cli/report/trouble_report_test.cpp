@@ -23,7 +23,7 @@ Trouble trouble_of(TroubleKind kind, std::vector<int> ranks) {
 }
 
 TEST(TroubleReport, ASilentRankIsNamedWithHostPlaceAndTime) {
-  const std::string text = describe_trouble(trouble_of(TroubleKind::silent, {1}));
+  const std::string text = describe_trouble(trouble_of(TroubleKind::silent, {1}), true);
   EXPECT_THAT(text, StartsWith("bitmill: error: rank 1 on n1 has not been heard of for 5 min 00 s "
                                "(--timeout)"));
   EXPECT_THAT(text, HasSubstr("it was last in block 3, train, epoch 4, after step 17\n"));
@@ -31,17 +31,24 @@ TEST(TroubleReport, ASilentRankIsNamedWithHostPlaceAndTime) {
   EXPECT_THAT(text, HasSubstr("run the same command again"));
 }
 
+// `eval` keeps nothing.
+TEST(TroubleReport, WithoutAWorkFolderNothingIsSaidToBeKept) {
+  const std::string text = describe_trouble(trouble_of(TroubleKind::lost, {1}), false);
+  EXPECT_THAT(text, Not(HasSubstr("kept")));
+  EXPECT_THAT(text, HasSubstr("Run the same command again.\n"));
+}
+
 TEST(TroubleReport, ALostRankIsGone) {
-  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::lost, {1})),
+  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::lost, {1}), true),
               HasSubstr("rank 1 on n1 is gone without a word; it was last in block 3"));
-  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::lost, {0, 1})),
+  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::lost, {0, 1}), true),
               HasSubstr("rank 0 on n0 and rank 1 on n1 are gone without a word\n"));
 }
 
 TEST(TroubleReport, AStuckRankIsTheOneThatWaitsForNobody) {
-  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::stuck, {1})),
+  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::stuck, {1}), true),
               HasSubstr("rank 1 on n1 is not waiting for another"));
-  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::stuck, {0, 1})),
+  EXPECT_THAT(describe_trouble(trouble_of(TroubleKind::stuck, {0, 1}), true),
               HasSubstr("rank 0 on n0 and rank 1 on n1 hang"));
 }
 
@@ -51,7 +58,7 @@ TEST(TroubleReport, ManyRanksAreCutShortForPeopleOnly) {
     trouble.ranks.push_back(rank);
     trouble.reports.push_back({rank, "n1", {}, 300, 300});
   }
-  const std::string text = describe_trouble(trouble);
+  const std::string text = describe_trouble(trouble, true);
   EXPECT_THAT(text, HasSubstr("and 84 more ranks\n"));
   EXPECT_THAT(text, HasSubstr("and 83 more have not been heard of"));
   EXPECT_THAT(text, Not(HasSubstr("rank 99 ")));

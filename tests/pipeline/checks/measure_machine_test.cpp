@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "comm/waiting_communicator.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/tiny_job.hpp"
 
@@ -13,18 +14,23 @@ namespace {
 
 class MeasureMachine : public TinyJob {
  protected:
-  // Of rank 0.
-  Machine measure(const QuantizeOptions& o, int ranks, int threads) {
+  // Of rank 0. Every message waits for its receiver.
+  Machine measure(const QuantizeOptions& o, int ranks, int threads, int threads_of_others = 0) {
     Machine result;
-    run_ranks(ranks, [&](Communicator& comm) {
+    Traffic traffic;
+    traffic.patience_s = 60;
+    run_ranks(ranks, [&](Communicator& world) {
+      WaitingCommunicator comm(world, traffic);
       at::set_num_threads(1);
-      ThreadPool pool(threads, [] { at::set_num_threads(1); });
+      const bool other = comm.rank() > 0 && threads_of_others > 0;
+      ThreadPool pool(other ? threads_of_others : threads, [] { at::set_num_threads(1); });
       const std::string folder = folder_ / ("trial-" + std::to_string(comm.rank()));
       const Machine machine =
           measure_machine(o, *files_, folder, comm, pool, {.link_latency_s = 77}, 0.2);
       EXPECT_FALSE(files_->exists(folder));
       EXPECT_FALSE(comm.rank() > 0 && machine.unit_flops_per_s <= 1);
       if (comm.rank() == 0) result = machine;
+      world.barrier();  // a rank that left could not be asked for messages
     });
     return result;
   }
@@ -66,6 +72,15 @@ TEST_F(MeasureMachine, SeveralRanksMeasureTheirLink) {
   const Machine machine = measure(options("out"), 3, 1);
   EXPECT_LT(machine.link_latency_s, 1);
   EXPECT_GT(machine.link_bytes_per_s, 1e3);
+}
+
+// A bound rank may have fewer processors than the others.
+TEST_F(MeasureMachine, RanksMayHaveDifferentNumbersOfThreads) {
+  for (const int threads : {1, 2}) {
+    const Machine machine = measure(options("out"), 2, threads, 3 - threads);
+    EXPECT_EQ(machine.samples_at_once, threads);
+    EXPECT_GT(machine.unit_flops_per_s, 1e3);
+  }
 }
 
 // All that is learned is trained in the trial, too.

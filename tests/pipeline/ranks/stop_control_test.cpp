@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/error.hpp"
@@ -119,7 +121,7 @@ TEST(StopControl, AReportAndTheDecisionMayCross) {
 TEST(StopControl, AWishAtOneStageReachesThoseThatWaitForAnother) {
   constexpr int stages = 3;
   Endings endings(stages);
-  run_ranks(stages, [&](Communicator& world) {
+  run_waiting_ranks(stages, [&](Communicator& world) {
     MeshRank rank({stages, 1}, world);
     StopControl stop(rank, wishing(rank.stage() == 1 ? "SIGTERM" : ""));
     endings[static_cast<size_t>(world.rank())] = ending([&] {
@@ -133,6 +135,52 @@ TEST(StopControl, AWishAtOneStageReachesThoseThatWaitForAnother) {
         endings[static_cast<size_t>(stage)],
         fmt::format("SIGTERM: stopped at stage {}. Run the same command again to go on", stage));
   }
+}
+
+StopWishes hurried(const std::string& after) {
+  StopWishes wishes;
+  wishes.deadline = std::chrono::steady_clock::now();
+  wishes.after_deadline = after;
+  return wishes;
+}
+
+// What only one rank knows, such as the time, decides nothing before the ranks have agreed on it.
+TEST(StopControl, TheClockOfOneRankStopsThemAllAtTheSameQuestion) {
+  for (const int ranks : {2, 3, 5}) {
+    std::vector<int> left_at(static_cast<size_t>(ranks), -1);
+    run_waiting_ranks(ranks, [&](Communicator& world) {
+      StopWishes wishes;
+      if (world.rank() == ranks - 1) {
+        // A step takes no time, so a second is asked for, and a bit more is left.
+        wishes.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(1020);
+      }
+      StopControl stop(world, wishes);
+      int question = 0;
+      for (; !stop.stop_here(); ++question)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      left_at[static_cast<size_t>(world.rank())] = question;
+    });
+    EXPECT_GT(left_at[0], 0);
+    EXPECT_THAT(left_at, Each(left_at[0]));
+  }
+}
+
+// Whether another start gets further depends on why this one stopped.
+TEST(StopControl, ATimeLimitAdvisesAnotherStartOnlyWhereThisOneSavedSomething) {
+  run_waiting_ranks(1, [&](Communicator& world) {
+    StopControl in_vain(world, hurried("Ask for another job"));
+    EXPECT_EQ(ending([&] {
+                if (in_vain.stop_here()) in_vain.leave("here");
+              }),
+              "the time limit: stopped here. No training was saved within it: give a start more "
+              "time");
+    StopControl saved(world, hurried("Ask for another job"));
+    saved.save_took(0.1);
+    EXPECT_EQ(ending([&] {
+                if (saved.stop_here()) saved.leave("here");
+              }),
+              "the time limit: stopped here. Ask for another job");
+  });
 }
 
 // What `work` does on the first `at_work` ranks, and all ranks in the end.
