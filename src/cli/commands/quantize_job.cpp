@@ -152,6 +152,10 @@ std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
   return best.name.empty() ? std::nullopt : std::optional(best);
 }
 
+void QuantizeJob::say_notes(RunContext& context) const {
+  for (const std::string& note : forecast().notes) context.console.say("note: " + note);
+}
+
 std::string QuantizeJob::mesh_text() const {
   return mesh_line(options(), forecast(),
                    {ranks_, given_stages_, simulated_.makespan_s(), sooner_recipe_});
@@ -200,6 +204,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                                   options().model, format_number_of("rank", ranks_),
                                   format_number_of("thread", threads_), options().backend));
   context.console.say(describe_settings(options(), forecast()));
+  say_notes(context);
   context.console.say(mesh_text());
 
   QuantizeProgress progress(context.console,

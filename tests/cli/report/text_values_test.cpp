@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "cli/options/suggestion.hpp"
+#include "base/suggestion.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
 
