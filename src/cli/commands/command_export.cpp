@@ -26,14 +26,14 @@ class ExportCommand : public Command {
   }
 
   void check(const CheckContext& context) override {
-    BITMILL_CHECK(is_packed_folder(context.files, from_), UsageError,
-                  fmt::format("{} is not a packed folder; export turns what bitmill quantize made "
-                              "into an ordinary one",
-                              from_));
     throw_place_problem(result_folder_problem(context.files, "--output-dir", to_));
     BITMILL_CHECK(
         !lies_in(context.files.resolve(to_), context.files.resolve(from_)), UsageError,
         fmt::format("--output-dir {} lies in --model {}; give another folder", to_, from_));
+    BITMILL_CHECK(is_packed_folder(context.files, from_), UsageError,
+                  fmt::format("{} is not a packed folder; export turns what bitmill quantize made "
+                              "into an ordinary one",
+                              from_));
     check_partial_place(context.files, to_);
   }
 
