@@ -29,7 +29,7 @@ bool has_believed_ending(const std::string& path) {
 }
 
 // The first line that is not blank.
-std::string_view first_line(std::string_view content) {
+std::string_view first_text_line(std::string_view content) {
   const size_t begin = content.find_first_not_of(blanks);
   if (begin == content.npos) return {};
   content.remove_prefix(begin);
@@ -77,7 +77,7 @@ void check_is_text(std::string_view content, const std::string& path) {
                 fmt::format("{} is no text: byte {} is 0; give a text (UTF-8), JSON lines, or a "
                             "token file (safetensors with input_ids)",
                             path, zero));
-  const bool one_value = path.ends_with(".json") && !is_json_object(first_line(content));
+  const bool one_value = path.ends_with(".json") && !is_json_object(first_text_line(content));
   BITMILL_CHECK(!one_value, UsageError,
                 fmt::format("{}: a JSON file must have an object in every line; a list becomes "
                             "that with jq -c '.[]' {}",
@@ -156,7 +156,7 @@ std::string read_corpus_text(Files& files, const std::string& path, const std::s
   bool is_lines = path.ends_with(".jsonl");
   if (!has_believed_ending(path)) {
     check_is_text(content, path);
-    is_lines = is_json_object(first_line(content));
+    is_lines = is_json_object(first_text_line(content));
   }
   if (is_lines) return join_lines(content, path, text_key.empty() ? usual_key : text_key);
   BITMILL_CHECK(

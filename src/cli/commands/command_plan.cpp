@@ -78,10 +78,14 @@ class PlanCommand : public Command {
  private:
   // Before anything is measured.
   void check_places(Files& files) const {
-    check_pictures(files, pictures_, "");
+    check_pictures(files, pictures_, options_.model, "");
     if (!calibrate_) return;
     throw_place_problem(folder_problem(files, "--scratch-dir", scratch_dir_));
-    if (!save_.empty()) throw_place_problem(file_problem(files, "--save", save_));
+    if (save_.empty()) return;
+    BITMILL_CHECK(
+        save_.ends_with(".cfg"), UsageError,
+        fmt::format("--save {}: --hardware takes files that end in .cfg; give such a name", save_));
+    throw_place_problem(file_problem(files, "--save", save_));
   }
 
   // Refuses what quantize would refuse, in the same words.

@@ -53,7 +53,7 @@ void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
   threads_ = context.threads;
   given_stages_ = given.stages;
-  check_pictures(context.files, request_.pictures, given.output_dir);
+  check_pictures(context.files, request_.pictures, given.model, given.output_dir);
   machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
   hold_as_the_backend_does(machine_);
   memory_limit_ = given.memory_limit > 0 ? given.memory_limit

@@ -17,13 +17,17 @@ PictureRequest read_pictures(const Settings& settings) {
   return {settings.text_or("timeline", ""), settings.text_or("trace", "")};
 }
 
-void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir) {
+void check_pictures(Files& files, const PictureRequest& request, const std::string& model,
+                    const std::string& output_dir) {
   BITMILL_CHECK(request.page.empty() || request.page != request.trace, UsageError,
                 fmt::format("--timeline and --trace are both {}; give two files", request.page));
   for (const auto& [option, path] :
        {std::pair{"--timeline", request.page}, std::pair{"--trace", request.trace}}) {
     if (path.empty()) continue;
     throw_place_problem(file_problem(files, option, path));
+    BITMILL_CHECK(
+        !lies_in(files.resolve(path), files.resolve(model)), UsageError,
+        fmt::format("{} {} lies in the model folder {}; give another path", option, path, model));
     BITMILL_CHECK(output_dir.empty() || !lies_in(files.resolve(path), files.resolve(output_dir)),
                   UsageError,
                   fmt::format("{} {} lies in --output-dir {}, which must be empty; give another "

@@ -126,6 +126,12 @@ Choice choice_or(const Settings& settings, const char* name,
   return choice_or(settings, name, choices, *choices.begin());
 }
 
+// A variable of a script that was never set would be a choice that hits nothing.
+void refuse_empty(const Settings& settings, const char* name) {
+  BITMILL_CHECK(!settings.has(name) || !settings.text_or(name, "").empty(), UsageError,
+                fmt::format("{} is empty; leave it out to choose nothing", settings.origin(name)));
+}
+
 void read_method(const Settings& settings, QuantizeOptions& options) {
   options.samples = settings.whole_or("samples", options.samples, 1, INT64_MAX);
   options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
@@ -137,6 +143,7 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
   options.stream_dtype =
       dtypes[settings.word_or("stream-dtype", {"float32", "float16", "bfloat16"}, 0)];
   take_calibration(settings, options);
+  refuse_empty(settings, "ignore");
   options.ignore = settings.text_or("ignore", "");
   options.max_blocks = settings.whole_or("max-blocks", options.max_blocks, 0, INT64_MAX);
 
@@ -195,6 +202,7 @@ void refuse_what_is_not_there(const Settings& settings) {
 std::vector<int> read_blocks(const Settings& settings) {
   std::vector<int> blocks;
   const std::string text = settings.text_or("redo-blocks", "");
+  refuse_empty(settings, "redo-blocks");
   const char* at = text.data();
   const char* const end = at + text.size();
   while (at != end) {

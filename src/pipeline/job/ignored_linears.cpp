@@ -10,7 +10,7 @@
 namespace bitmill {
 namespace {
 
-constexpr std::string_view weight_suffix = ".weight";
+constexpr std::string_view weight_ending = ".weight";
 constexpr std::string_view expression_prefix = "re:";
 
 std::string trimmed(std::string_view text) {
@@ -70,7 +70,7 @@ std::string expression_of_pattern(const std::string& pattern) {
 }
 
 std::string without_weight(const std::string& tensor) {
-  return tensor.ends_with(weight_suffix) ? tensor.substr(0, tensor.size() - weight_suffix.size())
+  return tensor.ends_with(weight_ending) ? tensor.substr(0, tensor.size() - weight_ending.size())
                                          : tensor;
 }
 
