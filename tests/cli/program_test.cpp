@@ -138,7 +138,7 @@ TEST_F(Program, WhatOneShouldKnowOfTheCalibrationIsSaidAndIsInTheJson) {
       quantize("--dry-run --json --seq-len 256 --samples 600 --ignore layers.1.*o_proj");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("note: 600 windows of 256 tokens are drawn"));
-  EXPECT_THAT(result.err, HasSubstr("keeps 1 linears as they are: o_proj of blocks 1"));
+  EXPECT_THAT(result.err, HasSubstr("keeps 1 of 28 linears as they are: o_proj in block 1"));
   EXPECT_EQ(nlohmann::json::parse(result.out).at("notes").size(), 2u);
 }
 

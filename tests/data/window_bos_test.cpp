@@ -17,8 +17,8 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string with_bos = BITMILL_SOURCE_DIR "/tests/golden/tokenizers/spm";  // id 1
-const std::string without_bos = BITMILL_SOURCE_DIR "/tests/data/books-2M";
+const std::string model_with_bos = BITMILL_SOURCE_DIR "/tests/golden/tokenizers/spm";  // id 1
+const std::string model_without_bos = BITMILL_SOURCE_DIR "/tests/data/books-2M";
 
 Tokens text_after(std::vector<int32_t> before) {
   Tokens tokens;
@@ -34,7 +34,7 @@ std::optional<int32_t> chosen(WindowBos wish, const Tokens& tokens,
   return choose_window_bos(wish, tokens, *posix_files(), model);
 }
 
-std::string refusal_of(const std::function<void()>& call) {
+std::string bos_refusal(const std::function<void()>& call) {
   try {
     call();
   } catch (const UsageError& error) {
@@ -53,21 +53,21 @@ TEST(WindowBos, IsTheTokenThatTheTokenizerPutsBeforeAText) {
 TEST(WindowBos, OfAFileOfIdsComesFromTheModelsTokenizer) {
   Tokens tokens = text_after({});
   tokens.tokenized_here = false;
-  EXPECT_EQ(chosen(WindowBos::on, tokens, with_bos), 1);
-  EXPECT_EQ(chosen(WindowBos::automatic, tokens, without_bos), std::nullopt);
+  EXPECT_EQ(chosen(WindowBos::on, tokens, model_with_bos), 1);
+  EXPECT_EQ(chosen(WindowBos::automatic, tokens, model_without_bos), std::nullopt);
 }
 
 TEST(WindowBos, ThatCanHaveNoEffectIsRefused) {
-  EXPECT_THAT(refusal_of([] { chosen(WindowBos::on, text_after({})); }),
+  EXPECT_THAT(bos_refusal([] { chosen(WindowBos::on, text_after({})); }),
               HasSubstr("puts no token before a text"));
-  EXPECT_THAT(refusal_of([] {
+  EXPECT_THAT(bos_refusal([] {
                 chosen(WindowBos::automatic, text_after({1, 5}));
               }),
               AllOf(HasSubstr("1, 5"), HasSubstr("only one")));
   Tokens rows = text_after({});
   rows.windows = 4;
   rows.window_len = 5;
-  EXPECT_THAT(refusal_of([&] { chosen(WindowBos::on, rows); }), HasSubstr("ready windows"));
+  EXPECT_THAT(bos_refusal([&] { chosen(WindowBos::on, rows); }), HasSubstr("ready windows"));
   EXPECT_EQ(chosen(WindowBos::automatic, rows), std::nullopt);
 }
 

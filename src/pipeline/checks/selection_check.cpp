@@ -117,8 +117,9 @@ std::string hit_note(const IgnoredLinears::Hits& hits, const ModelConfig& config
       }
     }
   }
-  return fmt::format("--ignore \"{}\" keeps {} linears as they are: {} of blocks {}", hits.entry,
-                     hits.tensors.size(), fmt::join(parts, ", "), block_list(blocks));
+  return fmt::format("--ignore \"{}\" keeps {} of {} linears as they are: {} in {} {}", hits.entry,
+                     named.size(), all_linears(config).size(), fmt::join(parts, ", "),
+                     blocks.size() == 1 ? "block" : "blocks", block_list(blocks));
 }
 
 }  // namespace

@@ -91,9 +91,10 @@ TEST_F(Selections, BlocksBeyondThoseThatArePackedCannotBeDoneAgain) {
 TEST_F(Selections, NotesSayWhatEveryEntryKeeps) {
   use_blocks(12);
   options_.ignore = "layers.1.*down_proj,q_proj";
-  EXPECT_THAT(selection_notes(options_, config()),
-              ElementsAre(HasSubstr("keeps 3 linears as they are: down_proj of blocks 1, 10 to 11"),
-                          HasSubstr("keeps 12 linears as they are: q_proj of blocks 0 to 11")));
+  EXPECT_THAT(
+      selection_notes(options_, config()),
+      ElementsAre(HasSubstr("keeps 3 of 84 linears as they are: down_proj in blocks 1, 10 to 11"),
+                  HasSubstr("keeps 12 of 84 linears as they are: q_proj in blocks 0 to 11")));
 }
 
 TEST_F(Selections, MoreBlocksThanThereAreAreSaid) {
