@@ -1,4 +1,5 @@
-// A .jsonl, a .txt and a file without an ending, of anybody's, read with a byte-level tokenizer of three tokens.
+// Anybody's .jsonl, .txt and file without an ending, read with a byte-level tokenizer of three
+// tokens.
 
 #include "data/token_text.hpp"
 #include "fuzz/target.hpp"
