@@ -45,7 +45,7 @@ void look_at_calibration(QuantizeOptions options, Files& files,
   options.samples = std::max<int64_t>(options.samples, 1);
   if (options.seq_len < 2) options.seq_len = 0;
   problems.in("calibration " + options.calib);
-  bool needs_tokenizer = false;
+  bool needs_tokenizer = !options.calib.ends_with(".safetensors");  // where it cannot be opened
   const bool has_text = problems.attempt([&] {
     files.open(options.calib);
     needs_tokenizer = !is_token_file(files, options.calib);
