@@ -20,6 +20,7 @@ class ForwardingFiles : public Files {
   }
   bool exists(const std::string& path) override { return real_->exists(path); }
   bool is_directory(const std::string& path) override { return real_->is_directory(path); }
+  bool is_broken_link(const std::string& path) override { return real_->is_broken_link(path); }
   void make_directories(const std::string& path) override { real_->make_directories(path); }
   bool make_directory(const std::string& path) override { return real_->make_directory(path); }
   void rename(const std::string& from, const std::string& to) override { real_->rename(from, to); }

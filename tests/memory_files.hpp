@@ -42,6 +42,7 @@ class MemoryFiles final : public Files {
     return contents_.contains(path) || folders_.contains(path);
   }
   bool is_directory(const std::string& path) override { return folders_.contains(path); }
+  bool is_broken_link(const std::string&) override { return false; }
   void make_directories(const std::string& path) override {
     for (std::string folder = path; folders_.insert(folder).second;) folder = parent_path(folder);
   }

@@ -195,6 +195,10 @@ class PosixFiles final : public Files {
     std::error_code error;
     return fs::is_directory(path, error);
   }
+  bool is_broken_link(const std::string& path) override {
+    std::error_code error;
+    return fs::is_symlink(fs::symlink_status(path, error)) && !fs::exists(path, error);
+  }
   void make_directories(const std::string& path) override {
     std::error_code error;
     fs::create_directories(path, error);

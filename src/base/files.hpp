@@ -55,6 +55,9 @@ class Files {
 
   virtual bool exists(const std::string& path) = 0;
   virtual bool is_directory(const std::string& path) = 0;  // follows links
+  // Whether `path` itself is a link to something that does not exist: exists() is false for it, and
+  // nothing of that name can be made either.
+  virtual bool is_broken_link(const std::string& path) = 0;
   virtual void make_directories(const std::string& path) = 0;
   // False when something of that name exists. When several callers try at once, exactly one gets
   // true. REQUIRES: the parent exists.

@@ -16,6 +16,9 @@ class ChainedTokenizer final : public Tokenizer {
   explicit ChainedTokenizer(TokenizerChain chain) : chain_(std::move(chain)) {}
 
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override;
+  std::vector<int32_t> ids_before_text() const override {
+    return chain_.sequence_template.before();
+  }
   std::string decode(const std::vector<int32_t>& ids, bool skip_special) const override;
   std::unique_ptr<TextStream> start_decoding(bool skip_special) const override;
   int64_t vocab_size() const override {

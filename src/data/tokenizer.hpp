@@ -34,6 +34,8 @@ class Tokenizer {
   // `text` is UTF-8; FormatError with the byte position when it is not. add_special: with the
   // special tokens that the tokenizer adds to a single sequence (a BOS, for example).
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
+  // What encode() puts before a text with add_special: usually nothing, or one BOS.
+  virtual std::vector<int32_t> ids_before_text() const = 0;
   // The text of these ids. Special tokens are left out when skip_special. Ids without a token are
   // always left out, as in the `tokenizers` package: a model's vocabulary may be padded beyond its
   // tokenizer's. Bytes that make no character become U+FFFD.

@@ -66,7 +66,7 @@ Windows first_rows(const Tokens& tokens, int64_t count, int64_t seq_len) {
                 fmt::format("the token file has {} windows, fewer than the {} asked for: use "
                             "--samples {} or less, or another file",
                             tokens.windows, count, tokens.windows));
-  Windows windows{count, seq_len, {}};
+  Windows windows{count, seq_len, {}, {}};
   for (int64_t i = 0; i < count; ++i) append_window(tokens, i * tokens.window_len, windows);
   return windows;
 }
@@ -102,7 +102,7 @@ Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len
   if (tokens.is_windows()) return first_rows(tokens, count, seq_len);
   check_text_length(tokens, seq_len);
   check_amount(count, seq_len);
-  Windows windows{count, seq_len, {}};
+  Windows windows{count, seq_len, {}, {}};
   draw_windows(tokens, 0, size_of(tokens), 0, count, seed, windows);
   return windows;
 }
@@ -118,10 +118,22 @@ Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, in
   const int64_t size = size_of(tokens);
   const int64_t share = size / count * held_out + size % count * held_out / count;
   const int64_t cut = size - std::clamp(share, seq_len, size - seq_len);
-  Windows windows{count, seq_len, {}};
+  Windows windows{count, seq_len, {}, {}};
   draw_windows(tokens, 0, cut, 0, count - held_out, seed, windows);
   draw_windows(tokens, cut, size, count - held_out, count, seed, windows);
   return windows;
+}
+
+// Fisher and Yates: every order is equally likely.
+void shuffle_windows(Windows& windows, int64_t count, uint64_t seed) {
+  assert(0 <= count && count <= windows.count);
+  const auto row = [&](int64_t i) { return windows.ids.begin() + i * windows.seq_len; };
+  for (int64_t i = count - 1; i > 0; --i) {
+    const auto j =
+        static_cast<int64_t>(random_below(seed, RandomPurpose::calibration_order,
+                                          static_cast<uint64_t>(i), static_cast<uint64_t>(i) + 1));
+    if (j != i) std::swap_ranges(row(i), row(i + 1), row(j));
+  }
 }
 
 Windows evaluation_windows(const Tokens& tokens, int64_t seq_len, int64_t max_windows) {
@@ -137,7 +149,7 @@ Windows evaluation_windows(const Tokens& tokens, int64_t seq_len, int64_t max_wi
     count = size_of(tokens) / seq_len;
   }
   if (max_windows > 0) count = std::min(count, max_windows);
-  Windows windows{count, seq_len, {}};
+  Windows windows{count, seq_len, {}, {}};
   for (int64_t i = 0; i < count; ++i) append_window(tokens, i * stride, windows);
   return windows;
 }

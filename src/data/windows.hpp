@@ -2,6 +2,7 @@
 // Windows of token ids: the samples of calibration and evaluation.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,7 +14,8 @@ namespace bitmill {
 struct Windows {
   int64_t count = 0;
   int64_t seq_len = 0;
-  std::vector<int32_t> ids;  // [count, seq_len]
+  std::vector<int32_t> ids;         // [count, seq_len]
+  std::optional<int32_t> bos = {};  // that every window was made to begin with (window_bos.hpp)
 
   std::span<const int32_t> window(int64_t i) const;
   // Hash of count, seq_len and ids: part of a run's fingerprint.
@@ -33,6 +35,10 @@ Windows calibration_windows(const Tokens& tokens, int64_t count, int64_t seq_len
 // when a text is shorter than two windows. REQUIRES: 0 < held_out < count.
 Windows parted_windows(const Tokens& tokens, int64_t count, int64_t held_out, int64_t seq_len,
                        uint64_t seed);
+
+// Puts the first `count` windows into an order that follows from the seed; the windows behind them
+// stay where they are. REQUIRES: 0 <= count <= windows.count.
+void shuffle_windows(Windows& windows, int64_t count, uint64_t seed);
 
 // floor(tokens / seq_len) consecutive windows (METHOD.md, "Evaluation"), or the rows of a
 // two-dimensional file cut to seq_len; at most max_windows where that is > 0.

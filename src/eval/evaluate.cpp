@@ -134,7 +134,7 @@ class Evaluator {
  private:
   void embed(const SourceModel& model, SampleStream& stream) {
     pool_.parallel_for(share_.count(), [&](int64_t i) {
-      stream.store(i, model.embed(windows_.window(share_.first + i)));
+      stream.store(i, model.embed(windows_.window(share_.first + i)), origin(-1, i));
     });
   }
 
@@ -143,8 +143,14 @@ class Evaluator {
     const BlockWeights weights = model.load_block(block);
     pool_.parallel_for(share_.count(), [&](int64_t i) {
       stream.prefetch(i + pool_.size());  // the window that a thread takes next
-      stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_));
+      stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_),
+                   origin(block, i));
     });
+  }
+
+  StreamOrigin origin(int64_t block, int64_t i) const {
+    return {"block", block, "window", share_.first + i,
+            "the model overflows float32 there, or was damaged before it came into this folder"};
   }
 
   // logits, reference_logits (may be undefined): [rows, vocab]; row t predicts targets[t].

@@ -38,4 +38,57 @@ std::string ExactRatio::text() const {
   return digits.empty() ? "0" : "0." + digits;
 }
 
+// A value that is missing in one of these is an error of the compiler (-Wswitch).
+std::string_view word_of(Saliency saliency) {
+  switch (saliency) {
+    case Saliency::max:
+      return "max";
+    case Saliency::mean:
+      return "mean";
+  }
+  return {};
+}
+
+std::string_view word_of(Int4Range range) {
+  switch (range) {
+    case Int4Range::row:
+      return "row";
+    case Int4Range::salient:
+      return "salient";
+  }
+  return {};
+}
+
+std::string_view word_of(Init init) {
+  switch (init) {
+    case Init::weights:
+      return "weights";
+    case Init::descent:
+      return "cd";
+  }
+  return {};
+}
+
+std::string_view word_of(ErrorKind error) {
+  switch (error) {
+    case ErrorKind::absolute:
+      return "mse";
+    case ErrorKind::relative:
+      return "relative";
+  }
+  return {};
+}
+
+std::string_view word_of(RateSchedule schedule) {
+  switch (schedule) {
+    case RateSchedule::constant:
+      return "constant";
+    case RateSchedule::cosine:
+      return "cosine";
+    case RateSchedule::cosine_to_zero:
+      return "cosine-to-zero";
+  }
+  return {};
+}
+
 }  // namespace bitmill

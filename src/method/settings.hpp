@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "backend/learned_parts.hpp"
 
@@ -62,5 +63,13 @@ struct MethodSettings {
   double lr_code_scale = 1e-4;  // of s
   RateSchedule schedule = RateSchedule::constant;
 };
+
+// The words for these, on the command line and in all records: one table, so that no value is ever
+// recorded under the name of another one.
+std::string_view word_of(Saliency saliency);
+std::string_view word_of(Int4Range range);
+std::string_view word_of(Init init);
+std::string_view word_of(ErrorKind error);
+std::string_view word_of(RateSchedule schedule);
 
 }  // namespace bitmill

@@ -1,10 +1,7 @@
 #include "model/sample_stream.hpp"
 
-#include <ATen/ops/abs.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/max.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cassert>
@@ -15,7 +12,6 @@
 #include <span>
 #include <utility>
 
-#include "base/error.hpp"
 #include "base/memory.hpp"
 #include "base/pieces.hpp"
 #include "model/tensor_floats.hpp"
@@ -38,18 +34,10 @@ at::ScalarType scalar_type(Dtype dtype) {
   }
 }
 
-at::Tensor rounded(const at::Tensor& value, Dtype dtype) {
-  if (dtype == Dtype::float16 && value.scalar_type() == at::kFloat) {
-    constexpr float largest_half = 65504;
-    const float largest = value.abs().max().item<float>();
-    BITMILL_CHECK(!(largest > largest_half), NumericError,
-                  fmt::format("an activation between blocks is {:.6g} in size, and float16 ends at "
-                              "{:.0f}; begin again with --stream-dtype bfloat16 or float32, in "
-                              "another --work-dir or with --resume never",
-                              largest, largest_half));
-  }
-  return value.to(scalar_type(dtype));
-}
+// For a value that nobody has checked: one that arrived from elsewhere.
+constexpr StreamOrigin unknown_origin = {
+    "an activation behind block", 0, "sample", 0,
+    "it arose elsewhere and was not found there; please report this"};
 
 }  // namespace
 
@@ -139,10 +127,23 @@ void SampleStream::prefetch(int64_t sample) const {
   budget_.scratch().begin_read(scratch_offset(sample), sample_bytes());
 }
 
+void SampleStream::store(int64_t sample, const at::Tensor& value, const StreamOrigin& origin) {
+  const at::Tensor whole = value.detach().contiguous();
+  check_stream(whole, dtype_, origin);
+  keep(sample, whole.to(scalar_type(dtype_)));
+}
+
 void SampleStream::store(int64_t sample, const at::Tensor& value) {
+  const at::Tensor whole = value.detach().contiguous();
+  if (whole.scalar_type() == at::kFloat && dtype_ != Dtype::float32) {
+    check_stream(whole, dtype_, unknown_origin);
+  }
+  keep(sample, whole.to(scalar_type(dtype_)));
+}
+
+void SampleStream::keep(int64_t sample, const at::Tensor& whole) {
   assert(sample >= 0 && sample < count_);
-  assert(value.dim() == 2 && value.size(0) == seq_len_ && value.size(1) == hidden_);
-  const at::Tensor whole = rounded(value.detach(), dtype_).contiguous();
+  assert(whole.dim() == 2 && whole.size(0) == seq_len_ && whole.size(1) == hidden_);
   if (sample >= in_memory_) {
     budget_.scratch().write(scratch_offset(sample), bytes_of(whole));
     budget_.scratch().begin_write_out(scratch_offset(sample), sample_bytes());

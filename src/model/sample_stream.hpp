@@ -17,6 +17,7 @@
 
 #include "base/files.hpp"
 #include "format/dtype.hpp"
+#include "model/stream_check.hpp"
 
 namespace bitmill {
 
@@ -75,12 +76,16 @@ class SampleStream {
   // any thread.
   void prefetch(int64_t sample) const;
   at::Tensor room() const;  // an empty tensor for one sample, in the stream's dtype
-  // Copies `value`: float32, which is rounded to nearest even, or a tensor as load_kept() returns.
-  // Safe from several threads on different samples. NumericError when a value is beyond the range
-  // of float16.
+  // Copies `value`, [seq_len, hidden] float32, which is rounded to nearest even. NumericError, with
+  // the place of `origin`, for a value that is not finite or beyond the range of the stream's dtype
+  // (check_stream()). Safe from several threads on different samples.
+  void store(int64_t sample, const at::Tensor& value, const StreamOrigin& origin);
+  // The same for a value of which no origin is known: one that arrived, as load_kept() returns it,
+  // or one of training, which may diverge. In a float32 stream it is not checked.
   void store(int64_t sample, const at::Tensor& value);
 
  private:
+  void keep(int64_t sample, const at::Tensor& whole);  // in the stream's dtype, contiguous
   int64_t sample_bytes() const;
   int64_t scratch_offset(int64_t sample) const;
 

@@ -41,6 +41,17 @@ TEST(Files, WhatIsWrittenIsRead) {
   EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(tail.data()), 5), "world");
 }
 
+TEST(Files, ALinkThatLeadsNowhereIsBrokenUntilItsTargetIsMade) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  std::filesystem::create_symlink(folder / "later", folder / "link");
+  EXPECT_TRUE(files->is_broken_link(folder / "link"));
+  EXPECT_FALSE(files->exists(folder / "link"));
+  EXPECT_FALSE(files->is_broken_link(folder / "later"));
+  folder.write("later", "");
+  EXPECT_FALSE(files->is_broken_link(folder / "link"));
+}
+
 TEST(Files, WhatSetsOutEarlyArrivesAsItIs) {
   const TempFolder folder;
   const std::string content(300'000, 'x');  // longer than one piece of advice to the system

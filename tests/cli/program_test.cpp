@@ -120,6 +120,55 @@ TEST_F(Program, WrongOptionsAreRefusedBeforeAnythingIsWritten) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "result.work"));
 }
 
+// The models do not exist: whoever read them first would complain about that.
+TEST_F(Program, APlaceWhereNothingCanBeMadeIsFoundBeforeAnyWork) {
+  std::filesystem::create_symlink(folder_ / "gone", folder_ / "link");
+  folder_.write("file", "");
+  const std::string link = folder_ / "link", inside = folder_ / "link/inner";
+  const std::string model = " --model " + folder_ / "nowhere";
+  const std::string words = "is a link to something that does not exist";
+  EXPECT_THAT(run("quantize --calib c.txt --output-dir " + link + model).err, HasSubstr(words));
+  EXPECT_THAT(run("quantize --calib c.txt --output-dir " + folder_ / "out" + " --work-dir " +
+                  inside + model)
+                  .err,
+              HasSubstr(words));
+  expect_usage_error(run("tune --calib c.txt --reference " + folder_ / "nothing" +
+                         " --output-dir " + link + model),
+                     words);
+  expect_usage_error(run("export --output-dir " + inside + model), words);
+  expect_usage_error(run("eval --corpus c.txt --stream-memory 1M --scratch-dir " + link + model),
+                     words);
+  expect_usage_error(run("plan --calibrate --scratch-dir " + link + model), words);
+  expect_usage_error(run("plan --calibrate --save " + folder_ / "no/x.cfg" + model),
+                     "there is no folder");
+  expect_usage_error(run("plan --timeline " + folder_ / "file/x.html" + model),
+                     "there is no folder");
+  expect_usage_error(
+      run("tokenize --corpus c.txt --output " + folder_ / "no/t.safetensors" + model),
+      "there is no folder");
+  expect_usage_error(
+      run("tokenize --corpus " + calib + " --output " + books + "/t.safetensors --model " + books),
+      "lies in the model folder");
+  expect_usage_error(run("export --model " + folder_.path() + " --output-dir " + folder_ / "out"),
+                     "lies in --model");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+}
+
+TEST_F(Program, AConfigWithoutALineForTheCommandIsRefused) {
+  const std::string config = folder_.write("c.cfg", "[eval]\nseq-len = 32\n");
+  expect_usage_error(quantize("--config " + config),
+                     "sets nothing in [quantize], the section of this command; it has [eval]");
+}
+
+TEST_F(Program, WhatOneShouldKnowOfTheCalibrationIsSaidAndIsInTheJson) {
+  const ProgramRun result =
+      quantize("--dry-run --json --seq-len 256 --samples 600 --ignore layers.1.*o_proj");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("note: 600 windows of 256 tokens are drawn"));
+  EXPECT_THAT(result.err, HasSubstr("keeps 1 of 28 linears as they are: o_proj in block 1"));
+  EXPECT_EQ(nlohmann::json::parse(result.out).at("notes").size(), 2u);
+}
+
 TEST_F(Program, AFolderWithOtherFilesIsNotTouched) {
   folder_.write("result/notes.txt", "mine");
   const ProgramRun result = quantize("--samples 8 --seq-len 32");

@@ -131,9 +131,107 @@ TEST(TokenText, TokenFilesOfAnotherKindAreRefused) {
   EXPECT_THAT(error_of<FormatError>(folder / "name.safetensors"), HasSubstr("input_ids"));
 }
 
-TEST(TokenText, UnknownSuffixIsAUsageErrorThatListsTheThree) {
-  EXPECT_THAT(error_of<UsageError>("corpus.parquet"),
-              AllOf(HasSubstr(".txt"), HasSubstr(".jsonl"), HasSubstr(".safetensors")));
+// Of a file whose ending is neither .txt nor .jsonl, the content decides.
+TEST(TokenText, ATextIsATextUnderAnyName) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const std::string text = "# The forest\n\n[1] The end.\n";
+  const auto expected = open_tokenizer(*files, model)->encode(text, true);
+  for (const char* name : {"a.md", "a.raw", "a", "a.tokens", "a.txt"}) {
+    EXPECT_EQ(read_tokens(*files, folder.write(name, text), model, vocab_size).ids, expected)
+        << name;
+  }
+}
+
+TEST(TokenText, JsonLinesAreFoundByTheirFirstLineWhereTheEndingSaysNothing) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const std::string lines = "\n{\"text\": \"one\"}\n{\"text\": \"two\"}\n";
+  const auto expected = open_tokenizer(*files, model)->encode("one\n\ntwo", true);
+  for (const char* name : {"a.json", "a.ndjson", "a", "a.jsonl"}) {
+    EXPECT_EQ(read_tokens(*files, folder.write(name, lines), model, vocab_size).ids, expected)
+        << name;
+  }
+  // .txt is believed.
+  EXPECT_EQ(read_tokens(*files, folder.write("a.txt", lines), model, vocab_size).ids,
+            open_tokenizer(*files, model)->encode(lines, true));
+}
+
+TEST(TokenText, ATokenFileIsFoundByItsHeaderWhereTheEndingSaysNothing) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  write_token_file(*files, folder / "tokens.bin", {{5, 0, 2047}, 0, 0});
+  EXPECT_THAT(read_tokens(*files, folder / "tokens.bin", "no folder", vocab_size).ids,
+              ElementsAre(5, 0, 2047));
+}
+
+TEST(TokenText, FilesThatAreNoTextAreRefusedByTheirKindWithAWayOut) {
+  using namespace std::string_view_literals;
+  const TempFolder folder;
+  struct Case {
+    const char* name;
+    std::string_view content;
+    const char* words;
+    const char* advice;
+  };
+  for (const Case& one : {Case{"t.npy", "\x93NUMPY\x01\x00v"sv, "NumPy", "save_file"},
+                          Case{"t.npz", "PK\x03\x04rest"sv, "zip archive", "save_file"},
+                          Case{"t.parquet", "PAR1rest"sv, "Parquet", ".jsonl"},
+                          Case{"t.gz", "\x1f\x8brest"sv, "gzip", "unpack"},
+                          Case{"t.csv",
+                               "\xff\xfe"
+                               "a\0"sv,
+                               "UTF-16", "iconv"},
+                          Case{"t.bin", "ab\0c"sv, "byte 2 is 0", "input_ids"},
+                          Case{"t.json", "[{\"text\": \"a\"}]"sv, "every line", "jq"}}) {
+    EXPECT_THAT(error_of<UsageError>(folder.write(one.name, one.content)),
+                AllOf(HasSubstr(one.name), HasSubstr(one.words), HasSubstr(one.advice)));
+  }
+}
+
+template <class Failure>
+std::string error_with_key(const std::string& path, const std::string& key) {
+  try {
+    read_tokens(*posix_files(), path, model, vocab_size, key);
+  } catch (const Failure& error) {
+    return error.what();
+  }
+  return "not refused";
+}
+
+TEST(TokenText, AnotherKeyHoldsTheTextOfJsonLines) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const std::string path =
+      folder.write("a.jsonl", "{\"content\": \"one\", \"text\": 3}\n{\"content\": \"two\"}\n");
+  EXPECT_EQ(read_tokens(*files, path, model, vocab_size, "content").ids,
+            open_tokenizer(*files, model)->encode("one\n\ntwo", true));
+}
+
+TEST(TokenText, AMissingKeyIsNamedTogetherWithTheKeysThatAreThere) {
+  const TempFolder folder;
+  const std::string path =
+      folder.write("a.jsonl", "{\"text\": \"x\"}\n{\"id\": 7, \"content\": \"y\", \"tags\": []}\n");
+  EXPECT_THAT(error_of<FormatError>(path),
+              AllOf(HasSubstr("line 2: there is no \"text\""), HasSubstr("\"content\" (string)"),
+                    HasSubstr("\"id\" (number)"), HasSubstr("--text-key content")));
+  EXPECT_THAT(error_with_key<FormatError>(path, "conent"),
+              AllOf(HasSubstr("line 1"), HasSubstr("no \"conent\""), HasSubstr("--text-key text")));
+  EXPECT_THAT(error_of<FormatError>(folder.write("ids.jsonl", "{\"input_ids\": [1, 2]}")),
+              AllOf(HasSubstr("token ids in JSON are not read"), HasSubstr("save_file")));
+  EXPECT_THAT(error_of<FormatError>(folder.write("chat.jsonl", "{\"messages\": []}")),
+              HasSubstr("none holds a string"));
+  EXPECT_THAT(error_of<FormatError>(folder.write("list.jsonl", "[1]")),
+              HasSubstr("expected an object"));
+}
+
+TEST(TokenText, AKeyForAFileWithoutKeysIsRefused) {
+  const TempFolder folder;
+  EXPECT_THAT(error_with_key<UsageError>(folder.write("a.txt", "a text"), "content"),
+              HasSubstr("--text-key content has no effect"));
+  write_token_file(*posix_files(), folder / "t.safetensors", {{5, 0, 2047}, 0, 0});
+  EXPECT_THAT(error_with_key<UsageError>(folder / "t.safetensors", "content"),
+              HasSubstr("--text-key content has no effect"));
 }
 
 }  // namespace

@@ -145,6 +145,29 @@ TEST(PartedWindows, ATextOfLessThanTwoWindowsIsRefusedWithTheFigures) {
                     HasSubstr("--seq-len 7 or less")));
 }
 
+TEST(ShuffledWindows, AreTheSameWindowsInAnOrderOfTheSeed) {
+  const auto shuffled = [](int64_t count, uint64_t seed) {
+    Windows windows = calibration_windows(counting_windows(20, 2), 20, 2, 0);
+    shuffle_windows(windows, count, seed);
+    return windows.ids;
+  };
+  const std::vector<int32_t> plain = calibration_windows(counting_windows(20, 2), 20, 2, 0).ids;
+  EXPECT_EQ(shuffled(20, 3), shuffled(20, 3));
+  EXPECT_NE(shuffled(20, 3), shuffled(20, 4));
+  EXPECT_NE(shuffled(20, 3), plain);
+  const std::vector<int32_t> one = shuffled(20, 3);
+  std::set<int32_t> firsts;
+  for (size_t i = 0; i < one.size(); i += 2) {
+    EXPECT_EQ(one[i + 1], one[i] + 1) << "a window was torn apart";
+    firsts.insert(one[i]);
+  }
+  EXPECT_EQ(firsts.size(), 20u);
+  // The windows behind the first `count` stay.
+  const std::vector<int32_t> part = shuffled(5, 3);
+  EXPECT_TRUE(std::equal(part.begin() + 10, part.end(), plain.begin() + 10));
+  EXPECT_NE(part, plain);
+}
+
 TEST(EvaluationWindows, OfATextFollowEachOtherAndLeaveTheRest) {
   const Windows windows = evaluation_windows(counting_text(11), 3, 0);
   EXPECT_EQ(windows.count, 3);

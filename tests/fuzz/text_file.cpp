@@ -1,4 +1,5 @@
-// A .jsonl and a .txt of anybody's, read with a byte-level tokenizer of three tokens.
+// Anybody's .jsonl, .txt and file without an ending, read with a byte-level tokenizer of three
+// tokens.
 
 #include "data/token_text.hpp"
 #include "fuzz/target.hpp"
@@ -8,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MemoryFiles files;
   files.put("/m/tokenizer.json", R"({"model": {"type": "BPE", "merges": [["a", "b"]],
       "vocab": {"a": 0, "b": 1, "ab": 2}}, "pre_tokenizer": {"type": "ByteLevel"}})");
-  for (const char* path : {"/t.jsonl", "/t.txt"}) {
+  for (const char* path : {"/t.jsonl", "/t.txt", "/t"}) {
     files.put(path, std::string(fuzz::text_of(data, size)));
     fuzz::may_refuse([&] { read_tokens(files, path, "/m", 3); });
   }

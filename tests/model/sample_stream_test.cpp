@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+#include <string>
+
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "model/tiny_model.hpp"
@@ -15,6 +19,7 @@ namespace {
 constexpr int64_t seq_len = 5;
 constexpr int64_t hidden = 3;
 constexpr int64_t sample_bytes = seq_len * hidden * 4;
+constexpr StreamOrigin packed_block_3 = {"the packed block", 3, "sample", 17, "the advice"};
 
 at::Tensor numbered(int64_t number) {
   return at::arange(seq_len * hidden).to(at::kFloat).view({seq_len, hidden}) +
@@ -76,6 +81,50 @@ TEST_F(SampleStreamTest, AValueBeyondFloat16IsRefused) {
   EXPECT_THROW(halves.store(0, value), NumericError);
   bfloats.store(0, value);
   EXPECT_LT(bfloats.load(0)[0][0].item<float>(), -6.9e4F);
+}
+
+// A NaN is not larger than anything: a comparison alone lets it pass.
+TEST_F(SampleStreamTest, ValuesThatAreNotFiniteAreRefusedInEveryDtype) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  StreamBudget budget = make_budget(4);
+  for (const Dtype dtype : {Dtype::float16, Dtype::bfloat16, Dtype::float32}) {
+    SampleStream stream(budget, 1, seq_len, hidden, dtype);
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), infinity, -infinity}) {
+      at::Tensor value = at::ones({seq_len, hidden});
+      value[seq_len - 1][hidden - 1] = bad;
+      EXPECT_THROW(stream.store(0, value, packed_block_3), NumericError) << bad;
+      if (dtype == Dtype::float32) continue;
+      EXPECT_THROW(stream.store(0, value), NumericError) << bad;
+    }
+  }
+}
+
+TEST_F(SampleStreamTest, TheErrorHasThePlaceAndAdviceForItsCause) {
+  StreamBudget budget = make_budget(4);
+  const auto refusal = [&](Dtype dtype, int64_t token, float bad) -> std::string {
+    SampleStream stream(budget, 1, seq_len, hidden, dtype);
+    at::Tensor value = at::ones({seq_len, hidden});
+    value[token][2] = bad;
+    try {
+      stream.store(0, value, packed_block_3);
+    } catch (const NumericError& error) {
+      return error.what();
+    }
+    return "not refused";
+  };
+  EXPECT_THAT(refusal(Dtype::float16, 0, -7e4F),
+              testing::AllOf(testing::HasSubstr("the packed block 3 gives -70000 in sample 17"),
+                             testing::HasSubstr("token 0, the first of the window, channel 2"),
+                             testing::HasSubstr("--stream-dtype bfloat16 or float32"),
+                             testing::Not(testing::HasSubstr("the advice"))));
+  EXPECT_THAT(refusal(Dtype::float16, 1, std::nanf("")),
+              testing::AllOf(testing::HasSubstr("gives nan in sample 17, token 1, channel 2"),
+                             testing::HasSubstr("the advice"),
+                             testing::Not(testing::HasSubstr("--stream-dtype"))));
+  // The largest numbers of float32 would be rounded to infinity.
+  EXPECT_THAT(refusal(Dtype::bfloat16, 1, 3.4e38F), testing::HasSubstr("--stream-dtype float32"));
+  EXPECT_EQ(refusal(Dtype::bfloat16, 1, 3.38e38F), "not refused");
+  EXPECT_EQ(refusal(Dtype::float32, 1, 3.4e38F), "not refused");
 }
 
 TEST_F(SampleStreamTest, OnlyWhatDoesNotFitIsWritten) {

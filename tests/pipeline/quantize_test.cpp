@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.hpp"
 #include "counted_files.hpp"
@@ -22,7 +24,9 @@
 namespace bitmill {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using Quantize = TinyJob;
 
 TEST_F(Quantize, StreamsOnDiskGiveTheSameBytes) {
@@ -144,6 +148,67 @@ TEST_F(Quantize, LossThatIsNotFiniteNamesBlockEpochAndSample) {
   EXPECT_THAT(text, HasSubstr("sample"));
   o.method.lr_scale = o.method.lr_gain = 1e-2;
   run(o);
+}
+
+// Makes all weights of one matrix `factor`.
+void make_huge(std::vector<TensorSource>& tensors, const std::string& name, float factor) {
+  for (TensorSource& tensor : tensors) {
+    if (tensor.name != name) continue;
+    tensor.produce = [bytes = tensor.bytes(), factor](const ByteSink& sink) {
+      const std::vector<float> values(bytes / 4, factor);
+      sink(std::as_bytes(std::span(values)));
+    };
+  }
+}
+
+// The cause is not a rate, and is found where it arises: long before a loss.
+TEST_F(Quantize, AnActivationThatIsNotFiniteIsNamedWithItsBlockAndRightAdvice) {
+  auto tensors = test::tiny_tensors(config_);
+  make_huge(tensors, "model.layers.1.mlp.down_proj.weight", 3e38F);
+  test::write_model(*files_, folder_ / "model", config_, tensors);
+  for (const Dtype dtype : {Dtype::float32, Dtype::float16}) {
+    QuantizeOptions o = options(std::string(dtype_word(dtype)));
+    o.stream_dtype = dtype;
+    EXPECT_THAT(message(o), AllOf(HasSubstr("the full-precision block 1 gives"),
+                                  HasSubstr("no rate is the cause"), Not(HasSubstr("--lr"))));
+  }
+}
+
+TEST_F(Quantize, AnActivationBeyondFloat16IsNamedWithItsBlockAndAnotherDtype) {
+  auto tensors = test::tiny_tensors(config_);
+  make_huge(tensors, "model.layers.1.mlp.down_proj.weight", 1e7F);
+  test::write_model(*files_, folder_ / "model", config_, tensors);
+  QuantizeOptions o = options("out");
+  o.stream_dtype = Dtype::float16;
+  EXPECT_THAT(message(o), AllOf(HasSubstr("the full-precision block 1 gives"),
+                                HasSubstr("--stream-dtype bfloat16 or float32")));
+}
+
+// Squares of these leave float32, though they do not.
+TEST_F(Quantize, ALossThatNoRateCouldHelpDoesNotAskForALowerOne) {
+  auto tensors = test::tiny_tensors(config_);
+  make_huge(tensors, "model.layers.1.mlp.down_proj.weight", 1e25F);
+  test::write_model(*files_, folder_ / "model", config_, tensors);
+  EXPECT_THAT(message(options("out")),
+              AllOf(HasSubstr("the loss of block 1"), HasSubstr("no rate is the cause"),
+                    Not(HasSubstr("--lr"))));
+}
+
+// For the comparison of recipes over seeds.
+TEST_F(Quantize, EveryShuffleSeedLearnsOtherSigns) {
+  const auto packed = [&](const char* name, std::optional<uint64_t> seed) {
+    QuantizeOptions o = options(name);
+    o.method.learned.signs = true;
+    o.shuffle_seed = seed;
+    run(o);
+    return bytes(name);
+  };
+  const std::string plain = packed("plain", std::nullopt), one = packed("one", 1);
+  EXPECT_EQ(packed("again", 1), one);
+  EXPECT_NE(one, plain);
+  EXPECT_NE(packed("two", 2), one);
+  const auto config = nlohmann::json::parse(folder_.read("one/config.json"));
+  EXPECT_EQ(config.at("quantization_config").at("bitmill").at("settings").at("shuffle_seed"), 1);
 }
 
 TEST_F(Quantize, StateOnDiskIsCountedOnAllRanksAndIsNearlyWhatWasPlanned) {

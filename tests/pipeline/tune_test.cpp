@@ -14,6 +14,7 @@
 #include "checkpoint/failing_files.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/checks/tune_check.hpp"
+#include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
@@ -75,6 +76,17 @@ TEST_F(Tune, NoTokenThatIsHeldOutIsTrainedOn) {
       }
     }
   }
+}
+
+TEST_F(Tune, AShuffleSeedGivesAnotherResultAndIsRecorded) {
+  tune_on(tuning("plain"));
+  TuneOptions o = tuning("shuffled");
+  o.shuffle_seed = 3;
+  tune_on(o);
+  EXPECT_NE(bytes("shuffled"), bytes("plain"));
+  const auto config = nlohmann::json::parse(folder_.read("shuffled/config.json"));
+  const auto& tuning = config.at(nlohmann::json::json_pointer(tuning_record));
+  EXPECT_EQ(tuning.at("settings").at("shuffle_seed"), 3);
 }
 
 TEST_F(Tune, BothBackendsEndNearEachOther) {

@@ -6,6 +6,8 @@
 #include "cli/commands/command.hpp"
 #include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
+#include "format/partial_folder.hpp"
+#include "pipeline/checks/place_check.hpp"
 
 namespace bitmill {
 namespace {
@@ -24,16 +26,15 @@ class ExportCommand : public Command {
   }
 
   void check(const CheckContext& context) override {
+    throw_place_problem(result_folder_problem(context.files, "--output-dir", to_));
+    BITMILL_CHECK(
+        !lies_in(context.files.resolve(to_), context.files.resolve(from_)), UsageError,
+        fmt::format("--output-dir {} lies in --model {}; give another folder", to_, from_));
     BITMILL_CHECK(is_packed_folder(context.files, from_), UsageError,
                   fmt::format("{} is not a packed folder; export turns what bitmill quantize made "
                               "into an ordinary one",
                               from_));
-    BITMILL_CHECK(!context.files.exists(to_) ||
-                      (context.files.is_directory(to_) && context.files.list(to_).empty()),
-                  UsageError,
-                  fmt::format("the output folder {} is not empty; choose another --output-dir, or "
-                              "remove it",
-                              to_));
+    check_partial_place(context.files, to_);
   }
 
   void run(RunContext& context) override {

@@ -17,7 +17,9 @@
 #include "model/config.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/checks/measure_machine.hpp"
+#include "pipeline/checks/place_check.hpp"
 #include "pipeline/checks/preflight.hpp"
+#include "pipeline/checks/selection_check.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/job/quantize_options.hpp"
 
@@ -45,7 +47,7 @@ class PlanCommand : public Command {
   }
 
   void check(const CheckContext& context) override {
-    check_pictures(context.files, pictures_, "");
+    check_places(context.files);
     request_.machine = read_hardware(context.files, hardware_, context.threads);
     const ModelConfig config = read_model_config(context.files, options_.model);
     check_job(config);
@@ -74,11 +76,24 @@ class PlanCommand : public Command {
   }
 
  private:
+  // Before anything is measured.
+  void check_places(Files& files) const {
+    check_pictures(files, pictures_, options_.model, "");
+    if (!calibrate_) return;
+    throw_place_problem(folder_problem(files, "--scratch-dir", scratch_dir_));
+    if (save_.empty()) return;
+    BITMILL_CHECK(
+        save_.ends_with(".cfg"), UsageError,
+        fmt::format("--save {}: --hardware takes files that end in .cfg; give such a name", save_));
+    throw_place_problem(file_problem(files, "--save", save_));
+  }
+
   // Refuses what quantize would refuse, in the same words.
   void check_job(const ModelConfig& config) const {
     Problems problems;
     check_settings(resolve_lag(options_), problems);
     problems.throw_if_any();
+    check_selections(options_, config);
     check_batch(options_, options_.samples);
     check_sequence_length(config, options_.model, workload_of(options_, config).seq_len);
   }

@@ -42,6 +42,7 @@ class RunCommand : public Command {
       : quantize_(std::move(quantize)), eval_(std::move(eval)), compare_(compare), json_(json) {}
 
   void check(const CheckContext& context) override {
+    eval_.check_places(context.files);  // before the calibration is read
     quantize_.check(context);
     eval_.check(context);
   }
@@ -49,6 +50,7 @@ class RunCommand : public Command {
   void run(RunContext& context) override {
     if (quantize_.request().dry_run) {
       quantize_.compare_ranks(context);
+      quantize_.say_notes(context);
       context.console.print(quantize_.dry_run_text());
       return;
     }

@@ -4,8 +4,8 @@
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
+#include "base/suggestion.hpp"
 #include "cli/options/not_yet.hpp"
-#include "cli/options/suggestion.hpp"
 
 namespace bitmill {
 

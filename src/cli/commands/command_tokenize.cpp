@@ -2,10 +2,12 @@
 
 #include "base/error.hpp"
 #include "cli/commands/command.hpp"
+#include "cli/options/corpus_options.hpp"
 #include "cli/report/quantity.hpp"
 #include "data/token_text.hpp"
 #include "format/tensor_folder.hpp"
 #include "model/config.hpp"
+#include "pipeline/checks/place_check.hpp"
 
 namespace bitmill {
 namespace {
@@ -15,7 +17,8 @@ class TokenizeCommand : public Command {
   explicit TokenizeCommand(const Settings& settings)
       : model_(settings.text_or("model", "")),
         corpus_(settings.text_or("corpus", "")),
-        output_(settings.text_or("output", "")) {
+        output_(settings.text_or("output", "")),
+        text_key_(settings.text_or("text-key", "")) {
     settings.require({"model", "corpus", "output"}, "tokenize");
     BITMILL_CHECK(output_.ends_with(".safetensors"), UsageError,
                   fmt::format("{}: a token file ends in .safetensors, and \"{}\" does not",
@@ -27,6 +30,12 @@ class TokenizeCommand : public Command {
   // An existing token file may be overwritten. Another file of that name, such as a model's
   // weights, may not.
   void check(const CheckContext& context) override {
+    throw_place_problem(file_problem(context.files, "--output", output_));
+    BITMILL_CHECK(!lies_in(context.files.resolve(output_), context.files.resolve(model_)),
+                  UsageError,
+                  fmt::format("--output {} lies in the model folder {}, where a file more of this "
+                              "kind may be taken for weights; give another path",
+                              output_, model_));
     if (!context.files.exists(output_)) return;
     const SafetensorsFile there(context.files, output_);
     BITMILL_CHECK(
@@ -37,7 +46,7 @@ class TokenizeCommand : public Command {
   void run(RunContext& context) override {
     if (context.comm.rank() != 0) return;
     const ModelConfig config = read_model_config(context.files, model_);
-    const Tokens tokens = read_tokens(context.files, corpus_, model_, config.vocab_size);
+    const Tokens tokens = read_tokens(context.files, corpus_, model_, config.vocab_size, text_key_);
     write_token_file(context.files, output_, tokens);
     context.console.say(fmt::format(
         "{} tokens written to {}", format_count(static_cast<int64_t>(tokens.ids.size())), output_));
@@ -47,6 +56,7 @@ class TokenizeCommand : public Command {
   const std::string model_;
   const std::string corpus_;
   const std::string output_;
+  const std::string text_key_;
 };
 
 }  // namespace
@@ -64,7 +74,8 @@ CommandEntry tokenize_entry() {
           .positional = "",
           .options = {{"options",
                        {{"model", "DIR", "", "the folder whose tokenizer is used"},
-                        {"corpus", "FILE", "", "the text: .txt or .jsonl"},
+                        {"corpus", "FILE", "", "a text, or JSON lines (.jsonl)"},
+                        text_key_option(),
                         {"output", "FILE", "", "the token file, .safetensors"},
                         config_option()}}},
           .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {

@@ -70,16 +70,19 @@ class TuneCommand : public Command {
     console.say(fmt::format(
         "bitmill tune: {} towards {} on {} with {} each, {} of {}, backend {}\n"
         "{} factors of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
-        "{}, rate {}, {} epochs at most",
+        "{}, rate {}, {} epochs at most{}",
         options.model, options.reference, format_number_of("rank", ranks_),
         format_number_of("thread", threads_), format_number_of("stage", forecast.mesh.stages),
         format_number_of("replica", forecast.mesh.replicas), options.backend,
         format_count(forecast.factors), forecast.linears, forecast.train, forecast.seq_len,
-        forecast.held_out, options.batch, options.rate, options.epochs));
+        forecast.held_out, options.batch, options.rate, options.epochs,
+        options.shuffle_seed ? fmt::format("; windows shuffled by seed {}", *options.shuffle_seed)
+                             : ""));
     for (const std::string& note :
          {idle_ranks_note(options, forecast), few_held_out_note(forecast)}) {
       if (!note.empty()) console.say(note);
     }
+    for (const std::string& note : forecast.notes) console.say("note: " + note);
   }
 
   const TuneRequest request_;

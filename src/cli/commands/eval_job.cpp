@@ -5,11 +5,15 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "cli/options/corpus_options.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/report/progress.hpp"
 #include "data/token_text.hpp"
+#include "data/window_check.hpp"
 #include "format/packed_folder.hpp"
+#include "pipeline/checks/place_check.hpp"
 
 namespace bitmill {
 namespace {
@@ -28,7 +32,9 @@ OptionGroups eval_option_groups() {
   return {
       {"what to do",
        {{"model", "DIR", "", "a 16-bit or a packed folder"},
-        {"corpus", "FILE", "", "text to score: .txt, .jsonl or a token file (.safetensors)"},
+        {"corpus", "FILE", "", std::string("text to score: ") + corpus_kinds},
+        text_key_option(),
+        window_bos_option(),
         {"reference", "DIR", "", "a model to compare with, such as the 16-bit original"},
         {"seq-len", "N", "2048, or the model's context where that is shorter",
          "tokens of a window"},
@@ -51,6 +57,8 @@ EvalRequest read_eval_request(const Settings& settings) {
   settings.require({"model", "corpus"}, "eval");
   return {.model = settings.folder_or("model", ""),
           .corpus = settings.text_or("corpus", ""),
+          .text_key = settings.text_or("text-key", ""),
+          .window_bos = read_window_bos(settings),
           .reference = settings.folder_or("reference", ""),
           .seq_len = settings.whole_or("seq-len", 0, 2, INT64_MAX),
           .max_windows = settings.whole_or("max-windows", 0, 1, INT64_MAX),
@@ -59,7 +67,13 @@ EvalRequest read_eval_request(const Settings& settings) {
           .json = settings.is_on("json")};
 }
 
+void EvalJob::check_places(Files& files) const {
+  if (request_.stream_memory == 0) return;  // nothing is written
+  throw_place_problem(folder_problem(files, "--scratch-dir", request_.scratch_dir));
+}
+
 void EvalJob::check(const CheckContext& context) {
+  check_places(context.files);
   // A flipped bit would change the figures a little, and nobody would notice.
   for (const std::string& folder : {request_.model, request_.reference}) {
     if (!folder.empty() && is_packed_folder(context.files, folder)) {
@@ -71,12 +85,19 @@ void EvalJob::check(const CheckContext& context) {
     reference_ = std::make_unique<SourceModel>(context.files, request_.reference);
   }
   const ModelConfig& config = model_->config();
-  const Tokens tokens =
-      read_tokens(context.files, request_.corpus, request_.model, config.vocab_size);
+  const Tokens tokens = read_tokens(context.files, request_.corpus, request_.model,
+                                    config.vocab_size, request_.text_key);
   const int64_t seq_len = request_.seq_len > 0 ? request_.seq_len : default_seq_len(tokens, config);
   check_sequence_length(config, request_.model, seq_len);
   if (reference_) check_sequence_length(reference_->config(), request_.reference, seq_len);
   windows_ = evaluation_windows(tokens, seq_len, request_.max_windows);
+  notes_ = evaluation_notes(tokens, windows_);
+  if (const auto bos =
+          choose_window_bos(request_.window_bos, tokens, context.files, request_.model)) {
+    begin_windows_with(*bos, windows_);
+  } else if (const std::string note = missing_bos_note(tokens, windows_); !note.empty()) {
+    notes_.push_back(note);
+  }
 }
 
 Evaluation EvalJob::run(RunContext& context, const std::string& what) {
@@ -85,6 +106,9 @@ Evaluation EvalJob::run(RunContext& context, const std::string& what) {
 
 Evaluation EvalJob::run(RunContext& context, const std::string& what, const SourceModel& model,
                         const SourceModel* reference) {
+  for (const std::string& note : std::exchange(notes_, {})) {
+    context.console.say(fmt::format("{}: note: {}", what, note));
+  }
   StreamBudget budget(
       context.files, request_.stream_memory > 0 ? request_.stream_memory : INT64_MAX,
       join_path(request_.scratch_dir,

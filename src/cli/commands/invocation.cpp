@@ -1,10 +1,14 @@
 #include "cli/commands/invocation.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "base/error.hpp"
 #include "cli/commands/command_table.hpp"
 #include "cli/commands/help.hpp"
+#include "cli/options/config_file.hpp"
 
 namespace bitmill {
 namespace {
@@ -20,6 +24,20 @@ bool is_version_word(const std::string& word) { return word == "--version" || wo
 
 bool has_help_option(const std::vector<std::string>& words) {
   return std::ranges::any_of(words, [](const auto& w) { return w == "--help" || w == "-h"; });
+}
+
+// A config without a line for the command would change nothing, and nobody would notice.
+void check_has_section(Files& files, const std::string& path, const std::string& section) {
+  std::vector<std::string> sections;
+  for (const ConfigEntry& entry : parse_config(read_text(files, path, largest_config), path)) {
+    if (entry.section == section) return;
+    if (std::ranges::find(sections, entry.section) == sections.end()) {
+      sections.push_back(entry.section);
+    }
+  }
+  throw UsageError(fmt::format(
+      "{} sets nothing in [{}], the section of this command{}", path, section,
+      sections.empty() ? "" : fmt::format("; it has [{}]", fmt::join(sections, "], ["))));
 }
 
 }  // namespace
@@ -42,6 +60,8 @@ Invocation read_invocation(Files& files, const std::vector<std::string>& words) 
   Invocation invocation{&entry, parse_words(rest, entry.options, entry.positional, entry.name)};
   Settings& settings = invocation.settings;
   if (settings.has("config")) {
+    // The sections of `run` are those of its parts; its own may be missing.
+    if (entry.name != "run") check_has_section(files, settings.text_or("config", ""), entry.name);
     settings.add_missing(
         config_settings(files, settings.text_or("config", ""), entry.name, entry.options));
   }

@@ -53,7 +53,7 @@ void QuantizeJob::check(const CheckContext& context) {
   ranks_ = context.ranks;
   threads_ = context.threads;
   given_stages_ = given.stages;
-  check_pictures(context.files, request_.pictures, given.output_dir);
+  check_pictures(context.files, request_.pictures, given.model, given.output_dir);
   machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
   hold_as_the_backend_does(machine_);
   memory_limit_ = given.memory_limit > 0 ? given.memory_limit
@@ -152,6 +152,10 @@ std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
   return best.name.empty() ? std::nullopt : std::optional(best);
 }
 
+void QuantizeJob::say_notes(RunContext& context) const {
+  for (const std::string& note : forecast().notes) context.console.say("note: " + note);
+}
+
 std::string QuantizeJob::mesh_text() const {
   return mesh_line(options(), forecast(),
                    {ranks_, given_stages_, simulated_.makespan_s(), sooner_recipe_});
@@ -203,6 +207,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                                   options().model, format_number_of("rank", ranks_),
                                   format_number_of("thread", threads_), options().backend));
   context.console.say(describe_settings(options(), forecast()));
+  say_notes(context);
   context.console.say(mesh_text());
 
   QuantizeProgress progress(context.console,

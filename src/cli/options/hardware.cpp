@@ -6,7 +6,7 @@
 #include <array>
 
 #include "base/error.hpp"
-#include "cli/options/suggestion.hpp"
+#include "base/suggestion.hpp"
 
 namespace bitmill {
 namespace {

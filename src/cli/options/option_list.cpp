@@ -7,9 +7,9 @@
 #include <boost/program_options.hpp>
 
 #include "base/error.hpp"
+#include "base/suggestion.hpp"
 #include "cli/options/config_file.hpp"
 #include "cli/options/not_yet.hpp"
-#include "cli/options/suggestion.hpp"
 
 namespace bitmill {
 namespace {

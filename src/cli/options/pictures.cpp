@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "pipeline/checks/place_check.hpp"
 
 namespace bitmill {
 
@@ -16,24 +17,22 @@ PictureRequest read_pictures(const Settings& settings) {
   return {settings.text_or("timeline", ""), settings.text_or("trace", "")};
 }
 
-void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir) {
+void check_pictures(Files& files, const PictureRequest& request, const std::string& model,
+                    const std::string& output_dir) {
   BITMILL_CHECK(request.page.empty() || request.page != request.trace, UsageError,
                 fmt::format("--timeline and --trace are both {}; give two files", request.page));
   for (const auto& [option, path] :
        {std::pair{"--timeline", request.page}, std::pair{"--trace", request.trace}}) {
     if (path.empty()) continue;
-    const std::string folder = parent_path(path);
-    BITMILL_CHECK(files.is_directory(folder) && files.is_writable(folder), UsageError,
-                  fmt::format("{} {}: there is no folder {} that can be written to; make it, or "
-                              "give another path",
-                              option, path, folder));
+    throw_place_problem(file_problem(files, option, path));
+    BITMILL_CHECK(
+        !lies_in(files.resolve(path), files.resolve(model)), UsageError,
+        fmt::format("{} {} lies in the model folder {}; give another path", option, path, model));
     BITMILL_CHECK(output_dir.empty() || !lies_in(files.resolve(path), files.resolve(output_dir)),
                   UsageError,
                   fmt::format("{} {} lies in --output-dir {}, which must be empty; give another "
                               "path",
                               option, path, output_dir));
-    BITMILL_CHECK(!files.is_directory(path), UsageError,
-                  fmt::format("{} {} is a folder; give the name of a file", option, path));
   }
 }
 

@@ -19,9 +19,10 @@ struct PictureRequest {
 
 OptionGroup picture_options();
 PictureRequest read_pictures(const Settings& settings);
-// UsageError when a file could not be written later, or lies in `output_dir`, where nothing may be
-// written. An empty `output_dir`: there is none.
-void check_pictures(Files& files, const PictureRequest& request, const std::string& output_dir);
+// UsageError when a file could not be written later, or lies in the folder `model`, or in
+// `output_dir`, where nothing may be written. An empty `output_dir`: there is none.
+void check_pictures(Files& files, const PictureRequest& request, const std::string& model,
+                    const std::string& output_dir);
 void write_pictures(Files& files, const PictureRequest& request, const std::string& title,
                     std::span<const Timeline> timelines);
 

@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <climits>
+#include <initializer_list>
+#include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/error.hpp"
+#include "cli/options/corpus_options.hpp"
 #include "cli/options/recipe.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
@@ -60,8 +65,13 @@ OptionGroup method_options() {
         "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
        {"stream-dtype", "float32|float16|bfloat16", "float32",
         "type of the activations between blocks: 16 bits halve their memory and traffic"},
-       {"seed", "N", "0", "decides the positions of the calibration windows"},
-       {"ignore", "REGEX", "", "linears with matching names are not packed"},
+       {"seed", "N", "0",
+        "decides the positions of the calibration windows in a text; refused for ready windows"},
+       shuffle_seed_option(),
+       window_bos_option(),
+       {"ignore", "REGEX,...", "",
+        "linears with matching names are not packed: down_proj, layers\\.3\\., *.o_proj, a whole "
+        "name, or several with commas between them"},
        {"max-blocks", "N", "0", "pack the first N blocks only; 0 means all"}}};
 }
 
@@ -69,7 +79,8 @@ OptionGroup input_options() {
   return {"what to do",
           {{"model", "DIR", "", "the 16-bit Hugging Face folder"},
            {"output-dir", "DIR", "", "where the packed folder goes; must be empty or not exist"},
-           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           {"calib", "FILE", "", std::string("calibration text: ") + corpus_kinds},
+           text_key_option(),
            {"recipe", "NAME", "published",
             "a named set of settings: published, parallel, best, or the path of a .cfg file"},
            config_option(),
@@ -99,6 +110,28 @@ OptionGroup machine_options() {
             "only as many as there are stages (sweep)"}}};
 }
 
+// One of `choices`, by its word (method/settings.hpp); `normal` where none is given.
+template <class Choice>
+Choice choice_or(const Settings& settings, const char* name, std::initializer_list<Choice> choices,
+                 Choice normal) {
+  std::vector<std::string> words;
+  for (const Choice choice : choices) words.emplace_back(word_of(choice));
+  const auto fallback = std::ranges::find(choices, normal) - choices.begin();
+  return choices.begin()[settings.word_or(name, words, static_cast<size_t>(fallback))];
+}
+// The same; the first choice is the normal one.
+template <class Choice>
+Choice choice_or(const Settings& settings, const char* name,
+                 std::initializer_list<Choice> choices) {
+  return choice_or(settings, name, choices, *choices.begin());
+}
+
+// A variable of a script that was never set would be a choice that hits nothing.
+void refuse_empty(const Settings& settings, const char* name) {
+  BITMILL_CHECK(!settings.has(name) || !settings.text_or(name, "").empty(), UsageError,
+                fmt::format("{} is empty; leave it out to choose nothing", settings.origin(name)));
+}
+
 void read_method(const Settings& settings, QuantizeOptions& options) {
   options.samples = settings.whole_or("samples", options.samples, 1, INT64_MAX);
   options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
@@ -109,8 +142,9 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
   constexpr std::array dtypes = {Dtype::float32, Dtype::float16, Dtype::bfloat16};
   options.stream_dtype =
       dtypes[settings.word_or("stream-dtype", {"float32", "float16", "bfloat16"}, 0)];
-  options.seed = settings.seed_or("seed", options.seed);
-  options.ignore = settings.text_or("ignore", options.ignore);
+  take_calibration(settings, options);
+  refuse_empty(settings, "ignore");
+  options.ignore = settings.text_or("ignore", "");
   options.max_blocks = settings.whole_or("max-blocks", options.max_blocks, 0, INT64_MAX);
 
   MethodSettings& method = options.method;
@@ -121,16 +155,12 @@ void read_method(const Settings& settings, QuantizeOptions& options) {
       throw UsageError(fmt::format("{}: {}", settings.origin("salient-ratio"), error.what()));
     }
   }
-  method.saliency =
-      settings.word_or("saliency", {"max", "mean"}, 0) == 0 ? Saliency::max : Saliency::mean;
-  method.int4_range = settings.word_or("int4-range", {"row", "salient"}, 0) == 0
-                          ? Int4Range::row
-                          : Int4Range::salient;
+  method.saliency = choice_or(settings, "saliency", {Saliency::max, Saliency::mean});
+  method.int4_range = choice_or(settings, "int4-range", {Int4Range::row, Int4Range::salient});
   method.int4_clip = settings.is_on("int4-clip");
   method.center = settings.is_on("center");
-  method.init = settings.word_or("init", {"weights", "cd"}, 0) == 0 ? Init::weights : Init::descent;
-  method.loss.error = settings.word_or("loss", {"mse", "relative"}, 0) == 0 ? ErrorKind::absolute
-                                                                            : ErrorKind::relative;
+  method.init = choice_or(settings, "init", {Init::weights, Init::descent});
+  method.loss.error = choice_or(settings, "loss", {ErrorKind::absolute, ErrorKind::relative});
   method.loss.normal = settings.rate_or("loss-normal", method.loss.normal);
   method.loss.homologous = settings.rate_or("loss-homologous", method.loss.homologous);
 }
@@ -146,10 +176,9 @@ void read_learning(const Settings& settings, QuantizeOptions& options) {
   method.lr_sign = settings.rate_or("lr-sign", method.lr_sign);
   method.lr_mean = settings.rate_or("lr-mean", method.lr_mean);
   method.lr_code_scale = settings.rate_or("lr-code-scale", method.lr_code_scale);
-  const size_t normal_schedule = method.learned.signs ? 1 : 0;
-  method.schedule = settings.word_or("lr-schedule", {"constant", "cosine"}, normal_schedule) == 0
-                        ? RateSchedule::constant
-                        : RateSchedule::cosine;
+  method.schedule =
+      choice_or(settings, "lr-schedule", {RateSchedule::constant, RateSchedule::cosine},
+                method.learned.signs ? RateSchedule::cosine : RateSchedule::constant);
   options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
   for (const auto& [option, learned, part] :
        {std::tuple{"lr-sign", method.learned.signs, "learn-signs"},
@@ -173,6 +202,7 @@ void refuse_what_is_not_there(const Settings& settings) {
 std::vector<int> read_blocks(const Settings& settings) {
   std::vector<int> blocks;
   const std::string text = settings.text_or("redo-blocks", "");
+  refuse_empty(settings, "redo-blocks");
   const char* at = text.data();
   const char* const end = at + text.size();
   while (at != end) {
@@ -264,7 +294,6 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   options.recipe = recipe.name;
   options.model = settings.folder_or("model", "");
   options.output_dir = settings.folder_or("output-dir", "");
-  options.calib = settings.text_or("calib", "");
   refuse_what_is_not_there(settings);
   read_method(settings, options);
   read_learning(settings, options);

@@ -4,9 +4,9 @@
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
+#include "base/suggestion.hpp"
 #include "cli/options/config_file.hpp"
 #include "cli/options/not_yet.hpp"
-#include "cli/options/suggestion.hpp"
 
 namespace bitmill {
 namespace {

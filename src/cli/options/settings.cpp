@@ -9,7 +9,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "cli/options/suggestion.hpp"
+#include "base/suggestion.hpp"
 #include "cli/report/quantity.hpp"
 
 namespace bitmill {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <climits>
+#include <string>
 
 #include "base/error.hpp"
+#include "cli/options/corpus_options.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
 
@@ -16,7 +18,8 @@ OptionGroup tune_input_options() {
           {{"model", "DIR", "", "the packed folder"},
            {"reference", "DIR", "", "the 16-bit folder it was made from"},
            {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
-           {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           {"calib", "FILE", "", std::string("calibration text: ") + corpus_kinds},
+           text_key_option(),
            config_option(),
            {"dry-run", "", "", "check everything, say what would be done, and stop"},
            json_option("the result")}};
@@ -27,7 +30,10 @@ OptionGroup tuning_options() {
       "the tuning",
       {{"samples", "N", "128", "calibration windows"},
        {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
-       {"seed", "N", "0", "decides the positions of the calibration windows"},
+       {"seed", "N", "0",
+        "decides the positions of the calibration windows in a text; refused for ready windows"},
+       shuffle_seed_option(),
+       window_bos_option(),
        {"epochs", "N", "6", "passes over the windows, at most"},
        {"batch", "N", "4", "windows per optimiser step, over all ranks"},
        {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
@@ -67,11 +73,10 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.model = settings.folder_or("model", "");
   options.reference = settings.folder_or("reference", "");
   options.output_dir = settings.folder_or("output-dir", "");
-  options.calib = settings.text_or("calib", "");
   options.samples = settings.whole_or("samples", options.samples, 2, INT64_MAX);
   options.samples_by_hand = settings.has("samples");
   options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
-  options.seed = settings.seed_or("seed", options.seed);
+  take_calibration(settings, options);
   options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.rate = settings.rate_or("lr", options.rate);

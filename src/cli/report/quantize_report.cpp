@@ -27,6 +27,11 @@ std::string describe_extras(const QuantizeOptions& options) {
   const auto add = [&](bool there, const std::string& words) {
     if (there) text += ", " + words;
   };
+  if (options.shuffle_seed) {
+    text += fmt::format(", windows shuffled by seed {}", *options.shuffle_seed);
+  }
+  add(options.window_bos != WindowBos::off,
+      fmt::format("BOS in every window: {}", word_of(options.window_bos)));
   add(method.learned.signs, fmt::format("signs learned at {:g}{}", method.lr_sign,
                                         options.half_latents ? ", their state in 16 bit" : ""));
   add(method.learned.row_means, fmt::format("means learned at {:g}", method.lr_mean));
@@ -116,9 +121,8 @@ std::string describe_settings(const QuantizeOptions& options, const QuantizeFore
       "salient ratio {} by {}, 4-bit range {}, seed {}{}",
       options.recipe, forecast.samples, forecast.seq_len, options.epochs, options.batch,
       options.epochs / std::max(1, forecast.turns), method.lr_scale, method.lr_gain,
-      method.salient_ratio.text(), method.saliency == Saliency::max ? "max" : "mean",
-      method.int4_range == Int4Range::row ? "row" : "salient", options.seed,
-      describe_extras(options));
+      method.salient_ratio.text(), word_of(method.saliency), word_of(method.int4_range),
+      options.seed, describe_extras(options));
 }
 
 std::string describe_forecast(const QuantizeOptions& options, const QuantizeForecast& forecast,
@@ -185,6 +189,7 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"peak_memory_bytes", forecast.peak_memory_bytes},
       {"state_bytes", forecast.state_bytes},
       {"disk_bytes", forecast.disk_bytes},
+      {"notes", forecast.notes},
       {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
   return json;
 }

@@ -183,6 +183,7 @@ nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForec
           {"peak_memory_bytes", forecast.peak_memory_bytes},
           {"state_bytes", forecast.state_bytes},
           {"scratch_bytes", forecast.scratch_bytes},
+          {"notes", forecast.notes},
           {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
 }
 

@@ -89,9 +89,25 @@ void BlockCompute::embed(int turn) {
   if (teacher) teacher_inputs_[0] = teacher;
   for_own_samples({}, [&](int64_t i) {
     const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
-    student->store(i, x);
-    if (teacher) teacher->store(i, x);
+    student->store(i, x, full_precision(-1, i));
+    if (teacher) teacher->store(i, x, full_precision(-1, i));
   });
+}
+
+// Weights are finite when they are read, and so is what a block gets. So where a full-precision
+// block gives a value that is not finite, its arithmetic has left float32; training has no part in
+// it.
+StreamOrigin BlockCompute::full_precision(int block, int64_t i) const {
+  return {"the full-precision block", block, "sample", share_.own()[static_cast<size_t>(i)],
+          "the model overflows float32 there, or was damaged before it came into this folder: "
+          "compare its files with their source, and try `bitmill eval`; no rate is the cause"};
+}
+
+// Packed values are finite (method/pack.cpp).
+StreamOrigin BlockCompute::packed(int block, int64_t i) const {
+  return {"the packed block", block, "sample", share_.own()[static_cast<size_t>(i)],
+          "the full-precision block does not: lower --lr-scale, --lr-gain and the rates of what "
+          "else is learned"};
 }
 
 void BlockCompute::load(int block) {
@@ -117,14 +133,14 @@ void BlockCompute::teach(int block, int turn, bool saved) {
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
   if (!saved) {
     InputStatistics inputs;
-    inputs.moments = teach_homologous();
-    inputs.saliency = probe_and_advance(live_->weights(), SaliencyLayout(live_->shapes()), *teacher,
-                                        *targets_[block]);
+    inputs.moments = teach_homologous(block);
+    inputs.saliency =
+        probe_and_advance(block, SaliencyLayout(live_->shapes()), *teacher, *targets_[block]);
     live_->quantize(std::move(inputs), backend, rotary_);
     return;
   }
-  advance(live_->weights(), *student_, *homologous_);
-  if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
+  advance(block, *student_, *homologous_);
+  if (teacher) advance(block, *teacher, *targets_[block]);
   const at::Tensor losses =
       live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
   losses_.copy_(losses.index_select(0, at::tensor(share_.own())));
@@ -132,7 +148,7 @@ void BlockCompute::teach(int block, int turn, bool saved) {
 
 void BlockCompute::pass(int block, int turn) {
   const Stream teacher = begin_visit(block, turn);
-  if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
+  if (teacher) advance(block, *teacher, *targets_[block]);
 }
 
 void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
@@ -141,38 +157,42 @@ void BlockCompute::save(const Progress& done) {
   live_->save(context_.run_dir, done, at::tensor(all_losses()).to(at::kFloat));
 }
 
-void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
-                           SampleStream& to) {
+void BlockCompute::advance(int block, const SampleStream& from, SampleStream& to) {
   for_own_samples({&from}, [&](int64_t i) {
-    to.store(i, dense_block_forward(context_.model.config(), weights, rotary_, from.load(i),
-                                    context_.pool));
+    to.store(i,
+             dense_block_forward(context_.model.config(), live_->weights(), rotary_, from.load(i),
+                                 context_.pool),
+             full_precision(block, i));
   });
 }
 
-at::Tensor BlockCompute::teach_homologous() {
+at::Tensor BlockCompute::teach_homologous(int block) {
   const auto width = MomentLayout::needed(context_.options.method);
   if (!width) {
-    advance(live_->weights(), *student_, *homologous_);
+    advance(block, *student_, *homologous_);
     return {};
   }
   const MomentLayout layout(live_->shapes(), *width);
   const auto probe = [&](int64_t i, const at::Tensor& sums) {
     read_ahead(i, {student_.get()});
-    homologous_->store(i, layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
-                                                 student_->load(i), sums, context_.pool));
+    homologous_->store(i,
+                       layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
+                                              student_->load(i), sums, context_.pool),
+                       full_precision(block, i));
   };
   return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.pool,
                            [this] { pump(); });
 }
 
-at::Tensor BlockCompute::probe_and_advance(const BlockWeights& weights,
-                                           const SaliencyLayout& layout, const SampleStream& from,
-                                           SampleStream& to) {
+at::Tensor BlockCompute::probe_and_advance(int block, const SaliencyLayout& layout,
+                                           const SampleStream& from, SampleStream& to) {
   const Saliency kind = context_.options.method.saliency;
   const auto probe = [&](int64_t i, const at::Tensor& statistics) {
     read_ahead(i, {&from});
-    to.store(i, probing_forward(context_.model.config(), weights, rotary_, from.load(i), kind,
-                                layout, statistics, context_.pool));
+    to.store(i,
+             probing_forward(context_.model.config(), live_->weights(), rotary_, from.load(i), kind,
+                             layout, statistics, context_.pool),
+             full_precision(block, i));
   };
   return saliency_over_samples(kind, layout.size(), tokens(), share_, probe, replicas(),
                                context_.pool, [this] { pump(); });
@@ -197,11 +217,26 @@ void BlockCompute::check_losses(const Position& at) const {
   for (int64_t position = own.begin; position < own.end; ++position) {
     const auto i = static_cast<size_t>(share_.own_index(at.step, position));
     BITMILL_CHECK(std::isfinite(losses[i]), NumericError,
-                  fmt::format("the loss of block {}, epoch {}, sample {} is {}; lower --lr-scale "
-                              "({}), --lr-gain ({}) and the rates of what else is learned",
-                              at.block, at.epoch, share_.own()[i], losses[i],
-                              context_.options.method.lr_scale, context_.options.method.lr_gain));
+                  fmt::format("the loss of block {}, epoch {}, sample {} is {}; {}", at.block,
+                              at.epoch, share_.own()[i], losses[i], advice_for_loss(at, i)));
   }
+}
+
+// Streams are finite. So a loss that is not has one of two causes: what was learned so far, or
+// targets whose squares leave float32. Before the first step nothing was learned.
+std::string BlockCompute::advice_for_loss(const Position& at, size_t own) const {
+  const float target =
+      targets_.at(at.block)->load(static_cast<int64_t>(own)).abs().max().item<float>();
+  constexpr float largest_square_root = 1e18F;  // a sum of more than 100 such squares overflows
+  if ((at.epoch == 0 && at.step == 0) || target > largest_square_root) {
+    return fmt::format(
+        "no rate is the cause: the full-precision output of this block reaches "
+        "{:g}, and the error is squared in float32; the model is damaged, or this "
+        "block can only be left as it is (--max-blocks, --ignore)",
+        target);
+  }
+  return fmt::format("lower --lr-scale ({}), --lr-gain ({}) and the rates of what else is learned",
+                     context_.options.method.lr_scale, context_.options.method.lr_gain);
 }
 
 std::vector<double> BlockCompute::all_losses() const {
@@ -250,7 +285,7 @@ void BlockCompute::forward(int block, int turn, bool wanted) {
       values[2] = one.cosine;
       values[3] = one.tokens;
     }
-    student_->store(i, out);
+    student_->store(i, out, packed(block, i));
   });
   if (last_turn(turn)) report_block(block, closeness);
   if (!wanted) return;

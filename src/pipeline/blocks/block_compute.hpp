@@ -98,13 +98,19 @@ class BlockCompute final : public Compute {
   void for_own_samples(Sources sources, const std::function<void(int64_t)>& task);
   // Computes Y_homo of every own sample. Returns the second moments of the linears' inputs;
   // undefined where no setting needs them.
-  at::Tensor teach_homologous();
-  at::Tensor probe_and_advance(const BlockWeights& weights, const SaliencyLayout& layout,
-                               const SampleStream& from, SampleStream& to);
-  void advance(const BlockWeights& weights, const SampleStream& from, SampleStream& to);
+  at::Tensor teach_homologous(int block);
+  // The next two compute the full-precision block.
+  at::Tensor probe_and_advance(int block, const SaliencyLayout& layout, const SampleStream& from,
+                               SampleStream& to);
+  void advance(int block, const SampleStream& from, SampleStream& to);
+  // Of own sample i, for the error where it cannot be kept. Block -1: its embeddings.
+  StreamOrigin full_precision(int block, int64_t i) const;
+  StreamOrigin packed(int block, int64_t i) const;
   // Checks the losses of the samples of a step, after it. NumericError names the first sample whose
   // loss is not finite.
   void check_losses(const Position& at) const;
+  // What to do about the loss of own sample `own` that is not finite.
+  std::string advice_for_loss(const Position& at, size_t own) const;
   // Losses of this epoch, of all samples, in sample order.
   std::vector<double> all_losses() const;
   void report_block(int block, std::span<const double> closeness);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "data/corpus_text.hpp"
 #include "data/tokenizer.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
@@ -44,21 +45,24 @@ void look_at_calibration(QuantizeOptions options, Files& files,
   options.samples = std::max<int64_t>(options.samples, 1);
   if (options.seq_len < 2) options.seq_len = 0;
   problems.in("calibration " + options.calib);
-  const bool needs_tokenizer = !options.calib.ends_with(".safetensors");
-  const bool has_text = problems.attempt([&] { files.open(options.calib); });
+  bool needs_tokenizer = !options.calib.ends_with(".safetensors");  // where it cannot be opened
+  const bool has_text = problems.attempt([&] {
+    files.open(options.calib);
+    needs_tokenizer = !is_token_file(files, options.calib);
+  });
   const bool has_tokenizer =
       !needs_tokenizer || problems.attempt([&] { open_tokenizer(files, options.model); });
   if (!has_text || !has_tokenizer) return;
   problems.attempt([&] {
     if (config) {
-      const Calibration calibration = read_calibration(options, files, *config);
+      const Calibration calibration = read_calibration(calibration_source(options), files, *config);
       check_batch(options, calibration.windows.count);
       return;
     }
     // The vocabulary is not known, so any token passes. The context is not known either, so the
     // windows are cut only where the length is given.
-    const Tokens tokens =
-        read_tokens(files, options.calib, options.model, std::numeric_limits<int32_t>::max());
+    const Tokens tokens = read_tokens(files, options.calib, options.model,
+                                      std::numeric_limits<int32_t>::max(), options.text_key);
     const int64_t seq_len = tokens.is_windows() ? tokens.window_len : options.seq_len;
     if (seq_len > 0) calibration_windows(tokens, options.samples, seq_len, options.seed);
   });

@@ -4,10 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "base/error.hpp"
 #include "format/partial_folder.hpp"
+#include "pipeline/checks/place_check.hpp"
 
 namespace bitmill {
 namespace {
@@ -90,17 +92,6 @@ void check_work_state(const JobFolders& folders, Files& files, Sentences& proble
   }
 }
 
-// The result replaces an empty output folder by a rename. That is impossible on a mount point.
-void check_mount(const JobFolders& folders, Files& files, Sentences& problems) {
-  const std::string output = files.resolve(folders.output_dir);
-  if (!files.exists(output)) return;
-  if (files.file_system(output) == files.file_system(parent_path(output))) return;
-  problems.push_back(
-      fmt::format("--output-dir {} is a mount point, which the finished result cannot replace; "
-                  "give a new folder in it, such as {}",
-                  folders.output_dir, join_path(folders.output_dir, "result")));
-}
-
 // A scratch folder on a file system of its own may be a separate disk on every machine. So only the
 // file of one rank is certain to be there, and only that one is counted.
 std::vector<Need> list_needs(const JobFolders& folders, Files& files) {
@@ -121,18 +112,16 @@ std::vector<Need> list_needs(const JobFolders& folders, Files& files) {
   return needs;
 }
 
-void check_writable(Files& files, const std::vector<Need>& needs, Sentences& problems) {
-  for (const Need& need : needs) {
-    if (!files.is_directory(need.place)) {
-      problems.push_back(fmt::format("{}: {} is a file and no folder; give another folder",
-                                     need.option, need.place));
-    } else if (!files.is_writable(need.place)) {
-      problems.push_back(
-          fmt::format("{}: nothing can be written to {}; check its permissions, or "
-                      "give another folder",
-                      need.option, need.place));
-    }
+// What is in the way of each folder; the paths are as the user gave them.
+void check_writable(const JobFolders& folders, Files& files, Sentences& problems) {
+  std::vector<std::string> found = {
+      result_folder_problem(files, "--output-dir", folders.output_dir),
+      folder_problem(files, "--work-dir", folders.work.path)};
+  if (folders.scratch_dir != folders.work.path) {
+    found.push_back(folder_problem(files, "--scratch-dir", folders.scratch_dir));
   }
+  std::ranges::copy_if(found, std::back_inserter(problems),
+                       [](const std::string& problem) { return !problem.empty(); });
 }
 
 void check_space(Files& files, const std::vector<Need>& needs, Sentences& problems) {
@@ -160,16 +149,15 @@ std::vector<std::string> folder_problems(const JobFolders& folders, Files& files
   Sentences problems;
   list_misplaced(folders, files, problems);
   check_work_state(folders, files, problems);
-  check_mount(folders, files, problems);
-  const std::vector<Need> needs = list_needs(folders, files);
-  check_writable(files, needs, problems);
-  check_space(files, needs, problems);
+  check_writable(folders, files, problems);
+  check_space(files, list_needs(folders, files), problems);
   return problems;
 }
 
 void check_places(const JobFolders& folders, Files& files) {
   Sentences problems;
   list_misplaced(folders, files, problems);
+  if (!is_filled(files, folders.output_dir)) check_writable(folders, files, problems);
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
 }
 

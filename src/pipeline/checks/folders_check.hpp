@@ -35,7 +35,9 @@ JobFolders common_folders(const Options& options, const Forecast& forecast) {
 }
 
 // UsageError when a folder lies where it, or another one, would be damaged: for example inside of
-// the model's folder. Also looks at folders that already hold something.
+// the model's folder; or when it cannot be made or written to. Needs neither model nor calibration
+// nor forecast, so that it can come first. Also looks at folders that already hold something; where
+// the output folder does, writing is not checked.
 void check_places(const JobFolders& folders, Files& files);
 
 // Touches nothing. UsageError with every problem, one per line: a folder that lies where damage

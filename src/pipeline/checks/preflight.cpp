@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <regex>
+#include <iterator>
 
 #include "base/error.hpp"
 #include "base/pieces.hpp"
@@ -15,6 +15,7 @@
 #include "format/packed_linear.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/checks/doctor.hpp"
+#include "pipeline/checks/selection_check.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
@@ -58,12 +59,7 @@ void check_settings(const QuantizeOptions& options, Problems& problems) {
   }
   check_range(method.loss.normal > 0 || method.loss.homologous > 0, "--loss-normal", "0",
               "above 0 where --loss-homologous is 0");
-  try {
-    const std::regex compiled(options.ignore);
-  } catch (const std::regex_error& error) {
-    problems.add_usage(fmt::format("--ignore \"{}\" is not a regular expression: {}",
-                                   options.ignore, error.what()));
-  }
+  if (!options.ignore.problem().empty()) problems.add_usage(options.ignore.problem());
   if (options.epochs < 1) return;
   problems.attempt([&] { check_lag(options.epochs, options.lag); });
 }
@@ -87,7 +83,7 @@ void count_packed(const QuantizeOptions& options, const SourceModel& model,
     }
   }
   BITMILL_CHECK(forecast.linears > 0, UsageError,
-                fmt::format("--ignore \"{}\" leaves no linear to quantize", options.ignore));
+                fmt::format("--ignore \"{}\" leaves no linear to quantize", options.ignore.text()));
   for (const std::string& name : model.tensors().names()) {
     forecast.parameters += model.tensors().info(name).elements();
   }
@@ -169,9 +165,12 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
   check_is_source(files, options.model);
   SourceModel model(files, options.model);
   check_companions(files, options.model);
-  Calibration calibration = read_calibration(options, files, model.config());
+  check_selections(options, model.config());
+  Calibration calibration = read_calibration(calibration_source(options), files, model.config());
 
   QuantizeForecast forecast;
+  forecast.notes = calibration.notes;
+  std::ranges::move(selection_notes(options, model.config()), std::back_inserter(forecast.notes));
   forecast.calibration_tokens = calibration.text_tokens;
   forecast.samples = calibration.windows.count;
   forecast.seq_len = calibration.windows.seq_len;
@@ -202,6 +201,9 @@ CheckedQuantize check_quantize(const QuantizeOptions& given, Files& files, int r
     Problems settings;
     check_settings(options, settings);
     settings.throw_if_any();
+    // Reading takes long: not before the result has a place to go to.
+    check_places(job_folders(options, QuantizeForecast()), files);
+    check_output(options.output_dir, files, quantize_record, unknown_fingerprint);
     CheckedQuantize checked = open_quantize(options, files, ranks, threads);
     check_output(options.output_dir, files, quantize_record, checked.forecast.fingerprint_json);
     check_folders(job_folders(options, checked.forecast), files);

@@ -94,18 +94,19 @@ Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
 
 std::string make_fingerprint(const TuneOptions& options, const SourceModel& model,
                              const SourceModel& teacher, const Windows& windows) {
-  return json{{"job", "tune"},
-              {"arithmetic_version", arithmetic_version},
-              {"format_version", packed::format_version},
-              {"model", json::parse(describe_model(model))},
-              {"reference", json::parse(describe_model(teacher))},
-              {"windows", windows.hash()},
-              {"epochs", options.epochs},
-              {"batch", options.batch},
-              {"lr", options.rate},
-              {"held_out", options.held_out.text()},
-              {"backend", options.backend}}
-      .dump();
+  json fingerprint = {{"job", "tune"},
+                      {"arithmetic_version", arithmetic_version},
+                      {"format_version", packed::format_version},
+                      {"model", json::parse(describe_model(model))},
+                      {"reference", json::parse(describe_model(teacher))},
+                      {"windows", windows.hash()},
+                      {"epochs", options.epochs},
+                      {"batch", options.batch},
+                      {"lr", options.rate},
+                      {"held_out", options.held_out.text()},
+                      {"backend", options.backend}};
+  record_window_settings(options.shuffle_seed, windows, fingerprint);
+  return fingerprint.dump();
 }
 
 JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast) {
@@ -180,11 +181,10 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   problems.in("calibration " + options.calib);
   if (!problems.attempt([&] { files.open(options.calib); }) || !found.model) return;
   problems.attempt([&] {
+    CalibrationSource source = calibration_source(options);
     // check_settings() has already reported a wrong --samples.
-    found.calibration =
-        read_calibration({options.calib, options.model, std::max<int64_t>(options.samples, 2),
-                          options.samples_by_hand, options.seq_len, options.seed, options.held_out},
-                         files, found.model->config());
+    source.samples = std::max<int64_t>(source.samples, 2);
+    found.calibration = read_calibration(source, files, found.model->config());
     if (found.teacher) {
       check_sequence_length(found.teacher->config(), options.reference,
                             found.calibration->windows.seq_len);
@@ -204,6 +204,7 @@ TuneForecast make_forecast(const TuneOptions& options, const Found& found, int r
   problems.attempt([&] {
     forecast.blocks = found.model->config().blocks;
     count_linears(*found.model, forecast);
+    forecast.notes = found.calibration->notes;
     count_windows(options, *found.calibration, forecast);
     forecast.mesh = choose_mesh(options, forecast.blocks, ranks);
     estimate_resources(options, *found.model, threads, forecast);
@@ -233,6 +234,11 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   Problems problems;
   problems.in("settings");
   check_settings(options, problems);
+  // Reading and verifying take long: not before the result has a place to go to.
+  problems.in("folders");
+  if (!problems.attempt([&] { check_places(job_folders(options, TuneForecast()), files); })) {
+    problems.throw_if_any();
+  }
   Found found;
   look_at_models(options, files, found, problems);
   look_at_calibration(options, files, found, problems);

@@ -62,7 +62,7 @@ int64_t learned_values(const MethodSettings& method, const std::vector<LinearSha
 // the checks of a run, which come later, find that out.
 int64_t state_bytes_of(const QuantizeOptions& options, const ModelConfig& config) {
   QuantizeOptions all = options;
-  all.ignore.clear();
+  all.ignore = {};
   return live_file_bytes(all, config);
 }
 

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
@@ -47,13 +48,11 @@ std::string processor() {
 // A rate is in it only if its value is learned, and a setting only if it has an effect.
 json describe_method(const QuantizeOptions& options) {
   const MethodSettings& method = options.method;
-  json text = {{"int4_clip", method.int4_clip},
-               {"center", method.center},
-               {"init", method.init == Init::descent ? "cd" : "weights"},
-               {"loss", method.loss.error == ErrorKind::relative ? "relative" : "mse"},
-               {"loss_normal", method.loss.normal},
-               {"loss_homologous", method.loss.homologous},
-               {"lr_schedule", method.schedule == RateSchedule::cosine ? "cosine" : "constant"}};
+  json text = {
+      {"int4_clip", method.int4_clip},          {"center", method.center},
+      {"init", word_of(method.init)},           {"loss", word_of(method.loss.error)},
+      {"loss_normal", method.loss.normal},      {"loss_homologous", method.loss.homologous},
+      {"lr_schedule", word_of(method.schedule)}};
   if (method.learned.signs) {
     text["lr_sign"] = method.lr_sign;
     text["sign_state_bits"] = options.half_latents ? 16 : 32;
@@ -94,9 +93,17 @@ std::string describe_model(const SourceModel& model) {
       .dump();
 }
 
+// The hash of the windows covers both. They are recorded for those who read config.json, and only
+// where they were given, so that fingerprints from before they existed stay as they are.
+void record_window_settings(const std::optional<uint64_t>& shuffle_seed, const Windows& windows,
+                            json& fingerprint) {
+  if (shuffle_seed) fingerprint["shuffle_seed"] = *shuffle_seed;
+  if (windows.bos) fingerprint["window_bos"] = *windows.bos;
+}
+
 std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& model,
                              const Windows& windows) {
-  const json fingerprint = {
+  json fingerprint = {
       {"arithmetic_version", arithmetic_version},
       {"format_version", packed::format_version},
       {"model", json::parse(describe_model(model))},
@@ -107,16 +114,17 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
       {"batch", options.batch},
       {"lag", options.lag},
       {"salient_ratio", options.method.salient_ratio.text()},
-      {"saliency", options.method.saliency == Saliency::max ? "max" : "mean"},
-      {"int4_range", options.method.int4_range == Int4Range::row ? "row" : "salient"},
+      {"saliency", word_of(options.method.saliency)},
+      {"int4_range", word_of(options.method.int4_range)},
       {"lr_scale", options.method.lr_scale},
       {"lr_gain", options.method.lr_gain},
       {"method", describe_method(options)},
       {"backend", options.backend},
       {"stream_dtype", std::string(dtype_word(options.stream_dtype))},
-      {"ignore", options.ignore},
+      {"ignore", options.ignore.text()},
       {"max_blocks", options.max_blocks},
   };
+  record_window_settings(options.shuffle_seed, windows, fingerprint);
   return fingerprint.dump();
 }
 

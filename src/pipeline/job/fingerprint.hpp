@@ -3,6 +3,9 @@
 // the versions of arithmetic and format. Ranks, threads, hosts, paths and shard sizes are not in
 // it.
 
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "data/windows.hpp"
@@ -16,6 +19,11 @@ inline constexpr int arithmetic_version = 1;
 
 std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& model,
                              const Windows& windows);
+
+// Adds what was done to the windows after they were cut, where something was: the seed of their
+// order, and the BOS at their beginning. For every job that has windows.
+void record_window_settings(const std::optional<uint64_t>& shuffle_seed, const Windows& windows,
+                            nlohmann::json& fingerprint);
 
 // What a model computes, without its weights: every setting of its config that has an effect, and
 // the names, dtypes and shapes of its tensors.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "pipeline/job/quantize_options.hpp"
 #include "schedule/plan.hpp"
@@ -29,7 +30,8 @@ struct QuantizeForecast {
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
   int64_t state_bytes = 0;        // files of live blocks in the run folder, at most
   int64_t disk_bytes = 0;  // of everything that the run writes: result, run folder, scratch files
-  std::string fingerprint_json;  // everything that determines the result, and nothing else
+  std::string fingerprint_json;    // everything that determines the result, and nothing else
+  std::vector<std::string> notes;  // what the user should hear before the work
 };
 
 // The plan of that run. REQUIRES: the lag of the options is resolved.

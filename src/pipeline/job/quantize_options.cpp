@@ -1,7 +1,6 @@
 #include "pipeline/job/quantize_options.hpp"
 
 #include <algorithm>
-#include <regex>
 
 namespace bitmill {
 
@@ -16,7 +15,7 @@ int64_t blocks_to_pack(const QuantizeOptions& options, const ModelConfig& config
 
 bool is_kept(const QuantizeOptions& options, int64_t block, const std::string& tensor) {
   if (options.max_blocks > 0 && block >= options.max_blocks) return true;
-  return !options.ignore.empty() && std::regex_search(tensor, std::regex(options.ignore));
+  return options.ignore.contains(tensor);
 }
 
 }  // namespace bitmill

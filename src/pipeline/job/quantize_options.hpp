@@ -2,12 +2,15 @@
 // Every setting of `quantize`.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/window_bos.hpp"
 #include "format/dtype.hpp"
 #include "method/settings.hpp"
 #include "model/config.hpp"
+#include "pipeline/job/ignored_linears.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {
@@ -20,7 +23,7 @@ enum class Resume { automatic, required, never };
 struct QuantizeOptions {
   std::string model;       // folder
   std::string output_dir;  // made by the job; may exist when empty
-  std::string calib;       // .txt, .jsonl or token file
+  std::string calib;       // text, .jsonl or token file
   std::string work_dir;
   std::string scratch_dir;  // for streams that do not fit stream_memory
   std::string recipe = "published";
@@ -32,8 +35,14 @@ struct QuantizeOptions {
   int64_t seq_len = 0;  // 0: T of a two-dimensional token file, else min(2048, the model's context)
   int epochs = 20;
   int64_t batch = 1;
-  int lag = 0;  // 0: epochs
-  uint64_t seed = 0;
+  int lag = 0;        // 0: epochs
+  uint64_t seed = 0;  // of the positions of windows in a text
+  // Whether the user gave `seed`. For a calibration of ready windows that is refused: it would have
+  // no effect.
+  bool seed_by_hand = false;
+  std::optional<uint64_t> shuffle_seed;  // of the order of the windows; none: as they come
+  WindowBos window_bos = WindowBos::off;
+  std::string text_key;  // of .jsonl; empty: nobody gave one
   MethodSettings method;
   // For learned signs: their latents and moments are rounded to bfloat16 after every epoch, and
   // take 16 bits each in the state on disk.
@@ -41,7 +50,7 @@ struct QuantizeOptions {
   // Dtype of the activations between blocks and of the targets. Computing is always in float32.
   Dtype stream_dtype = Dtype::float32;
   std::string backend = "cpu";
-  std::string ignore;  // regular expression over weight names; matching linears stay as they are
+  IgnoredLinears ignore;   // these stay as they are
   int64_t max_blocks = 0;  // 0: all; else later blocks stay as they are
 
   int stages = 0;    // groups of ranks that share the depth; 0: the planner chooses
@@ -61,7 +70,8 @@ QuantizeOptions resolve_lag(QuantizeOptions options);
 
 // How many blocks are packed, from the first one on: all of them, or as many as --max-blocks says.
 int64_t blocks_to_pack(const QuantizeOptions& options, const ModelConfig& config);
-// True for linears that stay as they are, because of --ignore or --max-blocks.
+// True for linears that stay as they are, because of --ignore or --max-blocks. REQUIRES: --ignore
+// is understood (IgnoredLinears::problem()).
 bool is_kept(const QuantizeOptions& options, int64_t block, const std::string& tensor);
 
 }  // namespace bitmill

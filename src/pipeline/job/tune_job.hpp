@@ -2,7 +2,9 @@
 // The settings of `tune`, its forecast, and what it tells while it works.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "method/settings.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -16,7 +18,7 @@ struct TuneOptions {
   std::string model;       // packed folder
   std::string reference;   // the 16-bit folder it was made from
   std::string output_dir;  // made by the job; may exist when empty
-  std::string calib;       // .txt, .jsonl or token file
+  std::string calib;       // text, .jsonl or token file
   std::string work_dir;
   std::string scratch_dir;  // for streams that do not fit stream_memory
 
@@ -28,6 +30,10 @@ struct TuneOptions {
   double rate = 2e-3;          // of every factor; falls to 0 along a cosine
   ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, its last part
   uint64_t seed = 0;
+  bool seed_by_hand = false;             // these four as in QuantizeOptions
+  std::optional<uint64_t> shuffle_seed;  // of the windows that are trained on
+  WindowBos window_bos = WindowBos::off;
+  std::string text_key;
   std::string backend = "cpu";
 
   int stages = 1;             // groups of ranks that share the depth
@@ -51,6 +57,7 @@ struct TuneForecast {
   int64_t scratch_bytes = 0;      // of the streams that do not fit the busiest rank's memory
   int64_t state_bytes = 0;        // in the run folder, at most
   std::string fingerprint_json;
+  std::vector<std::string> notes;  // what the user should hear before the work
 };
 
 // Hears what happens, on every rank.

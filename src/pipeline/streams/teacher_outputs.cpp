@@ -8,22 +8,31 @@
 namespace bitmill {
 namespace {
 
+// No rate is the cause of what the original computes.
+StreamOrigin teacher_origin(int64_t block, int64_t window) {
+  return {
+      "block", block, "window", window,
+      "the original (--reference) overflows float32 there, or is damaged; no rate is the cause"};
+}
+
 std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows& windows,
                                       std::span<const int64_t> own, StreamBudget& budget,
                                       ThreadPool& pool, const std::function<void()>& block_done) {
   const auto count = std::ssize(own);
   auto stream =
       std::make_unique<SampleStream>(budget, count, windows.seq_len, teacher.config().hidden_size);
-  pool.parallel_for(count,
-                    [&](int64_t i) { stream->store(i, teacher.embed(windows.window(own[i]))); });
+  pool.parallel_for(count, [&](int64_t i) {
+    stream->store(i, teacher.embed(windows.window(own[i])), teacher_origin(-1, own[i]));
+  });
   const Rotary rotary = make_rotary(teacher.config(), windows.seq_len);
   for (int64_t block = 0; block < teacher.config().blocks; ++block) {
     if (count > 0) {
       const BlockWeights weights = teacher.load_block(block);
       pool.parallel_for(count, [&](int64_t i) {
         stream->prefetch(i + pool.size());  // the one that a thread takes next
-        stream->store(
-            i, dense_block_forward(teacher.config(), weights, rotary, stream->load(i), pool));
+        stream->store(i,
+                      dense_block_forward(teacher.config(), weights, rotary, stream->load(i), pool),
+                      teacher_origin(block, own[i]));
       });
     }
     block_done();

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "cli/options/suggestion.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
 
@@ -58,23 +57,6 @@ TEST(Counts, AreGroupedByThousands) {
   EXPECT_EQ(format_count(-1234567), "-1,234,567");
   EXPECT_EQ(format_number_of("rank", 1), "1 rank");
   EXPECT_EQ(format_number_of("step", 1200), "1,200 steps");
-}
-
-TEST(Suggestions, CountEditsAndSwaps) {
-  EXPECT_EQ(edit_distance("", "abc"), 3);
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
-  EXPECT_EQ(edit_distance("evla", "eval"), 1);
-}
-
-TEST(Suggestions, OnlyWhatIsNearIsMeant) {
-  const std::vector<std::string> names = {"samples", "seq-len", "seed", "epochs"};
-  EXPECT_EQ(nearest_name("sample", names), "samples");
-  EXPECT_EQ(nearest_name("seqlen", names), "seq-len");
-  EXPECT_EQ(nearest_name("sede", names), "seed");
-  EXPECT_EQ(nearest_name("colour", names), "");
-  EXPECT_EQ(nearest_name("x", names), "");
-  EXPECT_EQ(did_you_mean("sample", names, "--"), " (did you mean --samples?)");
-  EXPECT_EQ(did_you_mean("colour", names, "--"), "");
 }
 
 TEST(Tables, NumbersAreAlignedRightAndLinesHaveNoBlanksAtTheEnd) {

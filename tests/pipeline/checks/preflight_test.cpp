@@ -264,6 +264,31 @@ TEST_F(Preflight, AFileOnTheWayToAFolderIsNamed) {
   EXPECT_THAT(complaint(), HasSubstr("file is a file and no folder"));
 }
 
+// Calibration and weights would take long to read.
+TEST_F(Preflight, AFolderThatCannotBeMadeIsSaidThoughNothingElseCanBeRead) {
+  std::filesystem::create_symlink(folder_ / "gone", folder_ / "link");
+  options_.output_dir = folder_ / "link";
+  options_.work_dir = options_.scratch_dir = folder_ / "work";
+  EXPECT_THAT(complaint(), HasSubstr("link is a link to something that does not exist"));
+  options_.output_dir = folder_ / "out";
+  options_.work_dir = options_.scratch_dir = folder_ / "link/work";
+  EXPECT_THAT(complaint(), AllOf(HasSubstr("--work-dir"), HasSubstr("is a link to")));
+}
+
+TEST_F(Preflight, ASelectionThatHitsNothingIsRefused) {
+  options_.ignore = "down_porj";
+  EXPECT_THAT(complaint(), HasSubstr("names none of the 14 linears"));
+  options_.ignore = "";
+  options_.redo_blocks = {2};
+  EXPECT_THAT(complaint(), HasSubstr("the blocks that are packed are 0 to 1"));
+}
+
+TEST_F(Preflight, WhatTheUserShouldHearIsInTheForecast) {
+  EXPECT_THAT(forecast().notes, testing::IsEmpty());
+  options_.ignore = "down_proj";
+  EXPECT_THAT(forecast().notes, testing::ElementsAre(HasSubstr("keeps 2 of 14 linears")));
+}
+
 TEST_F(Preflight, AMountPointCannotBeTheOutputFolder) {
   files_.make_directories(options_.output_dir);
   files_.devices = {{files_.resolve(options_.output_dir), 2}};

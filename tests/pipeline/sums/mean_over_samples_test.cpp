@@ -40,7 +40,8 @@ class MomentsOfARun : public TinyJob {
  protected:
   // By linear, sum_t x_tj^2 over all tokens of what it reads in block 0, [cols] float64.
   std::vector<at::Tensor> sums_by_hand(const QuantizeOptions& o, const SourceModel& model) {
-    const Windows windows = read_calibration(o, *files_, model.config()).windows;
+    const Windows windows =
+        read_calibration(calibration_source(o), *files_, model.config()).windows;
     const BlockWeights weights = model.load_block(0);
     const Rotary rotary = make_rotary(model.config(), windows.seq_len);
     ThreadPool pool(1);

@@ -15,6 +15,11 @@ int edit_distance(std::string_view a, std::string_view b);
 // or all of it.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 
+// The `most` names that are nearest to `word`, the nearest first, however far they are. For lists
+// that a user chooses from.
+std::vector<std::string> nearest_names(std::string_view word, std::vector<std::string> names,
+                                       size_t most);
+
 // " (did you mean --samples?)", or empty. `dashes` is put before the name.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& names,
                          std::string_view dashes);

@@ -1,8 +1,9 @@
-#include "cli/options/suggestion.hpp"
+#include "base/suggestion.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace bitmill {
 
@@ -34,6 +35,22 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
       best = distance;
       nearest = name;
     }
+  }
+  return nearest;
+}
+
+std::vector<std::string> nearest_names(std::string_view word, std::vector<std::string> names,
+                                       size_t most) {
+  std::vector<std::pair<int, std::string>> by_distance;
+  for (std::string& name : names) {
+    const int distance = edit_distance(word, name);
+    by_distance.emplace_back(distance, std::move(name));
+  }
+  std::ranges::stable_sort(by_distance, {}, &std::pair<int, std::string>::first);
+  std::vector<std::string> nearest;
+  for (auto& [distance, name] : by_distance) {
+    if (nearest.size() == most) break;
+    nearest.push_back(std::move(name));
   }
   return nearest;
 }

@@ -1,0 +1,32 @@
+#include "cli/options/corpus_options.hpp"
+
+#include <array>
+#include <string>
+#include <vector>
+
+namespace bitmill {
+
+Option text_key_option() {
+  return {"text-key", "KEY", "text", "the key that holds the text, in the objects of JSON lines"};
+}
+
+Option window_bos_option() {
+  return {"window-bos", "off|on|auto", "off",
+          "put the token that the tokenizer adds before a text (BOS) first in every window; auto: "
+          "where it adds one"};
+}
+
+Option shuffle_seed_option() {
+  return {"shuffle-seed", "N", "the order in which they come",
+          "decides the order of the windows that are trained on, drawn or ready ones: the same "
+          "windows in another order give another result of the same kind"};
+}
+
+WindowBos read_window_bos(const Settings& settings) {
+  constexpr std::array choices = {WindowBos::off, WindowBos::on, WindowBos::automatic};
+  std::vector<std::string> words;
+  for (const WindowBos choice : choices) words.emplace_back(word_of(choice));
+  return choices[settings.word_or("window-bos", words, 0)];
+}
+
+}  // namespace bitmill
