@@ -18,9 +18,9 @@
 #include "pipeline/blocks/block_compute.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/folder/assemble.hpp"
-#include "pipeline/folder/run_log.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
+#include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/ranks/idle_ranks.hpp"
@@ -97,21 +97,35 @@ LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
   return all;
 }
 
-// On a rank with work. `run_dir` is null except on the leader of a stage.
+// Whether there is memory to write states beside training. Replicas of a stage must do the same,
+// and each has made a forecast of its own: that of the leader counts.
+Saving agree_on_saving(const QuantizeForecast& forecast, Communicator& replicas) {
+  auto beside = static_cast<std::byte>(forecast.saving == Saving::beside);
+  replicas.broadcast(std::span(&beside, 1), 0);
+  return beside == std::byte{0} ? Saving::between : Saving::beside;
+}
+
+// On a rank with work. `run_dir` is null except on the leader of a stage. There, `waited_s` gets
+// the seconds that the stage waited for its commits.
 std::vector<BlockReport> train_stage(const Start& start, const Plan& plan,
                                      const std::vector<BlockDone>& done, const StopWishes& wishes,
-                                     MeshRank& rank, RunDir* run_dir) {
+                                     MeshRank& rank, RunDir* run_dir, double& waited_s) {
   const QuantizeOptions& options = start.options();
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir, scratch_name));
-  RunLog log(run_dir, start.observer);
-  StopControl stop(rank, wishes);
+  const Saving saving = agree_on_saving(start.checked.forecast, rank.replicas());
+  std::optional<RunWriter> writer;
+  const bool collects = rank.stage() == 0 && rank.mesh().stages > 1;
+  if (run_dir != nullptr) writer.emplace(*run_dir, saving, collects);
+  RunWriter* const leads = writer ? &*writer : nullptr;
+  StopControl stop(rank, with_failures_of(leads, wishes));
   BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
-                        *backend, run_dir, budget, rank, start.pool, log});
-  execute(plan, rank.stage(), done, compute, stop, log);
+                        *backend, leads, saving, budget, rank, start.pool, start.observer});
+  execute(plan, rank.stage(), done, compute, stop, start.observer);
+  if (leads) waited_s = leads->seconds_waited();
   return rank.leads() ? compute.reports() : std::vector<BlockReport>();
 }
 
@@ -124,14 +138,20 @@ void train_blocks(const Start& start, const Plan& plan, RunSession* session,
   const std::unique_ptr<Claim> claim = broadcast_claim(start.comm, start.options(), start.files,
                                                        session, rank.has_work() && rank.leads());
   std::optional<RunDir> joined;
-  if (claim) joined.emplace(start.files, *claim);
+  if (claim) joined.emplace(start.files, *claim, rank.stage());
   RunDir* run_dir = joined ? &*joined : nullptr;
   if (session != nullptr) run_dir = &session->dir();
   std::vector<BlockReport> reports;
-  work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes,
-                         [&](const StopWishes& wishes) {
-                           reports = train_stage(start, plan, done, wishes, rank, run_dir);
-                         });
+  const auto train = [&](const StopWishes& wishes) {
+    reports = train_stage(start, plan, done, wishes, rank, run_dir, result.state_wait_seconds);
+  };
+  try {
+    work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes, train);
+  } catch (const AgreedStop&) {
+    // All ranks have left: nobody appends a line any more.
+    if (session != nullptr) session->dir().events().collect();
+    throw;
+  }
   result.blocks = gather_reports(start.comm, reports);
   const LiveBytes live = gather_live_bytes(start.comm, run_dir);
   result.state_bytes = live.largest;

@@ -48,10 +48,16 @@ double step_seconds(const Workload& work, const Machine& machine, int replicas) 
          static_cast<double>(exchange_bytes(work, replicas)) / machine.link_bytes_per_s;
 }
 
+// Bytes that are held while they are written beside training: a copy of a state, and a packed
+// block.
+int64_t being_written(const Workload& work) {
+  return work.save_beside ? work.state_bytes + work.packed_bytes : 0;
+}
+
 // Memory of a block without its streams. While it trains: operands as wide as weights, signs and
 // codes of one byte each, learned values with their moments and sums, and for each thread the
 // activations of one sample. Before and after that: the dense weights, what is made of them, and
-// the statistics of their inputs.
+// the statistics of their inputs. The stage's leader also holds what is being written.
 void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
                 PlanCosts& costs) {
   const int threads = machine.samples_at_once, replicas = mesh.replicas;
@@ -68,15 +74,28 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
   costs.resident_bytes =
       block + learning * float_bytes + std::min<int64_t>(threads, batch) * of_thread;
   costs.loaded_bytes = block + work.weights * machine.weight_bytes;
-  if (work.statistics == 0) return;
-  costs.loaded_bytes +=
-      float_bytes *
-      (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
+  if (work.statistics > 0) {
+    costs.loaded_bytes +=
+        float_bytes *
+        (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
+  }
+  if (!one_memory || replica != 0) return;
+  costs.resident_bytes += being_written(work);
+  costs.loaded_bytes += being_written(work);
 }
 
 // Seconds to commit a file of `bytes` to the run folder.
 double write_seconds(const Machine& machine, int64_t bytes) {
   return machine.write_latency_s + static_cast<double>(bytes) / machine.write_bytes_per_s;
+}
+
+// Seconds of an epoch that trains for `training_s`. Beside training, a state takes a copy (read and
+// written once), and its writing only counts where it takes longer than the next epoch.
+double epoch_seconds(const Workload& work, const Machine& machine, double training_s) {
+  const double writing_s = write_seconds(machine, work.state_bytes);
+  if (!work.save_beside) return training_s + writing_s;
+  const double copying_s = 2 * static_cast<double>(work.state_bytes) / machine.memory_bytes_per_s;
+  return std::max(training_s + copying_s, writing_s);
 }
 
 }  // namespace
@@ -98,8 +117,8 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   const auto weights = static_cast<double>(work.weights);
   costs.prepare_s = weights / machine.prepare_weights_per_s +
                     static_cast<double>(work.state_bytes) / machine.read_bytes_per_s;
-  costs.epoch_s = share.units_s + steps * step_seconds(work, machine, mesh.replicas) +
-                  write_seconds(machine, work.state_bytes);
+  costs.epoch_s = epoch_seconds(work, machine,
+                                share.units_s + steps * step_seconds(work, machine, mesh.replicas));
   costs.pack_s = weights / machine.pack_weights_per_s + write_seconds(machine, work.packed_bytes);
   costs.link_bytes_per_s = machine.link_bytes_per_s;
   costs.link_latency_s = machine.link_latency_s;
@@ -135,7 +154,7 @@ int64_t exchange_bytes(const Workload& work, int replicas) {
 }
 
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles) {
-  return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes +
+  return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes + being_written(work) +
          (assembles ? work.assembly_bytes + work.header_bytes : 0);
 }
 

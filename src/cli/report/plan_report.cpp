@@ -101,6 +101,10 @@ void add_size_rows(const PlanRequest& request, const Forecast& forecast, Table& 
                                      format_bytes(disk_bytes(request, forecast)),
                                      format_bytes(state_bytes(request, forecast)),
                                      format_bytes(result_bytes(request.work)))});
+  table.add_row({"saving", forecast.save_beside
+                               ? "the state of an epoch is written while the next one computes"
+                               : "training waits while the state of an epoch is written: there is "
+                                 "no memory for a copy of it"});
   if (most.scratch_bytes > 0) {
     table.add_row({"scratch", fmt::format("{} of streams on the rank that needs most",
                                           format_bytes(most.scratch_bytes))});
@@ -232,6 +236,7 @@ nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast&
           {"exchange_bytes", most.exchanged_bytes},
           {"disk_bytes", disk_bytes(request, forecast)},
           {"state_bytes", state_bytes(request, forecast)},
+          {"save_beside", forecast.save_beside},
           {"result_bytes", result_bytes(request.work)},
           {"scratch_bytes", most.scratch_bytes},
           {"work_of_lag", work_of_lag(forecast.plan, forecast.costs)},

@@ -100,6 +100,13 @@ std::vector<std::string> ways_out(const QuantizeOptions& options, const Quantize
   return ways;
 }
 
+std::string describe_saving(Saving saving) {
+  return saving == Saving::beside
+             ? "the state of an epoch is written while the next one computes"
+             : "training waits while the state of an epoch is written: there is no memory for a "
+               "copy of it";
+}
+
 // The bytes of live blocks in the run folder, and what was planned.
 std::string describe_state(const QuantizeResult& result) {
   return fmt::format("{} a block, planned {}; {} written in all", format_bytes(result.state_bytes),
@@ -152,6 +159,7 @@ std::string describe_forecast(const QuantizeOptions& options, const QuantizeFore
     table.add_row({"", fmt::format("of it up to {} of state while blocks are live",
                                    format_bytes(forecast.state_bytes))});
   }
+  table.add_row({"saving", describe_saving(forecast.saving)});
   return table.text();
 }
 
@@ -184,6 +192,7 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"stream_bytes", forecast.stream_bytes},
       {"peak_memory_bytes", forecast.peak_memory_bytes},
       {"state_bytes", forecast.state_bytes},
+      {"save_beside", forecast.saving == Saving::beside},
       {"disk_bytes", forecast.disk_bytes},
       {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
   return json;
@@ -250,8 +259,10 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
   table.add_row({"time", format_seconds(facts.seconds)});
   if (!result.already_done) {
     table.add_row(
-        {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
-                                      100 * result.state_seconds / facts.seconds)});
+        {"writing state", fmt::format("{:.2f} s; training waited {:.2f} s for it, {:.1f}% of the "
+                                      "time",
+                                      result.state_seconds, result.state_wait_seconds,
+                                      100 * result.state_wait_seconds / facts.seconds)});
   }
   if (result.state_bytes > 0) table.add_row({"state on disk", describe_state(result)});
   table.add_row(
@@ -285,6 +296,7 @@ nlohmann::ordered_json result_json(const QuantizeOptions& options, const Quantiz
                                  {"packed_bytes", result.packed_bytes},
                                  {"seconds", facts.seconds},
                                  {"state_seconds", result.state_seconds},
+                                 {"state_wait_seconds", result.state_wait_seconds},
                                  {"state_bytes", result.state_bytes},
                                  {"planned_state_bytes", result.planned_state_bytes},
                                  {"state_bytes_written", result.state_bytes_written},

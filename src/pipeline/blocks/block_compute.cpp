@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
 #include "model/tensor_floats.hpp"
+#include "pipeline/folder/run_log.hpp"
 #include "pipeline/streams/sample_box.hpp"
 #include "pipeline/sums/sample_statistics.hpp"
 
@@ -25,7 +25,8 @@ constexpr int64_t closeness_values = 4;  // doubles of one Closeness
 
 BlockCompute::BlockCompute(const ComputeContext& context)
     : context_(context),
-      guard_(context.model, context.rank.replicas(), context.pool, context.run_dir),
+      guard_(context.model, context.rank.replicas(), context.pool,
+             context.writer != nullptr ? &context.writer->dir() : nullptr),
       share_(context.windows.count, context.options.batch, context.rank.mesh().replicas,
              context.rank.replica()),
       rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
@@ -37,6 +38,7 @@ BlockCompute::BlockCompute(const ComputeContext& context)
     reports_[block].first_loss = std::numeric_limits<double>::quiet_NaN();
     reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
   }
+  if (context.writer != nullptr) logged_ = context.writer->dir().events().packed_blocks();
   if (context.rank.mesh().stages == 1) return;
   link_.emplace(
       context.rank, [like = new_stream(0)] { return like->room(); }, context.plan.link_capacity);
@@ -125,8 +127,7 @@ void BlockCompute::teach(int block, int turn, bool saved) {
   }
   advance(live_->weights(), *student_, *homologous_);
   if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
-  const at::Tensor losses =
-      live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
+  const at::Tensor losses = live_->restore(settled(), backend, rotary_, context_.windows.count);
   losses_.copy_(losses.index_select(0, at::tensor(share_.own())));
 }
 
@@ -135,10 +136,29 @@ void BlockCompute::pass(int block, int turn) {
   if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
 }
 
-void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
+void BlockCompute::reload(int /*block*/, int turn) { live_->reload(settled(), turn); }
 
-void BlockCompute::save(const Progress& done) {
-  live_->save(context_.run_dir, done, at::tensor(all_losses()).to(at::kFloat));
+const RunDir* BlockCompute::settled() const {
+  if (context_.writer == nullptr) return nullptr;
+  context_.writer->settle();
+  return &context_.writer->dir();
+}
+
+void BlockCompute::save_epoch(const Progress& done, const FinishedEpoch& epoch) {
+  live_->save_epoch(context_.writer, context_.saving, done, at::tensor(all_losses()).to(at::kFloat),
+                    epoch_line(epoch.at, epoch.loss, epoch.seconds));
+}
+
+void BlockCompute::save_steps(const Progress& done) {
+  live_->save_steps(context_.writer, done, at::tensor(all_losses()).to(at::kFloat));
+}
+
+void BlockCompute::settle() {
+  if (context_.writer != nullptr) context_.writer->settle();
+}
+
+double BlockCompute::longest_commit_s() const {
+  return context_.writer != nullptr ? context_.writer->longest_commit_s() : 0;
 }
 
 void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
@@ -221,17 +241,9 @@ double BlockCompute::finish_epoch(const Position& at) {
 }
 
 void BlockCompute::pack(int block, int turn) {
-  if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
-  if (context_.run_dir == nullptr) return;
-  std::vector<TensorSource> tensors = live_->packed_tensors();
-  // Each tensor is produced twice: once to hash it, once to write it. Streams move before each.
-  for (TensorSource& tensor : tensors) {
-    tensor.produce = [this, produce = std::move(tensor.produce)](const ByteSink& sink) {
-      pump();
-      produce(sink);
-    };
-  }
-  context_.run_dir->write_packed(block, turn, last_turn(turn), tensors);
+  if (share_.own_count() > 0 || context_.writer != nullptr) live_->pack();
+  if (context_.writer == nullptr) return;
+  context_.writer->begin_packed(block, turn, last_turn(turn), live_->packed_tensors());
 }
 
 void BlockCompute::forward(int block, int turn, bool wanted) {
@@ -273,6 +285,9 @@ void BlockCompute::report_block(int block, std::span<const double> closeness) {
       sum.squared_target > 0 ? std::sqrt(sum.squared_error / sum.squared_target) : 0;
   report.bits_per_weight = live_->bits_per_weight();
   reported_[block] = true;
+  if (context_.writer != nullptr && logged_.insert(block).second) {
+    context_.writer->begin_event(packed_line(report));
+  }
   context_.observer.block_packed(report);
 }
 

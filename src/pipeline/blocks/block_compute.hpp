@@ -6,12 +6,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "backend/backend.hpp"
 #include "base/thread_pool.hpp"
-#include "checkpoint/run_dir.hpp"
+#include "checkpoint/run_writer.hpp"
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
 #include "model/sample_stream.hpp"
@@ -34,7 +35,8 @@ struct ComputeContext {
   const SourceModel& model;
   const Windows& windows;
   const Backend& backend;
-  RunDir* run_dir;  // where this rank leads its stage, else null
+  RunWriter* writer;  // where this rank leads its stage, else null
+  Saving saving;      // of the writer; the same on all replicas of a stage
   StreamBudget& budget;
   MeshRank& rank;
   ThreadPool& pool;
@@ -52,7 +54,10 @@ class BlockCompute final : public Compute {
   int64_t steps_per_epoch() const override { return share_.steps(); }
   void train_step(const Position& at) override;
   double finish_epoch(const Position& at) override;
-  void save(const Progress& done) override;
+  void save_epoch(const Progress& done, const FinishedEpoch& epoch) override;
+  void save_steps(const Progress& done) override;
+  void settle() override;
+  double longest_commit_s() const override;
   void pack(int block, int turn) override;
   void forward(int block, int turn, bool wanted) override;
   void drop(int block, bool comes_back) override;
@@ -79,6 +84,8 @@ class BlockCompute final : public Compute {
   using Sources = std::initializer_list<const SampleStream*>;
 
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
+  // Where this rank leads its stage: the run folder, with everything committed. Else null.
+  const RunDir* settled() const;
   Communicator& replicas() const { return context_.rank.replicas(); }
   Stream new_stream() const { return new_stream(share_.own_count()); }
   Stream new_stream(int64_t samples) const;
@@ -123,6 +130,7 @@ class BlockCompute final : public Compute {
   const at::Tensor losses_;           // of this epoch: [own samples] float32
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]
+  std::set<int> logged_;              // blocks that have their line in blocks.jsonl
 };
 
 }  // namespace bitmill

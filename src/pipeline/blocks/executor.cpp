@@ -43,13 +43,17 @@ class TrainedTurn final : public Trained {
 
   void finish_epoch(int epoch) override { loss_ = compute_.finish_epoch(end_of(epoch)); }
 
-  void save(const StepsDone& done) override { compute_.save({block_, done.epochs, done.steps}); }
-
-  void epoch_saved(int epoch, double /*seconds*/) override {
-    observer_.epoch_done(end_of(epoch), loss_);
+  void save_epoch(const StepsDone& done, double seconds) override {
+    const Position at = end_of(done.epochs - 1);
+    compute_.save_epoch(progress(done), {at, loss_, seconds});
+    observer_.epoch_done(at, loss_);
   }
+  void save_steps(const StepsDone& done) override { compute_.save_steps(progress(done)); }
+  void settle() override { compute_.settle(); }
+  double longest_commit_s() const override { return compute_.longest_commit_s(); }
 
  private:
+  Progress progress(const StepsDone& done) const { return {block_, done.epochs, done.steps}; }
   Position end_of(int epoch) const { return {block_, turn_, epoch, steps_per_epoch()}; }
 
   const int block_, turn_, lag_;
@@ -90,7 +94,7 @@ class Executor {
       const bool replayed = manners_[i] == Manner::replay;
       if (manners_[i] == Manner::skip) continue;
       if (replayed && actions_[i].kind == ActionKind::train) continue;
-      if (leave_before(actions_[i])) stop_.leave("between two actions; nothing was under way");
+      if (leave_before(actions_[i])) leave("between two actions; nothing was under way");
       observer_.action_begins(actions_[i]);
       if (replayed) {
         replay(actions_[i]);
@@ -101,12 +105,19 @@ class Executor {
       if (actions_[i].kind == ActionKind::receive) announce_receive(i + 1);
       observer_.action_done(actions_[i]);
     }
+    // A stage that says it has finished has committed its work: others may rely on its files.
+    compute_.settle();
     if (stop_.finish_or_stop([this] { compute_.all_sent(); })) {
-      stop_.leave("after the last action of this stage");
+      leave("after the last action of this stage");
     }
     // Every stage has received what this one sent; our side still has to see that its sends are
     // done.
     for (Pause pause; !compute_.all_sent();) pause();
+  }
+
+  [[noreturn]] void leave(const std::string& where) {
+    compute_.settle();
+    stop_.leave(where);
   }
 
   // Announces the first receive at or after action `from`.

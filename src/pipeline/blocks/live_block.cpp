@@ -12,6 +12,16 @@
 #include "pipeline/blocks/packed_broadcast.hpp"
 
 namespace bitmill {
+namespace {
+
+// On a rank that does not write: producing a tensor is collective.
+void take_part(const std::vector<TensorSource>& tensors, int times) {
+  for (int i = 0; i < times; ++i) {
+    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
+  }
+}
+
+}  // namespace
 
 LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
                      int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool)
@@ -159,7 +169,8 @@ std::vector<LiveBlock::FrozenPart> LiveBlock::frozen_parts() const {
   return parts;
 }
 
-void LiveBlock::save(RunDir* run_dir, const Progress& done, const at::Tensor& losses) {
+std::vector<TensorSource> LiveBlock::tensors_to_save(const Progress& done,
+                                                     const at::Tensor& losses) {
   // A bfloat16 file would lose bits in the middle of an epoch: values are rounded only at its end.
   const bool half =
       options_.half_latents && done.steps * options_.epochs == done.epochs * rates_.total_steps;
@@ -175,13 +186,23 @@ void LiveBlock::save(RunDir* run_dir, const Progress& done, const at::Tensor& lo
   add("mean_squares", Dtype::float32, bytes_of(mean_squares_));
   add("losses", Dtype::float32, bytes_of(losses));
   for (const FrozenPart& part : frozen_parts()) add(part.name, part.dtype, bytes_of(part.tensor));
-  if (run_dir != nullptr) return run_dir->write_live(done, tensors);
-  for (int i = 0; i < RunDir::produced_per_write; ++i) {
-    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
-  }
+  return tensors;
 }
 
-at::Tensor LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+void LiveBlock::save_epoch(RunWriter* writer, Saving saving, const Progress& done,
+                           const at::Tensor& losses, const std::string& event) {
+  const std::vector<TensorSource> tensors = tensors_to_save(done, losses);
+  if (writer != nullptr) return writer->save_epoch(done, tensors, event);
+  take_part(tensors, RunWriter::times_produced(saving));
+}
+
+void LiveBlock::save_steps(RunWriter* writer, const Progress& done, const at::Tensor& losses) {
+  const std::vector<TensorSource> tensors = tensors_to_save(done, losses);
+  if (writer != nullptr) return writer->save_steps(done, tensors);
+  take_part(tensors, RunDir::produced_per_write);
+}
+
+at::Tensor LiveBlock::restore(const RunDir* run_dir, const Backend* backend, const Rotary& rotary,
                               int64_t samples) {
   std::optional<SavedBlock> saved;
   if (run_dir != nullptr) saved.emplace(run_dir->state().open_live(block_));
@@ -211,7 +232,7 @@ at::Tensor LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rot
   return tensor("losses", samples);
 }
 
-void LiveBlock::reload(RunDir* run_dir, int turn) {
+void LiveBlock::reload(const RunDir* run_dir, int turn) {
   std::optional<SafetensorsFile> file;
   if (run_dir != nullptr) file.emplace(run_dir->state().open_packed(block_, turn));
   for (size_t role = 0; role < shapes_.size(); ++role) {

@@ -125,17 +125,28 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
   return work;
 }
 
+// Memory of the busiest rank, with the states written in the way of `saving`.
+Simulation simulate_saving(const Plan& plan, Workload work, const Machine& machine,
+                           const Mesh& mesh, Saving saving) {
+  work.save_beside = saving == Saving::beside;
+  return simulate_training(plan, stage_costs(work, machine, mesh));
+}
+
 // Forecasts memory and disk. UsageError when a rank would need more memory than --memory-limit,
-// whoever chose mesh and walk.
+// whoever chose mesh and walk. Where only the copy of a block's state is too much, there is none.
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
                         QuantizeForecast& forecast) {
   const Workload work = known_workload(options, model, forecast);
   Machine machine;
   machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
-  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   const Plan schedule = plan_of(options, forecast);
-  const Simulation simulation = simulate_training(schedule, costs);
+  forecast.saving = options.save_beside ? Saving::beside : Saving::between;
+  Simulation simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+  if (!find_memory_fault(simulation, options.memory_limit).empty()) {
+    forecast.saving = Saving::between;
+    simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+  }
   forecast.stream_bytes = simulation.peak_stream_bytes();
   forecast.peak_memory_bytes = simulation.peak_bytes();
   const std::string fault = find_memory_fault(simulation, options.memory_limit);
@@ -144,6 +155,7 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
       fmt::format("{} (--memory-limit): raise it, set a lower --stream-memory, --samples, "
                   "--seq-len or --threads, or take --walk sweep",
                   fault));
+  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   forecast.state_bytes = live_files(schedule) * work.state_bytes;
   forecast.disk_bytes = forecast.packed_bytes + forecast.turns * forecast.turn_bytes +
                         forecast.state_bytes +

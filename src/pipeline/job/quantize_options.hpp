@@ -50,6 +50,9 @@ struct QuantizeOptions {
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
   int64_t memory_limit = 0;   // bytes that the forecast of a rank may not exceed; 0: no limit
+  // Whether a block's state may be written while the block is trained on, which takes memory for a
+  // copy; within memory_limit. Set by whoever knows that the memory is too small.
+  bool save_beside = true;
   Resume resume = Resume::automatic;
   std::vector<int> redo_blocks;       // of an unfinished run: to be built again, and compared
   bool verify_source = false;         // read and hash the whole model before the work begins
