@@ -158,6 +158,25 @@ int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assem
          (assembles ? work.assembly_bytes + work.header_bytes : 0);
 }
 
+ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh) {
+  const PlanCosts costs = plan_costs(work, machine, mesh, mesh.replicas - 1);
+  ResumeCosts resume;
+  resume.replay_s = costs.load_s + 2 * costs.forward_s +
+                    static_cast<double>(work.packed_bytes) / machine.read_bytes_per_s;
+  const auto own = static_cast<double>(2 * costs.stream_bytes);
+  resume.streams_s = own / machine.write_bytes_per_s + own / machine.read_bytes_per_s;
+  resume.streams_bytes = 2 * work.samples * work.seq_len * work.hidden * work.stream_bytes;
+  return resume;
+}
+
+bool ResumeCosts::keeps(int64_t blocks_before) const {
+  return static_cast<double>(blocks_before) * replay_s > streams_s;
+}
+
+int64_t ResumeCosts::blocks_worth_keeping() const {
+  return replay_s > 0 ? static_cast<int64_t>(streams_s / replay_s) + 1 : INT64_MAX;
+}
+
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {
   const auto kept = static_cast<double>(work.kept_bytes);
   const auto result = kept + static_cast<double>(work.blocks * work.packed_bytes);

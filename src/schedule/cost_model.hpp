@@ -87,6 +87,19 @@ int64_t exchange_bytes(const Workload& work, int replicas);
 // cuda backend trains yet, so nobody could measure it.
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles);
 
+// What a start pays for going on in the middle, of a plan in which one block reads its streams at a
+// time (can_begin_at()).
+struct ResumeCosts {
+  double replay_s = 0;        // for a packed block: read and hashed, and its two streams made again
+  double streams_s = 0;       // to write the two streams at a stop and read them at the next start
+  int64_t streams_bytes = 0;  // of both, of all replicas
+
+  // The fewest packed blocks before the frontier with which keeping the streams is cheaper.
+  int64_t blocks_worth_keeping() const;
+  bool keeps(int64_t blocks_before) const;
+};
+ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh);
+
 // Seconds of a run outside of its plan.
 struct EndCosts {
   double before_s = 0;  // starting, and hashing the tensors that are in no block

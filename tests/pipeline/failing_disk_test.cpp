@@ -2,6 +2,7 @@
 // well again, gives the bytes of a run that nothing happened to.
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -40,6 +41,9 @@ class FailingDisk : public TinyJob {
       failed = disturbed(o, operation);
       run(o);
       EXPECT_TRUE(bytes("out") == bytes("whole")) << "operation " << operation;
+      // Every epoch that counts has its line, once.
+      EXPECT_THAT(logged_epochs(o.work_dir), testing::UnorderedElementsAreArray(all_epochs(2, 2)))
+          << "operation " << operation;
       verify_packed_folder(*files_, o.output_dir, {});
       for (const std::string& folder : {o.output_dir, o.work_dir}) files_->remove_tree(folder);
     }

@@ -110,6 +110,8 @@ void QuantizeJob::choose_mesh(const ModelConfig& config) {
   request_.options.replicas = chosen.mesh.replicas;
   request_.options.walk = chosen.walk;
   request_.options.save_beside = chosen.save_beside;
+  request_.options.resume_costs =
+      resume_costs(plan_request(request_.options, config).work, machine_, chosen.mesh);
 }
 
 // The forecast of the job as it will be done. The mesh was chosen before the calibration was read,

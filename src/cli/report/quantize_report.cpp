@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/report/quantity.hpp"
+#include "cli/report/resume_words.hpp"
 #include "cli/report/table.hpp"
 
 namespace bitmill {
@@ -100,13 +101,6 @@ std::vector<std::string> ways_out(const QuantizeOptions& options, const Quantize
   return ways;
 }
 
-std::string describe_saving(Saving saving) {
-  return saving == Saving::beside
-             ? "the state of an epoch is written while the next one computes"
-             : "training waits while the state of an epoch is written: there is no memory for a "
-               "copy of it";
-}
-
 // The bytes of live blocks in the run folder, and what was planned.
 std::string describe_state(const QuantizeResult& result) {
   return fmt::format("{} a block, planned {}; {} written in all", format_bytes(result.state_bytes),
@@ -159,7 +153,9 @@ std::string describe_forecast(const QuantizeOptions& options, const QuantizeFore
     table.add_row({"", fmt::format("of it up to {} of state while blocks are live",
                                    format_bytes(forecast.state_bytes))});
   }
-  table.add_row({"saving", describe_saving(forecast.saving)});
+  table.add_row({"saving", saving_words(forecast.saving == Saving::beside)});
+  table.add_row(
+      {"going on", going_on_words(options.resume_costs, /*keeps=*/forecast.kept_bytes > 0)});
   return table.text();
 }
 
@@ -193,6 +189,9 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"peak_memory_bytes", forecast.peak_memory_bytes},
       {"state_bytes", forecast.state_bytes},
       {"save_beside", forecast.saving == Saving::beside},
+      {"replay_block_s", options.resume_costs.replay_s},
+      {"kept_stream_bytes", forecast.kept_bytes},
+      {"kept_from_block", forecast.kept_from_block},
       {"disk_bytes", forecast.disk_bytes},
       {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
   return json;

@@ -39,6 +39,12 @@ BlockCompute::BlockCompute(const ComputeContext& context)
     reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
   }
   if (context.writer != nullptr) logged_ = context.writer->dir().events().packed_blocks();
+  if (context.frontier != nullptr) {
+    frontier_.emplace(*context.frontier,
+                      context.writer != nullptr ? &context.writer->dir().state() : nullptr,
+                      context.rank.replicas(), share_, context.pool,
+                      [this](const std::string& text) { context_.observer.phase_begins(text); });
+  }
   if (context.rank.mesh().stages == 1) return;
   link_.emplace(
       context.rank, [like = new_stream(0)] { return like->room(); }, context.plan.link_capacity);
@@ -103,10 +109,10 @@ void BlockCompute::load(int block) {
 }
 
 // Where the turn begins a band, the caller advances the returned teacher's stream into
-// targets_[block].
+// targets_[block]; null, too, where an earlier start has kept these targets.
 BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
   student_ = std::move(student_inputs_.extract({block, turn}).mapped());
-  if (!context_.plan.begins_band(turn)) return nullptr;
+  if (!context_.plan.begins_band(turn) || targets_.contains(block)) return nullptr;
   Stream teacher = std::move(teacher_inputs_.extract(block).mapped());
   targets_[block] = teacher.use_count() == 1 ? teacher : new_stream();
   return teacher;
@@ -114,6 +120,7 @@ BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
 
 void BlockCompute::teach(int block, int turn, bool saved) {
   const Stream teacher = begin_visit(block, turn);
+  visit_ = {block, turn, saved};
   homologous_ = new_stream();
   // A rank without samples takes part in sums and saves, but needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
@@ -133,6 +140,7 @@ void BlockCompute::teach(int block, int turn, bool saved) {
 
 void BlockCompute::pass(int block, int turn) {
   const Stream teacher = begin_visit(block, turn);
+  visit_ = {block, turn, true};
   if (teacher) advance(live_->weights(), *teacher, *targets_[block]);
 }
 
@@ -147,18 +155,24 @@ const RunDir* BlockCompute::settled() const {
 void BlockCompute::save_epoch(const Progress& done, const FinishedEpoch& epoch) {
   live_->save_epoch(context_.writer, context_.saving, done, at::tensor(all_losses()).to(at::kFloat),
                     epoch_line(epoch.at, epoch.loss, epoch.seconds));
+  visit_.begun = true;
 }
 
 void BlockCompute::save_steps(const Progress& done) {
   live_->save_steps(context_.writer, done, at::tensor(all_losses()).to(at::kFloat));
+  visit_.begun = true;
 }
 
 void BlockCompute::settle() {
   if (context_.writer != nullptr) context_.writer->settle();
 }
 
-double BlockCompute::longest_commit_s() const {
-  return context_.writer != nullptr ? context_.writer->longest_commit_s() : 0;
+// What is under way is committed first, and then perhaps a state that takes as long.
+double BlockCompute::seconds_to_leave() const {
+  if (context_.writer == nullptr) return 0;
+  const ResumeCosts& costs = context_.options.resume_costs;
+  const bool keeps = frontier_ && costs.keeps(at_hand().block);
+  return 2 * context_.writer->longest_commit_s() + (keeps ? costs.streams_s : 0);
 }
 
 void BlockCompute::advance(const BlockWeights& weights, const SampleStream& from,
@@ -247,6 +261,7 @@ void BlockCompute::pack(int block, int turn) {
 }
 
 void BlockCompute::forward(int block, int turn, bool wanted) {
+  visit_ = {};
   const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
   const Stream targets = targets_.at(block);
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
@@ -316,7 +331,9 @@ bool BlockCompute::has_room() {
   return link_->has_room();
 }
 
+// The next stage builds on what was packed here. It must not commit its own block before this one.
 void BlockCompute::send(int block, int turn) {
+  settle();
   SampleBox::Streams streams;
   if (context_.plan.begins_band(turn)) {
     streams.push_back(std::move(teacher_inputs_.extract(block + 1).mapped()));
@@ -338,6 +355,38 @@ void BlockCompute::expect(int turn) {
     for (int i = 0; i < streams; ++i) all.push_back(new_stream());
     return std::make_shared<SampleBox>(std::move(all));
   });
+}
+
+// One block reads streams at a time. Before its visit they are its inputs. During the visit the
+// teacher's stream has become the targets.
+KeptStreams BlockCompute::at_hand() const {
+  if (!student_inputs_.empty()) {
+    const auto& [block, turn] = student_inputs_.begin()->first;
+    return {block, turn, false};
+  }
+  return visit_.begun ? KeptStreams{visit_.block, visit_.turn, true} : KeptStreams{};
+}
+
+void BlockCompute::keep_streams() {
+  if (!frontier_) return;
+  const KeptStreams kept = at_hand();
+  auto keeps = static_cast<std::byte>(context_.options.resume_costs.keeps(kept.block));
+  replicas().broadcast(std::span(&keeps, 1), 0);
+  if (keeps == std::byte{0}) return;
+  const Stream& student = kept.targets ? student_ : student_inputs_.at({kept.block, kept.turn});
+  const Stream& teacher = (kept.targets ? targets_ : teacher_inputs_).at(kept.block);
+  frontier_->write(kept, *student, *teacher);
+}
+
+KeptStreams BlockCompute::take_kept_streams(const std::vector<BlockDone>& done) {
+  if (!frontier_) return {};
+  const KeptStreams kept = frontier_->find(context_.plan, done);
+  if (!kept.any()) return {};
+  const Stream student = new_stream(), teacher = new_stream();
+  if (!frontier_->read(kept, *student, *teacher)) return {};
+  student_inputs_[{kept.block, kept.turn}] = student;
+  (kept.targets ? targets_ : teacher_inputs_)[kept.block] = teacher;
+  return kept;
 }
 
 void BlockCompute::leave_streams() {

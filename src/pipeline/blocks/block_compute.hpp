@@ -12,12 +12,14 @@
 
 #include "backend/backend.hpp"
 #include "base/thread_pool.hpp"
+#include "checkpoint/frontier_files.hpp"
 #include "checkpoint/run_writer.hpp"
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/blocks/executor.hpp"
+#include "pipeline/blocks/frontier_streams.hpp"
 #include "pipeline/blocks/live_block.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/observer.hpp"
@@ -37,6 +39,8 @@ struct ComputeContext {
   const Backend& backend;
   RunWriter* writer;  // where this rank leads its stage, else null
   Saving saving;      // of the writer; the same on all replicas of a stage
+  // Where streams are kept at a stop; null where a plan has several stages or wider bands.
+  FrontierFiles* frontier;
   StreamBudget& budget;
   MeshRank& rank;
   ThreadPool& pool;
@@ -57,7 +61,7 @@ class BlockCompute final : public Compute {
   void save_epoch(const Progress& done, const FinishedEpoch& epoch) override;
   void save_steps(const Progress& done) override;
   void settle() override;
-  double longest_commit_s() const override;
+  double seconds_to_leave() const override;
   void pack(int block, int turn) override;
   void forward(int block, int turn, bool wanted) override;
   void drop(int block, bool comes_back) override;
@@ -69,7 +73,12 @@ class BlockCompute final : public Compute {
   void send(int block, int turn) override;
   bool all_sent() override;
   void expect(int turn) override;
+  void keep_streams() override;
   void leave_streams() override;
+
+  // Collective over the replicas, before the first action. Reads the streams that an earlier start
+  // has kept, for execute(). None where there are none that can be used.
+  KeptStreams take_kept_streams(const std::vector<BlockDone>& done);
 
   // Reports of the blocks of this stage that this start packed for good, or read back as packed, in
   // block order. Losses that only an earlier start saw are NaN.
@@ -82,6 +91,15 @@ class BlockCompute final : public Compute {
   using Stream = std::shared_ptr<SampleStream>;
   // The streams that a loop over samples reads. An entry may be null.
   using Sources = std::initializer_list<const SampleStream*>;
+
+  // The visit under way, from teach() or pass() to forward().
+  struct Visit {
+    int block = -1;
+    int turn = 0;
+    bool begun = false;  // its block has a committed state, or is packed
+  };
+  // What a stop could keep at this moment; none where that is nothing.
+  KeptStreams at_hand() const;
 
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
   // Where this rank leads its stage: the run folder, with everything committed. Else null.
@@ -125,8 +143,10 @@ class BlockCompute final : public Compute {
   std::map<int, Stream> targets_;  // Y_norm, by block; kept while a later turn of the band needs it
   Stream student_;                 // Q_l^(k) of the current visit; after forward, Q_{l+1}^(k)
   Stream homologous_;              // Y_homo of the current visit
+  Visit visit_;
   std::unique_ptr<LiveBlock> live_;
-  std::optional<StreamLink> link_;    // where there are several stages
+  std::optional<StreamLink> link_;  // where there are several stages
+  std::optional<FrontierStreams> frontier_;
   const at::Tensor losses_;           // of this epoch: [own samples] float32
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]

@@ -50,7 +50,7 @@ class TrainedTurn final : public Trained {
   }
   void save_steps(const StepsDone& done) override { compute_.save_steps(progress(done)); }
   void settle() override { compute_.settle(); }
-  double longest_commit_s() const override { return compute_.longest_commit_s(); }
+  double seconds_to_leave() const override { return compute_.seconds_to_leave(); }
 
  private:
   Progress progress(const StepsDone& done) const { return {block_, done.epochs, done.steps}; }
@@ -65,10 +65,10 @@ class TrainedTurn final : public Trained {
 class Executor {
  public:
   Executor(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
-           StopControl& stop, Observer& observer)
+           StopControl& stop, Observer& observer, const KeptStreams& kept)
       : plan_(plan),
         actions_(plan.stages[static_cast<size_t>(stage)]),
-        remaining_(plan, done),
+        remaining_(plan, done, kept),
         manners_(remaining_.of_stage(stage)),
         done_(done),
         compute_(compute),
@@ -79,6 +79,7 @@ class Executor {
     try {
       carry_out();
     } catch (const AgreedStop&) {
+      compute_.keep_streams();
       compute_.leave_streams();
       throw;
     }
@@ -205,10 +206,10 @@ class Executor {
 }  // namespace
 
 void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
-             StopControl& stop, Observer& observer) {
+             StopControl& stop, Observer& observer, const KeptStreams& kept) {
   const std::string fault = find_fault(plan);
   BITMILL_CHECK(fault.empty(), UsageError, "the plan cannot be carried out: " + fault);
-  Executor(plan, stage, done, compute, stop, observer).run();
+  Executor(plan, stage, done, compute, stop, observer, kept).run();
 }
 
 }  // namespace bitmill

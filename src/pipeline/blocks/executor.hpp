@@ -40,11 +40,11 @@ class Compute {
   // Learned values and the optimiser's state, as Trained has them: save_epoch() begins to commit
   // them with the line about the epoch, save_steps() commits them in the middle of one. settle()
   // returns when all that was saved and packed is committed; it does not communicate, nor does
-  // longest_commit_s().
+  // seconds_to_leave().
   virtual void save_epoch(const Progress& done, const FinishedEpoch& epoch) = 0;
   virtual void save_steps(const Progress& done) = 0;
   virtual void settle() = 0;
-  virtual double longest_commit_s() const = 0;
+  virtual double seconds_to_leave() const = 0;
   // Begins to commit the packed block.
   virtual void pack(int block, int turn) = 0;
   // `wanted`: whether the next block reads the outputs.
@@ -69,6 +69,9 @@ class Compute {
   // long as a receive is left, so that the streams of that turn, and no others, can come in
   // meanwhile.
   virtual void expect(int turn) = 0;
+  // When the mesh stops, after everything is committed: may keep the streams that the next start
+  // needs.
+  virtual void keep_streams() = 0;
   // The last call when the mesh stops: waits until no stream is under way any more.
   virtual void leave_streams() = 0;
 };
@@ -79,7 +82,9 @@ class Compute {
 // Everything of this stage is committed then. Returns when every stage has finished and committed
 // its work. Throws UsageError, before anything else, when the plan has
 // a fault (find_fault()).
+//
+// `kept`: streams that `compute` has already, from an earlier start; none, or can_begin_at() them.
 void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
-             StopControl& stop, Observer& observer);
+             StopControl& stop, Observer& observer, const KeptStreams& kept = {});
 
 }  // namespace bitmill

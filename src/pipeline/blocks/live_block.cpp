@@ -1,6 +1,7 @@
 #include "pipeline/blocks/live_block.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include <utility>
@@ -95,22 +96,25 @@ void LiveBlock::step(int64_t batch_size, const SumUnit& unit) {
 
 void LiveBlock::finish_epoch() {
   if (!options_.half_latents || !layout_->has_large()) return;
-  round_large(state());
+  round_large(state(), pool_);
   if (student_) student_->begin_step(learned_);
 }
 
 void LiveBlock::pack() {
   student_.reset();
-  packed_.clear();
+  optimizer_.reset();
   const std::vector<LearnedLinear> learned = layout_->views(learned_);
-  size_t next = 0;
+  std::vector<size_t> quantized;  // roles, in the order of `learned`
   for (size_t role = 0; role < shapes_.size(); ++role) {
-    packed_.push_back(
-        linears_[role].quantized()
-            ? std::make_shared<const PackedLinear>(
-                  pack_linear(shapes_[role].tensor, linears_[role].initial.frozen, learned[next++]))
-            : nullptr);
+    if (linears_[role].quantized()) quantized.push_back(role);
   }
+  packed_.assign(shapes_.size(), nullptr);
+  pool_.parallel_for(std::ssize(quantized), [&](int64_t i) {
+    const at::NoGradGuard no_grad;
+    const size_t role = quantized[static_cast<size_t>(i)];
+    packed_[role] = std::make_shared<const PackedLinear>(pack_linear(
+        shapes_[role].tensor, linears_[role].initial.frozen, learned[static_cast<size_t>(i)]));
+  });
 }
 
 std::vector<TensorSource> LiveBlock::packed_tensors() const {
@@ -126,15 +130,17 @@ std::vector<TensorSource> LiveBlock::packed_tensors() const {
 
 BlockWeights LiveBlock::deployed_weights() const {
   BlockWeights out{weights_.vectors, {}};
-  for (size_t role = 0; role < shapes_.size(); ++role) {
+  out.linears.resize(shapes_.size());
+  pool_.parallel_for(std::ssize(shapes_), [&](int64_t i) {
+    const auto role = static_cast<size_t>(i);
     if (!packed_[role]) {
-      out.linears.push_back(linears_[role].kept);
-      continue;
+      out.linears[role] = linears_[role].kept;
+      return;
     }
-    at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
+    const at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
     dequantize(*packed_[role], floats_of(dense));
-    out.linears.push_back(std::move(dense));
-  }
+    out.linears[role] = dense;
+  });
   return out;
 }
 
@@ -175,7 +181,7 @@ std::vector<TensorSource> LiveBlock::tensors_to_save(const Progress& done,
   const bool half =
       options_.half_latents && done.steps * options_.epochs == done.epochs * rates_.total_steps;
   std::vector<TensorSource> tensors =
-      state_tensors(state(), half ? Dtype::bfloat16 : Dtype::float32);
+      state_tensors(state(), half ? Dtype::bfloat16 : Dtype::float32, pool_);
   const auto add = [&](const std::string& name, Dtype dtype, std::span<const std::byte> bytes) {
     tensors.push_back(
         {name, dtype, {std::ssize(bytes) / dtype_bytes(dtype)}, [bytes](const ByteSink& sink) {

@@ -122,8 +122,8 @@ class Trial {
         plan_(make_plan(1, 2, 1, 1, Walk::sweep)),
         comm_(comm),
         pool_(pool),
-        compute_({trial_, plan_, model_, windows_, *backend_, &writer_, Saving::between, budget_,
-                  rank_, pool, silent_}) {
+        compute_({trial_, plan_, model_, windows_, *backend_, &writer_, Saving::between, nullptr,
+                  budget_, rank_, pool, silent_}) {
     run_dir_.begin({"{}", {}});
   }
 

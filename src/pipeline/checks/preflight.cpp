@@ -21,6 +21,7 @@
 #include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
 #include "schedule/rank_memory.hpp"
+#include "schedule/resume.hpp"
 #include "schedule/simulate.hpp"
 
 namespace bitmill {
@@ -157,8 +158,12 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
                   fault));
   const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   forecast.state_bytes = live_files(schedule) * work.state_bytes;
+  if (keeps_streams(schedule) && options.resume_costs.keeps(schedule.blocks - 1)) {
+    forecast.kept_bytes = options.resume_costs.streams_bytes;
+    forecast.kept_from_block = options.resume_costs.blocks_worth_keeping();
+  }
   forecast.disk_bytes = forecast.packed_bytes + forecast.turns * forecast.turn_bytes +
-                        forecast.state_bytes +
+                        forecast.state_bytes + forecast.kept_bytes +
                         streams_in_scratch(costs, forecast.stream_bytes) * forecast.mesh.ranks();
 }
 
@@ -198,11 +203,12 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
 }
 
 // Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,
-// the state of live blocks, and the scratch files of all ranks.
+// the state of live blocks and kept streams, and the scratch files of all ranks.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}};
-  folders.state_bytes = forecast.turns * forecast.turn_bytes + forecast.state_bytes;
+  folders.state_bytes =
+      forecast.turns * forecast.turn_bytes + forecast.state_bytes + forecast.kept_bytes;
   folders.scratch_bytes = forecast.disk_bytes - folders.result_bytes - folders.state_bytes;
   folders.rank_scratch_bytes = forecast.stream_bytes - options.stream_memory;
   return folders;

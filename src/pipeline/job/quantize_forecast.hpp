@@ -29,8 +29,12 @@ struct QuantizeForecast {
   int64_t stream_bytes = 0;        // on the busiest rank, in memory and scratch file together
   int64_t peak_memory_bytes = 0;   // estimate for the busiest rank
   Saving saving = Saving::beside;  // where there is memory for a copy of a block's state
-  int64_t state_bytes = 0;         // files of live blocks in the run folder, at most
-  int64_t disk_bytes = 0;  // of everything that the run writes: result, run folder, scratch files
+  // Streams that a stop keeps in the run folder: their bytes, and the fewest packed blocks with
+  // which it does. 0 where no stop does: then the next start replays the packed blocks.
+  int64_t kept_bytes = 0;
+  int64_t kept_from_block = 0;
+  int64_t state_bytes = 0;  // files of live blocks in the run folder, at most
+  int64_t disk_bytes = 0;   // of everything that the run writes: result, run folder, scratch files
   std::string fingerprint_json;  // everything that determines the result, and nothing else
 };
 

@@ -8,6 +8,7 @@
 #include "format/dtype.hpp"
 #include "method/settings.hpp"
 #include "model/config.hpp"
+#include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {
@@ -53,6 +54,9 @@ struct QuantizeOptions {
   // Whether a block's state may be written while the block is trained on, which takes memory for a
   // copy; within memory_limit. Set by whoever knows that the memory is too small.
   bool save_beside = true;
+  // By the planner: whether a stop keeps the streams of its block (ResumeCosts::keeps()). As it is
+  // here, it never does.
+  ResumeCosts resume_costs;
   Resume resume = Resume::automatic;
   std::vector<int> redo_blocks;       // of an unfinished run: to be built again, and compared
   bool verify_source = false;         // read and hash the whole model before the work begins

@@ -55,10 +55,8 @@ class StepLoop {
     leave(fmt::format("after step {} of epoch {}", step, done_.epochs));
   }
 
-  // For a deadline: before the ranks leave, what is under way is committed, and then perhaps a
-  // state that takes as long.
   bool leaves_here() {
-    stop_.save_took(save_seconds_ + 2 * trained_.longest_commit_s());
+    stop_.save_took(save_seconds_ + trained_.seconds_to_leave());
     return stop_.stop_here();
   }
 

@@ -20,7 +20,7 @@ struct StepsDone {
 
 // What is trained: a turn of a block, or a whole model. All ranks that train it together make the
 // same calls and get the same values. An implementation may communicate with these ranks in each
-// call except name(), steps_per_epoch(), settle() and longest_commit_s(). Epochs, and steps within
+// call except name(), steps_per_epoch(), settle() and seconds_to_leave(). Epochs, and steps within
 // an epoch, count from 0.
 class Trained {
  public:
@@ -46,8 +46,9 @@ class Trained {
   virtual void save_steps(const StepsDone& done) = 0;
   // Returns when all that was saved is committed.
   virtual void settle() = 0;
-  // The longest time that a state of save_epoch() was under way on this rank, after the call.
-  virtual double longest_commit_s() const = 0;
+  // Seconds that a stop may take on this rank in addition to the saving: what is under way is
+  // committed first, and something may be kept for the next start.
+  virtual double seconds_to_leave() const = 0;
 };
 
 // Collective over the ranks of `stop`. Trains from `done` on, until wants_epoch() says no. An epoch

@@ -203,8 +203,9 @@ void Tuner::settle() {
   if (context_.writer != nullptr) context_.writer->settle();
 }
 
-double Tuner::longest_commit_s() const {
-  return context_.writer != nullptr ? context_.writer->longest_commit_s() : 0;
+// What is under way is committed first, and then perhaps a state that takes as long.
+double Tuner::seconds_to_leave() const {
+  return context_.writer != nullptr ? 2 * context_.writer->longest_commit_s() : 0;
 }
 
 // A value that is not finite becomes null.

@@ -56,7 +56,7 @@ class Tuner : private Trained {
   void save_epoch(const StepsDone& done, double seconds) override;
   void save_steps(const StepsDone& done) override;
   void settle() override;
-  double longest_commit_s() const override;
+  double seconds_to_leave() const override;
 
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
   void make_streams();

@@ -53,6 +53,7 @@ enum class Ending { done, stopped, died };
 Ending start(const Work& work, const Shape& shape, HashStore& store, const Event& event = {}) {
   const Plan plan = make_plan(work.blocks, work.epochs, work.lag, shape.mesh.stages, shape.walk);
   const std::vector<BlockDone> done = store.done(plan);
+  const testing_chain::KeptHashes kept = store.kept_for(plan);
   std::atomic<int> stopped = 0, lost = 0;
   const auto body = [&](Communicator& world) {
     MeshRank rank(shape.mesh, world);
@@ -66,7 +67,8 @@ Ending start(const Work& work, const Shape& shape, HashStore& store, const Event
     StopControl stop(rank, wishes);
     Observer observer;
     try {
-      execute(plan, rank.stage(), done, compute, stop, observer);
+      compute.take_kept_streams(kept);
+      execute(plan, rank.stage(), done, compute, stop, observer, kept.at);
       lost += static_cast<int>(compute.left_over());
     } catch (const AgreedStop& stop_error) {
       EXPECT_NE(std::string(stop_error.what()).find("SIGTERM"), std::string::npos);
