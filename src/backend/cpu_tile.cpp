@@ -1,6 +1,7 @@
 #include "backend/cpu_tile.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "base/pieces.hpp"
 
@@ -11,10 +12,18 @@ namespace {
 constexpr int64_t floats_per_line = 16;
 int64_t padded(int64_t columns) { return rounded_up(columns, floats_per_line); }
 
-// A float32 operand [rows, padded(columns)]; the padding is zeros.
-at::Tensor operand(const at::Tensor& values) {
-  at::Tensor out = at::zeros({values.size(0), padded(values.size(1))});
-  out.narrow(1, 0, values.size(1)).copy_(values);
+// A float32 operand [rows, padded(columns)]; the padding is zeros. fill(values, first, count) fills
+// the columns of `count` rows from `first` on, for each piece of rows on one thread of the pool.
+template <class Fill>
+at::Tensor operand(int64_t rows, int64_t columns, ThreadPool& pool, const Fill& fill) {
+  const int64_t stride = padded(columns);
+  const at::Tensor out = at::empty({rows, stride});
+  parallel_pieces(pool, rows, rows_per_tile, [&](int64_t first, int64_t count) {
+    const at::NoGradGuard no_grad;
+    const at::Tensor piece = out.narrow(0, first, count);
+    if (stride > columns) piece.narrow(1, columns, stride - columns).zero_();
+    fill(piece.narrow(1, 0, columns), first, count);
+  });
   return out;
 }
 
@@ -27,9 +36,22 @@ CpuPrepared::CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned
             .row_means = learned.contains(part::row_mean),
             .code_scales = learned.contains(part::code_scale)},
       pool(threads) {
-  signs = parts.signs ? at::zeros({linear.rows, padded(low())}) : operand(linear.signs);
-  const at::Tensor steps = linear.codes - linear.code_zero.unsqueeze(1);
-  four_bit = operand(parts.code_scales ? steps : linear.code_scale.unsqueeze(1) * steps);
+  signs = operand(linear.rows, low(), pool,
+                  [&](const at::Tensor& values, int64_t first, int64_t count) {
+                    if (parts.signs) {
+                      values.zero_();
+                    } else {
+                      values.copy_(linear.signs.narrow(0, first, count));
+                    }
+                  });
+  four_bit = operand(
+      linear.rows, salient(), pool, [&](const at::Tensor& values, int64_t first, int64_t count) {
+        const at::Tensor steps = linear.codes.narrow(0, first, count) -
+                                 linear.code_zero.narrow(0, first, count).unsqueeze(1);
+        values.copy_(parts.code_scales
+                         ? steps
+                         : linear.code_scale.narrow(0, first, count).unsqueeze(1) * steps);
+      });
   frozen.signs.reset();  // not needed again
   frozen.codes.reset();
 }

@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "checkpoint/claim.hpp"
 #include "checkpoint/hashed_json.hpp"
+#include "checkpoint/hashed_tensors.hpp"
 #include "checkpoint/layout.hpp"
 #include "checkpoint/run_state.hpp"
 
@@ -57,6 +58,7 @@ class Audit {
     list_live();
     list_blocks(layout::set_aside);
     list_sources();
+    list_streams();
     pool.parallel_for(std::ssize(items_),
                       [&](int64_t i) { look_at(items_[static_cast<size_t>(i)]); });
     find_gaps();
@@ -136,6 +138,20 @@ class Audit {
       const int block = key ? key->block : outside_blocks;
       items_.push_back({path, [this, block] { state_.source(block); },
                         "remove it: the next start records the weights anew, without comparing"});
+    }
+  }
+
+  void list_streams() {
+    for (const std::string& name : names_in(layout::streams)) {
+      const std::string path = join_path(join_path(state_.path(), layout::streams), name);
+      const auto verify = [this, path, is_list = name == layout::frontier] {
+        if (is_list) {
+          read_hashed_json(files_, path);
+        } else {
+          open_hashed(files_, path);
+        }
+      };
+      items_.push_back({path, verify, "it may be removed: the next start makes the streams again"});
     }
   }
 

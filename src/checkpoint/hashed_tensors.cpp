@@ -60,16 +60,10 @@ void verify_header(const SafetensorsFile& file) {
 }
 
 void verify_tensors(const SafetensorsFile& file) {
-  const std::string where = fmt::format("{}: the metadata \"{}\"", file.path(), hashes_key);
-  const auto recorded = file.metadata().find(hashes_key);
-  BITMILL_CHECK(recorded != file.metadata().end(), FormatError, where + " is missing");
-  const json hashes = parse_json(recorded->second, where);
-  BITMILL_CHECK(hashes.is_object() && hashes.size() == file.tensors().size(), FormatError,
-                fmt::format("{} must be an object with a hash for each of {} tensors", where,
-                            file.tensors().size()));
+  const std::map<std::string, std::string> hashes = recorded_hashes(file);
   std::vector<std::byte> data;
   for (const auto& [name, info] : file.tensors()) {
-    const std::string expected = json_string(hashes, name.c_str(), where);
+    const std::string& expected = hashes.at(name);
     data.resize(static_cast<size_t>(info.bytes));
     file.read(info, data);
     const std::string found = hash_hex(data);
@@ -81,6 +75,21 @@ void verify_tensors(const SafetensorsFile& file) {
 }
 
 }  // namespace
+
+std::map<std::string, std::string> recorded_hashes(const SafetensorsFile& file) {
+  const std::string where = fmt::format("{}: the metadata \"{}\"", file.path(), hashes_key);
+  const auto recorded = file.metadata().find(hashes_key);
+  BITMILL_CHECK(recorded != file.metadata().end(), FormatError, where + " is missing");
+  const json hashes = parse_json(recorded->second, where);
+  BITMILL_CHECK(hashes.is_object() && hashes.size() == file.tensors().size(), FormatError,
+                fmt::format("{} must be an object with a hash for each of {} tensors", where,
+                            file.tensors().size()));
+  std::map<std::string, std::string> all;
+  for (const auto& [name, info] : file.tensors()) {
+    all[name] = json_string(hashes, name.c_str(), where);
+  }
+  return all;
+}
 
 ContentHashes hash_content(const std::vector<TensorSource>& tensors) {
   ContentHashes hashes;

@@ -37,6 +37,10 @@ SafetensorsFile open_hashed(Files& files, const std::string& path);
 // only the metadata.
 SafetensorsFile open_header(Files& files, const std::string& path);
 
+// The hash of every tensor, as the header records them. FormatError unless there is one for each
+// tensor of the file.
+std::map<std::string, std::string> recorded_hashes(const SafetensorsFile& file);
+
 // ContentHashes::content as the file's header records it; the data is not read. FormatError when
 // the header is damaged.
 std::string read_content_hash(Files& files, const std::string& path);

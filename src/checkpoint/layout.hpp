@@ -18,7 +18,10 @@ inline constexpr const char* packed = "blocks";
 inline constexpr const char* live = "live";
 inline constexpr const char* set_aside = "redo";
 inline constexpr const char* sources = "sources";
-inline constexpr std::array folders = {packed, live, set_aside, sources};
+inline constexpr const char* other_events = "events";  // of writers other than rank 0
+inline constexpr const char* streams = "streams";      // kept at a stop
+inline constexpr const char* frontier = "frontier.json";
+inline constexpr std::array folders = {packed, live, set_aside, sources, other_events, streams};
 inline constexpr const char* done = "DONE";
 inline constexpr const char* failure = "failure.json";
 
@@ -27,5 +30,6 @@ inline constexpr const char* block_key = "bitmill.block";
 inline constexpr const char* turn_key = "bitmill.turn";
 inline constexpr const char* epochs_key = "bitmill.epochs";
 inline constexpr const char* steps_key = "bitmill.steps";
+inline constexpr const char* event_key = "bitmill.event";
 
 }  // namespace bitmill::layout

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
 #include <chrono>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 
 #include "base/error.hpp"
@@ -51,8 +50,11 @@ std::string kept_hash(const RunState& state, int block, int turn) {
 
 }  // namespace
 
-RunDir::RunDir(Files& files, Claim& claim)
-    : files_(files), claim_(claim), state_(files, claim.state_path()) {}
+RunDir::RunDir(Files& files, Claim& claim, int writer)
+    : files_(files),
+      claim_(claim),
+      state_(files, claim.state_path()),
+      events_(files, claim, writer) {}
 
 std::string RunDir::in_state(const char* name) const { return join_path(state_.path(), name); }
 
@@ -104,6 +106,7 @@ void RunDir::resume() {
   for (const char* name : {layout::trouble, layout::trouble_being_written}) {
     remove_if_there(join_path(claim_.work_dir(), name));
   }
+  events_.take_over(events_of_live());
 }
 
 void RunDir::replace_record(const RunRecord& record) {
@@ -116,38 +119,32 @@ void RunDir::replace_record(const RunRecord& record) {
                      {"numerics_classes", record.numerics_classes}});
 }
 
-void RunDir::append_event(const std::string& json_line) {
-  assert(json_line.find('\n') == std::string::npos);
-  claim_.check();
-  // One write, so that a line is there as a whole or not at all.
-  const std::string line = json_line + "\n";
-  const auto events = files_.open_append(join_path(claim_.work_dir(), layout::events));
-  events->append(std::as_bytes(std::span(line)));
-  events->close();
-}
-
-std::set<int> RunDir::packed_events() const {
-  std::set<int> blocks;
-  const std::string path = join_path(claim_.work_dir(), layout::events);
-  if (!files_.exists(path)) return blocks;
-  std::istringstream lines(read_text(files_, path));
-  for (std::string line; std::getline(lines, line);) {
-    const json event = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!event.is_object() || event.value("event", json()) != "packed") continue;
-    const json block = event.value("block", json());
-    if (block.is_number_integer()) blocks.insert(block.get<int>());
+// The line of the last finished epoch of every live block. A damaged file has none; whoever takes
+// stock reports it.
+std::vector<std::string> RunDir::events_of_live() const {
+  std::vector<std::string> lines;
+  for (const std::string& name : files_.list(in_state(layout::live))) {
+    try {
+      const SafetensorsFile file = open_header(files_, join_path(in_state(layout::live), name));
+      const auto event = file.metadata().find(layout::event_key);
+      if (event != file.metadata().end()) lines.push_back(event->second);
+    } catch (const Error&) {
+    }
   }
-  return blocks;
+  return lines;
 }
 
-void RunDir::write_live(const Progress& progress, const std::vector<TensorSource>& tensors) {
+void RunDir::write_live(const Progress& progress, const std::vector<TensorSource>& tensors,
+                        const std::string& event) {
   const TimedScope timed(seconds_writing_);
   claim_.check();
   const std::string path = state_.live_path(progress.block);
-  write_hashed(files_, path, claim_.beside(path), tensors, hash_content(tensors),
-               {{layout::block_key, std::to_string(progress.block)},
-                {layout::epochs_key, std::to_string(progress.epochs)},
-                {layout::steps_key, std::to_string(progress.steps)}});
+  std::map<std::string, std::string> metadata = {
+      {layout::block_key, std::to_string(progress.block)},
+      {layout::epochs_key, std::to_string(progress.epochs)},
+      {layout::steps_key, std::to_string(progress.steps)}};
+  if (!event.empty()) metadata[layout::event_key] = event;
+  write_hashed(files_, path, claim_.beside(path), tensors, hash_content(tensors), metadata);
   int64_t bytes = 0;
   for (const TensorSource& tensor : tensors) bytes += tensor.bytes();
   live_bytes_.largest = std::max(live_bytes_.largest, bytes);
@@ -247,6 +244,7 @@ json RunDir::settings_if_known() const {
 
 void RunDir::finish() {
   claim_.check();
+  events_.collect();
   // DONE is written first. Without it, a run whose blocks are removed would look unfinished.
   const std::string done = in_state(layout::done);
   write_hashed_json(files_, done, claim_.beside(done), json::object());

@@ -6,12 +6,12 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "checkpoint/claim.hpp"
+#include "checkpoint/event_log.hpp"
 #include "checkpoint/run_state.hpp"
 #include "format/safetensors_writer.hpp"
 
@@ -28,8 +28,9 @@ class RunDir {
   // Each tensor is produced twice: for the hashes, which are in the header, and for the data.
   static constexpr int produced_per_write = 2;
 
-  // `claim` outlives it.
-  RunDir(Files& files, Claim& claim);
+  // `claim` outlives it. `writer`: 0 for the holder of the claim; each other process that writes
+  // to the folder has a number of its own (EventLog).
+  RunDir(Files& files, Claim& claim, int writer = 0);
 
   const RunState& state() const { return state_; }
   // ClaimError when the claim was lost.
@@ -37,19 +38,22 @@ class RunDir {
 
   // Begins a new run: removes everything that the folder holds, then writes `record`.
   void begin(const RunRecord& record);
-  // Goes on with the run in the folder: removes the unfinished files of interrupted writers.
+  // Goes on with the run in the folder: removes the unfinished files of interrupted writers, and
+  // appends the lines of events() that they did not come to. For writer 0 alone.
   void resume();
   void replace_record(const RunRecord& record);
 
-  // Appends a line of JSON, given without its newline, to blocks.jsonl. Flushed, not synced.
-  void append_event(const std::string& json_line);
-  // Blocks that have a line with the event "packed" in blocks.jsonl. Ignores lines that were cut
-  // short.
-  std::set<int> packed_events() const;
+  // What happened, line by line.
+  EventLog& events() { return events_; }
 
   // Produces every tensor produced_per_write times: all of them in the given order, then all of
   // them again. A caller whose tensors come from several ranks relies on this order.
-  void write_live(const Progress& progress, const std::vector<TensorSource>& tensors);
+  //
+  // `event`: the line about the epoch that this state ends; empty in the middle of an epoch. It is
+  // kept in the file, too: should the process die before the caller has appended the line to
+  // events(), the next start does it.
+  void write_live(const Progress& progress, const std::vector<TensorSource>& tensors,
+                  const std::string& event = "");
   // What write_live() has committed so far.
   const LiveBytes& live_bytes() const { return live_bytes_; }
 
@@ -77,8 +81,8 @@ class RunDir {
   // Seconds that write_live() and write_packed() have taken so far.
   double seconds_writing() const { return seconds_writing_; }
 
-  // Marks the run as done; then removes packed blocks, live state, set-aside files and hashes of
-  // sources.
+  // Collects the last events. Marks the run as done; then removes packed blocks, live state,
+  // set-aside files and hashes of sources. No other process may write to the folder any more.
   void finish();
 
   // For a start that failed, when starting again would not help: writes the reason to failure.json.
@@ -90,6 +94,7 @@ class RunDir {
   void make_folders();
   void remove_unfinished(const std::string& folder);
   void remove_all();
+  std::vector<std::string> events_of_live() const;
   void remove_if_there(const std::string& path);
   std::string in_state(const char* name) const;
   bool holds_files(const char* folder) const;
@@ -98,6 +103,7 @@ class RunDir {
   Files& files_;
   Claim& claim_;
   RunState state_;
+  EventLog events_;
   double seconds_writing_ = 0;
   LiveBytes live_bytes_;
 };

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "method/pack.hpp"
 #include "model/family.hpp"
 #include "model/tensor_floats.hpp"
@@ -66,21 +68,22 @@ std::vector<TunedBlock::NamedScales> TunedBlock::stored(const at::Tensor& factor
 BlockWeights TunedBlock::deployed(const at::Tensor& factors) const {
   std::vector<NamedScales> scales = stored(factors);
   BlockWeights out{vectors_, {}};
-  size_t next = 0;
-  for (const Linear& linear : linears_) {
-    if (!linear.packed) {
-      out.linears.push_back(linear.kept);
-      continue;
-    }
-    PackedLinear packed = *linear.packed;
-    StoredScales& with = scales[next++].scales;
-    packed.row_scale = std::move(with.row_scale);
-    packed.row_mean = std::move(with.row_mean);
-    packed.col_gain = std::move(with.col_gain);
-    at::Tensor dense = at::empty({packed.rows, packed.cols});
-    dequantize(packed, floats_of(dense));
-    out.linears.push_back(std::move(dense));
+  std::vector<std::pair<size_t, StoredScales*>> packed_linears;
+  for (size_t role = 0; role < linears_.size(); ++role) {
+    out.linears.push_back(linears_[role].kept);
+    if (!linears_[role].packed) continue;
+    packed_linears.emplace_back(role, &scales[packed_linears.size()].scales);
   }
+  pool_.parallel_for(std::ssize(packed_linears), [&](int64_t i) {
+    const auto& [role, with] = packed_linears[static_cast<size_t>(i)];
+    PackedLinear packed = *linears_[role].packed;
+    packed.row_scale = std::move(with->row_scale);
+    packed.row_mean = std::move(with->row_mean);
+    packed.col_gain = std::move(with->col_gain);
+    const at::Tensor dense = at::empty({packed.rows, packed.cols});
+    dequantize(packed, floats_of(dense));
+    out.linears[role] = dense;
+  });
   return out;
 }
 

@@ -18,9 +18,9 @@
 #include "pipeline/blocks/block_compute.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/folder/assemble.hpp"
-#include "pipeline/folder/run_log.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
+#include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/ranks/idle_ranks.hpp"
@@ -36,10 +36,10 @@ struct LeaderPass {
   int generation = 0;
   std::array<char, 64> token = {};
 };
-// The leaders of the other stages write under rank 0's claim, each the files of its own blocks.
-// Null on all other ranks.
+// Other ranks write under rank 0's claim: the leaders of the other stages the files of their own
+// blocks; and replicas, where streams are kept, their samples. Null on a rank that does not join.
 std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions& options,
-                                       Files& files, RunSession* session, bool leads) {
+                                       Files& files, const RunSession* session, bool joins) {
   LeaderPass pass;
   if (session != nullptr) {
     const Claim::Pass own = session->pass();
@@ -48,7 +48,7 @@ std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions
     std::copy(own.token.begin(), own.token.end(), pass.token.begin());
   }
   comm.broadcast(std::as_writable_bytes(std::span(&pass, 1)), 0);
-  if (session != nullptr || !leads) return nullptr;
+  if (!joins) return nullptr;
   return Claim::join(files, options.work_dir, {pass.generation, pass.token.data()});
 }
 
@@ -97,21 +97,43 @@ LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
   return all;
 }
 
-// On a rank with work. `run_dir` is null except on the leader of a stage.
+// Whether there is memory to write states beside training. Replicas of a stage must do the same,
+// and each has made a forecast of its own: that of the leader counts.
+Saving agree_on_saving(const QuantizeForecast& forecast, Communicator& replicas) {
+  auto beside = static_cast<std::byte>(forecast.saving == Saving::beside);
+  replicas.broadcast(std::span(&beside, 1), 0);
+  return beside == std::byte{0} ? Saving::between : Saving::beside;
+}
+
+// On a rank with work. `run_dir` is null except on the leader of a stage. There, `waited_s` gets
+// the seconds that the stage waited for its commits.
 std::vector<BlockReport> train_stage(const Start& start, const Plan& plan,
                                      const std::vector<BlockDone>& done, const StopWishes& wishes,
-                                     MeshRank& rank, RunDir* run_dir) {
+                                     MeshRank& rank, RunDir* run_dir, FrontierFiles* frontier,
+                                     double& waited_s) {
   const QuantizeOptions& options = start.options();
   const std::unique_ptr<Backend> backend = make_backend(options.backend);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir, scratch_name));
-  RunLog log(run_dir, start.observer);
-  StopControl stop(rank, wishes);
+  const Saving saving = agree_on_saving(start.checked.forecast, rank.replicas());
+  std::optional<RunWriter> writer;
+  const bool collects = rank.stage() == 0 && rank.mesh().stages > 1;
+  if (run_dir != nullptr) writer.emplace(*run_dir, saving, collects);
+  RunWriter* const leads = writer ? &*writer : nullptr;
+  StopControl stop(rank, with_failures_of(leads, wishes));
   BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
-                        *backend, run_dir, budget, rank, start.pool, log});
-  execute(plan, rank.stage(), done, compute, stop, log);
+                        *backend, leads, saving, frontier, budget, rank, start.pool,
+                        start.observer});
+  const KeptStreams kept = compute.take_kept_streams(done);
+  const int replays = Remaining(plan, done, kept).replays();
+  if (leads && replays > 0) {
+    start.observer.phase_begins(fmt::format(
+        "replaying {} visits of packed blocks, whose streams the others need", replays));
+  }
+  execute(plan, rank.stage(), done, compute, stop, start.observer, kept);
+  if (leads) waited_s = leads->seconds_waited();
   return rank.leads() ? compute.reports() : std::vector<BlockReport>();
 }
 
@@ -121,17 +143,29 @@ void train_blocks(const Start& start, const Plan& plan, RunSession* session,
                   QuantizeResult& result) {
   const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
   MeshRank rank(start.checked.forecast.mesh, start.comm);
-  const std::unique_ptr<Claim> claim = broadcast_claim(start.comm, start.options(), start.files,
-                                                       session, rank.has_work() && rank.leads());
+  const bool keeps = keeps_streams(plan);
+  const bool leads = rank.has_work() && rank.leads();
+  const std::unique_ptr<Claim> claim =
+      broadcast_claim(start.comm, start.options(), start.files, session,
+                      rank.has_work() && (keeps || (leads && session == nullptr)));
   std::optional<RunDir> joined;
-  if (claim) joined.emplace(start.files, *claim);
+  if (leads && session == nullptr) joined.emplace(start.files, *claim, rank.stage());
   RunDir* run_dir = joined ? &*joined : nullptr;
   if (session != nullptr) run_dir = &session->dir();
+  std::optional<FrontierFiles> frontier;
+  if (claim && keeps) frontier.emplace(start.files, *claim);
   std::vector<BlockReport> reports;
-  work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes,
-                         [&](const StopWishes& wishes) {
-                           reports = train_stage(start, plan, done, wishes, rank, run_dir);
-                         });
+  const auto train = [&](const StopWishes& wishes) {
+    reports = train_stage(start, plan, done, wishes, rank, run_dir, frontier ? &*frontier : nullptr,
+                          result.state_wait_seconds);
+  };
+  try {
+    work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes, train);
+  } catch (const AgreedStop&) {
+    // All ranks have left: nobody appends a line any more.
+    if (session != nullptr) session->dir().events().collect();
+    throw;
+  }
   result.blocks = gather_reports(start.comm, reports);
   const LiveBytes live = gather_live_bytes(start.comm, run_dir);
   result.state_bytes = live.largest;

@@ -29,7 +29,10 @@ struct QuantizeResult {
   double bits_per_parameter = 0;
   int64_t source_bytes = 0;
   int64_t packed_bytes = 0;  // safetensors files
-  double state_seconds = 0;  // rank 0's, for writing state and packed blocks into the run folder
+  // Rank 0's: of writing state and packed blocks into the run folder, and of it (or while it was
+  // prepared) those in which nothing was trained.
+  double state_seconds = 0;
+  double state_wait_seconds = 0;
   // Bytes of the files of live blocks in the run folder, of all ranks, without headers: the largest
   // file, the forecast of its size, and all that this start wrote. 0 where it wrote none.
   int64_t state_bytes = 0;

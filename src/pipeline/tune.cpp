@@ -12,6 +12,7 @@
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
+#include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
@@ -88,17 +89,21 @@ void open_session(const TuneStart& start, const Sources& sources,
                               static_cast<int64_t>(sizeof(float)));
 }
 
-TuningHistory train(const TuneStart& start, const Sources& sources, RunSession* session) {
+// `session` is null except on rank 0. Fills in the history and what is known of the saving.
+void train(const TuneStart& start, const Sources& sources, RunSession* session,
+           TuneResult& result) {
   const TuneOptions& options = start.options();
   MeshRank rank(start.checked.forecast.mesh, start.comm);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
                                 fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
-  StopControl stop(rank.control(), start.control.wishes);
-  RunDir* run_dir = session != nullptr ? &session->dir() : nullptr;
+  std::optional<RunWriter> writer;
+  if (session != nullptr) writer.emplace(session->dir(), Saving::beside);
+  RunWriter* const leads = writer ? &*writer : nullptr;
+  StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,
-               start.checked.windows, rank, run_dir, budget, start.pool, stop, start.observer});
+               start.checked.windows, rank, leads, budget, start.pool, stop, start.observer});
   tuner.run();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
@@ -108,7 +113,8 @@ TuningHistory train(const TuneStart& start, const Sources& sources, RunSession* 
                 start.pool, start.observer);
     session->finish();
   }
-  return tuner.history();
+  result.history = tuner.history();
+  if (leads != nullptr) result.state_wait_seconds = leads->seconds_waited();
 }
 
 void train_in_session(const TuneStart& start, const std::vector<std::string>& numerics_classes,
@@ -121,7 +127,7 @@ void train_in_session(const TuneStart& start, const std::vector<std::string>& nu
   RunSession* const held = session ? &*session : nullptr;
   hold_session(held, [&] {
     if (held) open_session(start, sources, numerics_classes, *held);
-    result.history = train(start, sources, held);
+    train(start, sources, held, result);
     if (held) result.state_seconds = held->dir().seconds_writing();
   });
 }

@@ -27,7 +27,9 @@ struct TuneResult {
   TuningHistory history;      // empty where already_done
   double bits_per_weight = 0;
   int64_t packed_bytes = 0;  // safetensors files
-  double state_seconds = 0;  // that rank 0 spent writing state into the run folder
+  // Rank 0's: of writing state into the run folder, and of it those in which nothing was trained.
+  double state_seconds = 0;
+  double state_wait_seconds = 0;
 };
 
 // Collective. Throws AgreedStop when the ranks left at a safe point: the run folder then holds

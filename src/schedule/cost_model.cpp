@@ -46,10 +46,16 @@ double step_seconds(const Workload& work, const Machine& machine, int replicas) 
          static_cast<double>(exchange_bytes(work, replicas)) / machine.link_bytes_per_s;
 }
 
+// Bytes that are held while they are written beside training: a copy of a state, and a packed
+// block.
+int64_t being_written(const Workload& work) {
+  return work.save_beside ? work.state_bytes + work.packed_bytes : 0;
+}
+
 // Memory of a block without its streams. While it trains: operands as wide as weights, signs and
 // codes of one byte each, learned values with their moments and sums, and for each thread the
 // activations of one sample. Before and after that: the dense weights, what is made of them, and
-// the statistics of their inputs.
+// the statistics of their inputs. The stage's leader also holds what is being written.
 void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
                 PlanCosts& costs) {
   const int threads = machine.samples_at_once, replicas = mesh.replicas;
@@ -66,15 +72,28 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
   costs.resident_bytes =
       block + learning * float_bytes + std::min<int64_t>(threads, batch) * of_thread;
   costs.loaded_bytes = block + work.weights * machine.weight_bytes;
-  if (work.statistics == 0) return;
-  costs.loaded_bytes +=
-      float_bytes *
-      (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
+  if (work.statistics > 0) {
+    costs.loaded_bytes +=
+        float_bytes *
+        (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
+  }
+  if (!one_memory || replica != 0) return;
+  costs.resident_bytes += being_written(work);
+  costs.loaded_bytes += being_written(work);
 }
 
 // Seconds to commit a file of `bytes` to the run folder.
 double write_seconds(const Machine& machine, int64_t bytes) {
   return machine.write_latency_s + static_cast<double>(bytes) / machine.write_bytes_per_s;
+}
+
+// Seconds of an epoch that trains for `training_s`. Beside training, a state takes a copy (read and
+// written once), and its writing only counts where it takes longer than the next epoch.
+double epoch_seconds(const Workload& work, const Machine& machine, double training_s) {
+  const double writing_s = write_seconds(machine, work.state_bytes);
+  if (!work.save_beside) return training_s + writing_s;
+  const double copying_s = 2 * static_cast<double>(work.state_bytes) / machine.memory_bytes_per_s;
+  return std::max(training_s + copying_s, writing_s);
 }
 
 }  // namespace
@@ -96,8 +115,8 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   const auto weights = static_cast<double>(work.weights);
   costs.prepare_s = weights / machine.prepare_weights_per_s +
                     static_cast<double>(work.state_bytes) / machine.read_bytes_per_s;
-  costs.epoch_s = share.units_s + steps * step_seconds(work, machine, mesh.replicas) +
-                  write_seconds(machine, work.state_bytes);
+  costs.epoch_s = epoch_seconds(work, machine,
+                                share.units_s + steps * step_seconds(work, machine, mesh.replicas));
   costs.pack_s = weights / machine.pack_weights_per_s + write_seconds(machine, work.packed_bytes);
   costs.link_bytes_per_s = machine.link_bytes_per_s;
   costs.link_latency_s = machine.link_latency_s;
@@ -133,8 +152,27 @@ int64_t exchange_bytes(const Workload& work, int replicas) {
 }
 
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles) {
-  return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes +
+  return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes + being_written(work) +
          (assembles ? work.assembly_bytes + work.header_bytes : 0);
+}
+
+ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh) {
+  const PlanCosts costs = plan_costs(work, machine, mesh, mesh.replicas - 1);
+  ResumeCosts resume;
+  resume.replay_s = costs.load_s + 2 * costs.forward_s +
+                    static_cast<double>(work.packed_bytes) / machine.read_bytes_per_s;
+  const auto own = static_cast<double>(2 * costs.stream_bytes);
+  resume.streams_s = own / machine.write_bytes_per_s + own / machine.read_bytes_per_s;
+  resume.streams_bytes = 2 * work.samples * work.seq_len * work.hidden * work.stream_bytes;
+  return resume;
+}
+
+bool ResumeCosts::keeps(int64_t blocks_before) const {
+  return static_cast<double>(blocks_before) * replay_s > streams_s;
+}
+
+int64_t ResumeCosts::blocks_worth_keeping() const {
+  return replay_s > 0 ? static_cast<int64_t>(streams_s / replay_s) + 1 : INT64_MAX;
 }
 
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {

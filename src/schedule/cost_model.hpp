@@ -15,16 +15,19 @@ inline constexpr int64_t float_bytes = 4;  // of a float32
 struct Workload {
   int blocks = 0, epochs = 0, lag = 0;
   int64_t batch = 0, samples = 0, seq_len = 0, hidden = 0;
-  int64_t stream_bytes = 4;      // of one element of a stream
-  double forward_flops = 0;      // one sample, dense
-  double unit_flops = 0;         // the gradient of one sample
-  int64_t weights = 0;           // of the linears of a block
-  int64_t learned = 0;           // learned values of a block
-  int64_t statistics = 0;        // floats of statistics of a block's inputs, when it is prepared
-  int64_t source_bytes = 0;      // of a block on disk
-  int64_t kept_bytes = 0;        // of the tensors that belong to no such block
-  int64_t packed_bytes = 0;      // of the packed block that one turn makes
-  int64_t state_bytes = 0;       // of a live block's file in the run folder
+  int64_t stream_bytes = 4;  // of one element of a stream
+  double forward_flops = 0;  // one sample, dense
+  double unit_flops = 0;     // the gradient of one sample
+  int64_t weights = 0;       // of the linears of a block
+  int64_t learned = 0;       // learned values of a block
+  int64_t statistics = 0;    // floats of statistics of a block's inputs, when it is prepared
+  int64_t source_bytes = 0;  // of a block on disk
+  int64_t kept_bytes = 0;    // of the tensors that belong to no such block
+  int64_t packed_bytes = 0;  // of the packed block that one turn makes
+  int64_t state_bytes = 0;   // of a live block's file in the run folder
+  // The state of an epoch is copied, and written while the next epoch trains. Otherwise training
+  // waits for it.
+  bool save_beside = false;
   int64_t activation_bytes = 0;  // of one sample while it is trained
   int64_t product_bytes = 0;     // that one processor thread copies of a product's operands
   // Before the first turn of a block: for the statistics of its inputs, per sample; and for
@@ -80,11 +83,24 @@ double adam_seconds(const Workload& work, const Machine& machine, int replicas);
 int64_t exchange_bytes(const Workload& work, int replicas);
 
 // The most memory that a rank with work holds on its host, where its device has memory of its own:
-// the process, a block's weights on the way from disk, the packed block on the way back, and, on
-// rank 0, what it assembles of the result. Streams beyond their limit go to the scratch folder in
-// pieces that are too small to count. This is an estimate: no cuda backend trains yet, so nobody
-// could measure it.
+// the process, a block's weights on the way from disk, the packed block on the way back, what is
+// written beside training, and, on rank 0, what it assembles of the result. Streams beyond their
+// limit go to the scratch folder in pieces that are too small to count. This is an estimate: no
+// cuda backend trains yet, so nobody could measure it.
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles);
+
+// What a start pays for going on in the middle, of a plan in which one block reads its streams at a
+// time (can_begin_at()).
+struct ResumeCosts {
+  double replay_s = 0;        // for a packed block: read and hashed, and its two streams made again
+  double streams_s = 0;       // to write the two streams at a stop and read them at the next start
+  int64_t streams_bytes = 0;  // of both, of all replicas
+
+  // The fewest packed blocks before the frontier with which keeping the streams is cheaper.
+  int64_t blocks_worth_keeping() const;
+  bool keeps(int64_t blocks_before) const;
+};
+ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh);
 
 // Seconds of a run outside of its plan.
 struct EndCosts {

@@ -71,6 +71,7 @@ class Search {
   struct Found {
     Mesh mesh;
     Walk walk = Walk::sweep;
+    bool save_beside = false;
     double makespan_s = 0;
   };
   const std::optional<Found>& best() const { return best_; }
@@ -93,11 +94,21 @@ class Search {
     // check nearly all numbers of replicas need no simulation.
     const PlanCosts busiest = plan_costs(work, machine, mesh, mesh.replicas - 1);
     if (best_ && busy_seconds(plan, 0, busiest) > best_->makespan_s) return;
-    const Simulation simulation = simulate_with_memory(plan, stage_costs(work, machine, mesh));
+    if (work.save_beside && fits(plan, mesh, walk, true)) return;
+    fits(plan, mesh, walk, false);
+  }
+
+  // False when it needs too much memory. Keeps the best.
+  bool fits(const Plan& plan, const Mesh& mesh, Walk walk, bool save_beside) {
+    Workload work = request_.work;
+    work.save_beside = save_beside;
+    const Simulation simulation =
+        simulate_with_memory(plan, stage_costs(work, request_.machine, mesh));
     least_bytes_ = std::min(simulation.peak_bytes(), least_bytes_.value_or(INT64_MAX));
-    if (!find_memory_fault(simulation, limit_).empty()) return;
-    const Found found{mesh, walk, simulation.makespan_s};
+    if (!find_memory_fault(simulation, limit_).empty()) return false;
+    const Found found{mesh, walk, save_beside, simulation.makespan_s};
     if (!best_ || is_better(found, *best_)) best_ = found;
+    return true;
   }
 
   static bool is_better(const Found& one, const Found& other) {
@@ -153,6 +164,7 @@ Forecast simulated(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   Forecast result;
   result.mesh = mesh;
   result.walk = walk;
+  result.save_beside = request.work.save_beside;
   result.plan = plan_for(request.work, mesh.stages, walk);
   result.costs = stage_costs(request.work, request.machine, mesh);
   result.ends = end_costs(request.work, request.machine, request.ranks);
@@ -206,7 +218,9 @@ Forecast choose_plan(const PlanRequest& request) {
                   request.work.stream_memory > 0
                       ? ""
                       : "; with --stream-memory, streams go to the scratch folder"));
-  return forecast(request, search.best()->mesh, search.best()->walk);
+  PlanRequest chosen = request;
+  chosen.work.save_beside = search.best()->save_beside;
+  return forecast(chosen, search.best()->mesh, search.best()->walk);
 }
 
 }  // namespace bitmill

@@ -34,6 +34,7 @@ struct RankForecast {
 struct Forecast {
   Mesh mesh;
   Walk walk = Walk::sweep;
+  bool save_beside = false;  // as in Workload
   Plan plan;
   PlanCosts costs;  // of a stage
   EndCosts ends;
@@ -46,14 +47,15 @@ struct Forecast {
   double idle_fraction() const;  // of all ranks' time, while the plan is carried out
 };
 
-// The forecast of one mesh and walk.
+// The forecast of one mesh and walk, with the states saved as request.work says.
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);
 
 // The forecast that ends soonest, of all that fit into memory, over all numbers of stages and
 // replicas. Fewer replicas may be faster, when they divide a batch evenly. Of equal ones, the
 // forecast with the fewest ranks. Without a memory limit only sweeps are tried, which hold the
-// fewest streams. UsageError when the requested stages do not divide the ranks, or when nothing
-// fits; the message then says the smallest memory that would.
+// fewest streams. Where request.work says that states are saved beside training, and there is no
+// memory for the copy, they are saved between epochs. UsageError when the requested stages do not
+// divide the ranks, or when nothing fits; the message then says the smallest memory that would.
 Forecast choose_plan(const PlanRequest& request);
 
 }  // namespace bitmill

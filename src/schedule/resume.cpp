@@ -26,8 +26,22 @@ BlockDone usable(const BlockDone& found, const Plan& plan) {
   return first <= found.epochs && found.epochs <= last ? found : BlockDone{};
 }
 
-Remaining::Remaining(const Plan& plan, const std::vector<BlockDone>& done)
-    : plan_(plan), done_(done) {
+bool keeps_streams(const Plan& plan) { return plan.stage_count() == 1 && plan.band == 1; }
+
+bool can_begin_at(const KeptStreams& kept, const Plan& plan, const std::vector<BlockDone>& done) {
+  const bool exists = 0 < kept.block && kept.block < plan.blocks && kept.turn < plan.turns();
+  if (!keeps_streams(plan) || !exists) return false;
+  if (Remaining(plan, done).visit(kept.block, kept.turn) == Manner::skip) return false;
+  for (int block = 0; block < kept.block; ++block) {
+    if (done[static_cast<size_t>(block)].turns <= kept.turn) return false;
+  }
+  // A block that begins anew needs its own inputs of the teacher, for their statistics.
+  const BlockDone& own = done[static_cast<size_t>(kept.block)];
+  return !kept.targets || kept.turn > 0 || own.turns > 0 || own.steps > 0;
+}
+
+Remaining::Remaining(const Plan& plan, const std::vector<BlockDone>& done, const KeptStreams& kept)
+    : plan_(plan), done_(done), kept_(kept) {
   assert(std::ssize(done) == plan.blocks);
   for (int turn = 0; turn < plan.turns(); ++turn) {
     const bool teacher = plan.begins_band(turn);
@@ -44,6 +58,7 @@ int Remaining::last_unpacked(int turn) const {
 }
 
 Manner Remaining::visit(int block, int turn) const {
+  if (kept_.any() && turn == kept_.turn && block < kept_.block) return Manner::skip;
   if (block > last_[static_cast<size_t>(turn)]) return Manner::skip;
   return done_[static_cast<size_t>(block)].turns > turn ? Manner::replay : Manner::full;
 }
@@ -83,6 +98,16 @@ bool Remaining::comes_back(int block, int turn) const {
     if (visit(block, later) != Manner::skip) return true;
   }
   return false;
+}
+
+int Remaining::replays() const {
+  int count = 0;
+  for (int block = 0; block < plan_.blocks; ++block) {
+    for (int turn = 0; turn < plan_.turns(); ++turn) {
+      if (visit(block, turn) == Manner::replay) ++count;
+    }
+  }
+  return count;
 }
 
 }  // namespace bitmill

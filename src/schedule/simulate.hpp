@@ -16,7 +16,7 @@ struct PlanCosts {
   double forward_s = 0;  // with dense weights, for all own samples
   double prepare_s = 0;  // to make or restore mask, grid, signs, operands
   double first_s = 0;    // in addition, before a block's first turn: statistics, descent
-  double epoch_s = 0;    // all steps of an epoch, and saving the state
+  double epoch_s = 0;    // all steps of an epoch, and what saving the state adds
   double pack_s = 0;     // to round and write
 
   double link_bytes_per_s = 1;  // between neighbouring stages, for one replica

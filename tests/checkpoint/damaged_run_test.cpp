@@ -102,7 +102,7 @@ TEST_F(DamagedRun, EventsOfOtherTypesArePassedOver) {
   files_.put("/run/blocks.jsonl",
              "{\"event\": 5, \"block\": 1}\n{\"event\": \"packed\", \"block\": \"2\"}\n"
              "{\"event\": \"packed\", \"block\": 3}\n[]\n{\"event\": \"pac");
-  EXPECT_EQ(RunDir(files_, *claim).packed_events(), std::set<int>({3}));
+  EXPECT_EQ(RunDir(files_, *claim).events().packed_blocks(), std::set<int>({3}));
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 #pragma once
 // A file system that fails in the middle of a run. It counts the operations that change something.
 // From number `first_failure` on each of them fails without doing anything, as if the process had
-// been killed there. Reads still work.
+// been killed there. Reads still work. Several threads may use it.
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,7 +22,10 @@ class FailingFiles : public ForwardingFiles {
       : for_good_(for_good), left_(first_failure) {}
 
   // Whether any operation was refused.
-  bool failed() const { return left_ < 0; }
+  bool failed() const {
+    const std::lock_guard lock(mutex_);
+    return left_ < 0;
+  }
 
   std::unique_ptr<OutputFile> create(const std::string& path) override {
     spend(path);
@@ -88,6 +92,7 @@ class FailingFiles : public ForwardingFiles {
   };
 
   void spend(const std::string& path) {
+    const std::lock_guard lock(mutex_);
     if (left_ > 0) {
       --left_;
       return;
@@ -98,7 +103,8 @@ class FailingFiles : public ForwardingFiles {
   }
 
   const bool for_good_;
-  int left_;  // operations before the first failure; -1 after it
+  mutable std::mutex mutex_;  // a run writes with more than one thread
+  int left_;                  // operations before the first failure; -1 after it
 };
 
 }  // namespace bitmill

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,31 +44,37 @@ class ForgetfulFiles final : public FailingFiles {
   }
 
   std::unique_ptr<OutputFile> create(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
     const bool is_new = !exists(path);
     return opened(path, FailingFiles::create(path), is_new, /*size=*/0);
   }
   std::unique_ptr<OutputFile> open_append(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
     const bool is_new = !exists(path);
     const int64_t size = is_new ? 0 : ForwardingFiles::open(path)->size();
     return opened(path, FailingFiles::open_append(path), is_new, size);
   }
   void rename(const std::string& from, const std::string& to) override {
+    const std::lock_guard lock(mutex_);
     std::string kept = keep(to);
     FailingFiles::rename(from, to);
     move_names(from, to);
     changes_.push_back({from, to, std::move(kept)});
   }
   void remove(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
     std::string kept = keep(path);
     FailingFiles::remove(path);
     changes_.push_back({path, "", std::move(kept)});
   }
   void remove_tree(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
     FailingFiles::remove_tree(path);
     std::erase_if(changes_, [&](const Change& c) { return lies_in(c.name(), path); });
     std::erase_if(synced_size_, [&](const auto& entry) { return lies_in(entry.first, path); });
   }
   void sync_directory(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
     FailingFiles::sync_directory(path);
     std::erase_if(changes_, [&](const Change& c) { return parent_path(c.name()) == path; });
   }
@@ -85,10 +92,12 @@ class ForgetfulFiles final : public FailingFiles {
         : files_(files), real_(std::move(real)) {}
     const std::string& path() const override { return real_->path(); }
     void append(std::span<const std::byte> data) override {
+      const std::lock_guard lock(files_.mutex_);
       files_.note_write(path());
       real_->append(data);
     }
     void write(int64_t offset, std::span<const std::byte> data) const override {
+      const std::lock_guard lock(files_.mutex_);
       files_.note_write(path());
       real_->write(offset, data);
     }
@@ -96,6 +105,7 @@ class ForgetfulFiles final : public FailingFiles {
       real_->read(offset, into);
     }
     void sync() override {
+      const std::lock_guard lock(files_.mutex_);
       real_->sync();
       files_.synced_size_.erase(path());
     }
@@ -114,6 +124,7 @@ class ForgetfulFiles final : public FailingFiles {
     return std::make_unique<Output>(*this, std::move(real));
   }
   void note_write(const std::string& path) {
+    const std::lock_guard lock(mutex_);
     if (!exists(path)) return;  // unlinked: a power cut leaves nothing of it in any case
     synced_size_.try_emplace(path, ForwardingFiles::open(path)->size());
   }
@@ -140,6 +151,7 @@ class ForgetfulFiles final : public FailingFiles {
     synced_size_ = std::move(sizes);
   }
 
+  std::recursive_mutex mutex_;  // a run writes with more than one thread
   const std::string shelf_;
   int kept_ = 0;
   std::vector<Change> changes_;                 // in the order they were made

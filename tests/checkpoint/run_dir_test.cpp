@@ -82,7 +82,7 @@ TEST_F(RunDirTest, ALateLineIsNotWritten) {
   const auto first = claim();
   RunDir dir(*files_, *first);
   const auto second = claim();
-  EXPECT_THROW(dir.append_event("{}"), ClaimError);
+  EXPECT_THROW(dir.events().append("{}"), ClaimError);
   EXPECT_FALSE(files_->exists(folder_ / "work/blocks.jsonl"));
 }
 

@@ -37,7 +37,8 @@ class Settings:
 
     walks = ("auto", "wavefront", "sweep")
     most_stages = math.inf
-    # Logged epochs of a block that a kill may cost: an epoch is saved before it is logged.
+    # Logged epochs of a block that a kill may cost: an epoch is logged when its state is committed.
+    # What a kill costs (the epoch that is trained, and the one that is being written) is not logged.
     most_repeated = 0
 
     def __init__(self, words, folder):

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/claim.hpp"
+#include "checkpoint/frontier_files.hpp"
 #include "checkpoint/run_dir.hpp"
 #include "data/token_text.hpp"
 #include "format/packed_linear.hpp"
@@ -161,13 +162,17 @@ void add_run_folders(Seeds& seeds) {
   dir.begin({fingerprint.dump(), {"cpu class"}});
   claim->record_start(0);
   claim->beat();
-  dir.append_event(R"({"block": 0, "turn": 0, "epoch": 0, "loss": 1.5, "seconds": 0.25})");
+  dir.events().append(R"({"block": 0, "turn": 0, "epoch": 0, "loss": 1.5, "seconds": 0.25})");
   dir.write_live({0, 1, 3}, small_model());
   seeds.add_folder("run_folder", "live", files, "/w");
   dir.keep_source(0, {{"a.weight", "0123"}});
   dir.write_packed(0, 0, false, small_model());
   dir.write_packed(0, 1, true, small_model());
-  dir.append_event(R"({"block": 0, "event": "packed", "bits_per_weight": 1.9})");
+  dir.events().append(R"({"block": 0, "event": "packed", "bits_per_weight": 1.9})");
+  FrontierFiles streams(files, *claim);
+  const std::string chain = packed_chain(dir.state(), 1, 0);
+  streams.keep({1, 0, true, 64, chain, {streams.write_part(0, small_model())}});
+  RunDir(files, *claim, 1).events().append(R"({"block": 1, "epoch": 0, "loss": 2.5})");
   dir.set_aside(0, 1);
   seeds.add_folder("run_folder", "packed", files, "/w");
   dir.abandon("a reason");

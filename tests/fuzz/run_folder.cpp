@@ -1,8 +1,11 @@
 // The work folder of a run as anybody left it: its status asked and every file read; then once more
 // with hashes that fit.
 
+#include <array>
+
 #include "checkpoint/audit.hpp"
 #include "checkpoint/claim.hpp"
+#include "checkpoint/frontier_files.hpp"
 #include "checkpoint/run_dir.hpp"
 #include "checkpoint/run_state.hpp"
 #include "fuzz/reseal.hpp"
@@ -40,8 +43,13 @@ void take_over(MemoryFiles& files) {
     const auto claim =
         Claim::take(files, work_dir, {"h", 1, "", "", "", "t"}, {no_time, no_time}, [](auto&) {});
     RunDir dir(files, *claim);
-    dir.packed_events();
+    dir.events().packed_blocks();
     dir.resume();
+    const FrontierFiles streams(files, *claim);
+    const auto kept = streams.kept();
+    if (!kept) return;
+    std::array<std::byte, 16> sample;
+    FrontierReader(streams, *kept).read("student.0", sample);
   });
 }
 
@@ -49,11 +57,13 @@ void reseal(MemoryFiles& files) {
   const auto found = find_state(files, work_dir);
   if (!found) return;
   const auto path = [&](const char* name) { return join_path(found->path, name); };
-  for (const char* name : {"holder.json", "run.json", "failure.json", "sources/0000.json"}) {
+  for (const char* name :
+       {"holder.json", "run.json", "failure.json", "sources/0000.json", "streams/frontier.json"}) {
     fuzz::may_refuse([&] { fuzz::reseal_json(files, path(name)); });
   }
-  for (const char* name : {"blocks/0000.0.safetensors", "blocks/0000.1.safetensors",
-                           "live/0000.safetensors", "redo/0000.0.safetensors"}) {
+  for (const char* name :
+       {"blocks/0000.0.safetensors", "blocks/0000.1.safetensors", "live/0000.safetensors",
+        "redo/0000.0.safetensors", "streams/0000.safetensors"}) {
     fuzz::may_refuse([&] { fuzz::reseal_block(files, path(name)); });
   }
 }

@@ -43,6 +43,9 @@ class FailingDisk : public TinyJob {
       failed = disturbed(o, operation);
       run(o);
       EXPECT_TRUE(bytes("out") == bytes("whole")) << "operation " << operation;
+      // Every epoch that counts has its line, once.
+      EXPECT_THAT(logged_epochs(o.work_dir), testing::UnorderedElementsAreArray(all_epochs(2, 2)))
+          << "operation " << operation;
       verify_packed_folder(*files_, o.output_dir, {});
       for (const std::string& folder : {o.output_dir, o.work_dir}) files_->remove_tree(folder);
     }

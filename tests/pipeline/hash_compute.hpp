@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -32,11 +33,23 @@ inline std::string hash_of(std::initializer_list<std::string> parts) {
   return hasher.hex();
 }
 
+// The streams that a stop has kept.
+struct KeptHashes {
+  KeptStreams at;
+  std::string student, teacher;
+};
+
 // Takes the place of the run folder: what is in it survives a start. Copies use the same mutex.
 struct HashStore {
   std::map<int, std::pair<Progress, std::string>> live;  // by block
   std::map<std::pair<int, int>, std::string> packed;     // by (block, turn)
+  KeptHashes kept;                                       // by the last stop
   std::shared_ptr<std::mutex> mutex = std::make_shared<std::mutex>();
+
+  // None where a start cannot begin there.
+  KeptHashes kept_for(const Plan& plan) const {
+    return can_begin_at(kept.at, plan, done(plan)) ? kept : KeptHashes();
+  }
 
   std::vector<BlockDone> done(const Plan& plan) const {
     std::vector<BlockDone> all;
@@ -100,7 +113,8 @@ class HashCompute final : public Compute {
 
   void teach(int block, int turn, bool saved) override {
     record("teach {} {}", block, turn);
-    begin(block, turn);
+    visit(block, turn);
+    commit();
     const std::lock_guard lock(*store_.mutex);
     learned_ = saved ? store_.live.at(block).second : hash_of({"prepare", targets_.at(block)});
   }
@@ -121,35 +135,48 @@ class HashCompute final : public Compute {
     return static_cast<double>(std::stoul(learned_.substr(0, 8), nullptr, 16));
   }
 
-  void save(const Progress& done) override {
+  // As with a writer of its own: a state is under way until the next one is saved or until
+  // settle(), and a start that dies loses it. A packed block is under way together with it.
+  void save_epoch(const Progress& done, const FinishedEpoch& epoch) override {
     record("save {} epochs {} steps {}", done.block, done.epochs, done.steps);
-    if (!writes()) return;
-    const std::lock_guard lock(*store_.mutex);
-    store_.live[done.block] = {done, learned_};
+    require(epoch.at.block == done.block && epoch.at.epoch + 1 == done.epochs,
+            "was saved with another epoch's line", done.block);
+    commit();
+    begin([this, done, learned = learned_] { store_.live[done.block] = {done, learned}; });
   }
+  void save_steps(const Progress& done) override {
+    record("save {} epochs {} steps {}", done.block, done.epochs, done.steps);
+    commit();
+    begin([this, done, learned = learned_] { store_.live[done.block] = {done, learned}; });
+    commit();
+  }
+  void settle() override { commit(); }
+  double seconds_to_leave() const override { return 0; }
 
   void pack(int block, int turn) override {
     record("pack {} {}", block, turn);
     packed_ = hash_of({"pack", learned_});
-    if (!writes()) return;
-    const std::lock_guard lock(*store_.mutex);
-    const auto [there, fresh] = store_.packed.emplace(std::pair(block, turn), packed_);
-    require(fresh || there->second == packed_, "was packed in another way before", block);
+    begin([this, block, turn, packed = packed_] {
+      const auto [there, fresh] = store_.packed.emplace(std::pair(block, turn), packed);
+      require(fresh || there->second == packed, "was packed in another way before", block);
+    });
   }
 
   void pass(int block, int turn) override {
     record("pass {} {}", block, turn);
-    begin(block, turn);
+    visit(block, turn);
   }
 
   void reload(int block, int turn) override {
     record("reload {} {}", block, turn);
+    commit();
     const std::lock_guard lock(*store_.mutex);
     packed_ = store_.packed.at({block, turn});
   }
 
   void forward(int block, int turn, bool wanted) override {
     record("forward {} {}", block, turn);
+    visit_block_ = -1;
     require(resident_ == block, "is not resident", block);
     if (!wanted) return;
     students_[{block + 1, turn}] = hash_of({"student", packed_, student_});
@@ -183,6 +210,7 @@ class HashCompute final : public Compute {
 
   void send(int block, int turn) override {
     record("send {} {}", block, turn);
+    commit();
     std::string text;
     if (plan_.begins_band(turn)) text += teachers_.extract(block + 1).mapped();
     text += students_.extract({block + 1, turn}).mapped();
@@ -203,6 +231,23 @@ class HashCompute final : public Compute {
     const size_t digits = (plan_.begins_band(turn) ? 2 : 1) * hash_digits_sent;
     link_->expect(static_cast<int64_t>(digits) / 16,
                   [digits] { return std::make_shared<HashBox>(std::string(digits, ' ')); });
+  }
+
+  // Of plans in which one block reads at a time.
+  void keep_streams() override {
+    if (link_ || plan_.band != 1 || !keeps_) return;
+    if (!students_.empty()) {
+      const auto& [block, turn] = students_.begin()->first;
+      keep({block, turn, false}, students_.begin()->second, teachers_.at(block));
+    } else if (visit_block_ >= 0) {
+      keep({visit_block_, visit_turn_, true}, student_, targets_.at(visit_block_));
+    }
+  }
+  void never_keep_streams() { keeps_ = false; }
+  void take_kept_streams(const KeptHashes& kept) {
+    if (!kept.at.any()) return;
+    students_[{kept.at.block, kept.at.turn}] = kept.student;
+    (kept.at.targets ? targets_ : teachers_)[kept.at.block] = kept.teacher;
   }
 
   void leave_streams() override {
@@ -238,12 +283,28 @@ class HashCompute final : public Compute {
 
   bool writes() const { return rank_ == nullptr || rank_->leads(); }
 
-  void begin(int block, int turn) {
+  void begin(std::function<void()> commit) {
+    if (writes()) under_way_.push_back(std::move(commit));
+  }
+  void commit() {
+    const std::lock_guard lock(*store_.mutex);
+    for (const std::function<void()>& one : under_way_) one();
+    under_way_.clear();
+  }
+
+  void keep(const KeptStreams& kept, const std::string& student, const std::string& teacher) {
+    const std::lock_guard lock(*store_.mutex);
+    store_.kept = {kept, student, teacher};
+  }
+
+  void visit(int block, int turn) {
+    visit_block_ = block;
+    visit_turn_ = turn;
     require(resident_ == block, "is not resident", block);
     const auto student = students_.extract({block, turn});
     require(!student.empty(), "has no stream of this turn", block);
     student_ = student.mapped();
-    if (plan_.begins_band(turn)) {
+    if (plan_.begins_band(turn) && !targets_.contains(block)) {
       const auto teacher = teachers_.extract(block);
       require(!teacher.empty(), "has no stream of the teacher", block);
       targets_[block] = hash_of({"teacher", id(block), teacher.mapped()});
@@ -259,10 +320,13 @@ class HashCompute final : public Compute {
   std::optional<size_t> die_after_;
   int busy_ = 0;
   std::vector<std::string> calls_;
+  std::vector<std::function<void()>> under_way_;
   std::map<std::pair<int, int>, std::string> students_;  // by reading block and turn
   std::map<int, std::string> teachers_;                  // by reading block
   std::map<int, std::string> targets_;                   // by block
   int resident_ = -1;
+  int visit_block_ = -1, visit_turn_ = 0;  // from teach() or pass() to forward()
+  bool keeps_ = true;
   std::string student_, learned_, packed_;  // of the resident block
 };
 

@@ -6,7 +6,13 @@
 
 #include <array>
 #include <atomic>
+#include <memory>
+#include <mutex>
+#include <set>
 #include <vector>
+
+#include "checkpoint/run_state.hpp"
+#include "forwarding_files.hpp"
 
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -57,6 +63,59 @@ TEST_F(QuantizeOnMeshes, TurnsGiveTheSameBytesForAnyRanksAndOtherBytesThanNoTurn
   run(whole);
   EXPECT_TRUE(bytes("one") == bytes("two"));
   EXPECT_FALSE(bytes("one") == bytes("whole"));
+}
+
+// The host of one rank: which files were opened to append a line.
+class AppendedFiles final : public ForwardingFiles {
+ public:
+  std::unique_ptr<OutputFile> open_append(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
+    names.insert(file_name(path));
+    return ForwardingFiles::open_append(path);
+  }
+  std::set<std::string> names;
+
+ private:
+  std::mutex mutex_;
+};
+
+// Appends of two hosts to one file may overwrite each other.
+TEST_F(QuantizeOnMeshes, EveryFileOfLinesHasOneWriterAndOneFileHasAllLines) {
+  use_blocks(4);
+  for (const bool stops : {false, true}) {
+    QuantizeOptions o = options(stops ? "stopped" : "whole");
+    o.batch = 2;
+    o.lag = 1;
+    o.stages = 2;
+    std::array<AppendedFiles, 4> hosts;
+    const auto start = [&] {
+      run_where(o, 4, [&](int rank) -> Files& { return hosts[static_cast<size_t>(rank)]; });
+    };
+    if (stops) {
+      control_.wishes.asked = [&] {
+        return files_->exists(o.work_dir + "/blocks.jsonl") ? "SIGTERM" : "";
+      };
+      EXPECT_THROW(start(), AgreedStop);
+      control_.wishes.asked = [] { return ""; };
+      // All that is committed is in the one file, though other ranks may have said it last.
+      const auto state = find_state(*files_, o.work_dir);
+      const auto lines = logged_epochs(o.work_dir);
+      size_t committed = 0;
+      for (int block = 0; block < 4; ++block) {
+        const RunState saved(*files_, state->path);
+        for (int turn = 0; turn < 2; ++turn) committed += saved.has_packed(block, turn) ? 1 : 0;
+      }
+      EXPECT_GE(lines.size(), committed);
+      EXPECT_GT(lines.size(), 0U);
+    }
+    start();
+    EXPECT_THAT(hosts[0].names, testing::ElementsAre("blocks.jsonl"));
+    EXPECT_THAT(hosts[1].names, testing::IsEmpty());
+    EXPECT_THAT(hosts[2].names, testing::ElementsAre("0001.jsonl"));
+    EXPECT_THAT(hosts[3].names, testing::IsEmpty());
+    EXPECT_THAT(logged_epochs(o.work_dir), testing::UnorderedElementsAreArray(all_epochs(4, 2)));
+    EXPECT_EQ(logged_blocks(o.work_dir), std::set<int>({0, 1, 2, 3}));
+  }
 }
 
 // Stages x replicas; the last have more stages than there are blocks, or than turns.

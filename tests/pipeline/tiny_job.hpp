@@ -6,6 +6,10 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "comm/self_communicator.hpp"
@@ -104,6 +108,30 @@ class TinyJob : public testing::Test {
 
   std::string bytes(const std::string& name) { return folder_.read(name + "/model.safetensors"); }
 
+  // (block, epoch) of every epoch in blocks.jsonl, in the order of the lines.
+  std::vector<std::pair<int, int>> logged_epochs(const std::string& work_dir) {
+    std::vector<std::pair<int, int>> epochs;
+    for (const nlohmann::json& event : events(work_dir)) {
+      if (event.contains("epoch")) epochs.emplace_back(event["block"], event["epoch"]);
+    }
+    return epochs;
+  }
+  std::set<int> logged_blocks(const std::string& work_dir) {
+    std::set<int> blocks;
+    for (const nlohmann::json& event : events(work_dir)) {
+      if (event.contains("epoch")) continue;
+      EXPECT_TRUE(blocks.insert(event["block"].get<int>()).second) << "has two lines";
+    }
+    return blocks;
+  }
+  static std::vector<std::pair<int, int>> all_epochs(int blocks, int epochs) {
+    std::vector<std::pair<int, int>> all;
+    for (int block = 0; block < blocks; ++block) {
+      for (int epoch = 0; epoch < epochs; ++epoch) all.emplace_back(block, epoch);
+    }
+    return all;
+  }
+
   std::string message(const QuantizeOptions& o) {
     try {
       run(o);
@@ -113,6 +141,17 @@ class TinyJob : public testing::Test {
       return error.what();
     }
     return "no error";
+  }
+
+  // The lines of blocks.jsonl that are JSON. A line that was cut short is none.
+  std::vector<nlohmann::json> events(const std::string& work_dir) {
+    std::vector<nlohmann::json> all;
+    std::istringstream lines(read_text(*files_, work_dir + "/blocks.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      const nlohmann::json event = nlohmann::json::parse(line, nullptr, false);
+      if (event.is_object()) all.push_back(event);
+    }
+    return all;
   }
 
   TempFolder folder_;

@@ -49,6 +49,32 @@ TEST(CostModel, StateIsCommittedOnceAnEpochAndReadOnceATurn) {
   EXPECT_DOUBLE_EQ(costs.prepare_s, 120 / 40.0);
 }
 
+// A state of 2 s is written while an epoch of 4 s trains; one of 7 s makes the next epoch wait. The
+// leader alone holds the copy, and the packed block that is being written.
+TEST(CostModel, AStateThatIsWrittenBesideTrainingCostsACopy) {
+  Workload work;
+  work.batch = work.samples = 4;
+  work.unit_flops = 1;
+  work.state_bytes = 120;
+  work.packed_bytes = 7;
+  work.save_beside = true;
+  Machine machine;
+  machine.memory_bytes_per_s = 480;
+  machine.write_bytes_per_s = 60;
+  EXPECT_DOUBLE_EQ(plan_costs(work, machine, {1, 1}, 0).epoch_s, 4 + 2 * 120 / 480.0);
+  machine.write_latency_s = 5;
+  EXPECT_DOUBLE_EQ(plan_costs(work, machine, {1, 1}, 0).epoch_s, 5 + 120 / 60.0);
+  for (const int replica : {0, 1}) {
+    const PlanCosts beside = plan_costs(work, machine, {1, 2}, replica);
+    Workload waiting = work;
+    waiting.save_beside = false;
+    const PlanCosts between = plan_costs(waiting, machine, {1, 2}, replica);
+    const int64_t more = replica == 0 ? 127 : 0;
+    EXPECT_EQ(beside.resident_bytes - between.resident_bytes, more);
+    EXPECT_EQ(beside.loaded_bytes - between.loaded_bytes, more);
+  }
+}
+
 TEST(CostModel, StatisticsAreOfEverySampleAndDescentOfTheBlock) {
   Workload work;
   work.batch = 2;

@@ -77,6 +77,25 @@ TEST(Planner, FewerReplicasThatShareEvenlyAreSooner) {
   }
 }
 
+TEST(Planner, StatesAreSavedBesideTrainingWhereTheCopyFits) {
+  PlanRequest one = request(1);
+  one.work.state_bytes = 1'000'000;
+  one.work.save_beside = true;
+  one.machine.write_bytes_per_s = 1e5;
+  const Forecast free = choose_plan(one);
+  EXPECT_TRUE(free.save_beside);
+  one.memory_limit = free.peak_bytes();
+  EXPECT_TRUE(choose_plan(one).save_beside);
+  one.memory_limit = free.peak_bytes() - 1;
+  const Forecast tight = choose_plan(one);
+  EXPECT_FALSE(tight.save_beside);
+  EXPECT_EQ(tight.peak_bytes(), free.peak_bytes() - one.work.state_bytes);
+  EXPECT_GT(tight.makespan_s(), free.makespan_s());
+  one.memory_limit = 0;
+  one.work.save_beside = false;  // whoever asks knows that there is no memory
+  EXPECT_FALSE(choose_plan(one).save_beside);
+}
+
 TEST(Planner, WithoutALimitOfMemoryOnlySweepsAreChosen) {
   for (const int ranks : {1, 2, 5, 24}) {
     EXPECT_EQ(choose_plan(request(ranks)).walk, Walk::sweep) << ranks << " ranks";

@@ -98,6 +98,7 @@ Forecast QuantizeJob::soonest(PlanRequest request) const {
     return choose_plan(request);
   } catch (const UsageError&) {
     request.memory_limit = 0;
+    request.work.save_beside = false;  // there is too little memory already
     return choose_plan(request);
   }
 }
@@ -108,6 +109,9 @@ void QuantizeJob::choose_mesh(const ModelConfig& config) {
   request_.options.stages = chosen.mesh.stages;
   request_.options.replicas = chosen.mesh.replicas;
   request_.options.walk = chosen.walk;
+  request_.options.save_beside = chosen.save_beside;
+  request_.options.resume_costs =
+      resume_costs(plan_request(request_.options, config).work, machine_, chosen.mesh);
 }
 
 // The forecast of the job as it will be done. The mesh was chosen before the calibration was read,
@@ -116,6 +120,7 @@ Forecast QuantizeJob::simulate_job(const ModelConfig& config) const {
   QuantizeOptions known = options();
   known.samples = forecast().samples;
   known.seq_len = forecast().seq_len;
+  known.save_beside = forecast().saving == Saving::beside;
   return bitmill::forecast(plan_request(known, config), forecast().mesh, forecast().walk);
 }
 

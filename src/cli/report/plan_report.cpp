@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "cli/report/quantity.hpp"
+#include "cli/report/resume_words.hpp"
 #include "cli/report/table.hpp"
+#include "schedule/resume.hpp"
 
 namespace bitmill {
 namespace {
@@ -41,6 +43,20 @@ RankForecast most_of_all(const PlanRequest& request, const Forecast& forecast) {
   return most;
 }
 
+ResumeCosts going_on_costs(const PlanRequest& request, const Forecast& forecast) {
+  return resume_costs(request.work, request.machine, forecast.mesh);
+}
+
+bool stop_keeps_streams(const PlanRequest& request, const Forecast& forecast) {
+  return keeps_streams(forecast.plan) &&
+         going_on_costs(request, forecast).keeps(forecast.plan.blocks - 1);
+}
+
+int64_t kept_stream_bytes(const PlanRequest& request, const Forecast& forecast) {
+  if (!stop_keeps_streams(request, forecast)) return 0;
+  return going_on_costs(request, forecast).streams_bytes;
+}
+
 int64_t state_bytes(const PlanRequest& request, const Forecast& forecast) {
   return live_files(forecast.plan) * request.work.state_bytes;
 }
@@ -49,7 +65,7 @@ int64_t state_bytes(const PlanRequest& request, const Forecast& forecast) {
 int64_t disk_bytes(const PlanRequest& request, const Forecast& forecast) {
   const Workload& work = request.work;
   return int64_t{forecast.plan.turns()} * work.blocks * work.packed_bytes +
-         state_bytes(request, forecast);
+         state_bytes(request, forecast) + kept_stream_bytes(request, forecast);
 }
 
 int64_t result_bytes(const Workload& work) {
@@ -101,6 +117,9 @@ void add_size_rows(const PlanRequest& request, const Forecast& forecast, Table& 
                                      format_bytes(disk_bytes(request, forecast)),
                                      format_bytes(state_bytes(request, forecast)),
                                      format_bytes(result_bytes(request.work)))});
+  table.add_row({"saving", saving_words(forecast.save_beside)});
+  table.add_row({"going on", going_on_words(going_on_costs(request, forecast),
+                                            stop_keeps_streams(request, forecast))});
   if (most.scratch_bytes > 0) {
     table.add_row({"scratch", fmt::format("{} of streams on the rank that needs most",
                                           format_bytes(most.scratch_bytes))});
@@ -232,6 +251,9 @@ nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast&
           {"exchange_bytes", most.exchanged_bytes},
           {"disk_bytes", disk_bytes(request, forecast)},
           {"state_bytes", state_bytes(request, forecast)},
+          {"save_beside", forecast.save_beside},
+          {"replay_block_s", going_on_costs(request, forecast).replay_s},
+          {"kept_stream_bytes", kept_stream_bytes(request, forecast)},
           {"result_bytes", result_bytes(request.work)},
           {"scratch_bytes", most.scratch_bytes},
           {"work_of_lag", work_of_lag(forecast.plan, forecast.costs)},

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/report/quantity.hpp"
+#include "cli/report/resume_words.hpp"
 #include "cli/report/table.hpp"
 
 namespace bitmill {
@@ -156,6 +157,9 @@ std::string describe_forecast(const QuantizeOptions& options, const QuantizeFore
     table.add_row({"", fmt::format("of it up to {} of state while blocks are live",
                                    format_bytes(forecast.state_bytes))});
   }
+  table.add_row({"saving", saving_words(forecast.saving == Saving::beside)});
+  table.add_row(
+      {"going on", going_on_words(options.resume_costs, /*keeps=*/forecast.kept_bytes > 0)});
   return table.text();
 }
 
@@ -188,6 +192,10 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"stream_bytes", forecast.stream_bytes},
       {"peak_memory_bytes", forecast.peak_memory_bytes},
       {"state_bytes", forecast.state_bytes},
+      {"save_beside", forecast.saving == Saving::beside},
+      {"replay_block_s", options.resume_costs.replay_s},
+      {"kept_stream_bytes", forecast.kept_bytes},
+      {"kept_from_block", forecast.kept_from_block},
       {"disk_bytes", forecast.disk_bytes},
       {"notes", forecast.notes},
       {"fingerprint", nlohmann::ordered_json::parse(forecast.fingerprint_json)}};
@@ -255,8 +263,10 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
   table.add_row({"time", format_seconds(facts.seconds)});
   if (!result.already_done) {
     table.add_row(
-        {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
-                                      100 * result.state_seconds / facts.seconds)});
+        {"writing state", fmt::format("{:.2f} s; training waited {:.2f} s for it, {:.1f}% of the "
+                                      "time",
+                                      result.state_seconds, result.state_wait_seconds,
+                                      100 * result.state_wait_seconds / facts.seconds)});
   }
   if (result.state_bytes > 0) table.add_row({"state on disk", describe_state(result)});
   table.add_row(
@@ -290,6 +300,7 @@ nlohmann::ordered_json result_json(const QuantizeOptions& options, const Quantiz
                                  {"packed_bytes", result.packed_bytes},
                                  {"seconds", facts.seconds},
                                  {"state_seconds", result.state_seconds},
+                                 {"state_wait_seconds", result.state_wait_seconds},
                                  {"state_bytes", result.state_bytes},
                                  {"planned_state_bytes", result.planned_state_bytes},
                                  {"state_bytes_written", result.state_bytes_written},

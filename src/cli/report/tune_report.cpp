@@ -212,8 +212,10 @@ std::string describe_tuning(const TuneOptions& options, const TuneResult& result
   table.add_row({"time", format_seconds(facts.seconds)});
   if (!result.already_done) {
     table.add_row(
-        {"writing state", fmt::format("{:.2f} s, {:.1f}% of the time", result.state_seconds,
-                                      100 * result.state_seconds / facts.seconds)});
+        {"writing state", fmt::format("{:.2f} s; training waited {:.2f} s for it, {:.1f}% of the "
+                                      "time",
+                                      result.state_seconds, result.state_wait_seconds,
+                                      100 * result.state_wait_seconds / facts.seconds)});
   }
   table.add_row(
       {"peak memory", fmt::format("{}{}, planned {}", format_bytes(facts.peak_memory_bytes),
@@ -242,6 +244,7 @@ nlohmann::ordered_json tuning_json(const TuneOptions& options, const TuneResult&
   json["packed_bytes"] = result.packed_bytes;
   json["seconds"] = facts.seconds;
   json["state_seconds"] = result.state_seconds;
+  json["state_wait_seconds"] = result.state_wait_seconds;
   json["peak_memory_bytes"] = facts.peak_memory_bytes;
   json["planned_memory_bytes"] = facts.planned_memory_bytes;
   json["ranks"] = facts.ranks;

@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "format/safetensors_writer.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
 #include "model/tensor_floats.hpp"
+#include "pipeline/folder/run_log.hpp"
 #include "pipeline/streams/sample_box.hpp"
 #include "pipeline/sums/sample_statistics.hpp"
 
@@ -25,7 +25,8 @@ constexpr int64_t closeness_values = 4;  // doubles of one Closeness
 
 BlockCompute::BlockCompute(const ComputeContext& context)
     : context_(context),
-      guard_(context.model, context.rank.replicas(), context.pool, context.run_dir),
+      guard_(context.model, context.rank.replicas(), context.pool,
+             context.writer != nullptr ? &context.writer->dir() : nullptr),
       share_(context.windows.count, context.options.batch, context.rank.mesh().replicas,
              context.rank.replica()),
       rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
@@ -36,6 +37,13 @@ BlockCompute::BlockCompute(const ComputeContext& context)
     reports_[block].block = static_cast<int>(block);
     reports_[block].first_loss = std::numeric_limits<double>::quiet_NaN();
     reports_[block].last_loss = std::numeric_limits<double>::quiet_NaN();
+  }
+  if (context.writer != nullptr) logged_ = context.writer->dir().events().packed_blocks();
+  if (context.frontier != nullptr) {
+    frontier_.emplace(*context.frontier,
+                      context.writer != nullptr ? &context.writer->dir().state() : nullptr,
+                      context.rank.replicas(), share_, context.pool,
+                      [this](const std::string& text) { context_.observer.phase_begins(text); });
   }
   if (context.rank.mesh().stages == 1) return;
   link_.emplace(
@@ -117,10 +125,10 @@ void BlockCompute::load(int block) {
 }
 
 // Where the turn begins a band, the caller advances the returned teacher's stream into
-// targets_[block].
+// targets_[block]; null, too, where an earlier start has kept these targets.
 BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
   student_ = std::move(student_inputs_.extract({block, turn}).mapped());
-  if (!context_.plan.begins_band(turn)) return nullptr;
+  if (!context_.plan.begins_band(turn) || targets_.contains(block)) return nullptr;
   Stream teacher = std::move(teacher_inputs_.extract(block).mapped());
   targets_[block] = teacher.use_count() == 1 ? teacher : new_stream();
   return teacher;
@@ -128,6 +136,7 @@ BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
 
 void BlockCompute::teach(int block, int turn, bool saved) {
   const Stream teacher = begin_visit(block, turn);
+  visit_ = {block, turn, saved};
   homologous_ = new_stream();
   // A rank without samples takes part in sums and saves, but needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
@@ -141,20 +150,45 @@ void BlockCompute::teach(int block, int turn, bool saved) {
   }
   advance(block, *student_, *homologous_);
   if (teacher) advance(block, *teacher, *targets_[block]);
-  const at::Tensor losses =
-      live_->restore(context_.run_dir, backend, rotary_, context_.windows.count);
+  const at::Tensor losses = live_->restore(settled(), backend, rotary_, context_.windows.count);
   losses_.copy_(losses.index_select(0, at::tensor(share_.own())));
 }
 
 void BlockCompute::pass(int block, int turn) {
   const Stream teacher = begin_visit(block, turn);
+  visit_ = {block, turn, true};
   if (teacher) advance(block, *teacher, *targets_[block]);
 }
 
-void BlockCompute::reload(int /*block*/, int turn) { live_->reload(context_.run_dir, turn); }
+void BlockCompute::reload(int /*block*/, int turn) { live_->reload(settled(), turn); }
 
-void BlockCompute::save(const Progress& done) {
-  live_->save(context_.run_dir, done, at::tensor(all_losses()).to(at::kFloat));
+const RunDir* BlockCompute::settled() const {
+  if (context_.writer == nullptr) return nullptr;
+  context_.writer->settle();
+  return &context_.writer->dir();
+}
+
+void BlockCompute::save_epoch(const Progress& done, const FinishedEpoch& epoch) {
+  live_->save_epoch(context_.writer, context_.saving, done, at::tensor(all_losses()).to(at::kFloat),
+                    epoch_line(epoch.at, epoch.loss, epoch.seconds));
+  visit_.begun = true;
+}
+
+void BlockCompute::save_steps(const Progress& done) {
+  live_->save_steps(context_.writer, done, at::tensor(all_losses()).to(at::kFloat));
+  visit_.begun = true;
+}
+
+void BlockCompute::settle() {
+  if (context_.writer != nullptr) context_.writer->settle();
+}
+
+// What is under way is committed first, and then perhaps a state that takes as long.
+double BlockCompute::seconds_to_leave() const {
+  if (context_.writer == nullptr) return 0;
+  const ResumeCosts& costs = context_.options.resume_costs;
+  const bool keeps = frontier_ && costs.keeps(at_hand().block);
+  return 2 * context_.writer->longest_commit_s() + (keeps ? costs.streams_s : 0);
 }
 
 void BlockCompute::advance(int block, const SampleStream& from, SampleStream& to) {
@@ -256,20 +290,13 @@ double BlockCompute::finish_epoch(const Position& at) {
 }
 
 void BlockCompute::pack(int block, int turn) {
-  if (share_.own_count() > 0 || context_.run_dir != nullptr) live_->pack();
-  if (context_.run_dir == nullptr) return;
-  std::vector<TensorSource> tensors = live_->packed_tensors();
-  // Each tensor is produced twice: once to hash it, once to write it. Streams move before each.
-  for (TensorSource& tensor : tensors) {
-    tensor.produce = [this, produce = std::move(tensor.produce)](const ByteSink& sink) {
-      pump();
-      produce(sink);
-    };
-  }
-  context_.run_dir->write_packed(block, turn, last_turn(turn), tensors);
+  if (share_.own_count() > 0 || context_.writer != nullptr) live_->pack();
+  if (context_.writer == nullptr) return;
+  context_.writer->begin_packed(block, turn, last_turn(turn), live_->packed_tensors());
 }
 
 void BlockCompute::forward(int block, int turn, bool wanted) {
+  visit_ = {};
   const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
   const Stream targets = targets_.at(block);
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
@@ -308,6 +335,9 @@ void BlockCompute::report_block(int block, std::span<const double> closeness) {
       sum.squared_target > 0 ? std::sqrt(sum.squared_error / sum.squared_target) : 0;
   report.bits_per_weight = live_->bits_per_weight();
   reported_[block] = true;
+  if (context_.writer != nullptr && logged_.insert(block).second) {
+    context_.writer->begin_event(packed_line(report));
+  }
   context_.observer.block_packed(report);
 }
 
@@ -336,7 +366,9 @@ bool BlockCompute::has_room() {
   return link_->has_room();
 }
 
+// The next stage builds on what was packed here. It must not commit its own block before this one.
 void BlockCompute::send(int block, int turn) {
+  settle();
   SampleBox::Streams streams;
   if (context_.plan.begins_band(turn)) {
     streams.push_back(std::move(teacher_inputs_.extract(block + 1).mapped()));
@@ -358,6 +390,38 @@ void BlockCompute::expect(int turn) {
     for (int i = 0; i < streams; ++i) all.push_back(new_stream());
     return std::make_shared<SampleBox>(std::move(all));
   });
+}
+
+// One block reads streams at a time. Before its visit they are its inputs. During the visit the
+// teacher's stream has become the targets.
+KeptStreams BlockCompute::at_hand() const {
+  if (!student_inputs_.empty()) {
+    const auto& [block, turn] = student_inputs_.begin()->first;
+    return {block, turn, false};
+  }
+  return visit_.begun ? KeptStreams{visit_.block, visit_.turn, true} : KeptStreams{};
+}
+
+void BlockCompute::keep_streams() {
+  if (!frontier_) return;
+  const KeptStreams kept = at_hand();
+  auto keeps = static_cast<std::byte>(context_.options.resume_costs.keeps(kept.block));
+  replicas().broadcast(std::span(&keeps, 1), 0);
+  if (keeps == std::byte{0}) return;
+  const Stream& student = kept.targets ? student_ : student_inputs_.at({kept.block, kept.turn});
+  const Stream& teacher = (kept.targets ? targets_ : teacher_inputs_).at(kept.block);
+  frontier_->write(kept, *student, *teacher);
+}
+
+KeptStreams BlockCompute::take_kept_streams(const std::vector<BlockDone>& done) {
+  if (!frontier_) return {};
+  const KeptStreams kept = frontier_->find(context_.plan, done);
+  if (!kept.any()) return {};
+  const Stream student = new_stream(), teacher = new_stream();
+  if (!frontier_->read(kept, *student, *teacher)) return {};
+  student_inputs_[{kept.block, kept.turn}] = student;
+  (kept.targets ? targets_ : teacher_inputs_)[kept.block] = teacher;
+  return kept;
 }
 
 void BlockCompute::leave_streams() {

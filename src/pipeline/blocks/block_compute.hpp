@@ -6,17 +6,20 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "backend/backend.hpp"
 #include "base/thread_pool.hpp"
-#include "checkpoint/run_dir.hpp"
+#include "checkpoint/frontier_files.hpp"
+#include "checkpoint/run_writer.hpp"
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/blocks/executor.hpp"
+#include "pipeline/blocks/frontier_streams.hpp"
 #include "pipeline/blocks/live_block.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/observer.hpp"
@@ -34,7 +37,10 @@ struct ComputeContext {
   const SourceModel& model;
   const Windows& windows;
   const Backend& backend;
-  RunDir* run_dir;  // where this rank leads its stage, else null
+  RunWriter* writer;  // where this rank leads its stage, else null
+  Saving saving;      // of the writer; the same on all replicas of a stage
+  // Where streams are kept at a stop; null where a plan has several stages or wider bands.
+  FrontierFiles* frontier;
   StreamBudget& budget;
   MeshRank& rank;
   ThreadPool& pool;
@@ -52,7 +58,10 @@ class BlockCompute final : public Compute {
   int64_t steps_per_epoch() const override { return share_.steps(); }
   void train_step(const Position& at) override;
   double finish_epoch(const Position& at) override;
-  void save(const Progress& done) override;
+  void save_epoch(const Progress& done, const FinishedEpoch& epoch) override;
+  void save_steps(const Progress& done) override;
+  void settle() override;
+  double seconds_to_leave() const override;
   void pack(int block, int turn) override;
   void forward(int block, int turn, bool wanted) override;
   void drop(int block, bool comes_back) override;
@@ -64,7 +73,12 @@ class BlockCompute final : public Compute {
   void send(int block, int turn) override;
   bool all_sent() override;
   void expect(int turn) override;
+  void keep_streams() override;
   void leave_streams() override;
+
+  // Collective over the replicas, before the first action. Reads the streams that an earlier start
+  // has kept, for execute(). None where there are none that can be used.
+  KeptStreams take_kept_streams(const std::vector<BlockDone>& done);
 
   // Reports of the blocks of this stage that this start packed for good, or read back as packed, in
   // block order. Losses that only an earlier start saw are NaN.
@@ -78,7 +92,18 @@ class BlockCompute final : public Compute {
   // The streams that a loop over samples reads. An entry may be null.
   using Sources = std::initializer_list<const SampleStream*>;
 
+  // The visit under way, from teach() or pass() to forward().
+  struct Visit {
+    int block = -1;
+    int turn = 0;
+    bool begun = false;  // its block has a committed state, or is packed
+  };
+  // What a stop could keep at this moment; none where that is nothing.
+  KeptStreams at_hand() const;
+
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
+  // Where this rank leads its stage: the run folder, with everything committed. Else null.
+  const RunDir* settled() const;
   Communicator& replicas() const { return context_.rank.replicas(); }
   Stream new_stream() const { return new_stream(share_.own_count()); }
   Stream new_stream(int64_t samples) const;
@@ -124,11 +149,14 @@ class BlockCompute final : public Compute {
   std::map<int, Stream> targets_;  // Y_norm, by block; kept while a later turn of the band needs it
   Stream student_;                 // Q_l^(k) of the current visit; after forward, Q_{l+1}^(k)
   Stream homologous_;              // Y_homo of the current visit
+  Visit visit_;
   std::unique_ptr<LiveBlock> live_;
-  std::optional<StreamLink> link_;    // where there are several stages
+  std::optional<StreamLink> link_;  // where there are several stages
+  std::optional<FrontierStreams> frontier_;
   const at::Tensor losses_;           // of this epoch: [own samples] float32
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]
+  std::set<int> logged_;              // blocks that have their line in blocks.jsonl
 };
 
 }  // namespace bitmill

@@ -42,13 +42,17 @@ class TrainedTurn final : public Trained {
 
   void finish_epoch(int epoch) override { loss_ = compute_.finish_epoch(end_of(epoch)); }
 
-  void save(const StepsDone& done) override { compute_.save({block_, done.epochs, done.steps}); }
-
-  void epoch_saved(int epoch, double /*seconds*/) override {
-    observer_.epoch_done(end_of(epoch), loss_);
+  void save_epoch(const StepsDone& done, double seconds) override {
+    const Position at = end_of(done.epochs - 1);
+    compute_.save_epoch(progress(done), {at, loss_, seconds});
+    observer_.epoch_done(at, loss_);
   }
+  void save_steps(const StepsDone& done) override { compute_.save_steps(progress(done)); }
+  void settle() override { compute_.settle(); }
+  double seconds_to_leave() const override { return compute_.seconds_to_leave(); }
 
  private:
+  Progress progress(const StepsDone& done) const { return {block_, done.epochs, done.steps}; }
   Position end_of(int epoch) const { return {block_, turn_, epoch, steps_per_epoch()}; }
 
   const int block_, turn_, lag_;
@@ -60,10 +64,10 @@ class TrainedTurn final : public Trained {
 class Executor {
  public:
   Executor(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
-           StopControl& stop, Observer& observer)
+           StopControl& stop, Observer& observer, const KeptStreams& kept)
       : plan_(plan),
         actions_(plan.stages[static_cast<size_t>(stage)]),
-        remaining_(plan, done),
+        remaining_(plan, done, kept),
         manners_(remaining_.of_stage(stage)),
         done_(done),
         compute_(compute),
@@ -74,6 +78,7 @@ class Executor {
     try {
       carry_out();
     } catch (const AgreedStop&) {
+      compute_.keep_streams();
       compute_.leave_streams();
       throw;
     }
@@ -89,7 +94,7 @@ class Executor {
       const bool replayed = manners_[i] == Manner::replay;
       if (manners_[i] == Manner::skip) continue;
       if (replayed && actions_[i].kind == ActionKind::train) continue;
-      if (leave_before(actions_[i])) stop_.leave("between two actions; nothing was under way");
+      if (leave_before(actions_[i])) leave("between two actions; nothing was under way");
       observer_.action_begins(actions_[i]);
       if (replayed) {
         replay(actions_[i]);
@@ -100,12 +105,19 @@ class Executor {
       if (actions_[i].kind == ActionKind::receive) announce_receive(i + 1);
       observer_.action_done(actions_[i]);
     }
+    // A stage that says it has finished has committed its work: others may rely on its files.
+    compute_.settle();
     if (stop_.finish_or_stop([this] { compute_.all_sent(); })) {
-      stop_.leave("after the last action of this stage");
+      leave("after the last action of this stage");
     }
     // Every stage has received what this one sent; our side still has to see that its sends are
     // done.
     stop_.wait_until([this] { return compute_.all_sent(); });
+  }
+
+  [[noreturn]] void leave(const std::string& where) {
+    compute_.settle();
+    stop_.leave(where);
   }
 
   // Announces the first receive at or after action `from`.
@@ -193,10 +205,10 @@ class Executor {
 }  // namespace
 
 void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
-             StopControl& stop, Observer& observer) {
+             StopControl& stop, Observer& observer, const KeptStreams& kept) {
   const std::string fault = find_fault(plan);
   BITMILL_CHECK(fault.empty(), UsageError, "the plan cannot be carried out: " + fault);
-  Executor(plan, stage, done, compute, stop, observer).run();
+  Executor(plan, stage, done, compute, stop, observer, kept).run();
 }
 
 }  // namespace bitmill

@@ -12,6 +12,13 @@
 
 namespace bitmill {
 
+// What is told about an epoch that is finished. `at`: as in Compute::finish_epoch().
+struct FinishedEpoch {
+  Position at;
+  double loss = 0;
+  double seconds = 0;  // of the whole epoch, as in Trained::save_epoch()
+};
+
 // What the actions of a plan mean. The real implementation is BlockCompute; tests use a chain of
 // hashes that needs no tensors. Every replica of a stage makes the same calls. An implementation
 // may communicate with the other replicas in each call, except where the comment of a call says
@@ -30,8 +37,15 @@ class Compute {
   // Called after the last step of an epoch, with at.step == steps_per_epoch(). Returns the mean
   // loss of the epoch's samples, the same on every replica.
   virtual double finish_epoch(const Position& at) = 0;
-  // Commits the learned values and the optimiser's state.
-  virtual void save(const Progress& done) = 0;
+  // Learned values and the optimiser's state, as Trained has them: save_epoch() begins to commit
+  // them with the line about the epoch, save_steps() commits them in the middle of one. settle()
+  // returns when all that was saved and packed is committed; it does not communicate, nor does
+  // seconds_to_leave().
+  virtual void save_epoch(const Progress& done, const FinishedEpoch& epoch) = 0;
+  virtual void save_steps(const Progress& done) = 0;
+  virtual void settle() = 0;
+  virtual double seconds_to_leave() const = 0;
+  // Begins to commit the packed block.
   virtual void pack(int block, int turn) = 0;
   // `wanted`: whether the next block reads the outputs.
   virtual void forward(int block, int turn, bool wanted) = 0;
@@ -55,6 +69,9 @@ class Compute {
   // long as a receive is left, so that the streams of that turn, and no others, can come in
   // meanwhile.
   virtual void expect(int turn) = 0;
+  // When the mesh stops, after everything is committed: may keep the streams that the next start
+  // needs.
+  virtual void keep_streams() = 0;
   // The last call when the mesh stops: waits until no stream is under way any more.
   virtual void leave_streams() = 0;
 };
@@ -62,9 +79,12 @@ class Compute {
 // Carries out what is left of one stage of the plan after `done`, which has one entry per block,
 // each usable(). Throws AgreedStop at the first safe point where the ranks agree to leave: between
 // actions, while waiting for another stage, and inside a train action where train_steps() leaves.
-// Returns when every stage has finished. Throws UsageError, before anything else, when the plan has
+// Everything of this stage is committed then. Returns when every stage has finished and committed
+// its work. Throws UsageError, before anything else, when the plan has
 // a fault (find_fault()).
+//
+// `kept`: streams that `compute` has already, from an earlier start; none, or can_begin_at() them.
 void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
-             StopControl& stop, Observer& observer);
+             StopControl& stop, Observer& observer, const KeptStreams& kept = {});
 
 }  // namespace bitmill

@@ -1,6 +1,7 @@
 #include "pipeline/blocks/live_block.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include <utility>
@@ -12,6 +13,16 @@
 #include "pipeline/blocks/packed_broadcast.hpp"
 
 namespace bitmill {
+namespace {
+
+// On a rank that does not write: producing a tensor is collective.
+void take_part(const std::vector<TensorSource>& tensors, int times) {
+  for (int i = 0; i < times; ++i) {
+    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
+  }
+}
+
+}  // namespace
 
 LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
                      int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool)
@@ -85,22 +96,25 @@ void LiveBlock::step(int64_t batch_size, const SumUnit& unit) {
 
 void LiveBlock::finish_epoch() {
   if (!options_.half_latents || !layout_->has_large()) return;
-  round_large(state());
+  round_large(state(), pool_);
   if (student_) student_->begin_step(learned_);
 }
 
 void LiveBlock::pack() {
   student_.reset();
-  packed_.clear();
+  optimizer_.reset();
   const std::vector<LearnedLinear> learned = layout_->views(learned_);
-  size_t next = 0;
+  std::vector<size_t> quantized;  // roles, in the order of `learned`
   for (size_t role = 0; role < shapes_.size(); ++role) {
-    packed_.push_back(
-        linears_[role].quantized()
-            ? std::make_shared<const PackedLinear>(
-                  pack_linear(shapes_[role].tensor, linears_[role].initial.frozen, learned[next++]))
-            : nullptr);
+    if (linears_[role].quantized()) quantized.push_back(role);
   }
+  packed_.assign(shapes_.size(), nullptr);
+  pool_.parallel_for(std::ssize(quantized), [&](int64_t i) {
+    const at::NoGradGuard no_grad;
+    const size_t role = quantized[static_cast<size_t>(i)];
+    packed_[role] = std::make_shared<const PackedLinear>(pack_linear(
+        shapes_[role].tensor, linears_[role].initial.frozen, learned[static_cast<size_t>(i)]));
+  });
 }
 
 std::vector<TensorSource> LiveBlock::packed_tensors() const {
@@ -116,15 +130,17 @@ std::vector<TensorSource> LiveBlock::packed_tensors() const {
 
 BlockWeights LiveBlock::deployed_weights() const {
   BlockWeights out{weights_.vectors, {}};
-  for (size_t role = 0; role < shapes_.size(); ++role) {
+  out.linears.resize(shapes_.size());
+  pool_.parallel_for(std::ssize(shapes_), [&](int64_t i) {
+    const auto role = static_cast<size_t>(i);
     if (!packed_[role]) {
-      out.linears.push_back(linears_[role].kept);
-      continue;
+      out.linears[role] = linears_[role].kept;
+      return;
     }
-    at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
+    const at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
     dequantize(*packed_[role], floats_of(dense));
-    out.linears.push_back(std::move(dense));
-  }
+    out.linears[role] = dense;
+  });
   return out;
 }
 
@@ -159,12 +175,13 @@ std::vector<LiveBlock::FrozenPart> LiveBlock::frozen_parts() const {
   return parts;
 }
 
-void LiveBlock::save(RunDir* run_dir, const Progress& done, const at::Tensor& losses) {
+std::vector<TensorSource> LiveBlock::tensors_to_save(const Progress& done,
+                                                     const at::Tensor& losses) {
   // A bfloat16 file would lose bits in the middle of an epoch: values are rounded only at its end.
   const bool half =
       options_.half_latents && done.steps * options_.epochs == done.epochs * rates_.total_steps;
   std::vector<TensorSource> tensors =
-      state_tensors(state(), half ? Dtype::bfloat16 : Dtype::float32);
+      state_tensors(state(), half ? Dtype::bfloat16 : Dtype::float32, pool_);
   const auto add = [&](const std::string& name, Dtype dtype, std::span<const std::byte> bytes) {
     tensors.push_back(
         {name, dtype, {std::ssize(bytes) / dtype_bytes(dtype)}, [bytes](const ByteSink& sink) {
@@ -175,13 +192,23 @@ void LiveBlock::save(RunDir* run_dir, const Progress& done, const at::Tensor& lo
   add("mean_squares", Dtype::float32, bytes_of(mean_squares_));
   add("losses", Dtype::float32, bytes_of(losses));
   for (const FrozenPart& part : frozen_parts()) add(part.name, part.dtype, bytes_of(part.tensor));
-  if (run_dir != nullptr) return run_dir->write_live(done, tensors);
-  for (int i = 0; i < RunDir::produced_per_write; ++i) {
-    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
-  }
+  return tensors;
 }
 
-at::Tensor LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+void LiveBlock::save_epoch(RunWriter* writer, Saving saving, const Progress& done,
+                           const at::Tensor& losses, const std::string& event) {
+  const std::vector<TensorSource> tensors = tensors_to_save(done, losses);
+  if (writer != nullptr) return writer->save_epoch(done, tensors, event);
+  take_part(tensors, RunWriter::times_produced(saving));
+}
+
+void LiveBlock::save_steps(RunWriter* writer, const Progress& done, const at::Tensor& losses) {
+  const std::vector<TensorSource> tensors = tensors_to_save(done, losses);
+  if (writer != nullptr) return writer->save_steps(done, tensors);
+  take_part(tensors, RunDir::produced_per_write);
+}
+
+at::Tensor LiveBlock::restore(const RunDir* run_dir, const Backend* backend, const Rotary& rotary,
                               int64_t samples) {
   std::optional<SavedBlock> saved;
   if (run_dir != nullptr) saved.emplace(run_dir->state().open_live(block_));
@@ -211,7 +238,7 @@ at::Tensor LiveBlock::restore(RunDir* run_dir, const Backend* backend, const Rot
   return tensor("losses", samples);
 }
 
-void LiveBlock::reload(RunDir* run_dir, int turn) {
+void LiveBlock::reload(const RunDir* run_dir, int turn) {
   std::optional<SafetensorsFile> file;
   if (run_dir != nullptr) file.emplace(run_dir->state().open_packed(block_, turn));
   for (size_t role = 0; role < shapes_.size(); ++role) {

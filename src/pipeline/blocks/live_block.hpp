@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "backend/backend.hpp"
-#include "checkpoint/run_dir.hpp"
+#include "checkpoint/run_writer.hpp"
 #include "comm/communicator.hpp"
 #include "format/packed_linear.hpp"
 #include "method/input_moments.hpp"
@@ -60,14 +60,19 @@ class LiveBlock {
   // Dense weights with exactly the packed values; linears that are kept stay as they are.
   BlockWeights deployed_weights() const;
 
-  // Collective. Commits all that training needs to go on. `run_dir` is null except on rank 0, as in
-  // the two calls below. `losses` ([samples] float32) are those of an unfinished epoch.
-  void save(RunDir* run_dir, const Progress& done, const at::Tensor& losses);
-  // Replaces quantize() for a block whose state was saved. Returns the saved losses.
-  at::Tensor restore(RunDir* run_dir, const Backend* backend, const Rotary& rotary,
+  // Collective. Both commit all that training needs to go on, as RunWriter::save_epoch() and
+  // save_steps() do. `writer` is null except on rank 0; `saving` is that of rank 0's writer.
+  // `losses` ([samples] float32) are those of an unfinished epoch. After save_epoch() the block may
+  // change and go.
+  void save_epoch(RunWriter* writer, Saving saving, const Progress& done, const at::Tensor& losses,
+                  const std::string& event);
+  void save_steps(RunWriter* writer, const Progress& done, const at::Tensor& losses);
+  // Replaces quantize() for a block whose state was saved. `run_dir` is null except on rank 0.
+  // Returns the saved losses.
+  at::Tensor restore(const RunDir* run_dir, const Backend* backend, const Rotary& rotary,
                      int64_t samples);
   // Replaces quantize() and pack() for a turn that is packed: reads its packed tensors.
-  void reload(RunDir* run_dir, int turn);
+  void reload(const RunDir* run_dir, int turn);
 
  private:
   // A tensor that coordinate descent fixed and that cannot be computed from the weights alone.
@@ -77,6 +82,8 @@ class LiveBlock {
     at::Tensor tensor;
   };
   std::vector<FrozenPart> frozen_parts() const;
+  // All tensors of the block's file. They refer to this block and to `losses`.
+  std::vector<TensorSource> tensors_to_save(const Progress& done, const at::Tensor& losses);
 
   LiveState state() { return {*layout_, learned_, *optimizer_}; }
   // Makes linears_ from the weights, saliency_ and mean_squares_. `finish` may change each first

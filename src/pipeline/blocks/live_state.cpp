@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 #include "format/dtype.hpp"
 #include "model/tensor_floats.hpp"
 
@@ -46,11 +47,16 @@ at::Tensor learned_part(const LiveState& state, const Part& part) {
   return state.learned.narrow(0, part.begin, part.size());
 }
 
-void give(const at::Tensor& values, Dtype dtype, const ByteSink& sink) {
+void give(const at::Tensor& values, Dtype dtype, ThreadPool& pool, const ByteSink& sink) {
   if (dtype == Dtype::float32) return sink(bytes_of(values));
   const std::span<const float> floats = floats_of(values);
-  std::vector<std::byte> raw(floats.size() * static_cast<size_t>(dtype_bytes(dtype)));
-  from_float32(dtype, floats, raw);
+  const auto bytes_each = static_cast<size_t>(dtype_bytes(dtype));
+  std::vector<std::byte> raw(floats.size() * bytes_each);
+  parallel_pieces(pool, values.numel(), elements_per_task, [&](int64_t first, int64_t count) {
+    const auto from = static_cast<size_t>(first), size = static_cast<size_t>(count);
+    from_float32(dtype, floats.subspan(from, size),
+                 std::span(raw).subspan(from * bytes_each, size * bytes_each));
+  });
   sink(raw);
 }
 
@@ -73,15 +79,15 @@ at::Tensor read_floats(const SafetensorsFile& file, const std::string& name, int
 
 }  // namespace
 
-std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large) {
+std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, ThreadPool& pool) {
   std::vector<TensorSource> tensors;
   for (const Part& part : parts_of(state.layout)) {
     const Dtype dtype = part.large ? large : Dtype::float32;
     for (const StoredKind& kind : kinds) {
-      const auto produce = [=](const ByteSink& sink) {
+      const auto produce = [=, &pool](const ByteSink& sink) {
         give(kind.moment ? state.optimizer.collect(*kind.moment, part.begin, part.end)
                          : learned_part(state, part),
-             dtype, sink);
+             dtype, pool, sink);
       };
       tensors.push_back({kind.name + part.suffix, dtype, {part.size()}, produce});
     }
@@ -118,11 +124,9 @@ void broadcast_tensor(const SafetensorsFile* file, const std::string& name,
   comm.broadcast(into, 0);
 }
 
-void round_large(const LiveState& state) {
+void round_large(const LiveState& state, ThreadPool& pool) {
   const int64_t small = state.layout.small_size(), all = state.layout.size();
-  for (float& value : floats_of(state.learned.narrow(0, small, all - small))) {
-    value = bfloat_to_float(float_to_bfloat(value));
-  }
+  round_to_bfloat(floats_of(state.learned.narrow(0, small, all - small)), pool);
   state.optimizer.round_moments(small);
 }
 

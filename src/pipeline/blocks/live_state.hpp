@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
 #include "format/safetensors_writer.hpp"
 #include "format/tensor_folder.hpp"
@@ -26,8 +27,9 @@ struct LiveState {
 // The tensors of the file. All small segments together are three tensors: learned, first_moment and
 // second_moment, float32. Each large segment has three of its own, of dtype `large` (float32 or
 // bfloat16), such as "learned.NAME.LINEAR". Producing a tensor is collective: every rank produces
-// each of them when rank 0 does; only rank 0 gets the whole tensor. The result refers to `state`.
-std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large);
+// each of them when rank 0 does; only rank 0 gets the whole tensor. The result refers to `state`
+// and `pool`.
+std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, ThreadPool& pool);
 
 // Collective; `file` on rank 0, else null. Restores everything except the optimiser's count of
 // steps.
@@ -40,6 +42,6 @@ void broadcast_tensor(const SafetensorsFile* file, const std::string& name,
 
 // Rounds the values of large segments and their moments to bfloat16: what they lose when they are
 // kept in 16 bits.
-void round_large(const LiveState& state);
+void round_large(const LiveState& state, ThreadPool& pool);
 
 }  // namespace bitmill

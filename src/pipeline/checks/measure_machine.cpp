@@ -115,14 +115,15 @@ class Trial {
         rotary_(make_rotary(model_.config(), windows_.seq_len)),
         claim_(Claim::take(files, folder, this_process("", ""), {}, [](const std::string&) {})),
         run_dir_(files, *claim_),
+        writer_(run_dir_, Saving::between),
         budget_(files, INT64_MAX, join_path(folder, "streams")),
         alone_(comm.split(comm.rank())),
         rank_({1, 1}, *alone_),
         plan_(make_plan(1, 2, 1, 1, Walk::sweep)),
         comm_(comm),
         pool_(pool),
-        compute_({trial_, plan_, model_, windows_, *backend_, &run_dir_, budget_, rank_, pool,
-                  silent_}) {
+        compute_({trial_, plan_, model_, windows_, *backend_, &writer_, Saving::between, nullptr,
+                  budget_, rank_, pool, silent_}) {
     run_dir_.begin({"{}", {}});
   }
 
@@ -209,7 +210,8 @@ class Trial {
     compute_.teach(0, 0, false);
     measure_steps(machine);
     compute_.finish_epoch({0, 0, 0, steps()});
-    compute_.save({0, 1, steps()});
+    compute_.save_epoch({0, 1, steps()}, {});
+    compute_.settle();
     compute_.drop(0, false);
   }
 
@@ -302,6 +304,7 @@ class Trial {
   const Rotary rotary_;
   const std::unique_ptr<Claim> claim_;
   RunDir run_dir_;
+  RunWriter writer_;
   StreamBudget budget_;
   const std::unique_ptr<Communicator> alone_;
   MeshRank rank_;

@@ -22,6 +22,7 @@
 #include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
 #include "schedule/rank_memory.hpp"
+#include "schedule/resume.hpp"
 #include "schedule/simulate.hpp"
 
 namespace bitmill {
@@ -121,17 +122,28 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
   return work;
 }
 
+// Memory of the busiest rank, with the states written in the way of `saving`.
+Simulation simulate_saving(const Plan& plan, Workload work, const Machine& machine,
+                           const Mesh& mesh, Saving saving) {
+  work.save_beside = saving == Saving::beside;
+  return simulate_training(plan, stage_costs(work, machine, mesh));
+}
+
 // Forecasts memory and disk. UsageError when a rank would need more memory than --memory-limit,
-// whoever chose mesh and walk.
+// whoever chose mesh and walk. Where only the copy of a block's state is too much, there is none.
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
                         QuantizeForecast& forecast) {
   const Workload work = known_workload(options, model, forecast);
   Machine machine;
   machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
-  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   const Plan schedule = plan_of(options, forecast);
-  const Simulation simulation = simulate_training(schedule, costs);
+  forecast.saving = options.save_beside ? Saving::beside : Saving::between;
+  Simulation simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+  if (!find_memory_fault(simulation, options.memory_limit).empty()) {
+    forecast.saving = Saving::between;
+    simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+  }
   forecast.stream_bytes = simulation.peak_stream_bytes();
   forecast.peak_memory_bytes = simulation.peak_bytes();
   const std::string fault = find_memory_fault(simulation, options.memory_limit);
@@ -140,9 +152,14 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
       fmt::format("{} (--memory-limit): raise it, set a lower --stream-memory, --samples, "
                   "--seq-len or --threads, or take --walk sweep",
                   fault));
+  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   forecast.state_bytes = live_files(schedule) * work.state_bytes;
+  if (keeps_streams(schedule) && options.resume_costs.keeps(schedule.blocks - 1)) {
+    forecast.kept_bytes = options.resume_costs.streams_bytes;
+    forecast.kept_from_block = options.resume_costs.blocks_worth_keeping();
+  }
   forecast.disk_bytes = forecast.packed_bytes + forecast.turns * forecast.turn_bytes +
-                        forecast.state_bytes +
+                        forecast.state_bytes + forecast.kept_bytes +
                         streams_in_scratch(costs, forecast.stream_bytes) * forecast.mesh.ranks();
 }
 
@@ -185,11 +202,12 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
 }
 
 // Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,
-// the state of live blocks, and the scratch files of all ranks.
+// the state of live blocks and kept streams, and the scratch files of all ranks.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}};
-  folders.state_bytes = forecast.turns * forecast.turn_bytes + forecast.state_bytes;
+  folders.state_bytes =
+      forecast.turns * forecast.turn_bytes + forecast.state_bytes + forecast.kept_bytes;
   folders.scratch_bytes = forecast.disk_bytes - folders.result_bytes - folders.state_bytes;
   folders.rank_scratch_bytes = forecast.stream_bytes - options.stream_memory;
   return folders;

@@ -122,7 +122,8 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
 // operands; its own head; beside it the larger of two: the other model's head, while the two heads
 // are compared, or four times the logits of a tile of tokens for every thread; the streams; for
 // every thread what a sample needs within a block; a micro-batch between two blocks; what is sent
-// ahead of a slow neighbour; factors, their moments and gradients.
+// ahead of a slow neighbour; factors, their moments and gradients, and the state that is being
+// written.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
                         TuneForecast& forecast) {
   const ModelConfig& config = model.config();
@@ -145,8 +146,11 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
   // Factors, their two moments, the best factors, and the losses of an epoch. All of it twice,
   // while a file is being replaced.
-  forecast.state_bytes = 2 * (4 * forecast.factors + forecast.train) * float_bytes;
-  const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch);
+  constexpr int64_t state_vectors = 4;
+  forecast.state_bytes = 2 * (state_vectors * forecast.factors + forecast.train) * float_bytes;
+  // The state is joined for all stages, and copied to be written beside training.
+  const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch) +
+                          2 * state_vectors * forecast.factors * float_bytes;
   forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
                                9 * weights / 4 + head + std::max(head, threads * logits) +
                                in_memory + threads * of_thread + most_in_micro_batch * sample +

@@ -132,6 +132,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.source_bytes = work.weights * source_dtype_bytes;
   work.packed_bytes = sums.bits / 8;
   work.state_bytes = state_bytes_of(options, config);
+  work.save_beside = options.save_beside;
   work.activation_bytes = activation_bytes(linears, work.seq_len);
   work.product_bytes = product_bytes(linears);
   count_kept(config, sums, work);

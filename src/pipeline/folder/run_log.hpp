@@ -1,29 +1,15 @@
 #pragma once
-// Writes blocks.jsonl in the run folder: one line for each finished epoch and each finished block.
+// The lines that `quantize` writes to blocks.jsonl in the run folder.
 
-#include <chrono>
-#include <set>
+#include <string>
 
-#include "checkpoint/run_dir.hpp"
 #include "pipeline/job/observer.hpp"
 
 namespace bitmill {
 
-// Writes down what it hears, on a rank that has a run folder.
-class RunLog final : public ForwardingObserver {
- public:
-  RunLog(RunDir* run_dir, QuantizeObserver& next);
-
-  void action_begins(const Action& action) override;
-  void epoch_done(const Position& at, double loss) override;
-  void block_packed(const BlockReport& report) override;
-
- private:
-  double seconds_since_last();
-
-  RunDir* run_dir_;       // may be null
-  std::set<int> logged_;  // blocks that already have their line
-  std::chrono::steady_clock::time_point last_;
-};
+// Of a finished epoch. `at`: the position given to finish_epoch().
+std::string epoch_line(const Position& at, double loss, double seconds);
+// Of a finished block.
+std::string packed_line(const BlockReport& report);
 
 }  // namespace bitmill

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <deque>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -80,7 +79,7 @@ std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
                      exit_code.get<int>());
 }
 
-// What blocks.jsonl tells about speed and losses. Incomplete lines are skipped.
+// What the lines of the run tell about speed and losses. Those that are no JSON are skipped.
 struct Logged {
   int64_t epochs = 0;
   double seconds = 0;
@@ -90,10 +89,7 @@ struct Logged {
 };
 Logged read_log(Files& files, const std::string& work_dir) {
   Logged logged;
-  const std::string path = join_path(work_dir, layout::events);
-  if (!files.exists(path)) return logged;
-  std::istringstream lines(read_text(files, path));
-  for (std::string line; std::getline(lines, line);) {
+  for (const std::string& line : read_events(files, work_dir)) {
     const json event = json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!event.is_object()) continue;
     logged.last_events.push_back(line);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/run_writer.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "schedule/plan.hpp"
 
@@ -24,12 +25,17 @@ struct QuantizeForecast {
   int64_t samples = 0, seq_len = 0;
   int64_t steps_per_epoch = 0;
   int turns = 0;
-  Mesh mesh;                      // of the ranks that have work; the other ranks are idle
-  Walk walk = Walk::sweep;        // never automatic
-  int64_t stream_bytes = 0;       // on the busiest rank, in memory and scratch file together
-  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
-  int64_t state_bytes = 0;        // files of live blocks in the run folder, at most
-  int64_t disk_bytes = 0;  // of everything that the run writes: result, run folder, scratch files
+  Mesh mesh;                       // of the ranks that have work; the other ranks are idle
+  Walk walk = Walk::sweep;         // never automatic
+  int64_t stream_bytes = 0;        // on the busiest rank, in memory and scratch file together
+  int64_t peak_memory_bytes = 0;   // estimate for the busiest rank
+  Saving saving = Saving::beside;  // where there is memory for a copy of a block's state
+  // Streams that a stop keeps in the run folder: their bytes, and the fewest packed blocks with
+  // which it does. 0 where no stop does: then the next start replays the packed blocks.
+  int64_t kept_bytes = 0;
+  int64_t kept_from_block = 0;
+  int64_t state_bytes = 0;  // files of live blocks in the run folder, at most
+  int64_t disk_bytes = 0;   // of everything that the run writes: result, run folder, scratch files
   std::string fingerprint_json;    // everything that determines the result, and nothing else
   std::vector<std::string> notes;  // what the user should hear before the work
 };

@@ -11,6 +11,7 @@
 #include "method/settings.hpp"
 #include "model/config.hpp"
 #include "pipeline/job/ignored_linears.hpp"
+#include "schedule/cost_model.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {
@@ -59,6 +60,12 @@ struct QuantizeOptions {
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
   int64_t memory_limit = 0;   // bytes that the forecast of a rank may not exceed; 0: no limit
+  // Whether a block's state may be written while the block is trained on, which takes memory for a
+  // copy; within memory_limit. Set by whoever knows that the memory is too small.
+  bool save_beside = true;
+  // By the planner: whether a stop keeps the streams of its block (ResumeCosts::keeps()). As it is
+  // here, it never does.
+  ResumeCosts resume_costs;
   Resume resume = Resume::automatic;
   std::vector<int> redo_blocks;       // of an unfinished run: to be built again, and compared
   bool verify_source = false;         // read and hash the whole model before the work begins

@@ -4,10 +4,19 @@
 
 #include <algorithm>
 
+#include "base/pieces.hpp"
 #include "format/dtype.hpp"
 #include "model/tensor_floats.hpp"
 
 namespace bitmill {
+
+void round_to_bfloat(std::span<float> values, ThreadPool& pool) {
+  parallel_pieces(pool, std::ssize(values), elements_per_task, [&](int64_t first, int64_t count) {
+    for (float& value : values.subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
+      value = bfloat_to_float(float_to_bfloat(value));
+    }
+  });
+}
 
 ShardedOptimizer::ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates,
                                    Communicator& comm, ThreadPool& pool)
@@ -72,9 +81,8 @@ void ShardedOptimizer::hand_out(Moment moment, int64_t begin, int64_t end,
 
 void ShardedOptimizer::round_moments(int64_t begin) {
   for (const Moment moment : {Moment::first, Moment::second}) {
-    for (float& value : floats_of(own_moment(moment, begin, sum_.size()))) {
-      value = bfloat_to_float(float_to_bfloat(value));
-    }
+    const std::span<float> values = floats_of(own_moment(moment, begin, sum_.size()));
+    round_to_bfloat(values, pool_);
   }
 }
 

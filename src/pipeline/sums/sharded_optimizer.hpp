@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
@@ -22,6 +23,9 @@ struct RateCurve {
 };
 
 enum class Moment { first, second };
+
+// Rounds every value to bfloat16, on the threads of the pool.
+void round_to_bfloat(std::span<float> values, ThreadPool& pool);
 
 class ShardedOptimizer {
  public:

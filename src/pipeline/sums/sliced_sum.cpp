@@ -29,7 +29,7 @@ SlicedSum::SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
 at::Tensor SlicedSum::reduce(int64_t batch_size, const SumUnit& unit,
                              const std::function<void()>& between) {
   return reduce(batch_size, sum_own_positions(batch_size, comm_.size(), comm_.rank(), {size()},
-                                              pool_, unit, merge_, between));
+                                              pool_, unit, merge_, between, &memory_));
 }
 
 at::Tensor SlicedSum::reduce(int64_t batch_size, Partials own) {

@@ -56,6 +56,7 @@ class SlicedSum {
   Communicator& comm_;
   ThreadPool& pool_;
   const Merge merge_;
+  SumMemory memory_;
   const std::vector<int64_t> bounds_;  // of slices, in elements
   const int64_t floats_per_slice_;     // that travel in one exchange
 };

@@ -9,12 +9,22 @@
 
 namespace bitmill {
 
-GrowingSums::GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape)
-    : shape_(shape), additions_(local_additions(n, replicas, replica)) {}
+at::Tensor SumMemory::take(const FlatShape& shape) {
+  for (const at::Tensor& one : all_) {
+    if (one.use_count() == 1 && one.storage().use_count() == 1) return one;
+  }
+  return all_.emplace_back(at::empty({shape.length}, shape.dtype));
+}
+
+GrowingSums::GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape,
+                         SumMemory* memory)
+    : shape_(shape),
+      memory_(memory != nullptr ? *memory : own_memory_),
+      additions_(local_additions(n, replicas, replica)) {}
 
 void GrowingSums::open(const PositionRange& positions) {
   for (int64_t p = positions.begin; p < positions.end; ++p) {
-    partials_[p] = at::empty({shape_.length}, shape_.dtype);
+    partials_[p] = memory_.take(shape_);
   }
 }
 
@@ -27,9 +37,9 @@ void GrowingSums::merge_before(int64_t end, const Merge& merge) {
 
 Partials sum_own_positions(int64_t n, int replicas, int replica, const FlatShape& shape,
                            ThreadPool& pool, const SumUnit& unit, const Merge& merge,
-                           const std::function<void()>& between) {
+                           const std::function<void()>& between, SumMemory* memory) {
   const PositionRange own = owned_positions(n, replicas, replica);
-  GrowingSums sums(n, replicas, replica, shape);
+  GrowingSums sums(n, replicas, replica, shape, memory);
   for (int64_t first = own.begin; first < own.end; first += pool.size()) {
     const int64_t last = std::min<int64_t>(own.end, first + pool.size());
     sums.open({first, last});

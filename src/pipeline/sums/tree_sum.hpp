@@ -30,12 +30,25 @@ using Merge = std::function<void(const at::Tensor& into, const at::Tensor& from)
 // products write their results directly into them.
 using Partials = std::map<int64_t, at::Tensor>;
 
+// The memory of sums, used again by later steps. To take a vector as large as a weight anew for
+// every unit would cost a page fault, and 4 KiB of zeros, for every 4 KiB of it.
+class SumMemory {
+ public:
+  // A tensor of that shape, with any values: one that nobody refers to any more, or a new one. One
+  // thread at a time may call. REQUIRES: always the same shape.
+  at::Tensor take(const FlatShape& shape);
+
+ private:
+  std::vector<at::Tensor> all_;
+};
+
 // The sums of the units of this replica's own positions, added as soon as possible. The additions
 // are the same ones whoever fills the units.
 class GrowingSums {
  public:
-  // For a batch of n samples.
-  GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape);
+  // For a batch of n samples. `memory`, if given, outlives it.
+  GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape,
+              SumMemory* memory = nullptr);
 
   // Makes room for the units of `positions`, not filled. The positions follow those of the last
   // call.
@@ -48,6 +61,8 @@ class GrowingSums {
 
  private:
   const FlatShape shape_;
+  SumMemory own_memory_;
+  SumMemory& memory_;
   const std::vector<TreeAddition> additions_;
   size_t next_ = 0;
   Partials partials_;
@@ -56,10 +71,10 @@ class GrowingSums {
 // Calls `unit` for every position that this replica owns, on the threads of the pool, and `merge`
 // for every addition that this replica can make alone. At most pool.size() + log2(n) + 1 tensors of
 // `shape` live at once. `between`, if given, is called on this thread each time that every thread
-// of the pool has computed one unit.
+// of the pool has computed one unit. `memory`: as for GrowingSums.
 Partials sum_own_positions(int64_t n, int replicas, int replica, const FlatShape& shape,
                            ThreadPool& pool, const SumUnit& unit, const Merge& merge,
-                           const std::function<void()>& between = {});
+                           const std::function<void()>& between = {}, SumMemory* memory = nullptr);
 
 // The rest of the tree, over the partial sums of all replicas, in place. Returns the sum at
 // position 0.

@@ -16,10 +16,8 @@ class StepLoop {
 
   void run() {
     for (bool first = true; trained_.wants_epoch(done_.epochs); first = false) {
-      // A safe point with nothing to save: the epoch before this one is saved.
-      if (!first && stop_.stop_here()) {
-        leave(fmt::format("after {} epoch{}", done_.epochs, done_.epochs == 1 ? "" : "s"));
-      }
+      // A safe point: the epoch before this one is saved.
+      if (!first && leaves_here()) leave_between_epochs();
       train_epoch();
     }
   }
@@ -27,16 +25,14 @@ class StepLoop {
  private:
   // Begins with the first step of the epoch that is not done.
   void train_epoch() {
-    const Stopwatch watch;
+    const Stopwatch of_steps;
     const int64_t first = done_.steps - done_.epochs * steps_per_epoch_;
     assert(0 <= first && first < steps_per_epoch_);
     int64_t step = first;
     while (take_step(step) && ++step < steps_per_epoch_) between_steps(step);
-    const double of_steps = watch.seconds();
-    finish_epoch();
-    const double of_earlier_starts =
-        of_steps * static_cast<double>(first) / static_cast<double>(steps_per_epoch_ - first);
-    trained_.epoch_saved(done_.epochs - 1, watch.seconds() + of_earlier_starts);
+    const double of_earlier_starts = of_steps.seconds() * static_cast<double>(first) /
+                                     static_cast<double>(steps_per_epoch_ - first);
+    finish_epoch(of_earlier_starts);
   }
 
   bool take_step(int64_t step) {
@@ -52,27 +48,40 @@ class StepLoop {
   // All ranks must do the same: what only one rank knows, such as the time, decides nothing until
   // the ranks have agreed on it.
   void between_steps(int64_t step) {
-    if (!stop_.stop_here()) return;
-    save();
+    if (!leaves_here()) return;
+    const Stopwatch watch;
+    trained_.save_steps(done_);
+    save_seconds_ = watch.seconds();
     leave(fmt::format("after step {} of epoch {}", step, done_.epochs));
+  }
+
+  bool leaves_here() {
+    stop_.save_took(save_seconds_ + trained_.seconds_to_leave());
+    return stop_.stop_here();
   }
 
   // Ranks cannot leave between the last step and the end of this call. So for a deadline it counts
   // as a step, too.
-  void finish_epoch() {
+  void finish_epoch(double of_earlier_starts) {
     const Stopwatch watch;
     trained_.finish_epoch(done_.epochs);
     stop_.step_took(watch.seconds());
     ++done_.epochs;
     done_.steps = done_.epochs * steps_per_epoch_;
-    save();
+    // From the saving of one epoch to that of the next. So what a training waits for its states is
+    // part of the epochs' time.
+    const double seconds = since_last_save_.seconds() + of_earlier_starts;
+    since_last_save_ = Stopwatch();
+    trained_.save_epoch(done_, seconds);
+    save_seconds_ = since_last_save_.seconds();
+    stop_.save_took(save_seconds_);
   }
 
-  void save() {
+  [[noreturn]] void leave_between_epochs() {
     const Stopwatch watch;
-    trained_.save(done_);
-    save_seconds_ = watch.seconds();
-    stop_.save_took(save_seconds_);
+    trained_.settle();
+    save_seconds_ += watch.seconds();
+    leave(fmt::format("after {} epoch{}", done_.epochs, done_.epochs == 1 ? "" : "s"));
   }
 
   [[noreturn]] void leave(const std::string& where) {
@@ -84,6 +93,7 @@ class StepLoop {
   const int64_t steps_per_epoch_;
   StopControl& stop_;
   StepsDone done_;
+  Stopwatch since_last_save_;                   // or since the loop began
   double step_seconds_ = 0, save_seconds_ = 0;  // of the last step and the last save
 };
 

@@ -57,7 +57,8 @@ Tuner::Tuner(const TunerContext& context)
   state_.factors = at::ones({stage_.layout().size()});
   state_.best = state_.factors.clone();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
-  restore_tuning(context.run_dir, state_, optimizer_, pieces_, context.rank);
+  restore_tuning(context.writer != nullptr ? &context.writer->dir() : nullptr, state_, optimizer_,
+                 pieces_, context.rank);
   own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
   stage_.take(state_.factors);
   make_streams();
@@ -105,6 +106,7 @@ void Tuner::run() {
   if (state_.history.held_out_kl.empty()) measure_as_given();
   context_.observer.training_begins();
   train_steps(*this, {state_.history.epochs(), state_.steps}, context_.stop);
+  settle();
 }
 
 void Tuner::measure_as_given() {
@@ -143,11 +145,6 @@ void Tuner::finish_epoch(int /*epoch*/) {
   if (history.best() == history.epochs()) state_.best = state_.factors.clone();
 }
 
-void Tuner::epoch_saved(int /*epoch*/, double seconds) {
-  log_epoch(seconds);
-  context_.observer.epoch_done(state_.history, seconds);
-}
-
 // Returns the held-out divergence of the current factors, the same on all ranks.
 float Tuner::measure() {
   float divergence = infinite;
@@ -181,21 +178,44 @@ std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own
   return floats;
 }
 
-void Tuner::save(const StepsDone& done) {
+// Everything that is learned is small: the state that is handed over is a copy in any case.
+void Tuner::take_state(const StepsDone& done) {
   state_.steps = done.steps;
   state_.losses = gather(train_, own_losses_);
-  save_tuning(context_.run_dir, state_, optimizer_, pieces_);
 }
 
-// Only on the rank that has the run folder. A value that is not finite becomes null.
-void Tuner::log_epoch(double seconds) const {
-  if (context_.run_dir == nullptr) return;
-  context_.run_dir->append_event(nlohmann::json{
-      {"block", whole_model},
-      {"epoch", state_.history.epochs() - 1},
-      {"loss", state_.history.train_kl.back()},
-      {"held_out", state_.history.held_out_kl.back()},
-      {"seconds", seconds}}.dump());
+void Tuner::save_epoch(const StepsDone& done, double seconds) {
+  take_state(done);
+  const std::vector<TensorSource> tensors = tensors_to_save(state_, optimizer_, pieces_);
+  if (context_.writer != nullptr) {
+    context_.writer->save_epoch(saved_progress(state_), tensors, epoch_line(seconds));
+  }
+  context_.observer.epoch_done(state_.history, seconds);
+}
+
+void Tuner::save_steps(const StepsDone& done) {
+  take_state(done);
+  const std::vector<TensorSource> tensors = tensors_to_save(state_, optimizer_, pieces_);
+  if (context_.writer != nullptr) context_.writer->save_steps(saved_progress(state_), tensors);
+}
+
+void Tuner::settle() {
+  if (context_.writer != nullptr) context_.writer->settle();
+}
+
+// What is under way is committed first, and then perhaps a state that takes as long.
+double Tuner::seconds_to_leave() const {
+  return context_.writer != nullptr ? 2 * context_.writer->longest_commit_s() : 0;
+}
+
+// A value that is not finite becomes null.
+std::string Tuner::epoch_line(double seconds) const {
+  return nlohmann::json{{"block", whole_model},
+                        {"epoch", state_.history.epochs() - 1},
+                        {"loss", state_.history.train_kl.back()},
+                        {"held_out", state_.history.held_out_kl.back()},
+                        {"seconds", seconds}}
+      .dump();
 }
 
 }  // namespace bitmill

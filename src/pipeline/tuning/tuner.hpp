@@ -27,7 +27,7 @@ struct TunerContext {
   const SourceModel& teacher;
   const Windows& windows;
   MeshRank& rank;
-  RunDir* run_dir;  // on rank 0, else null
+  RunWriter* writer;  // on rank 0, else null
   StreamBudget& budget;
   ThreadPool& pool;
   StopControl& stop;  // of the whole mesh, because every step needs all ranks of it
@@ -53,15 +53,18 @@ class Tuner : private Trained {
   bool wants_epoch(int epoch) override;
   bool take_step(int epoch, int64_t step) override;
   void finish_epoch(int epoch) override;
-  void save(const StepsDone& done) override;
-  void epoch_saved(int epoch, double seconds) override;
+  void save_epoch(const StepsDone& done, double seconds) override;
+  void save_steps(const StepsDone& done) override;
+  void settle() override;
+  double seconds_to_leave() const override;
 
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
   void make_streams();
   void make_targets(std::span<const int64_t> own);
   void measure_as_given();
   float measure();
-  void log_epoch(double seconds) const;
+  void take_state(const StepsDone& done);
+  std::string epoch_line(double seconds) const;
   bool everywhere(bool here) const;
   std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
 

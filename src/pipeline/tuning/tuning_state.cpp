@@ -88,20 +88,20 @@ at::Tensor StagePieces::own(const at::Tensor& whole) const {
   return whole.narrow(0, first_, own_size_).clone();
 }
 
-void save_tuning(RunDir* run_dir, const TuningState& state, ShardedOptimizer& optimizer,
-                 const StagePieces& pieces) {
+std::vector<TensorSource> tensors_to_save(const TuningState& state, ShardedOptimizer& optimizer,
+                                          const StagePieces& pieces) {
   const int64_t size = state.factors.numel();
-  const std::vector<TensorSource> tensors = {
-      as_source("factors", pieces.join(state.factors)),
-      as_source("first_moment", pieces.join(optimizer.collect(Moment::first, 0, size))),
-      as_source("second_moment", pieces.join(optimizer.collect(Moment::second, 0, size))),
-      as_source("best", pieces.join(state.best)),
-      as_source("losses", at::tensor(state.losses)),
-      as_source("train_kl", at::tensor(state.history.train_kl)),
-      as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
-  if (run_dir != nullptr) {
-    run_dir->write_live({whole_model, state.history.epochs(), state.steps}, tensors);
-  }
+  return {as_source("factors", pieces.join(state.factors)),
+          as_source("first_moment", pieces.join(optimizer.collect(Moment::first, 0, size))),
+          as_source("second_moment", pieces.join(optimizer.collect(Moment::second, 0, size))),
+          as_source("best", pieces.join(state.best)),
+          as_source("losses", at::tensor(state.losses)),
+          as_source("train_kl", at::tensor(state.history.train_kl)),
+          as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
+}
+
+Progress saved_progress(const TuningState& state) {
+  return {whole_model, state.history.epochs(), state.steps};
 }
 
 void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer& optimizer,

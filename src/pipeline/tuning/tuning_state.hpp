@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "checkpoint/run_dir.hpp"
+#include "checkpoint/run_writer.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/sums/sharded_optimizer.hpp"
@@ -46,10 +46,12 @@ class StagePieces {
   int64_t size_ = 0;
 };
 
-// Collective over the mesh; run_dir on rank 0, else null.
-void save_tuning(RunDir* run_dir, const TuningState& state, ShardedOptimizer& optimizer,
-                 const StagePieces& pieces);
-// Restores the saved state. Changes nothing where none was saved. Collective, as above.
+// Collective over the mesh. The tensors of the file, which own their bytes; whole on every rank.
+std::vector<TensorSource> tensors_to_save(const TuningState& state, ShardedOptimizer& optimizer,
+                                          const StagePieces& pieces);
+Progress saved_progress(const TuningState& state);
+// Restores the saved state. Changes nothing where none was saved. Collective over the mesh; run_dir
+// on rank 0, else null.
 void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer& optimizer,
                     const StagePieces& pieces, MeshRank& rank);
 

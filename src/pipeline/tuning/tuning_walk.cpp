@@ -39,6 +39,15 @@ at::Tensor TuningWalk::receive(int from) {
   return value;
 }
 
+SampleStream& TuningWalk::slots(int64_t count) {
+  if (!slots_ || slots_->count() < count) {
+    slots_.reset();  // gives its part of the budget back first
+    slots_ = std::make_unique<SampleStream>(context_.budget, count, context_.seq_len,
+                                            context_.config.hidden_size);
+  }
+  return *slots_;
+}
+
 at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
   if (is_first()) return ends.inputs->load(ends.first + own_index);
   return receive(context_.rank.previous());
@@ -65,8 +74,7 @@ class TuningWalk::Step {
                                 std::ssize(cuts_))),
         width_(cuts_.empty() ? 0 : cuts_.front().size()),
         levels_(context_.stage.blocks() + (walk.is_last() ? 1 : 0)),
-        saved_(context_.budget, live_ * width_ * levels_, context_.seq_len,
-               context_.config.hidden_size),
+        saved_(walk.slots(live_ * width_ * levels_)),
         sums_(share.batch_size(step), share.replicas(), share.replica(),
               {context_.stage.layout().size()}) {}
 
@@ -170,7 +178,7 @@ class TuningWalk::Step {
   const int64_t live_;   // most micro-batches between their forward and backward pass
   const int64_t width_;  // most samples of a micro-batch
   const int levels_;
-  SampleStream saved_;
+  SampleStream& saved_;
   GrowingSums sums_;
 };
 

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "backend/backend.hpp"
@@ -77,8 +78,12 @@ class TuningWalk {
   void send_in_place(const at::Tensor& value);
   at::Tensor receive(int from);
   at::Tensor take_in(const StreamEnds& ends, int64_t own_index);
+  // Room for `count` activations between two blocks, with any values.
+  SampleStream& slots(int64_t count);
 
   const WalkContext context_;
+  // Kept from step to step: to map it anew would cost a page fault for every 4 KiB.
+  std::unique_ptr<SampleStream> slots_;
 };
 
 }  // namespace bitmill

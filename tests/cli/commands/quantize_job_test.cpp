@@ -53,11 +53,17 @@ class QuantizeJobTest : public ::testing::Test {
 };
 
 // A wavefront of four turns is sooner on one rank, and holds eight streams where a sweep has three.
-// Half of what there is may be planned with: others may count the same bytes.
+// Half of what there is may be planned with: others may count the same bytes. The copy of a state is
+// given up before the wavefront is.
 TEST_F(QuantizeJobTest, WithoutALimitHalfTheShareOfTheHostsMemoryIsOne) {
   const QuantizeJob wide = checked("--recipe parallel", 1);
   EXPECT_EQ(wide.forecast().walk, Walk::wavefront);
-  const int64_t too_little = 2 * wide.forecast().peak_memory_bytes - 2;
+  EXPECT_EQ(wide.forecast().saving, Saving::beside);
+  const int64_t little = 2 * wide.forecast().peak_memory_bytes - 2;
+  const QuantizeJob tight = checked("--recipe parallel", 1, little);
+  EXPECT_EQ(tight.forecast().walk, Walk::wavefront);
+  EXPECT_EQ(tight.forecast().saving, Saving::between);
+  const int64_t too_little = 2 * tight.forecast().peak_memory_bytes - 2;
   EXPECT_EQ(checked("--recipe parallel", 1, too_little).forecast().walk, Walk::sweep);
   EXPECT_EQ(checked("--recipe parallel", 1, 0).forecast().walk, Walk::sweep) << "nobody knows";
 }

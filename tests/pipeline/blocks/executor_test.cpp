@@ -18,6 +18,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing_chain::HashCompute;
 using testing_chain::HashStore;
+using testing_chain::KeptHashes;
 
 class SilentObserver final : public Observer {};
 
@@ -32,7 +33,9 @@ void carry_out(const Plan& plan, const HashStore& store, HashCompute& compute, O
   StopWishes wishes;
   wishes.asked = [left = leave_at]() mutable { return left-- == 0 ? "SIGTERM" : ""; };
   StopControl stop(*comm, wishes);
-  execute(plan, 0, store.done(plan), compute, stop, observer);
+  const KeptHashes kept = store.kept_for(plan);
+  compute.take_kept_streams(kept);
+  execute(plan, 0, store.done(plan), compute, stop, observer, kept.at);
 }
 
 std::vector<std::string> without_saves(std::vector<std::string> calls) {
@@ -170,6 +173,46 @@ TEST(Executor, StoppedAnywhereItEndsWithTheSameHashes) {
       EXPECT_EQ(store.packed, whole) << "lag " << lag << ", left at " << leave_at;
     }
   }
+}
+
+std::vector<std::string> replayed(const HashCompute& compute) {
+  std::vector<std::string> calls = compute.calls();
+  std::erase_if(calls, [](const std::string& call) { return !call.starts_with("pass"); });
+  return calls;
+}
+
+// A stop in the middle of block 2, and one before it is loaded.
+TEST(Executor, FromKeptStreamsNoPackedBlockIsReplayed) {
+  SilentObserver observer;
+  const Plan plan = sweeps(4, 2, 2);
+  const auto whole = packed_by_sweeps(4, 2, 2, 1);
+  for (const int leave_at : {18, 15}) {
+    for (const bool keeps : {true, false}) {
+      HashStore store;
+      HashCompute first(plan, 1, store), second(plan, 1, store);
+      if (!keeps) first.never_keep_streams();
+      EXPECT_THROW(carry_out(plan, store, first, observer, leave_at), AgreedStop);
+      carry_out(plan, store, second, observer);
+      EXPECT_EQ(store.packed, whole);
+      EXPECT_EQ(replayed(second).size(), keeps ? 0U : 2U) << "left at " << leave_at;
+    }
+  }
+}
+
+// A later kill, too: only what came after the stop is replayed.
+TEST(Executor, KeptStreamsServeEveryLaterStartOfTheirTurn) {
+  SilentObserver observer;
+  const Plan plan = sweeps(6, 2, 2);
+  const auto whole = packed_by_sweeps(6, 2, 2, 1);
+  HashStore store;
+  HashCompute first(plan, 1, store), second(plan, 1, store), third(plan, 1, store);
+  EXPECT_THROW(carry_out(plan, store, first, observer, 16), AgreedStop);
+  second.die_after(40);
+  EXPECT_THROW(carry_out(plan, store, second, observer), CommError);
+  ASSERT_TRUE(store.packed.contains({3, 0}));
+  carry_out(plan, store, third, observer);
+  EXPECT_EQ(store.packed, whole);
+  EXPECT_EQ(replayed(third).front(), "pass 2 0");
 }
 
 TEST(Executor, FinishedBlocksAreReplayedAndLaterOnesOfAFinishedTurnLeftAlone) {

@@ -118,7 +118,7 @@ class Training {
 
   void save_and_restore(Files& files, const std::string& path) {
     std::vector<TensorSource> kept;
-    for (const TensorSource& tensor : state_tensors(state(), Dtype::float32)) {
+    for (const TensorSource& tensor : state_tensors(state(), Dtype::float32, pool_)) {
       const auto bytes = std::make_shared<std::vector<std::byte>>();
       tensor.produce([&](std::span<const std::byte> piece) {
         bytes->insert(bytes->end(), piece.begin(), piece.end());

@@ -226,6 +226,7 @@ TEST_F(Preflight, MemoryAboveTheLimitIsRefusedForAnyWalk) {
   options_.epochs = 4;
   options_.lag = 1;
   options_.walk = Walk::sweep;
+  options_.save_beside = false;
   const int64_t needed = forecast().peak_memory_bytes;
   options_.memory_limit = needed;
   EXPECT_EQ(complaint(), "");
@@ -237,6 +238,23 @@ TEST_F(Preflight, MemoryAboveTheLimitIsRefusedForAnyWalk) {
   EXPECT_THAT(complaint(), HasSubstr("a rank of stage 0 needs " + std::to_string(needed)));
   options_.stream_memory = 100;
   EXPECT_EQ(complaint(), "");
+}
+
+TEST_F(Preflight, WhereACopyOfTheStateDoesNotFitTrainingWaitsForTheWriting) {
+  options_.method.learned.signs = true;
+  const QuantizeForecast free = forecast();
+  EXPECT_EQ(free.saving, Saving::beside);
+  options_.memory_limit = free.peak_memory_bytes;
+  EXPECT_EQ(forecast().saving, Saving::beside);
+  options_.memory_limit = free.peak_memory_bytes - 1;
+  const QuantizeForecast tight = forecast();
+  EXPECT_EQ(tight.saving, Saving::between);
+  // Two blocks of the same size: the file of one, and its packed tensors.
+  EXPECT_EQ(free.peak_memory_bytes - tight.peak_memory_bytes,
+            tight.state_bytes / 2 + tight.turn_bytes / 2);
+  options_.memory_limit = 0;
+  options_.save_beside = false;
+  EXPECT_EQ(forecast().saving, Saving::between);
 }
 
 TEST_F(Preflight, ReplicasAreThoseThatWereChosenOrAllThatThereAre) {

@@ -59,6 +59,7 @@ Ending start(const Work& work, const Shape& shape, HashStore& store, const Event
              Sends sends = Sends::eager) {
   const Plan plan = make_plan(work.blocks, work.epochs, work.lag, shape.mesh.stages, shape.walk);
   const std::vector<BlockDone> done = store.done(plan);
+  const testing_chain::KeptHashes kept = store.kept_for(plan);
   std::atomic<int> stopped = 0, lost = 0;
   Traffic traffic;
   traffic.patience_s = 60;  // threads may wait long for a processor
@@ -77,7 +78,8 @@ Ending start(const Work& work, const Shape& shape, HashStore& store, const Event
     StopControl stop(rank, wishes);
     Observer observer;
     try {
-      execute(plan, rank.stage(), done, compute, stop, observer);
+      compute.take_kept_streams(kept);
+      execute(plan, rank.stage(), done, compute, stop, observer, kept.at);
       lost += static_cast<int>(compute.left_over());
     } catch (const AgreedStop& stop_error) {
       EXPECT_NE(std::string(stop_error.what()).find("SIGTERM"), std::string::npos);

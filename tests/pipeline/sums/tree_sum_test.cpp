@@ -69,5 +69,22 @@ TEST(TreeSum, AnAdditionThatIsSpreadIsThePlainOne) {
   EXPECT_TRUE(at::equal(into, expected));
 }
 
+// A view of a sum refers to its memory, too.
+TEST(SumMemory, IsUsedAgainWhenNobodyRefersToIt) {
+  SumMemory memory;
+  const FlatShape shape{100};
+  at::Tensor first = memory.take(shape), second = memory.take(shape);
+  const void *of_first = first.data_ptr(), *of_second = second.data_ptr();
+  EXPECT_NE(of_first, of_second);
+  at::Tensor view = second.narrow(0, 10, 20);
+  first.reset();
+  second.reset();
+  const at::Tensor third = memory.take(shape), fourth = memory.take(shape);
+  EXPECT_EQ(third.data_ptr(), of_first);
+  EXPECT_NE(fourth.data_ptr(), of_second);
+  view.reset();
+  EXPECT_EQ(memory.take(shape).data_ptr(), of_second);
+}
+
 }  // namespace
 }  // namespace bitmill

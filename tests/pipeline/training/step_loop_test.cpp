@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -54,27 +55,44 @@ class ListOfSteps final : public Trained {
     std::this_thread::sleep_for(finish_takes);
     calls.push_back(fmt::format("finish {}", epoch));
   }
-  void save(const StepsDone& done) override {
+  // The state is under way until the next save or settle(): a start that ends before loses it.
+  void save_epoch(const StepsDone& done, double took) override {
+    commit();
     std::this_thread::sleep_for(save_takes);
     calls.push_back(fmt::format("save {} {}", done.epochs, done.steps));
-    saved_ = {done, taken_, saved_.saves + 1};
-  }
-  void epoch_saved(int epoch, double took) override {
-    calls.push_back(fmt::format("saved {}", epoch));
+    under_way_ = Saved{done, taken_, saved_.saves + 1};
     seconds = took;
   }
+  void save_steps(const StepsDone& done) override {
+    commit();
+    std::this_thread::sleep_for(save_takes);
+    calls.push_back(fmt::format("save {} {}, wait", done.epochs, done.steps));
+    saved_ = {done, taken_, saved_.saves + 1};
+  }
+  void settle() override {
+    calls.emplace_back("settle");
+    commit();
+  }
+  double seconds_to_leave() const override { return 2 * commit_takes; }
 
   Words calls;
   double seconds = 0;  // of the last epoch
   std::string last_of_its_epoch;
   int fails_in = -1;
   milliseconds step_takes{0}, finish_takes{0}, save_takes{0};
+  double commit_takes = 0;  // seconds
 
  private:
+  void commit() {
+    if (under_way_) saved_ = *under_way_;
+    under_way_.reset();
+  }
+
   Saved& saved_;
   const int epochs_;
   const int64_t steps_;
   Words taken_;
+  std::optional<Saved> under_way_;
 };
 
 // Wishes to stop at question `at`, counted from 0; never where that is -1.
@@ -106,9 +124,8 @@ TEST(StepLoop, CallsOfASmallTrainingInOrder) {
   ListOfSteps trained(saved, 2, 2);
   Wish none;
   EXPECT_EQ(start(trained, saved, none.wishes()), "");
-  EXPECT_THAT(trained.calls,
-              ElementsAre("step 0.0", "step 0.1", "finish 0", "save 1 2", "saved 0",  //
-                          "step 1.0", "step 1.1", "finish 1", "save 2 4", "saved 1"));
+  EXPECT_THAT(trained.calls, ElementsAre("step 0.0", "step 0.1", "finish 0", "save 1 2",  //
+                                         "step 1.0", "step 1.1", "finish 1", "save 2 4"));
 }
 
 // Between two steps and between two epochs; neither before the first step nor after the last epoch.
@@ -129,7 +146,7 @@ TEST(StepLoop, LeftInAnEpochItSavesTheStepsThatAreTaken) {
       testing::MatchesRegex("SIGTERM: stopped after step 2 of epoch 0 of the list: the step "
                             "took [0-9.]+ s, writing the state [0-9.]+ s\\. Run the same "
                             "command again to go on"));
-  EXPECT_THAT(trained.calls, ElementsAre("step 0.0", "step 0.1", "save 0 2"));
+  EXPECT_THAT(trained.calls, ElementsAre("step 0.0", "step 0.1", "save 0 2, wait"));
   EXPECT_EQ(saved.done, (StepsDone{0, 2}));
 }
 
@@ -139,6 +156,7 @@ TEST(StepLoop, LeftBetweenTwoEpochsItHasSavedOnce) {
   Wish third{2};
   EXPECT_THAT(start(trained, saved, third.wishes()),
               StartsWith("SIGTERM: stopped after 1 epoch of the list: the step took "));
+  EXPECT_EQ(trained.calls.back(), "settle");
   EXPECT_EQ(saved.done, (StepsDone{1, 3}));
   EXPECT_EQ(saved.saves, 1);
 }
@@ -148,7 +166,7 @@ TEST(StepLoop, GoesOnInTheMiddleOfAnEpochAndTakesAStepBeforeItAsks) {
   ListOfSteps trained(saved, 2, 3);
   Wish first{0};
   EXPECT_THAT(start(trained, saved, first.wishes()), HasSubstr("after step 2 of epoch 1"));
-  EXPECT_THAT(trained.calls, ElementsAre("step 1.1", "save 1 5"));
+  EXPECT_THAT(trained.calls, ElementsAre("step 1.1", "save 1 5, wait"));
 }
 
 TEST(StepLoop, ATrainingThatHasEndedIsLeftAlone) {
@@ -166,15 +184,16 @@ TEST(StepLoop, AnEpochThatEndsEarlyIsFinishedAndSavedAsAWholeOne) {
   trained.last_of_its_epoch = "1.1";
   Wish none;
   EXPECT_EQ(start(trained, saved, none.wishes()), "");
-  EXPECT_THAT(trained.calls,
-              ElementsAre("step 0.0", "step 0.1", "step 0.2", "finish 0", "save 1 3", "saved 0",
-                          "step 1.0", "step 1.1", "finish 1", "save 2 6", "saved 1"));
+  EXPECT_THAT(trained.calls, ElementsAre("step 0.0", "step 0.1", "step 0.2", "finish 0", "save 1 3",
+                                         "step 1.0", "step 1.1", "finish 1", "save 2 6"));
 }
 
+// What was under way is lost, as in a kill: the epoch that was being written and the one that was
+// being trained.
 TEST(StepLoop, AFailureInAStepPassesThroughAndNothingMoreIsSaved) {
   Saved saved;
-  ListOfSteps trained(saved, 2, 3);
-  trained.fails_in = 1;
+  ListOfSteps trained(saved, 4, 3);
+  trained.fails_in = 2;
   Wish none;
   EXPECT_THROW(start(trained, saved, none.wishes()), CommError);
   EXPECT_EQ(saved.done, (StepsDone{1, 3}));
@@ -188,6 +207,7 @@ TEST(StepLoop, StoppedAnywhereEveryRankTakesEveryStepOnce) {
   ListOfSteps undisturbed(whole, epochs, steps);
   Wish none;
   start(undisturbed, whole, none.wishes());
+  undisturbed.settle();
   for (const int ranks : {1, 2, 3}) {
     for (int at = 0; at < epochs * steps - 1; ++at) {
       std::vector<Saved> saved(static_cast<size_t>(ranks));
@@ -200,6 +220,7 @@ TEST(StepLoop, StoppedAnywhereEveryRankTakesEveryStepOnce) {
           ListOfSteps trained(saved[rank], epochs, steps);
           try {
             train_steps(trained, saved[rank].done, stop);
+            trained.settle();
           } catch (const AgreedStop& agreed) {
             EXPECT_THAT(agreed.what(), StartsWith("SIGTERM: stopped after "));
             ++stops[rank];
@@ -217,6 +238,28 @@ TEST(StepLoop, StoppedAnywhereEveryRankTakesEveryStepOnce) {
       EXPECT_EQ(saved.front().saves, epochs + stops_in_an_epoch.front());
     }
   }
+}
+
+// Two times 0.1 s that a state is under way, before the ranks leave and for the state they leave
+// with, doubled, and a second.
+TEST(StepLoop, ADeadlineLeavesRoomForWhatIsUnderWay) {
+  Saved saved;
+  ListOfSteps trained(saved, 20, 1);
+  trained.step_takes = milliseconds(20);
+  trained.commit_takes = 0.1;
+  StopWishes wishes;
+  wishes.deadline = std::chrono::steady_clock::now() + milliseconds(1550);
+  EXPECT_THAT(start(trained, saved, wishes), StartsWith("the time limit: stopped after "));
+  EXPECT_LE(saved.done.epochs, 6);
+}
+
+TEST(StepLoop, WhatTrainingWaitsForASaveIsPartOfTheNextEpochsTime) {
+  Saved saved;
+  ListOfSteps trained(saved, 2, 1);
+  trained.save_takes = milliseconds(50);
+  Wish none;
+  start(trained, saved, none.wishes());
+  EXPECT_GE(trained.seconds, 0.05);
 }
 
 TEST(StepLoop, AnEpochThatEarlierStartsBeganHasTheSecondsOfAllItsSteps) {
