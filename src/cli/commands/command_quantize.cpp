@@ -17,6 +17,7 @@ class QuantizeCommand : public Command {
     if (job_.request().dry_run) {
       job_.compare_ranks(context);
       context.console.say(job_.mesh_text());
+      job_.say_notes(context.console);
       context.console.print(job_.dry_run_text());
       return;
     }

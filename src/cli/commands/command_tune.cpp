@@ -78,6 +78,7 @@ class TuneCommand : public Command {
          {idle_ranks_note(options, forecast), few_held_out_note(forecast)}) {
       if (!note.empty()) console.say(note);
     }
+    for (const std::string& note : checked_->model.notes()) console.say(note);
   }
 
   const TuneRequest request_;

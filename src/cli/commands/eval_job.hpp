@@ -19,6 +19,7 @@ struct EvalRequest {
   std::string model;
   std::string corpus;
   std::string reference;      // empty: none
+  ModelReading reading;       // how both are read
   int64_t seq_len = 0;        // 0: min(2048, the model's context), or the length of given windows
   int64_t max_windows = 0;    // 0: all
   int64_t stream_memory = 0;  // 0: no limit

@@ -59,7 +59,7 @@ void QuantizeJob::check(const CheckContext& context) {
   memory_limit_ = given.memory_limit > 0 ? given.memory_limit
                                          : usual_memory_limit(machine_, context.least.memory);
   try {
-    choose_mesh(read_model_config(context.files, given.model));
+    choose_mesh(read_model_config(context.files, given.model, given.reading));
   } catch (const FormatError&) {
     // The model cannot be read. check_quantize() below reports this, with everything else that is
     // wrong.
@@ -71,6 +71,10 @@ void QuantizeJob::check(const CheckContext& context) {
   if (forecast().mesh.ranks() < ranks_) {
     sooner_recipe_ = find_sooner_recipe(context.files, config);
   }
+}
+
+void QuantizeJob::say_notes(Console& console) const {
+  for (const std::string& note : checked_->notes) console.say(note);
 }
 
 void QuantizeJob::compare_ranks(RunContext& context) const {
@@ -200,6 +204,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                                   options().model, format_number_of("rank", ranks_),
                                   format_number_of("thread", threads_), options().backend));
   context.console.say(describe_settings(options(), forecast()));
+  say_notes(context.console);
   context.console.say(mesh_text());
 
   QuantizeProgress progress(context.console,

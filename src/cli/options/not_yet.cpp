@@ -22,15 +22,11 @@ const Names& commands_not_yet() {
 
 const Names& options_not_yet(std::string_view command) {
   static const std::map<std::string_view, Names> table = {
-      {"quantize",
-       {"allow-key", "tensor-prefix", "text-key", "window-bos", "shuffle-seed", "keep-latents"}},
+      {"quantize", {"text-key", "window-bos", "shuffle-seed", "keep-latents"}},
       {"tune",
-       {"allow-key", "tensor-prefix", "text-key", "window-bos", "shuffle-seed", "learn-signs",
-        "lr-sign", "corpus", "sign-state", "sign-blocks"}},
-      {"eval",
-       {"allow-key", "tensor-prefix", "text-key", "window-bos", "backend", "activations", "head"}},
-      {"export", {"allow-key", "tensor-prefix"}},
-      {"plan", {"allow-key", "tensor-prefix"}},
+       {"text-key", "window-bos", "shuffle-seed", "learn-signs", "lr-sign", "corpus", "sign-state",
+        "sign-blocks"}},
+      {"eval", {"text-key", "window-bos", "backend", "activations", "head"}},
       {"tokenize", {"text-key"}},
   };
   static const Names none;

@@ -17,6 +17,8 @@ OptionGroup input_options() {
            {"reference", "DIR", "", "the 16-bit folder it was made from"},
            {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
            {"calib", "FILE", "", "calibration text: .txt, .jsonl or a token file (.safetensors)"},
+           allow_key_option(),
+           tensor_prefix_option(),
            config_option(),
            {"dry-run", "", "", "check everything, say what would be done, and stop"},
            json_option("the result")}};
@@ -66,6 +68,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   TuneOptions& options = request.options;
   options.model = settings.folder_or("model", "");
   options.reference = settings.folder_or("reference", "");
+  options.reading = read_model_reading(settings);
   options.output_dir = settings.folder_or("output-dir", "");
   options.calib = settings.text_or("calib", "");
   options.samples = settings.whole_or("samples", options.samples, 2, INT64_MAX);

@@ -4,13 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <regex>
 
 #include "base/error.hpp"
 #include "base/pieces.hpp"
 #include "data/windows.hpp"
-#include "format/export_folder.hpp"
+#include "format/companions.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
@@ -167,7 +168,8 @@ void check_batch(const QuantizeOptions& options, int64_t samples) {
 CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int ranks,
                               int threads) {
   check_is_source(files, options.model);
-  SourceModel model(files, options.model);
+  SourceModel model(files, options.model, options.reading);
+  check_is_needed(options.reading, std::array<const SourceModel*, 1>{&model});
   check_companions(files, options.model);
   Calibration calibration = read_calibration(options, files, model.config());
 
@@ -182,7 +184,9 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
   count_packed(options, model, forecast);
   estimate_resources(options, model, threads, forecast);
   forecast.fingerprint_json = make_fingerprint(options, model, calibration.windows);
-  return {options, std::move(forecast), std::move(model), std::move(calibration)};
+  std::vector<std::string> notes = model.notes();
+  for (std::string& note : companion_notes(files, model.tensors())) notes.push_back(note);
+  return {options, std::move(forecast), std::move(model), std::move(calibration), std::move(notes)};
 }
 
 // Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,

@@ -18,6 +18,7 @@ struct CheckedQuantize {
   QuantizeForecast forecast;
   SourceModel model;        // headers only; the job reads and hashes weights when it needs them
   Calibration calibration;  // all of it; the text is not read again
+  std::vector<std::string> notes = {};  // what the user should know of the model's folder
 };
 
 // Checks everything that can be checked before the long work; touches nothing. Every rank calls it;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -164,16 +165,18 @@ void look_at_models(const TuneOptions& options, Files& files, Found& found, Prob
   problems.in("model " + options.model);
   problems.attempt([&] {
     found.hashes = check_packed(files, options.model);
-    found.model.emplace(files, options.model);
+    found.model.emplace(files, options.model, options.reading);
     check_companions(files, options.model);
   });
   problems.in("reference " + options.reference);
   problems.attempt([&] {
     check_not_packed(files, options.reference);
-    found.teacher.emplace(files, options.reference);
+    found.teacher.emplace(files, options.reference, options.reading);
   });
   if (!found.model || !found.teacher) return;
   problems.attempt([&] { check_same_model(*found.model, *found.teacher); });
+  problems.attempt(
+      [&] { check_is_needed(options.reading, std::array{&*found.model, &*found.teacher}); });
 }
 
 void look_at_calibration(const TuneOptions& options, Files& files, Found& found,

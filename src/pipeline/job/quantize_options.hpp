@@ -19,6 +19,7 @@ enum class Resume { automatic, required, never };
 // Every setting, resolved. The recipe's name is only kept for the record.
 struct QuantizeOptions {
   std::string model;       // folder
+  ModelReading reading;    // how it is read
   std::string output_dir;  // made by the job; may exist when empty
   std::string calib;       // .txt, .jsonl or token file
   std::string work_dir;
@@ -41,7 +42,8 @@ struct QuantizeOptions {
   // Dtype of the activations between blocks and of the targets. Computing is always in float32.
   Dtype stream_dtype = Dtype::float32;
   std::string backend = "cpu";
-  std::string ignore;  // regular expression over weight names; matching linears stay as they are
+  // Regular expression over weight names; matching linears stay as they are.
+  std::string ignore;
   int64_t max_blocks = 0;  // 0: all; else later blocks stay as they are
 
   int stages = 0;    // groups of ranks that share the depth; 0: the planner chooses
