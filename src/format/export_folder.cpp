@@ -21,12 +21,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr float half_overflow = 65520.0F;  // the smallest number that rounds to infinity
+constexpr float rounds_to_infinity = 65520.0F;  // the smallest number that rounds to infinity
 
 std::vector<std::byte> converted(const std::vector<float>& values, Dtype dtype,
                                  const std::string& name) {
-  const auto large = std::find_if(values.begin(), values.end(),
-                                  [](float value) { return std::fabs(value) >= half_overflow; });
+  const auto large = std::find_if(values.begin(), values.end(), [](float value) {
+    return std::fabs(value) >= rounds_to_infinity;
+  });
   BITMILL_CHECK(
       dtype != Dtype::float16 || large == values.end(), NumericError,
       fmt::format("\"{}\" holds {}, which float16 cannot hold; export to bfloat16 or float32", name,
