@@ -96,6 +96,7 @@ int64_t size(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t derive
 
 // A missing key means the family's number of key heads; null means as many as query heads.
 int64_t read_kv_heads(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t heads) {
+  if (key.name != nullptr) fields.saw(key.name);
   const bool is_null = key.name != nullptr && fields.object().contains(key.name) &&
                        fields.object().at(key.name).is_null();
   return is_null ? heads : size(fields, key, heads);
@@ -176,7 +177,8 @@ void read_features(ConfigFields& fields, const Family& family,
   config.mlp_bias = flag(fields, keys.mlp_bias);
   config.norm_first = flag(fields, keys.norm_first);
   config.norm_weights = flag(fields, keys.norm_weights);
-  config.final_norm = config.norm_first && !flag(fields, keys.no_final_norm);
+  const bool no_final_norm = flag(fields, keys.no_final_norm);
+  config.final_norm = config.norm_first && !no_final_norm;
   config.tied_embeddings = flag(fields, keys.tied_embeddings);
   config.window = read_window(fields, keys.window, config.blocks);
   if (family.positions == Positions::rotary) {

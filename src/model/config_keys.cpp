@@ -220,9 +220,11 @@ void check_unread_keys(ConfigFields& fields, const std::string& inside,
       fields.require(sees_everything(value),
                      "\"layer_types\" names blocks that do not see all positions, which the family "
                      "does not have; remove the key if the model was not trained so");
+    } else if (inside.empty() && !why_neutral(key).empty()) {
+      continue;
     } else if (std::ranges::find(allowed, name) != allowed.end()) {
       used.push_back(name);
-    } else if (!inside.empty() || why_neutral(key).empty()) {
+    } else {
       if (++unknown <= most) fields.require(false, unknown_problem(name, value));
     }
   }

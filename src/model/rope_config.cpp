@@ -46,9 +46,10 @@ void read_llama3(ConfigFields& fields, int64_t context, RopeConfig& rope) {
 }
 
 // With a factor of 1 and no other factor of the attention, yarn is a mean of equal frequencies.
-// Without a factor, transformers takes the ratio of the contexts.
+// Where the factor is null, transformers takes the ratio of the contexts.
 void check_yarn_is_plain(ConfigFields& fields, int64_t context, int64_t whole_context) {
   const double ratio = static_cast<double>(whole_context) / static_cast<double>(context);
+  fields.require(fields.object().contains("factor"), "the \"factor\" of \"yarn\" is missing");
   const double factor = fields.positive_or("factor", ratio);
   const double attention = fields.positive_or("attention_factor", 1);
   fields.require(factor == 1 && attention == 1,

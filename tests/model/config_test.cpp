@@ -132,7 +132,9 @@ TEST(ModelConfig, YarnIsAcceptedWhereItChangesNothing) {
   EXPECT_EQ(read(yarn({{"factor", 1.0}})).rope.scaling, RopeScaling::none);
   EXPECT_EQ(refusal(yarn({{"factor", nullptr}, {"original_max_position_embeddings", 64}})),
             "accepted");
-  EXPECT_THAT(refusal(yarn({{"original_max_position_embeddings", 16}})),
+  EXPECT_THAT(refusal(yarn({{"original_max_position_embeddings", 64}})),
+              HasSubstr("the \"factor\" of \"yarn\" is missing"));
+  EXPECT_THAT(refusal(yarn({{"factor", nullptr}, {"original_max_position_embeddings", 16}})),
               AllOf(HasSubstr("factor of 4"), HasSubstr("\"max_position_embeddings\" to 16")));
   EXPECT_THAT(refusal(yarn({{"factor", 1.0}, {"attention_factor", 1.5}})), HasSubstr("1.5"));
 }
