@@ -8,6 +8,7 @@
 #include "base/json.hpp"
 #include "data/chained_tokenizer.hpp"
 #include "data/tokenizer_kinds.hpp"
+#include "data/tokens_beside.hpp"
 #include "data/word_model.hpp"
 
 namespace bitmill {
@@ -30,8 +31,9 @@ std::unique_ptr<Tokenizer> read_tokenizer_json(Files& files, const std::string& 
   auto model = std::make_unique<WordModel>(PreTokenizer(part(root, "pre_tokenizer"), path),
                                            read_bpe_json(part(root, "model"), path));
   const std::string where = path + ": added_tokens";
-  AddedTokens added(read_added_tokens(part(root, "added_tokens"), where), *model, normalizer,
-                    where);
+  AddedTokens added(with_tokens_beside(files, parent_path(path),
+                                       read_added_tokens(part(root, "added_tokens"), where)),
+                    *model, normalizer, where);
   return make_tokenizer({std::move(normalizer), std::move(model), std::move(added),
                          SequenceTemplate(part(root, "post_processor"), path),
                          Decoder(part(root, "decoder"), path)});

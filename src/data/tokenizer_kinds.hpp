@@ -11,8 +11,8 @@
 
 namespace bitmill {
 
-// tokenizer_json.cpp. `path`: a tokenizer.json of the `tokenizers` package. It holds everything:
-// the files beside it are not read.
+// tokenizer_json.cpp. `path`: a tokenizer.json of the `tokenizers` package. It holds everything but
+// added tokens that only the files beside it name (data/tokens_beside.hpp).
 std::unique_ptr<Tokenizer> read_tokenizer_json(Files& files, const std::string& path);
 
 // vocab_merges.cpp. vocab.json, merges.txt, and what tokenizer_config.json says about them, as the

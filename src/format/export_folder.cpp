@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/pieces.hpp"
+#include "format/companions.hpp"
 #include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
@@ -23,37 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t bytes_per_copy = int64_t{16} << 20;
 constexpr float rounds_to_infinity = 65520.0F;  // the smallest number that rounds to infinity
-constexpr std::array<std::string_view, 9> weight_endings = {
-    ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"};
-
-bool is_companion(const std::string& name) {
-  return name != "config.json" &&
-         std::none_of(weight_endings.begin(), weight_endings.end(),
-                      [&](std::string_view ending) { return name.ends_with(ending); });
-}
-
-std::vector<std::string> companions(Files& files, const std::string& folder) {
-  std::vector<std::string> names = files.list(folder);
-  std::erase_if(names, [&](const std::string& name) {
-    return !is_companion(name) || files.is_directory(join_path(folder, name));
-  });
-  return names;
-}
-
-void copy_file(Files& files, const std::string& from, const std::string& to) {
-  const auto source = files.open(from);
-  const auto target = files.create(to);
-  std::vector<std::byte> buffer(std::min(source->size(), bytes_per_copy));
-  for_pieces(source->size(), bytes_per_copy, [&](int64_t first, int64_t count) {
-    const auto piece = std::span(buffer).first(count);
-    source->read(first, piece);
-    target->append(piece);
-  });
-  target->sync();
-  target->close();
-}
 
 std::vector<std::byte> converted(const std::vector<float>& values, Dtype dtype,
                                  const std::string& name) {
@@ -143,25 +111,6 @@ void fill_folder(Files& files, const std::string& from, const std::string& to, D
 }
 
 }  // namespace
-
-void copy_companion_files(Files& files, const std::string& from, const std::string& to) {
-  for (const std::string& name : companions(files, from)) {
-    copy_file(files, join_path(from, name), join_path(to, name));
-  }
-}
-
-std::vector<std::string> companion_problems(Files& files, const std::string& from) {
-  std::vector<std::string> problems;
-  for (const std::string& name : companions(files, from)) {
-    try {
-      files.open(join_path(from, name));
-    } catch (const FileError& error) {
-      problems.push_back(fmt::format("{}; the result gets a copy of this file: repair or remove it",
-                                     error.what()));
-    }
-  }
-  return problems;
-}
 
 void export_folder(Files& files, const std::string& from, const std::string& to, Dtype dtype,
                    int64_t max_shard_bytes) {

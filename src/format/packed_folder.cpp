@@ -108,6 +108,20 @@ bool is_packed_folder(Files& files, const std::string& folder) {
   return true;
 }
 
+std::vector<std::string> recorded_allowed_keys(const json& config) {
+  const json::json_pointer place("/quantization_config/bitmill/allowed_keys");
+  std::vector<std::string> keys;
+  if (!config.contains(place)) return keys;
+  const json& list = config.at(place);
+  const bool is_list = list.is_array() && std::ranges::all_of(list, &json::is_string);
+  BITMILL_CHECK(is_list, FormatError,
+                fmt::format("config.json: quantization_config.bitmill.allowed_keys must be a list "
+                            "of names, and is {}",
+                            list.dump()));
+  for (const json& key : list) keys.push_back(key.get<std::string>());
+  return keys;
+}
+
 std::map<std::string, std::string> verify_packed_folder(
     Files& files, const std::string& folder,
     const std::function<void(int64_t, int64_t)>& progress) {

@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -22,6 +23,7 @@ using nlohmann::json;
 using WeightMap = std::map<std::string, std::string>;  // tensor -> shard file
 
 constexpr int64_t elements_per_read = int64_t{1} << 20;
+constexpr int64_t bytes_per_comparison = int64_t{1} << 20;
 
 // A shard must be a file in the folder of the index: an index must not make us read other files.
 void check_shard_name(const std::string& shard, const std::string& index) {
@@ -32,7 +34,7 @@ void check_shard_name(const std::string& shard, const std::string& index) {
                             index, shard));
 }
 
-WeightMap read_index(Files& files, const std::string& path) {
+WeightMap read_index(Files& files, const std::string& path, const TensorRename& rename) {
   const json index = parse_strict_json(read_text(files, path, longest_header), path);
   const auto it = index.find("weight_map");
   BITMILL_CHECK(index.is_object() && it != index.end() && it->is_object(), FormatError,
@@ -42,7 +44,8 @@ WeightMap read_index(Files& files, const std::string& path) {
     BITMILL_CHECK(shard.is_string(), FormatError,
                   fmt::format("{}: the shard of \"{}\" must be a string", path, tensor));
     check_shard_name(shard.get<std::string>(), path);
-    weight_map.emplace(tensor, shard.get<std::string>());
+    BITMILL_CHECK(weight_map.emplace(rename(tensor), shard.get<std::string>()).second, FormatError,
+                  rename.clash(path, rename(tensor)));
   }
   return weight_map;
 }
@@ -86,22 +89,30 @@ class Complaints {
   int count_ = 0, left_out_ = 0;
 };
 
-void compare_shard_with_index(const SafetensorsFile& file, const std::string& shard,
-                              const WeightMap& weight_map, const std::string& index,
-                              Complaints& complaints) {
+void find_strangers(const SafetensorsFile& file, const WeightMap& weight_map,
+                    const std::string& index, Complaints& complaints) {
   for (const auto& [tensor, info] : file.tensors()) {
-    const auto it = weight_map.find(tensor);
-    if (it == weight_map.end()) {
-      complaints.add(fmt::format(
-          "{} holds tensor \"{}\", which {} does not list; they are not from the same download",
-          file.path(), tensor, index));
-    } else if (it->second != shard) {
-      complaints.add(fmt::format(
-          "{} holds tensor \"{}\", but {} says that it is in {}; remove the shard that is not "
-          "of this model",
-          file.path(), tensor, index, it->second));
-    }
+    if (weight_map.contains(tensor)) continue;
+    complaints.add(fmt::format(
+        "{} holds tensor \"{}\", which {} does not list; they are not from the same download: "
+        "download both again",
+        file.path(), tensor, index));
   }
+}
+
+bool same_bytes(const SafetensorsFile& a, const SafetensorsFile& b, const std::string& name) {
+  const TensorInfo &in_a = a.info(name), &in_b = b.info(name);
+  if (in_a.dtype_text != in_b.dtype_text || in_a.shape != in_b.shape) return false;
+  std::vector<std::byte> from_a(std::min(in_a.bytes, bytes_per_comparison)), from_b(from_a.size());
+  bool same = true;
+  for_pieces(in_a.bytes, bytes_per_comparison, [&](int64_t first, int64_t count) {
+    if (!same) return;
+    const auto piece_a = std::span(from_a).first(count), piece_b = std::span(from_b).first(count);
+    a.read_part(in_a, first, piece_a);
+    b.read_part(in_b, first, piece_b);
+    same = std::ranges::equal(piece_a, piece_b);
+  });
+  return same;
 }
 
 // "[3, 17]" for a flat position in a row-major shape.
@@ -116,49 +127,21 @@ std::string position_text(int64_t flat, const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-int64_t TensorInfo::elements() const {
-  int64_t count = 1;
-  for (const int64_t dim : shape) count *= dim;
-  return count;
-}
-
-SafetensorsFile::SafetensorsFile(Files& files, const std::string& path) : file_(files.open(path)) {
-  SafetensorsHeader header = read_safetensors_header(*file_);
-  tensors_ = std::move(header.tensors);
-  metadata_ = std::move(header.metadata);
-}
-
-const TensorInfo& SafetensorsFile::info(const std::string& name) const {
-  const auto it = tensors_.find(name);
-  BITMILL_CHECK(it != tensors_.end(), FormatError,
-                fmt::format("{} holds no tensor \"{}\"", path(), name));
-  return it->second;
-}
-
-void SafetensorsFile::read(const TensorInfo& info, std::span<std::byte> into) const {
-  assert(std::cmp_equal(into.size(), info.bytes));
-  read_part(info, 0, into);
-}
-
-void SafetensorsFile::read_part(const TensorInfo& info, int64_t first,
-                                std::span<std::byte> into) const {
-  assert(first >= 0 && first + std::ssize(into) <= info.bytes);
-  file_->read(info.offset + first, into);
-}
-
-TensorFolder::TensorFolder(Files& files, const std::string& folder) : folder_(folder) {
+TensorFolder::TensorFolder(Files& files, const std::string& folder, const TensorRename& rename)
+    : folder_(folder) {
   std::vector<std::string> problems;
-  open(files, problems);
+  open(files, rename, problems);
   BITMILL_CHECK(problems.empty(), FormatError, fmt::format("{}", fmt::join(problems, "\n")));
 }
 
 TensorFolder::TensorFolder(Files& files, const std::string& folder,
-                           std::vector<std::string>& problems)
+                           std::vector<std::string>& problems, const TensorRename& rename)
     : folder_(folder) {
-  open(files, problems);
+  open(files, rename, problems);
 }
 
-void TensorFolder::open(Files& files, std::vector<std::string>& problems) {
+void TensorFolder::open(Files& files, const TensorRename& rename,
+                        std::vector<std::string>& problems) {
   const std::string single = join_path(folder_, single_file_name);
   const std::string index = join_path(folder_, index_file_name);
   const bool is_single = files.exists(single);
@@ -167,31 +150,61 @@ void TensorFolder::open(Files& files, std::vector<std::string>& problems) {
                 fmt::format("{} holds both {} and {}, which may be two models; remove one", folder_,
                             single_file_name, index_file_name));
   if (is_single) {
-    whole_is_lost_ = !open_shard(files, single, problems);
-    return;
+    whole_is_lost_ = !open_shard(files, single, rename, problems);
+  } else {
+    open_shards(files, index, rename, problems);
   }
-  const WeightMap weight_map = read_index(files, index);
-  std::map<std::string, bool> is_open;  // by shard
-  for (const auto& [tensor, shard] : weight_map) is_open.emplace(shard, false);
+}
+
+void TensorFolder::open_shards(Files& files, const std::string& index, const TensorRename& rename,
+                               std::vector<std::string>& problems) {
+  const WeightMap weight_map = read_index(files, index, rename);
+  std::map<std::string, std::optional<size_t>> shards;  // by name; of those that can be opened
+  for (const auto& [tensor, shard] : weight_map) shards.emplace(shard, std::nullopt);
+  std::map<std::string, std::vector<size_t>> holders;  // by tensor, ascending
   Complaints strangers(problems);
-  for (auto& [shard, opened] : is_open) {
-    opened = open_shard(files, join_path(folder_, shard), problems);
-    if (opened) compare_shard_with_index(*shards_.back(), shard, weight_map, index, strangers);
+  for (auto& [shard, number] : shards) {
+    if (!open_shard(files, join_path(folder_, shard), rename, problems)) continue;
+    number = shards_.size() - 1;
+    find_strangers(*shards_.back(), weight_map, index, strangers);
+    for (const auto& [tensor, info] : shards_.back()->tensors()) holders[tensor].push_back(*number);
   }
   Complaints missing(problems);
   for (const auto& [tensor, shard] : weight_map) {
-    if (!is_open[shard]) {
-      lost_.insert(tensor);
-    } else if (!contains(tensor)) {
-      missing.add(
-          fmt::format("{} lists tensor \"{}\" in {}, which does not hold it; download the "
-                      "folder again",
-                      index, tensor, shard));
+    const std::optional<size_t> number = shards[shard];
+    const std::vector<size_t>& holding = holders[tensor];
+    if (!number) {
+      if (holding.empty()) lost_.insert(tensor);
+    } else if (std::ranges::find(holding, *number) == holding.end()) {
+      missing.add(fmt::format(
+          "{} lists tensor \"{}\" in {}, which does not hold it{}; download the folder again",
+          index, tensor, shard,
+          holding.empty() ? "" : fmt::format(" ({} does)", shards_[holding.front()]->path())));
+    } else if (holding.size() > 1) {
+      choose_copy(tensor, holding, *number, problems);
     }
   }
 }
 
-bool TensorFolder::open_shard(Files& files, const std::string& path,
+// transformers takes the copy in the shard that is last by name, whatever the index says.
+void TensorFolder::choose_copy(const std::string& name, const std::vector<size_t>& holders,
+                               size_t named, std::vector<std::string>& problems) {
+  place_[name] = named;
+  const SafetensorsFile &chosen = *shards_[named], &last = *shards_[holders.back()];
+  if (&chosen == &last || same_bytes(chosen, last, name)) {
+    notes_.push_back(
+        fmt::format("\"{}\" is stored in {} shards; the copy in {} is read, as {} says", name,
+                    holders.size(), chosen.path(), index_file_name));
+    return;
+  }
+  problems.push_back(fmt::format(
+      "\"{}\" is stored twice, with different values: {} says that it is in {}, and transformers "
+      "reads the copy in {}, the last by name. To keep the copies that the index names, rename {} "
+      "so that it is the last by name, here and in the index; both files are needed",
+      name, index_file_name, chosen.path(), last.path(), file_name(chosen.path())));
+}
+
+bool TensorFolder::open_shard(Files& files, const std::string& path, const TensorRename& rename,
                               std::vector<std::string>& problems) {
   if (!files.exists(path)) {
     problems.push_back(fmt::format("{} is missing, and {} lists it; download the folder again",
@@ -199,7 +212,7 @@ bool TensorFolder::open_shard(Files& files, const std::string& path,
     return false;
   }
   try {
-    shards_.push_back(std::make_unique<SafetensorsFile>(files, path));
+    shards_.push_back(std::make_unique<SafetensorsFile>(files, path, rename));
   } catch (const Error& error) {
     problems.emplace_back(error.what());
     return false;
@@ -220,11 +233,13 @@ std::vector<std::string> TensorFolder::names() const {
   return names;
 }
 
+bool TensorFolder::renamed() const {
+  return std::ranges::any_of(shards_, [](const auto& shard) { return shard->renamed(); });
+}
+
 int64_t TensorFolder::tensor_bytes() const {
   int64_t total = 0;
-  for (const auto& shard : shards_) {
-    for (const auto& [name, info] : shard->tensors()) total += info.bytes;
-  }
+  for (const auto& [name, shard] : place_) total += shards_[shard]->info(name).bytes;
   return total;
 }
 

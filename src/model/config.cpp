@@ -15,6 +15,7 @@
 #include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "model/config_fields.hpp"
+#include "model/config_keys.hpp"
 #include "model/family.hpp"
 #include "model/rope_config.hpp"
 
@@ -26,29 +27,45 @@ using nlohmann::json;
 constexpr int64_t largest_matrix = int64_t{1} << 40;  // elements
 
 using ActivationName = std::pair<std::string_view, Activation>;
-constexpr std::array<ActivationName, 5> activations = {{
+constexpr std::array<ActivationName, 10> activations = {{
     {"silu", Activation::silu},
     {"swish", Activation::silu},
     {"relu", Activation::relu},
     {"gelu", Activation::gelu},
     {"gelu_pytorch_tanh", Activation::gelu_tanh},
+    // transformers writes the same function in other steps: equal but for the last bits.
+    {"gelu_new", Activation::gelu_tanh},
+    {"gelu_fast", Activation::gelu_tanh},
+    {"gelu_accurate", Activation::gelu_tanh},
+    {"gelu_python_tanh", Activation::gelu_tanh},
+    {"gelu_python", Activation::gelu},
 }};
 
-// Keys that change what is computed, in models that are otherwise of a known family. Null and the
-// values here change nothing.
-const std::array<std::pair<const char*, json>, 9> neutral_values = {{
-    {"attn_logit_softcapping", nullptr},
-    {"final_logit_softcapping", nullptr},
-    {"clip_qkv", nullptr},
-    {"logit_scale", 1.0},
-    {"embedding_multiplier", 1.0},
-    {"attention_multiplier", nullptr},
-    {"residual_multiplier", 1.0},
-    {"logits_scaling", 1.0},
-    {"use_bidirectional_attention", false},
-}};
+// What to do about a model that is described inside of another one's config.json.
+std::string advice_on_inner_model(const ConfigFields& fields) {
+  const json inner = fields.object().value("text_config", json());
+  if (!inner.is_object()) return "";
+  return "; its language model is described in \"text_config\": write the keys that are in there, "
+         "with the \"architectures\" of the language model, as config.json of a folder with these "
+         "weights, and say with --tensor-prefix what the names of its tensors begin with";
+}
+
+// transformers goes by model_type and never looks at architectures. A file in which the two name
+// different families was edited, and nobody knows which of them the weights belong to.
+void check_model_type(ConfigFields& fields, const Family& family) {
+  const std::string type = fields.text_or("model_type", std::string(family.model_type));
+  const Family* other = find_family_of_type(type);
+  fields.require(
+      type == family.model_type,
+      fmt::format("\"model_type\" is \"{}\"{}, and \"architectures\" says {}, whose type is "
+                  "\"{}\": they contradict each other; correct the one that is wrong",
+                  type,
+                  other == nullptr ? "" : fmt::format(", the type of {}", other->architecture),
+                  family.architecture, family.model_type));
+}
 
 const Family* read_family(ConfigFields& fields) {
+  fields.saw("architectures");
   const json names = fields.object().value("architectures", json());
   if (!names.is_array() || names.empty() || !names.front().is_string()) {
     fields.require(false,
@@ -58,11 +75,12 @@ const Family* read_family(ConfigFields& fields) {
   const auto architecture = names.front().get<std::string>();
   const Family* family = find_family(architecture);
   const std::string_view reason = why_not_computed(architecture);
-  fields.require(
-      family != nullptr,
-      fmt::format("architecture \"{}\" is not one that bitmill computes{}{}; it knows "
-                  "{}",
-                  architecture, reason.empty() ? "" : ": ", reason, known_architectures()));
+  fields.require(family != nullptr,
+                 fmt::format("architecture \"{}\" is not one that bitmill computes{}{}; it knows "
+                             "{}{}",
+                             architecture, reason.empty() ? "" : ": ", reason,
+                             known_architectures(), advice_on_inner_model(fields)));
+  if (family != nullptr) check_model_type(fields, *family);
   return family;
 }
 
@@ -78,6 +96,7 @@ int64_t size(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t derive
 
 // A missing key means the family's number of key heads; null means as many as query heads.
 int64_t read_kv_heads(ConfigFields& fields, const ConfigKey<int64_t>& key, int64_t heads) {
+  if (key.name != nullptr) fields.saw(key.name);
   const bool is_null = key.name != nullptr && fields.object().contains(key.name) &&
                        fields.object().at(key.name).is_null();
   return is_null ? heads : size(fields, key, heads);
@@ -94,20 +113,40 @@ Activation read_activation(ConfigFields& fields, const ConfigKey<const char*>& k
   return Activation::silu;
 }
 
+// Whether "layer_types" names a block that has the window.
+bool names_windowed_block(ConfigFields& fields) {
+  if (!fields.has("layer_types")) return false;
+  const json& types = fields.object().at("layer_types");
+  const bool known = types.is_array() && std::ranges::all_of(types, [](const json& type) {
+                       return type == "full_attention" || type == "sliding_attention";
+                     });
+  fields.require(known, fmt::format("\"layer_types\" must be a list of \"full_attention\" and "
+                                    "\"sliding_attention\", and is {}",
+                                    types.dump()));
+  return known && std::ranges::find(types, json("sliding_attention")) != types.end();
+}
+
 // For a config.json that says block by block which have the window: whether some block has it.
 bool has_windowed_block(ConfigFields& fields, int64_t blocks) {
-  if (!fields.flag_or("use_sliding_window", false)) return false;
   constexpr int64_t default_full_blocks = 28;  // of Qwen 2 and 3
-  if (!fields.has("layer_types")) {
-    return fields.size_or("max_window_layers", default_full_blocks, 0) < blocks;
-  }
-  const json& types = fields.object().at("layer_types");
-  return std::ranges::find(types, json("sliding_attention")) != types.end();
+  const bool used = fields.flag_or("use_sliding_window", false);
+  const bool named = names_windowed_block(fields);
+  const int64_t full_blocks = fields.size_or("max_window_layers", default_full_blocks, 0);
+  fields.require(used || !named,
+                 "\"layer_types\" has \"sliding_attention\", and \"use_sliding_window\" is not "
+                 "true; the two contradict each other");
+  return used && (fields.has("layer_types") ? named : full_blocks < blocks);
 }
 
 int64_t read_window(ConfigFields& fields, WindowRule rule, int64_t blocks) {
   constexpr int64_t default_window = 4096;  // of both families that have one
   if (rule == WindowRule::none) return 0;
+  fields.saw("sliding_window");
+  if (rule == WindowRule::always) {
+    // transformers asks neither of them: the window is in every block.
+    names_windowed_block(fields);
+    fields.saw("use_sliding_window");
+  }
   if (rule == WindowRule::when_used && !has_windowed_block(fields, blocks)) return 0;
   const json& object = fields.object();
   if (object.contains("sliding_window") && object.at("sliding_window").is_null()) return 0;
@@ -126,7 +165,8 @@ void read_sizes(ConfigFields& fields, const ConfigKeys& keys, ModelConfig& confi
   config.context = size(fields, keys.context, 0);
 }
 
-void read_features(ConfigFields& fields, const Family& family, ModelConfig& config) {
+void read_features(ConfigFields& fields, const Family& family,
+                   const std::vector<std::string>& allowed, ModelConfig& config) {
   const ConfigKeys& keys = family.keys;
   config.norm_epsilon =
       keys.norm_epsilon.name == nullptr
@@ -137,15 +177,12 @@ void read_features(ConfigFields& fields, const Family& family, ModelConfig& conf
   config.mlp_bias = flag(fields, keys.mlp_bias);
   config.norm_first = flag(fields, keys.norm_first);
   config.norm_weights = flag(fields, keys.norm_weights);
-  config.final_norm = config.norm_first && !flag(fields, keys.no_final_norm);
+  const bool no_final_norm = flag(fields, keys.no_final_norm);
+  config.final_norm = config.norm_first && !no_final_norm;
   config.tied_embeddings = flag(fields, keys.tied_embeddings);
   config.window = read_window(fields, keys.window, config.blocks);
-  if (family.positions == Positions::rotary) config.rope = read_rope(fields, config.context);
-  for (const auto& [key, neutral] : neutral_values) {
-    if (!fields.has(key)) continue;
-    const json& value = fields.object().at(key);
-    fields.require(value == neutral,
-                   fmt::format("\"{}\" is {}; that is not computed", key, value.dump()));
+  if (family.positions == Positions::rotary) {
+    config.rope = read_rope(fields, config.context, allowed, config.allowed_keys);
   }
 }
 
@@ -185,13 +222,14 @@ void check_matrices(ConfigFields& fields, const ModelConfig& config) {
                   config.intermediate_size, config.vocab_size, config.heads, config.head_dim));
 }
 
-ModelConfig read_config(ConfigFields& fields) {
+ModelConfig read_config(ConfigFields& fields, const std::vector<std::string>& allowed) {
   ModelConfig config;
   config.family = read_family(fields);
   if (config.family != nullptr) {  // without it there are no keys to look for
     config.tensor_prefix = config.family->names.prefix;
     read_sizes(fields, config.family->keys, config);
-    read_features(fields, *config.family, config);
+    read_features(fields, *config.family, allowed, config);
+    check_unread_keys(fields, "", allowed, config.allowed_keys);
   }
   // A size that could not be read is 1 here: checks on it would only add false problems.
   if (fields.problems().empty()) {
@@ -205,11 +243,16 @@ ModelConfig read_config(ConfigFields& fields) {
 
 }  // namespace
 
-ModelConfig read_model_config(Files& files, const std::string& folder) {
+ModelConfig read_model_config(Files& files, const std::string& folder,
+                              const ModelReading& reading) {
   const json object = read_config_json(files, folder);
-  is_packed_folder(files, folder);  // throws for what another tool, or a newer bitmill, quantized
+  std::vector<std::string> allowed = reading.allowed_keys;
+  // throws for what another tool, or a newer bitmill, quantized
+  if (is_packed_folder(files, folder)) {
+    for (const std::string& key : recorded_allowed_keys(object)) allowed.push_back(key);
+  }
   ConfigFields fields(object, join_path(folder, "config.json"));
-  return read_config(fields);
+  return read_config(fields, allowed);
 }
 
 std::string_view name_of(Activation activation) {

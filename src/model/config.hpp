@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/files.hpp"
 
@@ -33,6 +34,15 @@ struct RopeConfig {
   int64_t original_context = 0;
 };
 
+// What the user says about how a model's folder is to be read.
+struct ModelReading {
+  // Keys of config.json that nobody knows, and that change nothing: the user has looked.
+  // "rope_scaling.name" for one inside of another.
+  std::vector<std::string> allowed_keys;
+  // Is cut off the names of the tensors that begin with it.
+  std::string tensor_prefix;
+};
+
 struct ModelConfig {
   const Family* family = nullptr;  // never null once read
   // The names of all tensors but the head begin with this. It is the family's prefix, until a
@@ -56,13 +66,19 @@ struct ModelConfig {
   bool norm_first = true;    // norms before attention and MLP; false: after the residual sums
   bool norm_weights = true;  // false: norms do not scale and shift
   bool final_norm = true;
+  // Head and embedding are one tensor. config.json says so; once a folder is opened: and it does
+  // not store both.
   bool tied_embeddings = false;
+  bool only_head_stored = false;          // under the name of the head; only where they are one
+  std::vector<std::string> allowed_keys;  // those of ModelReading that config.json has
 };
 
 // Reads folder/config.json. FormatError names the key and value of everything that is wrong, all at
 // once: a missing key, an architecture that is not in the family table, sizes that do not fit
-// together, a feature that would change the result and is not computed here.
-ModelConfig read_model_config(Files& files, const std::string& folder);
+// together, a feature that would change the result and is not computed here, a key that nobody
+// knows. Keys that were allowed when a packed folder was made are allowed in it.
+ModelConfig read_model_config(Files& files, const std::string& folder,
+                              const ModelReading& reading = {});
 
 // The longest sequence that is computed right: the context, or a sliding window that is shorter.
 int64_t longest_sequence(const ModelConfig& config);

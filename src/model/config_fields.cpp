@@ -29,8 +29,17 @@ void ConfigFields::adopt(const ConfigFields& part) {
 }
 
 bool ConfigFields::has(const char* key) const {
+  saw(key);
   const auto it = object_.find(key);
   return it != object_.end() && !it->is_null();
+}
+
+std::vector<std::string> ConfigFields::unread() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object_.items()) {
+    if (!asked_.contains(key)) keys.push_back(key);
+  }
+  return keys;
 }
 
 // The value that `get` returns, or `instead` and a problem when it throws.
@@ -52,15 +61,18 @@ int64_t ConfigFields::checked_size(const char* key, int64_t value, int64_t least
 }
 
 int64_t ConfigFields::size(const char* key) {
+  saw(key);
   return checked_size(key, attempt(int64_t{1}, [&] { return json_int(object_, key, where_); }), 1);
 }
 
 int64_t ConfigFields::size_or(const char* key, int64_t fallback, int64_t least) {
+  saw(key);
   const auto read = [&] { return json_int_or(object_, key, fallback, where_); };
   return checked_size(key, attempt(int64_t{1}, read), least);
 }
 
 double ConfigFields::positive_or(const char* key, double fallback) {
+  saw(key);
   const double value =
       attempt(fallback, [&] { return json_number_or(object_, key, fallback, where_); });
   require(std::isfinite(value) && value > 0,
@@ -69,10 +81,12 @@ double ConfigFields::positive_or(const char* key, double fallback) {
 }
 
 bool ConfigFields::flag_or(const char* key, bool fallback) {
+  saw(key);
   return attempt(fallback, [&] { return json_bool_or(object_, key, fallback, where_); });
 }
 
 std::string ConfigFields::text_or(const char* key, const std::string& fallback) {
+  saw(key);
   return attempt(fallback, [&] { return json_string_or(object_, key, fallback, where_); });
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 // Reads the values of a JSON object and collects everything that is wrong, so that a user sees all
-// problems at once.
+// problems at once. Remembers which keys were asked for.
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bitmill {
@@ -21,7 +23,12 @@ class ConfigFields {
 
   // True when the key is there and not null.
   bool has(const char* key) const;
+  // Looks at values without counting as having asked for them.
   const nlohmann::json& object() const { return object_; }
+  // Counts the key as asked for: it is understood, though its value has no effect.
+  void saw(const char* key) const { asked_.emplace(key); }
+  // The keys that nobody has asked for, sorted.
+  std::vector<std::string> unread() const;
   const std::string& where() const { return where_; }
 
   // A value of another type, or a size or number outside its range, is a problem; the call then
@@ -41,6 +48,7 @@ class ConfigFields {
   const nlohmann::json& object_;
   const std::string where_;
   std::vector<std::string> problems_;
+  mutable std::set<std::string, std::less<>> asked_;
 };
 
 }  // namespace bitmill

@@ -41,6 +41,11 @@ const Family* find_family(std::string_view architecture) {
   return it == families.end() ? nullptr : *it;
 }
 
+const Family* find_family_of_type(std::string_view model_type) {
+  const auto it = std::ranges::find(families, model_type, &Family::model_type);
+  return it == families.end() ? nullptr : *it;
+}
+
 std::string known_architectures() {
   std::string names;
   for (const Family* family : families) {
@@ -77,6 +82,18 @@ std::string block_tensor(const ModelConfig& config, int64_t block, std::string_v
   return fmt::format("{}{}{}.{}", config.tensor_prefix, config.family->names.blocks, block, name);
 }
 
+std::string embedding_tensor(const ModelConfig& config) {
+  const TensorNames& names = config.family->names;
+  return (config.only_head_stored ? std::string(names.head)
+                                  : outer_tensor(config, names.embedding)) +
+         ".weight";
+}
+
+std::string head_tensor(const ModelConfig& config) {
+  return config.tied_embeddings ? embedding_tensor(config)
+                                : std::string(config.family->names.head) + ".weight";
+}
+
 std::vector<TensorShape> outer_tensors(const ModelConfig& config) {
   const Family& family = *config.family;
   const TensorNames& names = family.names;
@@ -86,7 +103,7 @@ std::vector<TensorShape> outer_tensors(const ModelConfig& config) {
   const auto add_matrix = [&](std::string_view name, int64_t rows, int64_t cols) {
     out.push_back({outer_tensor(config, name) + ".weight", {rows, cols}});
   };
-  add_matrix(names.embedding, vocab, embedding);
+  out.push_back({embedding_tensor(config), {vocab, embedding}});
   if (family.positions == Positions::learned) {
     add_matrix(names.positions, config.context + family.position_offset, hidden);
   }
@@ -95,9 +112,7 @@ std::vector<TensorShape> outer_tensors(const ModelConfig& config) {
     add_matrix(names.project_out, embedding, hidden);
   }
   if (config.final_norm) add_norm(config, outer_tensor(config, names.final_norm), hidden, out);
-  if (!config.tied_embeddings) {
-    out.push_back({std::string(names.head) + ".weight", {vocab, embedding}});
-  }
+  if (!config.tied_embeddings) out.push_back({head_tensor(config), {vocab, embedding}});
   return out;
 }
 

@@ -88,6 +88,7 @@ struct TensorNames {
 
 struct Family {
   std::string_view architecture;  // config.json: architectures[0]
+  std::string_view model_type;    // config.json: model_type
   ConfigKeys keys = {};
   TensorNames names = {};
   NormKind norm = NormKind::rms;
@@ -102,6 +103,7 @@ struct Family {
 
 // nullptr when the architecture is unknown.
 const Family* find_family(std::string_view architecture);
+const Family* find_family_of_type(std::string_view model_type);
 // For messages: "LlamaForCausalLM, ...".
 std::string known_architectures();
 // For some architectures that people often try: why they are not computed. Empty for others.
@@ -120,6 +122,10 @@ std::vector<LinearShape> block_linears(const ModelConfig& config, int64_t block)
 std::string outer_tensor(const ModelConfig& config, std::string_view name);
 // "<prefix><block>.<name>", the same for one block.
 std::string block_tensor(const ModelConfig& config, int64_t block, std::string_view name);
+
+// With ".weight". One name where the two are one tensor.
+std::string embedding_tensor(const ModelConfig& config);  // [vocab, embedding]
+std::string head_tensor(const ModelConfig& config);       // [vocab, embedding]
 
 struct TensorShape {
   std::string name;

@@ -26,6 +26,7 @@ static_assert(in_order(llama_linears));
 
 constinit const Family llama_family = {
     .architecture = "LlamaForCausalLM",
+    .model_type = "llama",
     .keys = {.attention_bias = {"attention_bias", false}, .mlp_bias = {"mlp_bias", false}},
     .linears = llama_linears,
 };

@@ -26,6 +26,7 @@ static_assert(in_order(mistral_linears));
 
 constinit const Family mistral_family = {
     .architecture = "MistralForCausalLM",
+    .model_type = "mistral",
     .keys = {.kv_heads = {"num_key_value_heads", 8},
              .context = {"max_position_embeddings", 131072},
              .window = WindowRule::always},

@@ -25,6 +25,7 @@ static_assert(in_order(opt_linears));
 
 constinit const Family opt_family = {
     .architecture = "OPTForCausalLM",
+    .model_type = "opt",
     .keys = {.intermediate_size = "ffn_dim",
              .kv_heads = {nullptr, 0},
              .head_dim = {nullptr, 0},

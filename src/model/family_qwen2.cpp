@@ -25,6 +25,7 @@ static_assert(in_order(qwen2_linears));
 
 constinit const Family qwen2_family = {
     .architecture = "Qwen2ForCausalLM",
+    .model_type = "qwen2",
     .keys = {.kv_heads = {"num_key_value_heads", 32},
              .context = {"max_position_embeddings", 32768},
              .window = WindowRule::when_used},

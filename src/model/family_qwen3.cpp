@@ -26,6 +26,7 @@ static_assert(in_order(qwen3_linears));
 
 constinit const Family qwen3_family = {
     .architecture = "Qwen3ForCausalLM",
+    .model_type = "qwen3",
     .keys = {.kv_heads = {"num_key_value_heads", 32},
              .head_dim = {"head_dim", 128},
              .context = {"max_position_embeddings", 32768},

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <set>
-#include <string_view>
+#include <span>
 #include <utility>
 
 #include "base/error.hpp"
 #include "format/packed_linear.hpp"
+#include "model/tensor_prefix.hpp"
 
 namespace bitmill {
 namespace {
@@ -20,7 +22,10 @@ class FolderCheck {
       : tensors_(tensors), config_(config) {}
 
   std::vector<std::string> problems() {
+    const std::string foreign = foreign_problem();
+    if (!foreign.empty()) return {foreign};
     for (const TensorShape& tensor : outer_tensors(config_)) check(tensor);
+    check_head_bias();
     for (int64_t block = 0; block < config_.blocks; ++block) {
       // When the config has far too many blocks, a full list of missing tensors helps nobody.
       if (problems_.size() >= most_problems) {
@@ -37,6 +42,73 @@ class FolderCheck {
 
  private:
   static constexpr size_t most_problems = 10;
+
+  // A sentence when no name is one of the family's, or when names show what another program did.
+  std::string foreign_problem() const {
+    const std::vector<std::string> names = tensors_.names();
+    for (const std::string& name : names) {
+      if (name.find(".base_layer.") != name.npos || name.find(".lora_A.") != name.npos) {
+        return fmt::format(
+            "\"{}\" is a part of an adapter that was not merged: merge it, in Python: "
+            "PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(folder)",
+            name);
+      }
+    }
+    const std::string prefix = find_foreign_prefix(tensors_, *config_.family);
+    if (!prefix.empty()) {
+      return fmt::format(
+          "the tensors have other names than those of a {}: there is \"{}\" in front of them; give "
+          "--tensor-prefix {}",
+          config_.family->architecture, prefix, prefix);
+    }
+    for (const std::string& name : names) {
+      if (name.find("._orig_mod.") == name.npos) continue;
+      return fmt::format(
+          "\"{}\" has the name that torch.compile gives to a part of a model: save the model as it "
+          "was before, or rename the tensors without \"_orig_mod.\"",
+          name);
+    }
+    return no_known_name() ? no_known_name_text(names) : "";
+  }
+
+  bool no_known_name() const {
+    if (tensors_.names().empty()) return false;
+    const auto there = [&](const std::string& name) {
+      return tensors_.contains(name) || tensors_.is_lost(name);
+    };
+    for (const TensorShape& tensor : outer_tensors(config_)) {
+      if (there(tensor.name)) return false;
+    }
+    const std::string blocks = outer_tensor(config_, config_.family->names.blocks);
+    for (const std::string& name : tensors_.names()) {
+      if (name.starts_with(blocks)) return false;
+    }
+    return true;
+  }
+
+  std::string no_known_name_text(const std::vector<std::string>& names) const {
+    constexpr size_t few = 3;
+    return fmt::format(
+        "none of the {} tensors has a name of a {} (\"{}\", ...); their names are \"{}\"{}: "
+        "convert "
+        "the model to the form of transformers, or correct \"architectures\" in config.json",
+        names.size(), config_.family->architecture, embedding_tensor(config_),
+        fmt::join(std::span(names).first(std::min(few, names.size())), "\", \""),
+        names.size() > few ? ", ..." : "");
+  }
+
+  // transformers leaves out a bias of the head, which these families do not have. One of zeros
+  // changes nothing.
+  void check_head_bias() {
+    const std::string name = fmt::format("{}.bias", config_.family->names.head);
+    if (!tensors_.contains(name) || !is_float(tensors_.info(name).dtype)) return;
+    const std::vector<float> bias = tensors_.read_float32(name);
+    if (std::ranges::all_of(bias, [](float value) { return value == 0; })) return;
+    problems_.push_back(fmt::format(
+        "\"{}\" is a bias of the head, which a {} does not have and transformers leaves out: the "
+        "model was trained as another architecture; remove the tensor to pack it without",
+        name, config_.family->architecture));
+  }
 
   // A config with fewer blocks than the files have would give another model than the trained one.
   void check_nothing_beyond_the_last_block() {
@@ -98,7 +170,7 @@ class FolderCheck {
     const auto& [name, shape] = expected;
     if (tensors_.is_lost(name)) return;
     if (!tensors_.contains(name)) {
-      problems_.push_back(fmt::format("\"{}\" is missing{}", name, advice_on_missing()));
+      problems_.push_back(fmt::format("\"{}\" is missing{}", name, advice_on_missing(name)));
       return;
     }
     const TensorInfo& info = tensors_.info(name);
@@ -112,8 +184,17 @@ class FolderCheck {
     }
   }
 
-  // Returns the advice the first time, then an empty text.
-  std::string advice_on_missing() {
+  // Returns the advice the first time, then an empty text. One of head and embedding alone has its
+  // own advice.
+  std::string advice_on_missing(const std::string& name) {
+    const std::string head = head_tensor(config_), embedding = embedding_tensor(config_);
+    const std::string& other = name == head ? embedding : head;
+    if ((name == head || name == embedding) && tensors_.contains(other)) {
+      return fmt::format(
+          ", and \"{}\" is there: if the two are one, set \"{}\" to true in config.json; if not, a "
+          "file was left behind when the folder was copied",
+          other, config_.family->keys.tied_embeddings.name);
+    }
     if (std::exchange(advised_, true)) return "";
     return ": a file was left behind when the folder was copied, or config.json belongs to another "
            "model";
@@ -140,18 +221,56 @@ class FolderCheck {
 
 }  // namespace
 
-std::string find_tensor_prefix(const TensorFolder& tensors, const Family& family) {
-  for (std::string_view rest = family.names.prefix;; rest.remove_prefix(rest.find('.') + 1)) {
-    std::string prefix(rest);
-    const std::string embedding = prefix + std::string(family.names.embedding) + ".weight";
-    if (tensors.contains(embedding) || tensors.is_lost(embedding)) return prefix;
-    if (rest.empty()) return std::string(family.names.prefix);
+void resolve_against(const TensorFolder& tensors, ModelConfig& config) {
+  config.tensor_prefix = find_tensor_prefix(tensors, *config.family);
+  if (!config.tied_embeddings) return;
+  const auto there = [&](const std::string& name) {
+    return tensors.contains(name) || tensors.is_lost(name);
+  };
+  const std::string head = fmt::format("{}.weight", config.family->names.head);
+  if (!there(head)) return;
+  if (there(embedding_tensor(config))) {
+    config.tied_embeddings = false;
+  } else {
+    config.only_head_stored = true;
   }
 }
 
 std::vector<std::string> tensor_problems(const TensorFolder& tensors, ModelConfig config) {
-  config.tensor_prefix = find_tensor_prefix(tensors, *config.family);
+  resolve_against(tensors, config);
   return FolderCheck(tensors, config).problems();
+}
+
+namespace {
+
+// Names outside of the blocks that no part of the model has.
+std::vector<std::string> unread_names(const TensorFolder& tensors, const ModelConfig& config) {
+  std::set<std::string> known;
+  for (const TensorShape& tensor : outer_tensors(config)) known.insert(tensor.name);
+  const std::string blocks = outer_tensor(config, config.family->names.blocks);
+  std::vector<std::string> unread;
+  for (const std::string& name : tensors.names()) {
+    const bool follows_from_config = name.ends_with("rotary_emb.inv_freq");
+    if (known.contains(name) || name.starts_with(blocks) || follows_from_config) continue;
+    unread.push_back(name);
+  }
+  return unread;
+}
+
+}  // namespace
+
+std::vector<std::string> tensor_notes(const TensorFolder& tensors, const ModelConfig& config) {
+  constexpr size_t most = 10;
+  std::vector<std::string> notes = tensors.notes();
+  const std::vector<std::string> unread = unread_names(tensors, config);
+  if (!unread.empty()) {
+    notes.push_back(fmt::format(
+        "tensors that a {} does not have are not computed, and stay in a result as they are: {}{}",
+        config.family->architecture,
+        fmt::join(std::span(unread).first(std::min(most, unread.size())), ", "),
+        unread.size() > most ? fmt::format(" and {} more", unread.size() - most) : ""));
+  }
+  return notes;
 }
 
 }  // namespace bitmill

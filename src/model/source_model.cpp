@@ -12,9 +12,12 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "format/companions.hpp"
 #include "format/packed_linear.hpp"
+#include "model/config_keys.hpp"
 #include "model/folder_check.hpp"
 #include "model/tensor_floats.hpp"
+#include "model/tensor_prefix.hpp"
 
 namespace bitmill {
 namespace {
@@ -27,15 +30,39 @@ void share_if_equal(at::Tensor& tensor, const at::Tensor& other) {
   }
 }
 
+std::string needless_key_text(const std::string& key) {
+  const std::string_view reason = why_neutral(key);
+  if (!reason.empty()) {
+    return fmt::format(
+        "--allow-key {}: bitmill knows that this key changes nothing ({}); leave it out", key,
+        reason);
+  }
+  return fmt::format(
+      "--allow-key {} allows nothing: config.json has no such key, or bitmill reads it; correct "
+      "the "
+      "name, or leave it out",
+      key);
+}
+
 }  // namespace
 
-SourceModel::SourceModel(Files& files, const std::string& folder)
-    : config_(read_model_config(files, folder)), tensors_(files, folder) {
-  config_.tensor_prefix = find_tensor_prefix(tensors_, *config_.family);
+SourceModel::SourceModel(Files& files, const std::string& folder, const ModelReading& reading)
+    : config_(read_model_config(files, folder, reading)),
+      tensors_(open_tensors(files, folder, reading, *config_.family)) {
+  const bool config_ties = config_.tied_embeddings;
+  resolve_against(tensors_, config_);
   const std::vector<std::string> problems = tensor_problems(tensors_, config_);
   BITMILL_CHECK(problems.empty(), FormatError,
                 fmt::format("the tensors in {} do not fit its config.json:\n  {}", folder,
                             fmt::join(problems, "\n  ")));
+  check_no_adapter(files, folder);
+  notes_ = tensor_notes(tensors_, config_);
+  if (config_ties && !config_.tied_embeddings) {
+    notes_.push_back(fmt::format(
+        "config.json of {} ties head and embedding, and both are stored: each is used as it is "
+        "stored, as transformers 5 does",
+        folder));
+  }
 }
 
 BlockWeights SourceModel::load_block(int64_t block) const {
@@ -75,10 +102,7 @@ HeadWeights SourceModel::load_head(const HeadWeights& like) const {
     weights.projection =
         load(outer_tensor(config_, names.project_out) + ".weight", {embedding, hidden});
   }
-  // As in transformers: the head of a tied model is its embedding, even if the file has a head.
-  const std::string head =
-      config_.tied_embeddings ? outer_tensor(config_, names.embedding) : std::string(names.head);
-  weights.head = load(head + ".weight", {config_.vocab_size, embedding});
+  weights.head = load(head_tensor(config_), {config_.vocab_size, embedding});
   share_if_equal(weights.projection, like.projection);
   share_if_equal(weights.head, like.head);
   return weights;
@@ -88,21 +112,20 @@ at::Tensor SourceModel::embed(std::span<const int32_t> ids) const {
   assert(std::ssize(ids) <= config_.context);
   const Family& family = *config_.family;
   const int64_t hidden = config_.hidden_size, embedding = config_.embedding_size;
-  const auto rows_of = [&](std::string_view tensor, int64_t width, auto row_at) {
-    const std::string name = outer_tensor(config_, tensor) + ".weight";
+  const auto rows_of = [&](const std::string& name, int64_t width, auto row_at) {
     const at::Tensor out = at::empty({std::ssize(ids), width}, at::kFloat);
     for (int64_t i = 0; i < std::ssize(ids); ++i) {
       read_row(name, row_at(i), {out.data_ptr<float>() + i * width, static_cast<size_t>(width)});
     }
     return out;
   };
-  at::Tensor x = rows_of(family.names.embedding, embedding, [&](int64_t i) { return ids[i]; });
+  at::Tensor x = rows_of(embedding_tensor(config_), embedding, [&](int64_t i) { return ids[i]; });
   if (embedding != hidden) {
     const std::string name = outer_tensor(config_, family.names.project_in) + ".weight";
     x = at::mm(x, load(name, {hidden, embedding}).t());
   }
   if (family.positions == Positions::learned) {
-    x += rows_of(family.names.positions, hidden,
+    x += rows_of(outer_tensor(config_, family.names.positions) + ".weight", hidden,
                  [&](int64_t i) { return i + family.position_offset; });
   }
   return x;
@@ -117,6 +140,30 @@ void SourceModel::read_row(const std::string& name, int64_t row, std::span<float
   BITMILL_CHECK(bad == values.end(), NumericError,
                 fmt::format("tensor \"{}\" is {} at [{}, {}]; the checkpoint is damaged", name,
                             *bad, row, bad - values.begin()));
+}
+
+void check_is_needed(const ModelReading& reading, std::span<const SourceModel* const> models) {
+  for (const std::string& key : reading.allowed_keys) {
+    const bool needed = std::ranges::any_of(models, [&](const SourceModel* model) {
+      return std::ranges::find(model->config().allowed_keys, key) !=
+             model->config().allowed_keys.end();
+    });
+    BITMILL_CHECK(needed, UsageError, needless_key_text(key));
+  }
+  const bool cut = std::ranges::any_of(
+      models, [](const SourceModel* model) { return model->tensors().renamed(); });
+  BITMILL_CHECK(
+      reading.tensor_prefix.empty() || cut, UsageError,
+      fmt::format("--tensor-prefix {}: no tensor has a name that begins with it; leave it "
+                  "out, or give what the names begin with",
+                  reading.tensor_prefix));
+}
+
+void check_is_needed(const ModelReading& reading, const ModelConfig& config) {
+  for (const std::string& key : reading.allowed_keys) {
+    BITMILL_CHECK(std::ranges::find(config.allowed_keys, key) != config.allowed_keys.end(),
+                  UsageError, needless_key_text(key));
+  }
 }
 
 Norm SourceModel::load_norm(const std::string& name, int64_t size) const {

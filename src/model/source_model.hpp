@@ -41,13 +41,16 @@ struct HeadWeights {
 
 class SourceModel {
  public:
-  // Checks that every tensor is there, with the right shape and a float dtype, and that no block
-  // holds other tensors. FormatError lists all that are wrong.
-  SourceModel(Files& files, const std::string& folder);
+  // Checks that every tensor is there, with the right shape and a float dtype, that no block holds
+  // other tensors, and that nothing beside the tensors changes them. FormatError lists all that are
+  // wrong.
+  SourceModel(Files& files, const std::string& folder, const ModelReading& reading = {});
 
   const ModelConfig& config() const { return config_; }
   const std::string& folder() const { return tensors_.path(); }
   const TensorFolder& tensors() const { return tensors_; }
+  // One sentence for each thing in the folder that the user should know.
+  const std::vector<std::string>& notes() const { return notes_; }
 
   // NumericError names a tensor with a value that is not finite.
   BlockWeights load_block(int64_t block) const;
@@ -70,6 +73,13 @@ class SourceModel {
 
   ModelConfig config_;
   TensorFolder tensors_;
+  std::vector<std::string> notes_;
 };
+
+// UsageError names a part of `reading` that none of the models needs: it was mistyped, or is no
+// longer true.
+void check_is_needed(const ModelReading& reading, std::span<const SourceModel* const> models);
+// The same, for a command that reads no tensors.
+void check_is_needed(const ModelReading& reading, const ModelConfig& config);
 
 }  // namespace bitmill

@@ -72,7 +72,75 @@ TEST_F(TensorFolderTest, ShardsAreFoundThroughTheIndex) {
 
 TEST_F(TensorFolderTest, AnIndexThatListsATensorInTheWrongShardIsRefused) {
   write_two_shards(R"({"a":"y.safetensors","b":"x.safetensors"})");
-  EXPECT_THAT(opening(), throws_with<FormatError>("says that it is in"));
+  EXPECT_THAT(opening(), throws_with<FormatError>("y.safetensors, which does not hold it ("));
+}
+
+// "a" lies in both shards, with the bytes given, beside a tensor of the shard's own.
+class OverlaidFolder : public TensorFolderTest {
+ protected:
+  void write_shard(const std::string& name, const std::string& own, const std::string& a) {
+    std::string text = safetensors_text(
+        "{" + entry("a", "U8", "[2]", "[0,2]") + "," + entry(own, "U8", "[1]", "[2,3]") + "}", 3);
+    folder_.write(name, text.replace(text.size() - 3, 2, a));
+  }
+  // `shard`: where the index says that "a" is.
+  void write(const std::string& in_x, const std::string& in_y, const std::string& shard,
+             const std::string& x = "x.safetensors") {
+    write_shard(x, "b", in_x);
+    write_shard("y.safetensors", "c", in_y);
+    folder_.write(index_file, R"({"weight_map":{"a":")" + shard + R"(","b":")" + x +
+                                  R"(","c":"y.safetensors"}})");
+  }
+  std::string read_a(const TensorFolder& tensors) {
+    std::string bytes(2, '\0');
+    tensors.read("a", std::as_writable_bytes(std::span(bytes)));
+    return bytes;
+  }
+};
+
+TEST_F(OverlaidFolder, TheCopyThatTheIndexNamesIsReadAndSaidAloud) {
+  write("no", "ok", "y.safetensors");
+  const TensorFolder tensors(*files_, folder_.path());
+  EXPECT_EQ(read_a(tensors), "ok");
+  EXPECT_EQ(tensors.tensor_bytes(), 4);  // "a" once
+  EXPECT_THAT(tensors.notes(), ElementsAre(::testing::HasSubstr("stored in 2 shards")));
+}
+
+TEST_F(OverlaidFolder, EqualCopiesMayLieAnywhere) {
+  write("ok", "ok", "x.safetensors");
+  EXPECT_EQ(read_a(TensorFolder(*files_, folder_.path())), "ok");
+}
+
+// transformers would read the copy that is last by name.
+TEST_F(OverlaidFolder, ADifferentCopyThatTransformersWouldReadIsRefusedWithAdviceThatHelps) {
+  write("ok", "no", "x.safetensors");
+  EXPECT_THAT(opening(), throws_with<FormatError>("rename x.safetensors so that it is the last"));
+  std::filesystem::remove(folder_ / "x.safetensors");
+  write("ok", "no", "z.safetensors", "z.safetensors");
+  EXPECT_EQ(read_a(TensorFolder(*files_, folder_.path())), "ok");
+}
+
+TEST_F(TensorFolderTest, APrefixIsCutOffNamesAndOffTheIndex) {
+  folder_.write("x.safetensors",
+                safetensors_text("{" + entry("m.a", "U8", "[4]", "[0,4]") + "}", 4));
+  folder_.write("y.safetensors", safetensors_text("{" + entry("b", "U8", "[2]", "[0,2]") + "}", 2));
+  folder_.write(index_file, R"({"weight_map":{"m.a":"x.safetensors","b":"y.safetensors"}})");
+  const TensorFolder tensors(*files_, folder_.path(), {"m.", "put."});
+  EXPECT_THAT(tensors.names(), ElementsAre("b", "put.a"));
+  EXPECT_EQ(tensors.info("put.a").name, "put.a");
+  EXPECT_TRUE(tensors.renamed());
+  EXPECT_FALSE(TensorFolder(*files_, folder_.path(), {"other.", ""}).renamed());
+}
+
+TEST_F(TensorFolderTest, TwoTensorsThatWouldGetOneNameAreRefused) {
+  folder_.write("model.safetensors", safetensors_text("{" + entry("a", "U8", "[2]", "[0,2]") + "," +
+                                                          entry("m.a", "U8", "[2]", "[2,4]") + "}",
+                                                      4));
+  EXPECT_THAT(
+      [&] {
+        TensorFolder(*files_, folder_.path(), {"m.", ""});
+      },
+      throws_with<FormatError>("two tensors are named \"a\""));
 }
 
 TEST_F(TensorFolderTest, AnIndexThatListsATensorThatIsNotThereIsRefused) {

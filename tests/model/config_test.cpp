@@ -100,6 +100,45 @@ TEST(ModelConfig, RopeScalingIsReadInItsOldAndItsNewForm) {
   EXPECT_EQ(rope.original_context, 32);
 }
 
+TEST(ModelConfig, OfTwoRopeKeysTheOlderWinsUnlessItIsEmpty) {
+  json config =
+      with("rope_parameters", {{"rope_type", "linear"}, {"factor", 2.0}, {"rope_theta", 500.0}});
+  config["rope_scaling"] = json::object();
+  EXPECT_EQ(read(config).rope.factor, 2);
+  EXPECT_EQ(read(config).rope.theta, 500);
+  config["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  EXPECT_EQ(read(config).rope.factor, 4);
+  EXPECT_EQ(read(config).rope.theta, 10000);  // of the file, not of the object that lost
+  config.erase("rope_theta");
+  EXPECT_EQ(read(config).rope.theta, 10000);
+}
+
+TEST(ModelConfig, TheOriginalContextBesideTheRopeObjectWins) {
+  json config = with("rope_scaling", {{"rope_type", "llama3"},
+                                      {"factor", 8.0},
+                                      {"low_freq_factor", 1.0},
+                                      {"high_freq_factor", 4.0},
+                                      {"original_max_position_embeddings", 16}});
+  EXPECT_EQ(read(config).rope.original_context, 16);
+  config["original_max_position_embeddings"] = 32;
+  EXPECT_EQ(read(config).rope.original_context, 32);
+}
+
+TEST(ModelConfig, YarnIsAcceptedWhereItChangesNothing) {
+  const auto yarn = [](json more) {
+    more["rope_type"] = "yarn";
+    return with("rope_scaling", more);
+  };
+  EXPECT_EQ(read(yarn({{"factor", 1.0}})).rope.scaling, RopeScaling::none);
+  EXPECT_EQ(refusal(yarn({{"factor", nullptr}, {"original_max_position_embeddings", 64}})),
+            "accepted");
+  EXPECT_THAT(refusal(yarn({{"original_max_position_embeddings", 64}})),
+              HasSubstr("the \"factor\" of \"yarn\" is missing"));
+  EXPECT_THAT(refusal(yarn({{"factor", nullptr}, {"original_max_position_embeddings", 16}})),
+              AllOf(HasSubstr("factor of 4"), HasSubstr("\"max_position_embeddings\" to 16")));
+  EXPECT_THAT(refusal(yarn({{"factor", 1.0}, {"attention_factor", 1.5}})), HasSubstr("1.5"));
+}
+
 TEST(ModelConfig, DynamicScalingChangesNothingWithinTheContext) {
   const json dynamic = {{"type", "dynamic"}, {"factor", 2.0}};
   EXPECT_EQ(read(with("rope_scaling", dynamic)).rope.scaling, RopeScaling::none);
@@ -120,13 +159,34 @@ TEST(ModelConfig, RopeScalingThatIsNotComputedIsRefusedByName) {
 }
 
 TEST(ModelConfig, FeaturesThatAreNotComputedAreRefused) {
-  EXPECT_THAT(refusal(with("hidden_act", "gelu_new")),
-              AllOf(HasSubstr("gelu_new"), HasSubstr("silu")));
+  EXPECT_THAT(refusal(with("hidden_act", "quick_gelu")),
+              AllOf(HasSubstr("quick_gelu"), HasSubstr("silu")));
   EXPECT_THAT(refusal(with("final_logit_softcapping", 30.0)), HasSubstr("final_logit_softcapping"));
   EXPECT_THAT(refusal(with("architectures", {"GPT2LMHeadModel"})),
               AllOf(HasSubstr("GPT2LMHeadModel"), HasSubstr("LlamaForCausalLM")));
   EXPECT_THAT(refusal(with("architectures", {"Gemma2ForCausalLM"})), HasSubstr("tanh"));
   EXPECT_THAT(refusal(with("quantization_config", {{"quant_method", "gptq"}})), HasSubstr("gptq"));
+}
+
+TEST(ModelConfig, AModelTypeThatContradictsTheArchitectureIsRefused) {
+  EXPECT_EQ(refusal(with("model_type", "llama")), "accepted");
+  EXPECT_THAT(refusal(with("model_type", "mistral")),
+              AllOf(HasSubstr("\"model_type\" is \"mistral\", the type of MistralForCausalLM"),
+                    HasSubstr("LlamaForCausalLM"), HasSubstr("\"llama\"")));
+  EXPECT_THAT(refusal(with("model_type", "gemma")), HasSubstr("\"model_type\" is \"gemma\","));
+}
+
+TEST(ModelConfig, AModelInsideOfAnotherOneIsRefusedWithTheWayToReadIt) {
+  json config = with("architectures", {"LlavaForConditionalGeneration"});
+  config["text_config"] = {{"hidden_size", 12}};
+  EXPECT_THAT(refusal(config), AllOf(HasSubstr("text_config"), HasSubstr("--tensor-prefix")));
+}
+
+TEST(ModelConfig, OneFunctionHasSeveralNames) {
+  for (const char* name : {"gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu_accurate"}) {
+    EXPECT_EQ(read(with("hidden_act", name)).activation, Activation::gelu_tanh) << name;
+  }
+  EXPECT_EQ(name_of(Activation::gelu_tanh), "gelu_pytorch_tanh");
 }
 
 TEST(ModelConfig, BiasesAreAsTheFileSays) {

@@ -91,6 +91,11 @@ TEST(FamilyConfig, QwensWindowCountsWhereItIsUsedInSomeBlock) {
   json config = sizes_of("Qwen2ForCausalLM");
   config["sliding_window"] = 100;
   EXPECT_EQ(read_family(config).window, 0);
+  config["layer_types"] = {"sliding_attention", "full_attention"};
+  EXPECT_THROW(read_family(config), FormatError);  // and "use_sliding_window" is not there
+  config["layer_types"] = {"chunked_attention"};
+  EXPECT_THROW(read_family(config), FormatError);
+  config.erase("layer_types");
   config["use_sliding_window"] = true;
   EXPECT_EQ(read_family(config).window, 0);  // from block 28 on, and there are 2
   config["max_window_layers"] = 1;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,9 @@ using test::ScratchFolder;
 using test::tiny_config;
 using test::tiny_tensors;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 
 TensorSource& source_of(std::vector<TensorSource>& tensors, const std::string& name) {
@@ -103,12 +106,119 @@ TEST_F(SourceModelTest, AnUntiedHeadIsItsOwnTensor) {
   EXPECT_TRUE(at::equal(head.norm.weight, values_of(source_of(tensors_, "model.norm.weight"))));
 }
 
-TEST_F(SourceModelTest, ATiedHeadIsTheEmbeddingWhateverElseTheFileHolds) {
-  config_["tie_word_embeddings"] = true;
-  const SourceModel model = open();  // lm_head.weight is still there
+at::Tensor all_embeddings(const SourceModel& model) {
   std::vector<int32_t> all(model.config().vocab_size);
   std::iota(all.begin(), all.end(), 0);
-  EXPECT_TRUE(at::equal(model.load_head().head, model.embed(all)));
+  return model.embed(all);
+}
+
+// As transformers 5: tests/golden/models/check_variants.py.
+TEST_F(SourceModelTest, AHeadThatTheConfigTiesAndTheFolderStoresIsUsedAndSaidAloud) {
+  config_["tie_word_embeddings"] = true;
+  const SourceModel model = open();  // lm_head.weight is still there
+  EXPECT_FALSE(model.config().tied_embeddings);
+  EXPECT_TRUE(at::equal(model.load_head().head.flatten(),
+                        values_of(source_of(tensors_, "lm_head.weight"))));
+  EXPECT_TRUE(at::equal(all_embeddings(model).flatten(),
+                        values_of(source_of(tensors_, "model.embed_tokens.weight"))));
+  EXPECT_THAT(model.notes(),
+              ElementsAre(HasSubstr("ties head and embedding, and both are stored")));
+}
+
+TEST_F(SourceModelTest, OfTiedHeadAndEmbeddingEitherMayBeStored) {
+  config_["tie_word_embeddings"] = true;
+  for (const char* missing : {"lm_head.weight", "model.embed_tokens.weight"}) {
+    tensors_ = tiny_tensors(tiny_config());
+    drop(tensors_, missing);
+    const SourceModel model = open();
+    EXPECT_TRUE(model.config().tied_embeddings);
+    EXPECT_TRUE(at::equal(model.load_head().head, all_embeddings(model))) << missing;
+    EXPECT_THAT(model.notes(), IsEmpty());
+  }
+}
+
+TEST_F(SourceModelTest, OneOfTwoThatAreNotTiedIsRefusedWithTheKeyThatTiesThem) {
+  for (const char* missing : {"lm_head.weight", "model.embed_tokens.weight"}) {
+    tensors_ = tiny_tensors(tiny_config());
+    drop(tensors_, missing);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr(missing), HasSubstr("\"tie_word_embeddings\" to true")));
+  }
+}
+
+TEST_F(SourceModelTest, ABiasOfTheHeadIsRefusedUnlessItIsZero) {
+  tensors_.push_back(random_tensor("lm_head.bias", {31}, 5));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("lm_head.bias"), HasSubstr("remove the tensor")));
+  tensors_.back().produce = [](const ByteSink& sink) {
+    sink(std::vector<std::byte>(31 * sizeof(float)));
+  };
+  EXPECT_EQ(refusal(), "accepted");
+}
+
+TEST_F(SourceModelTest, TensorsOutsideOfTheBlocksThatNobodyReadsAreListed) {
+  tensors_.push_back(random_tensor("mtp.fc.weight", {3}, 5));
+  tensors_.push_back(random_tensor("score.weight", {3}, 5));
+  EXPECT_THAT(open().notes(), ElementsAre(HasSubstr("mtp.fc.weight, score.weight")));
+}
+
+class ForeignNames : public SourceModelTest,
+                     public testing::WithParamInterface<std::pair<const char*, const char*>> {};
+
+// What stands in front of the names, and in front of the head's.
+TEST_P(ForeignNames, AreReadWithThePrefixThatTheRefusalNames) {
+  const auto [prefix, of_head] = GetParam();
+  const at::Tensor expected = open().load_block(1).linears[3];
+  for (TensorSource& tensor : tensors_) {
+    tensor.name = (tensor.name == "lm_head.weight" ? of_head : prefix) + tensor.name;
+    if (std::string(prefix).ends_with("language_model.") && *of_head == '\0') {
+      // As in models whose language model is a part: "model.language_model.layers."
+      const size_t inner = tensor.name.find("language_model.model.");
+      if (inner != tensor.name.npos) tensor.name.erase(inner + strlen("language_model."), 6);
+    }
+  }
+  tensors_.push_back(random_tensor("vision_tower.layers.0.self_attn.q_proj.weight", {3}, 5));
+  EXPECT_THAT(refusal(), HasSubstr(fmt::format("give --tensor-prefix {}", prefix)));
+
+  const ModelReading reading = {{}, prefix};
+  const SourceModel model(*files_, folder_.path(), reading);
+  EXPECT_EQ(block_linears(model.config(), 1)[3].tensor, "model.layers.1.self_attn.o_proj.weight");
+  EXPECT_TRUE(at::equal(model.load_block(1).linears[3], expected));
+  EXPECT_THAT(model.notes(), ElementsAre(HasSubstr("vision_tower.layers.0")));
+  EXPECT_NO_THROW(check_is_needed(reading, std::array{&model}));
+}
+
+INSTANTIATE_TEST_SUITE_P(SourceModel, ForeignNames,
+                         testing::Values(std::pair("module.", "module."),
+                                         std::pair("_orig_mod.", "_orig_mod."),
+                                         std::pair("base_model.model.", "base_model.model."),
+                                         std::pair("language_model.", "language_model."),
+                                         std::pair("model.language_model.", "")));
+
+TEST_F(SourceModelTest, APrefixThatNoNameBeginsWithIsAnError) {
+  test::write_model(*files_, folder_.path(), config_, tensors_);
+  const ModelReading reading = {{}, "module."};
+  const SourceModel model(*files_, folder_.path(), reading);
+  EXPECT_THROW(check_is_needed(reading, std::array{&model}), UsageError);
+}
+
+TEST_F(SourceModelTest, NamesOfAnAdapterAndOfTorchCompileAreNamed) {
+  tensors_.push_back(
+      random_tensor("model.layers.0.self_attn.q_proj.lora_A.default.weight", {3}, 5));
+  EXPECT_THAT(refusal(), HasSubstr("merge_and_unload"));
+  tensors_.back().name = "model.layers.0._orig_mod.mlp.up_proj.weight";
+  EXPECT_THAT(refusal(), HasSubstr("torch.compile"));
+}
+
+TEST_F(SourceModelTest, NamesOfAnotherProgramAreShown) {
+  int number = 0;
+  for (TensorSource& tensor : tensors_) tensor.name = fmt::format("transformer.h.{}", number++);
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("none of the 21 tensors"), HasSubstr("\"transformer.h"),
+                               HasSubstr("\"model.embed_tokens.weight\"")));
+}
+
+TEST_F(SourceModelTest, AnAdapterBesideTheModelIsRefused) {
+  test::write_model(*files_, folder_.path(), config_, tensors_);
+  replace_file(*files_, folder_.path() + "/adapter_config.json", "{}");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("adapter_config.json"), HasSubstr("merge_and_unload")));
 }
 
 TEST_F(SourceModelTest, TheHeadOfAnotherModelIsSharedWhereItIsTheSame) {

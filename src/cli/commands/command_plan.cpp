@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -49,11 +50,14 @@ class PlanCommand : public Command {
   void check(const CheckContext& context) override {
     check_places(context.files);
     request_.machine = read_hardware(context.files, hardware_, context.threads);
-    const ModelConfig config = read_model_config(context.files, options_.model);
+    const ModelConfig config = read_model_config(context.files, options_.model, options_.reading);
     check_job(config);
     request_.work = workload_of(options_, config);
+    if (!calibrate_) check_is_needed(options_.reading, config);
     if (calibrate_) {
-      SourceModel(context.files, options_.model);  // throws when weights are wrong
+      // throws when weights are wrong
+      const SourceModel model(context.files, options_.model, options_.reading);
+      check_is_needed(options_.reading, std::array{&model});
       request_.machine.samples_at_once = context.threads;
     }
     // Plan also before measuring. The memory that a rank needs depends little on its speed, so a
@@ -137,6 +141,8 @@ OptionGroup plan_options() {
           {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
            {"ranks", "N", "1", "ranks that the run would have"},
            {"recipe", "NAME", "published", "as for quantize"},
+           allow_key_option(),
+           tensor_prefix_option(),
            config_option(),
            {"hardware", "NAME", default_hardware,
             "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},

@@ -16,8 +16,8 @@ class QuantizeCommand : public Command {
   void run(RunContext& context) override {
     if (job_.request().dry_run) {
       job_.compare_ranks(context);
-      job_.say_notes(context);
       context.console.say(job_.mesh_text());
+      job_.say_notes(context.console);
       context.console.print(job_.dry_run_text());
       return;
     }

@@ -26,13 +26,15 @@ void refuse_in_section(const Settings& section, const std::vector<std::string>& 
 
 // The evaluation of the run: of its result, and of the model that it starts from.
 EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) {
-  refuse_in_section(section, {"model", "threads", "json"});
+  refuse_in_section(section, {"model", "threads", "json", "allow-key", "tensor-prefix"});
   const std::string reference = section.folder_or("reference", options.model);
   BITMILL_CHECK(reference == options.model, UsageError,
                 fmt::format("{}: bitmill run compares with the model it starts from, {}",
                             section.origin("reference"), options.model));
   section.add("model", {options.model, "model in [quantize]"});
-  return read_eval_request(section);
+  EvalRequest request = read_eval_request(section);
+  request.reading = options.reading;
+  return request;
 }
 
 class RunCommand : public Command {
@@ -50,12 +52,13 @@ class RunCommand : public Command {
   void run(RunContext& context) override {
     if (quantize_.request().dry_run) {
       quantize_.compare_ranks(context);
-      quantize_.say_notes(context);
+      quantize_.say_notes(context.console);
       context.console.print(quantize_.dry_run_text());
       return;
     }
     const QuantizeJob::Outcome packed = quantize_.run(context);
-    const SourceModel original(context.files, quantize_.options().model);
+    const SourceModel original(context.files, quantize_.options().model,
+                               quantize_.options().reading);
     const SourceModel result(context.files, quantize_.options().output_dir);
     const Evaluation before = eval_.run(context, "eval of the original", original, nullptr);
     const Evaluation after =

@@ -7,6 +7,7 @@
 #include "data/token_text.hpp"
 #include "format/tensor_folder.hpp"
 #include "model/config.hpp"
+#include "model/source_model.hpp"
 #include "pipeline/checks/place_check.hpp"
 
 namespace bitmill {
@@ -16,6 +17,7 @@ class TokenizeCommand : public Command {
  public:
   explicit TokenizeCommand(const Settings& settings)
       : model_(settings.text_or("model", "")),
+        reading_(read_model_reading(settings)),
         corpus_(settings.text_or("corpus", "")),
         output_(settings.text_or("output", "")),
         text_key_(settings.text_or("text-key", "")) {
@@ -45,7 +47,8 @@ class TokenizeCommand : public Command {
 
   void run(RunContext& context) override {
     if (context.comm.rank() != 0) return;
-    const ModelConfig config = read_model_config(context.files, model_);
+    const ModelConfig config = read_model_config(context.files, model_, reading_);
+    check_is_needed(reading_, config);
     const Tokens tokens = read_tokens(context.files, corpus_, model_, config.vocab_size, text_key_);
     write_token_file(context.files, output_, tokens);
     context.console.say(fmt::format(
@@ -54,6 +57,7 @@ class TokenizeCommand : public Command {
 
  private:
   const std::string model_;
+  const ModelReading reading_;
   const std::string corpus_;
   const std::string output_;
   const std::string text_key_;
@@ -77,6 +81,7 @@ CommandEntry tokenize_entry() {
                         {"corpus", "FILE", "", "a text, or JSON lines (.jsonl)"},
                         text_key_option(),
                         {"output", "FILE", "", "the token file, .safetensors"},
+                        allow_key_option(),
                         config_option()}}},
           .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
             return std::make_unique<TokenizeCommand>(settings);

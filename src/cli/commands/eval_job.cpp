@@ -39,6 +39,8 @@ OptionGroups eval_option_groups() {
         {"seq-len", "N", "2048, or the model's context where that is shorter",
          "tokens of a window"},
         {"max-windows", "N", "all", "score the first N windows only"},
+        allow_key_option(),
+        tensor_prefix_option(),
         config_option(),
         json_option("the figures")}},
       {"the machine (these do not change the figures)",
@@ -60,6 +62,7 @@ EvalRequest read_eval_request(const Settings& settings) {
           .text_key = settings.text_or("text-key", ""),
           .window_bos = read_window_bos(settings),
           .reference = settings.folder_or("reference", ""),
+          .reading = read_model_reading(settings),
           .seq_len = settings.whole_or("seq-len", 0, 2, INT64_MAX),
           .max_windows = settings.whole_or("max-windows", 0, 1, INT64_MAX),
           .stream_memory = settings.bytes_or("stream-memory", 0),
@@ -80,10 +83,13 @@ void EvalJob::check(const CheckContext& context) {
       verify_packed_folder(context.files, folder, {});
     }
   }
-  model_ = std::make_unique<SourceModel>(context.files, request_.model);
+  model_ = std::make_unique<SourceModel>(context.files, request_.model, request_.reading);
+  std::vector<const SourceModel*> models = {model_.get()};
   if (!request_.reference.empty()) {
-    reference_ = std::make_unique<SourceModel>(context.files, request_.reference);
+    reference_ = std::make_unique<SourceModel>(context.files, request_.reference, request_.reading);
+    models.push_back(reference_.get());
   }
+  check_is_needed(request_.reading, models);
   const ModelConfig& config = model_->config();
   const Tokens tokens = read_tokens(context.files, request_.corpus, request_.model,
                                     config.vocab_size, request_.text_key);
@@ -113,6 +119,7 @@ Evaluation EvalJob::run(RunContext& context, const std::string& what, const Sour
       context.files, request_.stream_memory > 0 ? request_.stream_memory : INT64_MAX,
       join_path(request_.scratch_dir,
                 fmt::format("bitmill-eval-{}-{}", context.comm.rank(), ::getpid())));
+  for (const std::string& note : model.notes()) context.console.say(note);
   BlockProgress progress(context.console, what, steady_clock());
   return evaluate(
       model, reference, windows_, budget, context.comm, context.pool,

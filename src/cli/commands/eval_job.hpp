@@ -23,6 +23,7 @@ struct EvalRequest {
   std::string text_key;  // of JSON lines; empty: nobody gave one
   WindowBos window_bos = WindowBos::off;
   std::string reference;      // empty: none
+  ModelReading reading;       // how both are read
   int64_t seq_len = 0;        // 0: min(2048, the model's context), or the length of given windows
   int64_t max_windows = 0;    // 0: all
   int64_t stream_memory = 0;  // 0: no limit

@@ -59,7 +59,7 @@ void QuantizeJob::check(const CheckContext& context) {
   memory_limit_ = given.memory_limit > 0 ? given.memory_limit
                                          : usual_memory_limit(machine_, context.least.memory);
   try {
-    choose_mesh(read_model_config(context.files, given.model));
+    choose_mesh(read_model_config(context.files, given.model, given.reading));
   } catch (const FormatError&) {
     // The model cannot be read. check_quantize() below reports this, with everything else that is
     // wrong.
@@ -157,8 +157,8 @@ std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
   return best.name.empty() ? std::nullopt : std::optional(best);
 }
 
-void QuantizeJob::say_notes(RunContext& context) const {
-  for (const std::string& note : forecast().notes) context.console.say("note: " + note);
+void QuantizeJob::say_notes(Console& console) const {
+  for (const std::string& note : forecast().notes) console.say("note: " + note);
 }
 
 std::string QuantizeJob::mesh_text() const {
@@ -212,7 +212,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                                   options().model, format_number_of("rank", ranks_),
                                   format_number_of("thread", threads_), options().backend));
   context.console.say(describe_settings(options(), forecast()));
-  say_notes(context);
+  say_notes(context.console);
   context.console.say(mesh_text());
 
   QuantizeProgress progress(context.console,

@@ -28,8 +28,8 @@ class QuantizeJob {
   const QuantizeForecast& forecast() const { return checked_->forecast; }
   // Collective. Checks what one rank alone cannot see. run() does it too.
   void compare_ranks(RunContext& context) const;
-  // What the user should hear of calibration and selections. run() does it too.
-  void say_notes(RunContext& context) const;
+  // What the user should hear of model, calibration and selections. run() says it too.
+  void say_notes(Console& console) const;
   // One line: the mesh, the ranks that idle and why, and what another recipe would save.
   std::string mesh_text() const;
   // For --dry-run: the forecast, as a table or as JSON.

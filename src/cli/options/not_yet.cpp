@@ -22,13 +22,9 @@ const Names& commands_not_yet() {
 
 const Names& options_not_yet(std::string_view command) {
   static const std::map<std::string_view, Names> table = {
-      {"quantize", {"allow-key", "tensor-prefix", "keep-latents"}},
-      {"tune",
-       {"allow-key", "tensor-prefix", "learn-signs", "lr-sign", "corpus", "sign-state",
-        "sign-blocks"}},
-      {"eval", {"allow-key", "tensor-prefix", "backend", "activations", "head"}},
-      {"export", {"allow-key", "tensor-prefix"}},
-      {"plan", {"allow-key", "tensor-prefix"}},
+      {"quantize", {"keep-latents"}},
+      {"tune", {"learn-signs", "lr-sign", "corpus", "sign-state", "sign-blocks"}},
+      {"eval", {"backend", "activations", "head"}},
   };
   static const Names none;
   const auto found = table.find(command);

@@ -83,6 +83,8 @@ OptionGroup input_options() {
            text_key_option(),
            {"recipe", "NAME", "published",
             "a named set of settings: published, parallel, best, or the path of a .cfg file"},
+           allow_key_option(),
+           tensor_prefix_option(),
            config_option(),
            {"dry-run", "", "", "check everything, say what would be done, and stop"},
            json_option("the result")}};
@@ -275,6 +277,7 @@ QuantizeOptions read_plan_options(Files& files, const Settings& given) {
   settings.add_missing(recipe.settings);
   options.recipe = recipe.name;
   options.model = settings.folder_or("model", "");
+  options.reading = read_model_reading(settings);
   read_method(settings, options);
   read_learning(settings, options);
   read_mesh(settings, options);
@@ -293,6 +296,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
 
   options.recipe = recipe.name;
   options.model = settings.folder_or("model", "");
+  options.reading = read_model_reading(settings);
   options.output_dir = settings.folder_or("output-dir", "");
   refuse_what_is_not_there(settings);
   read_method(settings, options);

@@ -1,6 +1,9 @@
 #include "cli/options/shared_options.hpp"
 
+#include <fmt/format.h>
+
 #include "backend/backend.hpp"
+#include "base/error.hpp"
 
 namespace bitmill {
 
@@ -22,6 +25,34 @@ Option timeout_option() {
 
 Option json_option(const std::string& what) {
   return {"json", "", "", "print " + what + " as one JSON object on standard output"};
+}
+
+Option allow_key_option() {
+  return {
+      "allow-key", "NAME,...", "",
+      "keys of config.json that bitmill does not know and that change nothing that is computed: "
+      "you have looked. One inside of another is written rope_scaling.NAME"};
+}
+
+Option tensor_prefix_option() {
+  return {"tensor-prefix", "TEXT", "",
+          "cut this off the names of the model's tensors, such as module. or language_model."};
+}
+
+ModelReading read_model_reading(const Settings& settings) {
+  ModelReading reading;
+  reading.tensor_prefix = settings.text_or("tensor-prefix", "");
+  std::string keys = settings.text_or("allow-key", "");
+  while (settings.has("allow-key")) {
+    const size_t comma = keys.find(',');
+    reading.allowed_keys.push_back(keys.substr(0, comma));
+    BITMILL_CHECK(!reading.allowed_keys.back().empty(), UsageError,
+                  fmt::format("{}: \"{}\" must be names of keys with commas between them",
+                              settings.origin("allow-key"), settings.text_or("allow-key", "")));
+    if (comma == std::string::npos) break;
+    keys.erase(0, comma + 1);
+  }
+  return reading;
 }
 
 Option backend_option() {

@@ -20,6 +20,8 @@ OptionGroup tune_input_options() {
            {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
            {"calib", "FILE", "", std::string("calibration text: ") + corpus_kinds},
            text_key_option(),
+           allow_key_option(),
+           tensor_prefix_option(),
            config_option(),
            {"dry-run", "", "", "check everything, say what would be done, and stop"},
            json_option("the result")}};
@@ -72,6 +74,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   TuneOptions& options = request.options;
   options.model = settings.folder_or("model", "");
   options.reference = settings.folder_or("reference", "");
+  options.reading = read_model_reading(settings);
   options.output_dir = settings.folder_or("output-dir", "");
   options.samples = settings.whole_or("samples", options.samples, 2, INT64_MAX);
   options.samples_by_hand = settings.has("samples");

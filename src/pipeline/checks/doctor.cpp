@@ -8,9 +8,11 @@
 
 #include "data/corpus_text.hpp"
 #include "data/tokenizer.hpp"
+#include "format/companions.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "model/folder_check.hpp"
+#include "model/tensor_prefix.hpp"
 #include "pipeline/checks/calibration.hpp"
 #include "pipeline/checks/folders_check.hpp"
 #include "pipeline/checks/preflight.hpp"
@@ -26,15 +28,18 @@ std::optional<ModelConfig> look_at_model(const QuantizeOptions& options, Files& 
                                          Problems& problems) {
   problems.in("model " + options.model);
   std::optional<ModelConfig> config;
-  problems.attempt([&] { config = read_model_config(files, options.model); });
+  problems.attempt([&] { config = read_model_config(files, options.model, options.reading); });
   problems.attempt([&] { check_is_source(files, options.model); });
   problems.attempt([&] {
     std::vector<std::string> found;
-    const TensorFolder tensors(files, options.model, found);
+    const TensorFolder tensors =
+        config ? open_tensors(files, options.model, options.reading, *config->family, found)
+               : TensorFolder(files, options.model, found);
     for (const std::string& problem : found) problems.add(problem);
     if (!config) return;
     for (const std::string& problem : tensor_problems(tensors, *config)) problems.add(problem);
   });
+  problems.attempt([&] { check_no_adapter(files, options.model); });
   problems.attempt([&] { check_companions(files, options.model); });
   return config;
 }

@@ -108,7 +108,7 @@ class Trial {
         ThreadPool& pool, double budget_s)
       : budget_s_(budget_s),
         trial_(trial_options(options, pool.size())),
-        model_(files, options.model),
+        model_(files, options.model, options.reading),
         work_(workload_of(options, model_.config())),
         windows_(made_up_windows(trial_samples(trial_), work_.seq_len, model_.config().vocab_size)),
         backend_(make_backend(options.backend)),

@@ -4,13 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 
 #include "base/error.hpp"
 #include "base/pieces.hpp"
 #include "data/windows.hpp"
-#include "format/export_folder.hpp"
+#include "format/companions.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
@@ -180,13 +181,16 @@ void check_batch(const QuantizeOptions& options, int64_t samples) {
 CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int ranks,
                               int threads) {
   check_is_source(files, options.model);
-  SourceModel model(files, options.model);
+  SourceModel model(files, options.model, options.reading);
+  check_is_needed(options.reading, std::array<const SourceModel*, 1>{&model});
   check_companions(files, options.model);
   check_selections(options, model.config());
   Calibration calibration = read_calibration(calibration_source(options), files, model.config());
 
   QuantizeForecast forecast;
-  forecast.notes = calibration.notes;
+  forecast.notes = model.notes();
+  std::ranges::move(companion_notes(files, model.tensors()), std::back_inserter(forecast.notes));
+  std::ranges::copy(calibration.notes, std::back_inserter(forecast.notes));
   std::ranges::move(selection_notes(options, model.config()), std::back_inserter(forecast.notes));
   forecast.calibration_tokens = calibration.text_tokens;
   forecast.samples = calibration.windows.count;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -168,16 +170,19 @@ void look_at_models(const TuneOptions& options, Files& files, Found& found, Prob
   problems.in("model " + options.model);
   problems.attempt([&] {
     found.hashes = check_packed(files, options.model);
-    found.model.emplace(files, options.model);
+    found.model.emplace(files, options.model, options.reading);
     check_companions(files, options.model);
   });
   problems.in("reference " + options.reference);
   problems.attempt([&] {
     check_not_packed(files, options.reference);
-    found.teacher.emplace(files, options.reference);
+    found.teacher.emplace(files, options.reference, options.reading);
   });
   if (!found.model || !found.teacher) return;
   problems.attempt([&] { check_same_model(*found.model, *found.teacher); });
+  problems.attempt([&] {
+    check_is_needed(options.reading, std::array{&*found.model, &*found.teacher});
+  });
 }
 
 void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
@@ -208,7 +213,8 @@ TuneForecast make_forecast(const TuneOptions& options, const Found& found, int r
   problems.attempt([&] {
     forecast.blocks = found.model->config().blocks;
     count_linears(*found.model, forecast);
-    forecast.notes = found.calibration->notes;
+    forecast.notes = found.model->notes();
+    std::ranges::copy(found.calibration->notes, std::back_inserter(forecast.notes));
     count_windows(options, *found.calibration, forecast);
     forecast.mesh = choose_mesh(options, forecast.blocks, ranks);
     estimate_resources(options, *found.model, threads, forecast);

@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "base/version.hpp"
+#include "format/companions.hpp"
 #include "format/config_file.hpp"
-#include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
@@ -40,12 +40,15 @@ json recorded_provenance(Files& files, const std::string& folder, const char* re
   return config.contains(pointer) ? config.at(pointer) : json(nullptr);
 }
 
-json describe(const QuantizeOptions& options, const Provenance& provenance) {
-  return {{"version", std::string(version)},
-          {"recipe", options.recipe},
-          {"settings", json::parse(provenance.fingerprint_json)},
-          {"source_hash", provenance.source_hash},
-          {"numerics_class", provenance.numerics_class}};
+json describe(const QuantizeOptions& options, const ModelConfig& config,
+              const Provenance& provenance) {
+  json text = {{"version", std::string(version)},
+               {"recipe", options.recipe},
+               {"settings", json::parse(provenance.fingerprint_json)},
+               {"source_hash", provenance.source_hash},
+               {"numerics_class", provenance.numerics_class}};
+  if (!config.allowed_keys.empty()) text["allowed_keys"] = config.allowed_keys;
+  return text;
 }
 
 [[noreturn]] void refuse(const std::string& output_dir, const std::string& why) {
@@ -142,7 +145,7 @@ void assemble(const QuantizeOptions& options, Files& files, const SourceModel& m
   write_shards(files, partial.path(), result_tensors(options, model, run_dir.state()),
                {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
                options.max_shard_bytes);
-  write_config(files, options.model, partial.path(), describe(options, provenance));
+  write_config(files, options.model, partial.path(), describe(options, model.config(), provenance));
   observer.phase_begins("reading it back");
   verify_packed_folder(files, partial.path(), {});
   run_dir.check();  // another process that took over may be making the same result

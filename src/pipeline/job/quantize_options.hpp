@@ -23,6 +23,7 @@ enum class Resume { automatic, required, never };
 // Every setting, resolved. The recipe's name is only kept for the record.
 struct QuantizeOptions {
   std::string model;       // folder
+  ModelReading reading;    // how it is read
   std::string output_dir;  // made by the job; may exist when empty
   std::string calib;       // text, .jsonl or token file
   std::string work_dir;

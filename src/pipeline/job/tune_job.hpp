@@ -17,6 +17,7 @@ namespace bitmill {
 struct TuneOptions {
   std::string model;       // packed folder
   std::string reference;   // the 16-bit folder it was made from
+  ModelReading reading;    // how both are read
   std::string output_dir;  // made by the job; may exist when empty
   std::string calib;       // text, .jsonl or token file
   std::string work_dir;

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/version.hpp"
+#include "format/companions.hpp"
 #include "format/config_file.hpp"
-#include "format/export_folder.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_seal.hpp"
 #include "format/partial_folder.hpp"

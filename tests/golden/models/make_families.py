@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes a tiny model of every family, with random weights, and its logits in float32.
 
-    python make_families.py          needs torch, transformers, safetensors
+    python make_families.py [NAME ...]          needs torch, transformers, safetensors
 
 Per NAME of the table below: the folder NAME/ and NAME.golden.safetensors, as make_golden.py says.
 Sizes are odd on purpose; between them the models have every feature of the tables in src/model.
 """
 
 import json
+import sys
 
 import torch
 import transformers
@@ -31,6 +32,10 @@ MODELS = {
         rope_parameters={"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0,
                          "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                          "original_max_position_embeddings": 64})),
+    # An activation with several names: variants.json has the others.
+    "llama-gelu": ("Llama", torch.bfloat16, dict(
+        hidden_size=20, intermediate_size=31, num_attention_heads=2, num_key_value_heads=1,
+        vocab_size=61, max_position_embeddings=48, hidden_act="gelu_new")),
     "mistral": ("Mistral", torch.bfloat16, dict(
         hidden_size=28, intermediate_size=45, num_attention_heads=4, num_key_value_heads=2,
         head_dim=6, vocab_size=83, max_position_embeddings=128, sliding_window=40)),
@@ -88,7 +93,8 @@ def drop_outer_prefix(folder):
 
 
 def main():
-    for name, (kind, dtype, settings) in MODELS.items():
+    for name in sys.argv[1:] or MODELS:
+        kind, dtype, settings = MODELS[name]
         folder = HERE / name
         random_model(kind, dtype, settings).save_pretrained(folder)
         (folder / "generation_config.json").unlink()

@@ -153,12 +153,12 @@ TEST_F(Doctor, ShardsThatAreMissingAndAnIndexThatDisagreesAreNamedTogether) {
   EXPECT_EQ(count(text), 3) << text;
 }
 
-TEST_F(Doctor, ATensorInTwoShardsIsNamed) {
+TEST_F(Doctor, AShardInThePlaceOfAnotherIsNamed) {
   shards(tensors_);
   std::filesystem::copy_file(folder_ / "model/model-00002-of-00003.safetensors",
                              folder_ / "model/model-00003-of-00003.safetensors",
                              std::filesystem::copy_options::overwrite_existing);
-  EXPECT_THAT(diagnosis(), HasSubstr("says that it is in"));
+  EXPECT_THAT(diagnosis(), HasSubstr("model-00003-of-00003.safetensors, which does not hold it"));
 }
 
 TEST_F(Doctor, AConfigThatCannotBeReadHidesNeitherTensorsNorTokenizerNorText) {

@@ -1,0 +1,171 @@
+#include "data/tokens_beside.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+
+// In the order in which transformers adds them.
+constexpr std::array<const char*, 7> named_token_keys = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+constexpr const char* decoder_key = "added_tokens_decoder";
+
+// One of the files; empty where it is missing.
+struct FileBeside {
+  std::string path;
+  json content = json::object();
+};
+
+FileBeside read_beside(Files& files, const std::string& folder, const char* name) {
+  FileBeside file{join_path(folder, name)};
+  if (!files.exists(file.path)) return file;
+  file.content = parse_json(read_text(files, file.path), file.path);
+  BITMILL_CHECK(file.content.is_object(), FormatError,
+                fmt::format("{}: must be an object", file.path));
+  return file;
+}
+
+AddedToken named_special_token(const json& value, const std::string& where) {
+  AddedToken token;
+  if (value.is_string()) {
+    token.content = value.get<std::string>();
+  } else {
+    token = read_added_token(value, where);
+  }
+  token.special = true;
+  return token;
+}
+
+int64_t decoder_id(const std::string& key, const std::string& where) {
+  int32_t id = -1;
+  const auto [stopped, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+  const bool is_id = error == std::errc() && stopped == key.data() + key.size() && id >= 0;
+  BITMILL_CHECK(is_id, FormatError,
+                fmt::format("{}: the key \"{}\" is not an id in [0, 2^31)", where, key));
+  return id;
+}
+
+class TokenList {
+ public:
+  explicit TokenList(std::vector<AddedToken> own) : tokens_(std::move(own)) {}
+
+  // "added_tokens_decoder": {"id": {token}}.
+  void add_decoder(const json& decoder, const std::string& path) {
+    const std::string where = fmt::format("{}: {}", path, decoder_key);
+    BITMILL_CHECK(decoder.is_object(), FormatError,
+                  fmt::format("{}: must be an object of id: token", where));
+    std::map<int64_t, AddedToken> by_id;
+    for (const auto& [key, value] : decoder.items()) {
+      AddedToken token = read_added_token(value, where);
+      token.id = decoder_id(key, where);
+      by_id.emplace(*token.id, token);
+    }
+    for (const auto& [id, token] : by_id) add_or_change(token, where);
+  }
+
+  // {token: id} of added_tokens.json. `special`: names of special tokens.
+  void add_map(const FileBeside& file, const std::vector<std::string>& special) {
+    std::map<int64_t, AddedToken> by_id;
+    for (const auto& [content, value] : file.content.items()) {
+      AddedToken token;
+      token.content = content;
+      token.id = json_int(file.content, content.c_str(), file.path);
+      token.special = std::ranges::find(special, content) != special.end();
+      token.normalized = !token.special;
+      by_id.emplace(*token.id, token);
+    }
+    for (const auto& [id, token] : by_id) {
+      if (find(token.content) == nullptr) tokens_.push_back(token);
+    }
+  }
+
+  void add_named(const AddedToken& token) {
+    if (!token.content.empty() && find(token.content) == nullptr) tokens_.push_back(token);
+  }
+
+  std::vector<AddedToken> take() { return std::move(tokens_); }
+
+ private:
+  AddedToken* find(const std::string& content) {
+    const auto it = std::ranges::find(tokens_, content, &AddedToken::content);
+    return it == tokens_.end() ? nullptr : &*it;
+  }
+
+  void add_or_change(const AddedToken& token, const std::string& where) {
+    AddedToken* const known = find(token.content);
+    if (known == nullptr) {
+      tokens_.push_back(token);
+      return;
+    }
+    BITMILL_CHECK(!known->id || known->id == token.id, FormatError,
+                  fmt::format("{}: \"{}\" has the id {}, and tokenizer.json gives it {}: the files "
+                              "are not of one tokenizer; copy both from where the model came from",
+                              where, token.content, *token.id, *known->id));
+    *known = token;
+  }
+
+  std::vector<AddedToken> tokens_;
+};
+
+// The special tokens that the two files name, in the order of transformers. Where both have a key,
+// `map` wins. `map` is empty where it is not read.
+std::vector<AddedToken> named_tokens(const FileBeside& config, const FileBeside& map) {
+  std::vector<AddedToken> tokens;
+  const auto add = [&](const json& value, const std::string& where) {
+    if (!value.is_null()) tokens.push_back(named_special_token(value, where));
+  };
+  for (const char* key : named_token_keys) {
+    const FileBeside& from = map.content.contains(key) ? map : config;
+    add(from.content.value(key, json()), from.path);
+  }
+  // Names of a model's own, such as "image_token".
+  for (const auto& [key, value] : config.content.items()) {
+    const bool is_own = key.ends_with("_token") && value.is_string() &&
+                        std::ranges::find(named_token_keys, key) == named_token_keys.end();
+    if (is_own) add(value, config.path);
+  }
+  for (const FileBeside* file : {&config, &map}) {
+    const json extra = file->content.value("extra_special_tokens", json());
+    const json more =
+        extra.empty() ? file->content.value("additional_special_tokens", json()) : extra;
+    for (const json& value : more) add(value, file->path);  // of a list, or of an object's values
+  }
+  return tokens;
+}
+
+}  // namespace
+
+std::vector<AddedToken> with_tokens_beside(Files& files, const std::string& folder,
+                                           std::vector<AddedToken> own) {
+  const FileBeside config = read_beside(files, folder, "tokenizer_config.json");
+  FileBeside map{join_path(folder, "special_tokens_map.json")};
+  TokenList list(std::move(own));
+  const json decoder = config.content.value(decoder_key, json());
+  std::vector<AddedToken> named;
+  if (decoder.is_null()) {
+    map = read_beside(files, folder, "special_tokens_map.json");
+    named = named_tokens(config, map);
+    std::vector<std::string> special;
+    for (const AddedToken& token : named) special.push_back(token.content);
+    list.add_map(read_beside(files, folder, "added_tokens.json"), special);
+  } else {
+    list.add_decoder(decoder, config.path);
+    named = named_tokens(config, map);
+  }
+  for (const AddedToken& token : named) list.add_named(token);
+  return list.take();
+}
+
+}  // namespace bitmill
