@@ -72,7 +72,8 @@ std::string pack_signs_line(double copy_gb_per_s) {
 // What the device copies from itself to itself, read and written.
 double copy_gb_per_s() {
   const size_t count = size_t{256} << 20;
-  const DeviceArray<float> from(std::vector<float>(count, 1.0F)), to(std::vector<float>(count));
+  const DeviceArray<float> from(std::vector<float>(count, 1.0F)),
+      to(std::vector<float>(count, 0.0F));
   const double ms = median_ms([&] {
     cuda_check(
         cudaMemcpyAsync(to.data(), from.data(), count * 4, cudaMemcpyDeviceToDevice, nullptr),
