@@ -2,22 +2,22 @@
 # Builds bitmill on a machine with a GPU and checks there what CI can only emulate: conformance
 # first, then the tests labelled `gpu`, then benchmarks. A short table comes last.
 #
-#   launch/gpu-check.sh --collect DIR     on Debian 12, beforehand: the packages to take along
-#   launch/gpu-check.sh [--packages DIR]  on the machine with the GPU
-#   launch/gpu-check.sh --rehearse        the same without a GPU: everything is built, what needs
-#                                         a GPU is skipped and says so
+#   launch/gpu-check.sh --collect          on Debian 12, beforehand: the packages to take along
+#   launch/gpu-check.sh                    on the machine with the GPU
+#   launch/gpu-check.sh --rehearse         the same without a GPU: everything is built, what needs
+#                                          a GPU is skipped and says so
+#   ... --packages DIR                     another folder for the packages than build/gpu-debs
 #
 # The machine needs nvcc 13, CMake, ninja, g++, a python3 with PyTorch 2.11 for CUDA 13, and NCCL.
-# It needs no network: Open MPI, GoogleTest and small libraries are taken from the .deb files in DIR
-# (by default gpu-packages beside this tree's folder `launch`), which are unpacked under build/ and
-# change nothing else. Everything together takes at most 8 minutes (BITMILL_GPU_CHECK_S: seconds);
+# It needs no network: Open MPI, GoogleTest and small libraries are taken from the .deb files, which
+# are unpacked under build/ and change nothing else. Everything together takes at most 8 minutes (BITMILL_GPU_CHECK_S: seconds);
 # what does not fit any more is a line of the table. Exit status 0: nothing failed or was left out.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 readonly limit=${BITMILL_GPU_CHECK_S:-480}
 readonly build=$root/build/gpu-check unpacked=$root/build/gpu-packages
-packages=$root/gpu-packages
+packages=$root/build/gpu-debs
 rehearsal=no
 
 # What the build includes and what its programs load, beyond what the machine has.
@@ -92,7 +92,7 @@ unpack_packages() {
     say "rehearsal: the system's own libraries are used"
     return
   fi
-  [ -d "$packages" ] || die "no folder $packages; make it on Debian 12 with launch/gpu-check.sh --collect DIR"
+  [ -d "$packages" ] || die "no folder $packages; make it on Debian 12 with launch/gpu-check.sh --collect"
   local package
   rm -rf "$unpacked"
   mkdir -p "$unpacked"
@@ -156,18 +156,20 @@ gpu_tests() {
 export -f torch_folder nccl_folder configure_here build_all gpu_tests
 
 main() {
+  local action=check
   while [ $# -gt 0 ]; do
     case $1 in
-      --collect)
-        collect "${2:?--collect needs a folder}"
-        return
-        ;;
-      --packages) packages=$(realpath "${2:?--packages needs a folder}") && shift ;;
+      --collect) action=collect ;;
+      --packages) packages=$(realpath -m "${2:?--packages needs a folder}") && shift ;;
       --rehearse) rehearsal=yes ;;
       *) die "unknown option $1 (there are --collect, --packages and --rehearse)" ;;
     esac
     shift
   done
+  if [ $action = collect ]; then
+    collect "$packages"
+    return
+  fi
   cd "$root"
   export rehearsal
   check_machine
