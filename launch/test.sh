@@ -11,6 +11,13 @@ build_kernels() {
   build/cuda/bin/bitmill --version
 }
 
+# Needs a compiler and GoogleTest, and no GPU.
+race_tests() {
+  cmake --preset emulated-tsan
+  cmake --build --preset emulated-tsan
+  ctest --preset emulated-tsan --no-tests=error --parallel "$(nproc)"
+}
+
 # A minute each, two at a time; -V: the line in which each says how many inputs it tried.
 fuzz() {
   configure fuzz
@@ -23,6 +30,7 @@ main() {
   step "set-up" launch/setup.sh --with-slurm --with-clang
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
+  step "races in kernels" race_tests
   if command -v nvcc >/dev/null; then
     step "CUDA build" build_kernels
     step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error
