@@ -1,0 +1,33 @@
+// Joins the emulator of blocks to the emulated runtime: kernels go onto streams, and find their
+// memory.
+
+#include <string>
+#include <utility>
+
+#include "emulation/block/grid.hpp"
+#include "emulation/runtime/launch.hpp"
+
+namespace {
+
+using namespace bitmill;
+
+class FakeRuntime final : public emulation::Runtime {
+ public:
+  int enqueue(void* stream, std::function<void()> run) override {
+    return fake_cuda::launch(static_cast<cudaStream_t>(stream), std::move(run));
+  }
+  const void* address(const void* pointer) override { return fake_cuda::kernel_address(pointer); }
+  void kernel_failed(bool illegal_address, const std::string& what) override {
+    fake_cuda::kernel_failed(illegal_address ? cudaErrorIllegalAddress : cudaErrorLaunchFailure,
+                             what.c_str());
+  }
+};
+
+// Before main(): nobody launches a kernel earlier.
+const bool joined = [] {
+  static FakeRuntime runtime;
+  emulation::set_runtime(&runtime);
+  return true;
+}();
+
+}  // namespace
