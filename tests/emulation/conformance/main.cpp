@@ -7,6 +7,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -18,7 +19,7 @@
 namespace conformance {
 namespace {
 
-int failures_of_case = 0;
+std::atomic<int> failures_of_case{0};
 
 }  // namespace
 
