@@ -16,7 +16,12 @@ using ::cudaStream_t;
 using enum ::cudaError;
 #else
 // The same values as in CUDA.
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorNotSupported = 801 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorNotSupported = 801
+};
 using cudaStream_t = struct CUstream_st*;
 #endif
 

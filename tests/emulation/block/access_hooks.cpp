@@ -1,0 +1,58 @@
+// The functions that -fsanitize=thread calls before every access to memory, as this project's own:
+// they hand the accesses of kernels to the counter. A program that has this file compiles its
+// kernels with -fsanitize=thread, but does not link ThreadSanitizer.
+
+#include <cstddef>
+
+#include "tests/emulation/block/access_counter.hpp"
+#include "tests/emulation/block/block_runner.hpp"
+
+namespace bitmill::emulation {
+
+bool accesses_are_seen() { return true; }
+
+namespace {
+
+void hook(const void* address, unsigned bytes, bool write, const void* code) {
+  BlockRunner* const runner = BlockRunner::running();
+  if (runner != nullptr) runner->accesses().access(*runner, address, bytes, write, code);
+}
+
+}  // namespace
+}  // namespace bitmill::emulation
+
+// The names are the compiler's. All of one kind differ by the size alone.
+#define BITMILL_HOOK(name, bytes, write)                                          \
+  void name(void* address) {                                                      \
+    bitmill::emulation::hook(address, bytes, write, __builtin_return_address(0)); \
+  }
+#define BITMILL_HOOKS(bytes)                               \
+  BITMILL_HOOK(__tsan_read##bytes, bytes, false)           \
+  BITMILL_HOOK(__tsan_write##bytes, bytes, true)           \
+  BITMILL_HOOK(__tsan_volatile_read##bytes, bytes, false)  \
+  BITMILL_HOOK(__tsan_volatile_write##bytes, bytes, true)  \
+  BITMILL_HOOK(__tsan_unaligned_read##bytes, bytes, false) \
+  BITMILL_HOOK(__tsan_unaligned_write##bytes, bytes, true)
+
+extern "C" {
+BITMILL_HOOKS(1)
+BITMILL_HOOKS(2)
+BITMILL_HOOKS(4)
+BITMILL_HOOKS(8)
+BITMILL_HOOKS(16)
+
+void __tsan_read_range(void* address, size_t bytes) {
+  bitmill::emulation::hook(address, static_cast<unsigned>(bytes), false,
+                           __builtin_return_address(0));
+}
+void __tsan_write_range(void* address, size_t bytes) {
+  bitmill::emulation::hook(address, static_cast<unsigned>(bytes), true,
+                           __builtin_return_address(0));
+}
+
+void __tsan_init() {}
+void __tsan_func_entry(void* /*caller*/) {}
+void __tsan_func_exit() {}
+void __tsan_vptr_read(void** /*place*/) {}
+void __tsan_vptr_update(void** /*place*/, void* /*value*/) {}
+}

@@ -1,0 +1,244 @@
+#include "tests/emulation/block/block_runner.hpp"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "tests/emulation/block/collectives.hpp"
+#include "tests/emulation/block/illegal_access.hpp"
+#include "tests/emulation/block/tsan.hpp"
+
+namespace bitmill::emulation {
+namespace {
+
+thread_local BlockRunner* running_here = nullptr;
+
+// splitmix64: one step, and a good seed from nearly equal numbers.
+uint64_t next_random(uint64_t& state) {
+  uint64_t mixed = state += 0x9E3779B97F4A7C15;
+  mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+  return mixed ^ (mixed >> 31);
+}
+
+Index index_in(uint64_t number, const Extent& extent) {
+  const uint64_t row = number / extent.x;
+  return {static_cast<unsigned>(number % extent.x), static_cast<unsigned>(row % extent.y),
+          static_cast<unsigned>(row / extent.y)};
+}
+
+}  // namespace
+
+std::string words(Index index) {
+  return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," +
+         std::to_string(index.z) + ")";
+}
+
+std::string words(const std::source_location& site) {
+  const std::string file = site.file_name();
+  return file.substr(file.rfind('/') + 1) + ":" + std::to_string(site.line());
+}
+
+BlockRunner::BlockRunner() : stacks_(&BlockRunner::stack_entry) { catch_illegal_accesses(); }
+
+BlockRunner& BlockRunner::of_this_thread() {
+  thread_local BlockRunner runner;
+  return runner;
+}
+
+[[gnu::noinline]] BlockRunner* BlockRunner::running() { return running_here; }
+
+uint64_t BlockRunner::take_switches() { return std::exchange(switches_, 0); }
+
+void BlockRunner::prepare(const Grid& grid, uint64_t number) {
+  grid_ = &grid;
+  block_ = index_in(number, grid.blocks);
+  count_ = static_cast<unsigned>(grid.threads.count());
+  random_ = settings().seed * 0x2545F4914F6CDD1D + number;
+  returned_ = 0;
+  barrier_.arrived.clear();
+  barrier_.votes = 0;
+  fault_.clear();
+  stacks_.reset();
+  shared_.begin_block();
+  if (tsan::on) stacks_.forget_contents();
+
+  const unsigned warps = (count_ + lanes_per_warp - 1) / lanes_per_warp;
+  if (threads_.size() < count_) threads_.resize(count_);
+  if (warps_.size() < warps) warps_.resize(warps);
+  for (unsigned i = 0; i < warps; ++i) {
+    const unsigned lanes = std::min(lanes_per_warp, count_ - i * lanes_per_warp);
+    warps_[i].lanes = &threads_[i * lanes_per_warp];
+    warps_[i].alive = static_cast<uint32_t>((uint64_t{1} << lanes) - 1);
+    warps_[i].used = 0;
+  }
+  runnable_.resize(count_);
+  for (unsigned i = 0; i < count_; ++i) {
+    CudaThread& thread = threads_[i];
+    thread.index = index_in(i, grid.threads);
+    thread.number = i;
+    thread.lane = i % lanes_per_warp;
+    thread.warp = &warps_[i / lanes_per_warp];
+    thread.returned = false;
+    thread.resume = nullptr;
+    thread.waits_in = nullptr;
+    thread.copies.clear();
+    thread.copy_group = 0;
+    thread.fiber = tsan::make_fiber();
+    runnable_[i] = &thread;
+  }
+}
+
+void BlockRunner::clean_up() {
+  for (unsigned i = 0; i < count_; ++i) tsan::end_fiber(threads_[i].fiber);
+  current_ = nullptr;
+}
+
+void BlockRunner::run(const Grid& grid, uint64_t number, char* launch_end) {
+  prepare(grid, number);
+  launch_end_ = launch_end;
+  host_fiber_ = tsan::this_fiber();
+  accesses_.begin_block();
+  running_here = this;
+  begin(*take_runnable(), host_);
+  running_here = nullptr;
+  accesses_.end_block();
+  clean_up();
+  if (!fault_.empty()) throw KernelFault(fault_, illegal_address_);
+}
+
+// A random one of those that can go on, taken out of the list.
+CudaThread* BlockRunner::take_runnable() {
+  const uint64_t draw = next_random(random_) >> 32;
+  CudaThread*& chosen = runnable_[draw * runnable_.size() >> 32];
+  CudaThread* const thread = chosen;
+  chosen = runnable_.back();
+  runnable_.pop_back();
+  return thread;
+}
+
+// Leaves `from`; `thread` goes on, or begins on a stack of its own.
+void BlockRunner::begin(CudaThread& thread, Resume& from) {
+  current_ = &thread;
+  if (thread.resume == nullptr) {
+    thread.stack = stacks_.take();
+    thread.resume = stacks_.begin_on(*thread.stack);
+  }
+  tsan::switch_to(thread.fiber);
+  switch_stack(from, thread.resume);
+}
+
+void BlockRunner::stack_entry() { running_here->run_threads(); }
+
+// On a stack: runs the current thread, then others that have not begun, as long as luck chooses
+// such.
+void BlockRunner::run_threads() {
+  for (;;) {
+    grid_->body();
+    finish_thread();
+    if (runnable_.empty()) {
+      if (returned_ < count_) fault_ = deadlock_words();
+      back_to_host();
+    }
+    CudaThread* const next = take_runnable();
+    Stack* const here = current_->stack;
+    // Under ThreadSanitizer no stack is used twice: it would take two threads' frames for one.
+    if (next->resume == nullptr && !tsan::on) {
+      next->stack = here;
+      current_ = next;
+      continue;
+    }
+    if (!tsan::on) stacks_.give_back(here);
+    Resume gone;
+    begin(*next, gone);
+  }
+}
+
+void BlockRunner::finish_thread() {
+  const tsan::Quiet quiet;
+  CudaThread& thread = *current_;
+  if (!thread.copies.empty()) {
+    fail("returns before a cp.async of its own has arrived: wait_copies() is missing");
+  }
+  if (!barrier_.arrived.empty()) {
+    const CudaThread& other = *barrier_.arrived.front();
+    fail("divergent barrier: returns while thread " + words(other.index) + " is at " +
+         other.waits_in + ", " + words(other.site));
+  }
+  thread.returned = true;
+  ++returned_;
+  thread.warp->alive &= ~(1U << thread.lane);
+  complete_meetings(*this, *thread.warp);
+  tsan::release(launch_end_);
+}
+
+void BlockRunner::wait(const char* operation, const std::source_location& site) {
+  CudaThread& thread = *current_;
+  thread.waits_in = operation;
+  thread.site = site;
+  if (runnable_.empty()) {
+    fault_ = deadlock_words();
+    back_to_host();
+  }
+  ++switches_;
+  begin(*take_runnable(), thread.resume);
+}
+
+void BlockRunner::wake(CudaThread& thread) {
+  thread.waits_in = nullptr;
+  runnable_.push_back(&thread);
+}
+
+const CudaThread* BlockRunner::one_that_returned() const {
+  if (returned_ == 0) return nullptr;
+  const auto end = threads_.begin() + count_;
+  const auto found = std::find_if(threads_.begin(), end, [](const auto& t) { return t.returned; });
+  return found == end ? nullptr : &*found;
+}
+
+std::string BlockRunner::current_name() const {
+  return "block " + words(block_) + ", thread " + words(current_->index);
+}
+
+void BlockRunner::fail(const std::string& what, bool illegal_address) {
+  const tsan::Quiet quiet;
+  fault_ = current_name() + ": " + what;
+  illegal_address_ = illegal_address;
+  back_to_host();
+}
+
+void BlockRunner::back_to_host() {
+  tsan::switch_to(host_fiber_);
+  Resume gone;
+  switch_stack(gone, host_);
+  __builtin_unreachable();
+}
+
+// Every thread that waits, those of one place together.
+std::string BlockRunner::deadlock_words() const {
+  const tsan::Quiet quiet;
+  std::map<std::string, std::string> places;
+  for (unsigned i = 0; i < count_; ++i) {
+    const CudaThread& thread = threads_[i];
+    const std::string place =
+        thread.returned ? "have returned"
+                        : std::string("wait in ") + thread.waits_in + " at " + words(thread.site);
+    std::string& names = places[place];
+    const bool goes_on = i > 0 && !names.empty() && names.ends_with(words(threads_[i - 1].index));
+    if (!names.empty() && !goes_on) names += ", ";
+    if (goes_on) {
+      const size_t dash = names.rfind(" to ");
+      const size_t comma = names.rfind("), ");
+      const bool open = dash != names.npos && (comma == names.npos || dash > comma);
+      if (open) names.resize(dash);
+      names += " to ";
+    }
+    names += words(thread.index);
+  }
+  std::string all = "block " + words(block_) + ": deadlock:";
+  for (const auto& [place, names] : places) all += " threads " + names + " " + place + ";";
+  all.pop_back();
+  return all;
+}
+
+}  // namespace bitmill::emulation

@@ -1,0 +1,96 @@
+#pragma once
+// Runs one block at a time on an operating system thread: whose turn it is, who waits, and what is
+// wrong when nobody can go on.
+//
+// A CUDA thread begins on the stack of the one that has just returned, so that a kernel without
+// collectives runs as a plain loop. One that has to wait keeps its stack, and another stack goes
+// on.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/emulation/block/access_counter.hpp"
+#include "tests/emulation/block/cuda_thread.hpp"
+#include "tests/emulation/block/grid.hpp"
+#include "tests/emulation/block/kernel_fault.hpp"
+#include "tests/emulation/block/shared_memory.hpp"
+#include "tests/emulation/block/stack.hpp"
+
+namespace bitmill::emulation {
+
+class BlockRunner {
+ public:
+  // The one of this operating system thread, made at the first call.
+  static BlockRunner& of_this_thread();
+  // Null where no kernel runs. Never inlined, so that a flow of control may ask again.
+  static BlockRunner* running();
+
+  // `number` counts the blocks of the grid, x first. `launch_end` is ThreadSanitizer's event of the
+  // end of the launch. Throws KernelFault; the block's threads are then abandoned where they are.
+  void run(const Grid& grid, uint64_t number, char* launch_end);
+  // Of all blocks since the last call.
+  uint64_t take_switches();
+
+  CudaThread& current() { return *current_; }
+  const Grid& grid() const { return *grid_; }
+  Index block() const { return block_; }
+  BlockBarrier& barrier() { return barrier_; }
+  SharedMemory& shared() { return shared_; }
+  AccessCounter& accesses() { return accesses_; }
+  const StackPool& stacks() const { return stacks_; }
+  unsigned threads() const { return count_; }
+  // A thread that has returned; null when there is none.
+  const CudaThread* one_that_returned() const;
+
+  // The current thread stands still until somebody wakes it.
+  void wait(const char* operation, const std::source_location& site);
+  void wake(CudaThread& thread);
+
+  // "block (1,0,0), thread (5,0,0)", of the current thread.
+  std::string current_name() const;
+  // Ends the block: run() throws KernelFault with these words after the name of the current thread.
+  [[noreturn]] void fail(const std::string& what, bool illegal_address = false);
+
+ private:
+  BlockRunner();
+
+  static void stack_entry();
+  void prepare(const Grid& grid, uint64_t number);
+  void clean_up();
+  [[noreturn]] void run_threads();
+  void finish_thread();
+  CudaThread* take_runnable();
+  void begin(CudaThread& thread, Resume& from);
+  [[noreturn]] void back_to_host();
+  std::string deadlock_words() const;
+
+  StackPool stacks_;
+  SharedMemory shared_;
+  AccessCounter accesses_;
+  std::vector<CudaThread> threads_;
+  std::vector<Warp> warps_;
+  BlockBarrier barrier_;
+
+  const Grid* grid_ = nullptr;
+  Index block_;
+  unsigned count_ = 0;
+  unsigned returned_ = 0;
+  CudaThread* current_ = nullptr;
+  std::vector<CudaThread*> runnable_;
+  uint64_t random_ = 0;
+  uint64_t switches_ = 0;
+
+  Resume host_ = nullptr;
+  void* host_fiber_ = nullptr;
+  char* launch_end_ = nullptr;
+  std::string fault_;
+  bool illegal_address_ = false;
+};
+
+// "(1,0,0)"
+std::string words(Index index);
+// "kernels/a.cu:12"
+std::string words(const std::source_location& site);
+
+}  // namespace bitmill::emulation

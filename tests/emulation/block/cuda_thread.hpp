@@ -1,0 +1,86 @@
+#pragma once
+// The state of a block that runs: its CUDA threads, its warps, and who waits for whom.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <vector>
+
+#include "tests/emulation/block/grid.hpp"
+#include "tests/emulation/block/stack.hpp"
+
+namespace bitmill::emulation {
+
+inline constexpr unsigned lanes_per_warp = 32;
+inline constexpr size_t most_brought = 32;  // bytes that a lane can bring to a collective
+
+// A cp.async that has been issued: the bytes arrive when the thread waits for it.
+struct LateCopy {
+  void* to;
+  const void* from;
+  size_t bytes;
+  unsigned group;
+};
+
+struct Warp;
+
+struct CudaThread {
+  Index index;
+  unsigned number = 0;  // in its block, x first
+  unsigned lane = 0;
+  Warp* warp = nullptr;
+  bool returned = false;
+
+  Resume resume = nullptr;  // null: has not begun
+  Stack* stack = nullptr;
+  void* fiber = nullptr;  // ThreadSanitizer's
+
+  const char* waits_in = nullptr;  // the barrier or collective; null while it can go on
+  std::source_location site;       // of that call
+
+  std::vector<LateCopy> copies;
+  unsigned copy_group = 0;  // the group that the next commit closes
+};
+
+// The lanes of one mask on their way through a collective.
+struct Meeting {
+  uint32_t mask = 0;
+  uint32_t arrived = 0;
+  const char* operation = nullptr;
+  // Two buffers in turn: a lane can only fill one again when all have left it.
+  unsigned turn = 0;
+  uint32_t came[2] = {};
+  alignas(16) unsigned char brought[2][lanes_per_warp][most_brought] = {};
+};
+
+struct Warp {
+  CudaThread* lanes = nullptr;  // of lane 0
+  uint32_t alive = 0;           // lanes that exist and have not returned
+  unsigned used = 0;            // meetings[0, used) belong to this block
+  std::vector<std::unique_ptr<Meeting>> meetings;
+
+  Meeting& meeting(uint32_t mask) {
+    for (unsigned i = 0; i < used; ++i) {
+      if (meetings[i]->mask == mask) return *meetings[i];
+    }
+    if (used == meetings.size()) meetings.push_back(std::make_unique<Meeting>());
+    Meeting& fresh = *meetings[used++];
+    fresh.mask = mask;
+    fresh.arrived = 0;
+    return fresh;
+  }
+};
+
+// __syncthreads and its relatives.
+struct BlockBarrier {
+  const char* operation = nullptr;
+  std::source_location site;
+  std::vector<CudaThread*> arrived;
+  unsigned turn = 0;
+  int votes = 0;
+  int result[2] = {};
+  char order[2] = {};  // ThreadSanitizer's events, one for each turn
+};
+
+}  // namespace bitmill::emulation
