@@ -4,12 +4,13 @@
 #include <string>
 #include <utility>
 
-#include "emulation/block/grid.hpp"
 #include "emulation/runtime/launch.hpp"
+#include "tests/emulation/block/grid.hpp"
+
+namespace emulation = bitmill::emulation;
+namespace fake_cuda = bitmill::fake_cuda;
 
 namespace {
-
-using namespace bitmill;
 
 class FakeRuntime final : public emulation::Runtime {
  public:
@@ -23,11 +24,12 @@ class FakeRuntime final : public emulation::Runtime {
   }
 };
 
-// Before main(): nobody launches a kernel earlier.
-const bool joined = [] {
+}  // namespace
+
+// Joined before main(). The linker is told to look for this name (CMakeLists.txt).
+extern "C" const bool bitmill_emulation_glue;
+const bool bitmill_emulation_glue = [] {
   static FakeRuntime runtime;
   emulation::set_runtime(&runtime);
   return true;
 }();
-
-}  // namespace
