@@ -39,6 +39,9 @@ endfunction()
 _require_version(cuda_runtime_api.h "define CUDART_VERSION +" "130[0-9][0-9]")
 _require_version(nccl.h "define NCCL_VERSION_CODE " "228[0-9][0-9]")
 
+# Before the folders of the real libraries, which have the same names.
+list(PREPEND CMAKE_INSTALL_RPATH "${CMAKE_BINARY_DIR}/lib")
+
 add_subdirectory(tests/emulation)
 # After emulation_torch, which is linked to libtorch itself. First in the list, so that these are
 # loaded before libc10_cuda asks for the runtime.
