@@ -52,7 +52,8 @@ inline std::vector<uint32_t> pack_signs_reference(const PackSignsCase& problem) 
   return words;
 }
 
-// Odd shapes around the word size, primes, and one of a real layer's width.
+// Odd shapes around the word size and the kernel's tile (64 rows, 32 words), primes, a real layer's
+// width, and few low columns far apart.
 inline std::vector<PackSignsCase> pack_signs_cases() {
   std::vector<PackSignsCase> cases;
   for (const int64_t rows : {0, 1, 3, 31}) {
@@ -60,7 +61,11 @@ inline std::vector<PackSignsCase> pack_signs_cases() {
       cases.push_back(make_pack_signs_case(rows, low_cols + low_cols / 4 + 1, low_cols));
     }
   }
+  for (const int64_t rows : {63, 64, 65, 131}) {
+    cases.push_back(make_pack_signs_case(rows, 1283, 1025));
+  }
   cases.push_back(make_pack_signs_case(17, 4096, 3277));
+  cases.push_back(make_pack_signs_case(3, 5003, 40));
   return cases;
 }
 

@@ -5,47 +5,80 @@
 #include <limits>
 
 #include "kernels/pack_signs_cases.hpp"
+#include "tests/emulation/block/access_counter.hpp"
+#include "tests/emulation/block/device_memory.hpp"
+#include "tests/emulation/block/grid.hpp"
 
 namespace bitmill {
 namespace {
 
-// What the kernel does, one word after the other.
-std::vector<uint32_t> pack_on_host(const PackSignsCase& problem) {
-  std::vector<uint32_t> words(problem.words());
-  const kernels::PackSigns task = problem.task(words.data());
-  for (int64_t index = 0; index < problem.words(); ++index) {
-    words[index] = kernels::pack_signs_word(task, index);
-  }
-  return words;
+using emulation::DeviceArray;
+
+// On the emulator. A word that the kernel does not write stays all ones.
+std::vector<uint32_t> pack(const PackSignsCase& problem) {
+  const DeviceArray<float> weight(problem.weight, "weight");
+  const DeviceArray<float> mean(problem.mean, "mean");
+  const DeviceArray<int32_t> columns(problem.columns, "columns");
+  const DeviceArray<uint32_t> words(problem.words(), "words");
+  const kernels::PackSigns task{weight.data(), mean.data(),  columns.data(),  words.data(),
+                                problem.rows,  problem.cols, problem.low_cols};
+  EXPECT_EQ(kernels::pack_signs(task, nullptr), kernels::cudaSuccess);
+  return words.to_host();
 }
 
-TEST(PackSigns, EveryOddShapeEqualsThePlainLoop) {
-  for (const PackSignsCase& problem : pack_signs_cases()) {
-    EXPECT_EQ(pack_on_host(problem), pack_signs_reference(problem))
-        << problem.rows << " x " << problem.cols << ", " << problem.low_cols << " low columns";
+class PackSigns : public testing::Test {
+ protected:
+  void TearDown() override { emulation::settings() = {}; }
+};
+
+TEST_F(PackSigns, EveryOddShapeEqualsThePlainLoopInEveryOrder) {
+  for (const uint64_t seed : {1, 2, 3}) {
+    emulation::settings().seed = seed;
+    for (const PackSignsCase& problem : pack_signs_cases()) {
+      EXPECT_EQ(pack(problem), pack_signs_reference(problem))
+          << problem.rows << " x " << problem.cols << ", " << problem.low_cols
+          << " low columns, seed " << seed;
+    }
   }
 }
 
-TEST(PackSigns, OneRowByHand) {
+TEST_F(PackSigns, BlocksMayRunBesideEachOther) {
+  emulation::settings().workers = 4;
+  const PackSignsCase problem = make_pack_signs_case(200, 3000, 2400);
+  EXPECT_EQ(pack(problem), pack_signs_reference(problem));
+}
+
+TEST_F(PackSigns, OneRowByHand) {
   // Columns 0, 2, 3 against a mean of 1: below, equal, above.
   const PackSignsCase problem{1, 4, 3, {0.0F, 9.0F, 1.0F, 2.0F}, {1.0F}, {0, 2, 3}};
-  EXPECT_EQ(pack_on_host(problem), std::vector<uint32_t>{0b110});
+  EXPECT_EQ(pack(problem), std::vector<uint32_t>{0b110});
 }
 
-TEST(PackSigns, NotANumberPacksAsZero) {
+TEST_F(PackSigns, NotANumberPacksAsZero) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const PackSignsCase problem{1, 2, 2, {nan, 1.0F}, {0.0F}, {0, 1}};
-  EXPECT_EQ(pack_on_host(problem), std::vector<uint32_t>{0b10});
+  EXPECT_EQ(pack(problem), std::vector<uint32_t>{0b10});
 }
 
-TEST(PackSigns, LauncherOfABuildWithoutCudaSaysSoAndTouchesNothing) {
-  if (kernels::compiled()) GTEST_SKIP() << "this build has the CUDA kernels";
-  const PackSignsCase problem = make_pack_signs_case(1, 40, 33);
-  std::vector<uint32_t> words(problem.words(), 7);
-  const kernels::cudaError_t error = kernels::pack_signs(problem.task(words.data()), nullptr);
-  EXPECT_EQ(error, kernels::cudaErrorNotSupported);
-  EXPECT_NE(std::string(kernels::error_text(error)).find("--preset cuda"), std::string::npos);
-  EXPECT_EQ(words, std::vector<uint32_t>(problem.words(), 7));
+TEST_F(PackSigns, NegativeSizeIsRefused) {
+  const kernels::PackSigns task{nullptr, nullptr, nullptr, nullptr, -1, 4, 4};
+  EXPECT_EQ(kernels::pack_signs(task, nullptr), kernels::cudaErrorInvalidValue);
+}
+
+// Every array once: weight, mean and columns read, words written.
+TEST_F(PackSigns, SectorsOfARealLayerAreWithinATwentiethOfTheMinimum) {
+  if (!emulation::accesses_are_seen()) GTEST_SKIP() << "accesses are not counted in this build";
+  const PackSignsCase problem = make_pack_signs_case(192, 4096, 3277);
+  const auto count = emulation::count_accesses([&] { pack(problem); });
+  const uint64_t minimum = emulation::sectors_of(problem.weight.size() * 4) +
+                           emulation::sectors_of(problem.mean.size() * 4) +
+                           emulation::sectors_of(problem.columns.size() * 4) +
+                           emulation::sectors_of(problem.words() * 4);
+  EXPECT_LE(count.sectors() * 100, minimum * 105)
+      << count.sectors() << " sectors, at least " << minimum << "\n"
+      << count.table();
+  EXPECT_GE(count.sectors(), minimum) << count.table();  // else the counter has missed some
+  EXPECT_EQ(count.bank_conflicts, 0U) << count.table();
 }
 
 }  // namespace

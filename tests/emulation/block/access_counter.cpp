@@ -78,7 +78,7 @@ void AccessCounter::end_block() {
   if (!counting_) return;
   for (auto& warp : warps_) {
     for (const auto& [code, instruction] : warp) {
-      for (const Request& request : instruction.requests) add(instruction, request);
+      for (const auto& [when, request] : instruction.open) add(instruction, request);
     }
   }
   warps_.clear();
@@ -118,16 +118,16 @@ void AccessCounter::note(BlockRunner& runner, const void* address, unsigned byte
   instruction.bytes = bytes;
   instruction.write = write;
   instruction.shared = shared;
-  const uint32_t place = instruction.turns[thread.lane]++ - instruction.first;
-  while (instruction.requests.size() <= place) instruction.requests.emplace_back();
-  Request& request = instruction.requests[place];
+  Instruction::Lane& last = instruction.last[thread.lane];
+  last.turn = last.epoch == thread.epoch ? last.turn + 1 : 0;
+  last.epoch = thread.epoch;
+  const auto key = std::make_pair(last.epoch, last.turn);
+  Request& request = instruction.open[key];
   request.lanes |= 1U << thread.lane;
   request.addresses[thread.lane] = address;
-  // Complete ones need no more memory.
-  while (!instruction.requests.empty() && instruction.requests.front().lanes == ~0U) {
-    add(instruction, instruction.requests.front());
-    instruction.requests.pop_front();
-    ++instruction.first;
+  if (request.lanes == ~0U) {  // complete: its memory is free for others
+    add(instruction, request);
+    instruction.open.erase(key);
   }
 }
 

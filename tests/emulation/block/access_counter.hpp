@@ -12,11 +12,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace bitmill::emulation {
@@ -67,9 +67,11 @@ class AccessCounter {
   struct Instruction {
     unsigned bytes = 0;
     bool write = false, shared = false;
-    uint32_t turns[32] = {};  // of each lane
-    uint32_t first = 0;       // the turn of requests.front()
-    std::deque<Request> requests;
+    struct Lane {
+      uint64_t epoch = 0;  // its barriers and collectives before
+      uint64_t turn = 0;   // of those since
+    } last[32];
+    std::map<std::pair<uint64_t, uint64_t>, Request> open;  // by epoch and turn
   };
 
   void note(BlockRunner& runner, const void* address, unsigned bytes, bool write, bool shared,

@@ -82,6 +82,7 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
     thread.returned = false;
     thread.resume = nullptr;
     thread.waits_in = nullptr;
+    thread.epoch = 1;
     thread.copies.clear();
     thread.copy_group = 0;
     thread.fiber = tsan::make_fiber();
@@ -134,7 +135,7 @@ void BlockRunner::stack_entry() { running_here->run_threads(); }
 // such.
 void BlockRunner::run_threads() {
   for (;;) {
-    grid_->body();
+    grid_->body.run(grid_->body.arguments.get());
     finish_thread();
     if (runnable_.empty()) {
       if (returned_ < count_) fault_ = deadlock_words();

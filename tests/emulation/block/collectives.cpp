@@ -64,6 +64,7 @@ Brought meet(BlockRunner& runner, const char* operation, uint32_t mask, const vo
   CudaThread& thread = runner.current();
   Meeting& meeting = thread.warp->meeting(mask);
   check_agreement(runner, meeting, operation);
+  ++thread.epoch;
   const unsigned turn = meeting.turn;
   meeting.operation = operation;
   std::memcpy(meeting.brought[turn][thread.lane], mine, bytes);
@@ -123,6 +124,7 @@ int sync_threads_vote(const char* operation, int predicate, Site site) {
                 ", but thread " + words(other.index) + " is at " + barrier.operation + ", " +
                 words(barrier.site));
   }
+  ++thread.epoch;
   barrier.operation = operation;
   barrier.site = site;
   barrier.votes += predicate != 0 ? 1 : 0;

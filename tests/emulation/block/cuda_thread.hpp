@@ -39,6 +39,8 @@ struct CudaThread {
   const char* waits_in = nullptr;  // the barrier or collective; null while it can go on
   std::source_location site;       // of that call
 
+  uint64_t epoch = 1;  // barriers and collectives that it has come to, and one
+
   std::vector<LateCopy> copies;
   unsigned copy_group = 0;  // the group that the next commit closes
 };

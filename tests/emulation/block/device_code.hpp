@@ -9,7 +9,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
@@ -92,15 +92,25 @@ T device_value(T value) {
   return value;
 }
 
+template <typename... Parameters>
+struct BoundKernel {
+  void (*kernel)(Parameters...);
+  std::tuple<Parameters...> arguments;
+
+  template <size_t... i>
+  BITMILL_UNSEEN void call(std::index_sequence<i...> /*all*/) const {
+    kernel(std::get<i>(arguments)...);
+  }
+  BITMILL_UNSEEN static void run(const void* bound) {
+    static_cast<const BoundKernel*>(bound)->call(std::index_sequence_for<Parameters...>());
+  }
+};
+
 // The arguments are taken now; the kernel runs when the stream comes to it.
 template <typename... Parameters>
-std::function<void()> bind_kernel(void (*kernel)(Parameters...), Parameters... values) {
-  return [kernel, arguments = std::tuple<Parameters...>(device_value(values)...)]() BITMILL_UNSEEN {
-    [&]<size_t... i>(std::index_sequence<i...>) BITMILL_UNSEEN {
-      kernel(std::get<i>(arguments)...);
-    }
-    (std::index_sequence_for<Parameters...>());
-  };
+KernelBody bind_kernel(void (*kernel)(Parameters...), Parameters... values) {
+  using Bound = BoundKernel<Parameters...>;
+  return {&Bound::run, std::make_shared<const Bound>(Bound{kernel, {device_value(values)...}})};
 }
 
 }  // namespace bitmill::emulation

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace bitmill::emulation {
@@ -18,11 +19,17 @@ struct Extent {
   uint64_t count() const { return uint64_t{x} * y * z; }
 };
 
+// What one CUDA thread does: run(arguments.get()).
+struct KernelBody {
+  void (*run)(const void* arguments) = nullptr;
+  std::shared_ptr<const void> arguments;
+};
+
 struct Grid {
   Extent blocks;
-  Extent threads;              // of a block
-  size_t shared_bytes = 0;     // dynamic shared memory of a block
-  std::function<void()> body;  // what one CUDA thread does
+  Extent threads;           // of a block
+  size_t shared_bytes = 0;  // dynamic shared memory of a block
+  KernelBody body;
 };
 
 struct Settings {
