@@ -30,8 +30,9 @@ Index index_in(uint64_t number, const Extent& extent) {
 }  // namespace
 
 std::string words(Index index) {
-  return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," +
-         std::to_string(index.z) + ")";
+  std::string text(1, '(');  // "(" + ... : g++ 12 warns of what it inlines there
+  text += std::to_string(index.x) + "," + std::to_string(index.y) + "," + std::to_string(index.z);
+  return text + ")";
 }
 
 std::string words(const std::source_location& site) {
