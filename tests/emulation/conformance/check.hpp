@@ -58,15 +58,14 @@ void expect_equal(const A& a, const B& b, const char* words, const char* file, i
 
 #define CONFORMANCE_JOIN2(a, b) a##b
 #define CONFORMANCE_JOIN(a, b) CONFORMANCE_JOIN2(a, b)
-#define CONFORMANCE_CASE(group, sentence, name)                                            \
-  static void name();                                                                      \
+#define CONFORMANCE_CASE(group, sentence, name)                                                \
+  static void name();                                                                          \
   static const ::conformance::Registered CONFORMANCE_JOIN(name, _registered)(#group, sentence, \
-                                                                             name);        \
+                                                                             name);            \
   static void name()
 #define CONFORMS(group, sentence) \
   CONFORMANCE_CASE(group, sentence, CONFORMANCE_JOIN(group##_case_, __LINE__))
 
 #define EXPECT(condition) \
   ((condition) ? void() : ::conformance::fail(__FILE__, __LINE__, #condition))
-#define EXPECT_SAME(a, b) \
-  ::conformance::expect_equal((a), (b), #a " == " #b, __FILE__, __LINE__)
+#define EXPECT_SAME(a, b) ::conformance::expect_equal((a), (b), #a " == " #b, __FILE__, __LINE__)

@@ -17,7 +17,7 @@ struct Child {
 
 }  // namespace conformance
 
-#define CONFORMANCE_CHILD(name)                                               \
-  static void child_##name();                                                 \
+#define CONFORMANCE_CHILD(name)                                                     \
+  static void child_##name();                                                       \
   static const ::conformance::Child child_##name##_registered(#name, child_##name); \
   static void child_##name()

@@ -38,7 +38,8 @@ CONFORMS(copies, "Pageable memory may be changed as soon as the copy from it has
   const Stream stream;
   DeviceMemory<int> memory(64, 0);
   std::vector<int> source(64, 1);
-  MUST(cudaMemcpyAsync(memory.get(), source.data(), memory.bytes(), cudaMemcpyHostToDevice, stream));
+  MUST(
+      cudaMemcpyAsync(memory.get(), source.data(), memory.bytes(), cudaMemcpyHostToDevice, stream));
   std::fill(source.begin(), source.end(), 2);
   MUST(cudaStreamSynchronize(stream));
   EXPECT_SAME(memory.values()[0], 1);
@@ -50,7 +51,8 @@ CONFORMS(copies, "A copy into pageable memory is there when it has returned") {
   DeviceMemory<int> memory(64, 0);
   std::vector<int> target(64, -1);
   MUST(cudaMemsetAsync(memory.get(), 1, memory.bytes(), stream));
-  MUST(cudaMemcpyAsync(target.data(), memory.get(), memory.bytes(), cudaMemcpyDeviceToHost, stream));
+  MUST(
+      cudaMemcpyAsync(target.data(), memory.get(), memory.bytes(), cudaMemcpyDeviceToHost, stream));
   EXPECT_SAME(target[63], 0x01010101);
 }
 
@@ -92,7 +94,8 @@ CONFORMS(copies, "Memory that is registered is pinned until it is unregistered")
   EXPECT_SAME(cudaHostUnregister(memory.data()), cudaErrorHostMemoryNotRegistered);
 }
 
-CONFORMS(pool, "Memory of a stream's order is there behind its allocation, also for another stream") {
+CONFORMS(pool,
+         "Memory of a stream's order is there behind its allocation, also for another stream") {
   const Stream first, second;
   const Event made(cudaEventDisableTiming), used(cudaEventDisableTiming);
   int* memory = nullptr;

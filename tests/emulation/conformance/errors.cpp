@@ -96,8 +96,7 @@ CONFORMS(errors, "Errors have their names and words") {
       {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
       {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration",
        "invalid configuration argument"},
-      {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle",
-       "invalid resource handle"},
+      {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
       {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
   };
   for (const auto& one : all) {

@@ -20,8 +20,7 @@ cudaError_t multiply_and(const uint32_t* a, const uint32_t* b, int* d, cudaStrea
 cudaError_t multiply_xor(const uint32_t* a, const uint32_t* b, int* d, cudaStream_t stream);
 
 // out[lane] of one warp, for the four shuffles of `in[lane]`: from lane 3; xor 1; up 2; down 2.
-cudaError_t shuffle(const int* in, int* from, int* across, int* up, int* down,
-                    cudaStream_t stream);
+cudaError_t shuffle(const int* in, int* from, int* across, int* up, int* down, cudaStream_t stream);
 // *out = the lanes of one warp with an odd element.
 cudaError_t vote(const int* in, unsigned* out, cudaStream_t stream);
 // out[i] = c[i] + the four products of the signed bytes of a[i] and b[i]; 32 elements.

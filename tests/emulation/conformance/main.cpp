@@ -54,8 +54,11 @@ void run(const Case& one, Count* count) {
   (void)cudaGetLastError();
   const bool good = failures_of_case == 0;
   ++(!skipped.empty() ? count->skipped : good ? count->passed : count->failed);
-  std::printf("%s  %s: %s%s%s\n", !skipped.empty() ? "SKIP" : good ? "ok  " : "FAIL", one.group,
-              one.sentence, skipped.empty() ? "" : ": ", skipped.c_str());
+  std::printf("%s  %s: %s%s%s\n",
+              !skipped.empty() ? "SKIP"
+              : good           ? "ok  "
+                               : "FAIL",
+              one.group, one.sentence, skipped.empty() ? "" : ": ", skipped.c_str());
   std::fflush(stdout);
 }
 

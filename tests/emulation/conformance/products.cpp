@@ -85,7 +85,8 @@ template <typename T>
 void fill(const DeviceMemory<T>& memory, size_t count, int step, int below) {
   std::vector<T> values(count);
   for (size_t i = 0; i < count; ++i) {
-    values[i] = static_cast<T>(static_cast<float>((static_cast<int>(i) * step) % below - below / 2));
+    values[i] =
+        static_cast<T>(static_cast<float>((static_cast<int>(i) * step) % below - below / 2));
   }
   MUST(cudaMemcpy(memory.get(), values.data(), count * sizeof(T), cudaMemcpyHostToDevice));
   MUST(cudaStreamSynchronize(nullptr));
@@ -175,8 +176,7 @@ CONFORMS(products, "Without a workspace and without reductions no algorithm spli
     MUST_LT(cublasLtMatmulAlgoConfigGetAttribute(&one.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
                                                  &splits, sizeof(splits), &written));
     EXPECT_SAME(written, sizeof(splits));
-    MUST_LT(cublasLtMatmulAlgoConfigGetAttribute(&one.algo,
-                                                 CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+    MUST_LT(cublasLtMatmulAlgoConfigGetAttribute(&one.algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
                                                  &reduction, sizeof(reduction), &written));
     EXPECT_SAME(one.workspaceSize, size_t{0});
     EXPECT(splits <= 1);
@@ -201,9 +201,9 @@ CONFORMS(products, "A product is done in its stream's order") {
 CONFORMS(products, "Shapes and sizes that do not fit are invalid values") {
   const Product product(16, 16, 16, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_32F);
   const float half = 0.5F;
-  EXPECT_SAME(cublasLtMatmulDescSetAttribute(product.description(), CUBLASLT_MATMUL_DESC_TRANSA,
-                                             &half, 1),
-              CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_SAME(
+      cublasLtMatmulDescSetAttribute(product.description(), CUBLASLT_MATMUL_DESC_TRANSA, &half, 1),
+      CUBLAS_STATUS_INVALID_VALUE);
   cublasOperation_t kept = CUBLAS_OP_N;
   size_t written = 0;
   MUST_LT(cublasLtMatmulDescGetAttribute(product.description(), CUBLASLT_MATMUL_DESC_TRANSA, &kept,

@@ -123,6 +123,7 @@ CONFORMS(events, "The time between two events is at least that of the work betwe
   const Stream stream;
   const Event begin, end;
   MUST(cudaEventRecord(begin, stream));
+  MUST(cudaEventSynchronize(begin));
   {
     Gate gate(stream);
     MUST(cudaEventRecord(end, stream));

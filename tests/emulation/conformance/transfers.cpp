@@ -155,8 +155,8 @@ CONFORMS(transfers, "A broadcast brings the root's bytes to all") {
   as_ranks(devices(), true, [](const Rank& self) {
     const int root = self.count - 1;
     const DeviceMemory<float> memory(1000, static_cast<float>(self.rank));
-    MUST_NCCL(ncclBroadcast(memory.get(), memory.get(), 1000, ncclFloat32, root, self.comm,
-                            self.stream));
+    MUST_NCCL(
+        ncclBroadcast(memory.get(), memory.get(), 1000, ncclFloat32, root, self.comm, self.stream));
     MUST(cudaStreamSynchronize(self.stream));
     EXPECT_SAME(memory.values()[999], static_cast<float>(root));
   });
@@ -185,7 +185,8 @@ CONFORMS(transfers, "A send waits until the stream comes to it") {
   });
 }
 
-CONFORMS(transfers, "A receive that nobody serves ends with ncclCommAbort, and the stream goes on") {
+CONFORMS(transfers,
+         "A receive that nobody serves ends with ncclCommAbort, and the stream goes on") {
   const int count = several_devices();
   ncclUniqueId id;
   MUST_NCCL(ncclGetUniqueId(&id));

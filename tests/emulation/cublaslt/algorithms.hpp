@@ -1,6 +1,7 @@
 #pragma once
 // The algorithms of a product. They differ in the order of the sum over k, as real ones do: results
-// of two algorithms differ in the last bits, so a program that promises the same bytes must fix one.
+// of two algorithms differ in the last bits, so a program that promises the same bytes must fix
+// one.
 
 #include <cublasLt.h>
 
@@ -11,9 +12,9 @@ namespace bitmill::fake_cuda {
 
 struct Algorithm {
   int32_t id;
-  int32_t tile;        // cublasLtMatmulTile_t
-  int32_t stages;      // cublasLtMatmulStages_t
-  int64_t chunk;       // terms that are added before they are added to the sum
+  int32_t tile;    // cublasLtMatmulTile_t
+  int32_t stages;  // cublasLtMatmulStages_t
+  int64_t chunk;   // terms that are added before they are added to the sum
   int32_t split_k = 1;
   uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
 };

@@ -12,42 +12,62 @@ using namespace bitmill::fake_cuda;
 cublasStatus_t move_field(MatrixLayout& layout, cublasLtMatrixLayoutAttribute_t attribute,
                           const Attribute& value) {
   switch (attribute) {
-    case CUBLASLT_MATRIX_LAYOUT_TYPE: return value.move(layout.type);
-    case CUBLASLT_MATRIX_LAYOUT_ORDER: return value.move(layout.order);
-    case CUBLASLT_MATRIX_LAYOUT_ROWS: return value.move(layout.rows);
-    case CUBLASLT_MATRIX_LAYOUT_COLS: return value.move(layout.cols);
-    case CUBLASLT_MATRIX_LAYOUT_LD: return value.move(layout.leading);
-    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT: return value.move(layout.batch);
-    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET: return value.move(layout.batch_stride);
-    default: return unknown_attribute("matrix layout", attribute);
+    case CUBLASLT_MATRIX_LAYOUT_TYPE:
+      return value.move(layout.type);
+    case CUBLASLT_MATRIX_LAYOUT_ORDER:
+      return value.move(layout.order);
+    case CUBLASLT_MATRIX_LAYOUT_ROWS:
+      return value.move(layout.rows);
+    case CUBLASLT_MATRIX_LAYOUT_COLS:
+      return value.move(layout.cols);
+    case CUBLASLT_MATRIX_LAYOUT_LD:
+      return value.move(layout.leading);
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+      return value.move(layout.batch);
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+      return value.move(layout.batch_stride);
+    default:
+      return unknown_attribute("matrix layout", attribute);
   }
 }
 
 cublasStatus_t move_field(MatmulDescription& desc, cublasLtMatmulDescAttributes_t attribute,
                           const Attribute& value) {
   switch (attribute) {
-    case CUBLASLT_MATMUL_DESC_COMPUTE_TYPE: return value.move(desc.compute);
-    case CUBLASLT_MATMUL_DESC_SCALE_TYPE: return value.move(desc.scale);
-    case CUBLASLT_MATMUL_DESC_TRANSA: return value.move(desc.transpose_a);
-    case CUBLASLT_MATMUL_DESC_TRANSB: return value.move(desc.transpose_b);
+    case CUBLASLT_MATMUL_DESC_COMPUTE_TYPE:
+      return value.move(desc.compute);
+    case CUBLASLT_MATMUL_DESC_SCALE_TYPE:
+      return value.move(desc.scale);
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return value.move(desc.transpose_a);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return value.move(desc.transpose_b);
     case CUBLASLT_MATMUL_DESC_POINTER_MODE:
       return value.only(CUBLASLT_POINTER_MODE_HOST, "the pointer mode");
     case CUBLASLT_MATMUL_DESC_EPILOGUE:
       return value.only(CUBLASLT_EPILOGUE_DEFAULT, "the epilogue");
-    default: return unknown_attribute("matmul description", attribute);
+    default:
+      return unknown_attribute("matmul description", attribute);
   }
 }
 
 cublasStatus_t move_field(MatmulPreference& wish, cublasLtMatmulPreferenceAttributes_t attribute,
                           const Attribute& value) {
   switch (attribute) {
-    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return value.move(wish.most_workspace);
-    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return value.move(wish.reductions);
-    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES: return value.move(wish.alignment[0]);
-    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES: return value.move(wish.alignment[1]);
-    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES: return value.move(wish.alignment[2]);
-    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES: return value.move(wish.alignment[3]);
-    default: return unknown_attribute("matmul preference", attribute);
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      return value.move(wish.most_workspace);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+      return value.move(wish.reductions);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+      return value.move(wish.alignment[0]);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+      return value.move(wish.alignment[1]);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+      return value.move(wish.alignment[2]);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+      return value.move(wish.alignment[3]);
+    default:
+      return unknown_attribute("matmul preference", attribute);
   }
 }
 
@@ -118,8 +138,8 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
-                                              cublasLtMatmulDescAttributes_t name,
-                                              const void* from, size_t size) {
+                                              cublasLtMatmulDescAttributes_t name, const void* from,
+                                              size_t size) {
   return set<MatmulDescription>(desc, name, from, size);
 }
 cublasStatus_t cublasLtMatmulDescGetAttribute(cublasLtMatmulDesc_t desc,

@@ -48,12 +48,18 @@ bool allowed(const Algorithm& algorithm, const Shapes& shapes, const MatmulPrefe
 cublasStatus_t move_field(Algorithm& algorithm, cublasLtMatmulAlgoConfigAttributes_t name,
                           const Attribute& value) {
   switch (name) {
-    case CUBLASLT_ALGO_CONFIG_ID: return value.move(algorithm.id);
-    case CUBLASLT_ALGO_CONFIG_TILE_ID: return value.move(algorithm.tile);
-    case CUBLASLT_ALGO_CONFIG_STAGES_ID: return value.move(algorithm.stages);
-    case CUBLASLT_ALGO_CONFIG_SPLITK_NUM: return value.move(algorithm.split_k);
-    case CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME: return value.move(algorithm.reduction);
-    default: return unknown_attribute("matmul algorithm", name);
+    case CUBLASLT_ALGO_CONFIG_ID:
+      return value.move(algorithm.id);
+    case CUBLASLT_ALGO_CONFIG_TILE_ID:
+      return value.move(algorithm.tile);
+    case CUBLASLT_ALGO_CONFIG_STAGES_ID:
+      return value.move(algorithm.stages);
+    case CUBLASLT_ALGO_CONFIG_SPLITK_NUM:
+      return value.move(algorithm.split_k);
+    case CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME:
+      return value.move(algorithm.reduction);
+    default:
+      return unknown_attribute("matmul algorithm", name);
   }
 }
 
@@ -76,22 +82,30 @@ size_t cublasLtGetVersion() { return 130100; }
 
 const char* cublasLtGetStatusName(cublasStatus_t status) {
   switch (status) {
-    case CUBLAS_STATUS_SUCCESS: return "CUBLAS_STATUS_SUCCESS";
-    case CUBLAS_STATUS_NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
-    case CUBLAS_STATUS_ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
-    case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
-    case CUBLAS_STATUS_EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
-    case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
-    default: return "CUBLAS_STATUS_INTERNAL_ERROR";
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "CUBLAS_STATUS_ALLOC_FAILED";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    default:
+      return "CUBLAS_STATUS_INTERNAL_ERROR";
   }
 }
 const char* cublasLtGetStatusString(cublasStatus_t status) { return cublasLtGetStatusName(status); }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
-    cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
-    cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-    cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t* results,
-    int* found) {
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int wanted,
+                                              cublasLtMatmulHeuristicResult_t* results,
+                                              int* found) {
   if (handle == nullptr || wanted <= 0) return CUBLAS_STATUS_INVALID_VALUE;
   *found = 0;
   const Shapes shapes = shapes_of(desc, a, b, c, d);
@@ -145,10 +159,10 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
-                              const void* alpha, const void* a, cublasLtMatrixLayout_t layout_a,
-                              const void* b, cublasLtMatrixLayout_t layout_b, const void* beta,
-                              const void* c, cublasLtMatrixLayout_t layout_c, void* d,
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void* alpha,
+                              const void* a, cublasLtMatrixLayout_t layout_a, const void* b,
+                              cublasLtMatrixLayout_t layout_b, const void* beta, const void* c,
+                              cublasLtMatrixLayout_t layout_c, void* d,
                               cublasLtMatrixLayout_t layout_d, const cublasLtMatmulAlgo_t* algo,
                               void* workspace, size_t workspace_bytes, cudaStream_t stream) {
   std::string error;
@@ -174,10 +188,14 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     }
   }
   if (algorithm.split_k > 1 && !is_usable(workspace)) return CUBLAS_STATUS_INVALID_VALUE;
-  const Operands operands{alias(a), alias(b), alias(c), alias(d),
-                          static_cast<float*>(alias(workspace)), scalar(shapes, alpha),
+  const Operands operands{alias(a),
+                          alias(b),
+                          alias(c),
+                          alias(d),
+                          static_cast<float*>(alias(workspace)),
+                          scalar(shapes, alpha),
                           scalar(shapes, beta)};
-  const cudaError_t queued = enqueue(
-      stream, [shapes, algorithm, operands] { multiply(shapes, algorithm, operands); });
+  const cudaError_t queued =
+      enqueue(stream, [shapes, algorithm, operands] { multiply(shapes, algorithm, operands); });
   return queued == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

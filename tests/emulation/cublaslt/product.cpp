@@ -22,21 +22,33 @@ float to_tf32(float value) {
 
 double load(const void* data, cudaDataType type, int64_t i) {
   switch (type) {
-    case CUDA_R_16BF: return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
-    case CUDA_R_16F: return __half2float(static_cast<const __half*>(data)[i]);
-    case CUDA_R_32F: return static_cast<const float*>(data)[i];
-    case CUDA_R_8I: return static_cast<const int8_t*>(data)[i];
-    default: return static_cast<const int32_t*>(data)[i];
+    case CUDA_R_16BF:
+      return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
+    case CUDA_R_16F:
+      return __half2float(static_cast<const __half*>(data)[i]);
+    case CUDA_R_32F:
+      return static_cast<const float*>(data)[i];
+    case CUDA_R_8I:
+      return static_cast<const int8_t*>(data)[i];
+    default:
+      return static_cast<const int32_t*>(data)[i];
   }
 }
 
 void store(void* data, cudaDataType type, int64_t i, double value) {
   const auto rounded = static_cast<float>(value);
   switch (type) {
-    case CUDA_R_16BF: static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16(rounded); break;
-    case CUDA_R_16F: static_cast<__half*>(data)[i] = __float2half(rounded); break;
-    case CUDA_R_32F: static_cast<float*>(data)[i] = rounded; break;
-    default: static_cast<int32_t*>(data)[i] = static_cast<int32_t>(value);
+    case CUDA_R_16BF:
+      static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16(rounded);
+      break;
+    case CUDA_R_16F:
+      static_cast<__half*>(data)[i] = __float2half(rounded);
+      break;
+    case CUDA_R_32F:
+      static_cast<float*>(data)[i] = rounded;
+      break;
+    default:
+      static_cast<int32_t*>(data)[i] = static_cast<int32_t>(value);
   }
 }
 
@@ -46,8 +58,8 @@ int64_t place(const MatrixLayout& layout, uint64_t row, uint64_t col) {
 }
 
 // op(x) of one batch as [k][outer], so that the sums of one k lie side by side.
-std::vector<float> gathered(const void* data, const MatrixLayout& layout, bool k_is_row,
-                            uint64_t k, uint64_t outer, int64_t batch, bool as_tf32) {
+std::vector<float> gathered(const void* data, const MatrixLayout& layout, bool k_is_row, uint64_t k,
+                            uint64_t outer, int64_t batch, bool as_tf32) {
   std::vector<float> all(k * outer);
   const int64_t first = batch * layout.batch_stride;
   for (uint64_t l = 0; l < k; ++l) {
@@ -79,8 +91,7 @@ void add_terms(const std::vector<float>& a, const std::vector<float>& b, uint64_
 
 // The partial sums of the splits go through the workspace.
 std::vector<float> split_sums(const std::vector<float>& a, const std::vector<float>& b,
-                              const Shapes& shapes, const Algorithm& algorithm,
-                              float* workspace) {
+                              const Shapes& shapes, const Algorithm& algorithm, float* workspace) {
   const uint64_t m = shapes.m(), n = shapes.n(), k = shapes.k();
   const auto splits = static_cast<uint64_t>(algorithm.split_k);
   const auto chunk = static_cast<uint64_t>(algorithm.chunk);
@@ -108,8 +119,8 @@ void write_result(const std::vector<Sum>& sums, const Shapes& shapes, const Oper
     for (uint64_t i = 0; i < shapes.m(); ++i) {
       double value = operands.scale_a * static_cast<double>(sums[j * shapes.m() + i]);
       if (operands.scale_c != 0) {
-        value += operands.scale_c *
-                 load(operands.c, shapes.c.type, first_c + place(shapes.c, i, j));
+        value +=
+            operands.scale_c * load(operands.c, shapes.c.type, first_c + place(shapes.c, i, j));
       }
       store(operands.d, shapes.d.type, first_d + place(shapes.d, i, j), value);
     }
@@ -152,20 +163,19 @@ cublasStatus_t check(const Shapes& s) {
   const bool b_as_is = s.desc.transpose_b == CUBLAS_OP_N;
   const uint64_t m = a_as_is ? s.a.rows : s.a.cols, n = b_as_is ? s.b.cols : s.b.rows;
   const uint64_t k_of_b = b_as_is ? s.b.rows : s.b.cols;
-  const bool shapes_fit = s.k() == k_of_b && s.d.rows == m && s.d.cols == n && s.c.rows == m &&
-                          s.c.cols == n;
+  const bool shapes_fit =
+      s.k() == k_of_b && s.d.rows == m && s.d.cols == n && s.c.rows == m && s.c.cols == n;
   return shapes_fit ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
 void multiply(const Shapes& s, const Algorithm& algorithm, const Operands& operands) {
   const uint64_t m = s.m(), n = s.n(), k = s.k();
-  const bool as_tf32 =
-      s.desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && s.a.type == CUDA_R_32F;
+  const bool as_tf32 = s.desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && s.a.type == CUDA_R_32F;
   for (int64_t batch = 0; batch < s.d.batch; ++batch) {
-    const auto a = gathered(operands.a, s.a, s.desc.transpose_a != CUBLAS_OP_N, k, m, batch,
-                            as_tf32);
-    const auto b = gathered(operands.b, s.b, s.desc.transpose_b == CUBLAS_OP_N, k, n, batch,
-                            as_tf32);
+    const auto a =
+        gathered(operands.a, s.a, s.desc.transpose_a != CUBLAS_OP_N, k, m, batch, as_tf32);
+    const auto b =
+        gathered(operands.b, s.b, s.desc.transpose_b == CUBLAS_OP_N, k, n, batch, as_tf32);
     if (is_whole(s.desc.compute)) {
       std::vector<int32_t> sums(m * n, 0);
       add_terms(a, b, m, n, 0, k, k, sums.data());

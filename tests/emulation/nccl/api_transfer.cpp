@@ -20,16 +20,21 @@ size_t size_of(ncclDataType_t type) {
     case ncclInt8:
     case ncclUint8:
     case ncclFloat8e4m3:
-    case ncclFloat8e5m2: return 1;
+    case ncclFloat8e5m2:
+      return 1;
     case ncclFloat16:
-    case ncclBfloat16: return 2;
+    case ncclBfloat16:
+      return 2;
     case ncclInt32:
     case ncclUint32:
-    case ncclFloat32: return 4;
+    case ncclFloat32:
+      return 4;
     case ncclInt64:
     case ncclUint64:
-    case ncclFloat64: return 8;
-    default: return 0;
+    case ncclFloat64:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -70,8 +75,8 @@ ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataTyp
   std::vector<Operation> operations;
   for (int peer = 0; peer < comm->count; ++peer) {
     operations.push_back({true, peer, bytes_of(from), bytes, Kind::gather});
-    operations.push_back({false, peer, bytes_of(to) + static_cast<size_t>(peer) * bytes, bytes,
-                          Kind::gather});
+    operations.push_back(
+        {false, peer, bytes_of(to) + static_cast<size_t>(peer) * bytes, bytes, Kind::gather});
   }
   return add(comm, stream, std::move(operations));
 }

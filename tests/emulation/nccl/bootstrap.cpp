@@ -124,8 +124,7 @@ Joined join(const ncclUniqueId& id, int rank, int count, int device, const Given
   const Socket root = connect_to(ticket.root, given_up);
   const Hello hello{ticket.number, own};
   std::vector<RankInfo> infos(static_cast<size_t>(count));
-  if (!listener.valid() || !root.valid() ||
-      !write_all(root, &hello, sizeof(hello), given_up) ||
+  if (!listener.valid() || !root.valid() || !write_all(root, &hello, sizeof(hello), given_up) ||
       !read_all(root, infos.data(), infos.size() * sizeof(RankInfo), given_up)) {
     return failed(ncclSystemError, "no answer of the process that made the unique id");
   }

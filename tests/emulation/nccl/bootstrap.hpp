@@ -27,8 +27,8 @@ bool make_unique_id(ncclUniqueId* id);
 
 struct Joined {
   ncclResult_t result = ncclSuccess;
-  std::string message;         // why not
-  std::vector<Socket> peers;   // by rank; not valid for the own one
+  std::string message;        // why not
+  std::vector<Socket> peers;  // by rank; not valid for the own one
 };
 
 // Returns when all ranks are connected, or with ncclInvalidUsage when they do not fit together: two

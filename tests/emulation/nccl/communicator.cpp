@@ -49,8 +49,7 @@ void ncclComm::join_background() {
 
 void ncclComm::connect(const ncclUniqueId& id) {
   const auto& devices = bitmill::fake_cuda::settings().devices;
-  Joined joined = bitmill::fake_nccl::join(id, rank, count,
-                                           devices.at(static_cast<size_t>(device)),
+  Joined joined = bitmill::fake_nccl::join(id, rank, count, devices.at(static_cast<size_t>(device)),
                                            [this] { return aborted_.load(); });
   if (joined.result != ncclSuccess) return fail(joined.result, joined.message);
   for (bitmill::fake_nccl::Socket& socket : joined.peers) links_.emplace_back(std::move(socket));
@@ -93,7 +92,8 @@ void ncclComm::serve_ready(Open* open) {
   for (size_t peer = 0; peer < links_.size(); ++peer) {
     Link& link = links_[peer];
     std::deque<Operation>& sends = open->sends[peer];
-    for (; !link.ready_for.empty() && !sends.empty(); link.ready_for.pop_front(), sends.pop_front()) {
+    for (; !link.ready_for.empty() && !sends.empty();
+         link.ready_for.pop_front(), sends.pop_front()) {
       const Operation& operation = sends.front();
       const Header& wanted = link.ready_for.front();
       if (wanted.bytes == operation.bytes && wanted.kind == operation.kind) {
@@ -104,9 +104,9 @@ void ncclComm::serve_ready(Open* open) {
       link.queue(Header{Word::mismatch, operation.kind, operation.bytes});
       while (link.has_to_write() && link.write_some()) {
       }
-      return hang(ncclInvalidUsage, "sends " + std::to_string(operation.bytes) +
-                                        " bytes to rank " + std::to_string(peer) +
-                                        ", which waits for " + std::to_string(wanted.bytes));
+      return hang(ncclInvalidUsage, "sends " + std::to_string(operation.bytes) + " bytes to rank " +
+                                        std::to_string(peer) + ", which waits for " +
+                                        std::to_string(wanted.bytes));
     }
   }
 }

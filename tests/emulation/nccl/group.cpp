@@ -65,8 +65,7 @@ std::string why_not(const ncclComm& comm, const Operation& operation) {
   if (operation.bytes == 0 || fake_cuda::PinnedMemory::of_process().contains(operation.data)) {
     return "";
   }
-  const auto place =
-      fake_cuda::DeviceMemory::of_process().around(operation.data, operation.bytes);
+  const auto place = fake_cuda::DeviceMemory::of_process().around(operation.data, operation.bytes);
   if (!place) return "the buffer is neither device memory nor pinned, or is too short, or freed";
   return place->device == comm.device ? "" : "the buffer is on another device";
 }
@@ -106,8 +105,9 @@ bool wait_at_end(ncclComm_t comm) {
 ncclResult_t add(ncclComm_t comm, cudaStream_t stream, std::vector<Operation> operations) {
   if (!is_communicator(comm)) return ncclInvalidArgument;
   if (comm->state() == ncclInProgress) {
-    return refused(ncclInvalidArgument, comm, "the communicator is busy: what was asked for "
-                                              "before is in progress");
+    return refused(ncclInvalidArgument, comm,
+                   "the communicator is busy: what was asked for "
+                   "before is in progress");
   }
   if (comm->state() != ncclSuccess) return comm->state();
   const std::shared_ptr<fake_cuda::Stream> found = fake_cuda::find_stream(stream);

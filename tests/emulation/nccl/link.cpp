@@ -28,8 +28,8 @@ bool Link::write_some() {
 
 bool Link::read_some(std::deque<Operation>* receives, bool* mismatch) {
   const bool in_body = body_ > 0;
-  char* const to = in_body ? receives->front().data + body_done_
-                           : reinterpret_cast<char*>(&head_) + head_bytes_;
+  char* const to =
+      in_body ? receives->front().data + body_done_ : reinterpret_cast<char*>(&head_) + head_bytes_;
   const uint64_t most = in_body ? body_ - body_done_ : sizeof(Header) - head_bytes_;
   const ssize_t count = recv(socket_.get(), to, most, MSG_DONTWAIT);
   if (count == 0) return false;

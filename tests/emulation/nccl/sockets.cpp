@@ -94,8 +94,7 @@ Socket listen_at(uint32_t ip, Address* address) {
   Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_in system = to_system({ip, 0});
   socklen_t length = sizeof(system);
-  if (!socket.valid() ||
-      bind(socket.get(), reinterpret_cast<sockaddr*>(&system), length) != 0 ||
+  if (!socket.valid() || bind(socket.get(), reinterpret_cast<sockaddr*>(&system), length) != 0 ||
       listen(socket.get(), SOMAXCONN) != 0 ||
       getsockname(socket.get(), reinterpret_cast<sockaddr*>(&system), &length) != 0) {
     return {};

@@ -96,22 +96,47 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     return error;
   }
   switch (attribute) {
-    case cudaDevAttrComputeCapabilityMajor: *value = all.major; break;
-    case cudaDevAttrComputeCapabilityMinor: *value = all.minor; break;
-    case cudaDevAttrMultiProcessorCount: *value = multiprocessors; break;
-    case cudaDevAttrMaxThreadsPerBlock: *value = threads_per_block; break;
-    case cudaDevAttrWarpSize: *value = 32; break;
-    case cudaDevAttrMaxSharedMemoryPerBlock: *value = shared_bytes; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = shared_bytes_opt_in; break;
-    case cudaDevAttrMaxRegistersPerBlock: *value = registers; break;
-    case cudaDevAttrUnifiedAddressing: *value = 1; break;
-    case cudaDevAttrMemoryPoolsSupported: *value = 1; break;
-    case cudaDevAttrManagedMemory: *value = 0; break;
-    case cudaDevAttrPageableMemoryAccess: *value = 0; break;
-    case cudaDevAttrPciBusId: *value = all.pciBusID; break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = all.major;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = all.minor;
+      break;
+    case cudaDevAttrMultiProcessorCount:
+      *value = multiprocessors;
+      break;
+    case cudaDevAttrMaxThreadsPerBlock:
+      *value = threads_per_block;
+      break;
+    case cudaDevAttrWarpSize:
+      *value = 32;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlock:
+      *value = shared_bytes;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = shared_bytes_opt_in;
+      break;
+    case cudaDevAttrMaxRegistersPerBlock:
+      *value = registers;
+      break;
+    case cudaDevAttrUnifiedAddressing:
+      *value = 1;
+      break;
+    case cudaDevAttrMemoryPoolsSupported:
+      *value = 1;
+      break;
+    case cudaDevAttrManagedMemory:
+      *value = 0;
+      break;
+    case cudaDevAttrPageableMemoryAccess:
+      *value = 0;
+      break;
+    case cudaDevAttrPciBusId:
+      *value = all.pciBusID;
+      break;
     default:
-      return not_emulated(
-          ("cudaDeviceGetAttribute(" + std::to_string(attribute) + ")").c_str());
+      return not_emulated(("cudaDeviceGetAttribute(" + std::to_string(attribute) + ")").c_str());
   }
   return cudaSuccess;
 }

@@ -33,7 +33,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
   EMULATION_ENTER();
   const CapturePoint* const point = capture_of(stream);
-  *status = point == nullptr           ? cudaStreamCaptureStatusNone
+  *status = point == nullptr          ? cudaStreamCaptureStatusNone
             : point->capture->invalid ? cudaStreamCaptureStatusInvalidated
                                       : cudaStreamCaptureStatusActive;
   return cudaSuccess;
@@ -41,8 +41,8 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
                                      unsigned long long* id, cudaGraph_t* graph,
-                                     const cudaGraphNode_t** nodes,
-                                     const cudaGraphEdgeData** edges, size_t* count) {
+                                     const cudaGraphNode_t** nodes, const cudaGraphEdgeData** edges,
+                                     size_t* count) {
   if (graph != nullptr || nodes != nullptr || edges != nullptr || count != nullptr) {
     return not_emulated("cudaStreamGetCaptureInfo of a graph's nodes");
   }

@@ -119,8 +119,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 }
 
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
-                              size_t width, size_t rows, cudaMemcpyKind kind,
-                              cudaStream_t stream) {
+                              size_t width, size_t rows, cudaMemcpyKind kind, cudaStream_t stream) {
   EMULATION_ENTER();
   if (to_pitch < width || from_pitch < width) return give(cudaErrorInvalidPitchValue);
   return give(
@@ -136,8 +135,7 @@ cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int f
       source->device != from_device) {
     return give(cudaErrorInvalidValue);
   }
-  return give(
-      copy(to, from, {bytes}, cudaMemcpyDeviceToDevice, stream, CopyCall::asynchronous));
+  return give(copy(to, from, {bytes}, cudaMemcpyDeviceToDevice, stream, CopyCall::asynchronous));
 }
 
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {

@@ -100,12 +100,15 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attrib
   if (pool == nullptr) return give(cudaErrorInvalidValue);
   auto* const number = static_cast<unsigned long long*>(value);
   switch (attribute) {
-    case cudaMemPoolAttrReleaseThreshold: *number = pool->threshold; return cudaSuccess;
+    case cudaMemPoolAttrReleaseThreshold:
+      *number = pool->threshold;
+      return cudaSuccess;
     case cudaMemPoolAttrReservedMemCurrent:
     case cudaMemPoolAttrUsedMemCurrent:
       *number = DeviceMemory::of_process().used(pool->device);
       return cudaSuccess;
-    default: return not_emulated("this attribute of cudaMemPoolGetAttribute");
+    default:
+      return not_emulated("this attribute of cudaMemPoolGetAttribute");
   }
 }
 

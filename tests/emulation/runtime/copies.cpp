@@ -21,11 +21,16 @@ Side side_of(const void* address) {
 
 bool fits(cudaMemcpyKind kind, bool to_device, bool from_device) {
   switch (kind) {
-    case cudaMemcpyDefault: return true;
-    case cudaMemcpyHostToHost: return !to_device && !from_device;
-    case cudaMemcpyHostToDevice: return to_device && !from_device;
-    case cudaMemcpyDeviceToHost: return !to_device && from_device;
-    case cudaMemcpyDeviceToDevice: return to_device && from_device;
+    case cudaMemcpyDefault:
+      return true;
+    case cudaMemcpyHostToHost:
+      return !to_device && !from_device;
+    case cudaMemcpyHostToDevice:
+      return to_device && !from_device;
+    case cudaMemcpyDeviceToHost:
+      return !to_device && from_device;
+    case cudaMemcpyDeviceToDevice:
+      return to_device && from_device;
   }
   return false;
 }

@@ -162,8 +162,7 @@ std::string DeviceMemory::explain(const void* address) const {
   auto found = allocations_.upper_bound(offset);
   if (found == allocations_.begin()) return "is before all device memory";
   const Allocation& a = (--found)->second;
-  const char* const why =
-      is_alias ? "" : ", which this device cannot reach: it belongs to another";
+  const char* const why = is_alias ? "" : ", which this device cannot reach: it belongs to another";
   if (offset < a.offset + a.bytes) {
     return "is byte " + std::to_string(offset - a.offset) + " of " + in_words(a) + why;
   }

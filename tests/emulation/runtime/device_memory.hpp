@@ -28,10 +28,10 @@ void* alias(const void* address);
 struct Allocation {
   uint64_t number;  // of all of the process, from 1
   int device;
-  size_t bytes;    // as asked for
-  size_t begin;    // offset of its first page
-  size_t pages;    // bytes of its pages
-  size_t offset;   // of its first byte
+  size_t bytes;   // as asked for
+  size_t begin;   // offset of its first page
+  size_t pages;   // bytes of its pages
+  size_t offset;  // of its first byte
   bool freed;
 };
 
@@ -44,7 +44,8 @@ class DeviceMemory {
   void* allocate(int device, size_t bytes, bool open);
   void open(const void* begin);
 
-  // The live allocation that begins there, and that in which all of [address, address + bytes) lies.
+  // The live allocation that begins there, and that in which all of [address, address + bytes)
+  // lies.
   std::optional<Allocation> at(const void* begin) const;
   std::optional<Allocation> around(const void* address, size_t bytes) const;
 

@@ -71,23 +71,40 @@ const char* error_name(cudaError_t error) {
 
 const char* error_words(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorInvalidValue: return "invalid argument";
-    case cudaErrorMemoryAllocation: return "out of memory";
-    case cudaErrorInitializationError: return "initialization error";
-    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
-    case cudaErrorInvalidDevice: return "invalid device ordinal";
-    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
-    case cudaErrorNotReady: return "device not ready";
-    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
-    case cudaErrorLaunchOutOfResources: return "too many resources requested for launch";
-    case cudaErrorLaunchFailure: return "unspecified launch failure";
-    case cudaErrorAssert: return "device-side assert triggered";
-    case cudaErrorNotSupported: return "operation not supported";
-    case cudaErrorNotPermitted: return "operation not permitted";
-    case cudaErrorUnknown: return "unknown error";
-    default: return error_name(error);
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInitializationError:
+      return "initialization error";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorNotReady:
+      return "device not ready";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
+    case cudaErrorLaunchOutOfResources:
+      return "too many resources requested for launch";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+    case cudaErrorAssert:
+      return "device-side assert triggered";
+    case cudaErrorNotSupported:
+      return "operation not supported";
+    case cudaErrorNotPermitted:
+      return "operation not permitted";
+    case cudaErrorUnknown:
+      return "unknown error";
+    default:
+      return error_name(error);
   }
 }
 
@@ -138,8 +155,7 @@ cudaError_t enter(const char* call) {
 void break_device(int device, cudaError_t error, const std::string& text) {
   cudaError_t none = cudaSuccess;
   if (sticky().at(static_cast<size_t>(device)).compare_exchange_strong(none, error)) {
-    std::fprintf(stderr, "emulation: device %d: %s: %s\n", device, error_name(error),
-                 text.c_str());
+    std::fprintf(stderr, "emulation: device %d: %s: %s\n", device, error_name(error), text.c_str());
   }
 }
 

@@ -39,6 +39,6 @@ cudaError_t not_emulated(const char* call);
 
 }  // namespace bitmill::fake_cuda
 
-#define EMULATION_ENTER()                                                      \
+#define EMULATION_ENTER()                                                                        \
   if (const cudaError_t entered = ::bitmill::fake_cuda::enter(__func__); entered != cudaSuccess) \
   return entered

@@ -76,9 +76,8 @@ Outcome run_as_device(const std::function<void()>& work) {
   }
   working = outer;
   outcome.error = mine.error;
-  outcome.text = mine.error == cudaErrorIllegalAddress && mine.text.empty()
-                     ? describe(mine.address)
-                     : mine.text;
+  outcome.text = mine.error == cudaErrorIllegalAddress && mine.text.empty() ? describe(mine.address)
+                                                                            : mine.text;
   return outcome;
 }
 

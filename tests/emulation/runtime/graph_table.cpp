@@ -41,9 +41,7 @@ Handle keep(std::map<Handle, Kept>& all, Kept graph) {
 cudaGraph_t keep_graph(Graph graph) {
   return keep(table().graphs, std::make_shared<const Graph>(std::move(graph)));
 }
-std::shared_ptr<const Graph> find_graph(cudaGraph_t handle) {
-  return find(table().graphs, handle);
-}
+std::shared_ptr<const Graph> find_graph(cudaGraph_t handle) { return find(table().graphs, handle); }
 bool destroy_graph(cudaGraph_t handle) {
   const std::lock_guard lock(table().mutex);
   return table().graphs.erase(handle) > 0;

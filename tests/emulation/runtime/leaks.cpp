@@ -5,9 +5,11 @@
 #include <cstdio>
 
 #include "emulation/runtime/device_memory.hpp"
+#include "emulation/runtime/errors.hpp"
 #include "emulation/runtime/event_table.hpp"
 #include "emulation/runtime/graph_table.hpp"
 #include "emulation/runtime/pinned.hpp"
+#include "emulation/runtime/process.hpp"
 #include "emulation/runtime/settings.hpp"
 #include "emulation/runtime/stream_table.hpp"
 
@@ -19,10 +21,18 @@ bool say(size_t count, const char* what) {
   return count > 0;
 }
 
+// On a broken device nothing can be given back.
+bool any_is_broken() {
+  for (int device = 0; device < device_count(); ++device) {
+    if (sticky_error(device) != cudaSuccess) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void leaks_at_exit() {
-  if (!settings().report_leaks) return;
+  if (!settings().report_leaks || any_is_broken()) return;
   bool any = false;
   for (const Allocation& a : DeviceMemory::of_process().live()) {
     std::fprintf(stderr, "emulation: left at exit: allocation %llu, %zu bytes on device %d\n",

@@ -21,8 +21,8 @@ PinnedMemory& PinnedMemory::of_process() {
 void* PinnedMemory::allocate(size_t bytes) {
   const size_t size = (bytes + 63) / 64 * 64;  // the guard page is at most 63 bytes away
   const size_t mapped = (size + page - 1) / page * page;
-  void* begin = mmap(nullptr, mapped + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+  void* begin =
+      mmap(nullptr, mapped + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (begin == MAP_FAILED) return nullptr;
   mprotect(static_cast<char*>(begin) + mapped, page, PROT_NONE);
   char* const first = static_cast<char*>(begin) + (mapped - size);

@@ -24,8 +24,9 @@ struct Settings {
   // BITMILL_EMULATION_DELAY_US: how long a task of a stream rests before it runs, unless something
   // waits for it. Default 0.
   uint64_t delay_us;
-  // BITMILL_EMULATION_SEED: 0, the default, lets every task rest as long as delay_us says; any other
-  // number draws each rest from 0 to delay_us, and the order in which branches of a graph run.
+  // BITMILL_EMULATION_SEED: 0, the default, lets every task rest as long as delay_us says; any
+  // other number draws each rest from 0 to delay_us, and the order in which branches of a graph
+  // run.
   uint64_t seed;
   // BITMILL_EMULATION_FAIL: failures, separated by commas.
   std::vector<Failure> failures;

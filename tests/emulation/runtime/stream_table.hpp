@@ -22,8 +22,8 @@ cudaError_t destroy_stream(cudaStream_t handle);
 std::shared_ptr<Stream> find_stream(cudaStream_t handle);
 
 // Puts `task` onto the stream, or into the graph that is captured there. An invalid handle gives
-// cudaErrorInvalidResourceHandle; the default stream during a capture cudaErrorStreamCaptureImplicit.
-// Tasks may run several times when they are captured.
+// cudaErrorInvalidResourceHandle; the default stream during a capture
+// cudaErrorStreamCaptureImplicit. Tasks may run several times when they are captured.
 cudaError_t enqueue(cudaStream_t handle, Task task);
 
 // What the calls that wait, ask or change must not do to a stream that is captured: breaks the

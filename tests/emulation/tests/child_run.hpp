@@ -22,9 +22,9 @@ struct ChildRun {
 inline ChildRun run_child(const std::string& environment, const std::string& command,
                           int seconds = 60) {
   const TempFolder folder;
-  const std::string line = "exec env -u BITMILL_EMULATION_LEAKS " + environment + " timeout -s KILL " +
-                           std::to_string(seconds) + " " + command + " >" + folder / "out" +
-                           " 2>&1";
+  const std::string line = "exec env -u BITMILL_EMULATION_LEAKS " + environment +
+                           " timeout -s KILL " + std::to_string(seconds) + " " + command + " >" +
+                           folder / "out" + " 2>&1";
   const int status = std::system(line.c_str());
   ChildRun run;
   run.output = folder.read("out");

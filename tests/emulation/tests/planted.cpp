@@ -21,10 +21,10 @@ constexpr size_t count = 1024;
 constexpr size_t bytes = count * sizeof(float);
 constexpr int wrong_result = 3, reported = 4;
 
-#define TRY(call)                                                         \
-  if (const cudaError_t error = (call); error != cudaSuccess) {           \
-    std::printf("%s: %s\n", #call, cudaGetErrorName(error));              \
-    return reported;                                                      \
+#define TRY(call)                                               \
+  if (const cudaError_t error = (call); error != cudaSuccess) { \
+    std::printf("%s: %s\n", #call, cudaGetErrorName(error));    \
+    return reported;                                            \
   }
 
 struct Buffers {

@@ -34,10 +34,14 @@ struct Ended {
 
 int status_of(ncclResult_t result) {
   switch (result) {
-    case ncclInvalidUsage: return usage;
-    case ncclRemoteError: return remote;
-    case ncclInvalidArgument: return refused;
-    default: return other;
+    case ncclInvalidUsage:
+      return usage;
+    case ncclRemoteError:
+      return remote;
+    case ncclInvalidArgument:
+      return refused;
+    default:
+      return other;
   }
 }
 
@@ -97,7 +101,9 @@ class Rank {
   // Round the ring, three times.
   void exchange(bool grouped, size_t sent) {
     const int next = (rank_ + 1) % count_, before = (rank_ + count_ - 1) % count_;
+    const char* const pause = std::getenv("RANKS_PAUSE_MS");
     for (int round = 0; round < 3; ++round) {
+      if (pause != nullptr) usleep(static_cast<useconds_t>(std::atoi(pause)) * 1000);
       if (grouped) nccl(ncclGroupStart());
       nccl(ncclSend(out_, sent, ncclFloat32, next, comm_, stream_));
       if (!grouped) settle();
@@ -144,12 +150,18 @@ int run(const std::string& what, int rank, int count, const ncclUniqueId& id) {
     Rank self(rank, count, id);
     int status = right;
     try {
-      if (what == "ring") self.exchange(true, count_of);
-      else if (what == "ungrouped") self.exchange(false, count_of);
-      else if (what == "mismatch") self.exchange(true, rank == 0 ? count_of / 2 : count_of);
-      else if (what == "pageable") self.send_from_pageable_memory();
-      else if (what == "hurry") self.hurry();
-      else return 2;
+      if (what == "ring")
+        self.exchange(true, count_of);
+      else if (what == "ungrouped")
+        self.exchange(false, count_of);
+      else if (what == "mismatch")
+        self.exchange(true, rank == 0 ? count_of / 2 : count_of);
+      else if (what == "pageable")
+        self.send_from_pageable_memory();
+      else if (what == "hurry")
+        self.hurry();
+      else
+        return 2;
     } catch (const Ended& ended) {
       status = ended.status;
     }

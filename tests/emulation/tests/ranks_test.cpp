@@ -23,10 +23,10 @@ std::vector<int> three_ranks(const std::string& what, const std::string& environ
   std::vector<std::thread> threads;
   for (int rank = 0; rank < count; ++rank) {
     threads.emplace_back([&, rank] {
-      runs[static_cast<size_t>(rank)] = run_child(
-          "BITMILL_EMULATION_DEVICES=3 " + environment,
-          std::string(RANKS_PROGRAM) + " " + what + " " + std::to_string(rank) + " " +
-              std::to_string(count) + " " + folder / "id");
+      runs[static_cast<size_t>(rank)] =
+          run_child("BITMILL_EMULATION_DEVICES=3 " + environment,
+                    std::string(RANKS_PROGRAM) + " " + what + " " + std::to_string(rank) + " " +
+                        std::to_string(count) + " " + folder / "id");
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -47,9 +47,8 @@ TEST(Ranks, ExchangeRoundARing) {
 }
 
 TEST(Ranks, ExchangeUnderMpirun) {
-  const ChildRun run =
-      run_child("BITMILL_EMULATION_DEVICES=3",
-                std::string(MPIRUN_PROGRAM) + " -n 3 " + RANKS_PROGRAM + " ring");
+  const ChildRun run = run_child("BITMILL_EMULATION_DEVICES=3",
+                                 std::string(MPIRUN_PROGRAM) + " -n 3 " + RANKS_PROGRAM + " ring");
   EXPECT_EQ(run.exit_code, right) << run.output;
 }
 
@@ -64,8 +63,7 @@ TEST(Ranks, SizesThatDifferAreNamedOnBothSides) {
   const Statuses statuses = three_ranks("mismatch", "", &output);
   EXPECT_EQ(statuses[0], usage);
   EXPECT_EQ(statuses[1], usage);
-  EXPECT_NE(output.find("sends 131072 bytes to rank 1, which waits for 262144"),
-            std::string::npos)
+  EXPECT_NE(output.find("sends 131072 bytes to rank 1, which waits for 262144"), std::string::npos)
       << output;
 }
 
@@ -84,8 +82,8 @@ TEST(Ranks, RankThatStallsIsFoundByADeadlineAlone) {
 }
 
 TEST(Ranks, RankThatDiesSilentlyIsFoundByADeadlineAlone) {
-  const Statuses statuses = three_ranks(
-      "ring", "BITMILL_EMULATION_NCCL_DIE=1:2 BITMILL_EMULATION_NCCL_SILENT=1");
+  const Statuses statuses =
+      three_ranks("ring", "BITMILL_EMULATION_NCCL_DIE=1:2 BITMILL_EMULATION_NCCL_SILENT=1");
   EXPECT_EQ(statuses, (Statuses{late, 0, late}));
 }
 

@@ -1,7 +1,7 @@
-// Every operator of a device tensor that has no implementation of its own runs the CPU's: libtorch's
-// fallback copies the arguments to the host in the order of the current stream, and the results
-// back behind it. So an operator on one stream that reads what another stream has not made yet
-// computes with what is there, as on a device.
+// Every operator of a device tensor that has no implementation of its own runs the CPU's:
+// libtorch's fallback copies the arguments to the host in the order of the current stream, and the
+// results back behind it. So an operator on one stream that reads what another stream has not made
+// yet computes with what is there, as on a device.
 
 #include <ATen/core/boxing/KernelFunction.h>
 #include <ATen/native/CPUFallback.h>

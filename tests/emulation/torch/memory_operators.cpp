@@ -29,8 +29,8 @@ Tensor empty(c10::IntArrayRef size, std::optional<at::ScalarType> dtype,
              std::optional<at::Layout> /*layout*/, std::optional<at::Device> device,
              std::optional<bool> /*pin_memory*/, std::optional<at::MemoryFormat> format) {
   const c10::DeviceGuard guard(c10::device_or_default(device));
-  return at::detail::empty_generic(size, device_allocator(), cuda_key,
-                                   c10::dtype_or_default(dtype), format);
+  return at::detail::empty_generic(size, device_allocator(), cuda_key, c10::dtype_or_default(dtype),
+                                   format);
 }
 
 Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride,
