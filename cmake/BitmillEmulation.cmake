@@ -17,11 +17,12 @@ if(NOT EXISTS "${LIBTORCH_ROOT}/lib/libc10_cuda.so")
 endif()
 
 # The toolkit's headers, or those that set-up took from their wheels.
-get_filename_component(_site "${LIBTORCH_ROOT}/.." ABSOLUTE)
-file(GLOB _wheel_headers "${_site}/nvidia/*/include")
-find_path(EMULATION_CUDA_INCLUDE nccl.h
-  PATHS ${_wheel_headers} /usr/local/cuda/include NO_DEFAULT_PATH
-  DOC "folder of CUDA's headers, NCCL's and cuBLASLt's among them")
+if(NOT EMULATION_CUDA_INCLUDE)
+  execute_process(COMMAND "${CMAKE_SOURCE_DIR}/launch/setup.sh" --print-headers
+    OUTPUT_VARIABLE EMULATION_CUDA_INCLUDE OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+set(EMULATION_CUDA_INCLUDE "${EMULATION_CUDA_INCLUDE}" CACHE PATH
+  "folder of CUDA's headers, NCCL's and cuBLASLt's among them")
 foreach(_header cuda_runtime_api.h crt/host_defines.h nv/target cublasLt.h nccl.h)
   if(NOT EXISTS "${EMULATION_CUDA_INCLUDE}/${_header}")
     message(FATAL_ERROR "the emulation needs CUDA 13's header ${_header}, which is not in "

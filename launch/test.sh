@@ -7,8 +7,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 # The program itself too: its link against CUDA's libraries is part of what is proven here.
 build_kernels() {
   configure cuda
-  cmake --build --preset cuda --target bitmill test_kernels test_gpu
+  cmake --build --preset cuda --target bitmill test_kernels test_gpu conformance
   build/cuda/bin/bitmill --version
+}
+
+# The same host code and the same kernels, against stand-ins that need no GPU (tests/emulation).
+build_emulated() {
+  configure emulated
+  cmake --build --preset emulated
+  build/emulated/bin/bitmill --version
 }
 
 # A minute each, two at a time; -V: the line in which each says how many inputs it tried.
@@ -20,7 +27,7 @@ fuzz() {
 
 main() {
   cd "$root"
-  step "set-up" launch/setup.sh --with-slurm --with-clang
+  step "set-up" launch/setup.sh --with-slurm --with-clang --with-emulation
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
   if command -v nvcc >/dev/null; then
@@ -29,6 +36,8 @@ main() {
   else
     say "no nvcc here: the CUDA kernels were not built"
   fi
+  step "emulated build" build_emulated
+  step "emulated tests" ctest --preset emulated --no-tests=error --parallel "$(nproc)"
   if command -v clang++-16 >/dev/null; then
     step "fuzzers" fuzz
   else

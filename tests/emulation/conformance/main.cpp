@@ -62,15 +62,18 @@ void run(const Case& one, Count* count) {
   std::fflush(stdout);
 }
 
-void say_machine() {
+// False without a device, which is said.
+bool say_machine() {
   cudaDeviceProp properties;
   int devices = 0;
-  if (cudaGetDeviceCount(&devices) == cudaSuccess &&
-      cudaGetDeviceProperties(&properties, 0) == cudaSuccess) {
+  cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, 0);
+  if (error == cudaSuccess) {
     std::printf("%d device(s), the first: %s\n", devices, properties.name);
   } else {
-    std::printf("no device\n");
+    std::fprintf(stderr, "conformance: there is no device here: %s\n", cudaGetErrorString(error));
   }
+  return error == cudaSuccess;
 }
 
 }  // namespace
@@ -85,7 +88,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: conformance [--list | --only GROUP]\n");
     return 2;
   }
-  if (!list) say_machine();
+  if (!list && !say_machine()) return 1;
   Count count;
   int tried = 0;
   for (const Case& one : cases()) {
