@@ -6,6 +6,9 @@ if(BITMILL_CUDA)
   message(FATAL_ERROR "BITMILL_EMULATED and BITMILL_CUDA exclude each other: "
     "the first links stand-ins for the libraries of the second")
 endif()
+if(NOT BITMILL_TESTS)
+  message(FATAL_ERROR "BITMILL_EMULATED needs BITMILL_TESTS: the stand-ins lie in tests/emulation")
+endif()
 if(BITMILL_SANITIZE)
   message(FATAL_ERROR "BITMILL_EMULATED does not work with BITMILL_SANITIZE: "
     "memory faults belong to the emulation; kernels have the preset emulated-tsan")

@@ -4,6 +4,7 @@
 
 #include "emulation/cublaslt/attributes.hpp"
 #include "emulation/cublaslt/descriptors.hpp"
+#include "emulation/runtime/leaks.hpp"
 
 namespace {
 
@@ -87,9 +88,17 @@ cublasStatus_t get(const Opaque* opaque, Name name, void* into, size_t size, siz
   return move_field(value, name, Attribute(into, size, written));
 }
 
+template <typename Opaque>
+cublasStatus_t destroy(Opaque* opaque) {
+  if (opaque != nullptr) count_live("cublasLt descriptions", -1);
+  delete opaque;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 template <typename Opaque, typename Value>
 cublasStatus_t make(Opaque** out, const Value& value) {
   if (out == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  count_live("cublasLt descriptions", 1);
   *out = new Opaque{};
   write(*out, value);
   return CUBLAS_STATUS_SUCCESS;
@@ -109,8 +118,7 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* out, cudaDataT
   return make(out, MatrixLayout{type, rows, cols, leading});
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
-  delete layout;
-  return CUBLAS_STATUS_SUCCESS;
+  return destroy(layout);
 }
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
                                                 cublasLtMatrixLayoutAttribute_t name,
@@ -133,10 +141,7 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* out, cublasCompute
                                         cudaDataType scale) {
   return make(out, MatmulDescription{compute, scale});
 }
-cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
-  delete desc;
-  return CUBLAS_STATUS_SUCCESS;
-}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) { return destroy(desc); }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
                                               cublasLtMatmulDescAttributes_t name, const void* from,
                                               size_t size) {
@@ -157,8 +162,7 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* out) {
   return make(out, MatmulPreference{});
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t wish) {
-  delete wish;
-  return CUBLAS_STATUS_SUCCESS;
+  return destroy(wish);
 }
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t wish,
                                                     cublasLtMatmulPreferenceAttributes_t name,

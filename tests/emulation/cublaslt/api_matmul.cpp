@@ -12,6 +12,7 @@
 #include "emulation/cublaslt/product.hpp"
 #include "emulation/runtime/device_memory.hpp"
 #include "emulation/runtime/errors.hpp"
+#include "emulation/runtime/leaks.hpp"
 #include "emulation/runtime/process.hpp"
 #include "emulation/runtime/stream_table.hpp"
 
@@ -69,11 +70,13 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* out) {
   std::string error;
   if (wanted_failure(__func__, &error)) return CUBLAS_STATUS_ALLOC_FAILED;
   if (why_not_usable() != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
+  count_live("cublasLt handles", 1);
   *out = new cublasLtContext{current_device()};
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  if (handle != nullptr) count_live("cublasLt handles", -1);
   delete handle;
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "emulation/nccl/bootstrap.hpp"
+#include "emulation/runtime/leaks.hpp"
 #include "emulation/runtime/settings.hpp"
 
 using bitmill::fake_nccl::Header;
@@ -176,6 +177,7 @@ namespace bitmill::fake_nccl {
 void add_communicator(ncclComm* comm) {
   const std::lock_guard lock(known().mutex);
   known().all.insert(comm);
+  fake_cuda::count_live("NCCL communicators", 1);
 }
 
 bool is_communicator(const ncclComm* comm) {
@@ -186,6 +188,7 @@ bool is_communicator(const ncclComm* comm) {
 void remove_communicator(ncclComm* comm) {
   const std::lock_guard lock(known().mutex);
   known().all.erase(comm);
+  fake_cuda::count_live("NCCL communicators", -1);
 }
 
 }  // namespace bitmill::fake_nccl

@@ -59,6 +59,9 @@ void* alias(const void* address) {
   return alias_begin + offset_of(address);
 }
 
+// In the first page, before all allocations.
+const void* unreachable_address() { return public_begin + page / 2; }
+
 DeviceMemory& DeviceMemory::of_process() {
   static auto* memory = new DeviceMemory;
   return *memory;
@@ -160,6 +163,9 @@ std::string DeviceMemory::explain(const void* address) const {
   const size_t offset = static_cast<size_t>(byte - (is_alias ? alias_begin : public_begin));
   const std::lock_guard lock(mutex_);
   auto found = allocations_.upper_bound(offset);
+  if (offset < page) {
+    return "stands for a host address: kernels reach device memory and pinned memory alone";
+  }
   if (found == allocations_.begin()) return "is before all device memory";
   const Allocation& a = (--found)->second;
   const char* const why = is_alias ? "" : ", which this device cannot reach: it belongs to another";

@@ -25,6 +25,9 @@ bool is_device_address(const void* address);
 // Where device work finds what lies at a public address; other addresses are returned as they are.
 void* alias(const void* address);
 
+// An address that nobody can touch, for kernels that were given one of the host's.
+const void* unreachable_address();
+
 struct Allocation {
   uint64_t number;  // of all of the process, from 1
   int device;

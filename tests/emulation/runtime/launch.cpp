@@ -7,6 +7,7 @@
 #include "emulation/runtime/device_memory.hpp"
 #include "emulation/runtime/errors.hpp"
 #include "emulation/runtime/faults.hpp"
+#include "emulation/runtime/pinned.hpp"
 #include "emulation/runtime/process.hpp"
 #include "emulation/runtime/stream_table.hpp"
 
@@ -32,7 +33,10 @@ void kernel_failed(cudaError_t error, const char* text) {
 }
 
 const void* kernel_address(const void* address) {
-  if (!is_device_address(address)) return address;
+  if (!is_device_address(address)) {
+    const bool reached = address == nullptr || PinnedMemory::of_process().contains(address);
+    return reached ? address : unreachable_address();
+  }
   // One past the end belongs to an allocation, too.
   const auto place = DeviceMemory::of_process().around(address, 0);
   if (place && place->device != current_device()) return address;

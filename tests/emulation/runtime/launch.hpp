@@ -16,7 +16,8 @@ cudaError_t launch(cudaStream_t stream, Task kernel);
 void kernel_failed(cudaError_t error, const char* text);
 
 // Where kernels of the current device find what is at `address`: another address for its memory,
-// the same one for everything else. Memory of another device stays where nobody can reach it.
+// the same one for pinned memory and null. Memory of another device and pageable memory of the host
+// are where nobody can reach them.
 const void* kernel_address(const void* address);
 
 }  // namespace bitmill::fake_cuda

@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
+#include <mutex>
+#include <string>
 
 #include "emulation/runtime/device_memory.hpp"
 #include "emulation/runtime/errors.hpp"
@@ -21,6 +24,15 @@ bool say(size_t count, const char* what) {
   return count > 0;
 }
 
+struct Counted {
+  std::mutex mutex;
+  std::map<std::string, int> live;
+};
+Counted& counted() {
+  static auto* once = new Counted;
+  return *once;
+}
+
 // On a broken device nothing can be given back.
 bool any_is_broken() {
   for (int device = 0; device < device_count(); ++device) {
@@ -30,6 +42,11 @@ bool any_is_broken() {
 }
 
 }  // namespace
+
+void count_live(const char* kind, int change) {
+  const std::lock_guard lock(counted().mutex);
+  counted().live[kind] += change;
+}
 
 void leaks_at_exit() {
   if (!settings().report_leaks || any_is_broken()) return;
@@ -46,6 +63,10 @@ void leaks_at_exit() {
   any = say(live_streams(), "streams") || any;
   any = say(live_events(), "events") || any;
   any = say(live_graphs(), "graphs") || any;
+  const std::lock_guard lock(counted().mutex);
+  for (const auto& [kind, count] : counted().live) {
+    any = say(static_cast<size_t>(count), kind.c_str()) || any;
+  }
   if (any && settings().fail_on_leaks) {
     std::fflush(nullptr);
     _exit(66);

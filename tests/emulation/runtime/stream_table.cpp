@@ -1,10 +1,7 @@
 #include "emulation/runtime/stream_table.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -30,7 +27,7 @@ struct Table {
   std::vector<std::shared_ptr<Stream>> destroyed;  // until they have ended
   uint64_t numbers = 0;
   uint64_t captures = 0;
-  int capturing = 0;  // captures that are under way
+  std::atomic<int> capturing{0};  // captures that are under way
 };
 Table& table() {
   static auto* once = new Table;

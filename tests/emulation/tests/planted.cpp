@@ -193,6 +193,16 @@ int memory_of_another_device(bool right) {
   return 0;
 }
 
+// A kernel gets an address of the host's stack.
+int host_address_in_a_kernel(bool right) {
+  int on_stack = 0;
+  int* pinned = nullptr;
+  TRY(cudaHostAlloc(reinterpret_cast<void**>(&pinned), sizeof(int), cudaHostAllocDefault));
+  TRY(conformance::write_value(right ? pinned : &on_stack, 7, nullptr));
+  TRY(cudaDeviceSynchronize());
+  return *pinned == 7 ? 0 : wrong_result;
+}
+
 // CUDA does not survive fork(): a child has to begin it itself.
 int used_after_fork(bool right) {
   if (!right) TRY(cudaFree(nullptr));
@@ -230,6 +240,7 @@ const std::map<std::string, int (*)(bool)>& cases() {
       {"leak_after_a_failed_launch", leak_after_a_failed_launch},
       {"pool_memory_too_early", pool_memory_too_early},
       {"memory_of_another_device", memory_of_another_device},
+      {"host_address_in_a_kernel", host_address_in_a_kernel},
       {"used_after_fork", used_after_fork},
       {"stream_after_destroy", stream_after_destroy},
   };

@@ -113,6 +113,13 @@ TEST(PlantedMistake, KernelOnMemoryOfAnotherDeviceIsAnIllegalAddress) {
   expect_right_one_passes("memory_of_another_device");
 }
 
+TEST(PlantedMistake, KernelThatGetsAHostAddressIsAnIllegalAddress) {
+  const ChildRun run = planted(at_once, "host_address_in_a_kernel");
+  EXPECT_EQ(run.exit_code, reported);
+  EXPECT_TRUE(run.says("cudaErrorIllegalAddress")) << run.output;
+  expect_right_one_passes("host_address_in_a_kernel");
+}
+
 TEST(PlantedMistake, CudaAfterForkIsRefused) {
   EXPECT_EQ(planted(at_once, "used_after_fork").exit_code, reported);
   expect_right_one_passes("used_after_fork");

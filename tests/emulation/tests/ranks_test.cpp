@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -67,13 +66,12 @@ TEST(Ranks, SizesThatDifferAreNamedOnBothSides) {
       << output;
 }
 
-TEST(Ranks, RankThatDiesIsLostToItsNeighboursAtOnce) {
-  const auto begin = std::chrono::steady_clock::now();
+// Before their deadline, which would have another status.
+TEST(Ranks, RankThatDiesIsLostToItsNeighbours) {
   std::string output;
   EXPECT_EQ(three_ranks("ring", "BITMILL_EMULATION_NCCL_DIE=1:2", &output),
             (Statuses{remote, 0, remote}))
       << output;
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(2500));
 }
 
 TEST(Ranks, RankThatStallsIsFoundByADeadlineAlone) {
