@@ -18,6 +18,13 @@ build_emulated() {
   build/emulated/bin/bitmill --version
 }
 
+# Needs a compiler and GoogleTest, and no GPU.
+race_tests() {
+  cmake --preset emulated-tsan
+  cmake --build --preset emulated-tsan
+  ctest --preset emulated-tsan --no-tests=error --parallel "$(nproc)"
+}
+
 # A minute each, two at a time; -V: the line in which each says how many inputs it tried.
 fuzz() {
   configure fuzz
@@ -30,6 +37,7 @@ main() {
   step "set-up" launch/setup.sh --with-slurm --with-clang --with-emulation
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
+  step "races in kernels" race_tests
   if command -v nvcc >/dev/null; then
     step "CUDA build" build_kernels
     step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error

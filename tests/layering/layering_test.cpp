@@ -218,6 +218,17 @@ TEST(IncludeRules, KernelsSeeThePackedLayoutAndNothingElseOfOurs) {
   EXPECT_NE(broken_rule("kernels/a.cu", "#include <ATen/ATen.h>"), "");
 }
 
+TEST(IncludeRules, TwoHeadersKnowWhichCompilerReadsAKernel) {
+  const std::string emulator = "#include \"tests/emulation/block/device_code.hpp\"";
+  EXPECT_EQ(broken_rule("kernels/simt.hpp", "#ifdef __CUDACC__"), "");
+  EXPECT_EQ(broken_rule("kernels/simt.hpp", emulator), "");
+  EXPECT_EQ(broken_rule("kernels/tile.hpp", emulator), "");
+  EXPECT_NE(broken_rule("kernels/tile.hpp", "#include \"tests/temp_folder.hpp\""), "");
+  EXPECT_NE(broken_rule("kernels/pack_signs.cu", emulator), "");
+  EXPECT_NE(broken_rule("kernels/pack_signs.hpp", "#ifdef __CUDACC__"), "");
+  EXPECT_NE(broken_rule("src/backend/a.cpp", "#if defined(__CUDA_ARCH__)"), "");
+}
+
 TEST(IncludeRules, DownwardAndOwnIncludesPass) {
   EXPECT_EQ(broken_rule("src/data/a.cpp", "#include \"format/dtype.hpp\""), "");
   EXPECT_EQ(broken_rule("src/backend/a.cpp", "#include \"kernels/launch.hpp\""), "");

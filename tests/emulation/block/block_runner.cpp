@@ -1,7 +1,9 @@
 #include "tests/emulation/block/block_runner.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "tests/emulation/block/collectives.hpp"
@@ -19,6 +21,13 @@ uint64_t next_random(uint64_t& state) {
   mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
   mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
   return mixed ^ (mixed >> 31);
+}
+
+// One of the bits of `mask`, which is not 0: the first from a random place on.
+unsigned random_bit(uint32_t mask, uint32_t draw) {
+  const unsigned from = draw % 32;
+  return (static_cast<unsigned>(std::countr_zero(std::rotr(mask, static_cast<int>(from)))) + from) %
+         32;
 }
 
 Index index_in(uint64_t number, const Extent& extent) {
@@ -57,11 +66,13 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
   count_ = static_cast<unsigned>(grid.threads.count());
   random_ = settings().seed * 0x2545F4914F6CDD1D + number;
   returned_ = 0;
-  barrier_.arrived.clear();
+  barrier_.arrived = 0;
   barrier_.votes = 0;
+  if (tsan::on) barrier_.order = std::make_unique<char[]>(16);
   fault_.clear();
   stacks_.reset();
   shared_.begin_block();
+  // Nothing of the emulator's own may order a block after another.
   if (tsan::on) stacks_.forget_contents();
 
   const unsigned warps = (count_ + lanes_per_warp - 1) / lanes_per_warp;
@@ -70,10 +81,13 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
   for (unsigned i = 0; i < warps; ++i) {
     const unsigned lanes = std::min(lanes_per_warp, count_ - i * lanes_per_warp);
     warps_[i].lanes = &threads_[i * lanes_per_warp];
+    warps_[i].number = i;
     warps_[i].alive = static_cast<uint32_t>((uint64_t{1} << lanes) - 1);
+    warps_[i].runnable = warps_[i].alive;
     warps_[i].used = 0;
+    if (tsan::on) warps_[i].meetings.clear();
   }
-  runnable_.resize(count_);
+  ready_warps_ = static_cast<uint32_t>((uint64_t{1} << warps) - 1);
   for (unsigned i = 0; i < count_; ++i) {
     CudaThread& thread = threads_[i];
     thread.index = index_in(i, grid.threads);
@@ -82,23 +96,33 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
     thread.warp = &warps_[i / lanes_per_warp];
     thread.returned = false;
     thread.resume = nullptr;
-    thread.waits_in = nullptr;
     thread.epoch = 1;
     thread.copies.clear();
     thread.copy_group = 0;
-    thread.fiber = tsan::make_fiber();
-    runnable_[i] = &thread;
   }
 }
 
-void BlockRunner::clean_up() {
-  for (unsigned i = 0; i < count_; ++i) tsan::end_fiber(threads_[i].fiber);
-  current_ = nullptr;
+void BlockRunner::give_fibers() {
+  fiber_set_ ^= 1;
+  std::vector<void*>& fibers = fibers_[fiber_set_];
+  while (fibers.size() < count_) fibers.push_back(tsan::make_fiber());
+  for (unsigned i = 0; i < count_; ++i) threads_[i].fiber = fibers[i];
 }
 
-void BlockRunner::run(const Grid& grid, uint64_t number, char* launch_end) {
+void BlockRunner::clean_up() {
+  current_ = nullptr;
+  if (fault_.empty()) return;
+  for (auto& fibers : fibers_) {  // those that were left in the middle are of no use
+    for (void* const fiber : fibers) tsan::end_fiber(fiber);
+    fibers.clear();
+  }
+}
+
+void BlockRunner::run(const Grid& grid, uint64_t number, LaunchEvents& events) {
   prepare(grid, number);
-  launch_end_ = launch_end;
+  give_fibers();
+  events_ = &events;
+  tsan::release(&events.begin);
   host_fiber_ = tsan::this_fiber();
   accesses_.begin_block();
   running_here = this;
@@ -109,20 +133,26 @@ void BlockRunner::run(const Grid& grid, uint64_t number, char* launch_end) {
   if (!fault_.empty()) throw KernelFault(fault_, illegal_address_);
 }
 
-// A random one of those that can go on, taken out of the list.
+// Any lane that can go on, now and then of another warp: often enough to mix warps, seldom enough
+// that the stacks of one stay in the cache.
 CudaThread* BlockRunner::take_runnable() {
-  const uint64_t draw = next_random(random_) >> 32;
-  CudaThread*& chosen = runnable_[draw * runnable_.size() >> 32];
-  CudaThread* const thread = chosen;
-  chosen = runnable_.back();
-  runnable_.pop_back();
-  return thread;
+  const auto draw = static_cast<uint32_t>(next_random(random_) >> 32);
+  unsigned number = current_ == nullptr ? 0 : current_->warp->number;
+  if ((ready_warps_ >> number & 1U) == 0 || draw % 8 == 0) {
+    number = random_bit(ready_warps_, draw >> 3);
+  }
+  Warp& warp = warps_[number];
+  const unsigned lane = random_bit(warp.runnable, draw >> 8);
+  warp.runnable &= ~(1U << lane);
+  if (warp.runnable == 0) ready_warps_ &= ~(1U << number);
+  return warp.lanes + lane;
 }
 
 // Leaves `from`; `thread` goes on, or begins on a stack of its own.
 void BlockRunner::begin(CudaThread& thread, Resume& from) {
   current_ = &thread;
   if (thread.resume == nullptr) {
+    const tsan::Quiet quiet;
     thread.stack = stacks_.take();
     thread.resume = stacks_.begin_on(*thread.stack);
   }
@@ -136,9 +166,10 @@ void BlockRunner::stack_entry() { running_here->run_threads(); }
 // such.
 void BlockRunner::run_threads() {
   for (;;) {
+    tsan::acquire(&events_->begin);
     grid_->body.run(grid_->body.arguments.get());
     finish_thread();
-    if (runnable_.empty()) {
+    if (ready_warps_ == 0) {
       if (returned_ < count_) fault_ = deadlock_words();
       back_to_host();
     }
@@ -162,8 +193,8 @@ void BlockRunner::finish_thread() {
   if (!thread.copies.empty()) {
     fail("returns before a cp.async of its own has arrived: wait_copies() is missing");
   }
-  if (!barrier_.arrived.empty()) {
-    const CudaThread& other = *barrier_.arrived.front();
+  if (barrier_.arrived > 0) {
+    const CudaThread& other = *barrier_.first;
     fail("divergent barrier: returns while thread " + words(other.index) + " is at " +
          other.waits_in + ", " + words(other.site));
   }
@@ -171,14 +202,14 @@ void BlockRunner::finish_thread() {
   ++returned_;
   thread.warp->alive &= ~(1U << thread.lane);
   complete_meetings(*this, *thread.warp);
-  tsan::release(launch_end_);
+  tsan::release(&events_->end);
 }
 
 void BlockRunner::wait(const char* operation, const std::source_location& site) {
   CudaThread& thread = *current_;
   thread.waits_in = operation;
   thread.site = site;
-  if (runnable_.empty()) {
+  if (ready_warps_ == 0) {
     fault_ = deadlock_words();
     back_to_host();
   }
@@ -186,9 +217,11 @@ void BlockRunner::wait(const char* operation, const std::source_location& site) 
   begin(*take_runnable(), thread.resume);
 }
 
-void BlockRunner::wake(CudaThread& thread) {
-  thread.waits_in = nullptr;
-  runnable_.push_back(&thread);
+void BlockRunner::wake_all_others() {
+  for (unsigned i = 0; i * lanes_per_warp < count_; ++i) {
+    const bool mine = current_->warp == &warps_[i];
+    wake(warps_[i], mine ? warps_[i].alive & ~(1U << current_->lane) : warps_[i].alive);
+  }
 }
 
 const CudaThread* BlockRunner::one_that_returned() const {

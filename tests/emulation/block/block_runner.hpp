@@ -19,6 +19,14 @@
 
 namespace bitmill::emulation {
 
+// ThreadSanitizer's events of a launch. The host passes the first before every block, and the
+// second when it has run all: so a block comes after what the host did before, and after no other
+// block.
+struct LaunchEvents {
+  alignas(8) char begin = 0;
+  alignas(8) char end = 0;
+};
+
 class BlockRunner {
  public:
   // The one of this operating system thread, made at the first call.
@@ -26,9 +34,9 @@ class BlockRunner {
   // Null where no kernel runs. Never inlined, so that a flow of control may ask again.
   static BlockRunner* running();
 
-  // `number` counts the blocks of the grid, x first. `launch_end` is ThreadSanitizer's event of the
-  // end of the launch. Throws KernelFault; the block's threads are then abandoned where they are.
-  void run(const Grid& grid, uint64_t number, char* launch_end);
+  // `number` counts the blocks of the grid, x first. Throws KernelFault; the block's threads are
+  // then abandoned where they are.
+  void run(const Grid& grid, uint64_t number, LaunchEvents& events);
   // Of all blocks since the last call.
   uint64_t take_switches();
 
@@ -45,7 +53,13 @@ class BlockRunner {
 
   // The current thread stands still until somebody wakes it.
   void wait(const char* operation, const std::source_location& site);
-  void wake(CudaThread& thread);
+  // These lanes of the warp can go on.
+  void wake(Warp& warp, uint32_t lanes) {
+    warp.runnable |= lanes;
+    if (warp.runnable != 0) ready_warps_ |= 1U << warp.number;
+  }
+  // Everybody but the current thread can go on.
+  void wake_all_others();
 
   // "block (1,0,0), thread (5,0,0)", of the current thread.
   std::string current_name() const;
@@ -57,10 +71,11 @@ class BlockRunner {
 
   static void stack_entry();
   void prepare(const Grid& grid, uint64_t number);
+  void give_fibers();
   void clean_up();
   [[noreturn]] void run_threads();
   void finish_thread();
-  CudaThread* take_runnable();
+  CudaThread* take_runnable();  // REQUIRES: ready_warps_ != 0
   void begin(CudaThread& thread, Resume& from);
   [[noreturn]] void back_to_host();
   std::string deadlock_words() const;
@@ -77,13 +92,17 @@ class BlockRunner {
   unsigned count_ = 0;
   unsigned returned_ = 0;
   CudaThread* current_ = nullptr;
-  std::vector<CudaThread*> runnable_;
+  uint32_t ready_warps_ = 0;  // those with runnable lanes
   uint64_t random_ = 0;
   uint64_t switches_ = 0;
 
   Resume host_ = nullptr;
   void* host_fiber_ = nullptr;
-  char* launch_end_ = nullptr;
+  LaunchEvents* events_ = nullptr;
+  // ThreadSanitizer's fibers of the threads. Costly, so they are used again; but a fiber's work is
+  // ordered, so two blocks one after the other have different ones.
+  std::vector<void*> fibers_[2];
+  unsigned fiber_set_ = 0;
   std::string fault_;
   bool illegal_address_ = false;
 };

@@ -23,38 +23,50 @@ std::string hex(uint32_t mask) {
 
 void complete(BlockRunner& runner, Warp& warp, Meeting& meeting, const CudaThread* but) {
   meeting.came[meeting.turn] = meeting.arrived;
-  for (uint32_t left = meeting.arrived; left != 0; left &= left - 1) {
-    CudaThread& thread = warp.lanes[std::countr_zero(left)];
-    if (&thread != but) runner.wake(thread);
-  }
+  runner.wake(warp, but == nullptr ? meeting.arrived : meeting.arrived & ~(1U << but->lane));
   meeting.arrived = 0;
   meeting.turn ^= 1;
 }
 
-// The current lane is about to come to `meeting`.
-void check_agreement(BlockRunner& runner, const Meeting& meeting, const char* operation) {
+bool is_same(const char* one, const char* other) {
+  return one == other || std::strcmp(one, other) == 0;
+}
+
+[[noreturn]] void fail_outside(BlockRunner& runner, const char* operation, uint32_t mask) {
+  runner.fail(std::string(operation) + " with mask " + hex(mask) + ", which leaves out lane " +
+              std::to_string(runner.current().lane) + ", its own");
+}
+
+[[noreturn]] void fail_different(BlockRunner& runner, const Meeting& meeting,
+                                 const char* operation) {
+  const CudaThread& other = runner.current().warp->lanes[std::countr_zero(meeting.arrived)];
+  runner.fail("lanes of mask " + hex(meeting.mask) + " are at different collectives: " + operation +
+              " here, lane " + std::to_string(other.lane) + " at " + meeting.operation + ", " +
+              words(other.site));
+}
+
+// Fails where a lane of `meeting` is in another one that waits for the current lane.
+void check_masks(BlockRunner& runner, const Meeting& meeting, const char* operation) {
   const CudaThread& thread = runner.current();
-  const uint32_t mine = 1U << thread.lane;
-  if ((meeting.mask & mine) == 0) {
-    runner.fail(std::string(operation) + " with mask " + hex(meeting.mask) +
-                ", which leaves out lane " + std::to_string(thread.lane) + ", its own");
-  }
-  if (meeting.arrived != 0 && std::strcmp(meeting.operation, operation) != 0) {
-    const CudaThread& other = thread.warp->lanes[std::countr_zero(meeting.arrived)];
-    runner.fail("lanes of mask " + hex(meeting.mask) +
-                " are at different collectives: " + operation + " here, lane " +
-                std::to_string(other.lane) + " at " + meeting.operation + ", " + words(other.site));
-  }
-  // Each waits for the other, with masks that differ.
   for (unsigned i = 0; i < thread.warp->used; ++i) {
     const Meeting& before = *thread.warp->meetings[i];
-    if (before.mask == meeting.mask || (before.mask & mine) == 0) continue;
+    if (before.mask == meeting.mask || (before.mask >> thread.lane & 1U) == 0) continue;
     if ((before.arrived & meeting.mask) == 0) continue;
     const CudaThread& other = thread.warp->lanes[std::countr_zero(before.arrived & meeting.mask)];
     runner.fail("lanes disagree about the mask: " + std::string(operation) + " with " +
                 hex(meeting.mask) + " here, lane " + std::to_string(other.lane) + " in " +
                 before.operation + " with " + hex(before.mask) + ", " + words(other.site));
   }
+}
+
+// The current lane is about to come to `meeting`.
+inline void check_agreement(BlockRunner& runner, const Meeting& meeting, const char* operation) {
+  const CudaThread& thread = runner.current();
+  if ((meeting.mask >> thread.lane & 1U) == 0) fail_outside(runner, operation, meeting.mask);
+  if (meeting.arrived != 0 && !is_same(meeting.operation, operation)) {
+    fail_different(runner, meeting, operation);
+  }
+  if (thread.warp->used > 1) check_masks(runner, meeting, operation);
 }
 
 }  // namespace
@@ -67,14 +79,32 @@ Brought meet(BlockRunner& runner, const char* operation, uint32_t mask, const vo
   ++thread.epoch;
   const unsigned turn = meeting.turn;
   meeting.operation = operation;
-  std::memcpy(meeting.brought[turn][thread.lane], mine, bytes);
+  // Values lie close together, and most are copied without a call.
+  const size_t stride = bytes <= 8 ? 8 : most_brought;
+  unsigned char* const place = meeting.brought[turn] + thread.lane * stride;
+  if (bytes == 8) {
+    std::memcpy(place, mine, 8);
+  } else {
+    std::memcpy(place, mine, bytes);
+  }
   meeting.arrived |= 1U << thread.lane;
   if (meeting.arrived == (mask & thread.warp->alive)) {
     complete(runner, *thread.warp, meeting, &thread);
   } else {
     runner.wait(operation, site);
   }
-  return {meeting.brought[turn], meeting.came[turn]};
+  return {meeting.brought[turn], stride, meeting.came[turn]};
+}
+
+Meeting& Warp::another_meeting(uint32_t mask) {
+  for (unsigned i = 0; i < used; ++i) {
+    if (meetings[i]->mask == mask) return *meetings[i];
+  }
+  if (used == meetings.size()) meetings.push_back(std::make_unique<Meeting>());
+  Meeting& fresh = *meetings[used++];
+  fresh.mask = mask;
+  fresh.arrived = 0;
+  return fresh;
 }
 
 void complete_meetings(BlockRunner& runner, Warp& warp) {
@@ -117,9 +147,9 @@ int sync_threads_vote(const char* operation, int predicate, Site site) {
     runner.fail(std::string("divergent barrier: is at ") + operation + ", " + words(site) +
                 ", but thread " + words(gone->index) + " has returned");
   }
-  if (!barrier.arrived.empty() && (barrier.site.line() != site.line() ||
-                                   std::strcmp(barrier.site.file_name(), site.file_name()) != 0)) {
-    const CudaThread& other = *barrier.arrived.front();
+  if (barrier.arrived > 0 && (barrier.site.line() != site.line() ||
+                              !is_same(barrier.site.file_name(), site.file_name()))) {
+    const CudaThread& other = *barrier.first;
     runner.fail(std::string("divergent barrier: is at ") + operation + ", " + words(site) +
                 ", but thread " + words(other.index) + " is at " + barrier.operation + ", " +
                 words(barrier.site));
@@ -129,18 +159,18 @@ int sync_threads_vote(const char* operation, int predicate, Site site) {
   barrier.site = site;
   barrier.votes += predicate != 0 ? 1 : 0;
   const unsigned turn = barrier.turn;
-  tsan::release(&barrier.order[turn]);
-  if (barrier.arrived.size() + 1 < runner.threads()) {
-    barrier.arrived.push_back(&thread);
+  tsan::release(barrier.order.get() + 8 * turn);
+  if (++barrier.arrived == 1) barrier.first = &thread;
+  if (barrier.arrived < runner.threads()) {
     runner.wait(operation, site);
   } else {
     barrier.result[turn] = barrier.votes;
     barrier.votes = 0;
+    barrier.arrived = 0;
     barrier.turn ^= 1;
-    for (CudaThread* other : barrier.arrived) runner.wake(*other);
-    barrier.arrived.clear();
+    runner.wake_all_others();
   }
-  tsan::acquire(&barrier.order[turn]);
+  tsan::acquire(barrier.order.get() + 8 * turn);
   return barrier.result[turn];
 }
 
@@ -149,7 +179,7 @@ void sync_warp(uint32_t mask, Site site) {
   const tsan::Quiet quiet;
   BlockRunner& runner = runner_now();
   Meeting& meeting = runner.current().warp->meeting(mask);
-  unsigned char* const order = &meeting.brought[meeting.turn][0][0];
+  unsigned char* const order = &meeting.brought[meeting.turn][0];
   tsan::release(order);
   meet(runner, "__syncwarp", mask, "", 0, site);
   tsan::acquire(order);
@@ -161,8 +191,8 @@ uint32_t ballot(const char* operation, uint32_t mask, bool predicate, Site site)
   const Brought all = meet(runner_now(), operation, mask, &mine, 1, site);
   uint32_t votes = 0;
   for (uint32_t left = all.lanes; left != 0; left &= left - 1) {
-    const int lane = std::countr_zero(left);
-    votes |= uint32_t{all.data[lane][0]} << lane;
+    const auto lane = static_cast<unsigned>(std::countr_zero(left));
+    votes |= uint32_t{all.of(lane)[0]} << lane;
   }
   return votes;
 }
@@ -172,8 +202,8 @@ uint32_t match(const char* operation, uint32_t mask, uint64_t value, Site site) 
   const Brought all = meet(runner_now(), operation, mask, &value, sizeof value, site);
   uint32_t same = 0;
   for (uint32_t left = all.lanes; left != 0; left &= left - 1) {
-    const int lane = std::countr_zero(left);
-    same |= uint32_t{std::memcmp(all.data[lane], &value, sizeof value) == 0} << lane;
+    const auto lane = static_cast<unsigned>(std::countr_zero(left));
+    same |= uint32_t{std::memcmp(all.of(lane), &value, sizeof value) == 0} << lane;
   }
   return same;
 }
@@ -209,7 +239,7 @@ uint64_t shuffle(Shuffle kind, uint32_t mask, uint64_t value, unsigned operand, 
                  Site site) {
   const tsan::Quiet quiet;
   BlockRunner& runner = runner_now();
-  if (width < 1 || width > 32 || !std::has_single_bit(static_cast<unsigned>(width))) {
+  if (width < 1 || width > 32 || (width & (width - 1)) != 0) {
     runner.fail(std::string(name_of(kind)) + " with width " + std::to_string(width) + ", " +
                 words(site) + ": it must be 1, 2, 4, 8, 16 or 32");
   }
@@ -224,7 +254,7 @@ uint64_t shuffle(Shuffle kind, uint32_t mask, uint64_t value, unsigned operand, 
                          : std::string(", which has returned or does not exist")));
   }
   uint64_t taken = 0;
-  std::memcpy(&taken, all.data[source], sizeof taken);
+  std::memcpy(&taken, all.of(source), sizeof taken);
   return taken;
 }
 
@@ -261,7 +291,7 @@ uint32_t reduce(Reduction kind, bool is_signed, uint32_t mask, uint32_t value, S
   bool first = true;
   for (uint32_t left = all.lanes; left != 0; left &= left - 1) {
     uint32_t one = 0;
-    std::memcpy(&one, all.data[std::countr_zero(left)], sizeof one);
+    std::memcpy(&one, all.of(static_cast<unsigned>(std::countr_zero(left))), sizeof one);
     total = first ? one : combine(kind, is_signed, total, one);
     first = false;
   }

@@ -15,8 +15,11 @@ class BlockRunner;
 // What the lanes of a mask brought, as of one collective. Valid until the lane that asked comes to
 // its next collective with the same mask.
 struct Brought {
-  const unsigned char (*data)[most_brought];  // [32]
-  uint32_t lanes;                             // those that came
+  const unsigned char* data;
+  size_t stride;   // of lanes, in bytes
+  uint32_t lanes;  // those that came
+
+  const unsigned char* of(unsigned lane) const { return data + lane * stride; }
 };
 
 // Waits for all lanes of `mask` that have not returned. Fails where the current lane is not in the

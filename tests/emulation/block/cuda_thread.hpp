@@ -25,22 +25,20 @@ struct LateCopy {
 
 struct Warp;
 
-struct CudaThread {
-  Index index;
-  unsigned number = 0;  // in its block, x first
-  unsigned lane = 0;
-  Warp* warp = nullptr;
-  bool returned = false;
-
+// What every switch touches comes first: one line of the cache.
+struct alignas(64) CudaThread {
   Resume resume = nullptr;  // null: has not begun
+  Warp* warp = nullptr;
+  unsigned lane = 0;
+  unsigned number = 0;             // in its block, x first
+  const char* waits_in = nullptr;  // the barrier or collective, where it waits for one
+  std::source_location site;       // of that call
+  uint64_t epoch = 1;              // barriers and collectives that it has come to, and one
+
+  Index index;
+  bool returned = false;
   Stack* stack = nullptr;
   void* fiber = nullptr;  // ThreadSanitizer's
-
-  const char* waits_in = nullptr;  // the barrier or collective; null while it can go on
-  std::source_location site;       // of that call
-
-  uint64_t epoch = 1;  // barriers and collectives that it has come to, and one
-
   std::vector<LateCopy> copies;
   unsigned copy_group = 0;  // the group that the next commit closes
 };
@@ -53,36 +51,34 @@ struct Meeting {
   // Two buffers in turn: a lane can only fill one again when all have left it.
   unsigned turn = 0;
   uint32_t came[2] = {};
-  alignas(16) unsigned char brought[2][lanes_per_warp][most_brought] = {};
+  alignas(64) unsigned char brought[2][lanes_per_warp * most_brought] = {};
 };
 
 struct Warp {
-  CudaThread* lanes = nullptr;  // of lane 0
+  CudaThread* lanes = nullptr;  // the first of its 32
+  unsigned number = 0;          // in its block
+  uint32_t runnable = 0;        // lanes that wait for nothing but their turn
   uint32_t alive = 0;           // lanes that exist and have not returned
   unsigned used = 0;            // meetings[0, used) belong to this block
   std::vector<std::unique_ptr<Meeting>> meetings;
 
   Meeting& meeting(uint32_t mask) {
-    for (unsigned i = 0; i < used; ++i) {
-      if (meetings[i]->mask == mask) return *meetings[i];
-    }
-    if (used == meetings.size()) meetings.push_back(std::make_unique<Meeting>());
-    Meeting& fresh = *meetings[used++];
-    fresh.mask = mask;
-    fresh.arrived = 0;
-    return fresh;
+    if (used > 0 && meetings[0]->mask == mask) return *meetings[0];
+    return another_meeting(mask);
   }
+  Meeting& another_meeting(uint32_t mask);
 };
 
 // __syncthreads and its relatives.
 struct BlockBarrier {
   const char* operation = nullptr;
   std::source_location site;
-  std::vector<CudaThread*> arrived;
+  CudaThread* first = nullptr;  // of those that have arrived
+  unsigned arrived = 0;
   unsigned turn = 0;
   int votes = 0;
   int result[2] = {};
-  char order[2] = {};  // ThreadSanitizer's events, one for each turn
+  std::unique_ptr<char[]> order;  // ThreadSanitizer's events, 8 bytes apart, one for each turn
 };
 
 }  // namespace bitmill::emulation

@@ -53,7 +53,7 @@ class Work {
     BlockRunner& runner = BlockRunner::of_this_thread();
     for (uint64_t i = next_++; i < order_.size(); i = next_++) {
       try {
-        runner.run(grid_, order_[i], &end_);
+        runner.run(grid_, order_[i], events_);
       } catch (...) {
         const std::lock_guard lock(mutex_);
         if (failure_ == nullptr) failure_ = std::current_exception();
@@ -64,7 +64,7 @@ class Work {
   }
 
   void finish() {
-    tsan::acquire(&end_);
+    tsan::acquire(&events_.end);
     switches_last = switches_;
     if (failure_ != nullptr) std::rethrow_exception(failure_);
   }
@@ -76,7 +76,7 @@ class Work {
   std::atomic<uint64_t> switches_ = 0;
   std::mutex mutex_;
   std::exception_ptr failure_;
-  char end_ = 0;  // ThreadSanitizer's event: blocks release it, the launch acquires it
+  LaunchEvents events_;
 };
 
 // Threads that help with every grid, until the process ends.

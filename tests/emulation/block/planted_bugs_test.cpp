@@ -206,7 +206,7 @@ TEST_F(PlantedBugs, FarAndNullAddressesEndTheKernelNotTheProcess) {
               HasSubstr("which is no device memory"));
   const DeviceArray<float> from(1, "from");
   EXPECT_THAT(fault_of([&] {
-                launch(reads, {{1}, {1}}, nullptr, from.data(), out.data(), int64_t{-300});
+                launch(reads, {{1}, {1}}, nullptr, from.data(), out.data(), int64_t{-1000});
               }),
               HasSubstr("bytes before device array 'from'"));
 }

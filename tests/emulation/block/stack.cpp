@@ -133,10 +133,16 @@ void StackPool::reset() { free_.assign(all_.rbegin(), all_.rend()); }
 
 void StackPool::forget_contents() {
   for (const Stack* stack : all_) {
-    char* top = region_ + ((stack->begin - region_) / stack_bytes + 1) * stack_bytes;
-    void* fresh = mmap(stack->begin, top - stack->begin, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    require(fresh == stack->begin, "mmap");
+    char* const top = stack->begin + stack_bytes - page;
+    unsigned char touched[stack_bytes / page - 1];
+    require(mincore(stack->begin, stack_bytes - page, touched) == 0, "mincore");
+    size_t first = 0;
+    while (first < sizeof touched && (touched[first] & 1) == 0) ++first;
+    char* const begin = stack->begin + first * page;
+    if (begin == top) continue;
+    void* const fresh = mmap(begin, top - begin, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    require(fresh == begin, "mmap");
   }
 }
 

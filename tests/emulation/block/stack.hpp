@@ -42,7 +42,7 @@ class StackPool {
   void give_back(Stack* stack) { free_.push_back(stack); }
   // Everything that was taken is free again, whatever ran there.
   void reset();
-  // New pages under every stack: ThreadSanitizer forgets who wrote the old ones.
+  // New pages for those that were touched: ThreadSanitizer forgets who wrote the old ones.
   void forget_contents();
   // A place on `stack` at which `entry` begins.
   Resume begin_on(Stack& stack) const;

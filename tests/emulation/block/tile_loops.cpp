@@ -29,8 +29,8 @@ struct Tile {
     if (all.lanes != ~0U) {
       runner.fail(std::string(operation) + ", " + words(site) + ": not all 32 lanes are there");
     }
-    for (int lane = 0; lane < 32; ++lane) {
-      std::memcpy(&lanes[lane], all.data[lane], sizeof(Fragments));
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      std::memcpy(&lanes[lane], all.of(lane), sizeof(Fragments));
     }
   }
   // Part 0 to 7 of a row of A, of a column of B.

@@ -25,7 +25,6 @@ namespace bitmill::emulation::tsan {
 
 inline constexpr bool on = true;
 inline void* this_fiber() { return __tsan_get_current_fiber(); }
-// Comes after all that its maker has done so far.
 inline void* make_fiber() { return __tsan_create_fiber(0); }
 inline void end_fiber(void* fiber) { __tsan_destroy_fiber(fiber); }
 inline void switch_to(void* fiber) {

@@ -1,0 +1,105 @@
+// How fast the kernels move memory on a GPU: bytes that must be moved, over the time between two
+// events. Prints a line a kernel; the last one is for launch/gpu-check.sh.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "gpu/device_array.hpp"
+#include "kernels/pack_signs.hpp"
+
+namespace bitmill {
+namespace {
+
+class Event {
+ public:
+  Event() { cuda_check(cudaEventCreate(&event_), "cudaEventCreate"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void record() { cuda_check(cudaEventRecord(event_, nullptr), "cudaEventRecord"); }
+  float ms_since(const Event& begin) const {
+    float ms = 0;
+    cuda_check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+    cuda_check(cudaEventElapsedTime(&ms, begin.event_, event_), "cudaEventElapsedTime");
+    return ms;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// The median of 20 runs, after 3 that do not count.
+template <typename Run>
+double median_ms(Run run) {
+  std::vector<float> all;
+  for (int i = 0; i < 23; ++i) {
+    Event begin, end;
+    begin.record();
+    run();
+    end.record();
+    const float ms = end.ms_since(begin);
+    if (i >= 3) all.push_back(ms);
+  }
+  std::sort(all.begin(), all.end());
+  return all[all.size() / 2];
+}
+
+// rows x cols float32 at LLaMA-2 7B's widest linear, several times the L2 of an H200 (60 MB).
+std::string pack_signs_line(double copy_gb_per_s) {
+  const int64_t rows = 11008, cols = 16384, low_cols = cols * 4 / 5;
+  std::vector<int32_t> columns;
+  for (int64_t i = 0; i < low_cols; ++i) columns.push_back(static_cast<int32_t>(i * 5 / 4));
+  const int64_t words = rows * packed::words_for(low_cols, packed::bits_per_word);
+  const DeviceArray<float> weight(std::vector<float>(rows * cols, 0.5F));
+  const DeviceArray<float> mean(std::vector<float>(rows, 0.25F));
+  const DeviceArray<int32_t> low(columns);
+  const DeviceArray<uint32_t> out(std::vector<uint32_t>(words, 0));
+  const kernels::PackSigns task{weight.data(), mean.data(), low.data(), out.data(),
+                                rows,          cols,        low_cols};
+  const double ms =
+      median_ms([&] { cuda_check(kernels::pack_signs(task, nullptr), "pack_signs"); });
+  const double bytes = static_cast<double>(rows * cols + rows + low_cols + words) * 4;
+  const double gb_per_s = bytes / ms / 1e6;
+  char line[160];
+  std::snprintf(line, sizeof line, "pack_signs %.2f ms, %.0f GB/s, %.2f of a copy's", ms, gb_per_s,
+                gb_per_s / copy_gb_per_s);
+  return line;
+}
+
+// What the device copies from itself to itself, read and written.
+double copy_gb_per_s() {
+  const size_t count = size_t{256} << 20;
+  const DeviceArray<float> from(std::vector<float>(count, 1.0F)),
+      to(std::vector<float>(count, 0.0F));
+  const double ms = median_ms([&] {
+    cuda_check(
+        cudaMemcpyAsync(to.data(), from.data(), count * 4, cudaMemcpyDeviceToDevice, nullptr),
+        "cudaMemcpyAsync");
+  });
+  return static_cast<double>(count) * 8 / ms / 1e6;
+}
+
+int run() {
+  if (const std::string reason = why_no_gpu(); !reason.empty()) {
+    std::printf("%s\n", reason.c_str());
+    return 1;
+  }
+  const double copy = copy_gb_per_s();
+  std::printf("copy %.0f GB/s\n%s\n", copy, pack_signs_line(copy).c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace bitmill
+
+int main() {
+  try {
+    return bitmill::run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_kernels: %s\n", error.what());
+    return 1;
+  }
+}
