@@ -119,7 +119,9 @@ Evaluation EvalJob::run(RunContext& context, const std::string& what, const Sour
       context.files, request_.stream_memory > 0 ? request_.stream_memory : INT64_MAX,
       join_path(request_.scratch_dir,
                 fmt::format("bitmill-eval-{}-{}", context.comm.rank(), ::getpid())));
-  for (const std::string& note : model.notes()) context.console.say(note);
+  for (const std::string& note : model.notes()) {
+    context.console.say(fmt::format("{}: note: {}", what, note));
+  }
   BlockProgress progress(context.console, what, steady_clock());
   return evaluate(
       model, reference, windows_, budget, context.comm, context.pool,
