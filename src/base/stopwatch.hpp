@@ -1,4 +1,5 @@
 #pragma once
+// Seconds of a piece of work.
 
 #include <chrono>
 
@@ -14,6 +15,19 @@ class Stopwatch {
 
  private:
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+// Adds to `sum` the seconds for which this object lives.
+class TimedScope {
+ public:
+  explicit TimedScope(double& sum) : sum_(sum) {}
+  ~TimedScope() { sum_ += watch_.seconds(); }
+  TimedScope(const TimedScope&) = delete;
+  TimedScope& operator=(const TimedScope&) = delete;
+
+ private:
+  double& sum_;
+  const Stopwatch watch_;
 };
 
 }  // namespace bitmill

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "base/stopwatch.hpp"
 #include "base/version.hpp"
 #include "checkpoint/hashed_json.hpp"
 #include "checkpoint/hashed_tensors.hpp"
@@ -21,21 +21,6 @@ namespace {
 using nlohmann::json;
 
 bool is_unfinished_name(const std::string& name) { return name.find(".new-") != std::string::npos; }
-
-// Adds to `sum` the seconds for which this object lives.
-class TimedScope {
- public:
-  explicit TimedScope(double& sum) : sum_(sum) {}
-  ~TimedScope() {
-    sum_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
-  TimedScope(const TimedScope&) = delete;
-  TimedScope& operator=(const TimedScope&) = delete;
-
- private:
-  double& sum_;
-  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
 
 // The content's hash of the file that was set aside; empty when there is none. Also empty when it
 // cannot be read: users set a block aside because it is damaged.

@@ -15,19 +15,6 @@ namespace {
 // How often the events of other writers are collected, where nothing else is to be done.
 constexpr auto collecting_interval = std::chrono::seconds(1);
 
-// Adds to `sum` the seconds for which this object lives.
-class TimedScope {
- public:
-  explicit TimedScope(double& sum) : sum_(sum) {}
-  ~TimedScope() { sum_ += watch_.seconds(); }
-  TimedScope(const TimedScope&) = delete;
-  TimedScope& operator=(const TimedScope&) = delete;
-
- private:
-  double& sum_;
-  const Stopwatch watch_;
-};
-
 }  // namespace
 
 RunWriter::RunWriter(RunDir& dir, Saving saving, bool collects)
