@@ -128,7 +128,7 @@ TEST_F(Program, APlaceWhereNothingCanBeMadeIsFoundBeforeAnyWork) {
   const std::string model = " --model " + folder_ / "nowhere";
   const std::string words = "is a link to something that does not exist";
   EXPECT_THAT(run("quantize --calib c.txt --output-dir " + link + model).err, HasSubstr(words));
-  EXPECT_THAT(run("quantize --calib c.txt --output-dir " + folder_ / "out" + " --work-dir " +
+  EXPECT_THAT(run("quantize --calib c.txt --output-dir " + folder_ / "made" + " --work-dir " +
                   inside + model)
                   .err,
               HasSubstr(words));
@@ -149,9 +149,9 @@ TEST_F(Program, APlaceWhereNothingCanBeMadeIsFoundBeforeAnyWork) {
   expect_usage_error(
       run("tokenize --corpus " + calib + " --output " + books + "/t.safetensors --model " + books),
       "lies in the model folder");
-  expect_usage_error(run("export --model " + folder_.path() + " --output-dir " + folder_ / "out"),
+  expect_usage_error(run("export --model " + folder_.path() + " --output-dir " + folder_ / "made"),
                      "lies in --model");
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "made"));
 }
 
 TEST_F(Program, AConfigWithoutALineForTheCommandIsRefused) {
@@ -166,7 +166,7 @@ TEST_F(Program, WhatOneShouldKnowOfTheCalibrationIsSaidAndIsInTheJson) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("note: 600 windows of 256 tokens are drawn"));
   EXPECT_THAT(result.err, HasSubstr("keeps 1 of 28 linears as they are: o_proj in block 1"));
-  EXPECT_EQ(nlohmann::json::parse(result.out).at("notes").size(), 2u);
+  EXPECT_GE(nlohmann::json::parse(result.out).at("notes").size(), 2u);
 }
 
 TEST_F(Program, AFolderWithOtherFilesIsNotTouched) {

@@ -64,12 +64,12 @@ TEST(WindowCheck, OneWindowManyTimesIsRefused) {
 }
 
 TEST(WindowCheck, ATextMayGiveSixteenWindowsForEachThatItHoldsSideBySide) {
-  const Tokens text = counted_up(2 * 10 + 9);
-  const Windows most = calibration_windows(text, 32, 10, 3);
+  const Tokens text = counted_up(2 * 100 + 99);
+  const Windows most = calibration_windows(text, 32, 100, 3);
   EXPECT_GE(2 * distinct_windows(most), 32) << "the case must not fail for its copies";
   EXPECT_EQ(calibration_refusal(text, most), "not refused");
-  EXPECT_THAT(calibration_refusal(text, calibration_windows(text, 33, 10, 3)),
-              AllOf(HasSubstr("29 tokens is too short for 33 windows of 10"),
+  EXPECT_THAT(calibration_refusal(text, calibration_windows(text, 33, 100, 3)),
+              AllOf(HasSubstr("299 tokens is too short for 33 windows of 100"),
                     HasSubstr("it holds 2 side by side"), HasSubstr("--samples 32")));
 }
 

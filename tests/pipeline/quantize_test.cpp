@@ -164,6 +164,7 @@ void make_huge(std::vector<TensorSource>& tensors, const std::string& name, floa
 // The cause is not a rate, and is found where it arises: long before a loss.
 TEST_F(Quantize, AnActivationThatIsNotFiniteIsNamedWithItsBlockAndRightAdvice) {
   auto tensors = test::tiny_tensors(config_);
+  make_huge(tensors, "model.layers.1.mlp.up_proj.weight", 1e20F);
   make_huge(tensors, "model.layers.1.mlp.down_proj.weight", 3e38F);
   test::write_model(*files_, folder_ / "model", config_, tensors);
   for (const Dtype dtype : {Dtype::float32, Dtype::float16}) {

@@ -121,10 +121,10 @@ TEST_F(CalibrationOfAJob, AShortTextIsSaidAndOneThatIsTooShortRefused) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("too short for 17"), HasSubstr("--samples 16")));
 }
 
-const std::string bos_tokenizer = BITMILL_SOURCE_DIR "/tests/golden/tokenizers/spm/tokenizer.model";
+const std::string bos_tokenizer = BITMILL_SOURCE_DIR "/tests/golden/tokenizers/spm/tokenizer.json";
 
 TEST_F(CalibrationOfAJob, WindowsFromTheMiddleBeginWithTheBosOnlyOnRequest) {
-  std::filesystem::copy(bos_tokenizer, folder_ / "model/tokenizer.model");
+  std::filesystem::copy(bos_tokenizer, folder_ / "model/tokenizer.json");
   std::string text;
   for (int i = 0; i < 300; ++i) text += "word " + std::to_string(i * i) + "\n";
   options_.calib = folder_.write("t.md", text);
