@@ -7,6 +7,8 @@
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "base/error.hpp"
@@ -59,7 +61,9 @@ int64_t decoder_id(const std::string& key, const std::string& where) {
 
 class TokenList {
  public:
-  explicit TokenList(std::vector<AddedToken> own) : tokens_(std::move(own)) {}
+  explicit TokenList(std::vector<AddedToken> own) : tokens_(std::move(own)) {
+    for (size_t i = 0; i < tokens_.size(); ++i) place_.emplace(tokens_[i].content, i);
+  }
 
   // "added_tokens_decoder": {"id": {token}}.
   void add_decoder(const json& decoder, const std::string& path) {
@@ -76,37 +80,42 @@ class TokenList {
   }
 
   // {token: id} of added_tokens.json. `special`: names of special tokens.
-  void add_map(const FileBeside& file, const std::vector<std::string>& special) {
+  void add_map(const FileBeside& file, const std::set<std::string>& special) {
     std::map<int64_t, AddedToken> by_id;
     for (const auto& [content, value] : file.content.items()) {
       AddedToken token;
       token.content = content;
       token.id = json_int(file.content, content.c_str(), file.path);
-      token.special = std::ranges::find(special, content) != special.end();
+      token.special = special.contains(content);
       token.normalized = !token.special;
       by_id.emplace(*token.id, token);
     }
     for (const auto& [id, token] : by_id) {
-      if (find(token.content) == nullptr) tokens_.push_back(token);
+      if (find(token.content) == nullptr) add(token);
     }
   }
 
   void add_named(const AddedToken& token) {
-    if (!token.content.empty() && find(token.content) == nullptr) tokens_.push_back(token);
+    if (!token.content.empty() && find(token.content) == nullptr) add(token);
   }
 
   std::vector<AddedToken> take() { return std::move(tokens_); }
 
  private:
   AddedToken* find(const std::string& content) {
-    const auto it = std::ranges::find(tokens_, content, &AddedToken::content);
-    return it == tokens_.end() ? nullptr : &*it;
+    const auto it = place_.find(content);
+    return it == place_.end() ? nullptr : &tokens_[it->second];
+  }
+
+  void add(const AddedToken& token) {
+    place_.emplace(token.content, tokens_.size());
+    tokens_.push_back(token);
   }
 
   void add_or_change(const AddedToken& token, const std::string& where) {
     AddedToken* const known = find(token.content);
     if (known == nullptr) {
-      tokens_.push_back(token);
+      add(token);
       return;
     }
     BITMILL_CHECK(!known->id || known->id == token.id, FormatError,
@@ -117,6 +126,7 @@ class TokenList {
   }
 
   std::vector<AddedToken> tokens_;
+  std::unordered_map<std::string, size_t> place_;  // in tokens_, by content
 };
 
 // The special tokens that the two files name, in the order of transformers. Where both have a key,
@@ -157,8 +167,8 @@ std::vector<AddedToken> with_tokens_beside(Files& files, const std::string& fold
   if (decoder.is_null()) {
     map = read_beside(files, folder, "special_tokens_map.json");
     named = named_tokens(config, map);
-    std::vector<std::string> special;
-    for (const AddedToken& token : named) special.push_back(token.content);
+    std::set<std::string> special;
+    for (const AddedToken& token : named) special.insert(token.content);
     list.add_map(read_beside(files, folder, "added_tokens.json"), special);
   } else {
     list.add_decoder(decoder, config.path);

@@ -169,7 +169,8 @@ void TensorFolder::open_shards(Files& files, const std::string& index, const Ten
     find_strangers(*shards_.back(), weight_map, index, strangers);
     for (const auto& [tensor, info] : shards_.back()->tensors()) holders[tensor].push_back(*number);
   }
-  Complaints missing(problems);
+  Complaints missing(problems), different(problems);
+  std::vector<std::string> several;  // tensors of which one copy was chosen
   for (const auto& [tensor, shard] : weight_map) {
     const std::optional<size_t> number = shards[shard];
     const std::vector<size_t>& holding = holders[tensor];
@@ -181,27 +182,31 @@ void TensorFolder::open_shards(Files& files, const std::string& index, const Ten
           index, tensor, shard,
           holding.empty() ? "" : fmt::format(" ({} does)", shards_[holding.front()]->path())));
     } else if (holding.size() > 1) {
-      choose_copy(tensor, holding, *number, problems);
+      several.push_back(tensor);
+      const std::string problem = choose_copy(tensor, holding, *number);
+      if (!problem.empty()) different.add(problem);
     }
   }
+  if (several.empty()) return;
+  notes_.push_back(
+      fmt::format("{} of the tensors are stored in more than one shard (\"{}\"{}); the copies that "
+                  "{} names are "
+                  "read",
+                  several.size(), several.front(), several.size() > 1 ? ", ..." : "", index));
 }
 
-// transformers takes the copy in the shard that is last by name, whatever the index says.
-void TensorFolder::choose_copy(const std::string& name, const std::vector<size_t>& holders,
-                               size_t named, std::vector<std::string>& problems) {
+// transformers takes the copy in the shard that is last by name, whatever the index says. Returns
+// what is wrong when that is another one; empty: nothing.
+std::string TensorFolder::choose_copy(const std::string& name, const std::vector<size_t>& holders,
+                                      size_t named) {
   place_[name] = named;
   const SafetensorsFile &chosen = *shards_[named], &last = *shards_[holders.back()];
-  if (&chosen == &last || same_bytes(chosen, last, name)) {
-    notes_.push_back(
-        fmt::format("\"{}\" is stored in {} shards; the copy in {} is read, as {} says", name,
-                    holders.size(), chosen.path(), index_file_name));
-    return;
-  }
-  problems.push_back(fmt::format(
+  if (&chosen == &last || same_bytes(chosen, last, name)) return "";
+  return fmt::format(
       "\"{}\" is stored twice, with different values: {} says that it is in {}, and transformers "
       "reads the copy in {}, the last by name. To keep the copies that the index names, rename {} "
       "so that it is the last by name, here and in the index; both files are needed",
-      name, index_file_name, chosen.path(), last.path(), file_name(chosen.path())));
+      name, index_file_name, chosen.path(), last.path(), file_name(chosen.path()));
 }
 
 bool TensorFolder::open_shard(Files& files, const std::string& path, const TensorRename& rename,

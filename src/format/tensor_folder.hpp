@@ -60,8 +60,8 @@ class TensorFolder {
                    std::vector<std::string>& problems);
   bool open_shard(Files& files, const std::string& path, const TensorRename& rename,
                   std::vector<std::string>& problems);
-  void choose_copy(const std::string& name, const std::vector<size_t>& holders, size_t named,
-                   std::vector<std::string>& problems);
+  std::string choose_copy(const std::string& name, const std::vector<size_t>& holders,
+                          size_t named);
   const SafetensorsFile& shard_of(const std::string& name) const;
 
   std::string folder_;
