@@ -66,7 +66,7 @@ OptionGroup method_options() {
        {"stream-dtype", "float32|float16|bfloat16", "float32",
         "type of the activations between blocks: 16 bits halve their memory and traffic"},
        {"seed", "N", "0",
-        "decides the positions of the calibration windows in a text; refused for ready windows"},
+        "decides the positions of the calibration windows in a text"},
        shuffle_seed_option(),
        window_bos_option(),
        {"ignore", "REGEX,...", "",

@@ -33,7 +33,7 @@ OptionGroup tuning_options() {
       {{"samples", "N", "128", "calibration windows"},
        {"seq-len", "N", "2048, or the model's context where that is shorter", "tokens of a window"},
        {"seed", "N", "0",
-        "decides the positions of the calibration windows in a text; refused for ready windows"},
+        "decides the positions of the calibration windows in a text"},
        shuffle_seed_option(),
        window_bos_option(),
        {"epochs", "N", "6", "passes over the windows, at most"},

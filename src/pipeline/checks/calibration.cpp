@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include "base/error.hpp"
 #include "data/token_text.hpp"
@@ -19,11 +20,12 @@ int64_t count_held_out(const CalibrationSource& source, int64_t samples) {
   return std::max<int64_t>(1, source.held_out.floor_times(samples));
 }
 
-void check_seed_has_effect(const CalibrationSource& source, const Tokens& tokens) {
-  BITMILL_CHECK(!source.seed_by_hand || !tokens.is_windows(), UsageError,
-                fmt::format("--seed {} has no effect: {} holds ready windows, which are taken in "
-                            "their order; --shuffle-seed {} would change that order",
-                            source.seed, source.calib, source.seed));
+// Scripts and recipes may give the seed with any calibration, so this is no error.
+std::string idle_seed_note(const CalibrationSource& source) {
+  return fmt::format(
+      "--seed {} has no effect: {} holds ready windows, which are taken in their order; "
+      "--shuffle-seed {} would change that order",
+      source.seed, source.calib, source.seed);
 }
 
 // Cuts tokens into windows.
@@ -61,7 +63,6 @@ Calibration read_calibration(const CalibrationSource& source, Files& files,
                              const ModelConfig& config) {
   const Tokens tokens =
       read_tokens(files, source.calib, source.model, config.vocab_size, source.text_key);
-  check_seed_has_effect(source, tokens);
   int64_t seq_len = source.seq_len;
   if (seq_len == 0) {
     seq_len = tokens.is_windows() ? tokens.window_len : default_seq_len(config);
@@ -71,6 +72,9 @@ Calibration read_calibration(const CalibrationSource& source, Files& files,
   Windows& windows = calibration.windows;
   check_enough_windows(tokens, windows);
   calibration.notes = calibration_notes(tokens, windows);
+  if (source.seed_by_hand && tokens.is_windows()) {
+    calibration.notes.push_back(idle_seed_note(source));
+  }
   if (source.shuffle_seed) {
     shuffle_windows(windows, windows.count - calibration.held_out, *source.shuffle_seed);
   }

@@ -47,8 +47,7 @@ int64_t default_seq_len(const ModelConfig& config);
 // asked for.
 //
 // UsageError when a window is longer than the context; when there is only one and some are to be
-// held out; when a seed is given for ready windows, which are not drawn; and when the calibration
-// is too small (check_enough_windows()).
+// held out; and when the calibration is too small (check_enough_windows()).
 Calibration read_calibration(const CalibrationSource& source, Files& files,
                              const ModelConfig& config);
 

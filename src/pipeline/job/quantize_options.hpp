@@ -39,8 +39,7 @@ struct QuantizeOptions {
   int64_t batch = 1;
   int lag = 0;        // 0: epochs
   uint64_t seed = 0;  // of the positions of windows in a text
-  // Whether the user gave `seed`. For a calibration of ready windows that is refused: it would have
-  // no effect.
+  // Whether the user gave `seed`. It has no effect on ready windows, and a note says so.
   bool seed_by_hand = false;
   std::optional<uint64_t> shuffle_seed;  // of the order of the windows; none: as they come
   WindowBos window_bos = WindowBos::off;
