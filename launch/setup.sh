@@ -3,7 +3,8 @@
 #
 #   launch/setup.sh                    install what is missing; a second run changes nothing
 #   launch/setup.sh --with-slurm       the same, and a Slurm to test under (its daemons stay off)
-#   launch/setup.sh --with-clang       the same, and the compiler of the fuzzers; both may be given
+#   launch/setup.sh --with-clang       the same, and the compiler of the fuzzers
+#   launch/setup.sh --with-tidy        the same, and clang-tidy; the three may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (cmake/FindLibTorch.cmake)
 #
 # libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
@@ -23,6 +24,7 @@ debian_packages=(
 readonly fault_packages=(slurmctld slurmd slurm-client munge libpmix-dev faketime)
 # libFuzzer and the sanitizers are in the second.
 readonly clang_packages=(clang-16 libclang-rt-16-dev)
+readonly tidy_packages=(clang-tidy)
 
 # The libraries libtorch is linked to, and the wheel to take one from where the machine lacks it.
 # Versions are those torch 2.11.0 asks for. libtorch_cpu.so needs the first two even on a CPU.
@@ -141,7 +143,8 @@ main() {
         ;;
       --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
       --with-clang) debian_packages+=("${clang_packages[@]}") ;;
-      *) die "unknown option $option (there are --with-slurm, --with-clang and --print-libtorch)" ;;
+      --with-tidy) debian_packages+=("${tidy_packages[@]}") ;;
+      *) die "unknown option $option (there are --with-slurm, --with-clang, --with-tidy and --print-libtorch)" ;;
     esac
   done
   mkdir -p "$deps"

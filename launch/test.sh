@@ -44,7 +44,7 @@ main() {
   fi
   printf '%s\n' "time spent before the tests:" "${spent[@]}"
   ctest --preset cpu --output-on-failure --no-tests=error --parallel "$(nproc)" \
-    --label-exclude slurm-long
+    --label-exclude '^long$'
 }
 
 main "$@"

@@ -16,23 +16,20 @@
 #include "base/error.hpp"
 
 namespace bitmill {
-namespace {
-
-// One call of parallel_for. It lives on the caller's stack. `helpers` counts the pool threads that
-// hold a pointer to it; the caller returns only when `helpers` is zero.
-struct Job {
-  const std::function<void(int64_t)>* task;
-  int64_t count;
-  std::atomic<int64_t> next = 0;
-  int helpers = 0;             // guarded by State::mutex
-  std::exception_ptr error{};  // guarded by State::mutex
-
-  bool has_work() const { return next.load(std::memory_order_relaxed) < count; }
-};
-
-}  // namespace
 
 struct ThreadPool::State {
+  // One call of parallel_for. It lives on the caller's stack. `helpers` counts the pool threads
+  // that hold a pointer to it; the caller returns only when `helpers` is zero.
+  struct Job {
+    const std::function<void(int64_t)>* task;
+    int64_t count;
+    std::atomic<int64_t> next = 0;
+    int helpers = 0;             // guarded by mutex
+    std::exception_ptr error{};  // guarded by mutex
+
+    bool has_work() const { return next.load(std::memory_order_relaxed) < count; }
+  };
+
   std::mutex mutex;
   std::condition_variable work_added;
   std::condition_variable helper_left;
@@ -120,8 +117,8 @@ void ThreadPool::parallel_for(int64_t count, const std::function<void(int64_t)>&
     for (int64_t i = 0; i < count; ++i) state_->perform(task, i);
     return;
   }
-  Job job{&task, count};
-  std::list<Job*>::iterator position;
+  State::Job job{&task, count};
+  std::list<State::Job*>::iterator position;
   {
     std::lock_guard lock(state_->mutex);
     position = state_->jobs.insert(state_->jobs.end(), &job);

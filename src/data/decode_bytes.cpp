@@ -10,8 +10,6 @@
 namespace bitmill {
 namespace {
 
-constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
-
 class ByteLevelStep final : public DecodeStep {
  public:
   explicit ByteLevelStep(DecodeStep& next) : next_(next) {}

@@ -15,7 +15,7 @@ using nlohmann::json;
 
 // Limit of the bytes that a text may become, per byte. No normalizer in use makes more of a
 // character than NFKC, which makes up to 18 of one.
-constexpr size_t most_growth = 64;
+constexpr size_t most_normal_growth = 64;
 constexpr size_t always_allowed = 4096;  // bytes: a short text may gain a prefix
 
 std::string replace_matches(std::string_view text, const Regex& expression,
@@ -67,7 +67,7 @@ std::string Normalizer::apply(std::string_view text) const {
   std::string result(text);
   for (const Step& step : steps_) {
     result = changed(step, std::move(result));
-    BITMILL_CHECK(result.size() <= most_growth * text.size() + always_allowed, FormatError,
+    BITMILL_CHECK(result.size() <= most_normal_growth * text.size() + always_allowed, FormatError,
                   fmt::format("{}: makes {} bytes of a text of {}, more than any normalizer has a "
                               "reason to; get the tokenizer again from where the model came from",
                               where_, result.size(), text.size()));

@@ -13,11 +13,11 @@ namespace {
 
 constexpr uint32_t last_code_point = 0x10FFFF;
 
+}  // namespace
+
 bool is_ascii_alnum(char c) {
   return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
-
-}  // namespace
 
 void RegexScanner::refuse(const std::string& what) const {
   throw FormatError(fmt::format(

@@ -16,6 +16,8 @@ struct RegexAtom {
   bool negated = false;
 };
 
+bool is_ascii_alnum(char c);
+
 class RegexScanner {
  public:
   RegexScanner(std::string_view expression, const std::string& where)

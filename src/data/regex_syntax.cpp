@@ -13,10 +13,6 @@ namespace {
 
 std::string code_point_escape(uint32_t code) { return fmt::format("\\x{{{:X}}}", code); }
 
-bool is_ascii_alnum(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
 class Translator {
  public:
   Translator(std::string_view expression, const std::string& where) : scanner_(expression, where) {}

@@ -3,8 +3,6 @@
 namespace bitmill {
 namespace {
 
-constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
-
 // What the first byte says: the length of the character, and the range of its second byte. That
 // range excludes overlong forms, surrogates and values above U+10FFFF (Unicode, table 3-7).
 struct Lead {

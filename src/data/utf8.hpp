@@ -7,6 +7,8 @@
 
 namespace bitmill {
 
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";  // U+FFFD
+
 // One step through bytes that may or may not be UTF-8.
 struct Utf8Step {
   size_t bytes = 0;  // of the character; when invalid: of the longest prefix of any character

@@ -61,7 +61,7 @@ TokenizerClass class_of(const std::string& name, const TokenizerConfig& config) 
                    : fmt::format("the tokenizer_class is {}", name)));
 }
 
-std::vector<BpeTables::Merge> read_merges(std::string_view text, const std::string& where) {
+std::vector<BpeTables::Merge> read_merges_lines(std::string_view text, const std::string& where) {
   std::vector<BpeTables::Merge> merges;
   while (!text.empty()) {
     std::string_view line = text.substr(0, text.find('\n'));
@@ -87,7 +87,7 @@ std::unique_ptr<Tokenizer> read_vocab_and_merges(Files& files, const std::string
   const std::string merges = read_text(files, merges_path);
   BpeTables tables;
   tables.tokens = read_vocabulary(vocabulary, vocab_path);
-  tables.merges = read_merges(merges, merges_path);
+  tables.merges = read_merges_lines(merges, merges_path);
   tables.tokens_where = vocab_path;
   tables.merges_where = merges_path;
 

@@ -9,7 +9,7 @@ namespace {
 
 // Number of bytes of `word` before its first space that is behind another character; all of them
 // when there is no such space.
-size_t bytes_before_space(std::string_view word) {
+size_t bytes_before_word_space(std::string_view word) {
   size_t at = 0;
   while (word.substr(at).starts_with(word_space)) at += word_space.size();
   return std::min(word.find(word_space, at), word.size());
@@ -29,7 +29,7 @@ void WordModel::encode(std::string_view text, bool begins_text, std::vector<int3
     // SentencePiece-style tokenizers make a whole text one word. Where it may be cut before spaces,
     // the parts can be found in the cache.
     while (cuts_at_spaces_ && !word.empty()) {
-      const size_t bytes = bytes_before_space(word);
+      const size_t bytes = bytes_before_word_space(word);
       encode_word(word.substr(0, bytes), *cache, ids);
       word.remove_prefix(bytes);
     }

@@ -24,7 +24,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t bytes_per_copy = int64_t{16} << 20;
-constexpr float half_overflow = 65520.0F;  // the smallest number that rounds to infinity
+constexpr float rounds_to_infinity = 65520.0F;  // the smallest number that rounds to infinity
 constexpr std::array<std::string_view, 9> weight_endings = {
     ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"};
 
@@ -57,8 +57,9 @@ void copy_file(Files& files, const std::string& from, const std::string& to) {
 
 std::vector<std::byte> converted(const std::vector<float>& values, Dtype dtype,
                                  const std::string& name) {
-  const auto large = std::find_if(values.begin(), values.end(),
-                                  [](float value) { return std::fabs(value) >= half_overflow; });
+  const auto large = std::find_if(values.begin(), values.end(), [](float value) {
+    return std::fabs(value) >= rounds_to_infinity;
+  });
   BITMILL_CHECK(
       dtype != Dtype::float16 || large == values.end(), NumericError,
       fmt::format("\"{}\" holds {}, which float16 cannot hold; export to bfloat16 or float32", name,

@@ -10,7 +10,7 @@ namespace {
 
 using namespace family;
 
-constexpr std::array linears = {
+constexpr std::array llama_linears = {
     LinearSpec{LinearRole::query, "self_attn.q_proj", query_width, hidden, attention_bias},
     LinearSpec{LinearRole::key, "self_attn.k_proj", key_value_width, hidden, attention_bias},
     LinearSpec{LinearRole::value, "self_attn.v_proj", key_value_width, hidden, attention_bias},
@@ -20,14 +20,14 @@ constexpr std::array linears = {
     LinearSpec{LinearRole::up, "mlp.up_proj", intermediate, hidden, mlp_bias},
     LinearSpec{LinearRole::down, "mlp.down_proj", hidden, intermediate, mlp_bias},
 };
-static_assert(in_order(linears));
+static_assert(in_order(llama_linears));
 
 }  // namespace
 
 constinit const Family llama_family = {
     .architecture = "LlamaForCausalLM",
     .keys = {.attention_bias = {"attention_bias", false}, .mlp_bias = {"mlp_bias", false}},
-    .linears = linears,
+    .linears = llama_linears,
 };
 
 }  // namespace bitmill

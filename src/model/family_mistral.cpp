@@ -11,7 +11,7 @@ namespace {
 
 using namespace family;
 
-constexpr std::array linears = {
+constexpr std::array mistral_linears = {
     LinearSpec{LinearRole::query, "self_attn.q_proj", query_width, hidden, never},
     LinearSpec{LinearRole::key, "self_attn.k_proj", key_value_width, hidden, never},
     LinearSpec{LinearRole::value, "self_attn.v_proj", key_value_width, hidden, never},
@@ -20,7 +20,7 @@ constexpr std::array linears = {
     LinearSpec{LinearRole::up, "mlp.up_proj", intermediate, hidden, never},
     LinearSpec{LinearRole::down, "mlp.down_proj", hidden, intermediate, never},
 };
-static_assert(in_order(linears));
+static_assert(in_order(mistral_linears));
 
 }  // namespace
 
@@ -29,7 +29,7 @@ constinit const Family mistral_family = {
     .keys = {.kv_heads = {"num_key_value_heads", 8},
              .context = {"max_position_embeddings", 131072},
              .window = WindowRule::always},
-    .linears = linears,
+    .linears = mistral_linears,
 };
 
 }  // namespace bitmill

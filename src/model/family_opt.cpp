@@ -11,7 +11,7 @@ namespace {
 
 using namespace family;
 
-constexpr std::array linears = {
+constexpr std::array opt_linears = {
     LinearSpec{LinearRole::query, "self_attn.q_proj", hidden, hidden, attention_bias},
     LinearSpec{LinearRole::key, "self_attn.k_proj", hidden, hidden, attention_bias},
     LinearSpec{LinearRole::value, "self_attn.v_proj", hidden, hidden, attention_bias},
@@ -19,7 +19,7 @@ constexpr std::array linears = {
     LinearSpec{LinearRole::up, "fc1", intermediate, hidden, mlp_bias},
     LinearSpec{LinearRole::down, "fc2", hidden, intermediate, mlp_bias},
 };
-static_assert(in_order(linears));
+static_assert(in_order(opt_linears));
 
 }  // namespace
 
@@ -48,7 +48,7 @@ constinit const Family opt_family = {
     .positions = Positions::learned,
     // The table has two rows before position 0. They were for padding in training.
     .position_offset = 2,
-    .linears = linears,
+    .linears = opt_linears,
 };
 
 }  // namespace bitmill

@@ -10,7 +10,7 @@ namespace {
 
 using namespace family;
 
-constexpr std::array linears = {
+constexpr std::array qwen2_linears = {
     LinearSpec{LinearRole::query, "self_attn.q_proj", query_width, hidden, always},
     LinearSpec{LinearRole::key, "self_attn.k_proj", key_value_width, hidden, always},
     LinearSpec{LinearRole::value, "self_attn.v_proj", key_value_width, hidden, always},
@@ -19,7 +19,7 @@ constexpr std::array linears = {
     LinearSpec{LinearRole::up, "mlp.up_proj", intermediate, hidden, never},
     LinearSpec{LinearRole::down, "mlp.down_proj", hidden, intermediate, never},
 };
-static_assert(in_order(linears));
+static_assert(in_order(qwen2_linears));
 
 }  // namespace
 
@@ -28,7 +28,7 @@ constinit const Family qwen2_family = {
     .keys = {.kv_heads = {"num_key_value_heads", 32},
              .context = {"max_position_embeddings", 32768},
              .window = WindowRule::when_used},
-    .linears = linears,
+    .linears = qwen2_linears,
 };
 
 }  // namespace bitmill

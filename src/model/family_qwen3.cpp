@@ -10,7 +10,7 @@ namespace {
 
 using namespace family;
 
-constexpr std::array linears = {
+constexpr std::array qwen3_linears = {
     LinearSpec{LinearRole::query, "self_attn.q_proj", query_width, hidden, attention_bias},
     LinearSpec{LinearRole::key, "self_attn.k_proj", key_value_width, hidden, attention_bias},
     LinearSpec{LinearRole::value, "self_attn.v_proj", key_value_width, hidden, attention_bias},
@@ -20,7 +20,7 @@ constexpr std::array linears = {
     LinearSpec{LinearRole::up, "mlp.up_proj", intermediate, hidden, never},
     LinearSpec{LinearRole::down, "mlp.down_proj", hidden, intermediate, never},
 };
-static_assert(in_order(linears));
+static_assert(in_order(qwen3_linears));
 
 }  // namespace
 
@@ -32,7 +32,7 @@ constinit const Family qwen3_family = {
              .attention_bias = {"attention_bias", false},
              .window = WindowRule::when_used},
     .names = {.query_norm = "self_attn.q_norm", .key_norm = "self_attn.k_norm"},
-    .linears = linears,
+    .linears = qwen3_linears,
 };
 
 }  // namespace bitmill

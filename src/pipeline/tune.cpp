@@ -23,7 +23,7 @@ namespace bitmill {
 namespace {
 
 // The arguments of one start, for the functions below.
-struct Start {
+struct TuneStart {
   const CheckedTune& checked;
   Files& files;
   Communicator& comm;
@@ -46,7 +46,7 @@ struct Sources {
 };
 
 // Every rank has verified its own copy, so the copies must be compared.
-void check_same_model_everywhere(const Start& start) {
+void check_same_model_everywhere(const TuneStart& start) {
   const std::string hash = combined_hash(start.checked.hashes);
   const std::vector<std::string> all = gather_texts(start.comm, hash);
   for (size_t rank = 1; rank < all.size(); ++rank) {
@@ -59,7 +59,7 @@ void check_same_model_everywhere(const Start& start) {
 
 // The packed model was hashed when it was verified. Those hashes are used here again: both are
 // hashes of a tensor's bytes.
-Sources hash_sources(const Start& start) {
+Sources hash_sources(const TuneStart& start) {
   start.observer.phase_begins("hashing the reference");
   const SourceModel &model = start.checked.model, &teacher = start.checked.teacher;
   Sources sources = {start.checked.hashes,
@@ -72,7 +72,7 @@ Sources hash_sources(const Start& start) {
 
 // On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
 // save there.
-void open_session(const Start& start, const Sources& sources,
+void open_session(const TuneStart& start, const Sources& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
   const TuneOptions& options = start.options();
   session.open({start.checked.forecast.fingerprint_json, numerics_classes}, folder_plan(options),
@@ -88,7 +88,7 @@ void open_session(const Start& start, const Sources& sources,
                               static_cast<int64_t>(sizeof(float)));
 }
 
-TuningHistory train(const Start& start, const Sources& sources, RunSession* session) {
+TuningHistory train(const TuneStart& start, const Sources& sources, RunSession* session) {
   const TuneOptions& options = start.options();
   MeshRank rank(start.checked.forecast.mesh, start.comm);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
@@ -111,7 +111,7 @@ TuningHistory train(const Start& start, const Sources& sources, RunSession* sess
   return tuner.history();
 }
 
-void train_in_session(const Start& start, const std::vector<std::string>& numerics_classes,
+void train_in_session(const TuneStart& start, const std::vector<std::string>& numerics_classes,
                       const Sources& sources, TuneResult& result) {
   std::optional<RunSession> session;
   if (start.comm.rank() == 0) {
@@ -127,7 +127,7 @@ void train_in_session(const Start& start, const std::vector<std::string>& numeri
 }
 
 // Verifies the result of an earlier job, on rank 0.
-void verify_what_is_there(const Start& start, const Sources& sources) {
+void verify_what_is_there(const TuneStart& start, const Sources& sources) {
   const TuneOptions& options = start.options();
   if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
   start.observer.phase_begins("verifying the result that is there");
@@ -146,7 +146,7 @@ std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files,
 TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, ThreadPool& pool,
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
-  const Start start{checked, files, comm, pool, observer, control};
+  const TuneStart start{checked, files, comm, pool, observer, control};
   observer.phase_begins("comparing what the ranks see");
   const std::vector<std::string> classes = compare_ranks(checked, files, comm, control.host);
   check_same_model_everywhere(start);

@@ -8,8 +8,6 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t float_bytes = 4;
-
 // Seconds of the gradients of `own` samples in a step. Each thread computes a sample of its own;
 // when fewer samples than threads are left, all threads work on these together.
 double units_seconds(const Workload& work, const Machine& machine, int64_t own) {

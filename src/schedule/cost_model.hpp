@@ -9,6 +9,8 @@
 
 namespace bitmill {
 
+inline constexpr int64_t float_bytes = 4;  // of a float32
+
 // What one block of a model needs, the same for all blocks, and how it is trained.
 struct Workload {
   int blocks = 0, epochs = 0, lag = 0;

@@ -20,15 +20,15 @@ namespace {
 
 using test::Case;
 
-// In the order of Result::gradients.
+// In the order of PartsResult::gradients.
 constexpr std::array parts = {part::row_scale, part::row_gain,   part::col_gain,
                               part::row_mean,  part::code_scale, part::latents};
 const LearnedNames everything(parts.begin(), parts.end());
 
 // Odd sizes, more tokens than a tile, more rows than a tile, no low and no salient columns.
-const std::vector<Case> awkward = {{1, 1, 1, 0},     {3, 5, 7, 2},     {31, 33, 29, 8},
-                                   {5, 3, 0, 4},     {600, 37, 53, 0}, {257, 300, 15, 1},
-                                   {40, 129, 46, 11}};
+const std::vector<Case> awkward_shapes = {{1, 1, 1, 0},     {3, 5, 7, 2},     {31, 33, 29, 8},
+                                          {5, 3, 0, 4},     {600, 37, 53, 0}, {257, 300, 15, 1},
+                                          {40, 129, 46, 11}};
 
 // Latents on both sides of 0 and of the window.
 LearnedLinear random_everything(const Case& shape) {
@@ -39,12 +39,12 @@ LearnedLinear random_everything(const Case& shape) {
   return learned;
 }
 
-struct Result {
+struct PartsResult {
   at::Tensor y;
   std::vector<at::Tensor> gradients;  // of x, then of `parts`
 };
 
-Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
+PartsResult run_parts(const Backend& backend, const Case& shape, ThreadPool& pool) {
   FrozenLinear frozen = test::random_frozen(shape, 7);
   frozen.signs.reset();
   LearnedLinear learned = random_everything(shape);
@@ -59,8 +59,8 @@ Result run(const Backend& backend, const Case& shape, ThreadPool& pool) {
     inputs.push_back(learned[name].requires_grad_(true));
   }
   const at::Tensor y = linear->forward(x, learned);
-  Result result{y.detach(), torch::autograd::grad({y}, inputs, {upstream}, std::nullopt, false,
-                                                  /*allow_unused=*/true)};
+  PartsResult result{y.detach(), torch::autograd::grad({y}, inputs, {upstream}, std::nullopt, false,
+                                                       /*allow_unused=*/true)};
   EXPECT_FALSE(result.gradients.back().defined());  // latents' is written, not handed through
   result.gradients.back() = latent_gradient;
   return result;
@@ -72,9 +72,9 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
 
 TEST(LearnedParts, CpuBackendEqualsTheReferenceOnAwkwardShapes) {
   ThreadPool pool(2, [] { at::set_num_threads(1); });
-  for (const Case& shape : awkward) {
-    const Result fast = run(*cpu_backend(), shape, pool);
-    const Result truth = run(*reference_backend(), shape, pool);
+  for (const Case& shape : awkward_shapes) {
+    const PartsResult fast = run_parts(*cpu_backend(), shape, pool);
+    const PartsResult truth = run_parts(*reference_backend(), shape, pool);
     EXPECT_LT(difference(fast.y, truth.y), 2e-6);
     for (size_t i = 0; i < truth.gradients.size(); ++i) {
       EXPECT_LT(difference(fast.gradients[i], truth.gradients[i]), 2e-5)
@@ -86,7 +86,8 @@ TEST(LearnedParts, CpuBackendEqualsTheReferenceOnAwkwardShapes) {
 TEST(LearnedParts, BitsDoNotDependOnThreads) {
   const Case shape = {700, 196, 77, 20};
   ThreadPool one(1), four(4, [] { at::set_num_threads(1); });
-  const Result a = run(*cpu_backend(), shape, one), b = run(*cpu_backend(), shape, four);
+  const PartsResult a = run_parts(*cpu_backend(), shape, one),
+                    b = run_parts(*cpu_backend(), shape, four);
   EXPECT_TRUE(at::equal(a.y, b.y));
   for (size_t i = 0; i < a.gradients.size(); ++i) {
     EXPECT_TRUE(at::equal(a.gradients[i], b.gradients[i])) << i;

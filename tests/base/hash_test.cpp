@@ -7,7 +7,7 @@
 namespace bitmill {
 namespace {
 
-auto bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+auto raw_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 // XXH3_128bits of no bytes with seed 0, from the sanity checks of xxHash's own distribution.
 TEST(Hash, OfNothingIsThePublishedValue) {
@@ -20,9 +20,9 @@ TEST(Hash, InPiecesEqualsAtOnce) {
   for (const size_t piece : {1, 31, 33, 240, 241, 1009, 5000}) {
     Hasher hasher;
     for (size_t first = 0; first < text.size(); first += piece) {
-      hasher.add(bytes(std::string_view(text).substr(first, piece)));
+      hasher.add(raw_bytes(std::string_view(text).substr(first, piece)));
     }
-    EXPECT_EQ(hasher.hex(), hash_hex(bytes(text))) << "pieces of " << piece;
+    EXPECT_EQ(hasher.hex(), hash_hex(raw_bytes(text))) << "pieces of " << piece;
   }
 }
 

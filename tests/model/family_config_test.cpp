@@ -16,7 +16,7 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-ModelConfig read(const json& config) {
+ModelConfig read_family(const json& config) {
   const test::ScratchFolder folder;
   const auto files = posix_files();
   test::write_config(*files, folder.path(), config);
@@ -46,19 +46,19 @@ std::string sequence_refusal(const ModelConfig& config, int64_t seq_len) {
 }
 
 TEST(FamilyConfig, MissingKeysTakeEachFamilysOwnDefaults) {
-  const ModelConfig mistral = read(sizes_of("MistralForCausalLM"));
+  const ModelConfig mistral = read_family(sizes_of("MistralForCausalLM"));
   EXPECT_EQ(mistral.kv_heads, 8);
   EXPECT_EQ(mistral.head_dim, 2);
   EXPECT_EQ(mistral.context, 131072);
   EXPECT_EQ(mistral.window, 4096);
-  const ModelConfig qwen2 = read(sizes_of("Qwen2ForCausalLM"));
+  const ModelConfig qwen2 = read_family(sizes_of("Qwen2ForCausalLM"));
   EXPECT_EQ(qwen2.kv_heads, 32);
   EXPECT_EQ(qwen2.context, 32768);
   EXPECT_EQ(qwen2.window, 0);
-  const ModelConfig qwen3 = read(sizes_of("Qwen3ForCausalLM"));
+  const ModelConfig qwen3 = read_family(sizes_of("Qwen3ForCausalLM"));
   EXPECT_EQ(qwen3.head_dim, 128);
   EXPECT_FALSE(qwen3.tied_embeddings);
-  const ModelConfig opt = read(opt_sizes());
+  const ModelConfig opt = read_family(opt_sizes());
   EXPECT_EQ(opt.embedding_size, 64);
   EXPECT_EQ(opt.context, 2048);
   EXPECT_EQ(opt.norm_epsilon, 1e-5);
@@ -70,13 +70,13 @@ TEST(FamilyConfig, MissingKeysTakeEachFamilysOwnDefaults) {
 TEST(FamilyConfig, NullGroupsMeanOneKeyPerQuery) {
   json config = sizes_of("MistralForCausalLM");
   config["num_key_value_heads"] = nullptr;
-  EXPECT_EQ(read(config).kv_heads, 32);
+  EXPECT_EQ(read_family(config).kv_heads, 32);
 }
 
 TEST(FamilyConfig, ASlidingWindowIsRefusedWhereItWouldMatterAndOnlyThere) {
   json config = sizes_of("MistralForCausalLM");
   config["sliding_window"] = 100;
-  const ModelConfig windowed = read(config);
+  const ModelConfig windowed = read_family(config);
   EXPECT_EQ(longest_sequence(windowed), 100);
   EXPECT_EQ(sequence_refusal(windowed, 100), "accepted");
   EXPECT_THAT(sequence_refusal(windowed, 101),
@@ -84,37 +84,37 @@ TEST(FamilyConfig, ASlidingWindowIsRefusedWhereItWouldMatterAndOnlyThere) {
                     HasSubstr("--seq-len 100")));
   EXPECT_THAT(sequence_refusal(windowed, 200'000), HasSubstr("context"));
   config["sliding_window"] = nullptr;
-  EXPECT_EQ(sequence_refusal(read(config), 131072), "accepted");
+  EXPECT_EQ(sequence_refusal(read_family(config), 131072), "accepted");
 }
 
 TEST(FamilyConfig, QwensWindowCountsWhereItIsUsedInSomeBlock) {
   json config = sizes_of("Qwen2ForCausalLM");
   config["sliding_window"] = 100;
-  EXPECT_EQ(read(config).window, 0);
+  EXPECT_EQ(read_family(config).window, 0);
   config["use_sliding_window"] = true;
-  EXPECT_EQ(read(config).window, 0);  // from block 28 on, and there are 2
+  EXPECT_EQ(read_family(config).window, 0);  // from block 28 on, and there are 2
   config["max_window_layers"] = 1;
-  EXPECT_EQ(read(config).window, 100);
+  EXPECT_EQ(read_family(config).window, 100);
   config["layer_types"] = {"full_attention", "full_attention"};
-  EXPECT_EQ(read(config).window, 0);
+  EXPECT_EQ(read_family(config).window, 0);
   config["layer_types"] = {"sliding_attention", "full_attention"};
-  EXPECT_EQ(read(config).window, 100);
+  EXPECT_EQ(read_family(config).window, 100);
 }
 
 TEST(FamilyConfig, AnOptWithItsNormsAfterTheSumsHasNoFinalOne) {
   json config = opt_sizes();
   config["do_layer_norm_before"] = false;
-  EXPECT_FALSE(read(config).final_norm);
+  EXPECT_FALSE(read_family(config).final_norm);
   config["do_layer_norm_before"] = true;
   config["_remove_final_layer_norm"] = true;
-  EXPECT_FALSE(read(config).final_norm);
-  EXPECT_TRUE(read(config).norm_first);
+  EXPECT_FALSE(read_family(config).final_norm);
+  EXPECT_TRUE(read_family(config).norm_first);
 }
 
 TEST(FamilyConfig, OptHasSixLinearsABlockAndTensorsOfItsOwn) {
   json config = opt_sizes();
   config["word_embed_proj_dim"] = 16;
-  const ModelConfig opt = read(config);
+  const ModelConfig opt = read_family(config);
   const auto linears = block_linears(opt, 1);
   ASSERT_EQ(linears.size(), 6U);
   EXPECT_EQ(linears[4].tensor, "model.decoder.layers.1.fc1.weight");

@@ -100,14 +100,14 @@ struct MeshCase {
   Mesh mesh;
   int threads;
 };
-constexpr std::array<MeshCase, 8> meshes = {{{{1, 1}, 3},
-                                             {{1, 2}, 1},
-                                             {{1, 3}, 2},
-                                             {{2, 1}, 1},
-                                             {{2, 2}, 2},
-                                             {{3, 1}, 1},
-                                             {{4, 1}, 2},
-                                             {{2, 3}, 1}}};
+constexpr std::array<MeshCase, 8> tuned_meshes = {{{{1, 1}, 3},
+                                                   {{1, 2}, 1},
+                                                   {{1, 3}, 2},
+                                                   {{2, 1}, 1},
+                                                   {{2, 2}, 2},
+                                                   {{3, 1}, 1},
+                                                   {{4, 1}, 2},
+                                                   {{2, 3}, 1}}};
 
 TEST_F(Tune, BytesAreTheSameForAnyRanksStagesAndThreads) {
   pack(4);
@@ -116,7 +116,7 @@ TEST_F(Tune, BytesAreTheSameForAnyRanksStagesAndThreads) {
     one.batch = batch;
     const TuneResult expected = tune_on(one);
     ASSERT_GT(expected.history.best(), 0);
-    for (const MeshCase& many : meshes) {
+    for (const MeshCase& many : tuned_meshes) {
       TuneOptions o = tuning(fmt::format("{}-{}x{}", batch, many.mesh.stages, many.mesh.replicas));
       o.batch = batch;
       o.stages = many.mesh.stages;
@@ -135,8 +135,8 @@ TEST_F(Tune, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
   int stops = 0;
   for (int leave_at = 0; leave_at < 14; leave_at += 2) {
     TuneOptions o = tuning(fmt::format("at{}", leave_at));
-    const Mesh first = meshes[leave_at / 2 % 5].mesh;
-    const Mesh second = meshes[(leave_at / 2 + 3) % 5].mesh;
+    const Mesh first = tuned_meshes[leave_at / 2 % 5].mesh;
+    const Mesh second = tuned_meshes[(leave_at / 2 + 3) % 5].mesh;
     // Counted over all ranks: every one of them asks.
     std::atomic<int> left = leave_at * first.ranks();
     control_.wishes.asked = [&left] { return left-- <= 0 ? "SIGTERM" : ""; };

@@ -11,7 +11,7 @@
 namespace bitmill {
 namespace {
 
-OptionGroup input_options() {
+OptionGroup tune_input_options() {
   return {"what to do",
           {{"model", "DIR", "", "the packed folder"},
            {"reference", "DIR", "", "the 16-bit folder it was made from"},
@@ -38,7 +38,7 @@ OptionGroup tuning_options() {
         "--seed, makes the decision more honest"}}};
 }
 
-OptionGroup machine_options() {
+OptionGroup tune_machine_options() {
   return {"the machine (these do not change the result, except backend)",
           {backend_option(),
            threads_option(),
@@ -57,7 +57,7 @@ ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
 }  // namespace
 
 OptionGroups tune_option_groups() {
-  return {input_options(), tuning_options(), machine_options(), run_folder_options()};
+  return {tune_input_options(), tuning_options(), tune_machine_options(), run_folder_options()};
 }
 
 TuneRequest read_tune_request(const Settings& settings) {

@@ -47,7 +47,7 @@ void wait_for_turn(const Trouble& trouble) {
 
 // Ends the process at once: the rank's own thread may never come back from MPI. What it has
 // committed is safe, no matter when a process ends.
-[[noreturn]] void leave(const Trouble& trouble) {
+[[noreturn]] void leave_at_once(const Trouble& trouble) {
   ::_exit(trouble.kind == TroubleKind::failed ? trouble.exit_code : exit_code::stopped);
 }
 
@@ -68,10 +68,11 @@ Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const
   WatchdogSettings settings;
   settings.timeout = static_cast<double>(timeout);
   settings.interval = std::min(settings.interval, settings.timeout / 10);
-  watchdog_.emplace(comm, settings, host,
-                    WatchdogCalls{[this] { return sample(); },
-                                  [this](const Trouble& trouble) { report(trouble); }, leave,
-                                  [this](const Trouble& trouble) { record(trouble); }});
+  watchdog_.emplace(
+      comm, settings, host,
+      WatchdogCalls{[this] { return sample(); },
+                    [this](const Trouble& trouble) { report(trouble); }, leave_at_once,
+                    [this](const Trouble& trouble) { record(trouble); }});
 }
 
 void Watch::set_report_path(const std::string& path) {

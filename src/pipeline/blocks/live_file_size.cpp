@@ -6,11 +6,12 @@
 #include "method/input_moments.hpp"
 #include "model/family.hpp"
 #include "pipeline/blocks/live_block.hpp"
+#include "schedule/cost_model.hpp"
 
 namespace bitmill {
 namespace {
 
-constexpr int64_t float_bytes = 4, half_bytes = 2;
+constexpr int64_t half_bytes = 2;
 constexpr int64_t vectors_each = 3;  // a learned value and its two moments
 
 // Bytes of one linear: its learned values and their moments, and what coordinate descent fixed.

@@ -34,13 +34,13 @@ std::vector<Part> parts_of(const LearnedLayout& layout) {
 }
 
 // The kinds of tensors in the file: the values, and each moment by its name.
-struct Kind {
+struct StoredKind {
   const char* name;
   std::optional<Moment> moment;
 };
-constexpr std::array<Kind, 3> kinds = {{{"learned", std::nullopt},
-                                        {"first_moment", Moment::first},
-                                        {"second_moment", Moment::second}}};
+constexpr std::array<StoredKind, 3> kinds = {{{"learned", std::nullopt},
+                                              {"first_moment", Moment::first},
+                                              {"second_moment", Moment::second}}};
 
 at::Tensor learned_part(const LiveState& state, const Part& part) {
   return state.learned.narrow(0, part.begin, part.size());
@@ -77,7 +77,7 @@ std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large) {
   std::vector<TensorSource> tensors;
   for (const Part& part : parts_of(state.layout)) {
     const Dtype dtype = part.large ? large : Dtype::float32;
-    for (const Kind& kind : kinds) {
+    for (const StoredKind& kind : kinds) {
       const auto produce = [=](const ByteSink& sink) {
         give(kind.moment ? state.optimizer.collect(*kind.moment, part.begin, part.end)
                          : learned_part(state, part),
@@ -91,7 +91,7 @@ std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large) {
 
 void restore_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm) {
   for (const Part& part : parts_of(state.layout)) {
-    for (const Kind& kind : kinds) {
+    for (const StoredKind& kind : kinds) {
       at::Tensor values;
       if (file != nullptr) values = read_floats(*file, kind.name + part.suffix, part.size());
       if (kind.moment) {

@@ -124,7 +124,6 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
 // moments and gradients.
 void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
                         TuneForecast& forecast) {
-  constexpr int64_t float_bytes = 4;
   const ModelConfig& config = model.config();
   const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
   const std::vector<LinearShape> linears = block_linears(config, 0);

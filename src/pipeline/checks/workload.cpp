@@ -14,7 +14,6 @@ namespace bitmill {
 namespace {
 
 constexpr int64_t source_dtype_bytes = 2;  // checkpoints of models of this size have 16 bits
-constexpr int64_t float_bytes = 4;
 
 // Memory of a tensor in the headers of run folder and result while rank 0 assembles the result: its
 // entry as JSON and as kept in memory, and its hashes. Measured: 30 blocks of SmolLM2 compared with

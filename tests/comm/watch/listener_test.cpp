@@ -16,10 +16,10 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const std::string host = "n1";
+const std::string first_host = "n1";
 
 TEST(WatchListener, StrangersAreSentAwayAndRanksLetIn) {
-  WatchListener listener(2, host);
+  WatchListener listener(2, first_host);
   const Invitation& invitation = listener.invitation();
   const auto connect = [&] {
     return WatchLink(connect_to("127.0.0.1", invitation.port, 5).socket);
@@ -39,7 +39,8 @@ TEST(WatchListener, StrangersAreSentAwayAndRanksLetIn) {
   }
   EXPECT_FALSE(listener.closed());
 
-  auto rank_1 = std::async(std::launch::async, [&] { return join_watch(invitation, 1, host, 20); });
+  auto rank_1 =
+      std::async(std::launch::async, [&] { return join_watch(invitation, 1, first_host, 20); });
   std::vector<std::pair<int, WatchLink>> joined;
   while (joined.empty()) joined = listener.accept_ranks(0);
   EXPECT_EQ(joined.front().first, 1);
@@ -48,7 +49,7 @@ TEST(WatchListener, StrangersAreSentAwayAndRanksLetIn) {
 }
 
 TEST(WatchListener, WhoSaysNothingIsSentAwayAfterAWhile) {
-  WatchListener listener(2, host);
+  WatchListener listener(2, first_host);
   WatchLink quiet(connect_to("127.0.0.1", listener.invitation().port, 5).socket);
   listener.accept_ranks(0);
   while (quiet.open()) {
@@ -61,11 +62,11 @@ TEST(WatchListener, WhoSaysNothingIsSentAwayAfterAWhile) {
 TEST(WatchListener, AWayThatIsClosedIsAnErrorWithAddressesAndAnAdvice) {
   Invitation invitation;
   {
-    const WatchListener closed(2, host);
+    const WatchListener closed(2, first_host);
     invitation = closed.invitation();
   }
   try {
-    join_watch(invitation, 1, host, 0.1);
+    join_watch(invitation, 1, first_host, 0.1);
     FAIL() << "there is nobody";
   } catch (const CommError& error) {
     EXPECT_THAT(error.what(), HasSubstr("rank 1 on n1 cannot reach the watchdog of rank 0 on n1"));

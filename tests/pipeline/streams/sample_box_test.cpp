@@ -13,15 +13,15 @@
 namespace bitmill {
 namespace {
 
-constexpr int64_t seq_len = 3, hidden = 2, sample_bytes = seq_len * hidden * 4;
+constexpr int64_t box_len = 3, hidden = 2, sample_bytes = box_len * hidden * 4;
 
 at::Tensor numbered(int64_t number) {
-  return at::full({seq_len, hidden}, static_cast<double>(number), at::kFloat);
+  return at::full({box_len, hidden}, static_cast<double>(number), at::kFloat);
 }
 
 SampleBox::Streams two_streams(StreamBudget& budget) {
-  return {std::make_shared<SampleStream>(budget, 3, seq_len, hidden),
-          std::make_shared<SampleStream>(budget, 3, seq_len, hidden)};
+  return {std::make_shared<SampleStream>(budget, 3, box_len, hidden),
+          std::make_shared<SampleStream>(budget, 3, box_len, hidden)};
 }
 
 // All of it on disk: what a box takes of the budget shows in the scratch file.
@@ -30,7 +30,7 @@ TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
   on_two_stages([&](const Stage& stage) {
     const auto files = posix_files();
     StreamBudget budget(*files, 0, folder / std::to_string(stage.rank.stage()));
-    const SampleStream like(budget, 0, seq_len, hidden);
+    const SampleStream like(budget, 0, box_len, hidden);
     StreamLink link(
         stage.rank, [&] { return like.room(); }, 2);
     if (!stage.sends()) {
@@ -67,7 +67,7 @@ TEST(SampleBox, StreamsStayInTheBudgetUntilTheLastSampleIsThrough) {
   on_two_stages([&](const Stage& stage) {
     const auto files = posix_files();
     StreamBudget budget(*files, 6 * sample_bytes, folder / std::to_string(stage.rank.stage()));
-    const SampleStream like(budget, 0, seq_len, hidden);
+    const SampleStream like(budget, 0, box_len, hidden);
     StreamLink link(
         stage.rank, [&] { return like.room(); }, 2);
     if (stage.sends()) {

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# What takes too long for launch/test.sh, one part after the other; all of them, or those that are
+# named: launch/test-long.sh alone asan tsan slurm tidy. A part that fails does not stop the others.
+# Each part's seconds and end come last. tests/LONG.md keeps what came out.
+set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
+
+# Every source compiled by itself: one that needs an include of its neighbour does not compile.
+part_alone() {
+  configure cpu -B build/alone -DBITMILL_UNITY=OFF && cmake --build build/alone
+}
+
+# Time limits of tests are for an optimised build: sanitizers take ten times as long.
+sanitized() {
+  configure "$1" && cmake --build --preset "$1" &&
+    ctest --preset "$1" --no-tests=error --parallel "$(nproc)" --timeout 3000 \
+      --label-exclude '^(faults|slurm|long|gpu)$'
+}
+part_asan() { sanitized asan; }
+part_tsan() { sanitized tsan; }
+
+part_slurm() {
+  configure cpu && cmake --build --preset cpu &&
+    ctest --preset cpu --no-tests=error --label-regex '^long$'
+}
+
+# The folders that do not see libtorch: its headers alone would take minutes for each source.
+part_tidy() {
+  configure cpu -B build/alone -DBITMILL_UNITY=OFF &&
+    run-clang-tidy -quiet -p build/alone 'src/(base|format|data|schedule|comm|checkpoint)/'
+}
+
+main() {
+  cd "$root" || exit 1
+  launch/setup.sh --with-slurm --with-tidy || exit 1
+  local parts=("$@") ends=() failed=0 name began end
+  ((${#parts[@]})) || parts=(alone asan tsan slurm tidy)
+  for name in "${parts[@]}"; do
+    declare -F "part_$name" >/dev/null || { say "no part '$name': alone, asan, tsan, slurm, tidy"; exit 2; }
+  done
+  for name in "${parts[@]}"; do
+    say "$name"
+    began=$SECONDS end=passed
+    "part_$name" || { end=FAILED failed=1; }
+    ends+=("$(printf '%-8s %6d s  %s' "$name" $((SECONDS - began)) "$end")")
+  done
+  printf '%s\n' "${ends[@]}"
+  return $failed
+}
+
+main "$@"
