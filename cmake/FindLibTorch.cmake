@@ -23,6 +23,8 @@ file(GLOB _wheel_library_dirs "${_site}/nvidia/*/lib")  # what the torch wheel i
 set(_libraries torch_cpu c10)
 if(BITMILL_CUDA)
   list(APPEND _libraries torch_cuda c10_cuda)
+elseif(BITMILL_EMULATED)
+  list(APPEND _libraries c10_cuda)  # its operators are those of tests/emulation/torch
 endif()
 
 add_library(LibTorch::LibTorch INTERFACE IMPORTED)

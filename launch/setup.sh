@@ -4,8 +4,11 @@
 #   launch/setup.sh                    install what is missing; a second run changes nothing
 #   launch/setup.sh --with-slurm       the same, and a Slurm to test under (its daemons stay off)
 #   launch/setup.sh --with-clang       the same, and the compiler of the fuzzers
-#   launch/setup.sh --with-tidy        the same, and clang-tidy; the three may be given together
+#   launch/setup.sh --with-tidy        the same, and clang-tidy
+#   launch/setup.sh --with-emulation   the same, and what the preset `emulated` needs: CUDA without a
+#                                      GPU; the four may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (cmake/FindLibTorch.cmake)
+#   launch/setup.sh --print-headers    print the folder of CUDA's headers (cmake/BitmillEmulation.cmake)
 #
 # libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
 # the system's or the user's Python. Several set-ups may run at once.
@@ -43,6 +46,13 @@ readonly cuda_libraries=(
   libnccl.so.2=nvidia-nccl-cu13==2.28.9
   libnvJitLink.so.13=nvidia-nvjitlink==13.0.88
   libnvshmem_host.so.3=nvidia-nvshmem-cu13==3.4.5)
+
+# Where the machine has no toolkit with all of these headers, they come from their wheels; the
+# libraries in those are not kept. Versions as above.
+readonly cuda_headers=(cuda_runtime_api.h crt/host_defines.h nv/target cublasLt.h nccl.h)
+readonly header_wheels=(
+  nvidia-cuda-runtime==13.0.96 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85
+  nvidia-cublas==13.1.0.3 nvidia-nccl-cu13==2.28.9)
 
 say() { printf '[set-up %3ds] %s\n' "$SECONDS" "$*" >&2; }
 die() {
@@ -97,13 +107,26 @@ install_debian_packages() {
     -o DPkg::Lock::Timeout=300 "${missing[@]}" >&2
 }
 
-# What only Python or a GPU uses is a gigabyte; a CPU build links torch_cpu and c10.
+# What only Python or a GPU uses is a gigabyte; a CPU build links torch_cpu and c10. c10_cuda stays:
+# it is small, and the emulation runs it.
 remove_gpu_parts() {
   local torch=$1/torch
-  rm -rf "$torch"/lib/lib{torch_cuda,torch_cuda_linalg,torch_nvshmem,torch_python,c10_cuda,caffe2_nvrtc}.so
+  rm -rf "$torch"/lib/lib{torch_cuda,torch_cuda_linalg,torch_nvshmem,torch_python,caffe2_nvrtc}.so
   find "$torch" -mindepth 1 -maxdepth 1 ! -name include ! -name lib ! -name version.py \
     -exec rm -rf {} +
   rm -rf "$1"/{torchgen,functorch}
+}
+
+# pip_install FOLDER WHEELS...: with the distribution's Python, not whichever a version manager put
+# first in PATH; -I: no PYTHONPATH.
+pip_install() {
+  local folder=$1
+  shift
+  mkdir -p "$folder/tmp"
+  /usr/bin/python3 -I -m venv "$folder/pip"
+  TMPDIR=$folder/tmp "$folder/pip/bin/python" -I -m pip install --quiet --no-deps --no-compile \
+    --disable-pip-version-check --target "$folder/site-packages" "$@" >&2
+  rm -rf "$folder/pip" "$folder/tmp"
 }
 
 # $1 variant, $2 folder to make. The stamp is written last and the folder renamed into place, so
@@ -111,26 +134,55 @@ remove_gpu_parts() {
 install_libtorch() {
   local kind=$1 target=$2 wheels fresh=$2.new
   mapfile -t wheels < <(wanted_wheels "$kind")
+  # An older set-up removed c10_cuda.
+  if [ "$with_emulation" = yes ] && [ ! -e "$target/site-packages/torch/lib/libc10_cuda.so" ]; then
+    rm -f "$target/complete"
+  fi
   if [ -e "$target/complete" ]; then
     say "libtorch $torch_version ($kind): there, $target"
     return
   fi
   say "libtorch $torch_version ($kind): installing ${#wheels[@]} wheels into $target"
   rm -rf "$target" "$fresh"
-  mkdir -p "$fresh/tmp"
-  # The distribution's Python, not whichever a version manager put first in PATH; -I: no PYTHONPATH.
-  /usr/bin/python3 -I -m venv "$fresh/pip"
-  TMPDIR=$fresh/tmp "$fresh/pip/bin/python" -I -m pip install --quiet --no-deps --no-compile \
-    --disable-pip-version-check --target "$fresh/site-packages" "${wheels[@]}" >&2
-  rm -rf "$fresh/pip" "$fresh/tmp"
+  pip_install "$fresh" "${wheels[@]}"
   if [ "$kind" = cpu ]; then remove_gpu_parts "$fresh/site-packages"; fi
   printf '%s\n' "${wheels[@]}" >"$fresh/complete"
   mv "$fresh" "$target"
   say "libtorch $torch_version ($kind): $(du -sh "$target" | cut -f1)"
 }
 
+# The toolkit's folder when it has them all, else that of set-up.
+header_folder() {
+  local header
+  for header in "${cuda_headers[@]}"; do
+    if [ ! -e "/usr/local/cuda/include/$header" ]; then
+      echo "$deps/cuda-headers-13.0/include"
+      return
+    fi
+  done
+  echo /usr/local/cuda/include
+}
+
+# As install_libtorch: whatever has the final name is complete.
+install_headers() {
+  local include target fresh folder
+  include=$(header_folder)
+  if [ -e "$include/nccl.h" ]; then
+    say "CUDA's headers: there, $include"
+    return
+  fi
+  target=$(dirname "$include") fresh=$target.new
+  say "CUDA's headers: installing ${#header_wheels[@]} wheels into $target"
+  rm -rf "$target" "$fresh"
+  mkdir -p "$fresh/include"
+  pip_install "$fresh" "${header_wheels[@]}"
+  for folder in "$fresh"/site-packages/nvidia/*/include; do cp -r "$folder/." "$fresh/include"; done
+  rm -rf "$fresh/site-packages"
+  mv "$fresh" "$target"
+}
+
 main() {
-  local kind target
+  local kind target with_emulation=no
   kind=$(variant)
   target=$deps/torch-$torch_version-$kind
   local option
@@ -141,10 +193,18 @@ main() {
         echo "$target/site-packages/torch"
         return
         ;;
+      --print-headers)
+        target=$(header_folder)
+        [ -e "$target/nccl.h" ] || die "no $target; run launch/setup.sh --with-emulation"
+        echo "$target"
+        return
+        ;;
+      --with-emulation) with_emulation=yes debian_packages+=(iproute2) ;;
       --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
       --with-clang) debian_packages+=("${clang_packages[@]}") ;;
       --with-tidy) debian_packages+=("${tidy_packages[@]}") ;;
-      *) die "unknown option $option (there are --with-slurm, --with-clang, --with-tidy and --print-libtorch)" ;;
+      *) die "unknown option $option (there are --with-slurm, --with-clang, --with-tidy," \
+        "--with-emulation, --print-libtorch and --print-headers)" ;;
     esac
   done
   mkdir -p "$deps"
@@ -152,6 +212,7 @@ main() {
   flock 9  # released when this process ends, however it ends
   install_debian_packages
   install_libtorch "$kind" "$target"
+  if [ "$with_emulation" = yes ]; then install_headers; fi
 }
 
 main "$@"

@@ -7,8 +7,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 # The program itself too: its link against CUDA's libraries is part of what is proven here.
 build_kernels() {
   configure cuda
-  cmake --build --preset cuda --target bitmill test_kernels test_gpu
+  cmake --build --preset cuda --target bitmill test_kernels test_gpu conformance
   build/cuda/bin/bitmill --version
+}
+
+# The same host code and the same kernels, against stand-ins that need no GPU (tests/emulation).
+build_emulated() {
+  configure emulated
+  cmake --build --preset emulated
+  build/emulated/bin/bitmill --version
 }
 
 # Needs a compiler and GoogleTest, and no GPU.
@@ -27,7 +34,7 @@ fuzz() {
 
 main() {
   cd "$root"
-  step "set-up" launch/setup.sh --with-slurm --with-clang
+  step "set-up" launch/setup.sh --with-slurm --with-clang --with-emulation
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
   step "races in kernels" race_tests
@@ -37,6 +44,8 @@ main() {
   else
     say "no nvcc here: the CUDA kernels were not built"
   fi
+  step "emulated build" build_emulated
+  step "emulated tests" ctest --preset emulated --no-tests=error --parallel "$(nproc)"
   if command -v clang++-16 >/dev/null; then
     step "fuzzers" fuzz
   else

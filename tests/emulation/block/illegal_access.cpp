@@ -14,7 +14,6 @@
 #include "tests/emulation/block/block_runner.hpp"
 #include "tests/emulation/block/device_code.hpp"
 #include "tests/emulation/block/device_memory.hpp"
-#include "tests/emulation/block/grid.hpp"
 
 namespace bitmill::emulation {
 namespace {
@@ -67,14 +66,10 @@ std::string place_words(const BlockRunner& runner, const void* address) {
              "' (" + std::to_string(range->bytes) + " bytes" + (range->freed ? ", freed)" : ")");
     }
   }
-  if (runtime() != nullptr) {
-    const std::string known = runtime()->describe(address);
-    if (!known.empty()) return known;
-  }
   char text[64];
-  std::snprintf(text, sizeof text, "%p, which is no %smemory of the device", address,
-                runtime() != nullptr ? "accessible " : "");
-  return text;
+  std::snprintf(text, sizeof text, "%p, which ", address);
+  const std::string known = runtime() == nullptr ? "" : runtime()->explain(address);
+  return text + (known.empty() ? "is no device memory" : known);
 }
 
 // Runs on the spare stack, as if the kernel had called it.

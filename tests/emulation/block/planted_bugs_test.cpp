@@ -203,7 +203,7 @@ TEST_F(PlantedBugs, FarAndNullAddressesEndTheKernelNotTheProcess) {
   EXPECT_THAT(fault_of([&] {
                 launch(reads, {{1}, {1}}, nullptr, null, out.data(), int64_t{0});
               }),
-              HasSubstr("which is no memory of the device"));
+              HasSubstr("which is no device memory"));
   const DeviceArray<float> from(1, "from");
   EXPECT_THAT(fault_of([&] {
                 launch(reads, {{1}, {1}}, nullptr, from.data(), out.data(), int64_t{-1000});
@@ -218,7 +218,7 @@ TEST_F(PlantedBugs, MemoryOfTheHostIsNotTheDevices) {
   EXPECT_THAT(fault_of([&] {
                 launch(reads, {{1}, {1}}, nullptr, host.data(), out.data(), int64_t{0});
               }),
-              HasSubstr("which is no memory of the device"));
+              HasSubstr("which is no device memory"));
 }
 
 __global__ void reads_words(const char* from, float* out) {

@@ -1,0 +1,91 @@
+#include "emulation/runtime/settings.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+namespace bitmill::fake_cuda {
+namespace {
+
+[[noreturn]] void refuse(const std::string& name, const std::string& value, const char* wanted) {
+  std::fprintf(stderr, "emulation: %s=%s is not understood; it wants %s\n", name.c_str(),
+               value.c_str(), wanted);
+  std::exit(2);
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.size() < 19 &&
+         text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+uint64_t number(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return otherwise;
+  if (!is_number(text)) refuse(name, text, "a whole number");
+  return std::strtoull(text, nullptr, 10);
+}
+
+// As the driver reads it: the list ends at the first entry that names no device.
+std::vector<int> visible_devices() {
+  const uint64_t count = number("BITMILL_EMULATION_DEVICES", 2);
+  if (count > 16) refuse("BITMILL_EMULATION_DEVICES", std::to_string(count), "at most 16");
+  std::vector<int> devices;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr) {
+    for (uint64_t d = 0; d < count; ++d) devices.push_back(static_cast<int>(d));
+    return devices;
+  }
+  for (const std::string& part : split(visible, ',')) {
+    if (!is_number(part) || std::stoull(part) >= count) break;
+    devices.push_back(std::stoi(part));
+  }
+  return devices;
+}
+
+std::vector<Failure> failures() {
+  constexpr const char* name = "BITMILL_EMULATION_FAIL";
+  std::vector<Failure> all;
+  const char* text = std::getenv(name);
+  if (text == nullptr) return all;
+  for (const std::string& item : split(text, ',')) {
+    const std::vector<std::string> parts = split(item, ':');
+    if (parts.size() < 2 || parts.size() > 3 || !is_number(parts[1]) || parts[1] == "0") {
+      refuse(name, item, "call:number or call:number:error, as in cudaMalloc:3");
+    }
+    all.push_back({parts[0], std::stoull(parts[1]), parts.size() == 3 ? parts[2] : ""});
+  }
+  return all;
+}
+
+Settings read() {
+  Settings read{};
+  read.devices = visible_devices();
+  read.memory = number("BITMILL_EMULATION_MEMORY", uint64_t{4} << 30);
+  read.delay_us = number("BITMILL_EMULATION_DELAY_US", 0);
+  read.seed = number("BITMILL_EMULATION_SEED", 0);
+  read.failures = failures();
+  const char* leaks = std::getenv("BITMILL_EMULATION_LEAKS");
+  const std::string word = leaks == nullptr ? "" : leaks;
+  if (!word.empty() && word != "report" && word != "fail") {
+    refuse("BITMILL_EMULATION_LEAKS", word, "report or fail");
+  }
+  read.report_leaks = !word.empty();
+  read.fail_on_leaks = word == "fail";
+  return read;
+}
+
+}  // namespace
+
+const Settings& settings() {
+  static const Settings* once = new Settings(read());  // also used while the process ends
+  return *once;
+}
+
+}  // namespace bitmill::fake_cuda

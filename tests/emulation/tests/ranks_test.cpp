@@ -1,0 +1,110 @@
+// NCCL between processes: what is right passes, and what would hang or harm on devices is caught.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "emulation/tests/child_run.hpp"
+
+namespace bitmill::emulation_tests {
+namespace {
+
+constexpr int right = 0, late = 4, usage = 5, remote = 6, refused = 7;
+
+// Exit statuses of three ranks.
+std::vector<int> three_ranks(const std::string& what, const std::string& environment = "",
+                             std::string* output = nullptr) {
+  constexpr int count = 3;
+  const TempFolder folder;
+  std::vector<ChildRun> runs(count);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < count; ++rank) {
+    threads.emplace_back([&, rank] {
+      runs[static_cast<size_t>(rank)] =
+          run_child("BITMILL_EMULATION_DEVICES=3 " + environment,
+                    std::string(RANKS_PROGRAM) + " " + what + " " + std::to_string(rank) + " " +
+                        std::to_string(count) + " " + folder / "id");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::vector<int> statuses;
+  for (const ChildRun& run : runs) {
+    statuses.push_back(run.exit_code);
+    if (output != nullptr) *output += run.output;
+  }
+  return statuses;
+}
+
+using Statuses = std::vector<int>;
+
+TEST(Ranks, ExchangeRoundARing) {
+  EXPECT_EQ(three_ranks("ring"), (Statuses{right, right, right}));
+  EXPECT_EQ(three_ranks("ring", "BITMILL_EMULATION_DELAY_US=50000"),
+            (Statuses{right, right, right}));
+}
+
+TEST(Ranks, ExchangeUnderMpirun) {
+  const ChildRun run = run_child("BITMILL_EMULATION_DEVICES=3",
+                                 std::string(MPIRUN_PROGRAM) + " -n 3 " + RANKS_PROGRAM + " ring");
+  EXPECT_EQ(run.exit_code, right) << run.output;
+}
+
+TEST(Ranks, UngroupedExchangeDeadlocksAndADeadlineFindsIt) {
+  EXPECT_EQ(three_ranks("ungrouped"), (Statuses{late, late, late}));
+}
+
+// Rank 0 sends half of what rank 1 waits for. Rank 2 has no part in that: it waits for rank 1 and
+// rank 0, which may be done with it or not.
+TEST(Ranks, SizesThatDifferAreNamedOnBothSides) {
+  std::string output;
+  const Statuses statuses = three_ranks("mismatch", "", &output);
+  EXPECT_EQ(statuses[0], usage);
+  EXPECT_EQ(statuses[1], usage);
+  EXPECT_NE(output.find("sends 131072 bytes to rank 1, which waits for 262144"), std::string::npos)
+      << output;
+}
+
+// Before their deadline, which would have another status.
+TEST(Ranks, RankThatDiesIsLostToItsNeighbours) {
+  std::string output;
+  EXPECT_EQ(three_ranks("ring", "BITMILL_EMULATION_NCCL_DIE=1:2", &output),
+            (Statuses{remote, 0, remote}))
+      << output;
+}
+
+TEST(Ranks, RankThatStallsIsFoundByADeadlineAlone) {
+  const Statuses statuses = three_ranks("ring", "BITMILL_EMULATION_NCCL_STALL=1:2");
+  EXPECT_EQ(statuses, (Statuses{late, late, late}));
+}
+
+TEST(Ranks, RankThatDiesSilentlyIsFoundByADeadlineAlone) {
+  const Statuses statuses =
+      three_ranks("ring", "BITMILL_EMULATION_NCCL_DIE=1:2 BITMILL_EMULATION_NCCL_SILENT=1");
+  EXPECT_EQ(statuses, (Statuses{late, 0, late}));
+}
+
+TEST(Ranks, PageableMemoryIsRefused) {
+  EXPECT_EQ(three_ranks("pageable"), (Statuses{refused, refused, refused}));
+}
+
+TEST(Ranks, CommunicatorThatDoesNotBlockRefusesWhoDoesNotAsk) {
+  EXPECT_EQ(three_ranks("hurry", "BITMILL_EMULATION_DELAY_US=50000"),
+            (Statuses{refused, refused, refused}));
+}
+
+TEST(Ranks, TwoOnOneDeviceOfOneHostAreRefused) {
+  std::string output;
+  EXPECT_EQ(three_ranks("ring", "RANKS_DEVICE=0", &output), (Statuses{usage, usage, usage}));
+  EXPECT_NE(output.find("Duplicate GPU detected"), std::string::npos) << output;
+}
+
+TEST(Ranks, InterfaceThatIsNotThereIsASystemError) {
+  std::string output;
+  const Statuses statuses = three_ranks("ring", "NCCL_SOCKET_IFNAME=nowhere", &output);
+  EXPECT_EQ(statuses[0], 1) << output;
+}
+
+}  // namespace
+}  // namespace bitmill::emulation_tests
