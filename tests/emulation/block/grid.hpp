@@ -61,6 +61,8 @@ class Runtime {
   virtual int enqueue(void* stream, std::function<void()> run) = 0;
   // Where device code finds what the host knows as `pointer`. Called while the launch is made.
   virtual const void* address(const void* pointer) = 0;
+  // "is 4 bytes behind the end of allocation 3 ..."; empty for an address that it does not know.
+  virtual std::string explain(const void* /*address*/) { return ""; }
   // A kernel of the stream that runs now did what CUDA does not define.
   virtual void kernel_failed(bool illegal_address, const std::string& what) = 0;
 };

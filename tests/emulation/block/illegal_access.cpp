@@ -67,8 +67,9 @@ std::string place_words(const BlockRunner& runner, const void* address) {
     }
   }
   char text[64];
-  std::snprintf(text, sizeof text, "%p, which is no device memory", address);
-  return text;
+  std::snprintf(text, sizeof text, "%p, which ", address);
+  const std::string known = runtime() == nullptr ? "" : runtime()->explain(address);
+  return text + (known.empty() ? "is no device memory" : known);
 }
 
 // Runs on the spare stack, as if the kernel had called it.

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "emulation/runtime/faults.hpp"
 #include "emulation/runtime/launch.hpp"
 #include "tests/emulation/block/grid.hpp"
 
@@ -18,6 +19,7 @@ class FakeRuntime final : public emulation::Runtime {
     return fake_cuda::launch(static_cast<cudaStream_t>(stream), std::move(run));
   }
   const void* address(const void* pointer) override { return fake_cuda::kernel_address(pointer); }
+  std::string explain(const void* address) override { return fake_cuda::explain(address); }
   void kernel_failed(bool illegal_address, const std::string& what) override {
     fake_cuda::kernel_failed(illegal_address ? cudaErrorIllegalAddress : cudaErrorLaunchFailure,
                              what.c_str());

@@ -51,12 +51,16 @@ void on_fault(int signal, siginfo_t* info, void* /*context*/) {
 std::string describe(const void* address) {
   char text[64];
   std::snprintf(text, sizeof(text), "address %p ", address);
-  std::string place = DeviceMemory::of_process().explain(address);
-  if (place.empty()) place = PinnedMemory::of_process().explain(address);
+  const std::string place = explain(address);
   return text + (place.empty() ? "is in no memory of a device" : place);
 }
 
 }  // namespace
+
+std::string explain(const void* address) {
+  const std::string place = DeviceMemory::of_process().explain(address);
+  return place.empty() ? PinnedMemory::of_process().explain(address) : place;
+}
 
 Outcome run_as_device(const std::function<void()>& work) {
   DeviceWork mine;

@@ -26,6 +26,10 @@ Outcome run_as_device(const std::function<void()>& work);
 // Only inside run_as_device(), also on another stack: ends the work with this outcome.
 [[noreturn]] void end_device_work(cudaError_t error, const char* text);
 
+// What lies at an address that was touched wrongly: "is 4 bytes behind the end of allocation 3 ...".
+// Empty when the runtime knows nothing of it.
+std::string explain(const void* address);
+
 void install_fault_handler();
 // A thread that does device work needs a stack of its own for the handler; once per thread.
 void prepare_thread_for_faults();

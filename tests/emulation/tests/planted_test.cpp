@@ -55,6 +55,7 @@ TEST(PlantedMistake, HostThatTouchesDeviceMemoryDiesAndIsToldWhy) {
 TEST(PlantedMistake, KernelThatRunsOffItsMemoryIsAnIllegalAddress) {
   const ChildRun run = planted(at_once, "device_overrun");
   EXPECT_EQ(run.exit_code, reported);
+  EXPECT_TRUE(run.says("is 0 bytes behind the end of allocation 1 (4096 bytes")) << run.output;
   EXPECT_TRUE(run.says("cudaErrorIllegalAddress")) << run.output;
   expect_right_one_passes("device_overrun");
 }
@@ -70,6 +71,7 @@ TEST(PlantedMistake, KernelThatUsesFreedMemoryIsAnIllegalAddress) {
   const ChildRun run = planted(at_once, "use_after_free");
   EXPECT_EQ(run.exit_code, reported);
   EXPECT_TRUE(run.says("cudaErrorIllegalAddress")) << run.output;
+  EXPECT_TRUE(run.says("allocation 1 (4096 bytes on device 0, freed)")) << run.output;
   expect_right_one_passes("use_after_free");
 }
 
@@ -116,6 +118,7 @@ TEST(PlantedMistake, KernelOnMemoryOfAnotherDeviceIsAnIllegalAddress) {
 TEST(PlantedMistake, KernelThatGetsAHostAddressIsAnIllegalAddress) {
   const ChildRun run = planted(at_once, "host_address_in_a_kernel");
   EXPECT_EQ(run.exit_code, reported);
+  EXPECT_TRUE(run.says("stands for a host address")) << run.output;
   EXPECT_TRUE(run.says("cudaErrorIllegalAddress")) << run.output;
   expect_right_one_passes("host_address_in_a_kernel");
 }
