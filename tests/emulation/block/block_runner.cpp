@@ -66,15 +66,30 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
   count_ = static_cast<unsigned>(grid.threads.count());
   random_ = settings().seed * 0x2545F4914F6CDD1D + number;
   returned_ = 0;
+  fault_.clear();
   barrier_.arrived = 0;
   barrier_.votes = 0;
-  if (tsan::on) barrier_.order = std::make_unique<char[]>(16);
-  fault_.clear();
   stacks_.reset();
   shared_.begin_block();
   // Nothing of the emulator's own may order a block after another.
+  if (tsan::on) barrier_.order = std::make_unique<char[]>(16);
   if (tsan::on) stacks_.forget_contents();
+  prepare_warps();
+  for (unsigned i = 0; i < count_; ++i) {
+    CudaThread& thread = threads_[i];
+    thread.resume = nullptr;
+    thread.warp = &warps_[i / lanes_per_warp];
+    thread.lane = i % lanes_per_warp;
+    thread.number = i;
+    thread.epoch = 1;
+    thread.index = index_in(i, grid.threads);
+    thread.returned = false;
+    thread.copies.clear();
+    thread.copy_group = 0;
+  }
+}
 
+void BlockRunner::prepare_warps() {
   const unsigned warps = (count_ + lanes_per_warp - 1) / lanes_per_warp;
   if (threads_.size() < count_) threads_.resize(count_);
   if (warps_.size() < warps) warps_.resize(warps);
@@ -88,18 +103,6 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
     if (tsan::on) warps_[i].meetings.clear();
   }
   ready_warps_ = static_cast<uint32_t>((uint64_t{1} << warps) - 1);
-  for (unsigned i = 0; i < count_; ++i) {
-    CudaThread& thread = threads_[i];
-    thread.index = index_in(i, grid.threads);
-    thread.number = i;
-    thread.lane = i % lanes_per_warp;
-    thread.warp = &warps_[i / lanes_per_warp];
-    thread.returned = false;
-    thread.resume = nullptr;
-    thread.epoch = 1;
-    thread.copies.clear();
-    thread.copy_group = 0;
-  }
 }
 
 void BlockRunner::give_fibers() {
@@ -249,31 +252,34 @@ void BlockRunner::back_to_host() {
   __builtin_unreachable();
 }
 
+// "(0,0,0) to (15,0,0), (32,0,0)" of numbers in ascending order.
+std::string BlockRunner::names_of(const std::vector<unsigned>& numbers) const {
+  std::string names;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const size_t first = i;
+    while (i + 1 < numbers.size() && numbers[i + 1] == numbers[i] + 1) ++i;
+    names += (names.empty() ? "" : ", ") + words(threads_[numbers[first]].index);
+    if (i > first) names += " to " + words(threads_[numbers[i]].index);
+  }
+  return names;
+}
+
 // Every thread that waits, those of one place together.
 std::string BlockRunner::deadlock_words() const {
   const tsan::Quiet quiet;
-  std::map<std::string, std::string> places;
+  std::map<std::string, std::vector<unsigned>> places;
   for (unsigned i = 0; i < count_; ++i) {
     const CudaThread& thread = threads_[i];
-    const std::string place =
-        thread.returned ? "have returned"
-                        : std::string("wait in ") + thread.waits_in + " at " + words(thread.site);
-    std::string& names = places[place];
-    const bool goes_on = i > 0 && !names.empty() && names.ends_with(words(threads_[i - 1].index));
-    if (!names.empty() && !goes_on) names += ", ";
-    if (goes_on) {
-      const size_t dash = names.rfind(" to ");
-      const size_t comma = names.rfind("), ");
-      const bool open = dash != names.npos && (comma == names.npos || dash > comma);
-      if (open) names.resize(dash);
-      names += " to ";
-    }
-    names += words(thread.index);
+    places[thread.returned
+               ? "have returned"
+               : std::string("wait in ") + thread.waits_in + " at " + words(thread.site)]
+        .push_back(i);
   }
-  std::string all = "block " + words(block_) + ": deadlock:";
-  for (const auto& [place, names] : places) all += " threads " + names + " " + place + ";";
-  all.pop_back();
-  return all;
+  std::string all;
+  for (const auto& [place, numbers] : places) {
+    all += (all.empty() ? " threads " : "; threads ") + names_of(numbers) + " " + place;
+  }
+  return "block " + words(block_) + ": deadlock:" + all;
 }
 
 }  // namespace bitmill::emulation

@@ -71,6 +71,7 @@ class BlockRunner {
 
   static void stack_entry();
   void prepare(const Grid& grid, uint64_t number);
+  void prepare_warps();
   void give_fibers();
   void clean_up();
   [[noreturn]] void run_threads();
@@ -78,6 +79,7 @@ class BlockRunner {
   CudaThread* take_runnable();  // REQUIRES: ready_warps_ != 0
   void begin(CudaThread& thread, Resume& from);
   [[noreturn]] void back_to_host();
+  std::string names_of(const std::vector<unsigned>& numbers) const;
   std::string deadlock_words() const;
 
   StackPool stacks_;
