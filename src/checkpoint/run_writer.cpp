@@ -16,12 +16,12 @@ namespace {
 constexpr auto collecting_interval = std::chrono::seconds(1);
 
 // Adds to `sum` the seconds for which this object lives.
-class TimedScope {
+class WaitedScope {
  public:
-  explicit TimedScope(double& sum) : sum_(sum) {}
-  ~TimedScope() { sum_ += watch_.seconds(); }
-  TimedScope(const TimedScope&) = delete;
-  TimedScope& operator=(const TimedScope&) = delete;
+  explicit WaitedScope(double& sum) : sum_(sum) {}
+  ~WaitedScope() { sum_ += watch_.seconds(); }
+  WaitedScope(const WaitedScope&) = delete;
+  WaitedScope& operator=(const WaitedScope&) = delete;
 
  private:
   double& sum_;
@@ -45,7 +45,7 @@ RunWriter::~RunWriter() {
 
 void RunWriter::save_epoch(const Progress& progress, const std::vector<TensorSource>& tensors,
                            const std::string& event) {
-  const TimedScope timed(seconds_waited_);
+  const WaitedScope timed(seconds_waited_);
   wait_for_all();
   if (saving_ == Saving::between) {
     dir_.write_live(progress, tensors, event);
@@ -62,7 +62,7 @@ void RunWriter::save_epoch(const Progress& progress, const std::vector<TensorSou
 }
 
 void RunWriter::save_steps(const Progress& progress, const std::vector<TensorSource>& tensors) {
-  const TimedScope timed(seconds_waited_);
+  const WaitedScope timed(seconds_waited_);
   wait_for_all();
   dir_.write_live(progress, tensors);
 }
@@ -115,7 +115,7 @@ void RunWriter::check() {
 }
 
 void RunWriter::settle() {
-  const TimedScope timed(seconds_waited_);
+  const WaitedScope timed(seconds_waited_);
   wait_for_all();
 }
 

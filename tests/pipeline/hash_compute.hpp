@@ -238,7 +238,9 @@ class HashCompute final : public Compute {
     if (link_ || plan_.band != 1 || !keeps_) return;
     if (!students_.empty()) {
       const auto& [block, turn] = students_.begin()->first;
-      keep({block, turn, false}, students_.begin()->second, teachers_.at(block));
+      const bool targets = targets_.contains(block);
+      keep({block, turn, targets}, students_.begin()->second,
+           (targets ? targets_ : teachers_).at(block));
     } else if (visit_block_ >= 0) {
       keep({visit_block_, visit_turn_, true}, student_, targets_.at(visit_block_));
     }
