@@ -114,7 +114,7 @@ class HashCompute final : public Compute {
   void teach(int block, int turn, bool saved) override {
     record("teach {} {}", block, turn);
     visit(block, turn);
-    commit();
+    settle_together();
     const std::lock_guard lock(*store_.mutex);
     learned_ = saved ? store_.live.at(block).second : hash_of({"prepare", targets_.at(block)});
   }
@@ -169,7 +169,7 @@ class HashCompute final : public Compute {
 
   void reload(int block, int turn) override {
     record("reload {} {}", block, turn);
-    commit();
+    settle_together();
     const std::lock_guard lock(*store_.mutex);
     packed_ = store_.packed.at({block, turn});
   }
@@ -292,6 +292,13 @@ class HashCompute final : public Compute {
     const std::lock_guard lock(*store_.mutex);
     for (const std::function<void()>& one : under_way_) one();
     under_way_.clear();
+  }
+
+  // Before something is read back: here every replica reads the store itself, so all of them wait
+  // for the leader.
+  void settle_together() {
+    commit();
+    if (rank_ != nullptr) rank_->replicas().barrier();
   }
 
   void keep(const KeptStreams& kept, const std::string& student, const std::string& teacher) {
