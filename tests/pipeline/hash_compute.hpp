@@ -114,7 +114,7 @@ class HashCompute final : public Compute {
   void teach(int block, int turn, bool saved) override {
     record("teach {} {}", block, turn);
     visit(block, turn);
-    commit();
+    settle_together();
     const std::lock_guard lock(*store_.mutex);
     learned_ = saved ? store_.live.at(block).second : hash_of({"prepare", targets_.at(block)});
   }
@@ -169,7 +169,7 @@ class HashCompute final : public Compute {
 
   void reload(int block, int turn) override {
     record("reload {} {}", block, turn);
-    commit();
+    settle_together();
     const std::lock_guard lock(*store_.mutex);
     packed_ = store_.packed.at({block, turn});
   }
@@ -238,7 +238,9 @@ class HashCompute final : public Compute {
     if (link_ || plan_.band != 1 || !keeps_) return;
     if (!students_.empty()) {
       const auto& [block, turn] = students_.begin()->first;
-      keep({block, turn, false}, students_.begin()->second, teachers_.at(block));
+      const bool targets = targets_.contains(block);
+      keep({block, turn, targets}, students_.begin()->second,
+           (targets ? targets_ : teachers_).at(block));
     } else if (visit_block_ >= 0) {
       keep({visit_block_, visit_turn_, true}, student_, targets_.at(visit_block_));
     }
@@ -290,6 +292,13 @@ class HashCompute final : public Compute {
     const std::lock_guard lock(*store_.mutex);
     for (const std::function<void()>& one : under_way_) one();
     under_way_.clear();
+  }
+
+  // Before something is read back: here every replica reads the store itself, so all of them wait
+  // for the leader.
+  void settle_together() {
+    commit();
+    if (rank_ != nullptr) rank_->replicas().barrier();
   }
 
   void keep(const KeptStreams& kept, const std::string& student, const std::string& teacher) {

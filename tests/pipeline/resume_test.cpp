@@ -91,7 +91,7 @@ struct Sayings final : QuantizeObserver {
   void phase_begins(const std::string& phase) override {
     for (const char* word :
          {"streams of block", "the streams are not kept", "cannot be used", "replaying"}) {
-      if (phase.find(word) != phase.npos) said.push_back(phase);
+      if (phase.find(word) != phase.npos) return said.push_back(phase);
     }
   }
   std::vector<std::string> said;

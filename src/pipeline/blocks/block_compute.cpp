@@ -392,12 +392,12 @@ void BlockCompute::expect(int turn) {
   });
 }
 
-// One block reads streams at a time. Before its visit they are its inputs. During the visit the
-// teacher's stream has become the targets.
+// One block reads streams at a time. Before its visit they are its inputs, but for targets that
+// were kept. During the visit the teacher's stream has become the targets.
 KeptStreams BlockCompute::at_hand() const {
   if (!student_inputs_.empty()) {
     const auto& [block, turn] = student_inputs_.begin()->first;
-    return {block, turn, false};
+    return {block, turn, targets_.contains(block)};
   }
   return visit_.begun ? KeptStreams{visit_.block, visit_.turn, true} : KeptStreams{};
 }
@@ -408,7 +408,8 @@ void BlockCompute::keep_streams() {
   auto keeps = static_cast<std::byte>(context_.options.resume_costs.keeps(kept.block));
   replicas().broadcast(std::span(&keeps, 1), 0);
   if (keeps == std::byte{0}) return;
-  const Stream& student = kept.targets ? student_ : student_inputs_.at({kept.block, kept.turn});
+  const Stream& student =
+      student_inputs_.empty() ? student_ : student_inputs_.at({kept.block, kept.turn});
   const Stream& teacher = (kept.targets ? targets_ : teacher_inputs_).at(kept.block);
   frontier_->write(kept, *student, *teacher);
 }

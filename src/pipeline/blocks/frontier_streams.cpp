@@ -15,9 +15,15 @@
 namespace bitmill {
 namespace {
 
-constexpr double bytes_per_gb = 1e9;
+// "17.2 GB" or "6.29 MB".
+std::string size_words(int64_t bytes) {
+  constexpr double megabyte = 1e6, gigabyte = 1e9;
+  const auto size = static_cast<double>(bytes);
+  return size < gigabyte ? fmt::format("{:.3g} MB", size / megabyte)
+                         : fmt::format("{:.3g} GB", size / gigabyte);
+}
 
-std::string name_of(const char* stream, int64_t sample) {
+std::string tensor_name_of(const char* stream, int64_t sample) {
   return fmt::format("{}.{}", stream, sample);
 }
 
@@ -37,8 +43,8 @@ void add_stream(const char* name, const SampleShare& share, const SampleStream& 
   const at::Tensor like = stream.room();
   const std::vector<int64_t> shape(like.sizes().begin(), like.sizes().end());
   for (int64_t i = 0; i < share.own_count(); ++i) {
-    tensors.push_back({name_of(name, share.own()[static_cast<size_t>(i)]), dtype_of(like), shape,
-                       [&stream, i](const ByteSink& sink) {
+    tensors.push_back({tensor_name_of(name, share.own()[static_cast<size_t>(i)]), dtype_of(like),
+                       shape, [&stream, i](const ByteSink& sink) {
                          stream.prefetch(i + 1);
                          sink(bytes_of(stream.load_kept(i)));
                        }});
@@ -124,17 +130,17 @@ bool FrontierStreams::read(const KeptStreams& kept, SampleStream& student, Sampl
       for (const auto& [name, stream] :
            {std::pair("student", &student), std::pair("teacher", &teacher)}) {
         const at::Tensor room = stream->room();
-        reader.read(name_of(name, sample), bytes_of(room));
+        reader.read(tensor_name_of(name, sample), bytes_of(room));
         stream->store(i, room);
       }
     });
   }));
   if (!leads()) return trouble.empty();
   if (trouble.empty()) {
-    say_(fmt::format(
-        "the streams of block {} were kept and are read ({:.3g} GB in {:.2f} s): the "
-        "{} packed blocks before it are not replayed",
-        kept.block, static_cast<double>(bytes) / bytes_per_gb, watch.seconds(), kept.block));
+    say_(
+        fmt::format("the streams of block {} were kept and are read ({} in {:.2f} s): the "
+                    "{} packed blocks before it are not replayed",
+                    kept.block, size_words(bytes), watch.seconds(), kept.block));
   } else {
     say_(fmt::format("the kept streams of block {} cannot be used: {}", kept.block, trouble));
     trouble_of([&] { files_.forget(); });
@@ -164,8 +170,8 @@ void FrontierStreams::write(const KeptStreams& kept, const SampleStream& student
     frontier.bytes += bytes;
   }
   if (leads()) {
-    say_(fmt::format("keeping the streams of block {} for the next start ({:.3g} GB)", kept.block,
-                     static_cast<double>(frontier.bytes) / bytes_per_gb));
+    say_(fmt::format("keeping the streams of block {} for the next start ({})", kept.block,
+                     size_words(frontier.bytes)));
   }
   // The parts of an earlier stop are overwritten: the list of them must be gone before.
   std::string part;

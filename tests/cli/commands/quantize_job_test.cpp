@@ -53,8 +53,8 @@ class QuantizeJobTest : public ::testing::Test {
 };
 
 // A wavefront of four turns is sooner on one rank, and holds eight streams where a sweep has three.
-// Half of what there is may be planned with: others may count the same bytes. The copy of a state is
-// given up before the wavefront is.
+// Half of what there is may be planned with: others may count the same bytes. The copy of a state
+// is given up before the wavefront is.
 TEST_F(QuantizeJobTest, WithoutALimitHalfTheShareOfTheHostsMemoryIsOne) {
   const QuantizeJob wide = checked("--recipe parallel", 1);
   EXPECT_EQ(wide.forecast().walk, Walk::wavefront);
