@@ -26,8 +26,8 @@ Outcome run_as_device(const std::function<void()>& work);
 // Only inside run_as_device(), also on another stack: ends the work with this outcome.
 [[noreturn]] void end_device_work(cudaError_t error, const char* text);
 
-// What lies at an address that was touched wrongly: "is 4 bytes behind the end of allocation 3 ...".
-// Empty when the runtime knows nothing of it.
+// What lies at an address that was touched wrongly: "is 4 bytes behind the end of allocation 3
+// ...". Empty when the runtime knows nothing of it.
 std::string explain(const void* address);
 
 void install_fault_handler();
