@@ -38,6 +38,12 @@ Index index_in(uint64_t number, const Extent& extent) {
 
 }  // namespace
 
+#ifndef BITMILL_TSAN_FIBERS
+void tsan::silence_hooks(int by) {
+  if (running_here != nullptr) running_here->current().silent += by;
+}
+#endif
+
 std::string words(Index index) {
   std::string text(1, '(');  // "(" + ... : g++ 12 warns of what it inlines there
   text += std::to_string(index.x) + "," + std::to_string(index.y) + "," + std::to_string(index.z);
@@ -84,6 +90,7 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
     thread.epoch = 1;
     thread.index = index_in(i, grid.threads);
     thread.returned = false;
+    thread.silent = 0;
     thread.copies.clear();
     thread.copy_group = 0;
   }

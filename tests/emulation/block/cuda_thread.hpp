@@ -37,6 +37,7 @@ struct alignas(64) CudaThread {
 
   Index index;
   bool returned = false;
+  int silent = 0;  // while it is not 0, accesses are the emulator's own
   Stack* stack = nullptr;
   void* fiber = nullptr;  // ThreadSanitizer's
   std::vector<LateCopy> copies;

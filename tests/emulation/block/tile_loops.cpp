@@ -61,11 +61,20 @@ bool is_aligned(const void* address, size_t bytes) {
 
 // The access of an instruction that the hooks do not see. `code` is in the kernel.
 void note(BlockRunner& runner, const void* address, size_t bytes, bool write, const void* code) {
+  const tsan::Quiet quiet;
   if (!is_aligned(address, bytes)) {
     runner.fail("an access of " + std::to_string(bytes) + " bytes is misaligned", true);
   }
   if (accesses_are_seen()) {
     runner.accesses().access(runner, address, static_cast<unsigned>(bytes), write, code);
+  }
+}
+
+void check_destination(BlockRunner& runner, const void* to_shared, size_t bytes) {
+  const tsan::Quiet quiet;
+  const SharedMemory::Array* array = runner.shared().find(to_shared);
+  if (array == nullptr || !array->holds(to_shared, bytes)) {
+    runner.fail("copy_async to what is no shared array, or past its end", true);
   }
 }
 
@@ -114,10 +123,7 @@ int dot_bytes(int a, int b, int c) {
 void copy_async(void* to_shared, const void* from_global, size_t bytes) {
   BlockRunner& runner = *BlockRunner::running();
   const void* const code = __builtin_return_address(0);
-  const SharedMemory::Array* array = runner.shared().find(to_shared);
-  if (array == nullptr || !array->holds(to_shared, bytes)) {
-    runner.fail("copy_async to what is no shared array, or past its end", true);
-  }
+  check_destination(runner, to_shared, bytes);
   note(runner, from_global, bytes, false, code);
   note(runner, to_shared, bytes, true, code);
   tsan::has_written(to_shared, bytes);

@@ -1,5 +1,6 @@
 #pragma once
-// What the emulator tells ThreadSanitizer, in the preset emulated-tsan; nothing elsewhere.
+// What the emulator tells ThreadSanitizer, in the preset emulated-tsan; elsewhere Quiet alone does
+// something, for the access hooks.
 //
 // Each CUDA thread is a fiber of its own, and a switch orders nothing. Only release() and acquire()
 // do: barriers and __syncwarp call them, as CUDA says that these order memory. The emulator itself
@@ -62,9 +63,15 @@ inline void acquire(void* /*event*/) {}
 inline void has_read(const void* /*address*/, size_t /*bytes*/) {}
 inline void has_written(void* /*address*/, size_t /*bytes*/) {}
 
+// The access hooks are to look at the kernel's own accesses. The emulator is compiled without them,
+// but the linker may take a function of the standard library from a file that is compiled with
+// them. Adds to the count of reasons to be silent of the current CUDA thread; nothing outside a
+// kernel.
+void silence_hooks(int by);
+
 struct Quiet {
-  Quiet() {}  // not defaulted: a Quiet that is only declared is no unused variable
-  ~Quiet() {}
+  Quiet() { silence_hooks(1); }
+  ~Quiet() { silence_hooks(-1); }
   Quiet(const Quiet&) = delete;
   Quiet& operator=(const Quiet&) = delete;
 };
