@@ -22,7 +22,8 @@ inline ModelConfig llama() {
           .vocab_size = 31,
           .context = 512,
           .norm_epsilon = 1e-5,
-          .rope = {.theta = 10000}};
+          .rope = {.theta = 10000},
+          .allowed_keys = {}};
 }
 
 // No gate; biases; layer norms, which come after the sums.
