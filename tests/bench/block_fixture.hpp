@@ -50,7 +50,8 @@ struct Fixture {
               .vocab_size = 16,
               .context = 4096,
               .norm_epsilon = 1e-5,
-              .rope = {.theta = 10000}};
+              .rope = {.theta = 10000},
+              .allowed_keys = {}};
     vectors.input_norm.weight = vectors.middle_norm.weight = at::ones({shape.hidden});
     vectors.biases.resize(config.family->linears.size());
     rotary = make_rotary(config, shape.tokens);
