@@ -27,7 +27,7 @@ TEST(Suggestions, OnlyWhatIsNearIsMeant) {
 
 TEST(Suggestions, AListHasTheNearestFirstAndKeepsTheOrderOfEquals) {
   EXPECT_THAT(nearest_names("down_porj", {"q_proj", "k_proj", "down_proj", "up_proj"}, 3),
-              ElementsAre("down_proj", "up_proj", "q_proj"));
+              ElementsAre("down_proj", "q_proj", "k_proj"));
   EXPECT_THAT(nearest_names("zzz", {"a", "b"}, 3), ElementsAre("a", "b"));
 }
 

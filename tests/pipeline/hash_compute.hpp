@@ -187,6 +187,7 @@ class HashCompute final : public Compute {
     record("drop {}", block);
     require(resident_ == block, "is not resident", block);
     resident_ = -1;
+    visit_block_ = -1;
     if (!comes_back) targets_.erase(block);
   }
 

@@ -235,15 +235,17 @@ TEST_F(ResumedJob, AStartThatIsRefusedOrFailsGivesTheFolderBackAtOnce) {
     return holder && holder->released ? holder->outcome : "not given back";
   };
   const int vain = read_status(*files_, o.work_dir, {}).starts_in_vain();
-  o.redo_blocks = {0, 7};
-  EXPECT_THAT(message(o), HasSubstr("the blocks are 0 to 1"));
-  EXPECT_THAT(outcome("0002"), HasSubstr("refused: --redo-blocks 7"));
+  auto tensors = test::tiny_tensors(config_);
+  tensors.front() = test::random_tensor(tensors.front().name, tensors.front().shape, 77);
+  test::write_model(*files_, o.model, config_, tensors);
+  EXPECT_THAT(message(o), HasSubstr("begun with other weights"));
+  EXPECT_THAT(outcome("0002"), HasSubstr("begun with other weights"));
   const RunStatus refused = read_status(*files_, o.work_dir, {});
   EXPECT_EQ(refused.phase, RunPhase::stopped);
   EXPECT_EQ(refused.blocks_done, 1);
   EXPECT_EQ(refused.starts_in_vain(), vain);
 
-  o.redo_blocks = {};
+  test::write_model(*files_, o.model, config_, test::tiny_tensors(config_));
   const std::string name = "out.work/state-0002/blocks/0000.0.safetensors";
   const std::string whole = folder_.read(name);
   folder_.write(name, whole.substr(0, whole.size() - 1));

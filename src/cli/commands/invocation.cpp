@@ -60,10 +60,10 @@ Invocation read_invocation(Files& files, const std::vector<std::string>& words) 
   Invocation invocation{&entry, parse_words(rest, entry.options, entry.positional, entry.name)};
   Settings& settings = invocation.settings;
   if (settings.has("config")) {
+    const std::string path = settings.text_or("config", "");
+    settings.add_missing(config_settings(files, path, entry.name, entry.options));
     // The sections of `run` are those of its parts; its own may be missing.
-    if (entry.name != "run") check_has_section(files, settings.text_or("config", ""), entry.name);
-    settings.add_missing(
-        config_settings(files, settings.text_or("config", ""), entry.name, entry.options));
+    if (entry.name != "run") check_has_section(files, path, entry.name);
   }
   return invocation;
 }

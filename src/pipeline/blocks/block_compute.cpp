@@ -341,7 +341,9 @@ void BlockCompute::report_block(int block, std::span<const double> closeness) {
   context_.observer.block_packed(report);
 }
 
+// The last block is dropped without a forward, and there is nothing of it to keep either.
 void BlockCompute::drop(int block, bool comes_back) {
+  visit_ = {};
   live_.reset();
   student_.reset();
   homologous_.reset();

@@ -95,7 +95,7 @@ void RunSession::open(const RunRecord& record, const Plan& plan,
   check_work_dir(folder_, files_, record_.fingerprint_json);
   if (inspect_work_dir(files_, folder_.path) == Occupancy::unfinished &&
       folder_.resume != Resume::never) {
-    check(plan, sources);
+    check(sources);
     go_on(plan);
   } else {
     begun_ = true;
@@ -106,11 +106,7 @@ void RunSession::open(const RunRecord& record, const Plan& plan,
 }
 
 // Throws where this start would go on with another run than the one that is there. Changes nothing.
-void RunSession::check(const Plan& plan, const std::map<int, TensorHashes>& sources) const {
-  for (const int block : folder_.redo_blocks) {
-    BITMILL_CHECK(0 <= block && block < plan.blocks, UsageError,
-                  fmt::format("--redo-blocks {}: the blocks are 0 to {}", block, plan.blocks - 1));
-  }
+void RunSession::check(const std::map<int, TensorHashes>& sources) const {
   check_machines(folder_, dir_.state().record(), record_);
   for (const auto& [block, hashes] : sources) dir_.check_source(block, hashes);
 }

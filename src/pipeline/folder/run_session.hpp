@@ -62,7 +62,7 @@ class RunSession {
 
  private:
   void release(const std::string& outcome);
-  void check(const Plan& plan, const std::map<int, TensorHashes>& sources) const;
+  void check(const std::map<int, TensorHashes>& sources) const;
   void go_on(const Plan& plan);
   std::vector<BlockDone> take_inventory(const Plan& plan) const;
 

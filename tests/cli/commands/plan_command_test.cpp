@@ -1,5 +1,6 @@
 // `bitmill plan`, run as a user runs it.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -69,12 +70,18 @@ TEST_F(PlanCommand, StreamMemoryIsThatOfQuantize) {
   const std::string work = "--recipe published --threads 1 --json ";
   const json whole = json::parse(plan(work).out);
   EXPECT_EQ(whole.at("scratch_bytes"), 0);
-  const std::string limit =
-      "--memory-limit " + std::to_string(whole.at("peak_bytes").get<int64_t>() - 1);
-  EXPECT_EQ(plan(work + limit).exit_code, 2);
-  const ProgramRun less = plan(work + limit + " --stream-memory 1MB");
+  const auto below = [](const json& other) {
+    return fmt::format("--memory-limit {}", other.at("peak_bytes").get<int64_t>() - 1);
+  };
+  // First the copy of the state goes, which is written beside the next epoch.
+  const json waiting = json::parse(plan(work + below(whole)).out);
+  EXPECT_EQ(whole.at("save_beside"), true);
+  EXPECT_EQ(waiting.at("save_beside"), false);
+  EXPECT_EQ(plan(work + below(waiting)).exit_code, 2);
+  const ProgramRun less = plan(work + below(waiting) + " --stream-memory 1MB");
   ASSERT_EQ(less.exit_code, 0) << less.err;
   const json object = json::parse(less.out);
+  ASSERT_EQ(object.at("save_beside"), true);  // there is room for it again
   EXPECT_EQ(object.at("scratch_bytes"),
             whole.at("peak_bytes").get<int64_t>() - object.at("peak_bytes").get<int64_t>());
   EXPECT_EQ(object.at("scratch_bytes"), 3 * 128 * 512 * 192 * 4 - 1'000'000);
