@@ -241,6 +241,7 @@ void RunDir::finish() {
 void RunDir::abandon(const std::string& why) noexcept {
   try {
     claim_.check();
+    if (state_.is_done()) return;  // only its clean-up failed
     const bool committed =
         state_.has_packed_blocks() || holds_files(layout::live) || holds_files(layout::set_aside);
     const json settings = settings_if_known();

@@ -87,6 +87,7 @@ class RunDir {
 
   // For a start that failed, when starting again would not help: writes the reason to failure.json.
   // When the run has committed nothing, removes the rest of it, so that a corrected run can start.
+  // Leaves a run that is done as it is.
   // Never throws: the user must see the failure itself.
   void abandon(const std::string& why) noexcept;
 
