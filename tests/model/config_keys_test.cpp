@@ -147,7 +147,7 @@ TEST(ConfigKeys, OnlyKeysThatChangeNothingHaveAReason) {
   EXPECT_THAT(why_neutral("hidden_size"), IsEmpty());
 }
 
-// tests/golden/models/published_configs.json: files as they are published, and whether they are
+// tests/golden/models/published_configs.json: files made after published ones, and whether they are
 // computed.
 TEST(ConfigKeys, PublishedConfigsAreReadOrRefusedForTheirReason) {
   const std::string path = BITMILL_SOURCE_DIR "/tests/golden/models/published_configs.json";
