@@ -17,9 +17,10 @@ step() {
   spent+=("$(printf '%-24s %5d s' "$name" $((SECONDS - began)))")
 }
 
-# configure PRESET: against the libtorch that set-up left, even where an older one is remembered.
+# configure PRESET [OPTION...]: against the libtorch that set-up left, even where an older one is
+# remembered. Options go to cmake.
 configure() {
   local libtorch
   libtorch=$("$root/launch/setup.sh" --print-libtorch)
-  cmake --preset "$1" "-DLIBTORCH_ROOT=$libtorch"
+  cmake --preset "$1" "-DLIBTORCH_ROOT=$libtorch" "${@:2}"
 }
