@@ -12,7 +12,7 @@
 namespace bitmill::kernels {
 
 // All pointers point to memory of the device. REQUIRES: 0 <= columns[i] < columns[i + 1] < cols.
-// Every column between the first and the last low one may be read.
+// Every column up to the last low one may be read.
 struct PackSigns {
   const float* weight;     // [rows, cols]                        in, row-major
   const float* mean;       // [rows]                              in

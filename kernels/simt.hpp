@@ -6,8 +6,8 @@
 // Kernels use CUDA's own names (threadIdx, __syncthreads, __shfl_xor_sync ...), and from here:
 //
 //   BITMILL_SHARED(float, sums, [8][32]);       a shared array of fixed size
-//   BITMILL_DYNAMIC_SHARED(uint32_t, words);    the one whose size the launch gives, 16-byte
-//   aligned launch(kernel, {.blocks, .threads, .shared_bytes}, stream, arguments...)
+//   BITMILL_DYNAMIC_SHARED(uint32_t, words);    its size is the launch's; aligned to 16 bytes
+//   launch(kernel, {.blocks, .threads, .shared_bytes}, stream, arguments...)
 //
 // A kernel takes numbers, pointers, and structs of both. A struct has a member function template
 // each_pointer(visit) that calls visit(member) for every pointer in it.

@@ -16,8 +16,8 @@
 //    least 2 and at most 16. A sender that does not want more than that in memory asks has_place(),
 //    which has the same limit; start_send() itself takes every tensor;
 //  - receive(), exchange(), flush() and wait_for_place() wait, and move on meanwhile what was
-//  begun.
-//    No other call waits. A tensor moves only while both ranks are in calls, no matter which calls;
+//    begun. No other call waits. A tensor moves only while both ranks are in calls, no matter
+//    which calls;
 //  - before the channel ends, all that was sent is received, and flush() has returned on both
 //    sides;
 //  - after a failure (CommError) the channel cannot be used any more: an error ends the job;

@@ -66,24 +66,23 @@ std::string EventLog::folder() const {
 }
 
 // One write, so that a line is there as a whole or not at all.
-void EventLog::write(const std::string& path, const std::string& text, bool sync) {
+void EventLog::write(const std::string& path, const std::string& text) {
   claim_.check();
   const bool is_new = !files_.exists(path);
   const auto file = files_.open_append(path);
   file->append(std::as_bytes(std::span(text)));
-  if (sync) file->sync();
+  file->sync();
   file->close();
-  if (sync && is_new) files_.sync_directory(parent_path(path));
+  if (is_new) files_.sync_directory(parent_path(path));
 }
 
 void EventLog::append(const std::string& json_line) {
   assert(json_line.find('\n') == std::string::npos);
   const std::string path =
       writer_ == 0 ? shared_path() : join_path(folder(), fmt::format("{:04}.jsonl", writer_));
-  write(path, json_line + "\n", /*sync=*/true);
+  write(path, json_line + "\n");
 }
 
-// Not synced: until the next start, the line is also in the file that it came from.
 void EventLog::collect() {
   assert(writer_ == 0);
   std::string fresh;
@@ -99,7 +98,7 @@ void EventLog::collect() {
     from += std::ssize(whole);
   }
   if (fresh.empty()) return;
-  write(shared_path(), fresh, /*sync=*/false);
+  write(shared_path(), fresh);
   collected_ = std::move(collected);
 }
 
@@ -115,7 +114,7 @@ void EventLog::take_over(const std::vector<std::string>& lines) {
   };
   for (const std::string& path : left) add(lines_of(read_text(files_, path)));
   add(lines);
-  if (!missing.empty()) write(shared_path(), missing, /*sync=*/true);
+  if (!missing.empty()) write(shared_path(), missing);
   for (const std::string& path : left) files_.remove(path);
 }
 

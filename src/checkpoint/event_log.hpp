@@ -46,7 +46,7 @@ class EventLog {
  private:
   std::string shared_path() const;  // blocks.jsonl
   std::string folder() const;       // of the other writers
-  void write(const std::string& path, const std::string& text, bool sync);
+  void write(const std::string& path, const std::string& text);
 
   Files& files_;
   Claim& claim_;

@@ -82,7 +82,8 @@ class RunDir {
   double seconds_writing() const { return seconds_writing_; }
 
   // Collects the last events. Marks the run as done; then removes packed blocks, live state,
-  // set-aside files and hashes of sources. No other process may write to the folder any more.
+  // set-aside files, hashes of sources, kept streams and the other writers' events. No other
+  // process may write to the folder any more.
   void finish();
 
   // For a start that failed, when starting again would not help: writes the reason to failure.json.

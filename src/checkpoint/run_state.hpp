@@ -2,7 +2,7 @@
 // Reads the state of a run from disk: for the run itself, status and verify. The keys are block,
 // turn, epoch and step, never the rank. RUNDIR.md describes the bytes.
 //
-//   <work>/blocks.jsonl          what happened, one event per line (RunDir::append_event)
+//   <work>/blocks.jsonl          what happened, one event per line (EventLog)
 //   <work>/state-0007/           generation 7 of the claim (claim.hpp)
 //     run.json                   what the run is
 //     blocks/0003.1.safetensors  the packed tensors of block 3 at the end of turn 1, in final form
@@ -10,6 +10,8 @@
 //                                finished epoch, or step
 //     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with its replacement
 //     sources/0003.json          hashes of the source's tensors of block 3, as first read
+//     events/0002.jsonl          lines of the leader of stage 2 (event_log.hpp)
+//     streams/                   streams that a stop has kept (frontier_files.hpp)
 //     DONE                       the result is complete; beside it only run.json is left
 //     failure.json               why the last start failed, when starting again would not help
 

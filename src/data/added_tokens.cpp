@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -25,6 +26,34 @@ AddedToken read_added_token(const json& token, const std::string& where) {
   result.normalized = json_bool_or(token, "normalized", false, where);
   result.special = json_bool_or(token, "special", false, where);
   return result;
+}
+
+AddedToken read_special_token(const json& value, const std::string& where) {
+  AddedToken token;
+  if (value.is_string()) {
+    token.content = value.get<std::string>();
+  } else {
+    token = read_added_token(value, where);
+  }
+  token.special = true;
+  return token;
+}
+
+std::vector<AddedToken> read_added_tokens_decoder(const json& decoder, const std::string& where) {
+  std::vector<AddedToken> tokens;
+  if (decoder.is_null()) return tokens;
+  BITMILL_CHECK(decoder.is_object(), FormatError,
+                fmt::format("{}: must be an object of id: token", where));
+  for (const auto& [key, value] : decoder.items()) {
+    int32_t id = -1;
+    const auto [stopped, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    BITMILL_CHECK(error == std::errc() && stopped == key.data() + key.size() && id >= 0,
+                  FormatError,
+                  fmt::format("{}: the key \"{}\" is not an id in [0, 2^31)", where, key));
+    tokens.push_back(read_added_token(value, where));
+    tokens.back().id = id;
+  }
+  return tokens;
 }
 
 std::vector<AddedToken> read_added_tokens(const json& list, const std::string& where) {

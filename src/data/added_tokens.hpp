@@ -33,6 +33,18 @@ struct AddedToken {
 // An object with "content" and the flags; the id is not read.
 AddedToken read_added_token(const nlohmann::json& token, const std::string& where);
 
+// The keys under which files name special tokens, in the order in which transformers adds them.
+inline constexpr std::array<const char*, 7> special_token_keys = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+
+// A special token: its text, or an object as above.
+AddedToken read_special_token(const nlohmann::json& value, const std::string& where);
+
+// The "added_tokens_decoder" of a tokenizer_config.json, {"id": {token}}, in the order of its keys;
+// null for none.
+std::vector<AddedToken> read_added_tokens_decoder(const nlohmann::json& decoder,
+                                                  const std::string& where);
+
 // The "added_tokens" of a tokenizer.json: a list, or null for none.
 std::vector<AddedToken> read_added_tokens(const nlohmann::json& list, const std::string& where);
 

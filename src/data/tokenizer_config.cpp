@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -14,9 +12,6 @@ namespace bitmill {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::array<const char*, 7> token_keys = {
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
 json read_object(Files& files, const std::string& path) {
   if (!files.exists(path)) return json::object();
@@ -29,39 +24,6 @@ std::optional<bool> optional_bool(const json& root, const char* key, const std::
   const auto found = root.find(key);
   if (found == root.end() || found->is_null()) return std::nullopt;
   return json_bool_or(root, key, false, where);
-}
-
-// A special token, a string or an object; nothing for null.
-std::optional<AddedToken> special_token(const json& value, const std::string& where) {
-  if (value.is_null()) return std::nullopt;
-  AddedToken token;
-  if (value.is_string()) {
-    token.content = value.get<std::string>();
-  } else {
-    token = read_added_token(value, where);
-  }
-  token.special = true;
-  return token;
-}
-
-// "added_tokens_decoder": {"id": {token}}.
-void read_decoder(const json& root, TokenizerConfig& config) {
-  const auto list = root.find("added_tokens_decoder");
-  if (list == root.end() || list->is_null()) return;
-  const std::string where = config.path + ": added_tokens_decoder";
-  BITMILL_CHECK(list->is_object(), FormatError,
-                fmt::format("{}: must be an object of id: token", where));
-  for (const auto& [key, value] : list->items()) {
-    AddedToken token = read_added_token(value, where);
-    int32_t id = -1;
-    const auto [stopped, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    const bool is_id =
-        error == std::errc() && stopped == key.data() + key.size() && id >= 0 && !key.empty();
-    BITMILL_CHECK(is_id, FormatError,
-                  fmt::format("{}: the key \"{}\" is not an id in [0, 2^31)", where, key));
-    token.id = id;
-    config.add(token);
-  }
 }
 
 // {token: id}. Other files say which of them are special.
@@ -80,15 +42,15 @@ void read_added_tokens_json(Files& files, const std::string& folder, TokenizerCo
 // The special tokens that `root` names. A token that is already known becomes special.
 void read_special_tokens(const json& root, const std::string& where, TokenizerConfig& config) {
   const auto read = [&](const json& value) {
-    const std::optional<AddedToken> token = special_token(value, where);
-    if (!token) return;
-    config.add(*token);
-    AddedToken& known = config.added_tokens[config.index_of[token->content]];
+    if (value.is_null()) return;
+    const AddedToken token = read_special_token(value, where);
+    config.add(token);
+    AddedToken& known = config.added_tokens[config.index_of[token.content]];
     if (known.special) return;
     known.special = true;
     known.normalized = false;
   };
-  for (const char* key : token_keys) read(root.value(key, json()));
+  for (const char* key : special_token_keys) read(root.value(key, json()));
   const json more = root.value("additional_special_tokens", json());
   BITMILL_CHECK(more.is_null() || more.is_array(), FormatError,
                 fmt::format("{}: \"additional_special_tokens\" must be a list", where));
@@ -98,8 +60,8 @@ void read_special_tokens(const json& root, const std::string& where, TokenizerCo
 std::optional<std::string> token_name(const json& config, const json& map, const char* key,
                                       const std::string& where) {
   const json& from = config.contains(key) ? config : map;
-  const std::optional<AddedToken> token = special_token(from.value(key, json()), where);
-  return token ? std::optional(token->content) : std::nullopt;
+  const json value = from.value(key, json());
+  return value.is_null() ? std::nullopt : std::optional(read_special_token(value, where).content);
 }
 
 }  // namespace
@@ -139,7 +101,10 @@ TokenizerConfig read_tokenizer_config(Files& files, const std::string& folder) {
   config.add_prefix_space = optional_bool(root, "add_prefix_space", config.path);
   config.legacy = json_bool_or(root, "legacy", true, config.path);
 
-  read_decoder(root, config);
+  for (const AddedToken& token : read_added_tokens_decoder(
+           root.value("added_tokens_decoder", json()), config.path + ": added_tokens_decoder")) {
+    config.add(token);
+  }
   read_added_tokens_json(files, folder, config);
   config.sort_by_id();
   read_special_tokens(root, config.path, config);

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -19,9 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-// In the order in which transformers adds them.
-constexpr std::array<const char*, 7> named_token_keys = {
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 constexpr const char* decoder_key = "added_tokens_decoder";
 
 // One of the files; empty where it is missing.
@@ -39,41 +34,16 @@ FileBeside read_beside(Files& files, const std::string& folder, const char* name
   return file;
 }
 
-AddedToken named_special_token(const json& value, const std::string& where) {
-  AddedToken token;
-  if (value.is_string()) {
-    token.content = value.get<std::string>();
-  } else {
-    token = read_added_token(value, where);
-  }
-  token.special = true;
-  return token;
-}
-
-int64_t decoder_id(const std::string& key, const std::string& where) {
-  int32_t id = -1;
-  const auto [stopped, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-  const bool is_id = error == std::errc() && stopped == key.data() + key.size() && id >= 0;
-  BITMILL_CHECK(is_id, FormatError,
-                fmt::format("{}: the key \"{}\" is not an id in [0, 2^31)", where, key));
-  return id;
-}
-
 class TokenList {
  public:
   explicit TokenList(std::vector<AddedToken> own) : tokens_(std::move(own)) {
     for (size_t i = 0; i < tokens_.size(); ++i) place_.emplace(tokens_[i].content, i);
   }
 
-  // "added_tokens_decoder": {"id": {token}}.
   void add_decoder(const json& decoder, const std::string& path) {
     const std::string where = fmt::format("{}: {}", path, decoder_key);
-    BITMILL_CHECK(decoder.is_object(), FormatError,
-                  fmt::format("{}: must be an object of id: token", where));
     std::map<int64_t, AddedToken> by_id;
-    for (const auto& [key, value] : decoder.items()) {
-      AddedToken token = read_added_token(value, where);
-      token.id = decoder_id(key, where);
+    for (const AddedToken& token : read_added_tokens_decoder(decoder, where)) {
       by_id.emplace(*token.id, token);
     }
     for (const auto& [id, token] : by_id) add_or_change(token, where);
@@ -134,16 +104,16 @@ class TokenList {
 std::vector<AddedToken> named_tokens(const FileBeside& config, const FileBeside& map) {
   std::vector<AddedToken> tokens;
   const auto add = [&](const json& value, const std::string& where) {
-    if (!value.is_null()) tokens.push_back(named_special_token(value, where));
+    if (!value.is_null()) tokens.push_back(read_special_token(value, where));
   };
-  for (const char* key : named_token_keys) {
+  for (const char* key : special_token_keys) {
     const FileBeside& from = map.content.contains(key) ? map : config;
     add(from.content.value(key, json()), from.path);
   }
   // Names of a model's own, such as "image_token".
   for (const auto& [key, value] : config.content.items()) {
     const bool is_own = key.ends_with("_token") && value.is_string() &&
-                        std::ranges::find(named_token_keys, key) == named_token_keys.end();
+                        std::ranges::find(special_token_keys, key) == special_token_keys.end();
     if (is_own) add(value, config.path);
   }
   for (const FileBeside* file : {&config, &map}) {

@@ -223,7 +223,7 @@ class FolderCheck {
 
 void resolve_against(const TensorFolder& tensors, ModelConfig& config) {
   config.tensor_prefix = find_tensor_prefix(tensors, *config.family);
-  if (!config.tied_embeddings) return;
+  if (!config.tied_embeddings || config.only_head_stored) return;  // not tied, or resolved before
   const auto there = [&](const std::string& name) {
     return tensors.contains(name) || tensors.is_lost(name);
   };

@@ -21,8 +21,8 @@ void resolve_against(const TensorFolder& tensors, ModelConfig& config);
 // foreign, one sentence says so, and which --tensor-prefix makes them fit.
 std::vector<std::string> tensor_problems(const TensorFolder& tensors, ModelConfig config);
 
-// What the user should know of tensors that fit: those that nobody reads, a head that is stored
-// though config.json ties it. REQUIRES: resolve_against().
+// What the user should know of tensors that fit: those that nobody reads, and those that are
+// stored in several shards. REQUIRES: resolve_against().
 std::vector<std::string> tensor_notes(const TensorFolder& tensors, const ModelConfig& config);
 
 }  // namespace bitmill

@@ -19,7 +19,7 @@ import tempfile
 
 SKIPPED = 77
 PACKAGES = {"06-ignore-matches-nothing": [], "07-slurm-end-time-stale": [], "13-dev-shm-full": []}
-ALL_PACKAGES = ["torch", "transformers", "safetensors"]
+ALL_PACKAGES = ["torch", "transformers", "safetensors", "jinja2"]
 
 
 def skip(why):

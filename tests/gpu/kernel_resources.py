@@ -42,10 +42,8 @@ def readable(name):
 
 
 def kernels_of(report):
-    """(name, architecture, registers, shared, stack, spilled) of each kernel; all but two in bytes."""
-    found = []
-    for part in ENTRY.split(report)[1:]:
-        found.append(part)
+    """(name, architecture, registers, shared, stack, spilled) of each kernel; sizes in bytes."""
+    found = ENTRY.split(report)[1:]
     kernels = []
     for name, architecture, text in zip(found[0::3], found[1::3], found[2::3]):
         stack, used, shared = STACK.search(text), USED.search(text), SHARED.search(text)

@@ -13,7 +13,6 @@
 #include "method/loss.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/folder/run_log.hpp"
-#include "pipeline/streams/sample_box.hpp"
 #include "pipeline/sums/sample_statistics.hpp"
 
 namespace bitmill {
@@ -52,43 +51,8 @@ BlockCompute::BlockCompute(const ComputeContext& context)
 
 BlockCompute::~BlockCompute() = default;
 
-BlockCompute::Stream BlockCompute::new_stream(int64_t samples) const {
-  return std::make_shared<SampleStream>(context_.budget, samples, context_.windows.seq_len,
-                                        context_.model.config().hidden_size,
-                                        context_.options.stream_dtype);
-}
-
 double BlockCompute::tokens() const {
   return static_cast<double>(context_.windows.count * context_.windows.seq_len);
-}
-
-void BlockCompute::pump() {
-  if (link_) link_->pump();
-}
-
-// The pool computes as many samples at a time as it has threads. So the thread that computes sample
-// i takes next a sample about that far behind it. After the last sample comes the first one: of the
-// next epoch, or of the loop that follows.
-void BlockCompute::read_ahead(int64_t i, Sources sources) const {
-  const int64_t next = (i + context_.pool.size()) % share_.own_count();
-  for (const SampleStream* source : sources) {
-    if (source != nullptr) source->prefetch(next);
-  }
-}
-
-void BlockCompute::for_own_samples(Sources sources, const std::function<void(int64_t)>& task) {
-  const auto compute = [&](int64_t i) {
-    read_ahead(i, sources);
-    task(i);
-  };
-  if (!link_) return context_.pool.parallel_for(share_.own_count(), compute);
-  // Between two rounds of the pool, streams move between stages.
-  const int64_t at_once = context_.pool.size();
-  for (int64_t first = 0; first < share_.own_count(); first += at_once) {
-    context_.pool.parallel_for(std::min(at_once, share_.own_count() - first),
-                               [&](int64_t i) { compute(first + i); });
-    pump();
-  }
 }
 
 void BlockCompute::embed(int turn) {
@@ -102,36 +66,10 @@ void BlockCompute::embed(int turn) {
   });
 }
 
-// Weights are finite when they are read, and so is what a block gets. So where a full-precision
-// block gives a value that is not finite, its arithmetic has left float32; training has no part in
-// it.
-StreamOrigin BlockCompute::full_precision(int block, int64_t i) const {
-  return {"the full-precision block", block, "sample", share_.own()[static_cast<size_t>(i)],
-          "the model overflows float32 there, or was damaged before it came into this folder: "
-          "compare its files with their source, and try `bitmill eval`; no rate is the cause"};
-}
-
-// Packed values are finite (method/pack.cpp).
-StreamOrigin BlockCompute::packed(int block, int64_t i) const {
-  return {"the packed block", block, "sample", share_.own()[static_cast<size_t>(i)],
-          "the full-precision block does not: lower --lr-scale, --lr-gain and the rates of what "
-          "else is learned"};
-}
-
 void BlockCompute::load(int block) {
   guard_.read_block(block);
   live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, share_.steps(),
                                       replicas(), context_.pool);
-}
-
-// Where the turn begins a band, the caller advances the returned teacher's stream into
-// targets_[block]; null, too, where an earlier start has kept these targets.
-BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
-  student_ = std::move(student_inputs_.extract({block, turn}).mapped());
-  if (!context_.plan.begins_band(turn) || targets_.contains(block)) return nullptr;
-  Stream teacher = std::move(teacher_inputs_.extract(block).mapped());
-  targets_[block] = teacher.use_count() == 1 ? teacher : new_stream();
-  return teacher;
 }
 
 void BlockCompute::teach(int block, int turn, bool saved) {
@@ -187,7 +125,7 @@ void BlockCompute::settle() {
 double BlockCompute::seconds_to_leave() const {
   if (context_.writer == nullptr) return 0;
   const ResumeCosts& costs = context_.options.resume_costs;
-  const bool keeps = frontier_ && costs.keeps(at_hand().block);
+  const bool keeps = frontier_ && costs.keeps(visit_.block);  // the stop saves a state first
   return 2 * context_.writer->longest_commit_s() + (keeps ? costs.streams_s : 0);
 }
 
@@ -339,96 +277,6 @@ void BlockCompute::report_block(int block, std::span<const double> closeness) {
     context_.writer->begin_event(packed_line(report));
   }
   context_.observer.block_packed(report);
-}
-
-// The last block is dropped without a forward, and there is nothing of it to keep either.
-void BlockCompute::drop(int block, bool comes_back) {
-  visit_ = {};
-  live_.reset();
-  student_.reset();
-  homologous_.reset();
-  if (!comes_back) targets_.erase(block);
-}
-
-bool BlockCompute::has_arrived(int /*block*/, int /*turn*/) {
-  link_->pump();
-  return link_->has_arrived();
-}
-
-// The teacher's stream comes first, where it travels.
-void BlockCompute::receive(int block, int turn) {
-  const std::shared_ptr<StreamBox> box = link_->take();
-  const SampleBox::Streams& streams = static_cast<const SampleBox&>(*box).streams();
-  if (context_.plan.begins_band(turn)) teacher_inputs_[block] = streams.front();
-  student_inputs_[{block, turn}] = streams.back();
-}
-
-bool BlockCompute::has_room() {
-  link_->pump();
-  return link_->has_room();
-}
-
-// The next stage builds on what was packed here. It must not commit its own block before this one.
-void BlockCompute::send(int block, int turn) {
-  settle();
-  SampleBox::Streams streams;
-  if (context_.plan.begins_band(turn)) {
-    streams.push_back(std::move(teacher_inputs_.extract(block + 1).mapped()));
-  }
-  student_.reset();
-  streams.push_back(std::move(student_inputs_.extract({block + 1, turn}).mapped()));
-  link_->send(std::make_shared<SampleBox>(std::move(streams)));
-}
-
-bool BlockCompute::all_sent() {
-  pump();
-  return !link_ || link_->all_sent();
-}
-
-void BlockCompute::expect(int turn) {
-  const int streams = travellers(turn);
-  link_->expect(streams * share_.own_count(), [this, streams] {
-    SampleBox::Streams all;
-    for (int i = 0; i < streams; ++i) all.push_back(new_stream());
-    return std::make_shared<SampleBox>(std::move(all));
-  });
-}
-
-// One block reads streams at a time. Before its visit they are its inputs, but for targets that
-// were kept. During the visit the teacher's stream has become the targets.
-KeptStreams BlockCompute::at_hand() const {
-  if (!student_inputs_.empty()) {
-    const auto& [block, turn] = student_inputs_.begin()->first;
-    return {block, turn, targets_.contains(block)};
-  }
-  return visit_.begun ? KeptStreams{visit_.block, visit_.turn, true} : KeptStreams{};
-}
-
-void BlockCompute::keep_streams() {
-  if (!frontier_) return;
-  const KeptStreams kept = at_hand();
-  auto keeps = static_cast<std::byte>(context_.options.resume_costs.keeps(kept.block));
-  replicas().broadcast(std::span(&keeps, 1), 0);
-  if (keeps == std::byte{0}) return;
-  const Stream& student =
-      student_inputs_.empty() ? student_ : student_inputs_.at({kept.block, kept.turn});
-  const Stream& teacher = (kept.targets ? targets_ : teacher_inputs_).at(kept.block);
-  frontier_->write(kept, *student, *teacher);
-}
-
-KeptStreams BlockCompute::take_kept_streams(const std::vector<BlockDone>& done) {
-  if (!frontier_) return {};
-  const KeptStreams kept = frontier_->find(context_.plan, done);
-  if (!kept.any()) return {};
-  const Stream student = new_stream(), teacher = new_stream();
-  if (!frontier_->read(kept, *student, *teacher)) return {};
-  student_inputs_[{kept.block, kept.turn}] = student;
-  (kept.targets ? targets_ : teacher_inputs_)[kept.block] = teacher;
-  return kept;
-}
-
-void BlockCompute::leave_streams() {
-  if (link_) link_->leave();
 }
 
 std::vector<BlockReport> BlockCompute::reports() const {

@@ -1,5 +1,7 @@
 #pragma once
 // What each action of a plan does: the method, applied to this rank's share of the samples.
+// block_compute.cpp has the actions and the losses; block_streams.cpp has the streams that a block
+// reads and hands on: between blocks, between stages, and at a stop.
 
 #include <functional>
 #include <initializer_list>

@@ -52,6 +52,7 @@ class StepLoop {
     const Stopwatch watch;
     trained_.save_steps(done_);
     save_seconds_ = watch.seconds();
+    stop_.save_took(save_seconds_);  // the advice of leave() depends on whether anything was saved
     leave(fmt::format("after step {} of epoch {}", step, done_.epochs));
   }
 
@@ -68,8 +69,8 @@ class StepLoop {
     stop_.step_took(watch.seconds());
     ++done_.epochs;
     done_.steps = done_.epochs * steps_per_epoch_;
-    // From the saving of one epoch to that of the next. So what a training waits for its states is
-    // part of the epochs' time.
+    // From the saving of one epoch to that of the next. So the time that training waits for its
+    // states is part of the epochs' time.
     const double seconds = since_last_save_.seconds() + of_earlier_starts;
     since_last_save_ = Stopwatch();
     trained_.save_epoch(done_, seconds);

@@ -73,6 +73,7 @@ void BlockRunner::prepare(const Grid& grid, uint64_t number) {
   random_ = settings().seed * 0x2545F4914F6CDD1D + number;
   returned_ = 0;
   fault_.clear();
+  illegal_address_ = false;
   barrier_.arrived = 0;
   barrier_.votes = 0;
   stacks_.reset();
