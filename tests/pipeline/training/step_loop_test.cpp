@@ -137,6 +137,17 @@ TEST(StepLoop, AsksBetweenStepsAndBetweenEpochs) {
   EXPECT_EQ(none.questions, 3 * 4 - 1);
 }
 
+// Where it is the first save of the start, too.
+TEST(StepLoop, LeftAtADeadlineInItsFirstEpochItAdvisesAnotherStart) {
+  Saved saved;
+  ListOfSteps trained(saved, 2, 3);
+  StopWishes past;
+  past.deadline = std::chrono::steady_clock::now();
+  past.after_deadline = "Ask for another job";
+  EXPECT_THAT(start(trained, saved, past), testing::EndsWith("Ask for another job"));
+  EXPECT_EQ(saved.done, (StepsDone{0, 1}));
+}
+
 TEST(StepLoop, LeftInAnEpochItSavesTheStepsThatAreTaken) {
   Saved saved;
   ListOfSteps trained(saved, 2, 3);
