@@ -2,8 +2,7 @@
 // Reads the file that a user gives with --calib or --corpus, as token ids. It may be
 //  - a text, as .txt or under any other name;
 //  - .jsonl: an object with "text" (or --text-key) in every line that is not blank; texts are
-//  joined
-//    with "\n\n" (corpus_text.hpp);
+//    joined with "\n\n" (corpus_text.hpp);
 //  - a token file (token_file.hpp).
 // A text is tokenized once, with the special tokens that its tokenizer adds to a single sequence.
 

@@ -13,8 +13,7 @@ namespace bitmill {
 // How many windows differ from one another.
 int64_t distinct_windows(const Windows& windows);
 
-// UsageError where calibration on these windows would not
-// be what was asked for:
+// UsageError where calibration on these windows would not be what was asked for:
 //  - fewer than half of them are distinct: the rest would be copies, each of which counts like a
 //    sample of its own;
 //  - they come from a text that holds fewer than a sixteenth as many side by side: a token would be

@@ -45,6 +45,11 @@ std::string token_text(int64_t token) {
   return token == 0 ? "token 0, the first of the window" : fmt::format("token {}", token);
 }
 
+std::string place_of(const StreamOrigin& origin) {
+  if (origin.block < 0) return "the embedding of a token";
+  return fmt::format("{} {}", origin.maker, origin.block);
+}
+
 // One of the values is at fault.
 [[noreturn]] void refuse(const at::Tensor& value, Dtype dtype, const StreamOrigin& origin) {
   const std::span<const float> values = floats_of(value);
@@ -67,11 +72,6 @@ std::string token_text(int64_t token) {
 }
 
 }  // namespace
-
-std::string place_of(const StreamOrigin& origin) {
-  if (origin.block < 0) return "the embedding of a token";
-  return fmt::format("{} {}", origin.maker, origin.block);
-}
 
 void check_stream(const at::Tensor& value, Dtype dtype, const StreamOrigin& origin) {
   assert(value.dim() == 2 && value.is_contiguous() && value.scalar_type() == at::kFloat);

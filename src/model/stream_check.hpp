@@ -28,7 +28,4 @@ struct StreamOrigin {
 // `dtype`. For the second the advice is another --stream-dtype.
 void check_stream(const at::Tensor& value, Dtype dtype, const StreamOrigin& origin);
 
-// "block 3" or "the embeddings"; for errors.
-std::string place_of(const StreamOrigin& origin);
-
 }  // namespace bitmill

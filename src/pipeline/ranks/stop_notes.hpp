@@ -58,10 +58,10 @@ class ExpectedNote {
     return here_;
   }
   // Waits for the note. The other rank must come to send it, whatever this one does.
-  const StopNote& wait() {
-    for (Wait wait(comm_, fmt::format("a note from rank {}", comm_.job_rank(from_))); !here();)
+  void wait() {
+    for (Wait wait(comm_, fmt::format("a note from rank {}", comm_.job_rank(from_))); !here();) {
       wait();
-    return note_;
+    }
   }
   // REQUIRES: here() has returned true.
   const StopNote& note() const { return note_; }

@@ -250,24 +250,36 @@ TEST_F(PlantedBugs, MoreSharedMemoryThanCudaHasIsRefused) {
               HasSubstr("brings the block to 49168 bytes of static"));
 }
 
-// Not a tail call, nor a loop.
+// Not a tail call, nor a loop. Of its frame it touches both ends only.
+template <int Ints>
 [[gnu::noinline]] int deep(volatile int* places, int left) {
-  volatile int mine[512];
-  mine[left % 512] = left;
+  volatile int mine[Ints];
+  mine[left % 2 * (Ints - 1)] = left;
   places[0] = left;
-  return left == 0 ? mine[0] : deep(mine, left - 1) + mine[left % 512];
+  return left == 0 ? mine[0] : deep<Ints>(mine, left - 1) + mine[left % 2 * (Ints - 1)];
 }
 
+template <int Ints>
 __global__ void recurses(int* out, int depth) {
   volatile int first[1];
-  out[0] = deep(first, depth);
+  out[0] = deep<Ints>(first, depth);
 }
 
 TEST_F(PlantedBugs, AStackThatIsUsedUpEndsTheKernelNotTheProcess) {
   const DeviceArray<int> out(1, "out");
-  EXPECT_EQ(fault_of([&] { launch(recurses, {{1}, {1}}, nullptr, out.data(), 3); }), "");
+  EXPECT_EQ(fault_of([&] { launch(recurses<512>, {{1}, {1}}, nullptr, out.data(), 3); }), "");
   EXPECT_THAT(fault_of([&] {
-                launch(recurses, {{1}, {1}}, nullptr, out.data(), 1000);
+                launch(recurses<512>, {{1}, {1}}, nullptr, out.data(), 1000);
+              }),
+              HasSubstr("stack of a thread"));
+}
+
+// A frame of 18 KiB skips a guard of one page.
+TEST_F(PlantedBugs, AFrameOfManyPagesDoesNotSkipTheGuardOfAStack) {
+  const DeviceArray<int> out(1, "out");
+  EXPECT_EQ(fault_of([&] { launch(recurses<4608>, {{1}, {1}}, nullptr, out.data(), 1); }), "");
+  EXPECT_THAT(fault_of([&] {
+                launch(recurses<4608>, {{1}, {1}}, nullptr, out.data(), 1000);
               }),
               HasSubstr("stack of a thread"));
 }

@@ -17,8 +17,12 @@ namespace bitmill::emulation {
 namespace {
 
 constexpr size_t page = 4096;
-constexpr size_t stack_bytes = 64 * 1024;  // with its guard page
-constexpr size_t most_stacks = 1024;       // the threads of CUDA's largest block
+constexpr size_t stack_bytes = 60 * 1024;
+// Below every stack. More than a page: one frame may skip that, as the dynamic linker's does where
+// it saves the registers of a processor with large ones.
+constexpr size_t guard_bytes = 68 * 1024;
+constexpr size_t slot_bytes = guard_bytes + stack_bytes;
+constexpr size_t most_stacks = 1024;  // the threads of CUDA's largest block
 // Stacks are a multiple of 4 KiB apart, so without an offset the same frame of every thread would
 // fall into the same set of the cache.
 constexpr size_t colours = 13, colour_bytes = 5 * 64;
@@ -95,7 +99,7 @@ Resume StackPool::begin_on(Stack& stack) const {
 
 StackPool::StackPool(void (*entry)())
     : entry_(entry),
-      region_(static_cast<char*>(mmap(nullptr, most_stacks * stack_bytes, PROT_NONE,
+      region_(static_cast<char*>(mmap(nullptr, most_stacks * slot_bytes, PROT_NONE,
                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
   require(region_ != MAP_FAILED, "mmap");
 }
@@ -107,15 +111,15 @@ StackPool::~StackPool() {
 #endif
     delete stack;
   }
-  munmap(region_, most_stacks * stack_bytes);
+  munmap(region_, most_stacks * slot_bytes);
 }
 
 void StackPool::make_stack() {
   if (all_.size() == most_stacks) throw std::bad_alloc();
-  char* lowest = region_ + all_.size() * stack_bytes;
-  require(mprotect(lowest + page, stack_bytes - page, PROT_READ | PROT_WRITE) == 0, "mprotect");
-  char* end = lowest + stack_bytes - all_.size() % colours * colour_bytes;
-  all_.push_back(new Stack{lowest + page, end, nullptr});
+  char* const begin = region_ + all_.size() * slot_bytes + guard_bytes;
+  require(mprotect(begin, stack_bytes, PROT_READ | PROT_WRITE) == 0, "mprotect");
+  char* const end = begin + stack_bytes - all_.size() % colours * colour_bytes;
+  all_.push_back(new Stack{begin, end, nullptr});
 #ifdef BITMILL_PORTABLE_SWITCH
   all_.back()->context = new ucontext_t;
 #endif
@@ -133,9 +137,9 @@ void StackPool::reset() { free_.assign(all_.rbegin(), all_.rend()); }
 
 void StackPool::forget_contents() {
   for (const Stack* stack : all_) {
-    char* const top = stack->begin + stack_bytes - page;
-    unsigned char touched[stack_bytes / page - 1];
-    require(mincore(stack->begin, stack_bytes - page, touched) == 0, "mincore");
+    char* const top = stack->begin + stack_bytes;
+    unsigned char touched[stack_bytes / page];
+    require(mincore(stack->begin, stack_bytes, touched) == 0, "mincore");
     size_t first = 0;
     while (first < sizeof touched && (touched[first] & 1) == 0) ++first;
     char* const begin = stack->begin + first * page;
@@ -148,7 +152,7 @@ void StackPool::forget_contents() {
 
 const Stack* StackPool::find(const void* address) const {
   for (const Stack* stack : all_) {
-    if (address >= stack->begin - page && address < stack->end) return stack;
+    if (address >= stack->begin - guard_bytes && address < stack->end) return stack;
   }
   return nullptr;
 }

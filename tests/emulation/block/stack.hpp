@@ -21,7 +21,7 @@ void switch_stack(Resume& from, Resume to);
 bool portable_switch();
 
 struct Stack {
-  char* begin = nullptr;  // above a guard page: an overflow faults
+  char* begin = nullptr;  // above its guard: an overflow faults
   char* end = nullptr;    // the stack grows down from here
   Resume context = nullptr;
 
@@ -47,7 +47,7 @@ class StackPool {
   // A place on `stack` at which `entry` begins.
   Resume begin_on(Stack& stack) const;
 
-  // The stack with `address` in it or in its guard page; null when there is none.
+  // The stack with `address` in it or in its guard; null when there is none.
   const Stack* find(const void* address) const;
 
  private:

@@ -36,6 +36,13 @@ struct Verdict {
   std::atomic<int> left = 0;
 };
 
+// A rank hears of the verdict a moment after the rank that gave it.
+void wait_for_all_to_leave(const Verdict& verdict, int ranks) {
+  for (int tenths = 0; verdict.left < ranks && tenths < 600; ++tenths) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
 // Runs `body` on ranks between which every message waits for its receiver, under a watchdog. `body`
 // must end when verdict.found.
 void run_under_watch(int ranks, Verdict& verdict, const std::function<void(Communicator&)>& body) {
@@ -59,6 +66,7 @@ void run_under_watch(int ranks, Verdict& verdict, const std::function<void(Commu
     };
     Watchdog watchdog(world, settings, "n1", calls);
     body(world);
+    wait_for_all_to_leave(verdict, ranks);
     threads.barrier();  // a rank that left could not be asked for messages
   });
   EXPECT_EQ(verdict.left, ranks);
