@@ -24,14 +24,15 @@ inline const std::map<std::string, Names>& allowed_folders() {
       {"src/checkpoint", {"base", "format"}},
       {"src/model", {"base", "format"}},
       {"src/backend", {"base", "format", "kernels"}},
+      {"src/product", {"base", "format", "kernels"}},
       {"src/method", {"base", "format", "model", "backend"}},
       {"src/pipeline",
        {"base", "format", "data", "schedule", "comm", "channel", "checkpoint", "model", "backend",
         "method"}},
-      {"src/eval", {"base", "format", "data", "comm", "model", "backend"}},
+      {"src/eval", {"base", "format", "data", "comm", "model", "backend", "product"}},
       {"src/cli",
-       {"base", "format", "data", "schedule", "comm", "checkpoint", "model", "backend", "method",
-        "pipeline", "eval"}},
+       {"base", "format", "data", "schedule", "comm", "checkpoint", "model", "backend", "product",
+        "method", "pipeline", "eval"}},
       {"kernels", {}},
   };
   return table;
