@@ -158,18 +158,23 @@ TEST_P(PackedProductOn, ARowByHand) {
   }
 }
 
-TEST_P(PackedProductOn, TheLargestSumsDoNotOverflow) {
-  // All signs +, all codes 15 and zeros 0, all inputs at the largest level.
-  const ProductShape shape{16, 9000, 2000};
-  PackedLinear linear = linear_of(shape);
+// All signs +, all codes 15, zeros 0, scales 1: 9000 low and 2000 salient columns.
+PackedLinear largest_linear() {
+  PackedLinear linear = linear_of({16, 9000, 2000});
+  const int64_t sign_words = packed::words_for(9000, packed::bits_per_word);
   for (auto& word : linear.signs) word = ~0U;
-  for (int64_t row = 0; row < linear.rows; ++row) linear.signs[row * 282 + 281] = 0xFF;
+  for (int64_t row = 1; row <= linear.rows; ++row) linear.signs[row * sign_words - 1] = 0xFF;
   for (auto& word : linear.codes) word = ~0U;
   for (auto& word : linear.code_zero) word = 0;
-  for (auto& half : linear.row_scale) half = float_to_half(1.0F);
+  for (auto* halves : {&linear.row_scale, &linear.code_scale, &linear.col_gain}) {
+    for (auto& half : *halves) half = float_to_half(1.0F);
+  }
   for (auto& half : linear.row_mean) half = 0;
-  for (auto& half : linear.code_scale) half = float_to_half(1.0F);
-  for (auto& half : linear.col_gain) half = float_to_half(1.0F);
+  return linear;
+}
+
+TEST_P(PackedProductOn, TheLargestSumsDoNotOverflow) {
+  const PackedLinear linear = largest_linear();
   for (const float value : {1.0F, -1.0F}) {
     const std::vector<float> x(linear.cols, value);
     for (const Activations activations : all_activations) {
@@ -177,6 +182,23 @@ TEST_P(PackedProductOn, TheLargestSumsDoNotOverflow) {
           multiplied(*make_packed_product(linear, "w", options_for(activations, GetParam())), x, 1);
       for (const float out : y) EXPECT_NEAR(out, value * (9000 + 15 * 2000), 0.02F);
     }
+  }
+}
+
+// The largest digit in magnitude: only the lower one of int16 can be so.
+TEST_P(PackedProductOn, DigitsOfMinus128DoNotOverflow) {
+  const PackedLinear linear = largest_linear();
+  for (const float sign : {1.0F, -1.0F}) {
+    // 32384 = 127 * 256 - 128, and 32639 in the columns that set the scales.
+    std::vector<float> x(linear.cols, sign * 32384.0F);
+    for (int64_t col = 0, low = 0, salient = 0; col < linear.cols; ++col) {
+      int64_t& seen = packed::get_bit(linear.mask.data(), col) != 0 ? salient : low;
+      if (seen++ == 0) x[col] = sign * 32639.0F;
+    }
+    const auto y = multiplied(
+        *make_packed_product(linear, "w", options_for(Activations::int16, GetParam())), x, 1);
+    const double expected = sign * (32384.0 * (9000 + 15 * 2000) + 255.0 * (1 + 15));
+    for (const float out : y) EXPECT_NEAR(out, expected, std::abs(expected) * 1e-6);
   }
 }
 
