@@ -44,8 +44,10 @@ void dense_block(const typename Weights::Stored* weight, int64_t cols, const flo
         inputs[token] = load<FloatLanes>(values + token * values_stride + part * lane_count);
       }
       for (int row = 0; row < Rows; ++row) {
-        const FloatLanes weights =
-            Weights::load_lanes(from + row * from_stride + part * lane_count);
+        const auto* const place = from + row * from_stride + part * lane_count;
+        const FloatLanes weights = Weights::load_lanes(place);
+        // One token is faster than what the processor fetches ahead by itself: the next rows.
+        if constexpr (Tokens == 1) __builtin_prefetch(place + Rows * cols, 0, 2);
         for (int token = 0; token < Tokens; ++token) {
           sums[row][token][part] += weights * inputs[token];
         }
@@ -78,9 +80,9 @@ void dense_block(const typename Weights::Stored* weight, int64_t cols, const flo
   }
 }
 
-// Rows at once that still leave room for their sums in the registers: 16 of 32 or of 16.
-constexpr int dense_rows = 4;
-constexpr int dense_tokens = lane_count == 16 ? 4 : 1;
+// So many at once that their sums, rows * tokens * parts vectors, stay in half of the registers.
+constexpr int dense_rows = lane_count == 16 ? 4 : 2;
+constexpr int dense_tokens = lane_count == 16 ? 4 : (lane_count == 8 ? 2 : 1);
 
 template <class Weights, int Rows>
 void dense_rows_block(const typename Weights::Stored* weight, int64_t cols, const FloatInput& x,
