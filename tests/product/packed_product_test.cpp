@@ -239,6 +239,15 @@ TEST_P(PackedProductOn, TinyScalesOfFloat16AreNotLost) {
   for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], exact[i], 1e-5 * 0x1p-14);
 }
 
+TEST(PackedProduct, MoreColumnsThanASumCanHoldAreRefused) {
+  PackedLinear linear;  // no rows: only the columns count
+  linear.cols = (1 << 17) + 1;
+  linear.mask.resize(packed::words_for(linear.cols, packed::bits_per_word));
+  linear.col_gain.resize(linear.cols);
+  EXPECT_THAT([&] { make_packed_product(linear, "down", options_for(Activations::int8, "plain")); },
+              testing::ThrowsMessage<FormatError>(testing::HasSubstr("down: 131073 columns")));
+}
+
 TEST(PackedProduct, ItTakesTheBytesOfThePackedLinearAndALittleMore) {
   const PackedLinear linear = linear_of({512, 1640, 408});
   const auto product = make_packed_product(linear, "w", options_for(Activations::int8, "plain"));
