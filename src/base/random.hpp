@@ -9,7 +9,7 @@
 namespace bitmill {
 
 // What the numbers are for: two purposes never use the same numbers.
-enum class RandomPurpose : uint32_t { calibration_windows = 1, test_data = 2 };
+enum class RandomPurpose : uint32_t { calibration_windows = 1, test_data = 2, sampling = 4 };
 
 // 128 random bits.
 std::array<uint32_t, 4> random_bits(uint64_t seed, RandomPurpose purpose, uint64_t index);

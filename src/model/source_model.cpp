@@ -64,7 +64,7 @@ BlockVectors SourceModel::load_vectors(int64_t block) const {
   return vectors;
 }
 
-HeadWeights SourceModel::load_head(const HeadWeights& like) const {
+HeadWeights SourceModel::load_head_input() const {
   const TensorNames& names = config_.family->names;
   const int64_t hidden = config_.hidden_size, embedding = config_.embedding_size;
   HeadWeights weights;
@@ -75,17 +75,27 @@ HeadWeights SourceModel::load_head(const HeadWeights& like) const {
     weights.projection =
         load(outer_tensor(config_, names.project_out) + ".weight", {embedding, hidden});
   }
-  // As in transformers: the head of a tied model is its embedding, even if the file has a head.
+  return weights;
+}
+
+// As in transformers: the head of a tied model is its embedding, even if the file has a head.
+std::string SourceModel::head_name() const {
+  const TensorNames& names = config_.family->names;
   const std::string head =
       config_.tied_embeddings ? outer_tensor(config_, names.embedding) : std::string(names.head);
-  weights.head = load(head + ".weight", {config_.vocab_size, embedding});
+  return head + ".weight";
+}
+
+HeadWeights SourceModel::load_head(const HeadWeights& like) const {
+  HeadWeights weights = load_head_input();
+  weights.head = load(head_name(), {config_.vocab_size, config_.embedding_size});
   share_if_equal(weights.projection, like.projection);
   share_if_equal(weights.head, like.head);
   return weights;
 }
 
-at::Tensor SourceModel::embed(std::span<const int32_t> ids) const {
-  assert(std::ssize(ids) <= config_.context);
+at::Tensor SourceModel::embed(std::span<const int32_t> ids, int64_t first) const {
+  assert(first + std::ssize(ids) <= config_.context);
   const Family& family = *config_.family;
   const int64_t hidden = config_.hidden_size, embedding = config_.embedding_size;
   const auto rows_of = [&](std::string_view tensor, int64_t width, auto row_at) {
@@ -103,7 +113,7 @@ at::Tensor SourceModel::embed(std::span<const int32_t> ids) const {
   }
   if (family.positions == Positions::learned) {
     x += rows_of(family.names.positions, hidden,
-                 [&](int64_t i) { return i + family.position_offset; });
+                 [&](int64_t i) { return first + i + family.position_offset; });
   }
   return x;
 }
