@@ -1,0 +1,122 @@
+#pragma once
+// Products of row-major weights of 16 or 32 bits with tokens in float32, written once for all
+// widths. The sum of a row has 16 partial sums, one for each column modulo 16, which are added in
+// halves: 8 pairs, 4, 2, 1. Internal linkage, as lanes.hpp says.
+
+#include "kernels/cpu/lanes.hpp"
+
+namespace bitmill::kernels::cpu {
+namespace {
+
+constexpr int partial_sums = 16;
+
+struct Float32Weights {
+  using Stored = float;
+  static FloatLanes load_lanes(const Stored* from) { return load<FloatLanes>(from); }
+};
+struct Float16Weights {
+  using Stored = uint16_t;
+  static FloatLanes load_lanes(const Stored* from) { return load_half(from); }
+};
+struct Bfloat16Weights {
+  using Stored = uint16_t;
+  static FloatLanes load_lanes(const Stored* from) { return load_bfloat(from); }
+};
+
+inline float halved_sum(float sums[partial_sums]) {
+  for (int half = partial_sums / 2; half >= 1; half /= 2) {
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+// `Rows` rows with `Tokens` tokens. Every weight that is widened serves all tokens.
+template <class Weights, int Rows, int Tokens>
+void dense_block(const typename Weights::Stored* weight, int64_t cols, const float* x,
+                 int64_t x_stride, float* y, int64_t y_stride) {
+  constexpr int parts = partial_sums / lane_count;
+  FloatLanes sums[Rows][Tokens][parts] = {};
+  const auto add = [&](const typename Weights::Stored* from, int64_t from_stride,
+                       const float* values, int64_t values_stride) {
+    for (int part = 0; part < parts; ++part) {
+      FloatLanes inputs[Tokens];
+      for (int token = 0; token < Tokens; ++token) {
+        inputs[token] = load<FloatLanes>(values + token * values_stride + part * lane_count);
+      }
+      for (int row = 0; row < Rows; ++row) {
+        const FloatLanes weights =
+            Weights::load_lanes(from + row * from_stride + part * lane_count);
+        for (int token = 0; token < Tokens; ++token) {
+          sums[row][token][part] += weights * inputs[token];
+        }
+      }
+    }
+  };
+  const int64_t whole = cols / partial_sums * partial_sums;
+  for (int64_t col = 0; col < whole; col += partial_sums) {
+    add(weight + col, cols, x + col, x_stride);
+  }
+  if (whole < cols) {  // the last columns, with zeros behind them
+    typename Weights::Stored last_weights[Rows][partial_sums] = {};
+    float last_inputs[Tokens][partial_sums] = {};
+    for (int64_t i = 0; i < cols - whole; ++i) {
+      for (int row = 0; row < Rows; ++row) last_weights[row][i] = weight[row * cols + whole + i];
+      for (int token = 0; token < Tokens; ++token) {
+        last_inputs[token][i] = x[token * x_stride + whole + i];
+      }
+    }
+    add(last_weights[0], partial_sums, last_inputs[0], partial_sums);
+  }
+  for (int row = 0; row < Rows; ++row) {
+    for (int token = 0; token < Tokens; ++token) {
+      alignas(64) float all[partial_sums];
+      for (int part = 0; part < parts; ++part) {
+        store(all + part * lane_count, sums[row][token][part]);
+      }
+      y[token * y_stride + row] = halved_sum(all);
+    }
+  }
+}
+
+// Rows at once that still leave room for their sums in the registers: 16 of 32 or of 16.
+constexpr int dense_rows = 4;
+constexpr int dense_tokens = lane_count == 16 ? 4 : 1;
+
+template <class Weights, int Rows>
+void dense_rows_block(const typename Weights::Stored* weight, int64_t cols, const FloatInput& x,
+                      const Output& y, int64_t row) {
+  const auto* const from = weight + row * cols;
+  int64_t token = 0;
+  for (; token + dense_tokens <= x.tokens; token += dense_tokens) {
+    dense_block<Weights, Rows, dense_tokens>(from, cols, x.values + token * x.stride, x.stride,
+                                             y.values + token * y.stride + row, y.stride);
+  }
+  for (; token < x.tokens; ++token) {
+    dense_block<Weights, Rows, 1>(from, cols, x.values + token * x.stride, x.stride,
+                                  y.values + token * y.stride + row, y.stride);
+  }
+}
+
+template <class Weights>
+void dense_of(const DenseRows& rows, const FloatInput& x, const Output& y) {
+  const auto* const weight = static_cast<const typename Weights::Stored*>(rows.values);
+  int64_t row = 0;
+  for (; row + dense_rows <= y.rows; row += dense_rows) {
+    dense_rows_block<Weights, dense_rows>(weight, rows.cols, x, y, row);
+  }
+  for (; row < y.rows; ++row) dense_rows_block<Weights, 1>(weight, rows.cols, x, y, row);
+}
+
+inline void dense(const DenseRows& rows, const FloatInput& x, const Output& y) {
+  switch (rows.kind) {
+    case FloatKind::float32:
+      return dense_of<Float32Weights>(rows, x, y);
+    case FloatKind::float16:
+      return dense_of<Float16Weights>(rows, x, y);
+    case FloatKind::bfloat16:
+      return dense_of<Bfloat16Weights>(rows, x, y);
+  }
+}
+
+}  // namespace
+}  // namespace bitmill::kernels::cpu
