@@ -303,7 +303,10 @@ std::string chat_template_hash(std::string_view template_text) {
 }
 
 const ChatFormat* find_chat_format(std::string_view template_text) {
-  const std::string hash = chat_template_hash(template_text);
+  return chat_format_by_hash(chat_template_hash(template_text));
+}
+
+const ChatFormat* chat_format_by_hash(std::string_view hash) {
   const auto found = std::ranges::find(known_texts, hash, &KnownText::hash);
   return found == known_texts.end() ? nullptr : &found->format;
 }

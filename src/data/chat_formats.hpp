@@ -29,6 +29,8 @@ struct ChatFormat {
 // Of a template's text, as it is in the model's file; nullptr: not a known one. Line ends may be
 // those of Windows, and blanks at both ends do not count.
 const ChatFormat* find_chat_format(std::string_view template_text);
+// By chat_template_hash() of its text.
+const ChatFormat* chat_format_by_hash(std::string_view hash);
 // By the format's name; nullptr: there is none.
 const ChatFormat* chat_format_named(std::string_view name);
 // For messages: the names of all formats, with commas.

@@ -46,7 +46,7 @@ class ProductLoader {
   ProductLoader(Files& files, const SourceModel& source, const ResidentOptions& options)
       : source_(source), options_(options) {
     if (is_packed_folder(files, source.folder())) {
-      format_ = &find_product_format(read_config_json(files, source.folder()));
+      format_ = &find_product_format(read_config_json(files, source.folder()), source.folder());
     }
   }
 
