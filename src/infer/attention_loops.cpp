@@ -6,8 +6,10 @@
 #include <vector>
 
 // The same loops, compiled for vectors of 16, 8 and 4 floats. Results are equal, because every lane
-// does the same operations in the same order.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// does the same operations in the same order. Not under sanitizers, whose code the resolver of
+// such functions would run before the sanitizer is ready.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define BITMILL_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define BITMILL_VECTOR_CLONES

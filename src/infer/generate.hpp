@@ -17,9 +17,9 @@ namespace bitmill {
 
 struct GenerateSettings {
   int64_t max_tokens = 1;  // >= 1
-  SamplerSettings sampler;
-  std::vector<int32_t> end_tokens;
-  std::vector<std::string> stop_texts;  // none empty
+  SamplerSettings sampler = {};
+  std::vector<int32_t> end_tokens = {};
+  std::vector<std::string> stop_texts = {};  // none empty
   // The text goes on where the prompt's ends: a space in front of its first word is part of it.
   // Otherwise it is a text of its own, as the answer in a chat.
   bool continues_prompt = true;

@@ -43,28 +43,29 @@ std::vector<std::byte> stored_bytes(const TensorFolder& tensors, const std::stri
 // Makes the product of any linear of a folder.
 class ProductLoader {
  public:
-  ProductLoader(Files& files, const SourceModel& source, const ResidentOptions& options)
-      : source_(source), options_(options) {
+  ProductLoader(Files& files, const SourceModel& source, ProductPath path, ProductOptions options)
+      : source_(source), path_(path), options_(std::move(options)) {
     if (is_packed_folder(files, source.folder())) {
       format_ = &find_product_format(read_config_json(files, source.folder()), source.folder());
     }
   }
 
   std::unique_ptr<Product> load(const LinearShape& shape) const {
-    if (options_.path == ProductPath::reference) {
+    if (path_ == ProductPath::reference) {
       return make_reference_product(source_.load_linear(shape));
     }
     const TensorFolder& tensors = source_.tensors();
     if (format_ != nullptr && is_packed(tensors, shape.tensor)) {
-      return format_->read(tensors, shape.tensor, shape.rows, shape.cols, options_.product);
+      return format_->read(tensors, shape.tensor, shape.rows, shape.cols, options_);
     }
     return make_dense_product(stored_bytes(tensors, shape.tensor), tensors.info(shape.tensor).dtype,
-                              shape.rows, shape.cols, shape.tensor, options_.product);
+                              shape.rows, shape.cols, shape.tensor, options_);
   }
 
  private:
   const SourceModel& source_;
-  const ResidentOptions& options_;
+  const ProductPath path_;
+  const ProductOptions options_;
   const ProductFormat* format_ = nullptr;  // null: nothing is packed
 };
 
@@ -97,21 +98,24 @@ ResidentModel::ResidentModel(Files& files, const SourceModel& source,
                              const ResidentOptions& options, ThreadPool& pool)
     : source_(source),
       kernel_(options.path == ProductPath::reference ? "reference"
-                                                     : std::string(options.product.kernel->name)),
+                                                     : std::string(options.kernel->name)),
       blocks_(static_cast<size_t>(source.config().blocks)) {
   const at::NoGradGuard no_grad;
-  const ProductLoader loader(files, source, options);
+  const ProductOptions product = {.activations = options.activations,
+                                  .kernel = options.kernel,
+                                  .memory = std::make_shared<WeightMemory>()};
+  const ProductLoader loader(files, source, options.path, product);
   pool.parallel_for(std::ssize(blocks_), [&](int64_t block) {
     blocks_[block].vectors = source.load_vectors(block);
     for (const LinearShape& shape : block_linears(config(), block)) {
       blocks_[block].linears.push_back(loader.load(shape));
     }
   });
-  load_head(options);
+  load_head(options, product);
   count_bytes();
 }
 
-void ResidentModel::load_head(const ResidentOptions& options) {
+void ResidentModel::load_head(const ResidentOptions& options, const ProductOptions& product) {
   head_input_ = source_.load_head_input();
   const std::string name = source_.head_name();
   const TensorFolder& tensors = source_.tensors();
@@ -121,8 +125,7 @@ void ResidentModel::load_head(const ResidentOptions& options) {
     return;
   }
   const auto make = options.int8_head ? make_int8_product : make_dense_product;
-  head_ = make(stored_bytes(tensors, name), tensors.info(name).dtype, rows, cols, name,
-               options.product);
+  head_ = make(stored_bytes(tensors, name), tensors.info(name).dtype, rows, cols, name, product);
 }
 
 void ResidentModel::count_bytes() {

@@ -24,9 +24,10 @@ enum class ProductPath { fast, reference };
 
 struct ResidentOptions {
   ProductPath path = ProductPath::fast;
-  ProductOptions
-      product;  // of `fast`: the kernel, and how precisely packed linears take their input
-  bool int8_head = false;  // the head is rounded to int8, row by row
+  // Of `fast` only: how precisely packed linears take their input, and what computes.
+  Activations activations = Activations::int8;
+  const CpuKernel* kernel = nullptr;  // from choose_cpu_kernel()
+  bool int8_head = false;             // the head is rounded to int8, row by row
 };
 
 class ResidentModel {
@@ -58,7 +59,7 @@ class ResidentModel {
     std::vector<std::unique_ptr<Product>> linears;
   };
 
-  void load_head(const ResidentOptions& options);
+  void load_head(const ResidentOptions& options, const ProductOptions& product);
   void count_bytes();
   at::Tensor forward_pass(Session& session, std::span<const int32_t> ids, ThreadPool& pool) const;
 

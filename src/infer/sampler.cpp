@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.hpp"
 #include "base/random.hpp"
@@ -59,36 +60,52 @@ int32_t Sampler::most_likely(std::span<const float> logits) const {
   return best;
 }
 
-// What may be drawn, the most likely first; of equally likely ones the smaller id.
+// What may be drawn, in an order that depends on logits and settings alone. Only as many are sorted
+// as a setting looks at: a vocabulary is large.
 std::vector<Sampler::Candidate> Sampler::candidates(std::span<const float> logits) const {
   std::vector<Candidate> all;
   all.reserve(logits.size());
+  double largest = -std::numeric_limits<double>::infinity();
   for (int32_t id = 0; id < std::ssize(logits); ++id) {
     all.push_back({id, double{penalized(id, logits[id])} / settings_.temperature});
+    largest = std::max(largest, all.back().weight);
   }
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
-  };
-  const int64_t kept =
-      settings_.top_k == 0 ? std::ssize(all) : std::min<int64_t>(settings_.top_k, std::ssize(all));
-  std::partial_sort(all.begin(), all.begin() + kept, all.end(), before);
-  all.resize(static_cast<size_t>(kept));
-
-  const double largest = all.front().weight;
-  double total = 0;
-  for (Candidate& candidate : all) {
-    candidate.weight = std::exp(candidate.weight - largest);
-    total += candidate.weight;
+  for (Candidate& candidate : all) candidate.weight = std::exp(candidate.weight - largest);
+  if (settings_.top_k > 0 && settings_.top_k < std::ssize(all)) {
+    sort_front(all, static_cast<size_t>(settings_.top_k));
+    all.resize(static_cast<size_t>(settings_.top_k));
   }
-  // The shortest front that reaches top_p; then what is likely enough beside the first.
-  double reached = 0;
-  size_t count = 0;
-  while (count < all.size() && (count == 0 || reached < settings_.top_p * total)) {
-    reached += all[count++].weight;
-  }
-  while (count > 1 && all[count - 1].weight < settings_.min_p) --count;
-  all.resize(count);
+  if (settings_.top_p < 1) keep_top_p(all);
+  std::erase_if(all, [&](const Candidate& c) { return c.weight < settings_.min_p; });
   return all;
+}
+
+// The most likely `count` come first, sorted; of equally likely ones the smaller id.
+void Sampler::sort_front(std::vector<Candidate>& all, size_t count) {
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end(),
+                    [](const Candidate& a, const Candidate& b) {
+                      return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+                    });
+}
+
+// The shortest front that reaches top_p.
+void Sampler::keep_top_p(std::vector<Candidate>& all) const {
+  double total = 0;
+  for (const Candidate& candidate : all) total += candidate.weight;
+  constexpr size_t first_guess = 64;  // more are rarely needed
+  for (size_t sorted = std::min(first_guess, all.size());;
+       sorted = std::min(4 * sorted, all.size())) {
+    sort_front(all, sorted);
+    double reached = 0;
+    for (size_t count = 0; count < sorted; ++count) {
+      reached += all[count].weight;
+      if (reached >= settings_.top_p * total) {
+        all.resize(count + 1);
+        return;
+      }
+    }
+    if (sorted == all.size()) return;  // rounding left a little
+  }
 }
 
 int32_t Sampler::draw(const std::vector<Candidate>& candidates) const {

@@ -31,11 +31,13 @@ class Sampler {
  private:
   struct Candidate {
     int32_t id;
-    double weight;  // first the logit, then a probability that need not sum to 1
+    double weight;  // a probability, over that of the most likely token
   };
   float penalized(int32_t id, float logit) const;
   int32_t most_likely(std::span<const float> logits) const;
   std::vector<Candidate> candidates(std::span<const float> logits) const;
+  static void sort_front(std::vector<Candidate>& all, size_t count);
+  void keep_top_p(std::vector<Candidate>& all) const;
   int32_t draw(const std::vector<Candidate>& candidates) const;
 
   SamplerSettings settings_;

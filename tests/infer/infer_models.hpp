@@ -24,8 +24,8 @@ inline std::string golden_model(const std::string& name) {
 }
 
 inline ResidentOptions fast_path(Activations activations) {
-  return {.path = ProductPath::fast,
-          .product = {.activations = activations, .kernel = &choose_cpu_kernel("auto")}};
+  return {
+      .path = ProductPath::fast, .activations = activations, .kernel = &choose_cpu_kernel("auto")};
 }
 
 inline TensorSource copied(const TensorFolder& tensors, const std::string& name) {

@@ -57,12 +57,14 @@ TEST_P(ResidentFamilies, APackedModelInFloat32GivesTheLogitsOfItsDequantizedWeig
   const at::Tensor expected = test::compute_logits(packed, golden_.ids, pool_);
   const ResidentModel model(*files_, packed, fast_path(Activations::float32), pool_);
   EXPECT_LT(difference(cut_logits(model, golden_.ids, {11, 1}, pool_), expected), 1e-4);
-  EXPECT_LT(model.resident_bytes(),
-            ResidentModel(*files_, packed, {.path = ProductPath::reference, .product = {}}, pool_)
-                .resident_bytes());
+  EXPECT_LT(
+      model.resident_bytes(),
+      ResidentModel(*files_, packed, {.path = ProductPath::reference}, pool_).resident_bytes());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResidentFamilies, testing::ValuesIn(test::golden_families),
+INSTANTIATE_TEST_SUITE_P(All, ResidentFamilies,
+                         testing::ValuesIn(test::golden_families.begin(),
+                                           test::golden_families.end()),
                          [](const auto& family) { return test::test_name(family.param); });
 
 struct WindowCase {

@@ -101,18 +101,20 @@ class GenerateCommand : public Command {
   }
 
   std::vector<int32_t> tokens_of(Files& files, const std::string& prompt) const {
+    // A rendered chat has its special tokens already.
+    const std::string text = request_.chat ? rendered_chat(files, prompt) : prompt;
     try {
-      if (!request_.chat) return tokenizer_->encode(prompt, /*add_special=*/true);
-      std::vector<ChatMessage> messages;
-      if (request_.system) messages.push_back({"system", *request_.system});
-      messages.push_back({"user", prompt});
-      const ChatTemplate chat = read_chat_template(files, request_.model);
-      // The rendered text has the special tokens already.
-      return tokenizer_->encode(chat.render(messages, {.asks_for_answer = true}),
-                                /*add_special=*/false);
+      return tokenizer_->encode(text, /*add_special=*/!request_.chat);
     } catch (const FormatError& error) {
       throw FormatError(fmt::format("the prompt: {}", error.what()));
     }
+  }
+
+  std::string rendered_chat(Files& files, const std::string& prompt) const {
+    std::vector<ChatMessage> messages;
+    if (request_.system) messages.push_back({"system", *request_.system});
+    messages.push_back({"user", prompt});
+    return read_chat_template(files, request_.model).render(messages, {.asks_for_answer = true});
   }
 
   void check_room() {

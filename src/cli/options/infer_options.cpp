@@ -36,9 +36,7 @@ ProductChoice read_product_choice(const Settings& settings) {
 }
 
 ResidentOptions ProductChoice::with(const CpuKernel& kernel) const {
-  return {.path = path,
-          .product = {.activations = activations, .kernel = &kernel},
-          .int8_head = int8_head};
+  return {.path = path, .activations = activations, .kernel = &kernel, .int8_head = int8_head};
 }
 
 void check_has_effect(const ProductChoice& choice, const std::string& folder, bool packed) {

@@ -39,11 +39,6 @@ class GenerateProgram : public ::testing::Test {
     std::filesystem::copy(small_model, folder_ / "model");
     return folder_ / "model";
   }
-  json config_of(const std::string& model) const {
-    return json::parse(
-        folder_.read(std::filesystem::path(model).filename().string() + "/config.json"));
-  }
-
   TempFolder folder_;
 };
 
@@ -143,13 +138,20 @@ TEST_F(GenerateProgram, AFullContextIsSaid) {
   EXPECT_THAT(result.err, HasSubstr("the 10 positions of the cache are full"));
 }
 
-TEST_F(GenerateProgram, ATokenizerOfAnotherModelIsRefused) {
+TEST_F(GenerateProgram, ATokenThatTheModelDoesNotHaveIsRefused) {
   const std::string model = copied_model();
-  json config = config_of(model);
-  config["vocab_size"] = 300;
-  folder_.write("model/config.json", config.dump());
-  // The embedding no longer fits either, which is found first.
-  expect_refusal(run("generate --prompt x --model " + model), "model.embed_tokens.weight", 1);
+  json tokenizer = json::parse(folder_.read("model/tokenizer.json"));
+  tokenizer["added_tokens"].push_back({{"id", 2048},
+                                       {"content", "<|extra|>"},
+                                       {"single_word", false},
+                                       {"lstrip", false},
+                                       {"rstrip", false},
+                                       {"normalized", false},
+                                       {"special", true}});
+  folder_.write("model/tokenizer.json", tokenizer.dump());
+  const std::string words = "generate --max-tokens 3 --model " + model + " --prompt ";
+  expect_refusal(run(words + "'It was <|extra|>'"), "token 2048");
+  EXPECT_EQ(run(words + "'It was a'").exit_code, 0);
 }
 
 TEST_F(GenerateProgram, AFolderThatWasCutIsRefused) {
