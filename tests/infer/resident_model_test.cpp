@@ -13,7 +13,7 @@ using test::difference;
 using test::fast_path;
 using test::golden_model;
 
-class ResidentFamilies : public testing::TestWithParam<std::string> {
+class ResidentFamilies : public testing::TestWithParam<const char*> {
  protected:
   const std::unique_ptr<Files> files_ = posix_files();
   ThreadPool pool_{1};
@@ -62,9 +62,7 @@ TEST_P(ResidentFamilies, APackedModelInFloat32GivesTheLogitsOfItsDequantizedWeig
       ResidentModel(*files_, packed, {.path = ProductPath::reference}, pool_).resident_bytes());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResidentFamilies,
-                         testing::ValuesIn(test::golden_families.begin(),
-                                           test::golden_families.end()),
+INSTANTIATE_TEST_SUITE_P(All, ResidentFamilies, testing::ValuesIn(test::golden_families),
                          [](const auto& family) { return test::test_name(family.param); });
 
 struct WindowCase {

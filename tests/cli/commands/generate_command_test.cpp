@@ -199,7 +199,7 @@ TEST_F(GenerateProgram, AReaderThatGoesAwayEndsItAtOnceWithOneSentence) {
 TEST_F(GenerateProgram, ABrokenPackedFolderIsRefusedAndAWholeOneWrites) {
   const std::string packed = folder_ / "packed";
   ASSERT_EQ(
-      run("quantize --samples 4 --seq-len 32 --epochs 1 --max-blocks 4 --model " + small_model +
+      run("quantize --samples 4 --seq-len 32 --epochs 1 --max-blocks 1 --model " + small_model +
           " --calib " BITMILL_SOURCE_DIR "/tests/data/books/calib.txt "
           "--output-dir " +
           packed)
