@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "data/tokenizer_config.hpp"
+#include "data/utf8.hpp"
 
 namespace bitmill {
 namespace {
@@ -62,6 +63,10 @@ ChatTemplate::ChatTemplate(const ChatFormat& format, ChatTokens tokens, std::str
 std::string ChatTemplate::render(std::span<const ChatMessage> messages,
                                  const ChatSettings& settings) const {
   BITMILL_CHECK(!messages.empty(), FormatError, "a chat needs at least one message");
+  for (const ChatMessage& message : messages) {
+    const bool valid = first_invalid_utf8(message.role + message.content) == std::string::npos;
+    BITMILL_CHECK(valid, FormatError, "a message is not UTF-8; convert it (iconv -t UTF-8)");
+  }
   try {
     return format_->render(messages, tokens_, settings.asks_for_answer);
   } catch (const FormatError& error) {
