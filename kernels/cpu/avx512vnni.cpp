@@ -19,6 +19,12 @@ inline __m512i load_line(const uint32_t* line) {
   asm("" : "+v"(words));
   return words;
 }
+// One token walks over the weight once, faster than the processor fetches it ahead by itself: asks
+// for the same place of the next tiles, in the second-level cache. Beyond the last tile it asks in
+// vain, which does no harm.
+inline void fetch_next_tiles(const uint32_t* line, int64_t words_ahead) {
+  _mm_prefetch(reinterpret_cast<const char*>(line + words_ahead), _MM_HINT_T1);
+}
 // Four digits, for every row.
 inline __m512i load_digits(const int8_t* x) {
   int32_t digits;
@@ -48,7 +54,9 @@ struct VnniCore {
     for (int64_t line = 0; line < tiles.sign_words; ++line) {
       __m512i lower[Tiles], upper[Tiles];
       for (int i = 0; i < Tiles; ++i) {
-        lower[i] = load_line(tile + i * tile_words + line * tile_rows);
+        const uint32_t* const words = tile + i * tile_words + line * tile_rows;
+        lower[i] = load_line(words);
+        if constexpr (Digits == 1) fetch_next_tiles(words, Tiles * tile_words);
         upper[i] = _mm512_srli_epi16(lower[i], 4);
       }
       for (int bit = 0; bit < 4; ++bit) {
@@ -114,7 +122,9 @@ struct VnniCore {
     }
     for (int64_t line = 0; line < tiles.code_words; ++line) {
       for (int i = 0; i < Tiles; ++i) {
-        const __m512i words = load_line(lines + i * tile_words + line * tile_rows);
+        const uint32_t* const line_words = lines + i * tile_words + line * tile_rows;
+        const __m512i words = load_line(line_words);
+        if constexpr (Digits == 1) fetch_next_tiles(line_words, Tiles * tile_words);
         const __m512i even_codes = _mm512_and_si512(words, nibble);
         const __m512i odd_codes = _mm512_and_si512(_mm512_srli_epi16(words, 4), nibble);
         for (int digit = 0; digit < Digits; ++digit) {
@@ -154,7 +164,9 @@ struct VnniCore {
     }
     for (int64_t line = 0; line < tiles.lines; ++line) {
       for (int i = 0; i < Tiles; ++i) {
-        const __m512i weights = load_line(tile + i * tile_words + line * tile_rows);
+        const uint32_t* const words = tile + i * tile_words + line * tile_rows;
+        const __m512i weights = load_line(words);
+        if constexpr (Digits == 1) fetch_next_tiles(words, Tiles * tile_words);
         for (int digit = 0; digit < Digits; ++digit) {
           all[i][digit] = _mm512_dpbusd_epi32(all[i][digit], weights,
                                               load_digits(x + digit * stride + line * 4));

@@ -23,29 +23,58 @@ struct Bfloat16Weights {
   static FloatLanes load_lanes(const Stored* from) { return load_bfloat(from); }
 };
 
-inline float halved_sum(float sums[partial_sums]) {
-  for (int half = partial_sums / 2; half >= 1; half /= 2) {
-    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
-  }
-  return sums[0];
+// Lane i of the result is lane i + Half of `lanes`, for the lanes below Half.
+template <int Half>
+FloatLanes moved_down(const FloatLanes& lanes) {
+  constexpr auto at = [](int lane) { return (lane + Half) % lane_count; };
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(lanes, lanes, at(0), at(1), at(2), at(3), at(4), at(5), at(6),
+                                 at(7), at(8), at(9), at(10), at(11), at(12), at(13), at(14),
+                                 at(15));
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(lanes, lanes, at(0), at(1), at(2), at(3), at(4), at(5), at(6),
+                                 at(7));
+#else
+  return __builtin_shufflevector(lanes, lanes, at(0), at(1), at(2), at(3));
+#endif
+}
+
+constexpr int dense_parts = partial_sums / lane_count;
+
+// Adds the 16 partial sums: the upper half to the lower, until one is left.
+inline float halved_sum(const FloatLanes sums[dense_parts]) {
+  FloatLanes sum = sums[0];
+  if constexpr (dense_parts == 4) sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+  if constexpr (dense_parts == 2) sum = sums[0] + sums[1];
+  if constexpr (lane_count >= 16) sum += moved_down<8>(sum);
+  if constexpr (lane_count >= 8) sum += moved_down<4>(sum);
+  sum += moved_down<2>(sum);
+  sum += moved_down<1>(sum);
+  return sum[0];
 }
 
 // `Rows` rows with `Tokens` tokens. Every weight that is widened serves all tokens.
 template <class Weights, int Rows, int Tokens>
 void dense_block(const typename Weights::Stored* weight, int64_t cols, const float* x,
                  int64_t x_stride, float* y, int64_t y_stride) {
-  constexpr int parts = partial_sums / lane_count;
-  FloatLanes sums[Rows][Tokens][parts] = {};
+  FloatLanes sums[Rows][Tokens][dense_parts];
+  for (auto& of_row : sums) {
+    for (auto& of_token : of_row) {
+      for (auto& sum : of_token) sum = FloatLanes{};
+    }
+  }
   const auto add = [&](const typename Weights::Stored* from, int64_t from_stride,
                        const float* values, int64_t values_stride) {
-    for (int part = 0; part < parts; ++part) {
+    for (int part = 0; part < dense_parts; ++part) {
       FloatLanes inputs[Tokens];
       for (int token = 0; token < Tokens; ++token) {
         inputs[token] = load<FloatLanes>(values + token * values_stride + part * lane_count);
       }
       for (int row = 0; row < Rows; ++row) {
-        const FloatLanes weights =
-            Weights::load_lanes(from + row * from_stride + part * lane_count);
+        const auto* const place = from + row * from_stride + part * lane_count;
+        const FloatLanes weights = Weights::load_lanes(place);
+        // One token is faster than what the processor fetches ahead by itself: the next rows.
+        if constexpr (Tokens == 1) __builtin_prefetch(place + Rows * cols, 0, 2);
         for (int token = 0; token < Tokens; ++token) {
           sums[row][token][part] += weights * inputs[token];
         }
@@ -69,18 +98,14 @@ void dense_block(const typename Weights::Stored* weight, int64_t cols, const flo
   }
   for (int row = 0; row < Rows; ++row) {
     for (int token = 0; token < Tokens; ++token) {
-      alignas(64) float all[partial_sums];
-      for (int part = 0; part < parts; ++part) {
-        store(all + part * lane_count, sums[row][token][part]);
-      }
-      y[token * y_stride + row] = halved_sum(all);
+      y[token * y_stride + row] = halved_sum(sums[row][token]);
     }
   }
 }
 
-// Rows at once that still leave room for their sums in the registers: 16 of 32 or of 16.
-constexpr int dense_rows = 4;
-constexpr int dense_tokens = lane_count == 16 ? 4 : 1;
+// So many at once that their sums, rows * tokens * parts vectors, stay in half of the registers.
+constexpr int dense_rows = lane_count == 16 ? 4 : 2;
+constexpr int dense_tokens = lane_count == 16 ? 4 : (lane_count == 8 ? 2 : 1);
 
 template <class Weights, int Rows>
 void dense_rows_block(const typename Weights::Stored* weight, int64_t cols, const FloatInput& x,

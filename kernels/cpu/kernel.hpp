@@ -61,12 +61,14 @@ struct PackedTiles {
   const uint32_t* words;  // [piece_count(rows, 16), tile], 64-byte aligned
   int64_t sign_words;     // lines of signs
   int64_t code_words;     // lines of codes
-  int64_t tile_words() const { return (sign_words + code_words) * tile_rows + packed_end_words; }
+  [[gnu::always_inline]] int64_t tile_words() const {
+    return (sign_words + code_words) * tile_rows + packed_end_words;
+  }
 };
 struct Int8Tiles {
   const uint32_t* words;  // [piece_count(rows, 16), tile], 64-byte aligned
   int64_t lines;          // of 4 columns
-  int64_t tile_words() const { return lines * tile_rows + int8_end_words; }
+  [[gnu::always_inline]] int64_t tile_words() const { return lines * tile_rows + int8_end_words; }
 };
 enum class FloatKind { float32, float16, bfloat16 };
 struct DenseRows {

@@ -30,6 +30,8 @@ using FloatLanes [[gnu::vector_size(4 * lane_count)]] = float;
 using IntLanes [[gnu::vector_size(4 * lane_count)]] = int32_t;
 using WordLanes [[gnu::vector_size(4 * lane_count)]] = uint32_t;
 using HalfLanes [[gnu::vector_size(2 * lane_count)]] = uint16_t;
+// Two halves of every word, the lower first.
+using PairLanes [[gnu::vector_size(4 * lane_count)]] = int16_t;
 
 template <class Lanes>
 inline Lanes load(const void* from) {
@@ -65,7 +67,12 @@ inline FloatLanes load_half(const void* from) {
 }
 // lane_count bfloat16, widened exactly.
 inline FloatLanes load_bfloat(const void* from) {
-  return (FloatLanes)(__builtin_convertvector(load<HalfLanes>(from), WordLanes) << 16);
+#if defined(__AVX512F__)  // GCC would widen each half by itself
+  const auto bits = (WordLanes)_mm512_cvtepu16_epi32(load<__m256i>(from));
+#else
+  const WordLanes bits = __builtin_convertvector(load<HalfLanes>(from), WordLanes);
+#endif
+  return (FloatLanes)(bits << 16);
 }
 
 // base[index[i]] for lane_count places.

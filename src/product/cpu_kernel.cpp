@@ -1,5 +1,8 @@
 #include "product/cpu_kernel.hpp"
 
+#ifdef BITMILL_X86_KERNELS
+#include <cpuid.h>
+#endif
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +13,14 @@
 
 namespace bitmill {
 namespace {
+
+#ifdef BITMILL_X86_KERNELS
+// __builtin_cpu_supports() of clang 16 does not know this one.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 struct KernelRow {
   std::string_view name;
@@ -29,7 +40,7 @@ constexpr std::array<KernelRow, 3> kernel_rows = {{
               __builtin_cpu_supports("avx512vnni");
      }},
     {"avx2", "an x86-64 processor with AVX2 and F16C", [] { return &kernels::cpu::avx2_kernel(); },
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"); }},
+     [] { return __builtin_cpu_supports("avx2") && has_f16c(); }},
 #else
     {"avx512vnni", "an x86-64 processor with AVX-512 F, BW, DQ, VL and VNNI",
      []() -> const CpuKernel* { return nullptr; }, [] { return false; }},

@@ -19,7 +19,8 @@ std::unique_ptr<Product> make_dense_product(std::span<const std::byte> weight, D
                                             const ProductOptions& options);
 
 // Rounds `weight` to int8 with one scale per row (the largest magnitude is 127), and keeps that.
-// x is taken as `options.activations` says. NumericError when the weight is not finite.
+// x is taken as `options.activations` says. NumericError when the weight is not finite, FormatError
+// for more than 131,072 columns.
 std::unique_ptr<Product> make_int8_product(std::span<const std::byte> weight, Dtype dtype,
                                            int64_t rows, int64_t cols, const std::string& name,
                                            const ProductOptions& options);

@@ -11,7 +11,7 @@ namespace bitmill {
 
 // `name` is the weight's, for errors. `linear` is repacked into tiles of 16 rows (README.md) that
 // take as many bytes, and is not needed afterwards. Any shape, with 0 rows, 0 low or 0 salient
-// columns too.
+// columns too; FormatError for more than 131,072 columns, whose sums might not fit 32 bits.
 //
 // With s = row_scale, m = row_mean, r = col_gain, k = code_scale, z = code_zero:
 //   y_i = s_i sum_j sign_ij x^_j + m_i sum_j x^_j + k_i sum_c (q_ic - z_i) x_c,   x^_j = r_j x_j.

@@ -3,6 +3,8 @@
 // tasks. The cut follows the number of threads: a row of y is computed by itself, so no cut changes
 // a bit of it.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <memory>
@@ -11,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "base/error.hpp"
 #include "base/pieces.hpp"
 #include "product/product.hpp"
 #include "product/token_input.hpp"
@@ -20,6 +23,8 @@ namespace bitmill {
 // Tokens that are rounded and multiplied together: their input stays in the second-level cache
 // while a thread walks over the tiles.
 inline constexpr int64_t tokens_at_once = 64;
+// Sums of so many columns fit 32 bits in every kernel: int8 weights have 127 * 128 a column.
+inline constexpr int64_t largest_product_cols = int64_t{1} << 17;
 // So many tasks for each thread: a thread that is held up leaves its last ones to others.
 inline constexpr int64_t tasks_per_thread = 4;
 
@@ -49,7 +54,11 @@ class TiledProduct final : public Product {
         table_(std::move(table)),
         functions_(functions),
         name_(std::move(name)),
-        options_(options) {}
+        options_(options) {
+    BITMILL_CHECK(
+        cols <= largest_product_cols, FormatError,
+        fmt::format("{}: {} columns; products take at most {}", name_, cols, largest_product_cols));
+  }
 
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }

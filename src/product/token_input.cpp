@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <memory>
 
 #include "base/error.hpp"
 
@@ -54,9 +55,9 @@ DigitTokens::DigitTokens(const InputMaker& maker, Activations activations, std::
 
 void DigitTokens::round_token(const InputMaker& maker, const float* x, int64_t token) {
   const InputTable& table = maker.table;
-  std::vector<float> gathered(table.places());
-  const auto low = std::span(gathered).first(table.low_places());
-  const auto salient = std::span(gathered).subspan(table.low_places());
+  const auto gathered = std::make_unique_for_overwrite<float[]>(table.places());
+  const std::span<float> low(gathered.get(), table.low_places());
+  const std::span<float> salient(low.data() + low.size(), table.salient_places());
   const uint32_t low_bits = maker.kernel.gather(x, table.low(), low.data());
   const uint32_t salient_bits = maker.kernel.gather(x, table.salient(), salient.data());
   BITMILL_CHECK(low_bits < infinite_bits && salient_bits < infinite_bits, NumericError,

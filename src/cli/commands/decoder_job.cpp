@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <utility>
 
 #include "base/error.hpp"
@@ -18,6 +19,10 @@ namespace {
 // A kernel's name, for tests and for measurements side by side. Users never need it.
 constexpr const char* kernel_variable = "BITMILL_CPU_KERNEL";
 
+// Longer than what lies between two products of a token, norms and activations; short beside what
+// a user does between two texts.
+constexpr std::chrono::microseconds idle_spin(200);
+
 }  // namespace
 
 DecoderJob::DecoderJob(std::string command, std::string folder, ProductChoice choice)
@@ -33,6 +38,7 @@ void DecoderJob::check(const CheckContext& context) {
 }
 
 void DecoderJob::load(RunContext& context) {
+  context.pool.spin_while_idle(idle_spin);
   if (choice_.path == ProductPath::fast && !slow_kernel_note().empty()) {
     context.console.say(fmt::format("bitmill {}: note: {}", command_, slow_kernel_note()));
   }
