@@ -233,7 +233,8 @@ TEST_F(GenerateProgram, BenchPrintsATableAndRefusesWhatDoesNotFit) {
        {"prefill", "decode", "tokens/s", "bytes/s", "kernel", "model in memory"}) {
     EXPECT_THAT(result.out, HasSubstr(part));
   }
-  expect_refusal(run("bench --prompt-tokens 512 --model " + small_model), "together are more than the context");
+  expect_refusal(run("bench --prompt-tokens 512 --model " + small_model),
+                 "together are more than the context");
   expect_refusal(run("bench --repeats 0 --model " + small_model), "--repeats");
 }
 
