@@ -66,9 +66,9 @@ TEST_F(Program, NoWordsAtAllIsAMistakeThatIsExplained) {
 TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   const ProgramRun result = run("quantise");
   expect_usage_error(result, "did you mean quantize?");
-  EXPECT_THAT(result.err, HasSubstr("quantize, tune, eval, inspect, export, tokenize, run"));
-  expect_usage_error(run("generate"), "bitmill generate is not there yet");
-  expect_usage_error(run("help generate"), "bitmill generate is not there yet");
+  EXPECT_THAT(result.err, HasSubstr("quantize, tune, eval, generate, bench, inspect, export, tokenize, run"));
+  expect_usage_error(run("serve"), "bitmill serve is not there yet");
+  expect_usage_error(run("help serve"), "bitmill serve is not there yet");
 }
 
 // The state fits below the limit, the result does not.

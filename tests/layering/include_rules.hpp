@@ -30,9 +30,10 @@ inline const std::map<std::string, Names>& allowed_folders() {
        {"base", "format", "data", "schedule", "comm", "channel", "checkpoint", "model", "backend",
         "method"}},
       {"src/eval", {"base", "format", "data", "comm", "model", "backend", "product"}},
+      {"src/infer", {"base", "format", "data", "model", "product"}},
       {"src/cli",
        {"base", "format", "data", "schedule", "comm", "checkpoint", "model", "backend", "product",
-        "method", "pipeline", "eval"}},
+        "method", "pipeline", "eval", "infer"}},
       {"kernels", {}},
   };
   return table;
@@ -92,7 +93,7 @@ inline const std::vector<PlaceRule>& place_rules() {
       {std::regex(R"(#\s*include <nlohmann/(?!json_fwd))"), std::regex(R"(^src/.*\.cpp$)"),
        "nlohmann/json in a .cpp of src; headers take json_fwd.hpp"},
       {std::regex(R"(#\s*include <(ATen|c10|torch)/)"),
-       std::regex("^src/(channel|model|backend|method|pipeline|eval|cli)/"),
+       std::regex("^src/(channel|model|backend|method|pipeline|eval|infer|cli)/"),
        "libtorch only in channel, model and what stands on them"},
       {std::regex(R"(#\s*include <xxh)"), std::regex("^src/base/"), "xxhash only in src/base"},
       {std::regex(R"(#\s*include <pcre2)"), std::regex("^src/data/"), "pcre2 only in src/data"},
