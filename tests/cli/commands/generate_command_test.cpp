@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "product/cpu_kernel.hpp"
 #include "program_run.hpp"
 #include "temp_folder.hpp"
 
@@ -46,6 +47,7 @@ TEST_F(GenerateProgram, TheTextGoesToStandardOutputAndFiguresToStandardError) {
   const ProgramRun plain = generate("--prompt 'It was a' --max-tokens 12");
   EXPECT_EQ(plain.exit_code, 0) << plain.err;
   EXPECT_THAT(plain.out, StartsWith(" very good-natured, and I was"));
+  EXPECT_THAT(plain.err, HasSubstr("kernel " + usable_cpu_kernels().front() + ", "));
   EXPECT_THAT(plain.err, Not(HasSubstr("prefill")));
   const ProgramRun stats = generate("--prompt 'It was a' --max-tokens 12 --stats");
   EXPECT_EQ(stats.out, plain.out);
@@ -88,6 +90,19 @@ TEST_F(GenerateProgram, EveryBackendAndThreadCountWritesTheSame) {
   const std::string drawn = "--prompt 'It was a' --max-tokens 60 --temperature 1 --seed 3 ";
   EXPECT_EQ(generate(drawn + "--threads 3").out, generate(drawn + "--threads 1").out);
   EXPECT_NE(generate(drawn).out, whole);
+}
+
+TEST_F(GenerateProgram, AKernelCanBeForcedAndWritesTheSame) {
+  const std::string words =
+      "generate --model " + small_model + " --prompt 'It was a' --max-tokens 20 --json";
+  const json tokens = json::parse(run(words).out).at("tokens");
+  for (const std::string& kernel : usable_cpu_kernels()) {
+    const ProgramRun result = run(words, "BITMILL_CPU_KERNEL=" + kernel);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(json::parse(result.out).at("kernel"), kernel);
+    EXPECT_EQ(json::parse(result.out).at("tokens"), tokens) << kernel;
+  }
+  expect_refusal(run(words, "BITMILL_CPU_KERNEL=neon"), "there is no CPU kernel \"neon\" yet");
 }
 
 TEST_F(GenerateProgram, WrongValuesAreRefusedWithWhatIsExpected) {
