@@ -143,7 +143,7 @@ TEST_F(GenerateProgram, APromptThatIsTooLongIsRefusedWithFigures) {
   folder_.write("long.txt", text);
   const ProgramRun result = generate("--prompt-file " + folder_ / "long.txt");
   expect_refusal(result, "which is more than the context of");
-  EXPECT_THAT(result.err, HasSubstr("512: shorten it by"));
+  EXPECT_THAT(result.err, HasSubstr("512; shorten it by"));
   expect_refusal(generate("--prompt 'It was a' --context 2"), "3 tokens, which is more than");
 }
 
