@@ -121,6 +121,7 @@ TEST_F(GenerateProgram, WrongValuesAreRefusedWithWhatIsExpected) {
       {"--temperature 1 --seed -1", "--seed"},
       {"--stop ''", "--stop"},
       {"--stop '[1]'", "JSON list of texts"},
+      {"--stop \"$(printf '\\251')\"", "--stop: the text is not UTF-8"},
       {"--activations int4", "expected int8 or int16 or float32"},
       {"--activations int16", "has no effect"},
       {"--head int4", "--head"},
