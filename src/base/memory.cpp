@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <limits>
 #include <new>
@@ -90,6 +91,15 @@ int64_t left_in_groups() {
   return least;
 }
 
+constexpr size_t huge_page_bytes = size_t{2} << 20;  // of x86-64, and of ARM with pages of 4 KiB
+
+std::byte* map_pages(size_t bytes) {
+  void* const mapped =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<std::byte*>(mapped);
+}
+
 }  // namespace
 
 int64_t available_memory_bytes() { return std::min(kernel_estimate(), left_in_groups()); }
@@ -107,11 +117,22 @@ void keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 * mebibyte);
 }
 
-Pages::Pages(size_t bytes) : bytes_(bytes) {
+Pages::Pages(size_t bytes, Size size) : bytes_(bytes) {
   if (bytes == 0) return;
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) throw std::bad_alloc();
-  data_ = static_cast<std::byte*>(mapped);
+  if (size == Size::normal) {
+    data_ = map_pages(bytes);
+    return;
+  }
+  if (bytes > std::numeric_limits<size_t>::max() - 2 * huge_page_bytes) throw std::bad_alloc();
+  bytes_ = (bytes + huge_page_bytes - 1) / huge_page_bytes * huge_page_bytes;
+  // The kernel chooses where a mapping begins: one page more, and both ends go back.
+  std::byte* const mapped = map_pages(bytes_ + huge_page_bytes);
+  const size_t before = -reinterpret_cast<uintptr_t>(mapped) % huge_page_bytes;
+  if (before > 0) munmap(mapped, before);
+  munmap(mapped + before + bytes_, huge_page_bytes - before);
+  data_ = mapped + before;
+  // Refused where the system has no huge pages: then these are normal ones.
+  madvise(data_, bytes_, MADV_HUGEPAGE);
 }
 
 Pages::~Pages() {

@@ -23,18 +23,24 @@ void keep_freed_memory();
 // between allocations that live shortly, and the gaps that those leave could not be joined.
 class Pages {
  public:
+  enum class Size {
+    normal,
+    // 2 MiB, where the system has some to give; else normal ones. Reading much data once takes a
+    // quarter less time with them. Only for data that is written to as a whole.
+    huge
+  };
   // All bytes are zero. A page takes no memory before somebody writes to it. std::bad_alloc when
   // there is no room.
-  explicit Pages(size_t bytes);
+  explicit Pages(size_t bytes, Size size = Size::normal);
   ~Pages();
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
 
-  // Aligned to a page; nullptr when `bytes` was 0.
+  // Aligned to a page of the size that was asked for; nullptr when `bytes` was 0.
   std::byte* data() const { return data_; }
 
  private:
-  const size_t bytes_;
+  size_t bytes_;  // of the mapping
   std::byte* data_ = nullptr;
 };
 

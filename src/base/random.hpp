@@ -12,7 +12,8 @@ namespace bitmill {
 enum class RandomPurpose : uint32_t {
   calibration_windows = 1,
   test_data = 2,
-  calibration_order = 3
+  calibration_order = 3,
+  sampling = 4
 };
 
 // 128 random bits.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <list>
@@ -16,6 +17,23 @@
 #include "base/error.hpp"
 
 namespace bitmill {
+namespace {
+
+// Calls done() until it is true, or `time` is over; returns what it said last.
+template <class Done>
+bool spin_until(std::chrono::microseconds time, const Done& done) {
+  if (done()) return true;
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+    if (done()) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 struct ThreadPool::State {
   // One call of parallel_for. It lives on the caller's stack. `helpers` counts the pool threads
@@ -24,8 +42,8 @@ struct ThreadPool::State {
     const std::function<void(int64_t)>* task;
     int64_t count;
     std::atomic<int64_t> next = 0;
-    int helpers = 0;             // guarded by mutex
-    std::exception_ptr error{};  // guarded by mutex
+    std::atomic<int> helpers = 0;  // changed under mutex
+    std::exception_ptr error{};    // guarded by mutex
 
     bool has_work() const { return next.load(std::memory_order_relaxed) < count; }
   };
@@ -35,6 +53,10 @@ struct ThreadPool::State {
   std::condition_variable helper_left;
   std::list<Job*> jobs;  // innermost last
   bool stopping = false;
+  // Counts what threads that spin wait for: calls of parallel_for, and the end. Changed under
+  // mutex.
+  std::atomic<uint64_t> news = 0;
+  std::atomic<std::chrono::microseconds> spin_time = std::chrono::microseconds(0);
   std::atomic<uint64_t> tasks_done = 0;
   std::vector<std::thread> threads;
 
@@ -43,6 +65,7 @@ struct ThreadPool::State {
     {
       std::lock_guard lock(mutex);
       stopping = true;
+      ++news;
     }
     work_added.notify_all();
     for (auto& thread : threads) thread.join();
@@ -69,12 +92,32 @@ struct ThreadPool::State {
     return it == jobs.rend() ? nullptr : *it;
   }
 
+  // Returns when there is news, or for no reason.
+  void wait_for_news(std::unique_lock<std::mutex>& lock) {
+    const uint64_t known = news.load();
+    if (const auto time = spin_time.load(); time.count() > 0) {
+      lock.unlock();
+      spin_until(time, [&] { return news.load() != known; });
+      lock.lock();
+      if (news.load() != known) return;
+    }
+    work_added.wait(lock);
+  }
+
+  // Returns when no thread holds a pointer to `job`, which is no longer in `jobs`.
+  void wait_for_helpers(Job& job) {
+    const auto left = [&] { return job.helpers.load() == 0; };
+    if (spin_until(spin_time.load(), left)) return;
+    std::unique_lock lock(mutex);
+    helper_left.wait(lock, left);
+  }
+
   void run_helper() {
     std::unique_lock lock(mutex);
     while (!stopping) {
       Job* job = find_work();
       if (job == nullptr) {
-        work_added.wait(lock);
+        wait_for_news(lock);
         continue;
       }
       ++job->helpers;
@@ -107,6 +150,8 @@ ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
 
+void ThreadPool::spin_while_idle(std::chrono::microseconds time) { state_->spin_time = time; }
+
 uint64_t ThreadPool::tasks_done() const {
   return state_->tasks_done.load(std::memory_order_relaxed);
 }
@@ -122,12 +167,15 @@ void ThreadPool::parallel_for(int64_t count, const std::function<void(int64_t)>&
   {
     std::lock_guard lock(state_->mutex);
     position = state_->jobs.insert(state_->jobs.end(), &job);
+    ++state_->news;
   }
   state_->work_added.notify_all();
   state_->work_on(job);
-  std::unique_lock lock(state_->mutex);
-  state_->jobs.erase(position);
-  state_->helper_left.wait(lock, [&] { return job.helpers == 0; });
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->jobs.erase(position);
+  }
+  state_->wait_for_helpers(job);
   if (job.error) std::rethrow_exception(job.error);
 }
 

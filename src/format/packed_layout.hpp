@@ -1,6 +1,7 @@
 #pragma once
 // Says where the bits of a packed weight are. Host code, kernels and the file reader include this
-// file; no other code may shift or mask packed bits. FORMAT.md describes the whole format.
+// file; no other code may shift or mask packed bits, but for the CPU kernels, which take whole
+// words apart (kernels/cpu/README.md). FORMAT.md describes the whole format.
 //
 // A linear's weight is [rows = out, cols = in]. A column is salient (4 bits per weight) or low
 // (1 bit per weight); the split is per column and shared by all rows. Columns are numbered within

@@ -66,8 +66,12 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
 class BlockForward {
  public:
   BlockForward(const ModelConfig& config, const BlockVectors& vectors, const Rotary& rotary,
-               const LinearFunction& linear, ThreadPool& pool)
-      : config_(config), vectors_(vectors), rotary_(rotary), linear_(linear), pool_(pool) {}
+               const LinearFunction& linear, const AttentionFunction& attention)
+      : config_(config),
+        vectors_(vectors),
+        rotary_(rotary),
+        linear_(linear),
+        attention_(attention) {}
 
   // x [T, hidden] -> [T, hidden]
   at::Tensor operator()(const at::Tensor& x) const {
@@ -89,8 +93,7 @@ class BlockForward {
     const at::Tensor value = heads_of(project(LinearRole::value, x), config_.kv_heads);
     if (!names.query_norm.empty()) query = normalized(query, vectors_.query_norm);
     if (!names.key_norm.empty()) key = normalized(key, vectors_.key_norm);
-    const at::Tensor attended =
-        causal_attention(rotate(query, rotary_), rotate(key, rotary_), value, pool_);
+    const at::Tensor attended = attention_(rotate(query, rotary_), rotate(key, rotary_), value);
     return project(LinearRole::attention_output, attended.flatten(1));
   }
 
@@ -118,15 +121,25 @@ class BlockForward {
   const BlockVectors& vectors_;
   const Rotary& rotary_;
   const LinearFunction& linear_;
-  ThreadPool& pool_;
+  const AttentionFunction& attention_;
 };
 
 }  // namespace
 
 at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
                          const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
+                         const AttentionFunction& attention) {
+  return BlockForward(config, vectors, rotary, linear, attention)(x);
+}
+
+at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
+                         const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
                          ThreadPool& pool) {
-  return BlockForward(config, vectors, rotary, linear, pool)(x);
+  return block_forward(
+      config, vectors, rotary, x, linear,
+      [&](const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+        return causal_attention(query, key, value, pool);
+      });
 }
 
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool) {

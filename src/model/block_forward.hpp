@@ -27,6 +27,17 @@ at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
                          const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
                          ThreadPool& pool);
 
+// Attention of query [T, heads, head_dim] over key and value [T, kv_heads, head_dim], which are
+// rotated where the family does so: [T, heads, head_dim].
+using AttentionFunction = std::function<at::Tensor(const at::Tensor& query, const at::Tensor& key,
+                                                   const at::Tensor& value)>;
+
+// The same for tokens that follow others: row t of `rotary` is the position of token t, and
+// `attention` knows the keys and values of what came before.
+at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
+                         const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
+                         const AttentionFunction& attention);
+
 // x [T, cols], weight [rows, cols] -> x weight^T [T, rows]. Differentiable in x alone; `pool` and
 // weight must outlive the backward pass.
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool);

@@ -25,6 +25,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t largest_matrix = int64_t{1} << 40;  // elements
+constexpr int64_t default_full_blocks = 28;           // blocks without the window, in Qwen 2 and 3
 
 using ActivationName = std::pair<std::string_view, Activation>;
 constexpr std::array<ActivationName, 10> activations = {{
@@ -128,7 +129,6 @@ bool names_windowed_block(ConfigFields& fields) {
 
 // For a config.json that says block by block which have the window: whether some block has it.
 bool has_windowed_block(ConfigFields& fields, int64_t blocks) {
-  constexpr int64_t default_full_blocks = 28;  // of Qwen 2 and 3
   const bool used = fields.flag_or("use_sliding_window", false);
   const bool named = names_windowed_block(fields);
   const int64_t full_blocks = fields.size_or("max_window_layers", default_full_blocks, 0);
@@ -151,6 +151,21 @@ int64_t read_window(ConfigFields& fields, WindowRule rule, int64_t blocks) {
   const json& object = fields.object();
   if (object.contains("sliding_window") && object.at("sliding_window").is_null()) return 0;
   return fields.size_or("sliding_window", default_window);
+}
+
+// Which blocks have the window, where some block has it.
+void read_windowed_blocks(ConfigFields& fields, WindowRule rule, ModelConfig& config) {
+  if (rule == WindowRule::always) return;
+  if (!fields.has("layer_types")) {
+    config.first_windowed_block = fields.size_or("max_window_layers", default_full_blocks, 0);
+    return;
+  }
+  const json& types = fields.object().at("layer_types");
+  const bool fits = types.is_array() && std::ssize(types) == config.blocks;
+  fields.require(fits, fmt::format("\"layer_types\" must be a list of {} words, one for each block",
+                                   config.blocks));
+  if (!fits) return;
+  for (const json& type : types) config.windowed_blocks.push_back(type == "sliding_attention");
 }
 
 void read_sizes(ConfigFields& fields, const ConfigKeys& keys, ModelConfig& config) {
@@ -181,6 +196,7 @@ void read_features(ConfigFields& fields, const Family& family,
   config.final_norm = config.norm_first && !no_final_norm;
   config.tied_embeddings = flag(fields, keys.tied_embeddings);
   config.window = read_window(fields, keys.window, config.blocks);
+  if (config.window > 0) read_windowed_blocks(fields, keys.window, config);
   if (family.positions == Positions::rotary) {
     config.rope = read_rope(fields, config.context, allowed, config.allowed_keys);
   }
@@ -269,6 +285,13 @@ std::string_view name_of(RopeScaling scaling) {
       return "llama3";
   }
   return {};
+}
+
+int64_t window_of(const ModelConfig& config, int64_t block) {
+  const bool has_window = config.windowed_blocks.empty()
+                              ? block >= config.first_windowed_block
+                              : static_cast<bool>(config.windowed_blocks[block]);
+  return has_window ? config.window : 0;
 }
 
 int64_t longest_sequence(const ModelConfig& config) {

@@ -58,6 +58,8 @@ struct ModelConfig {
   int64_t vocab_size = 0;
   int64_t context = 0;  // max_position_embeddings
   int64_t window = 0;   // positions that one sees in some block, itself included; 0: all
+  int64_t first_windowed_block = 0;   // has the window, and so has every block after it, unless
+  std::vector<bool> windowed_blocks;  // [blocks] says otherwise; empty: it says nothing
   double norm_epsilon = 0;
   RopeConfig rope;  // where positions are rotary
   Activation activation = Activation::silu;
@@ -79,6 +81,9 @@ struct ModelConfig {
 // knows. Keys that were allowed when a packed folder was made are allowed in it.
 ModelConfig read_model_config(Files& files, const std::string& folder,
                               const ModelReading& reading = {});
+
+// Positions that a token of this block sees, itself included; 0: all.
+int64_t window_of(const ModelConfig& config, int64_t block);
 
 // The longest sequence that is computed right: the context, or a sliding window that is shorter.
 int64_t longest_sequence(const ModelConfig& config);

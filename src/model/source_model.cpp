@@ -91,7 +91,7 @@ BlockVectors SourceModel::load_vectors(int64_t block) const {
   return vectors;
 }
 
-HeadWeights SourceModel::load_head(const HeadWeights& like) const {
+HeadWeights SourceModel::load_head_input() const {
   const TensorNames& names = config_.family->names;
   const int64_t hidden = config_.hidden_size, embedding = config_.embedding_size;
   HeadWeights weights;
@@ -102,14 +102,19 @@ HeadWeights SourceModel::load_head(const HeadWeights& like) const {
     weights.projection =
         load(outer_tensor(config_, names.project_out) + ".weight", {embedding, hidden});
   }
-  weights.head = load(head_tensor(config_), {config_.vocab_size, embedding});
+  return weights;
+}
+
+HeadWeights SourceModel::load_head(const HeadWeights& like) const {
+  HeadWeights weights = load_head_input();
+  weights.head = load(head_tensor(config_), {config_.vocab_size, config_.embedding_size});
   share_if_equal(weights.projection, like.projection);
   share_if_equal(weights.head, like.head);
   return weights;
 }
 
-at::Tensor SourceModel::embed(std::span<const int32_t> ids) const {
-  assert(std::ssize(ids) <= config_.context);
+at::Tensor SourceModel::embed(std::span<const int32_t> ids, int64_t first) const {
+  assert(first + std::ssize(ids) <= config_.context);
   const Family& family = *config_.family;
   const int64_t hidden = config_.hidden_size, embedding = config_.embedding_size;
   const auto rows_of = [&](const std::string& name, int64_t width, auto row_at) {
@@ -126,7 +131,7 @@ at::Tensor SourceModel::embed(std::span<const int32_t> ids) const {
   }
   if (family.positions == Positions::learned) {
     x += rows_of(outer_tensor(config_, family.names.positions) + ".weight", hidden,
-                 [&](int64_t i) { return i + family.position_offset; });
+                 [&](int64_t i) { return first + i + family.position_offset; });
   }
   return x;
 }

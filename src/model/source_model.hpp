@@ -61,10 +61,12 @@ class SourceModel {
   // `like` is the head of another model. Matrices with equal values share its memory: packing does
   // not change the head, and with a large vocabulary it is larger than a block.
   HeadWeights load_head(const HeadWeights& like = {}) const;
-  // The input of the first block for these tokens at positions 0, 1, ...: [ids, hidden] float32.
-  // The embedding matrix is read row by row and is never in memory as a whole. REQUIRES: ids in
-  // [0, vocab_size), and no more ids than the context. NumericError as above.
-  at::Tensor embed(std::span<const int32_t> ids) const;
+  // The same without the head's matrix, which is the tensor head_tensor() of the config.
+  HeadWeights load_head_input() const;
+  // The input of the first block for these tokens at positions first, first + 1, ...: [ids, hidden]
+  // float32. The embedding matrix is read row by row and is never in memory as a whole. REQUIRES:
+  // ids in [0, vocab_size), and positions in the context. NumericError as above.
+  at::Tensor embed(std::span<const int32_t> ids, int64_t first = 0) const;
 
  private:
   Norm load_norm(const std::string& name, int64_t size) const;

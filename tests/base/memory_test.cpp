@@ -18,6 +18,21 @@ TEST(Pages, AreZeroCanBeWrittenAndBeginAtAPage) {
   EXPECT_EQ(pages.data()[bytes - 1], std::byte{7});
 }
 
+TEST(Pages, HugeOnesBeginAtTwoMebibytesAndHoldAllBytes) {
+  constexpr size_t bytes = (size_t{4} << 20) + 1;
+  for (int i = 0; i < 3; ++i) {
+    const Pages pages(bytes, Pages::Size::huge);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(pages.data()) % (size_t{2} << 20), 0);
+    pages.data()[0] = pages.data()[bytes - 1] = std::byte{7};
+    EXPECT_EQ(pages.data()[bytes / 2], std::byte{0});
+  }
+}
+
+TEST(Pages, HugeOnesOfNoBytesAreNoneAndTooManyAreRefused) {
+  EXPECT_EQ(Pages(0, Pages::Size::huge).data(), nullptr);
+  EXPECT_THROW(Pages(std::numeric_limits<size_t>::max(), Pages::Size::huge), std::bad_alloc);
+}
+
 TEST(Pages, OfNoBytesAreNone) { EXPECT_EQ(Pages(0).data(), nullptr); }
 
 TEST(Pages, MoreThanThereCanBeIsRefused) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -87,6 +88,29 @@ TEST(ThreadPool, TasksThatHaveNotBegunAreLeftOutAfterAFailure) {
   };
   EXPECT_THROW(pool.parallel_for(1000, task), std::runtime_error);
   EXPECT_EQ(last, 3);
+}
+
+TEST_P(ThreadPoolOf, ThreadsThatSpinVisitEveryIndexAndSleepInTheEnd) {
+  for (const int microseconds : {1, 100, 100'000}) {
+    ThreadPool pool(GetParam());
+    pool.spin_while_idle(std::chrono::microseconds(microseconds));
+    for (int round = 0; round < 300; ++round) {
+      std::vector<std::atomic<int>> visits(7);
+      pool.parallel_for(7, [&](int64_t i) { pool.parallel_for(3, [&](int64_t) { ++visits[i]; }); });
+      for (const auto& count : visits) ASSERT_EQ(count, 3);
+    }
+    EXPECT_THROW(pool.parallel_for(5, [](int64_t) { throw std::logic_error("all"); }),
+                 std::logic_error);
+  }
+}
+
+TEST(ThreadPool, AThreadThatSpinsIsThereForTheNextCall) {
+  ThreadPool pool(2);
+  pool.spin_while_idle(std::chrono::microseconds(1000));
+  for (int round = 0; round < 20; ++round) {
+    std::latch both_here(2);
+    pool.parallel_for(2, [&](int64_t) { both_here.arrive_and_wait(); });
+  }
 }
 
 TEST(ThreadPool, TasksRunAtTheSameTime) {

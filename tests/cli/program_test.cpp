@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "product/cpu_kernel.hpp"
 #include "program_run.hpp"
 #include "temp_folder.hpp"
 
@@ -47,6 +48,10 @@ TEST_F(Program, HelpAndVersionAreAnswersOnStandardOutput) {
   }
 }
 
+TEST_F(Program, TheVersionNamesTheKernelThatComputesProducts) {
+  EXPECT_THAT(run("--version").out, HasSubstr("CPU kernel " + usable_cpu_kernels().front() + "\n"));
+}
+
 TEST_F(Program, HelpOfACommandShowsAnExampleAndTheDefaults) {
   const ProgramRun result = run("help quantize");
   EXPECT_EQ(result.exit_code, 0);
@@ -66,9 +71,10 @@ TEST_F(Program, NoWordsAtAllIsAMistakeThatIsExplained) {
 TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   const ProgramRun result = run("quantise");
   expect_usage_error(result, "did you mean quantize?");
-  EXPECT_THAT(result.err, HasSubstr("quantize, tune, eval, inspect, export, tokenize, run"));
-  expect_usage_error(run("generate"), "bitmill generate is not there yet");
-  expect_usage_error(run("help generate"), "bitmill generate is not there yet");
+  EXPECT_THAT(result.err,
+              HasSubstr("quantize, tune, eval, generate, bench, inspect, export, tokenize, run"));
+  expect_usage_error(run("serve"), "bitmill serve is not there yet");
+  expect_usage_error(run("help serve"), "bitmill serve is not there yet");
 }
 
 // The state fits below the limit, the result does not.

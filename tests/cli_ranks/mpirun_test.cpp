@@ -104,6 +104,15 @@ TEST_F(Ranks, InspectAndEvalSpeakOnce) {
   EXPECT_EQ(nlohmann::json::parse(figures.out).at("windows"), 3);
 }
 
+TEST_F(Ranks, WhatDecodesRunsInOneProcessAndSaysSoOnce) {
+  for (const char* words : {"generate --prompt x --model ", "bench --model "}) {
+    const ProgramRun result = run(2, words + books);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_EQ(occurrences(result.err, "runs in one process, and 2 ranks were started"), 1);
+    EXPECT_EQ(result.out, "");
+  }
+}
+
 TEST_F(Ranks, LearnedSignsGiveTheBytesOfOneRank) {
   for (int ranks = 1; ranks <= 3; ++ranks) {
     const std::string name = std::to_string(ranks);

@@ -106,6 +106,25 @@ TEST(FamilyConfig, QwensWindowCountsWhereItIsUsedInSomeBlock) {
   EXPECT_EQ(read_family(config).window, 100);
 }
 
+TEST(FamilyConfig, EveryBlockHasTheWindowThatItsConfigGivesIt) {
+  json config = sizes_of("MistralForCausalLM");
+  config["sliding_window"] = 100;
+  EXPECT_EQ(window_of(read_family(config), 0), 100);
+  EXPECT_EQ(window_of(read_family(config), 1), 100);
+  config = sizes_of("Qwen2ForCausalLM");
+  config["sliding_window"] = 100;
+  EXPECT_EQ(window_of(read_family(config), 1), 0);
+  config["use_sliding_window"] = true;
+  config["max_window_layers"] = 1;
+  EXPECT_EQ(window_of(read_family(config), 0), 0);
+  EXPECT_EQ(window_of(read_family(config), 1), 100);
+  config["layer_types"] = {"sliding_attention", "full_attention"};
+  EXPECT_EQ(window_of(read_family(config), 0), 100);
+  EXPECT_EQ(window_of(read_family(config), 1), 0);
+  config["layer_types"] = {"sliding_attention"};
+  EXPECT_THROW(read_family(config), FormatError);
+}
+
 TEST(FamilyConfig, AnOptWithItsNormsAfterTheSumsHasNoFinalOne) {
   json config = opt_sizes();
   config["do_layer_norm_before"] = false;

@@ -70,6 +70,8 @@ struct CommandEntry {
 CommandEntry quantize_entry();
 CommandEntry tune_entry();
 CommandEntry eval_entry();
+CommandEntry generate_entry();
+CommandEntry bench_entry();
 CommandEntry inspect_entry();
 CommandEntry export_entry();
 CommandEntry tokenize_entry();

@@ -1,0 +1,42 @@
+#pragma once
+// What generate and bench have in common: a folder is opened, checked and loaded.
+
+#include <memory>
+#include <string>
+
+#include "cli/commands/command.hpp"
+#include "cli/options/infer_options.hpp"
+#include "infer/resident_model.hpp"
+
+namespace bitmill {
+
+class DecoderJob {
+ public:
+  // `command` is named in errors.
+  DecoderJob(std::string command, std::string folder, ProductChoice choice);
+
+  // Checks the number of ranks and every byte of a packed folder, and opens the model.
+  void check(const CheckContext& context);
+  const ModelConfig& config() const { return source_->config(); }
+  const std::string& folder() const { return folder_; }
+
+  // Loads all blocks, and says which kernel computes; first, where that is a slow one, why.
+  void load(RunContext& context);
+  const ResidentModel& model() const { return *model_; }
+  double load_seconds() const { return load_seconds_; }
+
+  // A session of `positions`. UsageError, with figures, when its cache does not fit the memory that
+  // is left.
+  std::unique_ptr<Session> start_session(int64_t positions) const;
+
+ private:
+  const std::string command_;
+  const std::string folder_;
+  const ProductChoice choice_;
+  const CpuKernel* kernel_ = nullptr;
+  std::unique_ptr<SourceModel> source_;
+  std::unique_ptr<ResidentModel> model_;
+  double load_seconds_ = 0;
+};
+
+}  // namespace bitmill

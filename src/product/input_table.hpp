@@ -1,0 +1,44 @@
+#pragma once
+// Where the columns of a product's input lie: the order that the kernels want (kernels/cpu), and
+// what each column is multiplied by on its way there.
+
+#include <cstdint>
+#include <vector>
+
+#include "format/packed_linear.hpp"
+#include "kernels/cpu/kernel.hpp"
+#include "product/product.hpp"
+
+namespace bitmill {
+
+class InputTable {
+ public:
+  // Of a packed linear: its low columns times col_gain, then its salient columns.
+  InputTable(const PackedLinear& linear, Activations activations);
+  // Of any other: `cols` columns in their order, all of them "low".
+  explicit InputTable(int64_t cols);
+
+  // A token has low_places() + salient_places() places, in that order, some of them empty (0).
+  int64_t low_places() const { return low_places_; }
+  int64_t salient_places() const { return places() - low_places_; }
+  int64_t places() const { return static_cast<int64_t>(source_.size()); }
+  // Places from a token to the next: 64-byte lines, and the tokens of a block do not share places
+  // in the processor's cache.
+  int64_t stride() const;
+
+  kernels::cpu::GatherTable low() const { return {source_.data(), gain_.data(), low_places_}; }
+  kernels::cpu::GatherTable salient() const {
+    return {source_.data() + low_places_, gain_.data() + low_places_, salient_places()};
+  }
+  int64_t resident_bytes() const;
+
+ private:
+  // 0 times column 0: an empty place.
+  void set_places(int64_t low_places, int64_t salient_places);
+
+  std::vector<int32_t> source_;  // [places]
+  std::vector<float> gain_;      // [places]
+  int64_t low_places_ = 0;
+};
+
+}  // namespace bitmill
