@@ -47,12 +47,13 @@ std::string title(const CardFacts& facts) {
 
 std::string what_it_is(const CardFacts& facts) {
   if (!facts.exported_dtype.empty()) {
-    return "An ordinary model of 16 or 32 bits per weight. Its linears have the values of a packed "
-           "model, so it computes what that one computes, and is as large as the original.\n\n";
+    return "An ordinary model. Its linears have the values of a packed model, so it computes what "
+           "that one computes; it is as large as any model that is not packed.\n\n";
   }
   return "A fifth of the input channels of every linear, or as many as the settings say, is stored "
          "in 4 bits, everything else as signs with scales per row and column (PTQ1.61, Zhao et "
-         "al., ACL 2025, arXiv 2502.13179). Embeddings, norms and the head keep their 16 bits.\n\n";
+         "al., ACL 2025, arXiv 2502.13179). Embeddings, norms and the head are those of the base "
+         "model.\n\n";
 }
 
 std::string table(const CardFacts& facts) {
@@ -136,11 +137,11 @@ folder; llama.cpp's `convert_hf_to_gguf.py` reads that.
 - transformers without either stops: "The transformers file in the config seems to be incorrect
   ... these weights are packed by bitmill". `AutoModel` and `LlamaForCausalLM` say so even with
   trust_remote_code=True: take `AutoModelForCausalLM`, or the package.
-- Remove `transformers_weights` or `quantization_config` from `config.json`, or take a transformers
-  that does not know the first, and it **loads random numbers into every linear, with no more than
-  a warning**. The text that such a model writes is noise.
-- vLLM without the plugin refuses the quantization method `ptq161`. llama.cpp's converter stops at
-  it.
+- Remove the key `transformers_weights` from `config.json`, or take a transformers that does not know
+  it, and transformers alone **loads random numbers into every linear, with no more than a
+  warning**. The text that such a model writes is noise.
+- vLLM without the plugin stops: "Unknown quantization method: ptq161". llama.cpp's converter stops:
+  "Quant method is not yet supported: 'ptq161'".
 )";
 
 constexpr std::string_view exported_loading = R"(## How to load it
@@ -151,7 +152,7 @@ Like the base model, with any tool that loads that one: `AutoModelForCausalLM.fr
 ## What goes wrong otherwise
 
 - Another quantizer on top (GGUF types, bitsandbytes) rounds once more: measure what it costs.
-- The folder saves no memory. The packed folder that it was made from does, with bitmill.
+- This folder saves no memory. The packed folder that it was made from does, with bitmill.
 )";
 
 std::string papers(const CardFacts& facts) {
