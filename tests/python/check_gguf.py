@@ -26,8 +26,7 @@ from safetensors import safe_open
 
 from folders import bitmill
 
-# Blocks of these types that do not fit a row's length are stored in another type: llama-quantize
-# says so, and the bytes count it.
+# Where a row is no multiple of a type's block, llama-quantize takes another type, or fails.
 TYPES = ("Q4_0", "TQ2_0", "TQ1_0", "Q1_0")
 
 
@@ -68,6 +67,17 @@ def check_values(gguf_file: pathlib.Path, export: pathlib.Path) -> int:
     return len(tensors)
 
 
+def quantized(quantize: str, full: pathlib.Path, kind: str) -> str:
+    """Bytes of the GGUF of this type, or why there is none."""
+    file = full.with_name(f"{kind}.gguf")
+    done = subprocess.run([quantize, full, file, kind], capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).splitlines()
+    if done.returncode != 0:
+        return next((line.strip() for line in lines if "not divisible" in line), lines[-1])
+    fallbacks = sum("falling back" in line for line in lines)
+    return f"{file.stat().st_size}, {fallbacks} tensors of another type"
+
+
 def main() -> int:
     packed, llama = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     quantize = sys.argv[3] if len(sys.argv) > 3 else None
@@ -80,12 +90,9 @@ def main() -> int:
         rows = [("packed (bitmill)", tensor_bytes(packed)), ("export, float16", tensor_bytes(export)),
                 ("GGUF F16", full.stat().st_size)]
         for kind in TYPES if quantize else ():
-            file = full.with_name(f"{kind}.gguf")
-            done = subprocess.run([quantize, full, file, kind], capture_output=True, text=True)
-            size = file.stat().st_size if done.returncode == 0 else None
-            rows.append((f"GGUF {kind}", size))
+            rows.append((f"GGUF {kind}", quantized(quantize, full, kind)))
         for name, size in rows:
-            print(f"{name:20} {'this llama-quantize cannot make it' if size is None else size}")
+            print(f"{name:20} {size}")
     print(f"{datetime.date.today()}: {count} tensors of the F16 file have the values of the export")
     return 0
 
