@@ -130,7 +130,7 @@ ordinary model. A packed model cannot be trained or saved from there.
 No tensor parallelism; weights are unpacked when the model is loaded, so it saves no memory there.
 
 **Everything else**: `bitmill export --model DIR --output-dir NEW --dtype float16` makes an ordinary
-folder; llama.cpp's `convert_hf_to_gguf.py` reads that.
+folder. llama.cpp's `convert_hf_to_gguf.py` reads that, if it knows the base model's tokenizer.
 
 ## What goes wrong otherwise
 
