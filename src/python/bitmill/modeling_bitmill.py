@@ -164,7 +164,7 @@ def read_shapes(files: Iterable[str]) -> dict[str, dict[str, tuple[int, ...]]]:
     linears: dict[str, dict[str, tuple[int, ...]]] = {}
     for file in files:
         with safe_open(file, "pt") as tensors:
-            for key in tensors.keys():
+            for key in tensors.keys():  # noqa: SIM118  not a dict
                 name, _, part = key.rpartition(".weight.")
                 if not name or part not in PARTS:
                     continue
@@ -255,9 +255,9 @@ class PackedQuantizer(HfQuantizer):
         if count == 0:
             raise ValueError(f"bitmill: no packed weight in {', '.join(checkpoint_files)}")
         logger.warning(
-            "bitmill: %d packed linears. Their products are plain torch code, which unpacks a weight "
-            "each time: little memory, slow decoding. model.dequantize() makes it an ordinary "
-            "model; `bitmill generate` computes on the stored bits.",
+            "bitmill: %d packed linears. Their products are plain torch code, which unpacks a "
+            "weight each time: little memory, slow decoding. model.dequantize() makes it an "
+            "ordinary model; `bitmill generate` computes on the stored bits.",
             count,
         )
         return model
