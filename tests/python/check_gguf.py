@@ -86,8 +86,8 @@ def main() -> int:
         subprocess.run([sys.executable, llama / "convert_hf_to_gguf.py", export, "--outfile", full,
                         "--outtype", "f16"], check=True, capture_output=True)
         count = check_values(full, export)
-        rows = [("packed (bitmill)", tensor_bytes(packed)), ("export, float16", tensor_bytes(export)),
-                ("GGUF F16", full.stat().st_size)]
+        rows = [("packed (bitmill)", tensor_bytes(packed)),
+                ("export, float16", tensor_bytes(export)), ("GGUF F16", full.stat().st_size)]
         for kind in TYPES if quantize else ():
             rows.append((f"GGUF {kind}", quantized(quantize, full, kind)))
         for name, size in rows:
