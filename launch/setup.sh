@@ -6,12 +6,15 @@
 #   launch/setup.sh --with-clang       the same, and the compiler of the fuzzers
 #   launch/setup.sh --with-tidy        the same, and clang-tidy
 #   launch/setup.sh --with-emulation   the same, and what the preset `emulated` needs: CUDA without a
-#                                      GPU; the four may be given together
+#                                      GPU
+#   launch/setup.sh --with-transformers  the same, and a Python with transformers, for tests/python;
+#                                      the five may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (FindLibTorch.cmake)
-#   launch/setup.sh --print-headers    print the folder of CUDA headers (BitmillEmulation.cmake)
+#   launch/setup.sh --print-python     print the Python with transformers (tests/python)
+#   launch/setup.sh --print-headers    print the folder of CUDA's headers (BitmillEmulation.cmake)
 #
-# libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
-# the system's or the user's Python. Several set-ups may run at once.
+# libtorch and that Python go to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing
+# is put into the system's or the user's Python. Several set-ups may run at once.
 set -euo pipefail
 
 readonly torch_version=2.11.0
@@ -53,6 +56,11 @@ readonly cuda_headers=(cuda_runtime_api.h crt/host_defines.h nv/target cublasLt.
 readonly header_wheels=(
   nvidia-cuda-runtime==13.0.96 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85
   nvidia-cublas==13.1.0.3 nvidia-nccl-cu13==2.28.9)
+
+# What transformers needs beside torch, which it shares with the build.
+readonly transformers_version=5.24.0
+readonly python_wheels=("transformers==$transformers_version" numpy safetensors jinja2 sympy networkx
+  fsspec filelock)
 
 say() { printf '[set-up %3ds] %s\n' "$SECONDS" "$*" >&2; }
 die() {
@@ -163,6 +171,28 @@ header_folder() {
   echo /usr/local/cuda/include
 }
 
+# The torch of libtorch has its Python part only beside a toolkit: without one, all of torch's wheels
+# for a GPU would be needed, some gigabytes.
+install_transformers() {
+  local kind=$1 torch_site=$2/site-packages target=$3
+  if [ "$kind" = cpu ]; then
+    say "transformers: not installed: there is no CUDA 13 toolkit, and torch for Python needs its" \
+      "libraries; name a Python that has torch and transformers in BITMILL_FIELD_PYTHON"
+    return
+  fi
+  if [ -e "$target/complete" ]; then
+    say "transformers $transformers_version: there, $target"
+    return
+  fi
+  say "transformers $transformers_version: installing into $target"
+  rm -rf "$target"
+  /usr/bin/python3 -I -m venv "$target"  # a venv cannot be renamed: the stamp alone says complete
+  "$target/bin/python" -I -m pip install --quiet --disable-pip-version-check "${python_wheels[@]}" >&2
+  echo "$torch_site" >"$(echo "$target"/lib/python3.*/site-packages)/torch.pth"
+  "$target/bin/python" -I -c 'import torch, transformers'
+  printf '%s\n' "${python_wheels[@]}" >"$target/complete"
+}
+
 # As install_libtorch: whatever has the final name is complete.
 install_headers() {
   local include target fresh folder
@@ -182,9 +212,10 @@ install_headers() {
 }
 
 main() {
-  local kind target with_emulation=no
+  local kind target python with_emulation=no with_transformers=no
   kind=$(variant)
   target=$deps/torch-$torch_version-$kind
+  python=$deps/transformers-$transformers_version-torch-$torch_version
   local option
   for option in "$@"; do
     case "$option" in
@@ -193,18 +224,25 @@ main() {
         echo "$target/site-packages/torch"
         return
         ;;
+      --print-python)
+        [ -e "$python/complete" ] || die "no complete $python; run launch/setup.sh --with-transformers"
+        echo "$python/bin/python"
+        return
+        ;;
       --print-headers)
         target=$(header_folder)
         [ -e "$target/nccl.h" ] || die "no $target; run launch/setup.sh --with-emulation"
         echo "$target"
         return
         ;;
+      --with-transformers) with_transformers=yes ;;
       --with-emulation) with_emulation=yes debian_packages+=(iproute2) ;;
       --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
       --with-clang) debian_packages+=("${clang_packages[@]}") ;;
       --with-tidy) debian_packages+=("${tidy_packages[@]}") ;;
       *) die "unknown option $option (there are --with-slurm, --with-clang, --with-tidy," \
-        "--with-emulation, --print-libtorch and --print-headers)" ;;
+        "--with-emulation, --with-transformers, --print-libtorch, --print-python and" \
+        "--print-headers)" ;;
     esac
   done
   mkdir -p "$deps"
@@ -213,6 +251,7 @@ main() {
   install_debian_packages
   install_libtorch "$kind" "$target"
   if [ "$with_emulation" = yes ]; then install_headers; fi
+  if [ "$with_transformers" = yes ]; then install_transformers "$kind" "$target" "$python"; fi
 }
 
 main "$@"

@@ -36,7 +36,8 @@ fuzz() {
 
 main() {
   cd "$root"
-  step "set-up" launch/setup.sh --with-slurm --with-clang --with-emulation
+  step "set-up" launch/setup.sh --with-slurm --with-clang --with-emulation \
+    --with-transformers
   step "configure" configure cpu
   step "build" cmake --build --preset cpu
   step "races in kernels" race_tests

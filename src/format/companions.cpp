@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/pieces.hpp"
+#include "format/handover/loading_keys.hpp"
 
 namespace bitmill {
 namespace {
@@ -37,7 +38,8 @@ bool ends_with_one_of(const std::string& name, std::span<const std::string_view>
 }
 
 bool is_companion(const std::string& name) {
-  return name != "config.json" && !ends_with_one_of(name, weight_endings);
+  return name != "config.json" && name != python_file_name &&
+         !ends_with_one_of(name, weight_endings);
 }
 
 bool is_known(const std::string& name) {
@@ -116,6 +118,7 @@ std::vector<std::string> companion_notes(Files& files, const TensorFolder& tenso
     const bool is_read = std::ranges::any_of(
         tensors.shards(), [&](const auto& shard) { return shard->path() == path; });
     if (is_read || name == "config.json" || name == "model.safetensors.index.json") continue;
+    if (name == python_file_name) continue;  // a packed result gets its own
     if (files.is_directory(path)) {
       if (name != template_folder && !name.starts_with(".")) folders.push_back(name);
     } else if (!is_companion(name)) {

@@ -10,8 +10,9 @@
 
 namespace bitmill {
 
-// Copies every file of `from` into `to`, except tensors, their index, config.json and weights in
-// other formats (*.bin, *.pt, *.pth, *.gguf, *.h5, *.msgpack, *.onnx). Follows links. Of the
+// Copies every file of `from` into `to`, except tensors, their index, config.json, the Python file
+// of a packed folder (handover/loading_keys.hpp) and weights in other formats (*.bin, *.pt, *.pth,
+// *.gguf, *.h5, *.msgpack, *.onnx). Follows links. Of the
 // sub-folders it copies the chat templates, additional_chat_templates/*.jinja, and nothing else.
 void copy_companion_files(Files& files, const std::string& from, const std::string& to);
 // One sentence for each file that copy_companion_files() could not copy: it cannot be opened, or is

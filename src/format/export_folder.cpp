@@ -10,6 +10,8 @@
 #include "base/error.hpp"
 #include "format/companions.hpp"
 #include "format/config_file.hpp"
+#include "format/folder_card.hpp"
+#include "format/handover/loading_keys.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "format/partial_folder.hpp"
@@ -80,6 +82,7 @@ std::vector<TensorSource> export_sources(const TensorFolder& tensors, Dtype dtyp
 
 std::string exported_config(Files& files, const std::string& from, Dtype dtype) {
   json config = read_config_json(files, from);
+  remove_loading_keys(config);
   config.erase("quantization_config");
   // transformers 4 writes "torch_dtype", transformers 5 "dtype". Both versions read both keys.
   const bool newer = config.contains("dtype");
@@ -108,6 +111,7 @@ void fill_folder(Files& files, const std::string& from, const std::string& to, D
   copy_companion_files(files, from, to);
   write_shards(files, to, sources, {{"format", "pt"}}, max_shard_bytes);
   replace_file(files, join_path(to, "config.json"), exported_config(files, from, dtype));
+  complete_exported_folder(files, from, to, dtype);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "format/config_file.hpp"
+#include "format/handover/loading_keys.hpp"
 #include "format/packed_folder.hpp"
 #include "model/config_fields.hpp"
 #include "model/config_keys.hpp"
@@ -261,11 +262,12 @@ ModelConfig read_config(ConfigFields& fields, const std::vector<std::string>& al
 
 ModelConfig read_model_config(Files& files, const std::string& folder,
                               const ModelReading& reading) {
-  const json object = read_config_json(files, folder);
+  json object = read_config_json(files, folder);
   std::vector<std::string> allowed = reading.allowed_keys;
   // throws for what another tool, or a newer bitmill, quantized
   if (is_packed_folder(files, folder)) {
     for (const std::string& key : recorded_allowed_keys(object)) allowed.push_back(key);
+    remove_loading_keys(object);
   }
   ConfigFields fields(object, join_path(folder, "config.json"));
   return read_config(fields, allowed);

@@ -17,6 +17,7 @@ inline const std::map<std::string, Names>& allowed_folders() {
   static const std::map<std::string, Names> table = {
       {"src/base", {}},
       {"src/format", {"base"}},
+      {"src/python", {}},  // no C++
       {"src/data", {"base", "format"}},
       {"src/schedule", {"base"}},
       {"src/comm", {"base"}},
@@ -44,6 +45,7 @@ inline const std::map<std::string, Names>& allowed_folders() {
 // before it.
 inline const std::map<std::string, std::vector<std::string>>& room_order() {
   static const std::map<std::string, std::vector<std::string>> table = {
+      {"src/format", {"handover", ""}},
       {"src/comm", {"", "watch"}},
       {"src/pipeline",
        {"job", "ranks", "streams", "sums", "folder", "training", "blocks", "tuning", "checks", ""}},

@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "counted_files.hpp"
+#include "format/handover/loading_keys.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
@@ -78,6 +79,22 @@ TEST_F(Quantize, ResultCarriesEverythingAndSaysHowItWasMade) {
   }
   EXPECT_TRUE(made.at("bitmill").at("settings").contains("windows"));
   verify_packed_folder(*files_, folder_ / "out", {});
+}
+
+TEST_F(Quantize, ResultCarriesACardTheSourcesCardAndThePythonFile) {
+  folder_.write("model/README.md", "---\nlicense: mit\n---\n");
+  run(options("out"));
+  run(options("again"), 3);
+  const std::string card = folder_.read("out/README.md");
+  EXPECT_THAT(card, AllOf(HasSubstr("base model | `model`"), HasSubstr("license: mit"),
+                          HasSubstr("11 windows of 9 tokens, 2 epochs")));
+  EXPECT_EQ(folder_.read("out/SOURCE_README.md"), "---\nlicense: mit\n---\n");
+  EXPECT_EQ(folder_.read("out/modeling_bitmill.py"), embedded_python_file());
+  const auto config = nlohmann::json::parse(folder_.read("out/config.json"));
+  EXPECT_TRUE(config.at("auto_map").contains("AutoModelForCausalLM"));
+  EXPECT_TRUE(config.contains("transformers_weights"));
+  EXPECT_EQ(folder_.read("again/README.md"), card);
+  EXPECT_EQ(folder_.read("again/config.json"), folder_.read("out/config.json"));
 }
 
 TEST_F(Quantize, TheForecastOfBytesAndBitsIsExact) {

@@ -26,6 +26,17 @@ namespace {
 
 using testing::HasSubstr;
 
+TEST_F(Tune, TheCardSaysWhatWasMeasuredAndTheSourcesCardIsKeptOnce) {
+  folder_.write("model/README.md", "the source's");
+  pack(2);
+  tune_on(tuning("tuned"));
+  EXPECT_THAT(folder_.read("tuned/README.md"),
+              testing::AllOf(HasSubstr("base model | `model`"), HasSubstr("nats before tuning")));
+  EXPECT_EQ(folder_.read("tuned/SOURCE_README.md"), "the source's");
+  EXPECT_FALSE(files_->exists(folder_ / "tuned/SOURCE_README.2.md"));
+  EXPECT_TRUE(files_->exists(folder_ / "tuned/modeling_bitmill.py"));
+}
+
 TEST_F(Tune, LowersTheDivergenceAndKeepsEverythingButTheScales) {
   const TuneResult result = tune_on(tuning("tuned"));
   EXPECT_GT(result.history.best(), 0);

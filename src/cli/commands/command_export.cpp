@@ -58,8 +58,8 @@ CommandEntry export_entry() {
           .summary = "turn a packed folder into an ordinary Hugging Face folder",
           .about =
               "Unpacks a packed folder into an ordinary Hugging Face folder: the same model, "
-              "at 16 or 32 bits per weight. Python's transformers loaded such folders; other tools "
-              "were not tried.",
+              "at 16 or 32 bits per weight. transformers, and llama.cpp's convert_hf_to_gguf.py, "
+              "loaded such folders; other tools were not tried.",
           .usage = {"export --model DIR --output-dir DIR [options]"},
           .example = "bitmill export --model /tmp/books-packed --output-dir /tmp/books-exported",
           .positional = "",

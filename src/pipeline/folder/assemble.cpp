@@ -10,6 +10,8 @@
 #include "base/version.hpp"
 #include "format/companions.hpp"
 #include "format/config_file.hpp"
+#include "format/folder_card.hpp"
+#include "format/handover/loading_keys.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
@@ -40,9 +42,10 @@ json recorded_provenance(Files& files, const std::string& folder, const char* re
   return config.contains(pointer) ? config.at(pointer) : json(nullptr);
 }
 
-json describe(const QuantizeOptions& options, const ModelConfig& config,
+json describe(const QuantizeOptions& options, Files& files, const ModelConfig& config,
               const Provenance& provenance) {
   json text = {{"version", std::string(version)},
+               {"base_model", base_model_record(files, options.model)},
                {"recipe", options.recipe},
                {"settings", json::parse(provenance.fingerprint_json)},
                {"source_hash", provenance.source_hash},
@@ -92,6 +95,7 @@ void write_config(Files& files, const std::string& from, const std::string& to,
   config["quantization_config"] = {{"quant_method", std::string(quant_method)},
                                    {"version", packed::format_version},
                                    {"bitmill", provenance}};
+  add_loading_keys(config);
   write_sealed_config(files, to, std::move(config));
 }
 
@@ -145,7 +149,9 @@ void assemble(const QuantizeOptions& options, Files& files, const SourceModel& m
   write_shards(files, partial.path(), result_tensors(options, model, run_dir.state()),
                {{"format", "pt"}, {"quant_method", std::string(quant_method)}},
                options.max_shard_bytes);
-  write_config(files, options.model, partial.path(), describe(options, model.config(), provenance));
+  write_config(files, options.model, partial.path(),
+               describe(options, files, model.config(), provenance));
+  complete_packed_folder(files, partial.path());
   observer.phase_begins("reading it back");
   verify_packed_folder(files, partial.path(), {});
   run_dir.check();  // another process that took over may be making the same result

@@ -7,6 +7,8 @@
 #include "base/version.hpp"
 #include "format/companions.hpp"
 #include "format/config_file.hpp"
+#include "format/folder_card.hpp"
+#include "format/handover/loading_keys.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_seal.hpp"
 #include "format/partial_folder.hpp"
@@ -88,7 +90,9 @@ void write_tuned(const TuneOptions& options, Files& files, const SourceModel& mo
                {{"format", "pt"}, {"quant_method", std::string(quant_method)}}, max_shard_bytes);
   json config = read_config_json(files, options.model);
   config[json::json_pointer(tuning_record)] = describe(record);
+  add_loading_keys(config);
   write_sealed_config(files, partial.path(), std::move(config));
+  complete_packed_folder(files, partial.path());
   observer.phase_begins("reading it back");
   verify_packed_folder(files, partial.path(), {});
   run_dir.check();

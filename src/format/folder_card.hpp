@@ -1,0 +1,26 @@
+#pragma once
+// Puts into a folder that bitmill has written what other tools and their users need: the model card
+// and, where it is packed, the Python file. The room handover has the parts.
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/files.hpp"
+#include "format/dtype.hpp"
+
+namespace bitmill {
+
+// What config.json of a packed folder records of the 16-bit `model` folder it is made from:
+// {"name": its folder's name, "hub_id": its name on the Hugging Face Hub}, the second only where
+// the path is one of the Hub's cache, or config.json of the model names one.
+nlohmann::json base_model_record(Files& files, const std::string& model);
+
+// For a packed folder whose tensors and config.json are written and into which the files of
+// its source were copied. Sets the source's card aside, writes our own and the Python file.
+void complete_packed_folder(Files& files, const std::string& folder);
+
+// The same for the folder that was exported from `packed`, with linears of `dtype`.
+void complete_exported_folder(Files& files, const std::string& packed, const std::string& folder,
+                              Dtype dtype);
+
+}  // namespace bitmill

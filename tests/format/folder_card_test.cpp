@@ -1,0 +1,117 @@
+#include "format/folder_card.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "format/companions.hpp"
+#include "format/export_folder.hpp"
+#include "format/handover/loading_keys.hpp"
+#include "format/inspection.hpp"
+#include "format/packed_folder.hpp"
+#include "format/packed_model.hpp"
+#include "format/tensor_folder.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class FolderCard : public ::testing::Test {
+ protected:
+  const PackedModel model_;
+  const TempFolder work_;
+  const std::string folder_ = model_.folder.path();
+  const std::unique_ptr<Files> files_ = posix_files();
+};
+
+TEST_F(FolderCard, APackedFolderGetsCardAndFileAndStillVerifies) {
+  model_.folder.write("README.md", "---\nlicense: mit\n---\n");
+  complete_packed_folder(*files_, folder_);
+  const double bits = inspect_folder(*files_, folder_).bits_per_weight();
+  EXPECT_THAT(model_.folder.read("README.md"),
+              AllOf(HasSubstr("license: mit"), HasSubstr(fmt::format("{:.4f}", bits))));
+  EXPECT_EQ(model_.folder.read("SOURCE_README.md"), "---\nlicense: mit\n---\n");
+  EXPECT_EQ(model_.folder.read(std::string(python_file_name)), embedded_python_file());
+  verify_packed_folder(*files_, folder_, {});
+}
+
+TEST_F(FolderCard, DoneTwiceItIsTheSame) {
+  model_.folder.write("README.md", "the source's");
+  complete_packed_folder(*files_, folder_);
+  const std::string card = model_.folder.read("README.md");
+  complete_packed_folder(*files_, folder_);
+  EXPECT_EQ(model_.folder.read("README.md"), card);
+  EXPECT_EQ(model_.folder.read("SOURCE_README.md"), "the source's");
+}
+
+TEST_F(FolderCard, AnExportHasItsOwnCardTheSourcesAndNoTraceOfPacking) {
+  model_.folder.write("README.md", "the source's");
+  complete_packed_folder(*files_, folder_);
+  json config = json::parse(model_.folder.read("config.json"));
+  add_loading_keys(config);
+  model_.folder.write("config.json", config.dump());
+  export_folder(*files_, folder_, work_ / "out", Dtype::bfloat16, 1 << 20);
+  EXPECT_THAT(files_->list(work_ / "out"),
+              ElementsAre("README.md", "SOURCE_README.md", "config.json", "model.safetensors",
+                          "tokenizer.json"));
+  EXPECT_THAT(work_.read("out/README.md"), HasSubstr("unpacked to bfloat16"));
+  const json exported = json::parse(work_.read("out/config.json"));
+  EXPECT_FALSE(exported.contains("auto_map"));
+  EXPECT_FALSE(exported.contains("transformers_weights"));
+}
+
+TEST_F(FolderCard, TheFileIsNeitherCopiedNorNoted) {
+  complete_packed_folder(*files_, folder_);
+  const TempFolder copy;
+  copy_companion_files(*files_, folder_, copy.path());
+  EXPECT_THAT(files_->list(copy.path()), ElementsAre("README.md", "tokenizer.json"));
+  EXPECT_THAT(companion_notes(*files_, TensorFolder(*files_, folder_)), IsEmpty());
+}
+
+TEST_F(FolderCard, ARecordOfOddTypesGivesACardThatLeavesItOut) {
+  json config = json::parse(model_.folder.read("config.json"));
+  config["quantization_config"]["bitmill"] = {
+      {"base_model", 7}, {"settings", {{"samples", {1}}}}, {"tuning", {{"epochs", 1e300}}}};
+  model_.folder.write("config.json", config.dump());
+  complete_packed_folder(*files_, folder_);
+  EXPECT_THAT(
+      model_.folder.read("README.md"),
+      AllOf(HasSubstr("a model whose name was not recorded"), HasSubstr("Nothing was measured")));
+}
+
+TEST(BaseModelRecord, IsTheNameOfTheFolder) {
+  const TempFolder work;
+  work.write("my-model/config.json", R"({"_name_or_path": "/data/x"})");
+  EXPECT_EQ(base_model_record(*posix_files(), work / "my-model/."), (json{{"name", "my-model"}}));
+}
+
+TEST(BaseModelRecord, KnowsANameOnTheHubFromConfigAndFromTheCache) {
+  const TempFolder work;
+  work.write("m/config.json", R"({"_name_or_path": "owner/model-1.5"})");
+  EXPECT_EQ(base_model_record(*posix_files(), work / "m"),
+            (json{{"name", "m"}, {"hub_id", "owner/model-1.5"}}));
+  const std::string cached = "models--Some-Org--a--b/snapshots/0123";
+  work.write(cached + "/config.json", "{}");
+  EXPECT_EQ(base_model_record(*posix_files(), work / cached),
+            (json{{"name", "a--b"}, {"hub_id", "Some-Org/a--b"}}));
+}
+
+TEST(BaseModelRecord, APathIsNoNameOnTheHub) {
+  for (const char* path : {"./x", "../x", "a/b/c", "/a", "a/", "a b/c", "x", "a/.b"}) {
+    const TempFolder work;
+    work.write("m/config.json", json{{"_name_or_path", path}}.dump());
+    EXPECT_FALSE(base_model_record(*posix_files(), work / "m").contains("hub_id")) << path;
+  }
+}
+
+}  // namespace
+}  // namespace bitmill
