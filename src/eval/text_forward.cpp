@@ -1,5 +1,7 @@
 #include "eval/text_forward.hpp"
 
+#include <map>
+
 #include "model/block_forward.hpp"
 
 namespace bitmill {

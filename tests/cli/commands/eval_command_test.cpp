@@ -45,8 +45,9 @@ class EvalProgram : public ::testing::Test {
   std::string packed_model() const {
     const auto files = posix_files();
     const std::string folder = folder_ / "packed";
-    test::write_packed_like(*files, SourceModel(*files, eval_model), folder);
+    std::filesystem::create_directory(folder);
     std::filesystem::copy(eval_model + "/tokenizer.json", folder + "/tokenizer.json");
+    test::write_packed_like(*files, SourceModel(*files, eval_model), folder);  // and seals it
     return folder;
   }
   // The perplexity of the text's first windows of 32, as generate's model has it.
