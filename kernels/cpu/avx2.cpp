@@ -78,11 +78,11 @@ struct Avx2Core {
     for (int part = 0; part < 2; ++part) store_part(sums.ones, part, all[part]);
   }
 
-  static void code_sums(const PackedTiles& tiles, const uint32_t* tile, const int8_t* x,
-                        PackedSums& sums) {
+  template <class Sums>
+  static void code_sums(const PackedTiles& tiles, const uint32_t* tile, const int8_t* salient,
+                        Sums& sums) {
     const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
     const uint32_t* const lines = tile + tiles.sign_words * tile_rows;
-    const int8_t* const salient = x + tiles.sign_words * 32;
     __m256i all[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (int64_t line = 0; line < tiles.code_words; ++line) {
       const __m256i even_digits = load_digits(salient + line * 8);
@@ -106,7 +106,16 @@ struct Avx2Core {
     static_assert(Tiles == 1);
     for (int digit = 0; digit < Digits; ++digit) {
       sign_sums(tiles, tile, x + digit * stride, sums[digit]);
-      code_sums(tiles, tile, x + digit * stride, sums[digit]);
+      code_sums(tiles, tile, x + digit * stride + tiles.sign_words * 32, sums[digit]);
+    }
+  }
+
+  template <int Tiles, int Digits>
+  static void high_codes(const PackedTiles& tiles, const uint32_t* tile, const int8_t* salient,
+                         int64_t stride, HighSums* sums) {
+    static_assert(Tiles == 1);
+    for (int digit = 0; digit < Digits; ++digit) {
+      code_sums(tiles, tile, salient + digit * stride, sums[digit]);
     }
   }
 

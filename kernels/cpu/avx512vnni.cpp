@@ -110,13 +110,13 @@ struct VnniCore {
     }
   }
 
-  template <int Tiles, int Digits>
-  static void code_sums(const PackedTiles& tiles, const uint32_t* tile, const int8_t* x,
-                        int64_t stride, PackedSums* sums) {
+  // `Fetch`: nobody has walked over these lines yet.
+  template <int Tiles, int Digits, bool Fetch, class Sums>
+  static void code_sums(const PackedTiles& tiles, const uint32_t* tile, const int8_t* salient,
+                        int64_t stride, Sums* sums) {
     const __m512i nibble = _mm512_set1_epi8(15);
     const int64_t tile_words = tiles.tile_words();
     const uint32_t* const lines = tile + tiles.sign_words * tile_rows;
-    const int8_t* const salient = x + tiles.sign_words * 32;
     __m512i even[Tiles][Digits], odd[Tiles][Digits];
     for (int i = 0; i < Tiles; ++i) {
       for (int digit = 0; digit < Digits; ++digit) {
@@ -127,7 +127,7 @@ struct VnniCore {
       for (int i = 0; i < Tiles; ++i) {
         const uint32_t* const line_words = lines + i * tile_words + line * tile_rows;
         const __m512i words = load_line(line_words);
-        if constexpr (Digits == 1) fetch_next_tiles(line_words, Tiles * tile_words);
+        if constexpr (Digits == 1 && Fetch) fetch_next_tiles(line_words, Tiles * tile_words);
         const __m512i even_codes = _mm512_and_si512(words, nibble);
         const __m512i odd_codes = _mm512_and_si512(_mm512_srli_epi16(words, 4), nibble);
         for (int digit = 0; digit < Digits; ++digit) {
@@ -154,7 +154,13 @@ struct VnniCore {
     } else {
       sign_sums_in_place<Tiles, Digits>(tiles, tile, x, stride, sums);
     }
-    code_sums<Tiles, Digits>(tiles, tile, x, stride, sums);
+    code_sums<Tiles, Digits, true>(tiles, tile, x + tiles.sign_words * 32, stride, sums);
+  }
+
+  template <int Tiles, int Digits>
+  static void high_codes(const PackedTiles& tiles, const uint32_t* tile, const int8_t* salient,
+                         int64_t stride, HighSums* sums) {
+    code_sums<Tiles, Digits, false>(tiles, tile, salient, stride, sums);
   }
 
   template <int Tiles, int Digits>

@@ -25,8 +25,9 @@ inline constexpr int64_t int8_end_words = tile_rows;
 
 // The whole numbers of one digit of one token.
 struct DigitSums {
-  int32_t low = 0;      // sum of the digits of the low columns; int8 weights: of all columns
-  int32_t salient = 0;  // of the salient columns
+  int32_t low = 0;           // sum of the digits of the low columns; int8 weights: of all columns
+  int32_t salient = 0;       // of the salient columns
+  int32_t salient_high = 0;  // of their second digits, see DigitInput::high_salient
 };
 struct TokenScales {
   float low = 0;        // what 1 stands for in the low columns; int8 weights: in all columns
@@ -35,6 +36,7 @@ struct TokenScales {
 };
 
 // Tokens as whole numbers of one or two digits: value = digit, or value = 256 digit 0 + digit 1.
+// With one digit, the salient columns alone may have a second one: value = digit + 256 high.
 struct DigitInput {
   int64_t tokens = 0;
   int digits = 1;             // of a token: 1 or 2
@@ -42,6 +44,9 @@ struct DigitInput {
   int64_t stride;             // bytes from digit to digit, a multiple of 64
   const DigitSums* sums;      // [tokens, digits]
   const TokenScales* scales;  // [tokens]
+  // Bytes from a token's salient digits to the high ones of the same columns; 0: no token has any.
+  // A token without has zeros there, and the bits of its result are the same either way.
+  int64_t high_salient = 0;
 };
 // Tokens as floats, in the order of the columns that README.md has.
 struct FloatInput {

@@ -65,11 +65,10 @@ struct PlainCore {
     }
   }
 
-  template <int Digits>
-  static void code_sums(const PackedTiles& tiles, const uint32_t* tile, const int8_t* x,
-                        int64_t stride, PackedSums* sums) {
+  template <int Digits, class Sums>
+  static void code_sums(const PackedTiles& tiles, const uint32_t* tile, const int8_t* salient,
+                        int64_t stride, Sums* sums) {
     const uint32_t* const lines = tile + tiles.sign_words * tile_rows;
-    const int8_t* const salient = x + tiles.sign_words * 32;
     PairSums<Digits> codes;
     for (int64_t line = 0; line < tiles.code_words; ++line) {
       for (int code = 0; code < 4; ++code) {
@@ -96,7 +95,14 @@ struct PlainCore {
                      int64_t stride, PackedSums* sums) {
     static_assert(Tiles == 1);
     sign_sums<Digits>(tiles, tile, x, stride, sums);
-    code_sums<Digits>(tiles, tile, x, stride, sums);
+    code_sums<Digits>(tiles, tile, x + tiles.sign_words * 32, stride, sums);
+  }
+
+  template <int Tiles, int Digits>
+  static void high_codes(const PackedTiles& tiles, const uint32_t* tile, const int8_t* salient,
+                         int64_t stride, HighSums* sums) {
+    static_assert(Tiles == 1);
+    code_sums<Digits>(tiles, tile, salient, stride, sums);
   }
 
   template <int Tiles, int Digits>

@@ -40,11 +40,20 @@ inline FloatLanes salient_sum(const PackedSums& sums, const DigitSums& all, int 
   return to_float(load<IntLanes>(sums.codes + lane) - zeros * all.salient);
 }
 
+// The sums of code times high digit, where tokens of one digit have them.
+struct alignas(64) HighSums {
+  int32_t codes[tile_rows];
+};
+inline FloatLanes high_salient_sum(const HighSums& sums, const DigitSums& all, int lane,
+                                   const IntLanes& zeros) {
+  return to_float(load<IntLanes>(sums.codes + lane) - zeros * all.salient_high);
+}
+
 // y = (s S + m total) scale + k (Q - z total) salient_scale, for the 16 rows of a tile. `sums` and
-// `all` have one entry for each digit of the token.
+// `all` have one entry for each digit of the token. `high` is null where there are no such digits.
 template <int TokenDigits>
-void end_packed(const PackedEnd& end, const PackedSums* sums, const DigitSums* all,
-                const TokenScales& scales, float y[tile_rows]) {
+void end_packed(const PackedEnd& end, const PackedSums* sums, const HighSums* high,
+                const DigitSums* all, const TokenScales& scales, float y[tile_rows]) {
   for (int lane = 0; lane < tile_rows; lane += lane_count) {
     const IntLanes zeros = load_zeros(end.code_zero + lane);
     FloatLanes low = low_sum(sums[0], all[0], lane);
@@ -52,6 +61,8 @@ void end_packed(const PackedEnd& end, const PackedSums* sums, const DigitSums* a
     if constexpr (TokenDigits == 2) {
       low = low * 256.0F + low_sum(sums[1], all[1], lane);
       salient = salient * 256.0F + salient_sum(sums[1], all[1], lane, zeros);
+    } else if (high != nullptr) {
+      salient = high_salient_sum(*high, all[0], lane, zeros) * 256.0F + salient;
     }
     const FloatLanes low_part =
         load_half(end.row_scale + lane) * low + load_half(end.row_mean + lane) * scales.low_total;

@@ -11,6 +11,10 @@
 //     template <int Tiles, int Digits>
 //     static void packed(const PackedTiles&, const uint32_t* tile, const int8_t* x, int64_t stride,
 //                        PackedSums* sums);
+//     // The sums of code times digit alone, for digits that begin at `salient`.
+//     template <int Tiles, int Digits>
+//     static void high_codes(const PackedTiles&, const uint32_t* tile, const int8_t* salient,
+//                            int64_t stride, HighSums* sums);
 //     template <int Tiles, int Digits>
 //     static void int8(const Int8Tiles&, const uint32_t* tile, const int8_t* x, int64_t stride,
 //                      Int8Sums* sums);
@@ -32,10 +36,16 @@ struct PackedWalk {
                    Sums* sums) {
     Core::template packed<TileCount, Digits>(tiles, tile, x, stride, sums);
   }
+  template <int TileCount, int Digits>
+  static void form_high(const Tiles& tiles, const uint32_t* tile, const int8_t* x,
+                        const DigitInput& input, HighSums* sums) {
+    Core::template high_codes<TileCount, Digits>(
+        tiles, tile, x + tiles.sign_words * 32 + input.high_salient, input.stride, sums);
+  }
   template <int TokenDigits>
-  static void end(const Tiles& tiles, const uint32_t* tile, const Sums* sums, const DigitSums* all,
-                  const TokenScales& scales, float* y) {
-    end_packed<TokenDigits>(packed_end(tiles, tile), sums, all, scales, y);
+  static void end(const Tiles& tiles, const uint32_t* tile, const Sums* sums, const HighSums* high,
+                  const DigitSums* all, const TokenScales& scales, float* y) {
+    end_packed<TokenDigits>(packed_end(tiles, tile), sums, high, all, scales, y);
   }
 };
 template <class Core>
@@ -48,9 +58,13 @@ struct Int8Walk {
                    Sums* sums) {
     Core::template int8<TileCount, Digits>(tiles, tile, x, stride, sums);
   }
+  // These weights have no salient columns.
+  template <int TileCount, int Digits>
+  static void form_high(const Tiles&, const uint32_t*, const int8_t*, const DigitInput&,
+                        HighSums*) {}
   template <int TokenDigits>
-  static void end(const Tiles& tiles, const uint32_t* tile, const Sums* sums, const DigitSums* all,
-                  const TokenScales& scales, float* y) {
+  static void end(const Tiles& tiles, const uint32_t* tile, const Sums* sums, const HighSums*,
+                  const DigitSums* all, const TokenScales& scales, float* y) {
     const auto* const row_scales = reinterpret_cast<const float*>(tile + tiles.lines * tile_rows);
     end_int8<TokenDigits>(row_scales, sums, all, scales, y);
   }
@@ -94,23 +108,28 @@ class TileLoop {
     static_assert(Digits % TokenDigits == 0);
     typename Walk::Sums sums[Tiles * Digits];
     const uint32_t* const words = tiles_.words + first_tile * tiles_.tile_words();
-    Walk::template form<Tiles, Digits>(tiles_, words, x_.values + first_digit * x_.stride,
-                                       x_.stride, sums);
+    const int8_t* const x = x_.values + first_digit * x_.stride;
+    Walk::template form<Tiles, Digits>(tiles_, words, x, x_.stride, sums);
+    HighSums high[Tiles * Digits];
+    const bool has_high = TokenDigits == 1 && x_.high_salient > 0;
+    if (has_high) Walk::template form_high<Tiles, Digits>(tiles_, words, x, x_, high);
     for (int tile = 0; tile < Tiles; ++tile) {
       for (int digit = 0; digit < Digits; digit += TokenDigits) {
-        end(first_tile + tile, first_digit + digit, sums + tile * Digits + digit);
+        const int at = tile * Digits + digit;
+        end(first_tile + tile, first_digit + digit, sums + at, has_high ? high + at : nullptr);
       }
     }
   }
 
-  void end(int64_t tile, int64_t digit, const typename Walk::Sums* sums) const {
+  void end(int64_t tile, int64_t digit, const typename Walk::Sums* sums,
+           const HighSums* high) const {
     const int64_t token = digit / TokenDigits;
     const int64_t row = tile * tile_rows;
     const uint32_t* const words = tiles_.words + tile * tiles_.tile_words();
     float* const y = y_.values + token * y_.stride + row;
     const bool whole = row + tile_rows <= y_.rows;
     alignas(64) float part[tile_rows];
-    Walk::template end<TokenDigits>(tiles_, words, sums, x_.sums + digit, x_.scales[token],
+    Walk::template end<TokenDigits>(tiles_, words, sums, high, x_.sums + digit, x_.scales[token],
                                     whole ? y : part);
     if (!whole) store_rows(part, y_.rows - row, y);
   }

@@ -9,20 +9,18 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/pieces.hpp"
 #include "comm/gather.hpp"
-#include "model/block_forward.hpp"
+#include "eval/eval_head.hpp"
+#include "eval/text_forward.hpp"
 
 namespace bitmill {
 namespace {
-
-// Rows of logits [rows, vocab] at a time, for any number of threads. With a vocabulary of 128,000
-// these are 66 MB.
-constexpr int64_t rows_at_once = 128;
 
 // The sums of one window. Sent between ranks as bytes.
 struct WindowScore {
@@ -84,75 +82,60 @@ WindowScore score_prediction(const at::Tensor& logits, const at::Tensor& referen
 class Evaluator {
  public:
   Evaluator(const Windows& windows, Share share, StreamBudget& budget, ThreadPool& pool)
-      : windows_(windows), share_(share), budget_(budget), pool_(pool) {}
+      : share_(share), budget_(budget), pool_(pool) {
+    for (int64_t i = share.first; i < share.last; ++i) texts_.push_back(windows.window(i));
+  }
 
-  // The last block's outputs for this rank's windows. `block_done` is called after every block.
-  std::unique_ptr<SampleStream> forward(const SourceModel& model,
-                                        const std::function<void()>& block_done) {
-    auto stream = std::make_unique<SampleStream>(budget_, share_.count(), windows_.seq_len,
-                                                 model.config().hidden_size);
-    embed(model, *stream);
-    const Rotary rotary = make_rotary(model.config(), windows_.seq_len);
-    for (int64_t block = 0; block < model.config().blocks; ++block) {
-      if (share_.count() > 0) forward_block(model, block, rotary, *stream);
-      block_done();
+  // The last block's outputs for this rank's windows. `part_done` is called as often as the model
+  // has blocks.
+  std::unique_ptr<TextStreams> forward(const EvalModel& model,
+                                       const std::function<void()>& part_done) {
+    const TextNames names{"window", share_.first};
+    if (model.whole == nullptr) {
+      return forward_texts(model.folder, texts_, names, budget_, pool_, part_done);
     }
-    return stream;
+    const ModelConfig& config = model.folder.config();
+    auto streams = std::make_unique<TextStreams>(texts_, config.hidden_size, names, budget_);
+    for (int64_t part = 0; part < config.blocks; ++part) {
+      const int64_t first = share_.count() * part / config.blocks;
+      const int64_t last = share_.count() * (part + 1) / config.blocks;
+      pool_.parallel_for(last - first, [&](int64_t i) {
+        streams->store(first + i, model.whole->forward(texts_[first + i], pool_),
+                       config.blocks - 1);
+      });
+      part_done();
+    }
+    return streams;
   }
 
   // `reference` and its stream may be null. One window at a time: all threads work on its logits,
   // so that no thread holds logits of its own.
-  std::vector<WindowScore> score(const SourceModel& model, const SampleStream& stream,
-                                 const SourceModel* reference,
-                                 const SampleStream* reference_stream) {
-    std::vector<WindowScore> scores(share_.count());
+  std::vector<WindowScore> score(const EvalModel& model, const TextStreams& stream,
+                                 const EvalModel* reference, const TextStreams* reference_stream) {
+    std::vector<WindowScore> scores(texts_.size());
     if (scores.empty()) return scores;
-    const HeadWeights head = model.load_head();
-    const HeadWeights reference_head = reference ? reference->load_head(head) : HeadWeights{};
+    const EvalHead head(model);
+    const std::optional<EvalHead> reference_head =
+        reference ? std::optional<EvalHead>(std::in_place, *reference, head.weights())
+                  : std::nullopt;
     for (int64_t i = 0; i < share_.count(); ++i) {
       stream.prefetch(i + 1);
       if (reference) reference_stream->prefetch(i + 1);
       const at::Tensor x = stream.load(i);
       const at::Tensor reference_x = reference ? reference_stream->load(i) : at::Tensor();
-      const auto ids = windows_.window(share_.first + i);
       // The last position predicts nothing that is in the window.
-      const int64_t predictions = windows_.seq_len - 1;
-      for_pieces(predictions, rows_at_once, [&](int64_t first, int64_t count) {
-        const auto logits = [&](const SourceModel& of, const HeadWeights& with,
-                                const at::Tensor& from) {
-          return head_logits(of.config(), with, from.narrow(0, first, count), pool_);
-        };
+      for_pieces(std::ssize(texts_[i]) - 1, rows_at_once, [&](int64_t first, int64_t count) {
+        const auto rows = [&](const at::Tensor& of) { return of.narrow(0, first, count); };
         scores[i].add(
-            score_rows(logits(model, head, x),
-                       reference ? logits(*reference, reference_head, reference_x) : at::Tensor(),
-                       ids.subspan(first + 1, count)));
+            score_rows(head.logits(rows(x), pool_),
+                       reference ? reference_head->logits(rows(reference_x), pool_) : at::Tensor(),
+                       texts_[i].subspan(first + 1, count)));
       });
     }
     return scores;
   }
 
  private:
-  void embed(const SourceModel& model, SampleStream& stream) {
-    pool_.parallel_for(share_.count(), [&](int64_t i) {
-      stream.store(i, model.embed(windows_.window(share_.first + i)), origin(-1, i));
-    });
-  }
-
-  void forward_block(const SourceModel& model, int64_t block, const Rotary& rotary,
-                     SampleStream& stream) {
-    const BlockWeights weights = model.load_block(block);
-    pool_.parallel_for(share_.count(), [&](int64_t i) {
-      stream.prefetch(i + pool_.size());  // the window that a thread takes next
-      stream.store(i, dense_block_forward(model.config(), weights, rotary, stream.load(i), pool_),
-                   origin(block, i));
-    });
-  }
-
-  StreamOrigin origin(int64_t block, int64_t i) const {
-    return {"block", block, "window", share_.first + i,
-            "the model overflows float32 there, or was damaged before it came into this folder"};
-  }
-
   // logits, reference_logits (may be undefined): [rows, vocab]; row t predicts targets[t].
   WindowScore score_rows(const at::Tensor& logits, const at::Tensor& reference_logits,
                          std::span<const int32_t> targets) {
@@ -167,10 +150,10 @@ class Evaluator {
     return sum;
   }
 
-  const Windows& windows_;
   const Share share_;
   StreamBudget& budget_;
   ThreadPool& pool_;
+  std::vector<TextIds> texts_;  // the windows of this rank
 };
 
 // The scores of all ranks, in window order, on every rank.
@@ -225,20 +208,21 @@ void check_arguments(const SourceModel& model, const SourceModel* reference,
 
 }  // namespace
 
-Evaluation evaluate(const SourceModel& model, const SourceModel* reference, const Windows& windows,
+Evaluation evaluate(const EvalModel& model, const SourceModel* reference, const Windows& windows,
                     StreamBudget& budget, Communicator& comm, ThreadPool& pool,
                     const EvalProgress& progress) {
-  check_arguments(model, reference, windows);
+  check_arguments(model.folder, reference, windows);
   int64_t done = 0;
-  const int64_t total = model.config().blocks + (reference ? reference->config().blocks : 0);
-  const auto block_done = [&] {
+  const int64_t total = model.folder.config().blocks + (reference ? reference->config().blocks : 0);
+  const auto part_done = [&] {
     ++done;
     if (progress) progress(done, total);
   };
   Evaluator evaluator(windows, share_of(comm, windows.count), budget, pool);
-  const auto stream = evaluator.forward(model, block_done);
-  const auto reference_stream = reference ? evaluator.forward(*reference, block_done) : nullptr;
-  const auto mine = evaluator.score(model, *stream, reference, reference_stream.get());
+  const auto other = reference ? std::optional<EvalModel>(*reference) : std::nullopt;
+  const auto stream = evaluator.forward(model, part_done);
+  const auto other_stream = other ? evaluator.forward(*other, part_done) : nullptr;
+  const auto mine = evaluator.score(model, *stream, other ? &*other : nullptr, other_stream.get());
   return summarize(gather(comm, mine), windows.seq_len, reference != nullptr);
 }
 

@@ -10,6 +10,7 @@
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
+#include "eval/whole_model.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
 
@@ -28,7 +29,8 @@ struct Evaluation {
   std::optional<Divergence> divergence;
 };
 
-// blocks_done, blocks_total; called on every rank.
+// Parts that are done, and all; called on every rank. A part is a block, for all texts of a rank;
+// of a whole model, which is not computed block by block, it is an equal share of the texts.
 using EvalProgress = std::function<void(int64_t, int64_t)>;
 
 // Collective. Each rank holds in memory one block of one model at a time; after the blocks, the
@@ -36,7 +38,7 @@ using EvalProgress = std::function<void(int64_t, int64_t)>;
 // window, for any number of threads. `budget` bounds the activations. `reference` may be null; it
 // must have the same vocabulary (UsageError). NumericError names the window whose loss is not
 // finite.
-Evaluation evaluate(const SourceModel& model, const SourceModel* reference, const Windows& windows,
+Evaluation evaluate(const EvalModel& model, const SourceModel* reference, const Windows& windows,
                     StreamBudget& budget, Communicator& comm, ThreadPool& pool,
                     const EvalProgress& progress);
 

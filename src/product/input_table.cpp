@@ -42,6 +42,7 @@ InputTable::InputTable(const PackedLinear& linear, Activations activations) {
     }
     source_[place] = static_cast<int32_t>(col);
   }
+  salient_cols_ = salient;
 }
 
 InputTable::InputTable(int64_t cols) {
@@ -58,9 +59,9 @@ void InputTable::set_places(int64_t low_places, int64_t salient_places) {
   gain_.assign(low_places + salient_places, 0.0F);
 }
 
-int64_t InputTable::stride() const {
+int64_t InputTable::stride(int64_t more) const {
   constexpr int64_t line = 64, page = 4096;
-  const int64_t stride = rounded_up(places(), line);
+  const int64_t stride = rounded_up(places() + more, line);
   return stride % page == 0 ? stride + line : stride;
 }
 

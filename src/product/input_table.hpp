@@ -22,9 +22,10 @@ class InputTable {
   int64_t low_places() const { return low_places_; }
   int64_t salient_places() const { return places() - low_places_; }
   int64_t places() const { return static_cast<int64_t>(source_.size()); }
-  // Places from a token to the next: 64-byte lines, and the tokens of a block do not share places
-  // in the processor's cache.
-  int64_t stride() const;
+  int64_t salient_cols() const { return salient_cols_; }
+  // Places from a token to the next, where a token has `more` behind its own: 64-byte lines, and
+  // the tokens of a block do not share places in the processor's cache.
+  int64_t stride(int64_t more = 0) const;
 
   kernels::cpu::GatherTable low() const { return {source_.data(), gain_.data(), low_places_}; }
   kernels::cpu::GatherTable salient() const {
@@ -39,6 +40,7 @@ class InputTable {
   std::vector<int32_t> source_;  // [places]
   std::vector<float> gain_;      // [places]
   int64_t low_places_ = 0;
+  int64_t salient_cols_ = 0;
 };
 
 }  // namespace bitmill

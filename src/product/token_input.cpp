@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <memory>
 
@@ -16,6 +17,9 @@ constexpr float largest_two_digits = 32639.0F;
 // Inputs that are smaller in magnitude count as 0: their scale could not be divided by.
 constexpr float smallest_input = 0x1p-100F;
 constexpr uint32_t infinite_bits = 0x7F800000U;
+// int8: the largest salient input over their root mean square, from which on one digit is too
+// coarse for the others.
+constexpr int64_t coarse_crest = 8;
 
 // The whole numbers of one part (low or salient) of a token.
 struct RoundedPart {
@@ -39,16 +43,27 @@ RoundedPart round_part(const CpuKernel& kernel, std::span<const float> values, f
   return part;
 }
 
+// Whether the digits' root mean square is below largest / coarse_crest. Whole numbers: the answer
+// is the same on every kernel.
+bool is_coarse(std::span<const int8_t> digits, int64_t cols) {
+  int32_t squares = 0;  // at most 2^17 columns, 127^2 each
+  for (const int8_t digit : digits) squares += digit * digit;
+  constexpr auto largest = static_cast<int64_t>(largest_one_digit);
+  return int64_t{squares} * coarse_crest * coarse_crest < largest * largest * cols;
+}
+
 }  // namespace
 
 DigitTokens::DigitTokens(const InputMaker& maker, Activations activations, std::span<const float> x,
                          int64_t tokens, ThreadPool& pool)
     : tokens_(tokens),
       digits_(activations == Activations::int16 ? 2 : 1),
-      stride_(maker.table.stride()),
+      high_salient_(digits_ == 1 ? maker.table.salient_places() : 0),
+      stride_(maker.table.stride(high_salient_)),
       values_(tokens * digits_ * stride_),
       sums_(tokens * digits_),
-      scales_(tokens) {
+      scales_(tokens),
+      has_high_(tokens) {
   pool.parallel_for(
       tokens, [&](int64_t token) { round_token(maker, x.data() + token * maker.cols, token); });
 }
@@ -78,10 +93,32 @@ void DigitTokens::round_token(const InputMaker& maker, const float* x, int64_t t
   const int64_t total =
       digits_ == 2 ? int64_t{256} * low_part.sums[0] + low_part.sums[1] : int64_t{low_part.sums[0]};
   scales_[token] = {low_part.scale, salient_part.scale, static_cast<float>(total)};
+  if (high_salient_ > 0 && salient_part.scale > 0 &&
+      is_coarse({first + at, salient.size()}, table.salient_cols())) {
+    round_salient_finely(maker, salient, std::bit_cast<float>(salient_bits), token);
+  }
+}
+
+void DigitTokens::round_salient_finely(const InputMaker& maker, std::span<const float> salient,
+                                       float largest, int64_t token) {
+  int8_t* const low_digits = values_.data() + token * stride_ + maker.table.low_places();
+  int8_t* const high_digits = low_digits + high_salient_;
+  const RoundedPart part = round_part(maker.kernel, salient, largest, 2, high_digits, low_digits);
+  scales_[token].salient = part.scale;
+  sums_[token].salient_high = part.sums[0];
+  sums_[token].salient = part.sums[1];
+  has_high_[token] = 1;
 }
 
 kernels::cpu::DigitInput DigitTokens::view() const {
-  return {tokens_, digits_, values_.data(), stride_, sums_.data(), scales_.data()};
+  const bool any_high = std::ranges::find(has_high_, 1) != has_high_.end();
+  return {tokens_,
+          digits_,
+          values_.data(),
+          stride_,
+          sums_.data(),
+          scales_.data(),
+          any_high ? high_salient_ : 0};
 }
 
 FloatTokens::FloatTokens(const InputMaker& maker, std::span<const float> x, int64_t tokens,

@@ -104,6 +104,16 @@ TEST_F(Ranks, InspectAndEvalSpeakOnce) {
   EXPECT_EQ(nlohmann::json::parse(figures.out).at("windows"), 3);
 }
 
+TEST_F(Ranks, ScoresOfTasksAreThoseOfOneRankAndAreSaidOnce) {
+  const std::string tasks = BITMILL_SOURCE_DIR "/tests/golden/tasks/";
+  const std::string words = "eval --json --max-items 7 --model " + books + " --tasks " + tasks +
+                            "choices.jsonl," + tasks + "continuation.jsonl";
+  const ProgramRun one = run(1, words), three = run(3, words);
+  ASSERT_EQ(three.exit_code, 0) << three.err;
+  EXPECT_EQ(nlohmann::json::parse(three.out).at("tasks").size(), 2u);
+  EXPECT_EQ(three.out, one.out);
+}
+
 TEST_F(Ranks, WhatDecodesRunsInOneProcessAndSaysSoOnce) {
   for (const char* words : {"generate --prompt x --model ", "bench --model "}) {
     const ProgramRun result = run(2, words + books);

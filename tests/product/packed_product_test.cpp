@@ -136,6 +136,57 @@ TEST_P(PackedProductOn, Int16IsTwoHundredTimesNearerThanInt8) {
   EXPECT_LT(error(Activations::int16) * 200, error(Activations::int8));
 }
 
+// Tokens whose largest salient input is a hundred times the others, beside ordinary ones.
+std::vector<float> values_with_outliers(const PackedLinear& linear, int64_t tokens) {
+  auto x = random_values(tokens * linear.cols, 12);
+  for (int64_t col = 0; col < linear.cols; ++col) {
+    if (packed::get_bit(linear.mask.data(), col) == 0) continue;
+    for (int64_t token = 0; token < tokens; token += 2) x[token * linear.cols + col] = 100.0F;
+    break;
+  }
+  return x;
+}
+
+TEST_P(PackedProductOn, ASalientOutlierDoesNotCostTheOtherSalientColumnsTheirPrecision) {
+  const PackedLinear linear = linear_of({64, 0, 100});
+  const auto x = values_with_outliers(linear, 2);
+  const std::vector<float> weight = dequantize(linear);
+  const auto exact = exact_product(weight, linear.rows, linear.cols, x, 2);
+  const auto y = multiplied(
+      *make_packed_product(linear, "w", options_for(Activations::int8, GetParam())), x, 2);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const auto row = static_cast<int64_t>(i) % linear.rows;
+    double all_weights = 0;
+    for (int64_t col = 0; col < linear.cols; ++col) {
+      all_weights += std::abs(double{weight[row * linear.cols + col]});
+    }
+    // One digit: half of 100 / 127, two digits: half of 100 / 32639. The other token has one digit
+    // of its own scale.
+    const double step = static_cast<int64_t>(i) < linear.rows ? 100.0 / 32639 : 1.0 / 127;
+    EXPECT_NEAR(y[i], exact[i], 0.51 * step * all_weights + 1e-4) << i;
+  }
+}
+
+TEST_P(PackedProductOn, OutliersChangeNoBitOfOtherTokensNorBetweenKernels) {
+  for (const ProductShape& shape : odd_product_shapes()) {
+    const PackedLinear linear = linear_of(shape);
+    const int64_t tokens = 11;  // blocks of 8, 2 and 1, with and without outliers
+    const auto x = values_with_outliers(linear, tokens);
+    const auto product =
+        make_packed_product(linear, "w", options_for(Activations::int8, GetParam()));
+    const auto plain = make_packed_product(linear, "w", options_for(Activations::int8, "plain"));
+    const auto together = multiplied(*product, x, tokens, 3);
+    EXPECT_EQ(together, multiplied(*plain, x, tokens)) << words_of(shape);
+    for (int64_t token = 0; token < tokens; ++token) {
+      const std::vector<float> one(x.begin() + token * linear.cols,
+                                   x.begin() + (token + 1) * linear.cols);
+      const std::vector<float> expected(together.begin() + token * linear.rows,
+                                        together.begin() + (token + 1) * linear.rows);
+      ASSERT_EQ(multiplied(*product, one, 1), expected) << words_of(shape) << ", token " << token;
+    }
+  }
+}
+
 TEST_P(PackedProductOn, ARowByHand) {
   // Columns 0 and 2 are low, 1 is salient. Largest |x^| = 2 * 1 = 2, so a step is 2/127.
   PackedLinear linear;

@@ -11,6 +11,7 @@
 #include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
+#include "cli/report/task_report.hpp"
 
 namespace bitmill {
 namespace {
@@ -31,6 +32,10 @@ EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) 
   BITMILL_CHECK(reference == options.model, UsageError,
                 fmt::format("{}: bitmill run compares with the model it starts from, {}",
                             section.origin("reference"), options.model));
+  BITMILL_CHECK(!section.has("activations"), UsageError,
+                fmt::format("{}: bitmill run evaluates in float32; afterwards, give the result to "
+                            "bitmill eval --activations",
+                            section.origin("activations")));
   section.add("model", {options.model, "model in [quantize]"});
   EvalRequest request = read_eval_request(section);
   request.reading = options.reading;
@@ -60,8 +65,8 @@ class RunCommand : public Command {
     const SourceModel original(context.files, quantize_.options().model,
                                quantize_.options().reading);
     const SourceModel result(context.files, quantize_.options().output_dir);
-    const Evaluation before = eval_.run(context, "eval of the original", original, nullptr);
-    const Evaluation after =
+    const EvalResult before = eval_.run(context, "eval of the original", original, nullptr);
+    const EvalResult after =
         eval_.run(context, "eval of the result", result, compare_ ? &original : nullptr);
     context.console.print(json_ ? comparison_json(packed, before, after)
                                 : comparison_table(packed, original, before, after));
@@ -70,8 +75,8 @@ class RunCommand : public Command {
 
  private:
   static std::string comparison_table(const QuantizeJob::Outcome& packed,
-                                      const SourceModel& original, const Evaluation& before,
-                                      const Evaluation& after) {
+                                      const SourceModel& original, const EvalResult& before,
+                                      const EvalResult& after) {
     const QuantizeResult& result = packed.result;
     int64_t parameters = 0;
     for (const std::string& name : original.tensors().names()) {
@@ -80,12 +85,8 @@ class RunCommand : public Command {
     const double original_bits =
         8 * static_cast<double>(result.source_bytes) / static_cast<double>(parameters);
     Table table({{"", Table::Align::left}, {"original"}, {"packed"}});
-    table.add_row({"perplexity", fmt::format("{:.4f}", before.perplexity),
-                   fmt::format("{:.4f}", after.perplexity)});
-    if (after.divergence) {
-      table.add_row({"KL, nats", "", fmt::format("{:.4f}", after.divergence->kl)});
-      table.add_row({"top-1 agreement", "", fmt::format("{:.2f} %", 100 * after.divergence->top1)});
-    }
+    add_perplexity_rows(before, after, table);
+    add_task_rows(before.tasks, after.tasks, table);
     table.add_row({"bits per weight", "", fmt::format("{:.4f}", result.bits_per_weight)});
     table.add_row({"bits per parameter", fmt::format("{:.4f}", original_bits),
                    fmt::format("{:.4f}", result.bits_per_parameter)});
@@ -94,17 +95,34 @@ class RunCommand : public Command {
     return table.text();
   }
 
-  std::string comparison_json(const QuantizeJob::Outcome& packed, const Evaluation& before,
-                              const Evaluation& after) const {
+  // None without a corpus.
+  static void add_perplexity_rows(const EvalResult& before, const EvalResult& after, Table& table) {
+    if (!after.evaluation) return;
+    table.add_row({"perplexity", fmt::format("{:.4f}", before.evaluation->perplexity),
+                   fmt::format("{:.4f}", after.evaluation->perplexity)});
+    if (const auto& divergence = after.evaluation->divergence) {
+      table.add_row({"KL, nats", "", fmt::format("{:.4f}", divergence->kl)});
+      table.add_row({"top-1 agreement", "", fmt::format("{:.2f} %", 100 * divergence->top1)});
+    }
+  }
+
+  std::string comparison_json(const QuantizeJob::Outcome& packed, const EvalResult& before,
+                              const EvalResult& after) const {
     nlohmann::ordered_json json = result_json(quantize_.options(), packed.result, packed.facts);
-    json["perplexity_original"] = before.perplexity;
-    json["perplexity"] = after.perplexity;
-    json["tokens"] = after.tokens;
-    json["windows"] = after.windows;
-    json["seq_len"] = after.seq_len;
-    if (after.divergence) {
-      json["kl"] = after.divergence->kl;
-      json["top1"] = after.divergence->top1;
+    if (after.evaluation) {
+      json["perplexity_original"] = before.evaluation->perplexity;
+      json["perplexity"] = after.evaluation->perplexity;
+      json["tokens"] = after.evaluation->tokens;
+      json["windows"] = after.evaluation->windows;
+      json["seq_len"] = after.evaluation->seq_len;
+      if (const auto& divergence = after.evaluation->divergence) {
+        json["kl"] = divergence->kl;
+        json["top1"] = divergence->top1;
+      }
+    }
+    if (!after.tasks.empty()) {
+      json["tasks_original"] = tasks_json(before.tasks);
+      json["tasks"] = tasks_json(after.tasks);
     }
     return json_line(json);
   }

@@ -25,12 +25,16 @@ constexpr std::chrono::microseconds idle_spin(200);
 
 }  // namespace
 
+const CpuKernel& kernel_of_this_machine() {
+  return choose_cpu_kernel(process_environment()(kernel_variable).value_or("auto"));
+}
+
 DecoderJob::DecoderJob(std::string command, std::string folder, ProductChoice choice)
     : command_(std::move(command)), folder_(std::move(folder)), choice_(choice) {}
 
 void DecoderJob::check(const CheckContext& context) {
   check_one_rank(command_, context.ranks);
-  kernel_ = &choose_cpu_kernel(process_environment()(kernel_variable).value_or("auto"));
+  kernel_ = &kernel_of_this_machine();
   const bool packed = is_packed_folder(context.files, folder_);
   check_has_effect(choice_, folder_, packed);
   if (packed) verify_packed_folder(context.files, folder_, {});

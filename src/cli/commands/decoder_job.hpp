@@ -10,6 +10,10 @@
 
 namespace bitmill {
 
+// The kernel of packed products: the fastest that this processor runs, or the one that the
+// environment variable BITMILL_CPU_KERNEL names. UsageError when that one cannot run.
+const CpuKernel& kernel_of_this_machine();
+
 class DecoderJob {
  public:
   // `command` is named in errors.

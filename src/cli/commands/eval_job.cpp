@@ -4,16 +4,26 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
+#include "base/error.hpp"
+#include "cli/commands/decoder_job.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/report/progress.hpp"
+#include "cli/report/quantity.hpp"
+#include "cli/report/table.hpp"
+#include "cli/report/task_report.hpp"
 #include "data/token_text.hpp"
+#include "data/tokenizer.hpp"
 #include "data/window_check.hpp"
+#include "eval/text_scores.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/checks/place_check.hpp"
+#include "product/cpu_kernel.hpp"
 
 namespace bitmill {
 namespace {
@@ -24,6 +34,26 @@ constexpr int64_t longest_default = 2048;  // the published evaluation's
 int64_t default_seq_len(const Tokens& tokens, const ModelConfig& config) {
   return tokens.is_windows() ? tokens.window_len
                              : std::min(longest_default, longest_sequence(config));
+}
+
+Option eval_activations_option() {
+  return {"activations", "int8|int16|float32", "none of them",
+          "compute as bitmill generate does, on the stored bits of a packed folder, and take the "
+          "input of packed linears so precisely; otherwise weights are widened to float32, one "
+          "block at a time"};
+}
+
+void check_corpus_options(const Settings& settings) {
+  BITMILL_CHECK(settings.has("corpus") || settings.has("tasks"), UsageError,
+                "bitmill eval needs --corpus FILE, --tasks FILE,... or both");
+  if (settings.has("corpus")) {
+    settings.require({"corpus"}, "eval");
+    return;
+  }
+  for (const char* name : {"text-key", "window-bos", "reference", "seq-len", "max-windows"}) {
+    BITMILL_CHECK(!settings.has(name), UsageError,
+                  fmt::format("{} has no effect without --corpus", settings.origin(name)));
+  }
 }
 
 }  // namespace
@@ -39,10 +69,12 @@ OptionGroups eval_option_groups() {
         {"seq-len", "N", "2048, or the model's context where that is shorter",
          "tokens of a window"},
         {"max-windows", "N", "all", "score the first N windows only"},
+        eval_activations_option(),
         allow_key_option(),
         tensor_prefix_option(),
         config_option(),
         json_option("the figures")}},
+      {"tasks", task_options()},
       {"the machine (these do not change the figures)",
        {threads_option(),
         {"stream-memory", "BYTES", "no limit",
@@ -56,7 +88,8 @@ std::string temporary_folder() {
 }
 
 EvalRequest read_eval_request(const Settings& settings) {
-  settings.require({"model", "corpus"}, "eval");
+  settings.require({"model"}, "eval");
+  check_corpus_options(settings);
   return {.model = settings.folder_or("model", ""),
           .corpus = settings.text_or("corpus", ""),
           .text_key = settings.text_or("text-key", ""),
@@ -67,6 +100,10 @@ EvalRequest read_eval_request(const Settings& settings) {
           .max_windows = settings.whole_or("max-windows", 0, 1, INT64_MAX),
           .stream_memory = settings.bytes_or("stream-memory", 0),
           .scratch_dir = settings.text_or("scratch-dir", temporary_folder()),
+          .tasks = read_task_wishes(settings),
+          .products = settings.has("activations")
+                          ? std::optional<ProductChoice>(read_product_choice(settings))
+                          : std::nullopt,
           .json = settings.is_on("json")};
 }
 
@@ -83,6 +120,11 @@ void EvalJob::check(const CheckContext& context) {
       verify_packed_folder(context.files, folder, {});
     }
   }
+  if (request_.products) {
+    check_has_effect(*request_.products, request_.model,
+                     is_packed_folder(context.files, request_.model));
+    kernel_ = &kernel_of_this_machine();
+  }
   model_ = std::make_unique<SourceModel>(context.files, request_.model, request_.reading);
   std::vector<const SourceModel*> models = {model_.get()};
   if (!request_.reference.empty()) {
@@ -90,59 +132,161 @@ void EvalJob::check(const CheckContext& context) {
     models.push_back(reference_.get());
   }
   check_is_needed(request_.reading, models);
+  if (!request_.corpus.empty()) check_corpus(context.files);
+  if (!request_.tasks.files.empty()) check_tasks(context.files);
+}
+
+void EvalJob::check_corpus(Files& files) {
   const ModelConfig& config = model_->config();
-  const Tokens tokens = read_tokens(context.files, request_.corpus, request_.model,
-                                    config.vocab_size, request_.text_key);
+  const Tokens tokens =
+      read_tokens(files, request_.corpus, request_.model, config.vocab_size, request_.text_key);
   const int64_t seq_len = request_.seq_len > 0 ? request_.seq_len : default_seq_len(tokens, config);
   check_sequence_length(config, request_.model, seq_len);
   if (reference_) check_sequence_length(reference_->config(), request_.reference, seq_len);
   windows_ = evaluation_windows(tokens, seq_len, request_.max_windows);
   notes_ = evaluation_notes(tokens, windows_);
-  if (const auto bos =
-          choose_window_bos(request_.window_bos, tokens, context.files, request_.model)) {
+  if (const auto bos = choose_window_bos(request_.window_bos, tokens, files, request_.model)) {
     begin_windows_with(*bos, windows_);
   } else if (const std::string note = missing_bos_note(tokens, windows_); !note.empty()) {
     notes_.push_back(note);
   }
 }
 
-Evaluation EvalJob::run(RunContext& context, const std::string& what) {
-  return run(context, what, *model_, reference_.get());
+void EvalJob::check_tasks(Files& files) {
+  const auto tokenizer = open_tokenizer(files, request_.model);
+  const int64_t longest = longest_sequence(model_->config());
+  bool has_query = false;
+  for (const std::string& path : request_.tasks.files) {
+    const Task& task = tasks_.emplace_back(read_task(files, path, request_.tasks.reading));
+    has_query = has_query || task.kind == TaskKind::choices;
+    TaskTexts texts = tokenize_task(task, *tokenizer,
+                                    {.special = request_.tasks.bos,
+                                     .longest = longest,
+                                     .vocab_size = model_->config().vocab_size});
+    if (texts.cut > 0) {
+      notes_.push_back(
+          fmt::format("{}: {} of {} texts are longer than the {} tokens that the "
+                      "model can read, and lose the beginning of their context",
+                      path, texts.cut, texts.texts.size(), longest));
+    }
+    std::ranges::move(texts.texts, std::back_inserter(task_texts_));
+  }
+  BITMILL_CHECK(has_query || request_.tasks.reading.cue.empty(), UsageError,
+                "--task-cue has no effect: none of the files of --tasks has queries");
 }
 
-Evaluation EvalJob::run(RunContext& context, const std::string& what, const SourceModel& model,
-                        const SourceModel* reference) {
-  for (const std::string& note : std::exchange(notes_, {})) {
-    context.console.say(fmt::format("{}: note: {}", what, note));
+void EvalJob::say_notes(Console& console, const std::string& what, const SourceModel& model) {
+  std::vector<std::string> notes = std::exchange(notes_, {});
+  notes.insert(notes.end(), model.notes().begin(), model.notes().end());
+  for (const std::string& note : notes) console.say(fmt::format("{}: note: {}", what, note));
+}
+
+std::unique_ptr<ProductForward> EvalJob::load_products(RunContext& context,
+                                                       const std::string& what) const {
+  if (!request_.products) return nullptr;
+  context.console.say(fmt::format("{}: computes with {} activations, kernel {}", what,
+                                  activations_name(request_.products->activations), kernel_->name));
+  if (!slow_kernel_note().empty()) {
+    context.console.say(fmt::format("{}: note: {}", what, slow_kernel_note()));
   }
+  return std::make_unique<ProductForward>(context.files, *model_, request_.products->with(*kernel_),
+                                          context.pool);
+}
+
+EvalResult EvalJob::run(RunContext& context, const std::string& what) {
+  say_notes(context.console, what, *model_);
+  const auto products = load_products(context, what);
+  return run(context, what, EvalModel(*model_, products.get()), reference_.get());
+}
+
+EvalResult EvalJob::run(RunContext& context, const std::string& what, const SourceModel& model,
+                        const SourceModel* reference) {
+  say_notes(context.console, what, model);
+  return run(context, what, EvalModel(model), reference);
+}
+
+EvalResult EvalJob::run(RunContext& context, const std::string& what, const EvalModel& model,
+                        const SourceModel* reference) {
   StreamBudget budget(
       context.files, request_.stream_memory > 0 ? request_.stream_memory : INT64_MAX,
       join_path(request_.scratch_dir,
                 fmt::format("bitmill-eval-{}-{}", context.comm.rank(), ::getpid())));
-  for (const std::string& note : model.notes()) {
-    context.console.say(fmt::format("{}: note: {}", what, note));
+  const std::string unit = model.whole != nullptr ? "part" : "block";
+  const auto progress_of = [&](const std::string& work) -> EvalProgress {
+    auto shown = std::make_shared<BlockProgress>(context.console, work, steady_clock(), unit);
+    return [&context, work, unit, shown](int64_t done, int64_t total) {
+      context.activity.set(fmt::format("{}, {} of {} {}s done", work, done, total, unit));
+      (*shown)(done, total);
+    };
+  };
+  EvalResult result;
+  if (!request_.corpus.empty()) {
+    result.evaluation =
+        evaluate(model, reference, windows_, budget, context.comm, context.pool, progress_of(what));
   }
-  BlockProgress progress(context.console, what, steady_clock());
-  return evaluate(
-      model, reference, windows_, budget, context.comm, context.pool,
-      [&](int64_t done, int64_t total) {
-        context.activity.set(fmt::format("{}, {} of {} blocks done", what, done, total));
-        progress(done, total);
-      });
+  if (!tasks_.empty()) {
+    result.tasks = score_tasks(context, model, budget, progress_of(what + ", tasks"));
+  }
+  return result;
 }
 
-nlohmann::ordered_json evaluation_json(const EvalRequest& request, const Evaluation& evaluation) {
-  nlohmann::ordered_json json = {{"model", request.model},
-                                 {"perplexity", evaluation.perplexity},
-                                 {"tokens", evaluation.tokens},
-                                 {"windows", evaluation.windows},
-                                 {"seq_len", evaluation.seq_len}};
-  if (evaluation.divergence) {
-    json["reference"] = request.reference;
-    json["kl"] = evaluation.divergence->kl;
-    json["top1"] = evaluation.divergence->top1;
+std::vector<TaskScore> EvalJob::score_tasks(RunContext& context, const EvalModel& model,
+                                            StreamBudget& budget,
+                                            const EvalProgress& progress) const {
+  const std::vector<TextScore> scores =
+      score_texts(model, task_texts_, budget, context.comm, context.pool, progress);
+  std::span<const TextScore> rest(scores);
+  std::vector<TaskScore> tasks;
+  for (const Task& task : tasks_) {
+    size_t texts = 0;
+    for (const TaskItem& item : task.items) texts += item.pairs.size();
+    tasks.push_back(summarize_task(task, rest.first(texts)));
+    rest = rest.subspan(texts);
   }
+  return tasks;
+}
+
+nlohmann::ordered_json evaluation_json(const EvalRequest& request, const EvalResult& result) {
+  nlohmann::ordered_json json = {{"model", request.model}};
+  if (result.evaluation) {
+    json["perplexity"] = result.evaluation->perplexity;
+    json["tokens"] = result.evaluation->tokens;
+    json["windows"] = result.evaluation->windows;
+    json["seq_len"] = result.evaluation->seq_len;
+    if (result.evaluation->divergence) {
+      json["reference"] = request.reference;
+      json["kl"] = result.evaluation->divergence->kl;
+      json["top1"] = result.evaluation->divergence->top1;
+    }
+  }
+  if (request.products) {
+    json["activations"] = activations_name(request.products->activations);
+    json["kernel"] = kernel_of_this_machine().name;
+  }
+  if (!result.tasks.empty()) json["tasks"] = tasks_json(result.tasks);
   return json;
+}
+
+std::string describe_evaluation(const EvalResult& result) {
+  std::string text;
+  if (result.evaluation) {
+    const Evaluation& evaluation = *result.evaluation;
+    Table table({{"", Table::Align::left}, {"", Table::Align::left}});
+    table.add_row({"perplexity", fmt::format("{:.4f}", evaluation.perplexity)});
+    if (evaluation.divergence) {
+      table.add_row({"KL from the reference",
+                     fmt::format("{:.4f} nats per token", evaluation.divergence->kl)});
+      table.add_row(
+          {"top-1 agreement", fmt::format("{:.2f} %", 100 * evaluation.divergence->top1)});
+    }
+    table.add_row(
+        {"scored", fmt::format("{} tokens in {} windows of {}", format_count(evaluation.tokens),
+                               evaluation.windows, evaluation.seq_len)});
+    text += table.text();
+  }
+  if (result.evaluation && !result.tasks.empty()) text += "\n";
+  if (!result.tasks.empty()) text += task_table(result.tasks);
+  return text;
 }
 
 }  // namespace bitmill

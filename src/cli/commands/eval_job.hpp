@@ -4,13 +4,19 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands/command.hpp"
+#include "cli/commands/product_forward.hpp"
+#include "cli/options/infer_options.hpp"
+#include "cli/options/task_options.hpp"
 #include "data/window_bos.hpp"
 #include "data/windows.hpp"
 #include "eval/evaluate.hpp"
+#include "eval/task_scores.hpp"
+#include "eval/task_texts.hpp"
 #include "model/source_model.hpp"
 
 namespace bitmill {
@@ -19,7 +25,7 @@ OptionGroups eval_option_groups();
 
 struct EvalRequest {
   std::string model;
-  std::string corpus;
+  std::string corpus;    // empty: tasks only
   std::string text_key;  // of JSON lines; empty: nobody gave one
   WindowBos window_bos = WindowBos::off;
   std::string reference;      // empty: none
@@ -28,13 +34,22 @@ struct EvalRequest {
   int64_t max_windows = 0;    // 0: all
   int64_t stream_memory = 0;  // 0: no limit
   std::string scratch_dir;
+  TaskWishes tasks;
+  // As `generate` computes; nothing: in float32, block by block.
+  std::optional<ProductChoice> products;
   bool json = false;
 };
 
 // The default of --scratch-dir: where activations go that do not fit --stream-memory.
 std::string temporary_folder();
 
+// UsageError for neither a corpus nor a task, and for options that have no effect without a corpus.
 EvalRequest read_eval_request(const Settings& settings);
+
+struct EvalResult {
+  std::optional<Evaluation> evaluation;  // nothing without a corpus
+  std::vector<TaskScore> tasks;
+};
 
 class EvalJob {
  public:
@@ -44,22 +59,36 @@ class EvalJob {
 
   // Finds out at once where nothing could be written later. check() does it too.
   void check_places(Files& files) const;
-  // Opens the models and reads the corpus.
+  // Opens the models, and reads the corpus and the tasks.
   void check(const CheckContext& context);
   // Collective. Progress lines begin with `what`. A model other than the request's may be given if
-  // it has the same tokenizer.
-  Evaluation run(RunContext& context, const std::string& what);
-  Evaluation run(RunContext& context, const std::string& what, const SourceModel& model,
+  // it has the same tokenizer and context; it is computed in float32.
+  EvalResult run(RunContext& context, const std::string& what);
+  EvalResult run(RunContext& context, const std::string& what, const SourceModel& model,
                  const SourceModel* reference);
 
  private:
+  void check_corpus(Files& files);
+  void check_tasks(Files& files);
+  void say_notes(Console& console, const std::string& what, const SourceModel& model);
+  std::unique_ptr<ProductForward> load_products(RunContext& context, const std::string& what) const;
+  EvalResult run(RunContext& context, const std::string& what, const EvalModel& model,
+                 const SourceModel* reference);
+  std::vector<TaskScore> score_tasks(RunContext& context, const EvalModel& model,
+                                     StreamBudget& budget, const EvalProgress& progress) const;
+
   EvalRequest request_;
+  const CpuKernel* kernel_ = nullptr;  // only of a request with products
   std::unique_ptr<SourceModel> model_;
   std::unique_ptr<SourceModel> reference_;  // null without one
   Windows windows_;
-  std::vector<std::string> notes_;  // of the windows; said once
+  std::vector<Task> tasks_;
+  std::vector<ScoredText> task_texts_;  // of all tasks, in their order
+  std::vector<std::string> notes_;      // of the windows and tasks; said once
 };
 
-nlohmann::ordered_json evaluation_json(const EvalRequest& request, const Evaluation& evaluation);
+nlohmann::ordered_json evaluation_json(const EvalRequest& request, const EvalResult& result);
+// For people.
+std::string describe_evaluation(const EvalResult& result);
 
 }  // namespace bitmill

@@ -110,17 +110,19 @@ void QuantizeProgress::show(bool in_log) {
   shown_.show(in_log, [&](double now) { return line(now); });
 }
 
-BlockProgress::BlockProgress(Console& console, std::string what, Clock clock)
-    : what_(std::move(what)), shown_(console, std::move(clock)), begin_(shown_.now()) {}
+BlockProgress::BlockProgress(Console& console, std::string what, Clock clock, std::string unit)
+    : what_(std::move(what)),
+      unit_(std::move(unit)),
+      shown_(console, std::move(clock)),
+      begin_(shown_.now()) {}
 
-void BlockProgress::operator()(int64_t blocks_done, int64_t blocks_total) {
-  if (blocks_done <= 0) return;
+void BlockProgress::operator()(int64_t done, int64_t total) {
+  if (done <= 0) return;
   shown_.show(shown_.is_due(), [&](double now) {
-    const double seconds_per_block = (now - begin_) / static_cast<double>(blocks_done);
-    return fmt::format(
-        "{} · block {}/{} · {}/block · ETA {}", what_, blocks_done, blocks_total,
-        format_seconds(seconds_per_block),
-        format_seconds(seconds_per_block * static_cast<double>(blocks_total - blocks_done)));
+    const double seconds_each = (now - begin_) / static_cast<double>(done);
+    return fmt::format("{0} · {1} {2}/{3} · {4}/{1} · ETA {5}", what_, unit_, done, total,
+                       format_seconds(seconds_each),
+                       format_seconds(seconds_each * static_cast<double>(total - done)));
   });
 }
 

@@ -73,14 +73,16 @@ class QuantizeProgress : public QuantizeObserver {
   std::optional<double> loss_;  // of the last finished epoch of this block
 };
 
-// "block 3/30 · 1.2 s/block · ETA 32 s", for work that goes once through the blocks.
+// "block 3/30 · 1.2 s/block · ETA 32 s", for work that goes once through the blocks, or through
+// other equal parts.
 class BlockProgress {
  public:
-  BlockProgress(Console& console, std::string what, Clock clock);
-  void operator()(int64_t blocks_done, int64_t blocks_total);
+  BlockProgress(Console& console, std::string what, Clock clock, std::string unit = "block");
+  void operator()(int64_t done, int64_t total);
 
  private:
   const std::string what_;
+  const std::string unit_;
   ProgressLine shown_;
   const double begin_;
 };

@@ -1,0 +1,76 @@
+#include "eval/text_forward.hpp"
+
+#include <map>
+
+#include "model/block_forward.hpp"
+
+namespace bitmill {
+namespace {
+
+// The tables of every length that occurs.
+std::map<int64_t, Rotary> rotary_of_lengths(const ModelConfig& config,
+                                            std::span<const TextIds> texts) {
+  std::map<int64_t, Rotary> tables;
+  for (const TextIds& text : texts) {
+    const int64_t length = std::ssize(text);
+    if (!tables.contains(length)) tables.emplace(length, make_rotary(config, length));
+  }
+  return tables;
+}
+
+}  // namespace
+
+TextStreams::TextStreams(std::span<const TextIds> texts, int64_t hidden, TextNames names,
+                         StreamBudget& budget)
+    : names_(names), places_(texts.size()) {
+  std::map<int64_t, std::vector<int64_t>> of_length;
+  for (int64_t text = 0; text < std::ssize(texts); ++text) {
+    of_length[std::ssize(texts[text])].push_back(text);
+  }
+  for (const auto& [length, members] : of_length) {
+    streams_.push_back(std::make_unique<SampleStream>(budget, std::ssize(members), length, hidden));
+    for (int64_t sample = 0; sample < std::ssize(members); ++sample) {
+      places_[members[sample]] = {streams_.back().get(), sample};
+    }
+  }
+}
+
+at::Tensor TextStreams::load(int64_t text) const {
+  return places_[text].stream->load(places_[text].sample);
+}
+
+void TextStreams::prefetch(int64_t text) const {
+  if (text < std::ssize(places_)) places_[text].stream->prefetch(places_[text].sample);
+}
+
+void TextStreams::store(int64_t text, const at::Tensor& value, int64_t block) {
+  places_[text].stream->store(
+      places_[text].sample, value,
+      {"block", block, names_.unit, names_.first + text,
+       "the model overflows float32 there, or was damaged before it came into this folder"});
+}
+
+std::unique_ptr<TextStreams> forward_texts(const SourceModel& model, std::span<const TextIds> texts,
+                                           TextNames names, StreamBudget& budget, ThreadPool& pool,
+                                           const std::function<void()>& block_done) {
+  const ModelConfig& config = model.config();
+  auto streams = std::make_unique<TextStreams>(texts, config.hidden_size, names, budget);
+  const int64_t count = std::ssize(texts);
+  pool.parallel_for(count, [&](int64_t i) { streams->store(i, model.embed(texts[i]), -1); });
+  const auto rotary = rotary_of_lengths(config, texts);
+  for (int64_t block = 0; block < config.blocks; ++block) {
+    if (count > 0) {
+      const BlockWeights weights = model.load_block(block);
+      pool.parallel_for(count, [&](int64_t i) {
+        streams->prefetch(i + pool.size());  // the text that a thread takes next
+        const Rotary& tables = rotary.at(std::ssize(texts[i]));
+        streams->store(i, dense_block_forward(config, weights, tables, streams->load(i), pool),
+                       block);
+      });
+    }
+    block_done();
+  }
+  return streams;
+}
+
+}  // namespace bitmill
