@@ -14,7 +14,7 @@ namespace bitmill {
 
 struct HttpSettings {
   std::string host = "127.0.0.1";
-  int port = 0;     // 0: any that is free
+  int port = 0;          // 0: any that is free
   std::string key = {};  // that clients must send as "Authorization: Bearer KEY"; empty: none
   int64_t body_bytes = 1 << 21;
   int64_t connections = 128;  // at once; at most 900, because httplib cannot serve more

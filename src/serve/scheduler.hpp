@@ -49,7 +49,7 @@ class Scheduler {
     uint64_t texts = 0;     // that had a place
     uint64_t refused = 0;   // requests, because too many waited
     uint64_t prompt_tokens = 0;
-    uint64_t new_tokens = 0;  // computed one by one
+    uint64_t new_tokens = 0;
     double busy_seconds = 0;  // with a text in the batch
     int64_t in_batch = 0;     // texts, now
     int64_t waiting = 0;      // requests, now

@@ -248,14 +248,17 @@ void TextBatch::take_logits(std::span<Row> rows, const at::Tensor& logits, Threa
 void TextBatch::finish_part(const Part& part, std::span<Row> rows) {
   Place& place = *part.place;
   Text& text = *place.text;
-  (part.prompt ? step_.prompt_tokens : step_.new_tokens) += std::ssize(part.ids);
-  if (part.prompt) text.fed += part.ids.size();
+  if (part.prompt) {
+    step_.prompt_tokens += std::ssize(part.ids);
+    text.fed += part.ids.size();
+  }
   std::vector<TokenScore> scores = std::exchange(text.first_scores, {});
   std::string shown;
   for (Row& row : rows) {
     if (row.error) return fail(place, failure_of(row.error));
     if (text.task.top_logprobs >= 0) scores.push_back(std::move(row.score));
     if (!row.picks) continue;
+    ++step_.new_tokens;
     text.next = row.id;
     shown = text.written.push(row.id, place.session.length < place.session.cache.positions());
   }

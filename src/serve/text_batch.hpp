@@ -71,8 +71,8 @@ class TextBatch {
   void join(TextTask task, std::shared_ptr<TextListening> listener);
 
   struct Step {
-    int64_t prompt_tokens = 0;
-    int64_t new_tokens = 0;
+    int64_t prompt_tokens = 0;  // that the model has read
+    int64_t new_tokens = 0;     // that were written
   };
   // One pass of the model. What goes wrong with one text ends that text alone.
   Step step(ThreadPool& pool);

@@ -45,7 +45,7 @@ TEST_F(SchedulerTest, RequestsWithMoreTextsThanPlacesComeToTheirEnd) {
   EXPECT_EQ(figures.requests, 2U);
   EXPECT_EQ(figures.texts, 6U);
   EXPECT_EQ(figures.prompt_tokens, 18U);
-  EXPECT_EQ(figures.new_tokens, 66U);  // of each text all but the first, which the prompt gives
+  EXPECT_EQ(figures.new_tokens, 72U);
 }
 
 TEST_F(SchedulerTest, BeyondTheQueueRequestsAreRefusedAndThoseInItAreNot) {

@@ -212,7 +212,7 @@ TEST_F(ServiceTest, AClientThatHangsUpFreesItsPlaceAndItsPlaceInTheQueue) {
     for (auto& client : clients) client->hang_up();
     EXPECT_TRUE(soon([&] { return house_.scheduler().is_idle(); }));
     const auto after = house_.scheduler().figures();
-    EXPECT_LT(after.new_tokens - before.new_tokens, 4U * 499);
+    EXPECT_LT(after.new_tokens - before.new_tokens, 4U * 500);
     EXPECT_TRUE(soon([&] { return house_.server().figures().connections == 0; }));
   }
 }
