@@ -34,14 +34,13 @@ def head(path, length, more="", kind="application/json"):
             f"Content-Length: {length}\r\n{more}\r\n").encode()
 
 
-def exchange(port, data, wait=True, timeout=60):
+def exchange(port, data, half=False, timeout=60):
     """The reply's bytes; empty when there was none."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
         try:
             client.sendall(data)
-            if not wait:
-                return b""
-            client.shutdown(socket.SHUT_WR) if wait == "half" else None
+            if half:  # nothing more comes: no body may be waited for
+                client.shutdown(socket.SHUT_WR)
             reply = b""
             while True:
                 piece = client.recv(65536)
@@ -121,12 +120,12 @@ def fixed_text(port):
     raise SystemExit("the server does not answer any more")
 
 
-def throw_malformed(port, count, workers=8):
+def throw_malformed(port, count, seed, workers=8):
     """How many replies there were of each status; 0: closed without one."""
-    def throw(seed):
-        draw, found = random.Random(seed), {}
+    def throw(worker):
+        draw, found = random.Random(workers * seed + worker), {}
         for _ in range(count // workers):
-            status = status_of(exchange(port, malformed_request(draw), wait="half"))
+            status = status_of(exchange(port, malformed_request(draw), half=True))
             found[status] = found.get(status, 0) + 1
         return found
 
@@ -201,7 +200,7 @@ def main():
 
     part("crowd", lambda: crowd(port, words.clients))
     for third in range(3):
-        part(f"malformed {third + 1}", lambda: throw_malformed(port, words.malformed // 3 + 1))
+        part(f"malformed {third + 1}", lambda: throw_malformed(port, words.malformed // 3 + 8, third))
     part("hang-ups", lambda: hang_up(port, words.hang_ups))
     part("crowd again", lambda: crowd(port, words.clients))
     server.terminate()

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "cli/options/infer_options.hpp"
-#include "cli/process/launch.hpp"
 
 namespace bitmill {
 
