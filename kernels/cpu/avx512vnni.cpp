@@ -36,9 +36,16 @@ struct VnniCore {
   static constexpr int most_digits = 8;
   static constexpr int packed_tiles = 2, int8_tiles = 4;
 
+  // sum[b] is 2^b times a sum; the divisions have no rest.
+  static __m512i divided_sum(const __m512i (&sum)[4]) {
+    const __m512i first = _mm512_add_epi32(sum[0], _mm512_srai_epi32(sum[1], 1));
+    const __m512i second =
+        _mm512_add_epi32(_mm512_srai_epi32(sum[2], 2), _mm512_srai_epi32(sum[3], 3));
+    return _mm512_add_epi32(first, second);
+  }
+
   // Few digits: the bits stay where they are in their bytes, as 1, 2, 4 or 8 (of the upper four,
-  // after one shift), each with sums of its own, which are divided at the end. The divisions have
-  // no rest.
+  // after one shift), each with sums of its own, which are divided at the end.
   template <int Tiles, int Digits>
   static void sign_sums_in_place(const PackedTiles& tiles, const uint32_t* tile, const int8_t* x,
                                  int64_t stride, PackedSums* sums) {
@@ -74,11 +81,7 @@ struct VnniCore {
     }
     for (int i = 0; i < Tiles; ++i) {
       for (int digit = 0; digit < Digits; ++digit) {
-        const auto& sum = all[i][digit];
-        const __m512i first = _mm512_add_epi32(sum[0], _mm512_srai_epi32(sum[1], 1));
-        const __m512i second =
-            _mm512_add_epi32(_mm512_srai_epi32(sum[2], 2), _mm512_srai_epi32(sum[3], 3));
-        _mm512_store_si512(sums[i * Digits + digit].ones, _mm512_add_epi32(first, second));
+        _mm512_store_si512(sums[i * Digits + digit].ones, divided_sum(all[i][digit]));
       }
     }
   }

@@ -53,6 +53,22 @@ inline float halved_sum(const FloatLanes sums[dense_parts]) {
   return sum[0];
 }
 
+// Adds the columns from `whole` on, fewer than a step of `add`, with zeros behind them.
+template <class Weights, int Rows, int Tokens, class Add>
+[[gnu::always_inline]] inline void add_last_columns(const typename Weights::Stored* weight,
+                                                    int64_t whole, int64_t cols, const float* x,
+                                                    int64_t x_stride, const Add& add) {
+  typename Weights::Stored last_weights[Rows][partial_sums] = {};
+  float last_inputs[Tokens][partial_sums] = {};
+  for (int64_t i = 0; i < cols - whole; ++i) {
+    for (int row = 0; row < Rows; ++row) last_weights[row][i] = weight[row * cols + whole + i];
+    for (int token = 0; token < Tokens; ++token) {
+      last_inputs[token][i] = x[token * x_stride + whole + i];
+    }
+  }
+  add(last_weights[0], partial_sums, last_inputs[0], partial_sums);
+}
+
 // `Rows` rows with `Tokens` tokens. Every weight that is widened serves all tokens.
 template <class Weights, int Rows, int Tokens>
 void dense_block(const typename Weights::Stored* weight, int64_t cols, const float* x,
@@ -85,16 +101,8 @@ void dense_block(const typename Weights::Stored* weight, int64_t cols, const flo
   for (int64_t col = 0; col < whole; col += partial_sums) {
     add(weight + col, cols, x + col, x_stride);
   }
-  if (whole < cols) {  // the last columns, with zeros behind them
-    typename Weights::Stored last_weights[Rows][partial_sums] = {};
-    float last_inputs[Tokens][partial_sums] = {};
-    for (int64_t i = 0; i < cols - whole; ++i) {
-      for (int row = 0; row < Rows; ++row) last_weights[row][i] = weight[row * cols + whole + i];
-      for (int token = 0; token < Tokens; ++token) {
-        last_inputs[token][i] = x[token * x_stride + whole + i];
-      }
-    }
-    add(last_weights[0], partial_sums, last_inputs[0], partial_sums);
+  if (whole < cols) {
+    add_last_columns<Weights, Rows, Tokens>(weight, whole, cols, x, x_stride, add);
   }
   for (int row = 0; row < Rows; ++row) {
     for (int token = 0; token < Tokens; ++token) {

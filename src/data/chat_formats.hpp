@@ -1,5 +1,5 @@
 #pragma once
-// What known chat templates do with messages, one function each, and the hashes of their texts.
+// The known chat templates: found by the hash of their text, or by name.
 
 #include <optional>
 #include <span>

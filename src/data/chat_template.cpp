@@ -15,6 +15,9 @@ namespace {
 
 constexpr int64_t largest_template_file = int64_t{1} << 26;  // bytes
 constexpr const char* template_key = "chat_template";
+constexpr const char* give_finished_text =
+    "give the finished text instead (generate: --prompt without --chat; a corpus: \"text\", not "
+    "\"messages\")";
 
 struct FoundTemplate {
   std::string text;
@@ -48,11 +51,10 @@ FoundTemplate find_template(Files& files, const std::string& folder) {
       return {template_in(*found, where), where};
     }
   }
-  throw FormatError(fmt::format(
-      "{} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json: it "
-      "may "
-      "not be a model for chats; write the whole prompt yourself, with --prompt and without --chat",
-      folder));
+  throw FormatError(
+      fmt::format("{} has no chat template, neither in chat_template.jinja nor in "
+                  "tokenizer_config.json: it may not be a model for chats; {}",
+                  folder, give_finished_text));
 }
 
 }  // namespace
@@ -79,10 +81,10 @@ ChatTemplate read_chat_template(Files& files, const std::string& folder) {
   const ChatFormat* format = find_chat_format(found.text);
   BITMILL_CHECK(
       format != nullptr, FormatError,
-      fmt::format("{} is not a chat template that bitmill knows (its text has the hash "
-                  "{}); known are those of {}; render the messages with another tool, and "
-                  "give the text with --prompt and without --chat",
-                  found.where, chat_template_hash(found.text), known_chat_formats()));
+      fmt::format("{} is not a chat template that bitmill knows (its text has the hash {}); known "
+                  "are those of {}; render the messages with another tool, and {}",
+                  found.where, chat_template_hash(found.text), known_chat_formats(),
+                  give_finished_text));
   const TokenizerConfig config = read_tokenizer_config(files, folder);
   return ChatTemplate(*format, {config.bos_token.value_or(""), config.eos_token.value_or("")},
                       found.where);

@@ -1,7 +1,7 @@
 #pragma once
 // Messages of a chat as one text, exactly as transformers renders them with the chat templates of
 // some known models. A template is a program in the Jinja language. It is not run here: it is
-// recognised by its text, and what it does is written in C++ (chat_formats.cpp). CHAT.md lists
+// recognised by its text, and what it does is written in C++ (chat_renderers.cpp). CHAT.md lists
 // them.
 
 #include <cstdint>

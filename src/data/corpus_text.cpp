@@ -8,12 +8,15 @@
 #include <cstdint>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "data/chat_template.hpp"
 
 namespace bitmill {
 namespace {
@@ -22,6 +25,7 @@ using nlohmann::json;
 using namespace std::string_view_literals;
 
 constexpr const char* usual_key = "text";
+constexpr const char* chat_key = "messages";
 constexpr std::string_view blanks = " \t\r\n";
 
 bool has_believed_ending(const std::string& path) {
@@ -102,39 +106,84 @@ std::string advice_for(const json& object) {
   if (text != object.items().end()) {
     return fmt::format("name the one with the text, such as --text-key {}", text.key());
   }
-  return "none holds a string: write the text as one, such as a chat with its template applied";
+  return fmt::format(
+      "none holds a string: write a text as one, or a chat as \"{}\", a list of objects with role "
+      "and content",
+      chat_key);
 }
 
-const std::string& text_of(const json& object, const std::string& key, const std::string& where) {
-  BITMILL_CHECK(
-      object.is_object(), FormatError,
-      fmt::format("{}: expected an object with \"{}\", found {}", where, key, object.type_name()));
-  const auto found = object.find(key);
-  BITMILL_CHECK(found != object.end(), FormatError,
-                fmt::format("{}: there is no \"{}\"; the keys are {}; {}", where, key,
-                            describe_keys(object), advice_for(object)));
-  BITMILL_CHECK(found->is_string(), FormatError,
-                fmt::format("{}: \"{}\" is not a string, but {}; the keys are {}", where, key,
-                            found->type_name(), describe_keys(object)));
-  return found->get_ref<const std::string&>();
-}
+// Joins what lines hold: texts, or chats, but never both.
+class LineJoiner {
+ public:
+  // `key` is empty where nobody named one.
+  LineJoiner(Files& files, const std::string& model_folder, const std::string& key)
+      : files_(files), model_folder_(model_folder), key_(key) {}
 
-std::string join_lines(std::string_view content, const std::string& path, const std::string& key) {
-  std::string joined;
+  void add(const json& object, const std::string& where) {
+    const json& value = value_of(object, where);
+    const bool is_chat = value.is_array();
+    BITMILL_CHECK(
+        is_first_ || is_chat == joined_.is_chat, FormatError,
+        fmt::format("{}: {}, and the lines before have {}: give files with one or the other", where,
+                    is_chat ? "messages of a chat" : "a text", is_chat ? "texts" : "chats"));
+    if (!is_first_ && !is_chat) joined_.text += "\n\n";
+    joined_.text += is_chat ? rendered(value, where) : value.get_ref<const std::string&>();
+    joined_.is_chat = is_chat;
+    is_first_ = false;
+  }
+
+  CorpusText take() { return std::move(joined_); }
+
+ private:
+  // A string, or a list of messages.
+  const json& value_of(const json& object, const std::string& where) const {
+    const auto chat = object.find(chat_key);
+    const bool chat_is_meant =
+        key_.empty() && !object.contains(usual_key) && chat != object.end() && chat->is_array();
+    const std::string key = !key_.empty() ? key_ : chat_is_meant ? chat_key : usual_key;
+    BITMILL_CHECK(object.is_object(), FormatError,
+                  fmt::format("{}: expected an object with \"{}\", found {}", where, key,
+                              object.type_name()));
+    const auto found = object.find(key);
+    BITMILL_CHECK(found != object.end(), FormatError,
+                  fmt::format("{}: there is no \"{}\"; the keys are {}; {}", where, key,
+                              describe_keys(object), advice_for(object)));
+    BITMILL_CHECK(found->is_string() || found->is_array(), FormatError,
+                  fmt::format("{}: \"{}\" is neither a string nor a list of messages, but {}; the "
+                              "keys are {}",
+                              where, key, found->type_name(), describe_keys(object)));
+    return *found;
+  }
+
+  std::string rendered(const json& messages, const std::string& where) {
+    const auto chat = read_chat_messages(messages, where);
+    if (!template_) template_ = read_chat_template(files_, model_folder_);
+    try {
+      return template_->render(chat, {});
+    } catch (const FormatError& error) {
+      throw FormatError(fmt::format("{}: {}", where, error.what()));
+    }
+  }
+
+  Files& files_;
+  const std::string& model_folder_;
+  const std::string& key_;
+  std::optional<ChatTemplate> template_;  // read for the first chat
+  CorpusText joined_;
+  bool is_first_ = true;
+};
+
+CorpusText join_lines(std::string_view content, const std::string& path, LineJoiner joiner) {
   int64_t number = 0;
-  bool is_first = true;
   while (!content.empty()) {
     const std::string_view line = content.substr(0, content.find('\n'));
     content.remove_prefix(std::min(content.size(), line.size() + 1));
     ++number;
     if (line.find_first_not_of(blanks) == line.npos) continue;
     const std::string where = fmt::format("{}, line {}", path, number);
-    const json object = parse_json(line, where);
-    if (!is_first) joined += "\n\n";
-    joined += text_of(object, key, where);
-    is_first = false;
+    joiner.add(parse_json(line, where), where);
   }
-  return joined;
+  return joiner.take();
 }
 
 }  // namespace
@@ -151,18 +200,19 @@ bool is_token_file(Files& files, const std::string& path) {
   return begin.back() == '{' && header <= static_cast<uint64_t>(file->size()) - sizeof(header);
 }
 
-std::string read_corpus_text(Files& files, const std::string& path, const std::string& text_key) {
+CorpusText read_corpus_text(Files& files, const std::string& path, const std::string& text_key,
+                            const std::string& model_folder) {
   std::string content = read_text(files, path);
   bool is_lines = path.ends_with(".jsonl");
   if (!has_believed_ending(path)) {
     check_is_text(content, path);
     is_lines = is_json_object(first_text_line(content));
   }
-  if (is_lines) return join_lines(content, path, text_key.empty() ? usual_key : text_key);
+  if (is_lines) return join_lines(content, path, LineJoiner(files, model_folder, text_key));
   BITMILL_CHECK(
       text_key.empty(), UsageError,
       fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines", text_key, path));
-  return content;
+  return {std::move(content)};
 }
 
 }  // namespace bitmill

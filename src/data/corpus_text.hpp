@@ -11,13 +11,23 @@ namespace bitmill {
 // .jsonl, it begins as such a file does.
 bool is_token_file(Files& files, const std::string& path);
 
+struct CorpusText {
+  std::string text;
+  // Chats, rendered with the chat template of the model: their special tokens are in the text.
+  bool is_chat = false;
+};
+
 // The text of a file. The endings .txt and .jsonl are believed. Any other file is judged by its
 // content: where the first line is a JSON object, it is read like .jsonl, else as it is.
 //
-// JSON lines: an object in every line that is not blank; the strings under `text_key` are joined
-// with "\n\n". An empty key: nobody named one, and "text" is used. FormatError names the line;
-// where it lacks the key, also the keys that are there. UsageError for a key that was named for a
-// file without JSON lines, and for a file that is no text: an archive, an array, a table.
-std::string read_corpus_text(Files& files, const std::string& path, const std::string& text_key);
+// JSON lines: an object in every line that is not blank, with a string under `text_key`, or with
+// the messages of a chat. Strings are joined with "\n\n". Chats are rendered (chat_template.hpp,
+// with the template of `model_folder`) and joined with nothing between them. An empty key: nobody
+// named one, and "text" is used, or else "messages". FormatError names the line: where it lacks the
+// key, with the keys that are there; where it has a text, and lines before had chats, or the other
+// way round; where its messages cannot be rendered. UsageError for a key that was named for a file
+// without JSON lines, and for a file that is no text: an archive, an array, a table.
+CorpusText read_corpus_text(Files& files, const std::string& path, const std::string& text_key,
+                            const std::string& model_folder);
 
 }  // namespace bitmill

@@ -14,14 +14,14 @@
 namespace bitmill {
 namespace {
 
-Tokens tokenize(Files& files, const std::string& path, const std::string& text,
+Tokens tokenize(Files& files, const std::string& path, const CorpusText& corpus,
                 const std::string& model_folder) {
   const auto tokenizer = open_tokenizer(files, model_folder);
   Tokens tokens;
   tokens.before = tokenizer->ids_before_text();
   tokens.tokenized_here = true;
   try {
-    tokens.ids = tokenizer->encode(text, true);
+    tokens.ids = tokenizer->encode(corpus.text, /*add_special=*/!corpus.is_chat);
   } catch (const FormatError& error) {
     throw FormatError(fmt::format("{}: {}", path, error.what()));
   }
@@ -37,8 +37,8 @@ Tokens read_tokens(Files& files, const std::string& path, const std::string& mod
                   fmt::format("--text-key {} has no effect: {} is a token file", text_key, path));
     return read_token_file(files, path, vocab_size);
   }
-  const std::string text = read_corpus_text(files, path, text_key);
-  Tokens tokens = tokenize(files, path, text, model_folder);
+  const CorpusText corpus = read_corpus_text(files, path, text_key, model_folder);
+  Tokens tokens = tokenize(files, path, corpus, model_folder);
   check_vocabulary(tokens, vocab_size, path);
   return tokens;
 }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "base/pieces.hpp"
 #include "base/stopwatch.hpp"
 
 namespace bitmill {
@@ -28,7 +29,10 @@ class Generation {
 
   Generated run(std::span<const int32_t> prompt) {
     Stopwatch watch;
-    at::Tensor x = model_.forward(session_, prompt, pool_);
+    at::Tensor x;
+    for_pieces(std::ssize(prompt), tokens_per_pass, [&](int64_t first, int64_t count) {
+      x = model_.forward(session_, prompt.subspan(first, count), pool_);  // the last one is kept
+    });
     at::Tensor logits = model_.logits(x.narrow(0, x.size(0) - 1, 1), pool_);
     result_.prefill_seconds = watch.seconds();
     watch = Stopwatch();

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "product/cpu_kernel.hpp"
 #include "program_run.hpp"
 #include "temp_folder.hpp"
 
@@ -45,6 +46,10 @@ TEST_F(Program, HelpAndVersionAreAnswersOnStandardOutput) {
     EXPECT_THAT(result.out, HasSubstr("bitmill")) << words;
     EXPECT_EQ(result.err, "") << words;
   }
+}
+
+TEST_F(Program, TheVersionNamesTheKernelThatComputesProducts) {
+  EXPECT_THAT(run("--version").out, HasSubstr("CPU kernel " + usable_cpu_kernels().front() + "\n"));
 }
 
 TEST_F(Program, HelpOfACommandShowsAnExampleAndTheDefaults) {

@@ -54,8 +54,9 @@ TEST(ChatTemplate, EveryKnownFormatRendersAsTransformersDoes) {
 // The texts of the templates are their publishers' and are not carried: their hashes are.
 TEST(ChatTemplate, TheTableHasTheHashesOfTheTemplatesThatTheGoldenTextsWereMadeWith) {
   for (const auto& [name, known] : chat_golden().at("formats").items()) {
-    EXPECT_EQ(chat_format_by_hash(known.at("hash").get<std::string>()), chat_format_named(name))
-        << name;
+    for (const auto& hash : known.at("hashes")) {
+      EXPECT_EQ(chat_format_by_hash(hash.get<std::string>()), chat_format_named(name)) << name;
+    }
   }
 }
 
@@ -64,6 +65,15 @@ const std::string chatml_text =
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
     "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' "
     "}}{% endif %}";
+
+TEST(ChatTemplate, LineEndsInsideOfStringsMayBeWrittenInBothWays) {
+  std::string escaped;
+  for (const char c : chatml_text) escaped += c == '\n' ? "\\n" : std::string(1, c);
+  ASSERT_NE(escaped, chatml_text);
+  EXPECT_EQ(find_chat_format(escaped), find_chat_format(chatml_text));
+  EXPECT_NE(find_chat_format(escaped), nullptr);
+  EXPECT_EQ(chat_format_by_hash(""), nullptr) << "a place without a hash is no text";
+}
 
 MemoryFiles chat_folder(const json& config) {
   MemoryFiles files;

@@ -219,8 +219,8 @@ TEST(TokenText, AMissingKeyIsNamedTogetherWithTheKeysThatAreThere) {
               AllOf(HasSubstr("line 1"), HasSubstr("no \"conent\""), HasSubstr("--text-key text")));
   EXPECT_THAT(error_of<FormatError>(folder.write("ids.jsonl", "{\"input_ids\": [1, 2]}")),
               AllOf(HasSubstr("token ids in JSON are not read"), HasSubstr("save_file")));
-  EXPECT_THAT(error_of<FormatError>(folder.write("chat.jsonl", "{\"messages\": []}")),
-              HasSubstr("none holds a string"));
+  EXPECT_THAT(error_of<FormatError>(folder.write("chat.jsonl", "{\"conversations\": []}")),
+              AllOf(HasSubstr("none holds a string"), HasSubstr("\"messages\"")));
   EXPECT_THAT(error_of<FormatError>(folder.write("list.jsonl", "[1]")),
               HasSubstr("expected an object"));
 }

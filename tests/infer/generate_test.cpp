@@ -85,6 +85,14 @@ TEST_F(GenerateTest, APackedModelWritesTheSameWithAndWithoutCacheAndOnAnyThreads
   }
 }
 
+TEST_F(GenerateTest, APromptOfSeveralPassesIsContinuedWhereItEnds) {
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < tokens_per_pass + 40; ++i) prompt.push_back((i * i + 7 * i) % 2000);
+  const Generated generated = run(model_, prompt, {.max_tokens = 3}, 400);
+  EXPECT_EQ(generated.prompt_tokens, std::ssize(prompt));
+  EXPECT_EQ(generated.ids, greedy_without_cache(model_, prompt, 3, pool_));
+}
+
 TEST_F(GenerateTest, ASampledTextIsThatOfItsSeedOnAnyThreads) {
   const std::vector<int32_t> prompt = {5, 300, 17};
   GenerateSettings settings{.max_tokens = 60, .sampler = {.temperature = 1, .seed = 4}};

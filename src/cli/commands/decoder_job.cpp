@@ -46,6 +46,9 @@ void DecoderJob::load(RunContext& context) {
   model_ = std::make_unique<ResidentModel>(context.files, *source_, choice_.with(*kernel_),
                                            context.pool);
   load_seconds_ = watch.seconds();
+  context.console.say(fmt::format("bitmill {}: {} loaded in {}, kernel {}, {}", command_, folder_,
+                                  format_seconds(load_seconds_), model_->kernel(),
+                                  format_number_of("thread", context.pool.size())));
 }
 
 std::unique_ptr<Session> DecoderJob::start_session(int64_t positions) const {

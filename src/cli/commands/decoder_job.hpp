@@ -20,7 +20,7 @@ class DecoderJob {
   const ModelConfig& config() const { return source_->config(); }
   const std::string& folder() const { return folder_; }
 
-  // Says which kernel computes where that is a slow one, and loads all blocks.
+  // Loads all blocks, and says which kernel computes; first, where that is a slow one, why.
   void load(RunContext& context);
   const ResidentModel& model() const { return *model_; }
   double load_seconds() const { return load_seconds_; }

@@ -8,6 +8,7 @@
 #include "cli/commands/command_table.hpp"
 #include "cli/report/table.hpp"
 #include "format/packed_layout.hpp"
+#include "product/cpu_kernel.hpp"
 
 namespace bitmill {
 namespace {
@@ -87,8 +88,8 @@ std::string help_of(const CommandEntry& entry) {
 }
 
 std::string version_text() {
-  return fmt::format("bitmill {}\npacked format {}, libtorch {}\n", BITMILL_VERSION,
-                     packed::format_version, TORCH_VERSION);
+  return fmt::format("bitmill {}\npacked format {}, libtorch {}, CPU kernel {}\n", BITMILL_VERSION,
+                     packed::format_version, TORCH_VERSION, choose_cpu_kernel("auto").name);
 }
 
 }  // namespace bitmill

@@ -7,7 +7,8 @@
 namespace bitmill {
 
 Option text_key_option() {
-  return {"text-key", "KEY", "text", "the key that holds the text, in the objects of JSON lines"};
+  return {"text-key", "KEY", "text",
+          "the key of the text, or of a chat's messages, in the objects of JSON lines"};
 }
 
 Option window_bos_option() {

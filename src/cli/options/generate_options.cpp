@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "cli/options/shared_options.hpp"
+#include "data/utf8.hpp"
 
 namespace bitmill {
 namespace {
@@ -69,6 +70,9 @@ std::vector<std::string> read_stop_texts(const Settings& settings) {
   for (const std::string& text : texts) {
     BITMILL_CHECK(!text.empty(), UsageError,
                   fmt::format("{}: an empty text would stop before the first token; leave it out",
+                              settings.origin("stop")));
+    BITMILL_CHECK(first_invalid_utf8(text) == text.npos, UsageError,
+                  fmt::format("{}: the text is not UTF-8, and would never be found in one that is",
                               settings.origin("stop")));
   }
   return texts;

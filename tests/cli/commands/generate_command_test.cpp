@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "product/cpu_kernel.hpp"
 #include "program_run.hpp"
 #include "temp_folder.hpp"
 
@@ -46,6 +47,7 @@ TEST_F(GenerateProgram, TheTextGoesToStandardOutputAndFiguresToStandardError) {
   const ProgramRun plain = generate("--prompt 'It was a' --max-tokens 12");
   EXPECT_EQ(plain.exit_code, 0) << plain.err;
   EXPECT_THAT(plain.out, StartsWith(" very good-natured, and I was"));
+  EXPECT_THAT(plain.err, HasSubstr("kernel " + usable_cpu_kernels().front() + ", "));
   EXPECT_THAT(plain.err, Not(HasSubstr("prefill")));
   const ProgramRun stats = generate("--prompt 'It was a' --max-tokens 12 --stats");
   EXPECT_EQ(stats.out, plain.out);
@@ -90,6 +92,19 @@ TEST_F(GenerateProgram, EveryBackendAndThreadCountWritesTheSame) {
   EXPECT_NE(generate(drawn).out, whole);
 }
 
+TEST_F(GenerateProgram, AKernelCanBeForcedAndWritesTheSame) {
+  const std::string words =
+      "generate --model " + small_model + " --prompt 'It was a' --max-tokens 20 --json";
+  const json tokens = json::parse(run(words).out).at("tokens");
+  for (const std::string& kernel : usable_cpu_kernels()) {
+    const ProgramRun result = run(words, "BITMILL_CPU_KERNEL=" + kernel);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(json::parse(result.out).at("kernel"), kernel);
+    EXPECT_EQ(json::parse(result.out).at("tokens"), tokens) << kernel;
+  }
+  expect_refusal(run(words, "BITMILL_CPU_KERNEL=neon"), "there is no CPU kernel \"neon\" yet");
+}
+
 TEST_F(GenerateProgram, WrongValuesAreRefusedWithWhatIsExpected) {
   const std::pair<const char*, const char*> wrong[] = {
       {"--max-tokens 0", "--max-tokens: expected a whole number of at least 1, found \"0\""},
@@ -106,6 +121,7 @@ TEST_F(GenerateProgram, WrongValuesAreRefusedWithWhatIsExpected) {
       {"--temperature 1 --seed -1", "--seed"},
       {"--stop ''", "--stop"},
       {"--stop '[1]'", "JSON list of texts"},
+      {"--stop \"$(printf '\\251')\"", "--stop: the text is not UTF-8"},
       {"--activations int4", "expected int8 or int16 or float32"},
       {"--activations int16", "has no effect"},
       {"--head int4", "--head"},
@@ -128,7 +144,7 @@ TEST_F(GenerateProgram, APromptThatIsTooLongIsRefusedWithFigures) {
   folder_.write("long.txt", text);
   const ProgramRun result = generate("--prompt-file " + folder_ / "long.txt");
   expect_refusal(result, "which is more than the context of");
-  EXPECT_THAT(result.err, HasSubstr("512: shorten it by"));
+  EXPECT_THAT(result.err, HasSubstr("512; shorten it by"));
   expect_refusal(generate("--prompt 'It was a' --context 2"), "3 tokens, which is more than");
 }
 

@@ -7,8 +7,10 @@ TEMPLATES is a folder with one file NAME.jinja per name below: the text of "chat
 tokenizer_config.json of the model that stands beside it (src/data/CHAT.md). The templates are their
 publishers' and are not carried here: chats.json has what they gave, and the hashes of their texts.
 
-Per format: the hash, bos and eos, and for each of "chats" the text, without and with
-add_generation_prompt; null where the template raises an exception.
+Per format: the hashes, bos and eos, and for each of "chats" the text, without and with
+add_generation_prompt; null where the template raises an exception. A template of one line is
+published in two spellings: a line end in a string of it stands there, or is written as \\n. Both do
+the same, which is checked here, and there is a hash for each.
 """
 
 import json
@@ -77,6 +79,15 @@ def compared(template):
     return template.replace("\r\n", "\n").strip(" \t\r\n")
 
 
+def spellings(template):
+    """The template itself, and for one of a single line the other spelling of its line ends."""
+    if "{%-" in template or "\n" not in template.replace("\\n", "\n"):
+        return [template]
+    other = (template.replace("\n", "\\n") if "\n" in template else
+             template.replace("\\n", "\n"))
+    return [template, other]
+
+
 def render(template, messages, asks, bos, eos):
     try:
         texts, _ = render_jinja_template([messages], chat_template=template, bos_token=bos,
@@ -92,11 +103,15 @@ def main():
     for name, (file, (bos, eos)) in NAMES.items():
         with open(folder / f"{file}.jinja", encoding="utf-8", newline="") as stream:
             template = stream.read()
-        texts = [[render(template, messages, asks, bos, eos) for messages in CHATS]
-                 for asks in (False, True)]
-        formats[name] = {"hash": xxhash.xxh3_128_hexdigest(compared(template).encode()),
-                         "bos": bos, "eos": eos, "texts": texts[0], "asking_texts": texts[1]}
-        print(formats[name]["hash"], name, sum(text is None for text in texts[0]), "refused")
+        texts, *others = [[[render(spelling, messages, asks, bos, eos) for messages in CHATS]
+                           for asks in (False, True)] for spelling in spellings(template)]
+        if any(other != texts for other in others):
+            sys.exit(f"{name}: its two spellings give different texts")
+        hashes = [xxhash.xxh3_128_hexdigest(compared(spelling).encode())
+                  for spelling in spellings(template)]
+        formats[name] = {"hashes": hashes, "bos": bos, "eos": eos, "texts": texts[0],
+                         "asking_texts": texts[1]}
+        print(*hashes, name, sum(text is None for text in texts[0]), "refused")
     result = {"transformers": transformers.__version__, "chats": CHATS, "formats": formats}
     path = pathlib.Path(__file__).resolve().parent / "chats.json"
     path.write_text(json.dumps(result, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
