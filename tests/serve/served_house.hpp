@@ -126,11 +126,14 @@ inline std::vector<std::string> events_of(const RawReply& reply) {
 
 class ServedHouse {
  public:
-  explicit ServedHouse(HttpSettings settings = {}, int64_t places = 2, int64_t queue = 4)
-      : batch_(model_, *models_.tokenizer, places, 512),
+  // `folder`: of tokenizer and chat template; the weights are always those of books-2M.
+  explicit ServedHouse(const std::string& folder = SmallModels::folder, int64_t places = 2,
+                       int64_t queue = 4)
+      : served_(*models_.files, folder, model_.config(), "books", 512),
+        batch_(model_, *models_.tokenizer, places, 512),
         scheduler_(std::make_unique<Scheduler>(batch_, models_.pool, queue)),
         service_(served_, *scheduler_),
-        server_(settings, [this](const HttpRequest& request) { return service_.answer(request); }),
+        server_({}, [this](const HttpRequest& request) { return service_.answer(request); }),
         door_([this] { server_.run(); }) {}
   ~ServedHouse() {
     scheduler_->cut();
@@ -149,7 +152,7 @@ class ServedHouse {
   SmallModels models_;
   const ResidentModel model_{*models_.files, models_.source, fast_path(Activations::int8),
                              models_.pool};
-  const ServedModel served_{*models_.files, SmallModels::folder, model_.config(), "books", 512};
+  const ServedModel served_;
   TextBatch batch_;
   std::unique_ptr<Scheduler> scheduler_;
   Service service_;

@@ -191,6 +191,59 @@ TEST_F(ServiceTest, TokenizerEndpointsAreThoseThatTheHarnessAsks) {
   EXPECT_EQ(get(house_.port(), "/health").status, 503);
 }
 
+// ChatML, as the documentation of transformers explains templates.
+constexpr const char* served_chatml =
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+    "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' "
+    "}}{% endif %}";
+
+TEST(ServiceChat, AnAnswerIsWhatFollowsTheRenderedMessages) {
+  const TempFolder folder;
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"}) {
+    folder.write(name, read_text(*posix_files(), join_path(test::SmallModels::folder, name)));
+  }
+  folder.write("chat_template.jinja", served_chatml);
+  ServedHouse house(folder.path());
+  const json messages = {{{"role", "system"}, {"content", "Be brief."}},
+                         {{"role", "user"}, {"content", "Who is it?"}}};
+  json body = {{"messages", messages},
+               {"max_tokens", 12},
+               {"seed", 3},
+               {"logprobs", true},
+               {"top_logprobs", 2}};
+  const RawReply reply = post(house.port(), "/v1/chat/completions", body.dump());
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json answer = reply.json();
+  const auto prompt = house.models().tokenizer->encode(
+      "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho is it?<|im_end|>\n"
+      "<|im_start|>assistant\n",
+      false);
+  const json same = {{"prompt", prompt}, {"max_tokens", 12}, {"seed", 3}, {"logprobs", 2}};
+  const json text = post(house.port(), "/v1/completions", same.dump()).json();
+  const json& choice = answer.at("choices")[0];
+  EXPECT_EQ(choice.at("message").at("role"), "assistant");
+  EXPECT_EQ(choice.at("message").at("content"), text.at("choices")[0].at("text"));
+  EXPECT_EQ(answer.at("usage"), text.at("usage"));
+  EXPECT_EQ(answer.at("object"), "chat.completion");
+  const json& scores = choice.at("logprobs").at("content");
+  const json& expected = text.at("choices")[0].at("logprobs").at("token_logprobs");
+  ASSERT_EQ(scores.size(), expected.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    EXPECT_EQ(scores[i].at("logprob"), expected[i]);
+    EXPECT_EQ(scores[i].at("top_logprobs").size(), 2U);
+  }
+  // In parts: first the role, then the text, then why it ended.
+  body["stream"] = true;
+  const auto events = test::events_of(post(house.port(), "/v1/chat/completions", body.dump()));
+  EXPECT_EQ(json::parse(events.at(0)).at("choices")[0].at("delta").at("role"), "assistant");
+  std::string parts;
+  for (const std::string& event : events) {
+    if (event == "[DONE]") continue;
+    parts += json::parse(event).at("choices")[0].at("delta").value("content", "");
+  }
+  EXPECT_EQ(parts, choice.at("message").at("content"));
+}
+
 // Waits until `done` is true; false after ten seconds.
 bool soon(const std::function<bool()>& done) {
   for (int i = 0; i < 1000 && !done(); ++i) {
