@@ -9,6 +9,26 @@
 #include "serve/request_error.hpp"
 
 namespace bitmill {
+namespace {
+
+// Log-probabilities of one answer. Each takes about 200 bytes until the answer is sent.
+constexpr int64_t most_scores = int64_t{1} << 18;
+
+void check_scores(const std::vector<TextTask>& tasks) {
+  int64_t scores = 0;
+  for (const TextTask& task : tasks) {
+    const int64_t scored =
+        task.settings.max_tokens + (task.scores_prompt ? std::ssize(task.prompt) : 0);
+    scores += scored * (1 + task.top_logprobs);  // top_logprobs -1: none
+  }
+  if (scores <= most_scores) return;
+  throw RequestError(http_status::bad_request, "logprobs",
+                     fmt::format("the request asks for up to {} log-probabilities, and may ask for "
+                                 "{}: send fewer texts at once, or ask for fewer of each token",
+                                 scores, most_scores));
+}
+
+}  // namespace
 
 ServedModel::ServedModel(Files& files, const std::string& folder, const ModelConfig& config,
                          std::string name, int64_t positions)
@@ -37,13 +57,14 @@ std::vector<TextTask> ServedModel::tasks_of(const TextRequest& request) const {
   std::vector<TextTask> tasks;
   if (request.chat) {
     tasks.push_back(task_of(request, chat_prompt(request)));
-    return tasks;
+  } else {
+    for (const Prompt& prompt : request.prompts) {
+      const auto* text = std::get_if<std::string>(&prompt);
+      tasks.push_back(task_of(request, text != nullptr ? encode(*text, /*add_special=*/true)
+                                                       : std::get<std::vector<int32_t>>(prompt)));
+    }
   }
-  for (const Prompt& prompt : request.prompts) {
-    const auto* text = std::get_if<std::string>(&prompt);
-    tasks.push_back(task_of(request, text != nullptr ? encode(*text, /*add_special=*/true)
-                                                     : std::get<std::vector<int32_t>>(prompt)));
-  }
+  check_scores(tasks);
   return tasks;
 }
 

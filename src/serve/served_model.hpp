@@ -35,7 +35,8 @@ class ServedModel {
   // RequestError 404 when a request names another model.
   void check_name(const std::optional<std::string>& asked) const;
   // One task for each of the request's texts. RequestError 400, with figures, for a prompt without
-  // tokens, with tokens of another vocabulary, or without room for what is to be written.
+  // tokens, with tokens of another vocabulary, or without room for what is to be written; and for
+  // more log-probabilities than a request may ask for.
   std::vector<TextTask> tasks_of(const TextRequest& request) const;
   // RequestError 400 for a text that is not UTF-8.
   std::vector<int32_t> encode(const std::string& text, bool add_special) const;

@@ -166,6 +166,9 @@ TEST_F(ServiceTest, WhatDoesNotFitIsRefusedWithFigures) {
   expect_refusal(path, R"({"prompt": "a", "max_tokens": 600})", 400, "has room for 512 in all");
   expect_refusal(path, R"({"prompt": [5, 2048]})", 400, "vocabulary of \"books\" is [0, 2048)");
   expect_refusal(path, R"({"prompt": []})", 400, "no tokens");
+  const json many = {
+      {"prompt", std::vector<std::string>(256, "a")}, {"max_tokens", 500}, {"logprobs", 20}};
+  expect_refusal(path, many.dump(), 400, "send fewer texts at once");
   expect_refusal(path, R"({"prompt": "a", "model": "gpt"})", 404, "no \"gpt\"");
   expect_refusal(path, R"({"prompt": "a", "grammar": "x"})", 400, "grammar");
   expect_refusal("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "a"}]})", 400,
