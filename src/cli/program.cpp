@@ -170,7 +170,7 @@ int begin(const std::vector<std::string>& words) {
   // failure.
   StopSignals stop;
   if (!request.failure && request.invocation.entry->stops_on_signals) {
-    stop.listen(rank_name(launch.rank, launch.ranks));
+    stop.listen(rank_name(launch.rank, launch.ranks), request.invocation.entry->after_signal);
   }
   Console own(stderr, stdout, false);  // for what only this rank can tell
   if (const auto failure = failure_of([&] { look_at_host(launch); })) return report(own, *failure);

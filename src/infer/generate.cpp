@@ -5,42 +5,13 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
-#include <optional>
 
 #include "base/error.hpp"
 #include "base/pieces.hpp"
 #include "base/stopwatch.hpp"
-#include "infer/stop_texts.hpp"
 
 namespace bitmill {
 namespace {
-
-// The text of new tokens only, though they are decoded behind those of the prompt.
-class NewText {
- public:
-  NewText(const Tokenizer& tokenizer, std::span<const int32_t> prompt)
-      : stream_(tokenizer.start_decoding(/*skip_special=*/true)) {
-    size_t shown = 0;
-    for (const int32_t id : prompt) shown += stream_->push(id).size();
-    const std::vector<int32_t> ids(prompt.begin(), prompt.end());
-    const size_t whole = tokenizer.decode(ids, /*skip_special=*/true).size();
-    hidden_ = whole - std::min(whole, shown);
-  }
-
-  std::string push(int32_t id) { return without_hidden(stream_->push(id)); }
-  std::string finish() { return without_hidden(stream_->finish()); }
-
- private:
-  // The end of the prompt's text may come with the first new tokens.
-  std::string without_hidden(std::string text) {
-    const size_t cut = std::min(hidden_, text.size());
-    hidden_ -= cut;
-    return text.substr(cut);
-  }
-
-  std::unique_ptr<TextStream> stream_;
-  size_t hidden_ = 0;  // bytes of the prompt that the stream still holds back
-};
 
 class Generation {
  public:
@@ -49,12 +20,10 @@ class Generation {
              const TextListener& listener, ThreadPool& pool)
       : model_(model),
         session_(session),
-        settings_(settings),
         listener_(listener),
         pool_(pool),
         sampler_(settings.sampler, prompt, model.config().vocab_size),
-        text_(tokenizer, settings.continues_prompt ? prompt : prompt.subspan(0, 0)),
-        stops_(settings.stop_texts) {
+        text_(tokenizer, prompt, settings) {
     result_.prompt_tokens = std::ssize(prompt);
   }
 
@@ -69,18 +38,13 @@ class Generation {
     watch = Stopwatch();
     while (true) {
       const int32_t id = take(logits);
-      if (const auto finish = finish_after(id)) {
-        result_.finish = *finish;
-        break;
-      }
+      show(text_.push(id, session_.length < session_.cache.positions()));
+      if (text_.finish()) break;
       logits = model_.logits(model_.forward(session_, {&id, 1}, pool_), pool_);
       ++result_.decode_tokens;
     }
     result_.decode_seconds = watch.seconds();
-    if (result_.finish != Finish::stop_text) {
-      show(stops_.push(text_.finish()));
-      show(stops_.finish());
-    }
+    result_.finish = *text_.finish();
     return std::move(result_);
   }
 
@@ -92,17 +56,6 @@ class Generation {
     return id;
   }
 
-  std::optional<Finish> finish_after(int32_t id) {
-    if (std::ranges::find(settings_.end_tokens, id) != settings_.end_tokens.end()) {
-      return Finish::end_token;
-    }
-    show(stops_.push(text_.push(id)));
-    if (stops_.found()) return Finish::stop_text;
-    if (std::ssize(result_.ids) == settings_.max_tokens) return Finish::max_tokens;
-    if (session_.length == session_.cache.positions()) return Finish::no_room;
-    return std::nullopt;
-  }
-
   void show(const std::string& text) {
     if (text.empty()) return;
     result_.text += text;
@@ -111,30 +64,14 @@ class Generation {
 
   const ResidentModel& model_;
   Session& session_;
-  const GenerateSettings& settings_;
   const TextListener& listener_;
   ThreadPool& pool_;
   Sampler sampler_;
-  NewText text_;
-  StopTexts stops_;
+  WrittenText text_;
   Generated result_;
 };
 
 }  // namespace
-
-std::string_view name_of(Finish finish) {
-  switch (finish) {
-    case Finish::end_token:
-      return "end";
-    case Finish::stop_text:
-      return "stop";
-    case Finish::max_tokens:
-      return "length";
-    case Finish::no_room:
-      return "context";
-  }
-  return {};
-}
 
 double Generated::prefill_tokens_per_s() const {
   return static_cast<double>(prompt_tokens) / prefill_seconds;

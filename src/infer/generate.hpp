@@ -11,27 +11,9 @@
 #include "base/thread_pool.hpp"
 #include "data/tokenizer.hpp"
 #include "infer/resident_model.hpp"
-#include "infer/sampler.hpp"
+#include "infer/written_text.hpp"
 
 namespace bitmill {
-
-struct GenerateSettings {
-  int64_t max_tokens = 1;  // >= 1
-  SamplerSettings sampler = {};
-  std::vector<int32_t> end_tokens = {};
-  std::vector<std::string> stop_texts = {};  // none empty
-  // The text goes on where the prompt's ends: a space in front of its first word is part of it.
-  // Otherwise it is a text of its own, as the answer in a chat.
-  bool continues_prompt = true;
-};
-
-enum class Finish {
-  end_token,   // the model ended its text
-  stop_text,   // one of settings.stop_texts came
-  max_tokens,  // settings.max_tokens were generated
-  no_room      // the session is full
-};
-std::string_view name_of(Finish finish);  // for scripts: "end", "stop", "length", "context"
 
 struct Generated {
   std::vector<int32_t> ids;  // what was generated, the end token included; no prompt

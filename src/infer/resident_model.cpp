@@ -86,10 +86,34 @@ int64_t bytes_of(const BlockVectors& vectors) {
   return bytes;
 }
 
-// The positions [first, first + count).
-Rotary rows_of(const Rotary& rotary, int64_t first, int64_t count) {
-  if (!rotary.cosine.defined()) return {};
-  return {rotary.cosine.narrow(0, first, count), rotary.sine.narrow(0, first, count)};
+// The positions of all parts, one below the other.
+Rotary rows_of(std::span<const NewTokens> parts) {
+  const Rotary& all = parts.front().session->rotary;
+  if (!all.cosine.defined()) return {};
+  std::vector<at::Tensor> cosines, sines;
+  for (const NewTokens& part : parts) {
+    const Rotary& rotary = part.session->rotary;
+    const int64_t first = part.session->length, count = std::ssize(part.ids);
+    cosines.push_back(rotary.cosine.narrow(0, first, count));
+    sines.push_back(rotary.sine.narrow(0, first, count));
+  }
+  if (parts.size() == 1) return {cosines.front(), sines.front()};
+  return {at::cat(cosines), at::cat(sines)};
+}
+
+// Keys and values of every part go to its own cache, and every part looks into its own.
+at::Tensor attend_parts(std::span<const NewTokens> parts, int64_t block, const at::Tensor& query,
+                        const at::Tensor& key, const at::Tensor& value, ThreadPool& pool) {
+  std::vector<at::Tensor> attended;
+  int64_t row = 0;
+  for (const NewTokens& part : parts) {
+    BlockCache& cache = part.session->cache.block(block);
+    const int64_t first = part.session->length, count = std::ssize(part.ids);
+    cache.store(first, key.narrow(0, row, count), value.narrow(0, row, count));
+    attended.push_back(cache.attend(first, query.narrow(0, row, count), pool));
+    row += count;
+  }
+  return attended.size() == 1 ? attended.front() : at::cat(attended);
 }
 
 }  // namespace
@@ -149,38 +173,57 @@ at::Tensor ResidentModel::forward(Session& session, std::span<const int32_t> ids
                                   ThreadPool& pool) const {
   assert(session.length + std::ssize(ids) <= session.cache.positions());
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> parts;
+  std::vector<at::Tensor> outputs;
   for_pieces(std::ssize(ids), tokens_per_pass, [&](int64_t first, int64_t count) {
-    parts.push_back(forward_pass(session, ids.subspan(first, count), pool));
+    const NewTokens part{&session, ids.subspan(first, count)};
+    outputs.push_back(forward_together({&part, 1}, pool));
   });
-  return parts.size() == 1 ? parts.front() : at::cat(parts);
+  return outputs.size() == 1 ? outputs.front() : at::cat(outputs);
 }
 
-at::Tensor ResidentModel::forward_pass(Session& session, std::span<const int32_t> ids,
-                                       ThreadPool& pool) const {
-  const int64_t first = session.length;
-  const Rotary rotary = rows_of(session.rotary, first, std::ssize(ids));
-  at::Tensor x = source_.embed(ids, first);
+at::Tensor ResidentModel::forward_together(std::span<const NewTokens> parts,
+                                           ThreadPool& pool) const {
+  const at::NoGradGuard no_grad;
+  const Rotary rotary = rows_of(parts);
+  std::vector<at::Tensor> inputs;
+  for (const NewTokens& part : parts) inputs.push_back(embed(part.ids, part.session->length));
+  at::Tensor x = inputs.size() == 1 ? inputs.front() : at::cat(inputs);
   for (int64_t index = 0; index < config().blocks; ++index) {
     const Block& block = blocks_[index];
-    BlockCache& cache = session.cache.block(index);
     x = block_forward(
         config(), block.vectors, rotary, x,
         [&](size_t linear, const at::Tensor& in) {
           return multiply(*block.linears[linear], in, pool);
         },
         [&](const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-          cache.store(first, key, value);
-          return cache.attend(first, query, pool);
-        });
+          return attend_parts(parts, index, query, key, value, pool);
+        },
+        activate_by_token);
   }
-  session.length += std::ssize(ids);
+  for (const NewTokens& part : parts) part.session->length += std::ssize(part.ids);
   return x;
+}
+
+// A projection is libtorch's product, whose last bits depend on the number of tokens: one by one.
+at::Tensor ResidentModel::embed(std::span<const int32_t> ids, int64_t first) const {
+  if (config().embedding_size == config().hidden_size) return source_.embed(ids, first);
+  std::vector<at::Tensor> rows;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    rows.push_back(source_.embed(ids.subspan(i, 1), first + static_cast<int64_t>(i)));
+  }
+  return at::cat(rows);
 }
 
 at::Tensor ResidentModel::logits(const at::Tensor& x, ThreadPool& pool) const {
   const at::NoGradGuard no_grad;
-  return multiply(*head_, head_input(config(), head_input_, x, pool), pool);
+  if (!head_input_.projection.defined()) {
+    return multiply(*head_, head_input(config(), head_input_, x, pool), pool);
+  }
+  std::vector<at::Tensor> rows;  // as in embed()
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    rows.push_back(head_input(config(), head_input_, x.narrow(0, i, 1), pool));
+  }
+  return multiply(*head_, at::cat(rows), pool);
 }
 
 }  // namespace bitmill

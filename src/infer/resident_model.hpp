@@ -30,6 +30,12 @@ struct ResidentOptions {
   bool int8_head = false;             // the head is rounded to int8, row by row
 };
 
+// Tokens that follow those of a session.
+struct NewTokens {
+  Session* session;
+  std::span<const int32_t> ids;
+};
+
 class ResidentModel {
  public:
   // Reads all blocks, spread over `pool`. `source` must outlive the model: rows of the embedding
@@ -44,6 +50,10 @@ class ResidentModel {
   // has them too. Any cut of a text into calls gives the same numbers, but for the last bits of the
   // reference path. REQUIRES: ids in the vocabulary, and room in the session.
   at::Tensor forward(Session& session, std::span<const int32_t> ids, ThreadPool& pool) const;
+  // One pass for several sessions: the outputs of all parts, one below the other. Each part gets
+  // the bits that forward() gives it alone, but on the reference path. When it throws, no session
+  // has the new tokens. REQUIRES: also, at most tokens_per_pass ids in a part, no session twice.
+  at::Tensor forward_together(std::span<const NewTokens> parts, ThreadPool& pool) const;
   // Next-token logits [T, vocab] float32 of the last block's outputs [T, hidden].
   at::Tensor logits(const at::Tensor& x, ThreadPool& pool) const;
 
@@ -61,7 +71,7 @@ class ResidentModel {
 
   void load_head(const ResidentOptions& options, const ProductOptions& product);
   void count_bytes();
-  at::Tensor forward_pass(Session& session, std::span<const int32_t> ids, ThreadPool& pool) const;
+  at::Tensor embed(std::span<const int32_t> ids, int64_t first) const;
 
   const SourceModel& source_;
   std::string kernel_;

@@ -49,29 +49,17 @@ at::Tensor heads_of(const at::Tensor& x, int64_t heads) {
   return x.view({x.size(0), heads, x.size(1) / heads});
 }
 
-at::Tensor activate(Activation activation, const at::Tensor& x) {
-  switch (activation) {
-    case Activation::silu:
-      return at::silu(x);
-    case Activation::relu:
-      return at::relu(x);
-    case Activation::gelu:
-      return at::gelu(x);
-    case Activation::gelu_tanh:
-      return at::gelu(x, "tanh");
-  }
-  return {};
-}
-
 class BlockForward {
  public:
   BlockForward(const ModelConfig& config, const BlockVectors& vectors, const Rotary& rotary,
-               const LinearFunction& linear, const AttentionFunction& attention)
+               const LinearFunction& linear, const AttentionFunction& attention,
+               ActivationFunction activation)
       : config_(config),
         vectors_(vectors),
         rotary_(rotary),
         linear_(linear),
-        attention_(attention) {}
+        attention_(attention),
+        activation_(activation) {}
 
   // x [T, hidden] -> [T, hidden]
   at::Tensor operator()(const at::Tensor& x) const {
@@ -99,11 +87,11 @@ class BlockForward {
 
   at::Tensor mlp(const at::Tensor& x) const {
     if (!config_.family->is_gated()) {
-      return project(LinearRole::down, activate(config_.activation, project(LinearRole::up, x)));
+      return project(LinearRole::down, activation_(config_.activation, project(LinearRole::up, x)));
     }
     const at::Tensor gate = project(LinearRole::gate, x);
     const at::Tensor up = project(LinearRole::up, x);
-    return project(LinearRole::down, activate(config_.activation, gate) * up);
+    return project(LinearRole::down, activation_(config_.activation, gate) * up);
   }
 
   at::Tensor normalized(const at::Tensor& x, const Norm& norm) const {
@@ -122,14 +110,37 @@ class BlockForward {
   const Rotary& rotary_;
   const LinearFunction& linear_;
   const AttentionFunction& attention_;
+  const ActivationFunction activation_;
 };
 
 }  // namespace
 
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::silu:
+      return at::silu(x);
+    case Activation::relu:
+      return at::relu(x);
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
+  }
+  return {};
+}
+
+at::Tensor activate_by_token(Activation activation, const at::Tensor& x) {
+  // A multiple of what libtorch's vector code takes at once, on every processor.
+  constexpr int64_t whole_vectors = 64;
+  const int64_t width = x.size(1), missing = rounded_up(width, whole_vectors) - width;
+  if (missing == 0) return activate(activation, x);
+  return activate(activation, at::constant_pad_nd(x, {0, missing})).narrow(1, 0, width);
+}
+
 at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
                          const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
-                         const AttentionFunction& attention) {
-  return BlockForward(config, vectors, rotary, linear, attention)(x);
+                         const AttentionFunction& attention, ActivationFunction activation) {
+  return BlockForward(config, vectors, rotary, linear, attention, activation)(x);
 }
 
 at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,

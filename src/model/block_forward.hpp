@@ -32,11 +32,21 @@ at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
 using AttentionFunction = std::function<at::Tensor(const at::Tensor& query, const at::Tensor& key,
                                                    const at::Tensor& value)>;
 
-// The same for tokens that follow others: row t of `rotary` is the position of token t, and
+// The activation of every element of x [T, n].
+using ActivationFunction = at::Tensor (*)(Activation activation, const at::Tensor& x);
+
+// libtorch's. The last elements of a tensor, those beyond a multiple of 32, are computed by other
+// code than the rest: the last bits of a token's numbers may depend on T.
+at::Tensor activate(Activation activation, const at::Tensor& x);
+// The same, but a token's numbers never depend on T.
+at::Tensor activate_by_token(Activation activation, const at::Tensor& x);
+
+// block_forward() for tokens that follow others: row t of `rotary` is the position of token t, and
 // `attention` knows the keys and values of what came before.
 at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
                          const Rotary& rotary, const at::Tensor& x, const LinearFunction& linear,
-                         const AttentionFunction& attention);
+                         const AttentionFunction& attention,
+                         ActivationFunction activation = activate);
 
 // x [T, cols], weight [rows, cols] -> x weight^T [T, rows]. Differentiable in x alone; `pool` and
 // weight must outlive the backward pass.

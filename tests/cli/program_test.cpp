@@ -73,8 +73,8 @@ TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   expect_usage_error(result, "did you mean quantize?");
   EXPECT_THAT(result.err,
               HasSubstr("quantize, tune, eval, generate, bench, inspect, export, tokenize, run"));
-  expect_usage_error(run("serve"), "bitmill serve is not there yet");
-  expect_usage_error(run("help serve"), "bitmill serve is not there yet");
+  expect_usage_error(run("splat"), "bitmill splat is not there yet");
+  expect_usage_error(run("help splat"), "bitmill splat is not there yet");
 }
 
 // The state fits below the limit, the result does not.

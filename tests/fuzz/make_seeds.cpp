@@ -182,6 +182,30 @@ void add_run_folders(Seeds& seeds) {
   seeds.add_folder("run_folder", "done", files, "/w");
 }
 
+// What clients send; the first byte chooses the path.
+void add_requests(Seeds& seeds) {
+  seeds.add("api_request", "harness",
+            "0"
+            R"({"model":"m","prompt":[[1,2],[3]],"temperature":0,"max_tokens":1,"logprobs":1,)"
+            R"("seed":1234,"echo":true})");
+  seeds.add("api_request", "stream",
+            "0"
+            R"({"prompt":"a","stop":["b"],"stream":true,"stream_options":)"
+            R"({"include_usage":true},"top_p":0.9,"top_k":5,"min_p":0.1,"repetition_penalty":1.1,)"
+            R"("n":1,"logit_bias":{},"presence_penalty":0})");
+  seeds.add("api_request", "chat",
+            "1"
+            R"({"messages":[{"role":"user","content":"a","name":"b"}],"logprobs":true,)"
+            R"("top_logprobs":2,"max_completion_tokens":3,"tools":[],"response_format":)"
+            R"({"type":"text"}})");
+  seeds.add("api_request", "tokenize",
+            "2"
+            R"({"prompt":"a","add_special_tokens":false})");
+  seeds.add("api_request", "detokenize",
+            "3"
+            R"({"tokens":[1,2,3],"model":null})");
+}
+
 }  // namespace
 }  // namespace bitmill::fuzz
 
@@ -196,6 +220,7 @@ int main(int count, char** words) {
     fuzz::add_tokenizers(seeds);
     fuzz::add_packed_folders(seeds);
     fuzz::add_run_folders(seeds);
+    fuzz::add_requests(seeds);
     seeds.add_test_data("model_config", join_path(tests, "golden/models"), "config.json");
     seeds.add_test_data("tokenizer_json", join_path(tests, "golden/tokenizers"), "tokenizer.json");
   } catch (const std::exception& error) {

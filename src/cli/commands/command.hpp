@@ -61,6 +61,7 @@ struct CommandEntry {
   std::string positional;          // the option that a word without dashes sets; may be empty
   OptionGroups options;
   bool stops_on_signals = false;  // it has state to commit; other commands end at once on a signal
+  std::string after_signal = "finishing the current step, then the state is written";
   bool watched = false;  // its ranks are under a watchdog; it must then have timeout_option()
   // Reads the settings: UsageError, FileError. Does not look at the model yet.
   std::unique_ptr<Command> (*make)(Files&, const Settings&);
@@ -71,6 +72,7 @@ CommandEntry quantize_entry();
 CommandEntry tune_entry();
 CommandEntry eval_entry();
 CommandEntry generate_entry();
+CommandEntry serve_entry();
 CommandEntry bench_entry();
 CommandEntry inspect_entry();
 CommandEntry export_entry();

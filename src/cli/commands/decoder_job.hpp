@@ -1,5 +1,5 @@
 #pragma once
-// What generate and bench have in common: a folder is opened, checked and loaded.
+// What generate, serve and bench have in common: a folder is opened, checked and loaded.
 
 #include <memory>
 #include <string>

@@ -1,5 +1,5 @@
 #pragma once
-// Options of the commands that run a model token by token: generate, bench.
+// Options of the commands that run a model token by token: generate, serve, bench.
 
 #include <string>
 

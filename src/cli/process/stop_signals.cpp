@@ -75,15 +75,15 @@ std::string name_of(int number) {
 }
 
 // Not to be called in the handler, which may have interrupted another print.
-void announce(const std::string& who) {
+void announce(const std::string& who, const std::string& what_follows) {
   // On a terminal the line of progress does not end with a newline.
   const char* const line_end = ::isatty(STDERR_FILENO) == 1 ? "\n" : "";
-  std::fputs(
-      fmt::format("{}bitmill: {}{}{}: finishing the current step, then the state is written; "
-                  "send a signal again, a second or more from now, to end at once\n",
-                  line_end, who, who.empty() ? "" : ": ", name_of(first_signal))
-          .c_str(),
-      stderr);
+  std::fputs(fmt::format(
+                 "{}bitmill: {}{}{}: {}; send a signal again, a second or more from now, to end at "
+                 "once\n",
+                 line_end, who, who.empty() ? "" : ": ", name_of(first_signal), what_follows)
+                 .c_str(),
+             stderr);
   std::fflush(stderr);
 }
 
@@ -99,18 +99,18 @@ std::string system_words() { return std::generic_category().message(errno); }
 
 }  // namespace
 
-void StopSignals::listen(const std::string& who) {
+void StopSignals::listen(const std::string& who, const std::string& what_follows) {
   BITMILL_CHECK(wake_descriptor == -1, Error, "something listens to the stop signals already");
   wake_descriptor = ::eventfd(0, EFD_CLOEXEC);
   BITMILL_CHECK(wake_descriptor != -1, Error, fmt::format("eventfd: {}", system_words()));
   listening_ = true;
   first_signal = 0;
   first_at_ms = 0;
-  announcer_ = std::thread([this, who, descriptor = wake_descriptor.load()] {
+  announcer_ = std::thread([this, who, what_follows, descriptor = wake_descriptor.load()] {
     uint64_t count = 0;
     while (::read(descriptor, &count, sizeof count) < 0 && errno == EINTR) {
     }
-    if (first_signal != 0) announce(who);
+    if (first_signal != 0) announce(who, what_follows);
   });
 
   struct sigaction action = {};

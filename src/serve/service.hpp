@@ -1,0 +1,57 @@
+#pragma once
+// The paths of the server and what they answer. No sockets.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serve/api_answer.hpp"
+#include "serve/api_request.hpp"
+#include "serve/http_exchange.hpp"
+#include "serve/scheduler.hpp"
+#include "serve/served_model.hpp"
+
+namespace bitmill {
+
+// Paths that are read from, and paths that take a body.
+const std::vector<std::string>& get_paths();
+const std::vector<std::string>& post_paths();
+
+class Service {
+ public:
+  // Both must outlive the service.
+  Service(const ServedModel& model, Scheduler& scheduler);
+
+  // Any thread. Waits until the answer is whole, or the client has gone; a stream is made later, in
+  // reply.stream. Never throws but std::bad_alloc: what goes wrong is a reply.
+  HttpReply answer(const HttpRequest& request);
+
+  // From now on /health says that the server ends.
+  void begin_to_stop() { stopping_ = true; }
+
+ private:
+  struct Exchange;
+
+  HttpReply dispatch(const HttpRequest& request);
+  HttpReply health() const;
+  HttpReply tokenize(const std::string& body) const;
+  HttpReply detokenize(const std::string& body) const;
+  HttpReply write_texts(TextRequest asked, const HttpRequest& request);
+  std::shared_ptr<Exchange> submit(TextRequest asked);
+  static HttpReply whole_reply(Exchange& exchange, const HttpRequest& request);
+  static HttpReply stream_reply(std::shared_ptr<Exchange> exchange, const HttpRequest& request);
+
+  const ServedModel& model_;
+  Scheduler& scheduler_;
+  const RequestLimits limits_;
+  const int64_t created_;      // seconds since 1970
+  const uint64_t first_seed_;  // of requests without one
+  std::atomic<uint64_t> requests_ = 0;
+  std::atomic<bool> stopping_ = false;
+};
+
+HttpReply error_reply(const RequestError& error);
+
+}  // namespace bitmill
