@@ -7,8 +7,8 @@
 #   launch/setup.sh --with-tidy        the same, and clang-tidy
 #   launch/setup.sh --with-emulation   the same, and what the preset `emulated` needs: CUDA without a
 #                                      GPU; the four may be given together
-#   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (cmake/FindLibTorch.cmake)
-#   launch/setup.sh --print-headers    print the folder of CUDA's headers (cmake/BitmillEmulation.cmake)
+#   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (FindLibTorch.cmake)
+#   launch/setup.sh --print-headers    print the folder of CUDA headers (BitmillEmulation.cmake)
 #
 # libtorch goes to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing is put into
 # the system's or the user's Python. Several set-ups may run at once.

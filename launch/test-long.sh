@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes too long for launch/test.sh, one part after the other; all of them, or those that are
-# named: launch/test-long.sh alone asan tsan slurm tidy. A part that fails does not stop the others.
+# named: launch/test-long.sh alone asan tsan fuzz slurm tidy. A part that fails does not stop the others.
 # Each part's seconds and end come last. tests/LONG.md keeps what came out.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
@@ -18,6 +18,12 @@ sanitized() {
 part_asan() { sanitized asan; }
 part_tsan() { sanitized tsan; }
 
+part_fuzz() {
+  configure fuzz && cmake --build --preset fuzz &&
+    BITMILL_FUZZ_SECONDS=${BITMILL_FUZZ_SECONDS:-300} \
+      ctest --preset fuzz --verbose --no-tests=error --parallel "$(nproc)"
+}
+
 part_slurm() {
   configure cpu && cmake --build --preset cpu &&
     ctest --preset cpu --no-tests=error --label-regex '^long$'
@@ -31,11 +37,11 @@ part_tidy() {
 
 main() {
   cd "$root" || exit 1
-  launch/setup.sh --with-slurm --with-tidy || exit 1
+  launch/setup.sh --with-slurm --with-clang --with-tidy || exit 1
   local parts=("$@") ends=() failed=0 name began end
-  ((${#parts[@]})) || parts=(alone asan tsan slurm tidy)
+  ((${#parts[@]})) || parts=(alone asan tsan fuzz slurm tidy)
   for name in "${parts[@]}"; do
-    declare -F "part_$name" >/dev/null || { say "no part '$name': alone, asan, tsan, slurm, tidy"; exit 2; }
+    declare -F "part_$name" >/dev/null || { say "no part '$name': alone, asan, tsan, fuzz, slurm, tidy"; exit 2; }
   done
   for name in "${parts[@]}"; do
     say "$name"
