@@ -1,4 +1,4 @@
-# Compiler settings, and the two functions with which every folder declares itself.
+# Compiler settings, and the functions with which every folder declares itself.
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -14,7 +14,9 @@ endif()
 # CONTRIBUTING.md). So a name in an anonymous namespace is unique within its folder.
 option(BITMILL_UNITY "Compile several sources at once: a third of the time for all of them" ON)
 set(CMAKE_UNITY_BUILD ${BITMILL_UNITY})
-set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
+if(NOT DEFINED CMAKE_UNITY_BUILD_BATCH_SIZE)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
+endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
@@ -56,6 +58,14 @@ function(bitmill_trust_regex sources)
   endforeach()
 endfunction()
 
+# bitmill_cuda_as_cpp(sources...): these .cu files are compiled as C++, for the emulator, in targets
+# of the folder that says so.
+function(bitmill_cuda_as_cpp)
+  set_property(SOURCE ${ARGN} PROPERTY LANGUAGE CXX)
+  # `#pragma unroll` is nvcc's.
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS -Wno-unknown-pragmas)
+endfunction()
+
 # bitmill_layer(NAME [libraries...]): the static library of src/NAME, its rooms included, linked to
 # what it may see.
 function(bitmill_layer name)
@@ -72,7 +82,8 @@ function(bitmill_layer name)
 endfunction()
 
 # bitmill_tests(NAME [LABELS unit] [TIMEOUT seconds] [LIBRARIES ...]): one binary from
-# tests/NAME/**/*_test.cpp, every test registered with ctest under its own name and a time limit.
+# tests/NAME/**/*_test.cpp, every test registered with ctest under its own name and a time limit;
+# with a sanitizer, the whole binary as one test.
 function(bitmill_tests name)
   cmake_parse_arguments(arg "" "LABELS;TIMEOUT" "LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp")
@@ -84,10 +95,6 @@ function(bitmill_tests name)
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
-  endif()
-  # Limits are for an optimised build; sanitizers take up to ten times as long.
-  if(BITMILL_SANITIZE)
-    math(EXPR arg_TIMEOUT "10 * ${arg_TIMEOUT}")
   endif()
   add_executable(test_${name} ${sources})
   bitmill_trust_regex("${sources}")
@@ -104,6 +111,11 @@ function(bitmill_tests name)
         COMPILE_DEFINITIONS BITMILL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     endif()
   endforeach()
+  if(BITMILL_SANITIZE)  # loading libtorch would take most of the time: one process for all
+    add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 7200)
+    return()
+  endif()
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
 endfunction()

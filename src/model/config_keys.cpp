@@ -164,25 +164,24 @@ std::string short_text(const json& value) {
   return text.size() > longest ? text.substr(0, longest) + "..." : text;
 }
 
-// Empty when the key is not one of those that bind, or has a value with which nothing changes.
-std::string bound_problem(const std::string& name, const json& value) {
+// nullptr: the key does not bind.
+const BoundKey* find_bound(const std::string& name) {
   const auto* key =
       std::ranges::find(bound_keys, name, [](const BoundKey& bound) { return bound.name; });
-  if (key == bound_keys.end()) return "";
-  if (std::ranges::find(key->fine, value) != key->fine.end()) return "";
+  return key == bound_keys.end() ? nullptr : key;
+}
+
+// Empty: with this value nothing changes.
+std::string bound_problem(const BoundKey& key, const json& value) {
+  if (std::ranges::find(key.fine, value) != key.fine.end()) return "";
   std::vector<std::string> others;
-  for (const json& fine : key->fine) {
+  for (const json& fine : key.fine) {
     if (!fine.is_null()) others.push_back(fine.dump());
   }
   return fmt::format(
       "\"{}\" is {}: {} is not computed. Remove the key{} if the model was not trained with it",
-      name, short_text(value), key->what,
+      key.name, short_text(value), key.what,
       others.empty() ? "" : fmt::format(" or set it to {}", fmt::join(others, " or ")));
-}
-
-bool is_bound(const std::string& name) {
-  return std::ranges::find(bound_keys, name, [](const BoundKey& bound) { return bound.name; }) !=
-         bound_keys.end();
 }
 
 std::string unknown_problem(const std::string& name, const json& value) {
@@ -213,8 +212,9 @@ void check_unread_keys(ConfigFields& fields, const std::string& inside,
   for (const std::string& key : fields.unread()) {
     const std::string name = inside + key;
     const json& value = fields.object().at(key);
-    if (inside.empty() && is_bound(key)) {
-      const std::string problem = bound_problem(key, value);
+    const BoundKey* bound = inside.empty() ? find_bound(key) : nullptr;
+    if (bound != nullptr) {
+      const std::string problem = bound_problem(*bound, value);
       fields.require(problem.empty(), problem);
     } else if (inside.empty() && key == "layer_types") {
       fields.require(sees_everything(value),

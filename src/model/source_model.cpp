@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
 #include <cstring>
@@ -42,6 +43,17 @@ std::string needless_key_text(const std::string& key) {
       "the "
       "name, or leave it out",
       key);
+}
+
+// UsageError names a key that was allowed and that none of the configurations needed.
+void check_keys_are_needed(const ModelReading& reading,
+                           std::span<const ModelConfig* const> configs) {
+  for (const std::string& key : reading.allowed_keys) {
+    const bool needed = std::ranges::any_of(configs, [&](const ModelConfig* config) {
+      return std::ranges::find(config->allowed_keys, key) != config->allowed_keys.end();
+    });
+    BITMILL_CHECK(needed, UsageError, needless_key_text(key));
+  }
 }
 
 }  // namespace
@@ -148,13 +160,9 @@ void SourceModel::read_row(const std::string& name, int64_t row, std::span<float
 }
 
 void check_is_needed(const ModelReading& reading, std::span<const SourceModel* const> models) {
-  for (const std::string& key : reading.allowed_keys) {
-    const bool needed = std::ranges::any_of(models, [&](const SourceModel* model) {
-      return std::ranges::find(model->config().allowed_keys, key) !=
-             model->config().allowed_keys.end();
-    });
-    BITMILL_CHECK(needed, UsageError, needless_key_text(key));
-  }
+  std::vector<const ModelConfig*> configs;
+  for (const SourceModel* model : models) configs.push_back(&model->config());
+  check_keys_are_needed(reading, configs);
   const bool cut = std::ranges::any_of(
       models, [](const SourceModel* model) { return model->tensors().renamed(); });
   BITMILL_CHECK(
@@ -165,10 +173,7 @@ void check_is_needed(const ModelReading& reading, std::span<const SourceModel* c
 }
 
 void check_is_needed(const ModelReading& reading, const ModelConfig& config) {
-  for (const std::string& key : reading.allowed_keys) {
-    BITMILL_CHECK(std::ranges::find(config.allowed_keys, key) != config.allowed_keys.end(),
-                  UsageError, needless_key_text(key));
-  }
+  check_keys_are_needed(reading, std::array{&config});
 }
 
 Norm SourceModel::load_norm(const std::string& name, int64_t size) const {

@@ -72,16 +72,12 @@ void ncclComm::fail(ncclResult_t result, const std::string& why) {
 }
 
 void ncclComm::hang(ncclResult_t result, const std::string& why) {
-  const bool silent = std::getenv("BITMILL_EMULATION_NCCL_SILENT") != nullptr;
-  if (!silent || result != ncclRemoteError) fail(result, why);
+  if (!bitmill::fake_cuda::settings().nccl_silent || result != ncclRemoteError) fail(result, why);
   while (!aborted_) short_pause();
 }
 
-bool ncclComm::injected(const char* name) const {
-  const char* text = std::getenv(name);
-  int of_rank = -1, nth = -1;
-  return text != nullptr && std::sscanf(text, "%d:%d", &of_rank, &nth) == 2 && of_rank == rank &&
-         nth == operations_;
+bool ncclComm::is_at(const std::optional<bitmill::fake_cuda::RankOperation>& operation) const {
+  return operation && operation->rank == rank && operation->nth == operations_;
 }
 
 void ncclComm::wait_for_users() const {
@@ -142,8 +138,9 @@ void ncclComm::carry_out(const std::vector<Operation>& operations) {
   const std::lock_guard lock(one_at_a_time_);
   if (aborted_) return;
   ++operations_;
-  if (injected("BITMILL_EMULATION_NCCL_DIE")) _exit(0);
-  while (injected("BITMILL_EMULATION_NCCL_STALL") && !aborted_) short_pause();
+  const auto& settings = bitmill::fake_cuda::settings();
+  if (is_at(settings.nccl_dies)) _exit(0);
+  while (is_at(settings.nccl_stalls) && !aborted_) short_pause();
   Open open{std::vector<std::deque<Operation>>(links_.size()),
             std::vector<std::deque<Operation>>(links_.size())};
   for (const Operation& operation : operations) {

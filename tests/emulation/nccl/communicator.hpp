@@ -5,19 +5,19 @@
 // deadlocks here. An operation that lost its peer hangs in its stream until ncclCommAbort, as a
 // kernel of NCCL would; ncclCommGetAsyncError tells.
 //
-//   BITMILL_EMULATION_NCCL_DIE=rank:nth    that rank ends its process at its nth operation
-//   BITMILL_EMULATION_NCCL_STALL=rank:nth  that rank never performs it
-//   BITMILL_EMULATION_NCCL_SILENT=1        nobody is told that a peer is gone
+// Faults come from the environment: emulation/runtime/settings.hpp.
 
 #include <nccl.h>
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "emulation/nccl/link.hpp"
+#include "emulation/runtime/settings.hpp"
 
 struct ncclComm {
  public:
@@ -57,7 +57,7 @@ struct ncclComm {
 
  private:
   void hang(ncclResult_t result, const std::string& why);
-  bool injected(const char* name) const;
+  bool is_at(const std::optional<bitmill::fake_cuda::RankOperation>& operation) const;
   // The transfers of one carry_out(), by peer.
   struct Open;
   void serve_ready(Open* open);

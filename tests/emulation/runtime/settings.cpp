@@ -1,5 +1,6 @@
 #include "emulation/runtime/settings.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -64,6 +65,21 @@ std::vector<Failure> failures() {
   return all;
 }
 
+std::optional<RankOperation> rank_operation(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return std::nullopt;
+  const std::string value = text;
+  const size_t colon = value.find(':');
+  const std::string rank = value.substr(0, colon);
+  const std::string nth = colon == std::string::npos ? "" : value.substr(colon + 1);
+  constexpr size_t most_digits = 9;  // more do not fit into an int
+  if (!is_number(rank) || !is_number(nth) || nth.find_first_not_of('0') == std::string::npos ||
+      std::max(rank.size(), nth.size()) > most_digits) {
+    refuse(name, value, "rank:operation, as in 1:2; operations count from 1");
+  }
+  return RankOperation{std::stoi(rank), std::stoi(nth)};
+}
+
 Settings read() {
   Settings read{};
   read.devices = visible_devices();
@@ -78,6 +94,11 @@ Settings read() {
   }
   read.report_leaks = !word.empty();
   read.fail_on_leaks = word == "fail";
+  read.nccl_dies = rank_operation("BITMILL_EMULATION_NCCL_DIE");
+  read.nccl_stalls = rank_operation("BITMILL_EMULATION_NCCL_STALL");
+  const uint64_t silent = number("BITMILL_EMULATION_NCCL_SILENT", 0);
+  if (silent > 1) refuse("BITMILL_EMULATION_NCCL_SILENT", std::to_string(silent), "0 or 1");
+  read.nccl_silent = silent == 1;
   return read;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,12 @@ struct Failure {
   std::string call;
   uint64_t nth;
   std::string error;  // empty: the error that fits the call
+};
+
+// "rank:nth": the nth operation, from 1, of this rank of a communicator.
+struct RankOperation {
+  int rank;
+  int nth;
 };
 
 struct Settings {
@@ -34,6 +41,11 @@ struct Settings {
   // status 66 ("fail"). Default: neither.
   bool report_leaks;
   bool fail_on_leaks;
+  // BITMILL_EMULATION_NCCL_DIE, _STALL: the process of this rank ends at this operation; the rank
+  // never performs it.
+  std::optional<RankOperation> nccl_dies, nccl_stalls;
+  // BITMILL_EMULATION_NCCL_SILENT: nobody is told that a peer is gone.
+  bool nccl_silent;
 };
 
 // A value that is not understood ends the process with a message: a test with a misspelt setting

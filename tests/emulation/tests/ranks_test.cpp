@@ -85,6 +85,19 @@ TEST(Ranks, RankThatDiesSilentlyIsFoundByADeadlineAlone) {
   EXPECT_EQ(statuses, (Statuses{late, 0, late}));
 }
 
+TEST(Ranks, AFaultThatIsNotUnderstoodEndsTheProcess) {
+  for (const char* setting :
+       {"DIE=", "DIE=1", "DIE=1:", "DIE=:2", "DIE=1:0", "DIE=one:2", "DIE=1:2x", "DIE=1:-2",
+        "DIE=1:99999999999", "STALL=1;2", "SILENT=yes", "SILENT=2"}) {
+    const TempFolder folder;
+    const std::string variable = std::string("BITMILL_EMULATION_NCCL_") + setting;
+    const ChildRun run =
+        run_child("'" + variable + "'", std::string(RANKS_PROGRAM) + " ring 0 1 " + folder / "id");
+    EXPECT_EQ(run.exit_code, 2) << setting;
+    EXPECT_TRUE(run.says(variable + " is not understood")) << run.output;
+  }
+}
+
 TEST(Ranks, PageableMemoryIsRefused) {
   EXPECT_EQ(three_ranks("pageable"), (Statuses{refused, refused, refused}));
 }
