@@ -50,6 +50,7 @@ struct Fixture {
               .vocab_size = 16,
               .context = 4096,
               .norm_epsilon = 1e-5,
+              .windowed_blocks = {},
               .rope = {.theta = 10000},
               .allowed_keys = {}};
     vectors.input_norm.weight = vectors.middle_norm.weight = at::ones({shape.hidden});

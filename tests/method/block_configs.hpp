@@ -22,6 +22,7 @@ inline ModelConfig llama() {
           .vocab_size = 31,
           .context = 512,
           .norm_epsilon = 1e-5,
+          .windowed_blocks = {},
           .rope = {.theta = 10000},
           .allowed_keys = {}};
 }
