@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/format_bytes.hpp"  // for sizes
+
 namespace bitmill {
 
 // "512M", "5GB", "2GiB", "1.5 GB", "4096" to bytes. The units are those of the GNU tools: K, M, G,
@@ -18,9 +20,6 @@ int64_t parse_seconds(const std::string& text);
 // that is at most epochs/4 (1 when there are fewer than 4). The result divides `epochs`; UsageError
 // for a number that does not, with the nearest ones that do. The message begins with `origin`.
 int parse_lag(const std::string& text, int epochs, const std::string& origin);
-
-// "999 bytes", "4.35 MB", "13.5 GB": powers of 1000, three digits.
-std::string format_bytes(int64_t bytes);
 
 // "0.42 s", "12.3 s", "4 min 10 s", "1 h 02 min", "3 d 04 h". Negative seconds count as 0.
 std::string format_seconds(double seconds);

@@ -123,10 +123,10 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
   return work;
 }
 
-// Memory of the busiest rank, with the states written in the way of `saving`.
+// Memory of the busiest rank, where states are saved `beside` training or not.
 Simulation simulate_saving(const Plan& plan, Workload work, const Machine& machine,
-                           const Mesh& mesh, Saving saving) {
-  work.save_beside = saving == Saving::beside;
+                           const Mesh& mesh, bool beside) {
+  work.save_beside = beside;
   return simulate_training(plan, stage_costs(work, machine, mesh));
 }
 
@@ -139,11 +139,12 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
   machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
   const Plan schedule = plan_of(options, forecast);
-  forecast.saving = options.save_beside ? Saving::beside : Saving::between;
-  Simulation simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+  forecast.save_beside = options.save_beside;
+  Simulation simulation =
+      simulate_saving(schedule, work, machine, forecast.mesh, forecast.save_beside);
   if (!find_memory_fault(simulation, options.memory_limit).empty()) {
-    forecast.saving = Saving::between;
-    simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+    forecast.save_beside = false;
+    simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.save_beside);
   }
   forecast.stream_bytes = simulation.peak_stream_bytes();
   forecast.peak_memory_bytes = simulation.peak_bytes();
@@ -155,7 +156,7 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
                   fault));
   const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   forecast.state_bytes = live_files(schedule) * work.state_bytes;
-  if (keeps_streams(schedule) && options.resume_costs.keeps(schedule.blocks - 1)) {
+  if (options.resume_costs.keeps(schedule.blocks - 1)) {
     forecast.kept_bytes = options.resume_costs.streams_bytes;
     forecast.kept_from_block = options.resume_costs.blocks_worth_keeping();
   }
