@@ -207,13 +207,14 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
 }
 
 // Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,
-// the state of live blocks and kept streams, and the scratch files of all ranks.
+// the state of live blocks, kept streams, and the scratch files of all ranks. A run does not need
+// the room for kept streams: a stop that finds too little keeps none.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}};
-  folders.state_bytes =
-      forecast.turns * forecast.turn_bytes + forecast.state_bytes + forecast.kept_bytes;
-  folders.scratch_bytes = forecast.disk_bytes - folders.result_bytes - folders.state_bytes;
+  folders.state_bytes = forecast.turns * forecast.turn_bytes + forecast.state_bytes;
+  folders.scratch_bytes =
+      forecast.disk_bytes - folders.result_bytes - folders.state_bytes - forecast.kept_bytes;
   folders.rank_scratch_bytes = forecast.stream_bytes - options.stream_memory;
   return folders;
 }
