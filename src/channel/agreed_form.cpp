@@ -48,8 +48,8 @@ std::unique_ptr<Transfer> AgreedForm::accept(const at::Tensor& room, int from) {
   const uint64_t bytes = ready.front();
   ready.pop_front();
   BITMILL_CHECK(bytes == room.nbytes(), CommError,
-                fmt::format("rank {} of {}: rank {} sent {} bytes where {} were expected", rank(),
-                            size(), from, bytes, room.nbytes()));
+                fmt::format("rank {} of {}: rank {} sent {} bytes where {} were expected",
+                            words_.rank(), words_.size(), from, bytes, room.nbytes()));
   auto moving = mover_->receive(room, from);
   say(from, Kind::go, bytes);
   return moving;
@@ -57,7 +57,7 @@ std::unique_ptr<Transfer> AgreedForm::accept(const at::Tensor& room, int from) {
 
 void AgreedForm::exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) {
   check_sizes(to, from);
-  const auto own = static_cast<size_t>(rank());
+  const auto own = static_cast<size_t>(words_.rank());
   if (from[own].defined() && from[own].nbytes() > 0) {
     std::memcpy(from[own].data_ptr(), to[own].data_ptr(), from[own].nbytes());
   }
@@ -67,7 +67,7 @@ void AgreedForm::exchange(std::span<const at::Tensor> to, std::span<const at::Te
 
 // When this returns, all ranks have called it.
 void AgreedForm::check_sizes(std::span<const at::Tensor> to, std::span<const at::Tensor> from) {
-  const auto ranks = static_cast<size_t>(size());
+  const auto ranks = static_cast<size_t>(words_.size());
   std::vector<uint64_t> mine(ranks), theirs(ranks);
   std::vector<std::span<const std::byte>> out(ranks);
   std::vector<std::span<std::byte>> in(ranks);
@@ -82,7 +82,7 @@ void AgreedForm::check_sizes(std::span<const at::Tensor> to, std::span<const at:
     BITMILL_CHECK(theirs[p] == room, CommError,
                   fmt::format("exchange on rank {} of {}: rank {} sent {} bytes where {} were "
                               "expected",
-                              rank(), ranks, p, theirs[p], room));
+                              words_.rank(), ranks, p, theirs[p], room));
   }
 }
 
@@ -116,7 +116,7 @@ void AgreedForm::listen(int from) {
     }
     BITMILL_CHECK(!peer.offered.empty() && peer.offered.front()->value.nbytes() == bytes, CommError,
                   fmt::format("rank {} of {}: rank {} agreed to {} bytes that were not offered",
-                              rank(), size(), from, bytes));
+                              words_.rank(), words_.size(), from, bytes));
     Offer& first = *peer.offered.front();
     first.moving = mover_->send(first.value, from);
     peer.offered.pop_front();

@@ -28,8 +28,6 @@ class AgreedForm final : public Form {
   AgreedForm(Communicator& words, std::unique_ptr<Mover> mover);
   ~AgreedForm() override;
 
-  int rank() const override { return words_.rank(); }
-  int size() const override { return words_.size(); }
   Communicator& communicator() override { return words_; }
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;

@@ -44,8 +44,8 @@ class Channel {
   Channel(const Channel&) = delete;  // transfers that it returned point to it
   Channel& operator=(const Channel&) = delete;
 
-  int rank() const { return form_->rank(); }
-  int size() const { return form_->size(); }
+  int rank() const { return form_->communicator().rank(); }
+  int size() const { return form_->communicator().size(); }
 
   // The transfer tells when the tensor has moved. Nobody has to ask it, and it may be destroyed
   // before.

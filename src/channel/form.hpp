@@ -15,9 +15,8 @@ class Form {
  public:
   virtual ~Form() = default;
 
-  virtual int rank() const = 0;  // in [0, size())
-  virtual int size() const = 0;
-  // For Wait (comm/wait.hpp): what this rank waits for is told to this communicator.
+  // The ranks are those of this communicator. Wait (comm/wait.hpp) tells it what this rank waits
+  // for.
   virtual Communicator& communicator() = 0;
 
   // Offers `value` to rank `to` without waiting. Its bytes move when that rank has accepted it.

@@ -15,8 +15,6 @@ class HostForm final : public Form {
   // `comm` outlives this object, and nobody else uses it.
   explicit HostForm(Communicator& comm) : comm_(comm) {}
 
-  int rank() const override { return comm_.rank(); }
-  int size() const override { return comm_.size(); }
   Communicator& communicator() override { return comm_; }
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;

@@ -2,30 +2,51 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "base/json.hpp"
-#include "checkpoint/hashed_json.hpp"
 #include "checkpoint/hashed_tensors.hpp"
 #include "checkpoint/layout.hpp"
 
 namespace bitmill {
 namespace {
 
-using nlohmann::json;
+constexpr const char* stream_key = "bitmill.stream";
+constexpr const char* made_by_key = "bitmill.made_by";
+constexpr std::string_view part_ending = ".safetensors";
 
-// More replicas than any job has.
-constexpr size_t most_parts = 100'000;
+// "student-0012.1.0002.safetensors" -> "student-0012.1". Of any other name, the whole of it.
+std::string stream_of_part(const std::string& name) {
+  if (!name.ends_with(part_ending)) return name;
+  const size_t dot = name.rfind('.', name.size() - part_ending.size() - 1);
+  return dot == name.npos ? name : name.substr(0, dot);
+}
 
-int small_count(const json& content, const char* key, const std::string& path) {
-  const int64_t value = json_int(content, key, path);
-  constexpr int64_t most = 1'000'000;
-  BITMILL_CHECK(0 <= value && value <= most, FormatError,
-                fmt::format("{}: \"{}\" cannot be {}", path, key, value));
-  return static_cast<int>(value);
+std::string text_of(const SafetensorsFile& file, const char* key) {
+  const auto entry = file.metadata().find(key);
+  BITMILL_CHECK(entry != file.metadata().end(), FormatError,
+                fmt::format("{}: the metadata \"{}\" is missing", file.path(), key));
+  return entry->second;
+}
+
+// Adds a part whose header can be read.
+void add_part(const SafetensorsFile& part, const std::string& name, std::set<std::string>& samples,
+              KeptStream& stream) {
+  const std::string own = text_of(part, stream_key), made_by = text_of(part, made_by_key);
+  BITMILL_CHECK(own == name, FormatError,
+                fmt::format("{}: it belongs to the stream \"{}\"", part.path(), own));
+  if (samples.empty()) stream.made_by = made_by;
+  BITMILL_CHECK(made_by == stream.made_by, FormatError,
+                fmt::format("{}: other blocks have made it than the other parts", part.path()));
+  for (const auto& [sample, info] : part.tensors()) {
+    BITMILL_CHECK(samples.insert(sample).second, FormatError,
+                  fmt::format("{}: another part has sample {}, too", part.path(), sample));
+    stream.bytes += info.bytes;
+  }
+  stream.samples = std::ssize(samples);
 }
 
 }  // namespace
@@ -44,98 +65,75 @@ std::string FrontierFiles::folder() const {
   return join_path(claim_.state_path(), layout::streams);
 }
 
-std::string FrontierFiles::manifest_path() const { return join_path(folder(), layout::frontier); }
-
-std::string FrontierFiles::part_path(int replica) const {
-  return join_path(folder(), fmt::format("{:04}.safetensors", replica));
-}
-
-std::optional<Frontier> FrontierFiles::kept() const {
-  const std::string path = manifest_path();
-  if (!files_.exists(path)) return std::nullopt;
-  const json content = read_hashed_json(files_, path);
-  Frontier frontier;
-  frontier.block = small_count(content, "block", path);
-  frontier.turn = small_count(content, "turn", path);
-  frontier.targets = json_bool_or(content, "targets", false, path);
-  frontier.bytes = json_int(content, "bytes", path);
-  frontier.made_by = json_string(content, "made_by", path);
-  for (const json& part : content.value("parts", json::array())) {
-    BITMILL_CHECK(part.is_string(), FormatError, path + ": \"parts\" must be a list of hashes");
-    frontier.parts.push_back(part.get<std::string>());
+std::map<std::string, KeptStream> FrontierFiles::list() const {
+  std::map<std::string, KeptStream> streams;
+  std::map<std::string, std::set<std::string>> samples;
+  for (const std::string& file : files_.list(folder())) {
+    const std::string name = stream_of_part(file);
+    KeptStream& stream = streams[name];
+    stream.parts.push_back(join_path(folder(), file));
+    if (!stream.trouble.empty()) continue;
+    try {
+      add_part(open_header(files_, stream.parts.back()), name, samples[name], stream);
+    } catch (const FileError& error) {
+      stream.trouble = error.what();
+    } catch (const FormatError& error) {
+      stream.trouble = error.what();
+    }
   }
-  BITMILL_CHECK(
-      frontier.bytes >= 0 && !frontier.parts.empty() && frontier.parts.size() <= most_parts,
-      FormatError, path + ": impossible sizes");
-  return frontier;
+  return streams;
 }
 
-void FrontierFiles::forget() {
+void FrontierFiles::write_part(const std::string& name, const std::string& made_by, int replica,
+                               const std::vector<TensorSource>& samples) {
+  if (samples.empty()) return;
   claim_.check();
-  if (!files_.exists(manifest_path())) return;
-  files_.remove(manifest_path());
+  const std::string path =
+      join_path(folder(), fmt::format("{}.{:04}{}", name, replica, part_ending));
+  const std::string beside = claim_.beside(path);
+  try {
+    write_hashed(files_, path, beside, samples, hash_content(samples),
+                 {{stream_key, name}, {made_by_key, made_by}});
+  } catch (const FileError&) {
+    // A full disk needs the room; where this fails, too, the next start removes it.
+    try {
+      if (files_.exists(beside)) files_.remove(beside);
+    } catch (const FileError&) {
+    }
+    throw;
+  }
+}
+
+void FrontierFiles::remove(const KeptStream& stream) {
+  claim_.check();
+  for (const std::string& path : stream.parts) files_.remove(path);
   files_.sync_directory(folder());
 }
 
-std::string FrontierFiles::write_part(int replica, const std::vector<TensorSource>& tensors) {
-  claim_.check();
-  const ContentHashes hashes = hash_content(tensors);
-  const std::string path = part_path(replica);
-  write_hashed(files_, path, claim_.beside(path), tensors, hashes, {});
-  return hashes.content;
-}
-
-void FrontierFiles::keep(const Frontier& frontier) {
-  claim_.check();
-  const std::string path = manifest_path();
-  write_hashed_json(files_, path, claim_.beside(path),
-                    {{"block", frontier.block},
-                     {"turn", frontier.turn},
-                     {"targets", frontier.targets},
-                     {"bytes", frontier.bytes},
-                     {"made_by", frontier.made_by},
-                     {"parts", frontier.parts}});
-}
-
-void FrontierFiles::remove_other_parts(const Frontier& frontier) {
-  for (const std::string& name : files_.list(folder())) {
-    bool belongs = name == layout::frontier;
-    for (size_t replica = 0; replica < frontier.parts.size() && !belongs; ++replica) {
-      belongs = name == file_name(part_path(static_cast<int>(replica)));
-    }
-    if (!belongs) files_.remove(join_path(folder(), name));
-  }
-}
-
-FrontierReader::FrontierReader(const FrontierFiles& files, const Frontier& frontier) {
-  for (size_t replica = 0; replica < frontier.parts.size(); ++replica) {
-    const std::string path = files.part_path(static_cast<int>(replica));
-    const std::string found = read_content_hash(files.files_, path);
-    BITMILL_CHECK(found == frontier.parts[replica], FormatError,
-                  fmt::format("{}: its content hashes to {}, and {} was kept", path, found,
-                              frontier.parts[replica]));
+FrontierReader::FrontierReader(const FrontierFiles& files, const KeptStream& stream) {
+  for (const std::string& path : stream.parts) {
     SafetensorsFile file = open_header(files.files_, path);
     std::map<std::string, std::string> hashes = recorded_hashes(file);
     parts_.push_back({std::move(file), std::move(hashes)});
   }
 }
 
-void FrontierReader::read(const std::string& name, std::span<std::byte> into) const {
+void FrontierReader::read(int64_t sample, std::span<std::byte> into) const {
+  const std::string name = std::to_string(sample);
   for (const Part& part : parts_) {
     const auto info = part.file.tensors().find(name);
     if (info == part.file.tensors().end()) continue;
     BITMILL_CHECK(info->second.bytes == std::ssize(into), FormatError,
-                  fmt::format("{}: \"{}\" has {} bytes, and {} belong there", part.file.path(),
+                  fmt::format("{}: sample {} has {} bytes, and {} belong there", part.file.path(),
                               name, info->second.bytes, into.size()));
     part.file.read(info->second, into);
     const std::string found = hash_hex(into);
     BITMILL_CHECK(found == part.hashes.at(name), FormatError,
-                  fmt::format("{}: tensor \"{}\" is damaged: its bytes hash to {}, and {} was "
-                              "recorded",
+                  fmt::format("{}: sample {} is damaged: its bytes hash to {}, and {} was recorded",
                               part.file.path(), name, found, part.hashes.at(name)));
     return;
   }
-  throw FormatError(fmt::format("no part of the kept streams has \"{}\"", name));
+  throw FormatError(fmt::format("no part of the kept stream has sample {}", sample));
 }
 
 }  // namespace bitmill

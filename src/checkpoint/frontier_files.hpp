@@ -1,15 +1,19 @@
 #pragma once
-// The streams that a stop keeps: what the block reads at which the run stopped. With them, the next
+// The streams that a stop keeps: what blocks read at which the run stopped. With them, the next
 // start need not make these streams again from the first block on.
 //
-//   state-0007/streams/frontier.json        what is kept; written last, so that all of it is there
-//   state-0007/streams/0002.safetensors     the samples of replica 2 of the start that stopped
+//   state-0007/streams/student-0012.1.0002.safetensors   of stream "student-0012.1", the samples of
+//                                                        replica 2 of the start that stopped
+//
+// A tensor has the number of its sample as its name. Nothing says which streams belong together,
+// and nothing has to: a stream is used when the samples of its parts are all samples there are, and
+// every part carries its hashes, the stream's name, and what made it. So whatever a kill leaves,
+// each stream is either whole or not believed.
 //
 // Whatever is wrong with these files, a run goes on without them.
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,13 +25,12 @@
 
 namespace bitmill {
 
-struct Frontier {
-  int block = 0;  // that reads the streams
-  int turn = 0;
-  bool targets = false;  // the teacher's stream is what the block makes of it; else what it reads
-  int64_t bytes = 0;     // of all tensors
-  std::string made_by;   // packed_chain() when the streams were kept
-  std::vector<std::string> parts;  // content hashes of the parts, by replica
+// What the headers of a stream's parts say.
+struct KeptStream {
+  std::string made_by;             // as it was given to write_part()
+  int64_t samples = 0, bytes = 0;  // of all parts
+  std::vector<std::string> parts;  // paths
+  std::string trouble;             // why it cannot be used; else empty
 };
 
 // A hash over the packed contents of the blocks before `block` at `turn`, as their headers record
@@ -40,21 +43,18 @@ class FrontierFiles {
   // For any process of the job that holds or has joined the claim. Both outlive it.
   FrontierFiles(Files& files, Claim& claim);
 
-  // What is kept. Nothing when nothing is there; FormatError when it is damaged.
-  std::optional<Frontier> kept() const;
-  // Says that nothing is kept any more. To be called before the parts change, by one process.
-  void forget();
-  // Returns the content's hash. Produces each tensor twice.
-  std::string write_part(int replica, const std::vector<TensorSource>& tensors);
-  // To be called by one process, when all parts are written.
-  void keep(const Frontier& frontier);
-  // Removes parts that `frontier` does not have, left by a start with more replicas.
-  void remove_other_parts(const Frontier& frontier);
+  // Every stream of which there is a part, by name. Reads headers. FileError when the folder cannot
+  // be listed.
+  std::map<std::string, KeptStream> list() const;
+  // Writes the samples of a replica, each a tensor. Produces each tensor twice. Nothing when there
+  // are none. What a failure leaves is removed where that is possible.
+  void write_part(const std::string& name, const std::string& made_by, int replica,
+                  const std::vector<TensorSource>& samples);
+  // To be called by one process.
+  void remove(const KeptStream& stream);
 
  private:
   std::string folder() const;
-  std::string manifest_path() const;
-  std::string part_path(int replica) const;
 
   Files& files_;
   Claim& claim_;
@@ -62,16 +62,15 @@ class FrontierFiles {
   friend class FrontierReader;
 };
 
-// Reads single tensors of the parts and compares each with its hash.
+// Reads the samples of one stream and compares each with its hash.
 class FrontierReader {
  public:
-  // Opens the headers of all parts. FormatError when a part is damaged or is not the one that was
-  // kept.
-  FrontierReader(const FrontierFiles& files, const Frontier& frontier);
+  // Opens the headers of all parts. FormatError when a part is damaged.
+  FrontierReader(const FrontierFiles& files, const KeptStream& stream);
 
-  // FormatError when the tensor is missing, has another size, or is damaged. Several threads may
+  // FormatError when the sample is missing, has another size, or is damaged. Several threads may
   // call.
-  void read(const std::string& name, std::span<std::byte> into) const;
+  void read(int64_t sample, std::span<std::byte> into) const;
 
  private:
   struct Part {

@@ -20,7 +20,6 @@ inline constexpr const char* set_aside = "redo";
 inline constexpr const char* sources = "sources";
 inline constexpr const char* other_events = "events";  // of writers other than rank 0
 inline constexpr const char* streams = "streams";      // kept at a stop
-inline constexpr const char* frontier = "frontier.json";
 inline constexpr std::array folders = {packed, live, set_aside, sources, other_events, streams};
 inline constexpr const char* done = "DONE";
 inline constexpr const char* failure = "failure.json";

@@ -17,8 +17,8 @@ constexpr auto collecting_interval = std::chrono::seconds(1);
 
 }  // namespace
 
-RunWriter::RunWriter(RunDir& dir, Saving saving, bool collects)
-    : dir_(dir), saving_(saving), collects_(collects), thread_([this] { run(); }) {}
+RunWriter::RunWriter(RunDir& dir, bool beside, bool collects)
+    : dir_(dir), beside_(beside), collects_(collects), thread_([this] { run(); }) {}
 
 RunWriter::~RunWriter() {
   {
@@ -34,7 +34,7 @@ void RunWriter::save_epoch(const Progress& progress, const std::vector<TensorSou
                            const std::string& event) {
   const TimedScope timed(seconds_waited_);
   wait_for_all();
-  if (saving_ == Saving::between) {
+  if (!beside_) {
     dir_.write_live(progress, tensors, event);
     begin_event(event);
     return;

@@ -23,16 +23,13 @@ namespace bitmill {
 
 class Pages;
 
-enum class Saving {
-  beside,   // a state is copied, and written while training goes on
-  between,  // training waits until a state is committed: no memory for the copy
-};
-
 class RunWriter {
  public:
   // `dir` outlives it. While it lives, only it writes live states, packed blocks and events to
-  // `dir`. `collects`: this is writer 0, and there are others whose events it collects.
-  RunWriter(RunDir& dir, Saving saving, bool collects = false);
+  // `dir`. `beside`: the state of an epoch is copied, and written while training goes on; else
+  // training waits until it is committed, and there is no copy. `collects`: this is writer 0, and
+  // there are others whose events it collects.
+  RunWriter(RunDir& dir, bool beside, bool collects = false);
   // Ends what is being written. What has not begun is left out, unless settle() came before.
   ~RunWriter();
 
@@ -41,12 +38,10 @@ class RunWriter {
   const RunDir& dir() const { return dir_; }
 
   // How often save_epoch() produces each tensor, all of them in order before it begins again.
-  static int times_produced(Saving saving) {
-    return saving == Saving::beside ? 1 : RunDir::produced_per_write;
-  }
-  // Commits the state at the end of an epoch, then appends `event`. Saving::beside: waits until
+  static int times_produced(bool beside) { return beside ? 1 : RunDir::produced_per_write; }
+  // Commits the state at the end of an epoch, then appends `event`. Beside training: waits until
   // everything before is committed, produces every tensor once, and returns; memory for one copy
-  // of the tensors. Saving::between: returns when it is committed.
+  // of the tensors. Else it returns when it is committed.
   void save_epoch(const Progress& progress, const std::vector<TensorSource>& tensors,
                   const std::string& event);
   // Commits a state in the middle of an epoch. Returns when it and everything before is committed.
@@ -81,7 +76,7 @@ class RunWriter {
   void run();
 
   RunDir& dir_;
-  const Saving saving_;
+  const bool beside_;
   const bool collects_;
   std::shared_ptr<Pages> copy_;  // of the last state; shared with the commit that reads it
   size_t copy_bytes_ = 0;

@@ -34,10 +34,11 @@ at::ScalarType scalar_type(Dtype dtype) {
   }
 }
 
-// For a value that nobody has checked: one that arrived from elsewhere.
-constexpr StreamOrigin unknown_origin = {
-    "an activation behind block", 0, "sample", 0,
-    "it arose elsewhere and was not found there; please report this"};
+// For a value that nobody has checked: one that arrived from elsewhere. `sample`: of the stream.
+StreamOrigin unknown_origin(int64_t sample) {
+  return {"an activation that came from elsewhere", StreamOrigin::unknown, "this rank's sample",
+          sample, "it was not found where it arose; please report this"};
+}
 
 }  // namespace
 
@@ -136,7 +137,7 @@ void SampleStream::store(int64_t sample, const at::Tensor& value, const StreamOr
 void SampleStream::store(int64_t sample, const at::Tensor& value) {
   const at::Tensor whole = value.detach().contiguous();
   if (whole.scalar_type() == at::kFloat && dtype_ != Dtype::float32) {
-    check_stream(whole, dtype_, unknown_origin);
+    check_stream(whole, dtype_, unknown_origin(sample));
   }
   keep(sample, whole.to(scalar_type(dtype_)));
 }

@@ -46,7 +46,8 @@ std::string token_text(int64_t token) {
 }
 
 std::string place_of(const StreamOrigin& origin) {
-  if (origin.block < 0) return "the embedding of a token";
+  if (origin.block == StreamOrigin::embeddings) return "the embedding of a token";
+  if (origin.block == StreamOrigin::unknown) return std::string(origin.maker);
   return fmt::format("{} {}", origin.maker, origin.block);
 }
 

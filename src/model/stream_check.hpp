@@ -15,8 +15,10 @@ namespace bitmill {
 
 // Where a sample's activations come from, for an error.
 struct StreamOrigin {
+  static constexpr int64_t embeddings = -1, unknown = -2;
+
   std::string_view maker;            // "the full-precision block", "the packed block"
-  int64_t block = -1;                // -1: the embeddings
+  int64_t block = embeddings;        // unknown: the maker is all that is known
   std::string_view unit = "sample";  // or "window"
   int64_t number = 0;                // of the sample, in the job
   // What to do where a value is not finite: this depends on the maker.

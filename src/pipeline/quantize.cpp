@@ -1,179 +1,28 @@
 #include "pipeline/quantize.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cassert>
-#include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 
 #include "base/error.hpp"
-#include "comm/gather.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
-#include "pipeline/blocks/block_compute.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
-#include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/job/quantize_options.hpp"
-#include "pipeline/ranks/idle_ranks.hpp"
-#include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
-#include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/train_blocks.hpp"
 
 namespace bitmill {
 namespace {
 
-// What the leader of another stage needs to join rank 0's claim and write to the run folder.
-struct LeaderPass {
-  int generation = 0;
-  std::array<char, 64> token = {};
-};
-// Other ranks write under rank 0's claim: the leaders of the other stages the files of their own
-// blocks; and replicas, where streams are kept, their samples. Null on a rank that does not join.
-std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions& options,
-                                       Files& files, const RunSession* session, bool joins) {
-  LeaderPass pass;
-  if (session != nullptr) {
-    const Claim::Pass own = session->pass();
-    pass.generation = own.generation;
-    assert(own.token.size() < pass.token.size());
-    std::copy(own.token.begin(), own.token.end(), pass.token.begin());
-  }
-  comm.broadcast(std::as_writable_bytes(std::span(&pass, 1)), 0);
-  if (!joins) return nullptr;
-  return Claim::join(files, options.work_dir, {pass.generation, pass.token.data()});
-}
-
-// Rank 0 reads the run folder, and every rank gets what was found.
-std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* session,
-                                      const Plan& plan) {
-  std::vector<BlockDone> done(static_cast<size_t>(plan.blocks));
-  if (session != nullptr) done = session->done();
-  comm.broadcast(std::as_writable_bytes(std::span(done)), 0);
-  return done;
-}
-
-// The arguments of one start, for the functions below.
-struct Start {
-  const CheckedQuantize& checked;
-  Files& files;
-  Communicator& comm;
-  ThreadPool& pool;
-  QuantizeObserver& observer;
-  const RunControl& control;
-
-  const QuantizeOptions& options() const { return checked.options; }
-  std::function<void(const std::string&)> say() const {
-    return [this](const std::string& text) { observer.phase_begins(text); };
-  }
-};
-
-// The reports of all stages, in block order, on every rank.
-std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<BlockReport>& own) {
-  std::vector<BlockReport> all;
-  for (const std::vector<BlockReport>& theirs : gather_values<BlockReport>(comm, own)) {
-    all.insert(all.end(), theirs.begin(), theirs.end());
-  }
-  std::ranges::sort(all, {}, &BlockReport::block);
-  return all;
-}
-
-// What all ranks together wrote of live blocks: the largest file, and the sum of bytes.
-LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
-  const LiveBytes own = run_dir != nullptr ? run_dir->live_bytes() : LiveBytes();
-  LiveBytes all;
-  for (const LiveBytes& theirs : gather_value(comm, own)) {
-    all.largest = std::max(all.largest, theirs.largest);
-    all.written += theirs.written;
-  }
-  return all;
-}
-
-// Whether there is memory to write states beside training. Replicas of a stage must do the same,
-// and each has made a forecast of its own: that of the leader counts.
-Saving agree_on_saving(const QuantizeForecast& forecast, Communicator& replicas) {
-  auto beside = static_cast<std::byte>(forecast.saving == Saving::beside);
-  replicas.broadcast(std::span(&beside, 1), 0);
-  return beside == std::byte{0} ? Saving::between : Saving::beside;
-}
-
-// On a rank with work. `run_dir` is null except on the leader of a stage. There, `waited_s` gets
-// the seconds that the stage waited for its commits.
-std::vector<BlockReport> train_stage(const Start& start, const Plan& plan,
-                                     const std::vector<BlockDone>& done, const StopWishes& wishes,
-                                     MeshRank& rank, RunDir* run_dir, FrontierFiles* frontier,
-                                     double& waited_s) {
-  const QuantizeOptions& options = start.options();
-  const std::unique_ptr<Backend> backend = make_backend(options.backend);
-  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
-  const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
-  StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
-                      join_path(options.scratch_dir, scratch_name));
-  const Saving saving = agree_on_saving(start.checked.forecast, rank.replicas());
-  std::optional<RunWriter> writer;
-  const bool collects = rank.stage() == 0 && rank.mesh().stages > 1;
-  if (run_dir != nullptr) writer.emplace(*run_dir, saving, collects);
-  RunWriter* const leads = writer ? &*writer : nullptr;
-  StopControl stop(rank, with_failures_of(leads, wishes));
-  BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
-                        *backend, leads, saving, frontier, budget, rank, start.pool,
-                        start.observer});
-  const KeptStreams kept = compute.take_kept_streams(done);
-  const int replays = Remaining(plan, done, kept).replays();
-  if (leads && replays > 0) {
-    start.observer.phase_begins(fmt::format(
-        "replaying {} visits of packed blocks, whose streams the others need", replays));
-  }
-  execute(plan, rank.stage(), done, compute, stop, start.observer, kept);
-  if (leads) waited_s = leads->seconds_waited();
-  return rank.leads() ? compute.reports() : std::vector<BlockReport>();
-}
-
-// Trains the blocks of all stages. Fills in blocks, state_bytes and state_bytes_written of
-// `result`, on every rank.
-void train_blocks(const Start& start, const Plan& plan, RunSession* session,
-                  QuantizeResult& result) {
-  const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
-  MeshRank rank(start.checked.forecast.mesh, start.comm);
-  const bool keeps = keeps_streams(plan);
-  const bool leads = rank.has_work() && rank.leads();
-  const std::unique_ptr<Claim> claim =
-      broadcast_claim(start.comm, start.options(), start.files, session,
-                      rank.has_work() && (keeps || (leads && session == nullptr)));
-  std::optional<RunDir> joined;
-  if (leads && session == nullptr) joined.emplace(start.files, *claim, rank.stage());
-  RunDir* run_dir = joined ? &*joined : nullptr;
-  if (session != nullptr) run_dir = &session->dir();
-  std::optional<FrontierFiles> frontier;
-  if (claim && keeps) frontier.emplace(start.files, *claim);
-  std::vector<BlockReport> reports;
-  const auto train = [&](const StopWishes& wishes) {
-    reports = train_stage(start, plan, done, wishes, rank, run_dir, frontier ? &*frontier : nullptr,
-                          result.state_wait_seconds);
-  };
-  try {
-    work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes, train);
-  } catch (const AgreedStop&) {
-    // All ranks have left: nobody appends a line any more.
-    if (session != nullptr) session->dir().events().collect();
-    throw;
-  }
-  result.blocks = gather_reports(start.comm, reports);
-  const LiveBytes live = gather_live_bytes(start.comm, run_dir);
-  result.state_bytes = live.largest;
-  result.state_bytes_written = live.written;
-}
-
 // On every rank. `session` is null except on rank 0.
-void train_and_assemble(const Start& start, const Plan& plan, RunSession* session,
+void train_and_assemble(const QuantizeStart& start, const Plan& plan, RunSession* session,
                         QuantizeResult& result) {
   train_blocks(start, plan, session, result);
   if (session == nullptr) return;
@@ -186,7 +35,8 @@ void train_and_assemble(const Start& start, const Plan& plan, RunSession* sessio
 }
 
 // Whether the result can have been assembled from this run.
-bool has_packed_all(const RunState& state, const Start& start, const std::string& source_hash) {
+bool has_packed_all(const RunState& state, const QuantizeStart& start,
+                    const std::string& source_hash) {
   const QuantizeForecast& forecast = start.checked.forecast;
   for (int block = 0; block < forecast.blocks; ++block) {
     if (!state.has_packed(block, forecast.turns - 1)) return false;
@@ -195,7 +45,7 @@ bool has_packed_all(const RunState& state, const Start& start, const std::string
 }
 
 // Verifies that the result of an earlier job is complete and was made from these weights.
-void verify_what_is_there(const Start& start) {
+void verify_what_is_there(const QuantizeStart& start) {
   start.observer.phase_begins("hashing the model");
   const SourceModel& model = start.checked.model;
   const TensorHashes source = hash_together(model, model.tensors().names(), start.comm, start.pool);
@@ -211,7 +61,7 @@ void verify_what_is_there(const Start& start) {
 
 // Hashes of the tensors outside of the packed blocks. With --verify-source also those of every
 // block; otherwise a block is hashed when it is read.
-std::map<int, TensorHashes> read_sources(const Start& start) {
+std::map<int, TensorHashes> read_sources(const QuantizeStart& start) {
   const QuantizeOptions& options = start.options();
   const SourceModel& model = start.checked.model;
   const int64_t blocks = blocks_to_pack(options, model.config());
@@ -229,7 +79,8 @@ std::map<int, TensorHashes> read_sources(const Start& start) {
 
 // On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
 // save there.
-void open_session(const Start& start, const Plan& plan, const std::map<int, TensorHashes>& sources,
+void open_session(const QuantizeStart& start, const Plan& plan,
+                  const std::map<int, TensorHashes>& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
   const QuantizeOptions& options = start.options();
   session.open({start.checked.forecast.fingerprint_json, numerics_classes}, plan, sources);
@@ -249,7 +100,7 @@ void open_session(const Start& start, const Plan& plan, const std::map<int, Tens
                   options.work_dir, bytes, seconds));
 }
 
-void train_in_session(const Start& start, const std::vector<std::string>& numerics_classes,
+void train_in_session(const QuantizeStart& start, const std::vector<std::string>& numerics_classes,
                       QuantizeResult& result) {
   const QuantizeOptions& options = start.options();
   const Plan plan = plan_of(options, start.checked.forecast);
@@ -295,7 +146,7 @@ std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& fi
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
                         ThreadPool& pool, QuantizeObserver& observer, const RunControl& control) {
   const QuantizeOptions& options = checked.options;
-  const Start start{checked, files, comm, pool, observer, control};
+  const QuantizeStart start{checked, files, comm, pool, observer, control};
   observer.phase_begins("comparing what the ranks see");
   const std::vector<std::string> classes = compare_ranks(checked, files, comm, control.host);
 

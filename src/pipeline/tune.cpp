@@ -99,7 +99,7 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
                       join_path(options.scratch_dir,
                                 fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
   std::optional<RunWriter> writer;
-  if (session != nullptr) writer.emplace(session->dir(), Saving::beside);
+  if (session != nullptr) writer.emplace(session->dir(), /*beside=*/true);
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,

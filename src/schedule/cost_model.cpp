@@ -156,14 +156,26 @@ int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assem
          (assembles ? work.assembly_bytes + work.header_bytes : 0);
 }
 
-ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh) {
+// At the frontier, every turn of the band has its student's stream and the targets of the block
+// that it is at. A replay moves one stream more than there are turns past a block: the teacher's.
+ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int band) {
   const PlanCosts costs = plan_costs(work, machine, mesh, mesh.replicas - 1);
+  const double at_once = std::min(mesh.stages, band);  // stages that replay side by side
+  const auto packed_s = static_cast<double>(work.packed_bytes) / machine.read_bytes_per_s;
+  const double computing_s =
+      (band * (costs.load_s + packed_s) + (band + 1) * costs.forward_s) / at_once;
+  double sending_s = 0;  // beside computing
+  if (mesh.stages > 1) {
+    const double bytes = static_cast<double>(costs.stream_bytes) / machine.link_bytes_per_s;
+    sending_s = (band * machine.link_latency_s + (band + 1) * bytes) / at_once;
+  }
   ResumeCosts resume;
-  resume.replay_s = costs.load_s + 2 * costs.forward_s +
-                    static_cast<double>(work.packed_bytes) / machine.read_bytes_per_s;
-  const auto own = static_cast<double>(2 * costs.stream_bytes);
-  resume.streams_s = own / machine.write_bytes_per_s + own / machine.read_bytes_per_s;
-  resume.streams_bytes = 2 * work.samples * work.seq_len * work.hidden * work.stream_bytes;
+  resume.replay_s = std::max(computing_s, sending_s);
+  resume.streams_bytes =
+      int64_t{2} * band * work.samples * work.seq_len * work.hidden * work.stream_bytes;
+  const auto own = static_cast<double>(2 * piece_count(band, mesh.stages) * costs.stream_bytes);
+  const double compared = static_cast<double>(resume.streams_bytes) / mesh.ranks();
+  resume.streams_s = own / machine.write_bytes_per_s + (own + compared) / machine.read_bytes_per_s;
   return resume;
 }
 

@@ -89,18 +89,23 @@ int64_t exchange_bytes(const Workload& work, int replicas);
 // cuda backend trains yet, so nobody could measure it.
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles);
 
-// What a start pays for going on in the middle, of a plan in which one block reads its streams at a
-// time (can_begin_at()).
+// What a start pays for going on in the middle. All turns of a band are under way then, each one
+// block behind the turn before it; "a block" is one more packed block before them.
 struct ResumeCosts {
-  double replay_s = 0;        // for a packed block: read and hashed, and its two streams made again
-  double streams_s = 0;       // to write the two streams at a stop and read them at the next start
-  int64_t streams_bytes = 0;  // of both, of all replicas
+  // For a packed block: read and hashed at every turn of the band, and its streams made again. The
+  // stages share this work.
+  double replay_s = 0;
+  // To write the streams of all turns at a stop, to compare them with their hashes at the next
+  // start, and to read them.
+  double streams_s = 0;
+  int64_t streams_bytes = 0;  // of all of them, of all ranks
 
   // The fewest packed blocks before the frontier with which keeping the streams is cheaper.
   int64_t blocks_worth_keeping() const;
   bool keeps(int64_t blocks_before) const;
 };
-ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh);
+// Of a plan with bands of `band` turns.
+ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mesh& mesh, int band);
 
 // Seconds of a run outside of its plan.
 struct EndCosts {

@@ -26,26 +26,18 @@ BlockDone usable(const BlockDone& found, const Plan& plan) {
   return first <= found.epochs && found.epochs <= last ? found : BlockDone{};
 }
 
-bool keeps_streams(const Plan& plan) { return plan.stage_count() == 1 && plan.band == 1; }
-
-bool can_begin_at(const KeptStreams& kept, const Plan& plan, const std::vector<BlockDone>& done) {
-  const bool exists = 0 < kept.block && kept.block < plan.blocks && kept.turn < plan.turns();
-  if (!keeps_streams(plan) || !exists) return false;
-  if (Remaining(plan, done).visit(kept.block, kept.turn) == Manner::skip) return false;
-  for (int block = 0; block < kept.block; ++block) {
-    if (done[static_cast<size_t>(block)].turns <= kept.turn) return false;
-  }
-  // A block that begins anew needs its own inputs of the teacher, for their statistics.
-  const BlockDone& own = done[static_cast<size_t>(kept.block)];
-  return !kept.targets || kept.turn > 0 || own.turns > 0 || own.steps > 0;
-}
-
+// Turns are taken from the last to the first: where a band can begin depends on what its later
+// turns visit.
 Remaining::Remaining(const Plan& plan, const std::vector<BlockDone>& done, const KeptStreams& kept)
-    : plan_(plan), done_(done), kept_(kept) {
+    : plan_(plan), done_(done), kept_(kept), start_(static_cast<size_t>(plan.turns()), 0) {
   assert(std::ssize(done) == plan.blocks);
   for (int turn = 0; turn < plan.turns(); ++turn) {
     const bool teacher = plan.begins_band(turn);
     last_.push_back(last_unpacked(teacher ? plan.band_end(turn) - 1 : turn));
+  }
+  for (int turn = plan.turns() - 1; turn >= 0; --turn) {
+    start_[static_cast<size_t>(turn)] =
+        plan.begins_band(turn) ? band_start(turn) : student_start(turn);
   }
 }
 
@@ -57,10 +49,53 @@ int Remaining::last_unpacked(int turn) const {
   return -1;
 }
 
+// plan.blocks when there is none.
+int Remaining::first_unpacked(int turn) const {
+  for (int block = 0; block < plan_.blocks; ++block) {
+    if (done_[static_cast<size_t>(block)].turns <= turn) return block;
+  }
+  return plan_.blocks;
+}
+
+int Remaining::student_start(int turn) const {
+  int block = std::min(first_unpacked(turn), last_[static_cast<size_t>(turn)]);
+  while (block > 0 && !kept_.contains(student_stream(block, turn))) --block;
+  return std::max(block, 0);
+}
+
+int Remaining::band_start(int turn) const {
+  int block = std::min(first_unpacked(turn), last_[static_cast<size_t>(turn)] + 1);
+  while (block > 0 && !can_begin(block, turn)) --block;
+  return block;
+}
+
+bool Remaining::can_begin(int block, int turn) const {
+  if (block <= last_[static_cast<size_t>(turn)]) {
+    const bool teacher = kept_.contains(teacher_stream(block)) || takes_targets(block, turn);
+    if (!teacher || !kept_.contains(student_stream(block, turn))) return false;
+  }
+  for (int before = 0; before < block; ++before) {
+    if (comes_back(before, turn) && !kept_.contains(teacher_stream(before + 1))) return false;
+  }
+  return true;
+}
+
+// A block that begins anew needs its own inputs of the teacher, for their statistics.
+bool Remaining::takes_targets(int block, int turn) const {
+  const BlockDone& own = done_[static_cast<size_t>(block)];
+  const bool begins_anew = turn == 0 && own.turns == 0 && own.steps == 0;
+  return !begins_anew && kept_.contains(teacher_stream(block + 1));
+}
+
 Manner Remaining::visit(int block, int turn) const {
-  if (kept_.any() && turn == kept_.turn && block < kept_.block) return Manner::skip;
-  if (block > last_[static_cast<size_t>(turn)]) return Manner::skip;
+  if (block < start(turn) || block > last_[static_cast<size_t>(turn)]) return Manner::skip;
   return done_[static_cast<size_t>(block)].turns > turn ? Manner::replay : Manner::full;
+}
+
+// Of the streams that a visit reads: sent and received, or made from the tokens.
+Manner Remaining::arrival(int block, int turn) const {
+  const bool is_kept = block > 0 && block == start(turn);
+  return is_kept || visit(block, turn) == Manner::skip ? Manner::skip : Manner::full;
 }
 
 std::vector<Manner> Remaining::of_stage(int stage) const {
@@ -70,10 +105,13 @@ std::vector<Manner> Remaining::of_stage(int stage) const {
     const Action& action = actions[i];
     switch (action.kind) {
       case ActionKind::embed:
-        manners.push_back(visit(0, action.turn));
+        manners.push_back(arrival(0, action.turn));
+        break;
+      case ActionKind::receive:
+        manners.push_back(arrival(action.block, action.turn));
         break;
       case ActionKind::send:
-        manners.push_back(visit(action.block + 1, action.turn));
+        manners.push_back(arrival(action.block + 1, action.turn));
         break;
       case ActionKind::load:
         manners.push_back(visit(action.block, turn_of_visit(actions, i, 1)));
@@ -83,11 +121,6 @@ std::vector<Manner> Remaining::of_stage(int stage) const {
         break;
       default:
         manners.push_back(visit(action.block, action.turn));
-    }
-    if (manners.back() == Manner::replay &&
-        (action.kind == ActionKind::embed || action.kind == ActionKind::receive ||
-         action.kind == ActionKind::send)) {
-      manners.back() = Manner::full;
     }
   }
   return manners;
@@ -108,6 +141,37 @@ int Remaining::replays() const {
     }
   }
   return count;
+}
+
+std::vector<KeptUse> Remaining::uses(int block, int turn) const {
+  using Role = KeptUse::Role;
+  std::vector<KeptUse> all;
+  if (visit(block, turn) == Manner::skip) return all;
+  const bool begins = block > 0 && block == start(turn);
+  if (begins) all.push_back({student_stream(block, turn), Role::student});
+  if (!plan_.begins_band(turn)) {
+    // The targets of a block before the band's start, at the first turn that visits it.
+    const int first = plan_.band_begin(turn);
+    bool are_there = block >= start(first);
+    for (int earlier = first; earlier < turn; ++earlier) {
+      are_there = are_there || visit(block, earlier) != Manner::skip;
+    }
+    if (!are_there) all.push_back({teacher_stream(block + 1), Role::targets});
+  } else if (begins) {
+    all.push_back(takes_targets(block, turn) ? KeptUse{teacher_stream(block + 1), Role::targets}
+                                             : KeptUse{teacher_stream(block), Role::teacher});
+  }
+  return all;
+}
+
+KeptStreams Remaining::used() const {
+  KeptStreams all;
+  for (int block = 0; block < plan_.blocks; ++block) {
+    for (int turn = 0; turn < plan_.turns(); ++turn) {
+      for (const KeptUse& use : uses(block, turn)) all.insert(use.stream);
+    }
+  }
+  return all;
 }
 
 }  // namespace bitmill

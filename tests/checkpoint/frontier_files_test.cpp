@@ -5,7 +5,9 @@
 
 #include "base/error.hpp"
 #include "checkpoint/run_dir.hpp"
+#include "forwarding_files.hpp"
 #include "memory_files.hpp"
+#include "temp_folder.hpp"
 
 namespace bitmill {
 namespace {
@@ -24,16 +26,17 @@ class FrontierFilesTest : public testing::Test {
               sink(std::as_bytes(std::span(text)));
             }};
   }
-  Frontier keep_two_parts() {
-    Frontier frontier{2, 0, true, 8, packed_chain(dir_.state(), 2, 0), {}};
-    frontier.parts.push_back(frontier_.write_part(0, {tensor("student.0", "aaaa")}));
-    frontier.parts.push_back(frontier_.write_part(1, {tensor("student.1", "bbbb")}));
-    frontier_.keep(frontier);
-    return frontier;
+  // The samples 0 and 1 of a stream.
+  void keep_two_parts(const std::string& made_by = "a") {
+    frontier_.write_part("student-0002.0", made_by, 0, {tensor("0", "aaaa")});
+    frontier_.write_part("student-0002.0", made_by, 1, {tensor("1", "bbbb")});
   }
-  std::string read(const FrontierReader& reader, const std::string& name, size_t size = 4) {
+  KeptStream kept(const std::string& name = "student-0002.0") const {
+    return frontier_.list().at(name);
+  }
+  static std::string read(const FrontierReader& reader, int64_t sample, size_t size = 4) {
     std::string text(size, ' ');
-    reader.read(name, std::as_writable_bytes(std::span(text)));
+    reader.read(sample, std::as_writable_bytes(std::span(text)));
     return text;
   }
   std::string path(const std::string& name) const {
@@ -48,54 +51,70 @@ class FrontierFilesTest : public testing::Test {
 };
 
 TEST_F(FrontierFilesTest, WhatIsKeptIsReadBack) {
-  EXPECT_FALSE(frontier_.kept());
-  const Frontier written = keep_two_parts();
-  const auto kept = frontier_.kept();
-  ASSERT_TRUE(kept);
-  EXPECT_EQ(kept->block, 2);
-  EXPECT_EQ(kept->turn, 0);
-  EXPECT_TRUE(kept->targets);
-  EXPECT_EQ(kept->bytes, 8);
-  EXPECT_EQ(kept->made_by, written.made_by);
-  const FrontierReader reader(frontier_, *kept);
-  EXPECT_EQ(read(reader, "student.0"), "aaaa");
-  EXPECT_EQ(read(reader, "student.1"), "bbbb");
-  EXPECT_THROW(read(reader, "student.2"), FormatError);
-  EXPECT_THROW(read(reader, "student.1", 3), FormatError);
-  frontier_.forget();
-  EXPECT_FALSE(frontier_.kept());
+  EXPECT_TRUE(frontier_.list().empty());
+  keep_two_parts();
+  frontier_.write_part("teacher-0003", "", 0, {tensor("0", "cccc")});
+  EXPECT_EQ(frontier_.list().size(), 2U);
+  EXPECT_EQ(kept().trouble, "");
+  EXPECT_EQ(kept().made_by, "a");
+  EXPECT_EQ(kept().samples, 2);
+  EXPECT_EQ(kept().bytes, 8);
+  EXPECT_EQ(kept("teacher-0003").samples, 1);
+  const FrontierReader reader(frontier_, kept());
+  EXPECT_EQ(read(reader, 0), "aaaa");
+  EXPECT_EQ(read(reader, 1), "bbbb");
+  EXPECT_THROW(read(reader, 2), FormatError);
+  EXPECT_THROW(read(reader, 1, 3), FormatError);
+  frontier_.remove(kept());
+  EXPECT_THAT(files_.list(path("")), testing::ElementsAre("teacher-0003.0000.safetensors"));
 }
 
 TEST_F(FrontierFilesTest, OneFlippedBitIsFound) {
   keep_two_parts();
-  const std::string whole = files_.get(path("0001.safetensors"));
+  const std::string part = path("student-0002.0.0001.safetensors"), whole = files_.get(part);
   for (size_t byte = 0; byte < whole.size(); ++byte) {
     std::string damaged = whole;
     damaged[byte] = static_cast<char>(damaged[byte] ^ 1);
-    files_.put(path("0001.safetensors"), damaged);
-    EXPECT_THROW(
-        {
-          const FrontierReader reader(frontier_, *frontier_.kept());
-          read(reader, "student.1");
-        },
-        FormatError)
-        << byte;
+    files_.put(part, damaged);
+    const KeptStream found = kept();
+    if (!found.trouble.empty()) continue;
+    EXPECT_THROW(read(FrontierReader(frontier_, found), 1), FormatError) << byte;
   }
 }
 
-// A start that stopped again and died between its parts.
-TEST_F(FrontierFilesTest, APartOfAnotherStopIsFound) {
-  const Frontier kept = keep_two_parts();
-  frontier_.write_part(1, {tensor("student.1", "cccc")});
-  EXPECT_THROW(FrontierReader(frontier_, kept), FormatError);
+// A start that was killed between its parts, and what other starts have left.
+TEST_F(FrontierFilesTest, PartsThatDoNotBelongTogetherAreFound) {
+  keep_two_parts();
+  frontier_.write_part("student-0002.0", "b", 1, {tensor("1", "cccc")});
+  EXPECT_THAT(kept().trouble, testing::HasSubstr("other blocks have made it"));
+  frontier_.write_part("student-0002.0", "a", 1, {tensor("0", "aaaa")});
+  EXPECT_THAT(kept().trouble, testing::HasSubstr("another part has sample 0, too"));
+  frontier_.write_part("student-0002.0", "a", 1, {tensor("1", "bbbb")});
+  EXPECT_EQ(kept().trouble, "");
+  files_.rename(path("student-0002.0.0001.safetensors"), path("student-0009.0.0001.safetensors"));
+  EXPECT_EQ(kept().samples, 1);
+  EXPECT_THAT(kept("student-0009.0").trouble,
+              testing::HasSubstr("belongs to the stream \"student-0002.0\""));
 }
 
-TEST_F(FrontierFilesTest, PartsOfMoreReplicasAreRemoved) {
-  Frontier kept = keep_two_parts();
-  kept.parts.pop_back();
-  frontier_.keep(kept);
-  frontier_.remove_other_parts(kept);
-  EXPECT_THAT(files_.list(path("")), testing::ElementsAre("0000.safetensors", "frontier.json"));
+// On a full disk, what was written of it must not take room.
+TEST(FrontierParts, APartThatCannotBeWrittenLeavesNothing) {
+  struct FullDisk final : ForwardingFiles {
+    bool full = false;
+    void rename(const std::string& from, const std::string& to) override {
+      if (full) throw FileError("no space left for " + to);
+      ForwardingFiles::rename(from, to);
+    }
+  } disk;
+  const TempFolder folder;
+  const auto claim = Claim::take(disk, folder / "run", {"h", 1, "", "", "", "t"}, {}, [](auto&) {});
+  RunDir(disk, *claim).begin({"{}", {"cpu"}});
+  disk.full = true;
+  FrontierFiles frontier(disk, *claim);
+  const auto produce = [](const ByteSink& sink) { sink(std::vector<std::byte>(4)); };
+  EXPECT_THROW(frontier.write_part("teacher-0003", "", 0, {{"0", Dtype::uint8, {4}, produce}}),
+               FileError);
+  EXPECT_THAT(disk.list(claim->state_path() + "/streams"), testing::IsEmpty());
 }
 
 TEST_F(FrontierFilesTest, AnotherPackedBlockMakesOtherStreams) {
@@ -109,7 +128,7 @@ TEST_F(FrontierFilesTest, AnotherPackedBlockMakesOtherStreams) {
 TEST_F(FrontierFilesTest, AFinishedRunKeepsNone) {
   keep_two_parts();
   dir_.finish();
-  EXPECT_FALSE(files_.exists(path("frontier.json")));
+  EXPECT_FALSE(files_.exists(path("student-0002.0.0000.safetensors")));
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ class RunWriterTest : public testing::Test {
 };
 
 TEST_F(RunWriterTest, WhatIsSavedMayChangeWhileItIsWritten) {
-  RunWriter writer(dir_, Saving::beside);
+  RunWriter writer(dir_, /*beside=*/true);
   std::string text = "one";
   files_.hold("live/0000");
   writer.save_epoch({0, 1, 1}, tensor_of(text), "line 1");
@@ -99,17 +99,17 @@ TEST_F(RunWriterTest, WhatIsSavedMayChangeWhileItIsWritten) {
 
 // Without memory for a copy, the tensors are produced where the caller waits.
 TEST_F(RunWriterTest, BetweenEpochsNothingIsCopied) {
-  RunWriter writer(dir_, Saving::between);
+  RunWriter writer(dir_, /*beside=*/false);
   std::string text = "one";
   writer.save_epoch({0, 1, 1}, tensor_of(text), "line 1");
   EXPECT_EQ(saved(0), "one");
-  EXPECT_EQ(produced_, RunWriter::times_produced(Saving::between));
+  EXPECT_EQ(produced_, RunWriter::times_produced(/*beside=*/false));
   writer.settle();
   EXPECT_THAT(lines(), ElementsAre("line 1"));
 }
 
 TEST_F(RunWriterTest, EverythingIsCommittedInTheOrderOfTheCalls) {
-  RunWriter writer(dir_, Saving::beside);
+  RunWriter writer(dir_, /*beside=*/true);
   const std::string text = "state", longer = "a longer state";
   files_.created.clear();
   writer.save_epoch({0, 1, 1}, tensor_of(text), "line 1");
@@ -129,7 +129,7 @@ TEST_F(RunWriterTest, EverythingIsCommittedInTheOrderOfTheCalls) {
 }
 
 TEST_F(RunWriterTest, AFailureIsThrownAtTheNextQuestionAndNothingIsCommittedAfterIt) {
-  RunWriter writer(dir_, Saving::beside);
+  RunWriter writer(dir_, /*beside=*/true);
   const std::string text = "state";
   writer.save_epoch({0, 1, 1}, tensor_of(text), "line 1");
   writer.settle();
@@ -150,7 +150,7 @@ TEST_F(RunWriterTest, AFailureIsThrownAtTheNextQuestionAndNothingIsCommittedAfte
 }
 
 TEST_F(RunWriterTest, ALostClaimEndsTheWriting) {
-  RunWriter writer(dir_, Saving::beside);
+  RunWriter writer(dir_, /*beside=*/true);
   const std::string text = "state";
   Claim::take(files_, folder_ / "work", this_process("n2", ""), {std::chrono::milliseconds(0), {}},
               [](auto&) {});
@@ -163,7 +163,7 @@ TEST_F(RunWriterTest, WhatHasNotBegunIsLeftOut) {
   const std::string text = "state";
   std::jthread opens;
   {
-    RunWriter writer(dir_, Saving::beside);
+    RunWriter writer(dir_, /*beside=*/true);
     files_.hold("live/0000");
     writer.save_epoch({0, 1, 1}, tensor_of(text), "line 1");
     writer.begin_packed(0, 0, true, tensor_of(text));
@@ -193,7 +193,7 @@ TEST_F(RunWriterTest, ALineThatAKillLeftOutIsWrittenByTheNextStart) {
 }
 
 TEST_F(RunWriterTest, WriterZeroCollectsTheLinesOfTheOthersWhileItWaits) {
-  RunWriter writer(dir_, Saving::beside, /*collects=*/true);
+  RunWriter writer(dir_, /*beside=*/true, /*collects=*/true);
   RunDir other(files_, *claim_, 2);
   other.events().append("theirs");
   const auto shared = [&] { return read_text(files_, folder_ / "work/blocks.jsonl"); };

@@ -29,14 +29,15 @@ int occurrences(const std::string& text, const std::string& word) {
 class Ranks : public ::testing::Test {
  protected:
   // Containers run as root, and machines have fewer processors than the test wants ranks.
-  ProgramRun run(int ranks, const std::string& words) const {
+  // `around`: a program that runs mpirun.
+  ProgramRun run(int ranks, const std::string& words, const std::string& around = "") const {
     return run_program_in(folder_,
                           "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
                           "OMPI_MCA_rmaps_base_oversubscribe=1 "
                           "OMPI_MCA_hwloc_base_binding_policy=none "
                           "OMPI_MCA_mpi_yield_when_idle=1 "
-                          "OMPI_MCA_btl_vader_single_copy_mechanism=none " BITMILL_MPIRUN " -n " +
-                              std::to_string(ranks),
+                          "OMPI_MCA_btl_vader_single_copy_mechanism=none " +
+                              around + BITMILL_MPIRUN " -n " + std::to_string(ranks),
                           words);
   }
   std::string quantize_words(const std::string& result) const {
@@ -221,6 +222,28 @@ TEST_P(Stages, GiveTheBytesOfOneRank) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Mpirun, Stages, ::testing::Values(4, 2, 1));
+
+// The second time to stop is later: on a slow machine nothing is packed in the first seconds.
+TEST_F(Ranks, StreamsThatAStopKeepsServeAnotherMesh) {
+  const auto words = [&](const std::string& name, int stages) {
+    return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 8 --seq-len " +
+           "64 --epochs 40 --lag 10 --batch 2 --threads 1 --output-dir " + folder_ / name +
+           " --stages " + std::to_string(stages);
+  };
+  const ProgramRun whole = run(2, words("whole", 2));
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  ProgramRun stopped;
+  for (int seconds = 3; stopped.err.find("keeping the streams of block") == std::string::npos;
+       seconds += 2) {
+    stopped = run(4, words("out", 4),
+                  "timeout --preserve-status --signal USR1 " + std::to_string(seconds) + " ");
+    ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+  }
+  const ProgramRun resumed = run(4, words("out", 2));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("were kept and are read")) << stopped.err;
+  EXPECT_TRUE(folder_.read("out/model.safetensors") == folder_.read("whole/model.safetensors"));
+}
 
 // Eleven samples: the last batch of three, and of eight, is not full.
 class Batch : public Ranks, public ::testing::WithParamInterface<int> {};

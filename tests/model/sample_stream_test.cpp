@@ -99,6 +99,22 @@ TEST_F(SampleStreamTest, ValuesThatAreNotFiniteAreRefusedInEveryDtype) {
   }
 }
 
+// Nobody knows the block of such a value, nor its number in the job: the error names none.
+TEST_F(SampleStreamTest, TheErrorOfAValueFromElsewhereNamesNoBlock) {
+  StreamBudget budget = make_budget(4);
+  SampleStream stream(budget, 3, seq_len, hidden, Dtype::float16);
+  at::Tensor value = at::ones({seq_len, hidden});
+  value[1][2] = std::numeric_limits<float>::infinity();
+  try {
+    stream.store(2, value);
+    FAIL() << "infinity was kept";
+  } catch (const NumericError& error) {
+    EXPECT_THAT(error.what(),
+                testing::StartsWith("an activation that came from elsewhere gives "
+                                    "inf in this rank's sample 2, token 1, channel 2"));
+  }
+}
+
 TEST_F(SampleStreamTest, TheErrorHasThePlaceAndAdviceForItsCause) {
   StreamBudget budget = make_budget(4);
   const auto refusal = [&](Dtype dtype, int64_t token, float bad) -> std::string {

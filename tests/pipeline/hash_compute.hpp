@@ -33,22 +33,18 @@ inline std::string hash_of(std::initializer_list<std::string> parts) {
   return hasher.hex();
 }
 
-// The streams that a stop has kept.
-struct KeptHashes {
-  KeptStreams at;
-  std::string student, teacher;
-};
-
 // Takes the place of the run folder: what is in it survives a start. Copies use the same mutex.
 struct HashStore {
   std::map<int, std::pair<Progress, std::string>> live;  // by block
   std::map<std::pair<int, int>, std::string> packed;     // by (block, turn)
-  KeptHashes kept;                                       // by the last stop
+  std::map<StreamId, std::string> kept;                  // by all stops
   std::shared_ptr<std::mutex> mutex = std::make_shared<std::mutex>();
 
-  // None where a start cannot begin there.
-  KeptHashes kept_for(const Plan& plan) const {
-    return can_begin_at(kept.at, plan, done(plan)) ? kept : KeptHashes();
+  // What a start uses.
+  KeptStreams kept_for(const Plan& plan) const {
+    KeptStreams all;
+    for (const auto& [stream, hash] : kept) all.insert(stream);
+    return Remaining(plan, done(plan), all).used();
   }
 
   std::vector<BlockDone> done(const Plan& plan) const {
@@ -71,8 +67,15 @@ constexpr size_t hash_digits_sent = 32;
 // A box of one or two hashes, one after the other, each in two samples.
 class HashBox final : public StreamBox {
  public:
-  explicit HashBox(std::string text) : text_(std::move(text)) {}
-  const std::string& text() const { return text_; }
+  HashBox(int block, int turn, std::string text)
+      : block_(block), turn_(turn), text_(std::move(text)) {}
+  int block() const { return block_; }
+  int turn() const { return turn_; }
+  // The teacher's hash; empty where only the student's travels.
+  std::string teacher() const {
+    return text_.size() > hash_digits_sent ? text_.substr(0, hash_digits_sent) : "";
+  }
+  std::string student() const { return text_.substr(text_.size() - hash_digits_sent); }
 
   static at::Tensor room() { return at::empty({16}, at::kByte); }
 
@@ -87,6 +90,7 @@ class HashBox final : public StreamBox {
   }
 
  private:
+  const int block_, turn_;
   std::string text_;
 };
 
@@ -199,9 +203,8 @@ class HashCompute final : public Compute {
   void receive(int block, int turn) override {
     record("receive {} {}", block, turn);
     const auto box = link_->take();
-    const std::string& text = static_cast<const HashBox&>(*box).text();
-    if (plan_.begins_band(turn)) teachers_[block] = text.substr(0, hash_digits_sent);
-    students_[{block, turn}] = text.substr(text.size() - hash_digits_sent);
+    require(static_cast<const HashBox&>(*box).block() == block, "was not sent next", block);
+    put(static_cast<const HashBox&>(*box));
   }
 
   bool has_room() override {
@@ -215,7 +218,7 @@ class HashCompute final : public Compute {
     std::string text;
     if (plan_.begins_band(turn)) text += teachers_.extract(block + 1).mapped();
     text += students_.extract({block + 1, turn}).mapped();
-    link_->send(std::make_shared<HashBox>(std::move(text)));
+    link_->send(std::make_shared<HashBox>(block + 1, turn, std::move(text)));
   }
 
   bool all_sent() override {
@@ -228,34 +231,43 @@ class HashCompute final : public Compute {
     return link_->all_sent();
   }
 
-  void expect(int turn) override {
+  void expect(int block, int turn) override {
     const size_t digits = (plan_.begins_band(turn) ? 2 : 1) * hash_digits_sent;
-    link_->expect(static_cast<int64_t>(digits) / 16,
-                  [digits] { return std::make_shared<HashBox>(std::string(digits, ' ')); });
+    link_->expect(static_cast<int64_t>(digits) / 16, [block, turn, digits] {
+      return std::make_shared<HashBox>(block, turn, std::string(digits, ' '));
+    });
   }
 
-  // Of plans in which one block reads at a time.
-  void keep_streams() override {
-    if (link_ || plan_.band != 1 || !keeps_) return;
-    if (!students_.empty()) {
-      const auto& [block, turn] = students_.begin()->first;
-      const bool targets = targets_.contains(block);
-      keep({block, turn, targets}, students_.begin()->second,
-           (targets ? targets_ : teachers_).at(block));
-    } else if (visit_block_ >= 0) {
-      keep({visit_block_, visit_turn_, true}, student_, targets_.at(visit_block_));
+  void take_kept(const KeptUse& use) override {
+    const std::lock_guard lock(*store_.mutex);
+    const std::string& hash = store_.kept.at(use.stream);
+    const auto [block, turn] = use.stream;
+    switch (use.role) {
+      case KeptUse::Role::student:
+        students_[{block, turn}] = hash;
+        return;
+      case KeptUse::Role::teacher:
+        teachers_[block] = hash;
+        return;
+      case KeptUse::Role::targets:
+        targets_[block - 1] = hash;
+        return;
     }
   }
-  void never_keep_streams() { keeps_ = false; }
-  void take_kept_streams(const KeptHashes& kept) {
-    if (!kept.at.any()) return;
-    students_[{kept.at.block, kept.at.turn}] = kept.student;
-    (kept.at.targets ? targets_ : teachers_)[kept.at.block] = kept.teacher;
+
+  void leave_streams(const std::function<void()>& expect_next) override {
+    if (!link_) return;
+    for (const auto& box : link_->leave(expect_next)) put(static_cast<const HashBox&>(*box));
   }
 
-  void leave_streams() override {
-    if (link_) link_->leave();
+  void keep_streams() override {
+    if (!keeps_) return;
+    for (const auto& [at, hash] : students_) keep(student_stream(at.first, at.second), hash);
+    for (const auto& [block, hash] : teachers_) keep(teacher_stream(block), hash);
+    for (const auto& [block, hash] : targets_) keep(teacher_stream(block + 1), hash);
+    if (visit_block_ >= 0) keep(student_stream(visit_block_, visit_turn_), student_);
   }
+  void never_keep_streams() { keeps_ = false; }
 
   // All calls in their order. Each one has its words where it calls record().
   const std::vector<std::string>& calls() const { return calls_; }
@@ -302,9 +314,18 @@ class HashCompute final : public Compute {
     if (rank_ != nullptr) rank_->replicas().barrier();
   }
 
-  void keep(const KeptStreams& kept, const std::string& student, const std::string& teacher) {
+  void put(const HashBox& box) {
+    if (const std::string teacher = box.teacher(); !teacher.empty()) {
+      teachers_[box.block()] = teacher;
+    }
+    students_[{box.block(), box.turn()}] = box.student();
+  }
+
+  // A stream is the same whoever keeps it.
+  void keep(const StreamId& stream, const std::string& hash) {
     const std::lock_guard lock(*store_.mutex);
-    store_.kept = {kept, student, teacher};
+    const auto [there, fresh] = store_.kept.emplace(stream, hash);
+    require(fresh || there->second == hash, "was kept with another stream before", stream.block);
   }
 
   void visit(int block, int turn) {

@@ -174,5 +174,70 @@ TEST(CostModel, MemoryOfATrainingBlockByHand) {
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).loaded_bytes, 90 + 4 * (2 * 7 + 3 * 7));
 }
 
+// Four samples of 10 bytes a stream; a second for each of: reading a block, sending a stream
+// through it, reading it packed.
+struct Resumed {
+  Resumed() {
+    work.batch = work.samples = 4;
+    work.seq_len = 1;
+    work.hidden = 10;
+    work.stream_bytes = 1;
+    work.source_bytes = 40;
+    work.packed_bytes = 40;
+    work.forward_flops = 1;
+    machine.read_bytes_per_s = 40;
+    machine.write_bytes_per_s = 20;
+    machine.forward_flops_per_s = 4;
+    machine.link_bytes_per_s = 1e9;
+  }
+  ResumeCosts costs(const Mesh& mesh, int band) const {
+    return resume_costs(work, machine, mesh, band);
+  }
+
+  Workload work;
+  Machine machine;
+};
+
+TEST(ResumeCosts, OfOneTurnOnOneStageByHand) {
+  const ResumeCosts one = Resumed().costs({1, 1}, 1);
+  EXPECT_DOUBLE_EQ(one.replay_s, 1 + 1 + 2);
+  EXPECT_EQ(one.streams_bytes, 2 * 40);
+  EXPECT_DOUBLE_EQ(one.streams_s, 80 / 20.0 + 80 / 40.0 + 80 / 40.0);  // written, compared, read
+  EXPECT_EQ(one.blocks_worth_keeping(), 3);
+  EXPECT_FALSE(one.keeps(2));
+  EXPECT_TRUE(one.keeps(3));
+}
+
+// Four turns: each reads the blocks again, and there are five streams.
+TEST(ResumeCosts, OfABandAreSharedByItsStages) {
+  const Resumed resumed;
+  const ResumeCosts alone = resumed.costs({1, 1}, 4), shared = resumed.costs({4, 1}, 4);
+  EXPECT_DOUBLE_EQ(alone.replay_s, 4 * 2 + 5);
+  EXPECT_DOUBLE_EQ(shared.replay_s, (4 * 2 + 5) / 4.0);
+  EXPECT_EQ(alone.streams_bytes, 4 * 80);
+  EXPECT_EQ(shared.streams_bytes, 4 * 80);
+  EXPECT_DOUBLE_EQ(alone.streams_s, 4 * 8);
+  EXPECT_DOUBLE_EQ(shared.streams_s, 8);  // each writes and reads two of the eight streams
+}
+
+TEST(ResumeCosts, StagesBeyondTheTurnsOfABandDoNotHelp) {
+  const Resumed resumed;
+  EXPECT_DOUBLE_EQ(resumed.costs({4, 1}, 2).replay_s, (2 * 2 + 3) / 2.0);
+  EXPECT_DOUBLE_EQ(resumed.costs({4, 1}, 1).replay_s, resumed.costs({1, 1}, 1).replay_s);
+}
+
+TEST(ResumeCosts, ASlowLinkHoldsAReplayUp) {
+  Resumed resumed;
+  resumed.machine.link_bytes_per_s = 40 / 10.0;  // a stream travels ten seconds
+  EXPECT_DOUBLE_EQ(resumed.costs({4, 1}, 4).replay_s, 5 * 10 / 4.0);
+  EXPECT_DOUBLE_EQ(resumed.costs({1, 1}, 4).replay_s, 4 * 2 + 5) << "nothing travels";
+}
+
+TEST(ResumeCosts, ReplicasShareSamplesButNotBlocks) {
+  const ResumeCosts two = Resumed().costs({1, 2}, 1);
+  EXPECT_DOUBLE_EQ(two.replay_s, 1 + 1 + 2 / 2.0);
+  EXPECT_DOUBLE_EQ(two.streams_s, 4);
+}
+
 }  // namespace
 }  // namespace bitmill

@@ -34,6 +34,7 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
                                  {"loss", nullptr},
                                  {"epoch_s", nullptr},
                                  {"eta_s", nullptr},
+                                 {"kept_stream_bytes", status.kept_stream_bytes},
                                  {"holder", nullptr},
                                  {"starts_in_vain", status.starts_in_vain()},
                                  {"failure", status.failure},

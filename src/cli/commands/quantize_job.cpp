@@ -110,8 +110,8 @@ void QuantizeJob::choose_mesh(const ModelConfig& config) {
   request_.options.replicas = chosen.mesh.replicas;
   request_.options.walk = chosen.walk;
   request_.options.save_beside = chosen.save_beside;
-  request_.options.resume_costs =
-      resume_costs(plan_request(request_.options, config).work, machine_, chosen.mesh);
+  request_.options.resume_costs = resume_costs(plan_request(request_.options, config).work,
+                                               machine_, chosen.mesh, chosen.plan.band);
 }
 
 // The forecast of the job as it will be done. The mesh was chosen before the calibration was read,
@@ -120,7 +120,7 @@ Forecast QuantizeJob::simulate_job(const ModelConfig& config) const {
   QuantizeOptions known = options();
   known.samples = forecast().samples;
   known.seq_len = forecast().seq_len;
-  known.save_beside = forecast().saving == Saving::beside;
+  known.save_beside = forecast().save_beside;
   return bitmill::forecast(plan_request(known, config), forecast().mesh, forecast().walk);
 }
 

@@ -87,14 +87,6 @@ void announce(const std::string& who, const std::string& what_follows) {
   std::fflush(stderr);
 }
 
-// Whether the process began with this signal ignored.
-bool was_ignored(int number) {
-  for (size_t at = 0; at < stop_signals.size(); ++at) {
-    if (stop_signals[at].number == number) return former_actions[at].sa_handler == SIG_IGN;
-  }
-  return false;
-}
-
 std::string system_words() { return std::generic_category().message(errno); }
 
 }  // namespace
@@ -118,10 +110,11 @@ void StopSignals::listen(const std::string& who, const std::string& what_follows
   action.sa_flags = SA_RESTART;  // system calls, ours and libraries', do not end early
   ::sigemptyset(&action.sa_mask);
   for (size_t at = 0; at < stop_signals.size(); ++at) {
-    ::sigaction(stop_signals[at].number, &action, &former_actions[at]);
+    const int number = stop_signals[at].number;
+    ::sigaction(number, &action, &former_actions[at]);
+    // Under nohup, a job outlives its terminal.
+    if (number == SIGHUP && former_actions[at].sa_handler == SIG_IGN) ::signal(SIGHUP, SIG_IGN);
   }
-  // Under nohup, a job outlives its terminal.
-  if (was_ignored(SIGHUP)) ::signal(SIGHUP, SIG_IGN);
   // The terminal that hangs up often takes with it a program that our output goes to.
   struct sigaction ignore = {};
   ignore.sa_handler = SIG_IGN;

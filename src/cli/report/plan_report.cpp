@@ -44,12 +44,11 @@ RankForecast most_of_all(const PlanRequest& request, const Forecast& forecast) {
 }
 
 ResumeCosts going_on_costs(const PlanRequest& request, const Forecast& forecast) {
-  return resume_costs(request.work, request.machine, forecast.mesh);
+  return resume_costs(request.work, request.machine, forecast.mesh, forecast.plan.band);
 }
 
 bool stop_keeps_streams(const PlanRequest& request, const Forecast& forecast) {
-  return keeps_streams(forecast.plan) &&
-         going_on_costs(request, forecast).keeps(forecast.plan.blocks - 1);
+  return going_on_costs(request, forecast).keeps(forecast.plan.blocks - 1);
 }
 
 int64_t kept_stream_bytes(const PlanRequest& request, const Forecast& forecast) {

@@ -157,7 +157,7 @@ std::string describe_forecast(const QuantizeOptions& options, const QuantizeFore
     table.add_row({"", fmt::format("of it up to {} of state while blocks are live",
                                    format_bytes(forecast.state_bytes))});
   }
-  table.add_row({"saving", saving_words(forecast.saving == Saving::beside)});
+  table.add_row({"saving", saving_words(forecast.save_beside)});
   table.add_row(
       {"going on", going_on_words(options.resume_costs, /*keeps=*/forecast.kept_bytes > 0)});
   return table.text();
@@ -192,7 +192,7 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"stream_bytes", forecast.stream_bytes},
       {"peak_memory_bytes", forecast.peak_memory_bytes},
       {"state_bytes", forecast.state_bytes},
-      {"save_beside", forecast.saving == Saving::beside},
+      {"save_beside", forecast.save_beside},
       {"replay_block_s", options.resume_costs.replay_s},
       {"kept_stream_bytes", forecast.kept_bytes},
       {"kept_from_block", forecast.kept_from_block},

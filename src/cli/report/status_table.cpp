@@ -63,6 +63,10 @@ std::string status_table(const RunStatus& status) {
     table.add_row(
         {"work left", (tunes ? "at most about " : "about ") + format_seconds(*status.eta_s)});
   }
+  if (status.kept_stream_bytes > 0) {
+    table.add_row({"kept streams", format_bytes(status.kept_stream_bytes) +
+                                       ", with which a start need not replay what is packed"});
+  }
   if (status.holder) {
     table.add_row({"holder", describe(status.holder->holder)});
     if (!status.holder->outcome.empty()) table.add_row({"outcome", status.holder->outcome});

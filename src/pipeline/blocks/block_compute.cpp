@@ -39,9 +39,10 @@ BlockCompute::BlockCompute(const ComputeContext& context)
   }
   if (context.writer != nullptr) logged_ = context.writer->dir().events().packed_blocks();
   if (context.frontier != nullptr) {
-    frontier_.emplace(*context.frontier,
-                      context.writer != nullptr ? &context.writer->dir().state() : nullptr,
-                      context.rank.replicas(), share_, context.pool,
+    const bool leads_job = context.rank.stage() == 0 && context.rank.leads();
+    const auto sample_bytes = static_cast<int64_t>(new_stream(0)->room().nbytes());
+    frontier_.emplace(*context.frontier, leads_job ? &context.writer->dir().state() : nullptr,
+                      context.plan, context.rank, share_, sample_bytes, context.pool,
                       [this](const std::string& text) { context_.observer.phase_begins(text); });
   }
   if (context.rank.mesh().stages == 1) return;
@@ -61,8 +62,8 @@ void BlockCompute::embed(int turn) {
   if (teacher) teacher_inputs_[0] = teacher;
   for_own_samples({}, [&](int64_t i) {
     const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
-    student->store(i, x, full_precision(-1, i));
-    if (teacher) teacher->store(i, x, full_precision(-1, i));
+    student->store(i, x, full_precision(StreamOrigin::embeddings, i));
+    if (teacher) teacher->store(i, x, full_precision(StreamOrigin::embeddings, i));
   });
 }
 
@@ -74,7 +75,7 @@ void BlockCompute::load(int block) {
 
 void BlockCompute::teach(int block, int turn, bool saved) {
   const Stream teacher = begin_visit(block, turn);
-  visit_ = {block, turn, saved};
+  visit_ = {block, turn};
   homologous_ = new_stream();
   // A rank without samples takes part in sums and saves, but needs no student.
   const Backend* backend = share_.own_count() > 0 ? &context_.backend : nullptr;
@@ -94,7 +95,7 @@ void BlockCompute::teach(int block, int turn, bool saved) {
 
 void BlockCompute::pass(int block, int turn) {
   const Stream teacher = begin_visit(block, turn);
-  visit_ = {block, turn, true};
+  visit_ = {block, turn};
   if (teacher) advance(block, *teacher, *targets_[block]);
 }
 
@@ -107,14 +108,13 @@ const RunDir* BlockCompute::settled() const {
 }
 
 void BlockCompute::save_epoch(const Progress& done, const FinishedEpoch& epoch) {
-  live_->save_epoch(context_.writer, context_.saving, done, at::tensor(all_losses()).to(at::kFloat),
+  live_->save_epoch(context_.writer, context_.save_beside, done,
+                    at::tensor(all_losses()).to(at::kFloat),
                     epoch_line(epoch.at, epoch.loss, epoch.seconds));
-  visit_.begun = true;
 }
 
 void BlockCompute::save_steps(const Progress& done) {
   live_->save_steps(context_.writer, done, at::tensor(all_losses()).to(at::kFloat));
-  visit_.begun = true;
 }
 
 void BlockCompute::settle() {

@@ -39,10 +39,9 @@ struct ComputeContext {
   const SourceModel& model;
   const Windows& windows;
   const Backend& backend;
-  RunWriter* writer;  // where this rank leads its stage, else null
-  Saving saving;      // of the writer; the same on all replicas of a stage
-  // Where streams are kept at a stop; null where a plan has several stages or wider bands.
-  FrontierFiles* frontier;
+  RunWriter* writer;        // where this rank leads its stage, else null
+  bool save_beside;         // as of the writer; the same on all replicas of a stage
+  FrontierFiles* frontier;  // where streams are kept at a stop; null: none are
   StreamBudget& budget;
   MeshRank& rank;
   ThreadPool& pool;
@@ -74,13 +73,14 @@ class BlockCompute final : public Compute {
   bool has_room() override;
   void send(int block, int turn) override;
   bool all_sent() override;
-  void expect(int turn) override;
+  void expect(int block, int turn) override;
+  void take_kept(const KeptUse& use) override;
+  void leave_streams(const std::function<void()>& expect_next) override;
   void keep_streams() override;
-  void leave_streams() override;
 
-  // Collective over the replicas, before the first action. Reads the streams that an earlier start
-  // has kept, for execute(). None where there are none that can be used.
-  KeptStreams take_kept_streams(const std::vector<BlockDone>& done);
+  // Collective over the ranks with work, before the first action. Which streams of an earlier start
+  // take_kept() can take, for execute().
+  KeptStreams find_kept_streams(const std::vector<BlockDone>& done);
 
   // Reports of the blocks of this stage that this start packed for good, or read back as packed, in
   // block order. Losses that only an earlier start saw are NaN.
@@ -98,10 +98,7 @@ class BlockCompute final : public Compute {
   struct Visit {
     int block = -1;
     int turn = 0;
-    bool begun = false;  // its block has a committed state, or is packed
   };
-  // What a stop could keep at this moment; none where that is nothing.
-  KeptStreams at_hand() const;
 
   bool last_turn(int turn) const { return turn == context_.plan.turns() - 1; }
   // Where this rank leads its stage: the run folder, with everything committed. Else null.
@@ -130,7 +127,8 @@ class BlockCompute final : public Compute {
   at::Tensor probe_and_advance(int block, const SaliencyLayout& layout, const SampleStream& from,
                                SampleStream& to);
   void advance(int block, const SampleStream& from, SampleStream& to);
-  // Of own sample i, for the error where it cannot be kept. Block -1: its embeddings.
+  // Of own sample i, for the error where it cannot be kept. `block` may be
+  // StreamOrigin::embeddings.
   StreamOrigin full_precision(int block, int64_t i) const;
   StreamOrigin packed(int block, int64_t i) const;
   // Checks the losses of the samples of a step, after it. NumericError names the first sample whose

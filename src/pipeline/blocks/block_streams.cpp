@@ -62,7 +62,7 @@ StreamOrigin BlockCompute::packed(int block, int64_t i) const {
 }
 
 // Where the turn begins a band, the caller advances the returned teacher's stream into
-// targets_[block]; null, too, where an earlier start has kept these targets.
+// targets_[block]; null, too, where take_kept() has read these targets.
 BlockCompute::Stream BlockCompute::begin_visit(int block, int turn) {
   student_ = std::move(student_inputs_.extract({block, turn}).mapped());
   if (!context_.plan.begins_band(turn) || targets_.contains(block)) return nullptr;
@@ -107,7 +107,7 @@ void BlockCompute::send(int block, int turn) {
   }
   student_.reset();
   streams.push_back(std::move(student_inputs_.extract({block + 1, turn}).mapped()));
-  link_->send(std::make_shared<SampleBox>(std::move(streams)));
+  link_->send(std::make_shared<SampleBox>(block + 1, turn, std::move(streams)));
 }
 
 bool BlockCompute::all_sent() {
@@ -115,50 +115,56 @@ bool BlockCompute::all_sent() {
   return !link_ || link_->all_sent();
 }
 
-void BlockCompute::expect(int turn) {
+void BlockCompute::expect(int block, int turn) {
   const int streams = travellers(turn);
-  link_->expect(streams * share_.own_count(), [this, streams] {
+  link_->expect(streams * share_.own_count(), [this, block, turn, streams] {
     SampleBox::Streams all;
     for (int i = 0; i < streams; ++i) all.push_back(new_stream());
-    return std::make_shared<SampleBox>(std::move(all));
+    return std::make_shared<SampleBox>(block, turn, std::move(all));
   });
 }
 
-// One block reads streams at a time. Before its visit they are its inputs, but for targets that
-// were kept. During the visit the teacher's stream has become the targets.
-KeptStreams BlockCompute::at_hand() const {
-  if (!student_inputs_.empty()) {
-    const auto& [block, turn] = student_inputs_.begin()->first;
-    return {block, turn, targets_.contains(block)};
+KeptStreams BlockCompute::find_kept_streams(const std::vector<BlockDone>& done) {
+  return frontier_ ? frontier_->find(done) : KeptStreams();
+}
+
+void BlockCompute::take_kept(const KeptUse& use) {
+  const Stream stream = new_stream();
+  frontier_->read(use.stream, *stream);
+  const auto [block, turn] = use.stream;
+  switch (use.role) {
+    case KeptUse::Role::student:
+      student_inputs_[{block, turn}] = stream;
+      return;
+    case KeptUse::Role::teacher:
+      teacher_inputs_[block] = stream;
+      return;
+    case KeptUse::Role::targets:
+      targets_[block - 1] = stream;
+      return;
   }
-  return visit_.begun ? KeptStreams{visit_.block, visit_.turn, true} : KeptStreams{};
+}
+
+// What was under way is at hand again, for keep_streams().
+void BlockCompute::leave_streams(const std::function<void()>& expect_next) {
+  if (!link_) return;
+  for (const std::shared_ptr<StreamBox>& one : link_->leave(expect_next)) {
+    const auto& box = static_cast<const SampleBox&>(*one);
+    if (box.streams().size() > 1) teacher_inputs_[box.block()] = box.streams().front();
+    student_inputs_[{box.block(), box.turn()}] = box.streams().back();
+  }
 }
 
 void BlockCompute::keep_streams() {
   if (!frontier_) return;
-  const KeptStreams kept = at_hand();
-  auto keeps = static_cast<std::byte>(context_.options.resume_costs.keeps(kept.block));
-  replicas().broadcast(std::span(&keeps, 1), 0);
-  if (keeps == std::byte{0}) return;
-  const Stream& student =
-      student_inputs_.empty() ? student_ : student_inputs_.at({kept.block, kept.turn});
-  const Stream& teacher = (kept.targets ? targets_ : teacher_inputs_).at(kept.block);
-  frontier_->write(kept, *student, *teacher);
-}
-
-KeptStreams BlockCompute::take_kept_streams(const std::vector<BlockDone>& done) {
-  if (!frontier_) return {};
-  const KeptStreams kept = frontier_->find(context_.plan, done);
-  if (!kept.any()) return {};
-  const Stream student = new_stream(), teacher = new_stream();
-  if (!frontier_->read(kept, *student, *teacher)) return {};
-  student_inputs_[{kept.block, kept.turn}] = student;
-  (kept.targets ? targets_ : teacher_inputs_)[kept.block] = teacher;
-  return kept;
-}
-
-void BlockCompute::leave_streams() {
-  if (link_) link_->leave();
+  FrontierStreams::Held held;
+  for (const auto& [at, stream] : student_inputs_) {
+    held[student_stream(at.first, at.second)] = stream.get();
+  }
+  for (const auto& [block, stream] : teacher_inputs_) held[teacher_stream(block)] = stream.get();
+  for (const auto& [block, stream] : targets_) held[teacher_stream(block + 1)] = stream.get();
+  if (visit_.block >= 0) held[student_stream(visit_.block, visit_.turn)] = student_.get();
+  frontier_->write(held, context_.options.resume_costs);
 }
 
 }  // namespace bitmill

@@ -78,8 +78,8 @@ class Executor {
     try {
       carry_out();
     } catch (const AgreedStop&) {
+      compute_.leave_streams([this] { announce_receive(announced_ + 1); });
       compute_.keep_streams();
-      compute_.leave_streams();
       throw;
     }
   }
@@ -94,8 +94,11 @@ class Executor {
       const bool replayed = manners_[i] == Manner::replay;
       if (manners_[i] == Manner::skip) continue;
       if (replayed && actions_[i].kind == ActionKind::train) continue;
-      if (leave_before(actions_[i])) leave("between two actions; nothing was under way");
+      if (may_leave_before(actions_[i]) && leave_before(actions_[i])) {
+        leave("between two actions; nothing was under way");
+      }
       observer_.action_begins(actions_[i]);
+      if (actions_[i].kind == ActionKind::teach) take_kept(actions_[i]);
       if (replayed) {
         replay(actions_[i]);
       } else {
@@ -124,8 +127,20 @@ class Executor {
   void announce_receive(size_t from) {
     for (size_t i = from; i < actions_.size(); ++i) {
       if (actions_[i].kind != ActionKind::receive || manners_[i] == Manner::skip) continue;
-      return compute_.expect(actions_[i].turn);
+      announced_ = i;
+      return compute_.expect(actions_[i].block, actions_[i].turn);
     }
+  }
+
+  void take_kept(const Action& teach) {
+    for (const KeptUse& use : remaining_.uses(teach.block, teach.turn)) compute_.take_kept(use);
+  }
+
+  // A block that was made ready for the first time takes one step before the ranks leave. Then its
+  // state is saved: neither the work of making it ready is lost, nor the teacher's stream, of which
+  // its statistics were taken and which is overwritten.
+  bool may_leave_before(const Action& action) const {
+    return action.kind != ActionKind::train || action.turn > 0 || saved_state(action).steps > 0;
   }
 
   // True when the ranks leave here. Only receive and send wait for another stage, and only here.
@@ -196,7 +211,8 @@ class Executor {
   const Remaining remaining_;
   const std::vector<Manner> manners_;  // of actions_
   const std::vector<BlockDone>& done_;
-  int turn_ = -1;  // of the visit under way
+  int turn_ = -1;         // of the visit under way
+  size_t announced_ = 0;  // the receive that is expected
   Compute& compute_;
   StopControl& stop_;
   Observer& observer_;

@@ -2,6 +2,7 @@
 // The only loop over blocks: it carries out the actions of one stage, by calls to a Compute.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "checkpoint/run_state.hpp"
@@ -65,25 +66,29 @@ class Compute {
   virtual bool has_room() = 0;
   virtual void send(int block, int turn) = 0;
   virtual bool all_sent() = 0;
-  // `turn` is that of the next receive. Called before the first action and after each receive, as
-  // long as a receive is left, so that the streams of that turn, and no others, can come in
-  // meanwhile.
-  virtual void expect(int turn) = 0;
-  // When the mesh stops, after everything is committed: may keep the streams that the next start
-  // needs.
+  // The next receive. Called before the first action and after each receive, as long as a receive
+  // is left, so that its streams, and no others, can come in meanwhile.
+  virtual void expect(int block, int turn) = 0;
+
+  // Takes a stream that an earlier start has kept, for the teach() or pass() that follows.
+  virtual void take_kept(const KeptUse& use) = 0;
+  // The last two calls when the mesh stops, after everything is committed. leave_streams() waits
+  // until no stream is under way any more. Each of them is then whole on one of two stages; this
+  // side may have to call `expect_next`, which announces the receive behind the one that was
+  // expected. keep_streams() may keep the streams that the next start needs.
+  virtual void leave_streams(const std::function<void()>& expect_next) = 0;
   virtual void keep_streams() = 0;
-  // The last call when the mesh stops: waits until no stream is under way any more.
-  virtual void leave_streams() = 0;
 };
 
 // Carries out what is left of one stage of the plan after `done`, which has one entry per block,
 // each usable(). Throws AgreedStop at the first safe point where the ranks agree to leave: between
-// actions, while waiting for another stage, and inside a train action where train_steps() leaves.
+// actions (but not between making a block ready for the first time and its first step), while
+// waiting for another stage, and inside a train action where train_steps() leaves.
 // Everything of this stage is committed then. Returns when every stage has finished and committed
 // its work. Throws UsageError, before anything else, when the plan has
 // a fault (find_fault()).
 //
-// `kept`: streams that `compute` has already, from an earlier start; none, or can_begin_at() them.
+// `kept`: streams that `compute` can take, from an earlier start.
 void execute(const Plan& plan, int stage, const std::vector<BlockDone>& done, Compute& compute,
              StopControl& stop, Observer& observer, const KeptStreams& kept = {});
 

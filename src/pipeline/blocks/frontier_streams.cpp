@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
+#include <cassert>
+#include <mutex>
 #include <utility>
-#include <vector>
 
 #include "base/error.hpp"
+#include "base/format_bytes.hpp"
 #include "base/stopwatch.hpp"
 #include "comm/gather.hpp"
 #include "model/tensor_floats.hpp"
@@ -15,16 +17,26 @@
 namespace bitmill {
 namespace {
 
-// "17.2 GB" or "6.29 MB".
-std::string size_words(int64_t bytes) {
-  constexpr double megabyte = 1e6, gigabyte = 1e9;
-  const auto size = static_cast<double>(bytes);
-  return size < gigabyte ? fmt::format("{:.3g} MB", size / megabyte)
-                         : fmt::format("{:.3g} GB", size / gigabyte);
+// "block 12 at turn 0, block 11 at turn 1": where the turns go on.
+std::string places_of(const KeptStreams& streams, const Plan& plan) {
+  std::map<int, int> blocks;  // by turn
+  for (const StreamId& stream : streams) {
+    if (stream.turn != StreamId::of_teacher) blocks[stream.turn] = stream.block;
+  }
+  std::vector<std::string> places;
+  for (const auto& [turn, block] : blocks) {
+    places.push_back(plan.turns() > 1 ? fmt::format("block {} at turn {}", block, turn)
+                                      : fmt::format("block {}", block));
+  }
+  return places.empty() ? "the teacher" : fmt::format("{}", fmt::join(places, ", "));
 }
 
-std::string tensor_name_of(const char* stream, int64_t sample) {
-  return fmt::format("{}.{}", stream, sample);
+int deepest_block(const KeptStreams& streams) {
+  int deepest = 0;
+  for (const StreamId& stream : streams) {
+    if (stream.turn != StreamId::of_teacher) deepest = std::max(deepest, stream.block);
+  }
+  return deepest;
 }
 
 Dtype dtype_of(const at::Tensor& sample) {
@@ -36,25 +48,6 @@ Dtype dtype_of(const at::Tensor& sample) {
     default:
       return Dtype::float32;
   }
-}
-
-void add_stream(const char* name, const SampleShare& share, const SampleStream& stream,
-                std::vector<TensorSource>& tensors) {
-  const at::Tensor like = stream.room();
-  const std::vector<int64_t> shape(like.sizes().begin(), like.sizes().end());
-  for (int64_t i = 0; i < share.own_count(); ++i) {
-    tensors.push_back({tensor_name_of(name, share.own()[static_cast<size_t>(i)]), dtype_of(like),
-                       shape, [&stream, i](const ByteSink& sink) {
-                         stream.prefetch(i + 1);
-                         sink(bytes_of(stream.load_kept(i)));
-                       }});
-  }
-}
-
-int64_t bytes_of_all(const std::vector<TensorSource>& tensors) {
-  int64_t bytes = 0;
-  for (const TensorSource& tensor : tensors) bytes += tensor.bytes();
-  return bytes;
 }
 
 // What `work` fails with, where that is something that a file does; empty when it does not fail.
@@ -70,127 +63,237 @@ std::string trouble_of(const Work& work) {
   return "";
 }
 
-}  // namespace
+// The rank that writes the samples of `replica`: of two stages that both hold them, the first. -1
+// where none does.
+int holder_of(const StreamId& stream, int replica, const Mesh& mesh,
+              const std::vector<std::vector<StreamId>>& held) {
+  for (int stage = 0; stage < mesh.stages; ++stage) {
+    const int rank = mesh.rank_of(stage, replica);
+    if (std::ranges::count(held[static_cast<size_t>(rank)], stream) > 0) return rank;
+  }
+  return -1;
+}
 
-FrontierStreams::FrontierStreams(FrontierFiles& files, const RunState* state,
-                                 Communicator& replicas, const SampleShare& share, ThreadPool& pool,
-                                 Say say)
-    : files_(files),
-      state_(state),
-      replicas_(replicas),
-      share_(share),
-      pool_(pool),
-      say_(std::move(say)) {}
+// The streams that some rank of every replica holds. A replica without samples need not.
+KeptStreams whole_streams(const std::vector<std::vector<StreamId>>& held,
+                          const std::vector<int64_t>& own_counts, const Mesh& mesh) {
+  KeptStreams whole;
+  for (const std::vector<StreamId>& one : held) whole.insert(one.begin(), one.end());
+  std::erase_if(whole, [&](const StreamId& stream) {
+    for (int replica = 0; replica < mesh.replicas; ++replica) {
+      const bool needed = own_counts[static_cast<size_t>(replica)] > 0;
+      if (needed && holder_of(stream, replica, mesh, held) < 0) return true;
+    }
+    return false;
+  });
+  return whole;
+}
 
-std::string FrontierStreams::first_of(const std::string& trouble) {
-  for (const std::string& one : gather_texts(replicas_, trouble)) {
+KeptStreams of_all_ranks(Communicator& comm, const KeptStreams& mine) {
+  KeptStreams all;
+  const std::vector<StreamId> list(mine.begin(), mine.end());
+  for (const std::vector<StreamId>& theirs : gather_values<StreamId>(comm, list)) {
+    all.insert(theirs.begin(), theirs.end());
+  }
+  return all;
+}
+
+// The others have none of their own.
+KeptStreams from_rank_0(Communicator& comm, const KeptStreams& streams) {
+  return of_all_ranks(comm, comm.rank() == 0 ? streams : KeptStreams());
+}
+
+// The first text of any rank that is not empty.
+std::string first_text(Communicator& comm, const std::string& text) {
+  for (const std::string& one : gather_texts(comm, text)) {
     if (!one.empty()) return one;
   }
   return "";
 }
 
-KeptStreams FrontierStreams::find(const Plan& plan, const std::vector<BlockDone>& done) {
-  KeptStreams found;
-  if (leads()) found = look(plan, done);
-  replicas_.broadcast(std::as_writable_bytes(std::span(&found, 1)), 0);
-  return found;
+}  // namespace
+
+FrontierStreams::FrontierStreams(FrontierFiles& files, const RunState* state, const Plan& plan,
+                                 MeshRank& rank, const SampleShare& share, int64_t sample_bytes,
+                                 ThreadPool& pool, Say say)
+    : files_(files),
+      state_(state),
+      plan_(plan),
+      rank_(rank),
+      share_(share),
+      sample_bytes_(sample_bytes),
+      pool_(pool),
+      say_(std::move(say)) {}
+
+void FrontierStreams::remove_all_but(const KeptStreams& used, const FrontierStock& stock) {
+  for (const KeptStream& one : stock.rest) files_.remove(one);
+  for (const auto& [stream, kept] : stock.usable) {
+    if (!used.contains(stream)) files_.remove(kept);
+  }
 }
 
-KeptStreams FrontierStreams::look(const Plan& plan, const std::vector<BlockDone>& done) {
-  KeptStreams found;
-  std::string trouble = trouble_of([&] {
-    const auto frontier = files_.kept();
-    if (!frontier) return;
-    const KeptStreams kept{frontier->block, frontier->turn, frontier->targets};
-    const bool usable = can_begin_at(kept, plan, done) &&
-                        packed_chain(*state_, kept.block, kept.turn) == frontier->made_by;
-    if (usable) {
-      found = kept;
-    } else {
-      files_.forget();
+KeptStreams FrontierStreams::choose(const std::vector<BlockDone>& done) {
+  KeptStreams used;
+  const std::string trouble = trouble_of([&] {
+    const FrontierStock stock = take_stock(files_, *state_, plan_, done, share_.samples());
+    const KeptStreams there = stock.streams();
+    used = Remaining(plan_, done, there).used();
+    if (!stock.troubles.empty()) {
+      say_(fmt::format("{} of the kept streams cannot be used: {}", stock.troubles.size(),
+                       stock.troubles.front()));
+    }
+    if (used.size() < there.size()) {
+      say_(
+          fmt::format("this start uses {} of {} kept streams: it goes on in another order than the "
+                      "one that kept them, or has come further",
+                      used.size(), there.size()));
+    }
+    remove_all_but(used, stock);
+  });
+  if (!trouble.empty()) say_("the kept streams cannot be used: " + trouble);
+  return used;
+}
+
+std::map<StreamId, std::string> FrontierStreams::look_for_damage() const {
+  std::mutex mutex;
+  std::map<StreamId, std::string> damaged;
+  int64_t passed = 0;  // samples of the streams before
+  for (const auto& [stream, kept] : kept_) {
+    const auto note = [&, &stream = stream](const std::string& trouble) {
+      const std::lock_guard lock(mutex);
+      if (!trouble.empty()) damaged.emplace(stream, trouble);
+    };
+    std::vector<int64_t> mine;  // over all streams, every rank gets as many
+    for (int64_t sample = 0; sample < share_.samples(); ++sample) {
+      if ((passed + sample) % all().size() == all().rank()) mine.push_back(sample);
+    }
+    passed += share_.samples();
+    note(trouble_of([&, &kept = kept] {
+      const FrontierReader reader(files_, kept);
+      pool_.parallel_for(std::ssize(mine), [&](int64_t i) {
+        std::vector<std::byte> bytes(static_cast<size_t>(sample_bytes_));
+        note(trouble_of([&] { reader.read(mine[static_cast<size_t>(i)], bytes); }));
+      });
+    }));
+  }
+  return damaged;
+}
+
+KeptStreams FrontierStreams::find(const std::vector<BlockDone>& done) {
+  KeptStreams chosen;
+  if (leads()) chosen = choose(done);
+  chosen = from_rank_0(all(), chosen);
+  if (chosen.empty()) return {};
+  const Stopwatch watch;
+  std::map<std::string, KeptStream> there;
+  trouble_of([&] { there = files_.list(); });
+  // One that this rank does not see has no parts, which look_for_damage() finds.
+  for (const StreamId& stream : chosen) kept_[stream] = there[file_name_of(stream)];
+  const std::map<StreamId, std::string> damaged = look_for_damage();
+  KeptStreams own;
+  for (const auto& [stream, trouble] : damaged) own.insert(stream);
+  const KeptStreams all_damaged = of_all_ranks(all(), own);
+  const std::string first = first_text(all(), own.empty() ? "" : damaged.begin()->second);
+  KeptStreams sound = chosen;
+  for (const StreamId& stream : all_damaged) sound.erase(stream);
+  const KeptStreams used = Remaining(plan_, done, sound).used();
+  int64_t bytes = 0;
+  for (const StreamId& stream : chosen) {
+    if (used.contains(stream)) {
+      bytes += kept_[stream].bytes;
+    } else if (leads()) {
+      trouble_of([&] { files_.remove(kept_[stream]); });
+    }
+  }
+  if (leads() && !first.empty()) {
+    say_(fmt::format("{} of the kept streams cannot be used: {}", all_damaged.size(), first));
+  }
+  if (leads() && !used.empty()) {
+    say_(
+        fmt::format("the streams of {} were kept and are read ({}, compared with their hashes in "
+                    "{:.2f} s)",
+                    places_of(used, plan_), format_bytes(bytes), watch.seconds()));
+  }
+  return used;
+}
+
+void FrontierStreams::read(const StreamId& stream, SampleStream& into) const {
+  const FrontierReader reader(files_, kept_.at(stream));
+  pool_.parallel_for(share_.own_count(), [&](int64_t i) {
+    const at::Tensor room = into.room();
+    reader.read(share_.own()[static_cast<size_t>(i)], bytes_of(room));
+    into.store(i, room);
+  });
+}
+
+std::vector<FrontierStreams::Order> FrontierStreams::decide(const KeptStreams& held,
+                                                            const ResumeCosts& costs) {
+  const std::vector<BlockDone> done = committed_blocks(*state_, plan_);
+  const FrontierStock stock = take_stock(files_, *state_, plan_, done, share_.samples());
+  KeptStreams at_hand = stock.streams();
+  at_hand.insert(held.begin(), held.end());
+  const KeptStreams used = Remaining(plan_, done, at_hand).used();
+  std::vector<Order> orders;
+  if (!costs.keeps(deepest_block(used))) return orders;
+  for (const StreamId& stream : used) {
+    if (stock.usable.contains(stream)) continue;
+    Order& order = orders.emplace_back(Order{stream, {}});
+    if (stream.turn == StreamId::of_teacher) continue;
+    const std::string chain = packed_chain(*state_, stream.block, stream.turn);
+    assert(chain.size() < order.made_by.size());
+    std::ranges::copy(chain, order.made_by.begin());
+  }
+  if (orders.empty()) return orders;
+  say_(fmt::format("keeping the streams of {} for the next start ({})", places_of(used, plan_),
+                   format_bytes(std::ssize(orders) * share_.samples() * sample_bytes_)));
+  remove_all_but(used, stock);
+  return orders;
+}
+
+void FrontierStreams::write_part(const Order& order, const SampleStream& stream) {
+  const at::Tensor like = stream.room();
+  const std::vector<int64_t> shape(like.sizes().begin(), like.sizes().end());
+  std::vector<TensorSource> samples;
+  for (int64_t i = 0; i < share_.own_count(); ++i) {
+    samples.push_back({std::to_string(share_.own()[static_cast<size_t>(i)]), dtype_of(like), shape,
+                       [&stream, i](const ByteSink& sink) {
+                         stream.prefetch(i + 1);
+                         sink(bytes_of(stream.load_kept(i)));
+                       }});
+  }
+  files_.write_part(file_name_of(order.stream), order.made_by.data(), rank_.replica(), samples);
+}
+
+// After a failure: a full disk needs the room.
+void FrontierStreams::remove_incomplete() {
+  trouble_of([&] {
+    for (const auto& [name, kept] : files_.list()) {
+      if (kept.samples != share_.samples() || !kept.trouble.empty()) files_.remove(kept);
     }
   });
-  if (!trouble.empty()) {
-    say_(fmt::format("the kept streams cannot be used: {}", trouble));
-    trouble_of([&] { files_.forget(); });
-  }
-  return found;
 }
 
-bool FrontierStreams::read(const KeptStreams& kept, SampleStream& student, SampleStream& teacher) {
-  const Stopwatch watch;
-  int64_t bytes = 0;
-  const std::string trouble = first_of(trouble_of([&] {
-    const auto frontier = files_.kept();
-    BITMILL_CHECK(frontier, FileError, "the list of the kept streams is gone");
-    bytes = frontier->bytes;
-    const FrontierReader reader(files_, *frontier);
-    pool_.parallel_for(share_.own_count(), [&](int64_t i) {
-      const int64_t sample = share_.own()[static_cast<size_t>(i)];
-      for (const auto& [name, stream] :
-           {std::pair("student", &student), std::pair("teacher", &teacher)}) {
-        const at::Tensor room = stream->room();
-        reader.read(tensor_name_of(name, sample), bytes_of(room));
-        stream->store(i, room);
-      }
-    });
-  }));
-  if (!leads()) return trouble.empty();
-  if (trouble.empty()) {
-    say_(
-        fmt::format("the streams of block {} were kept and are read ({} in {:.2f} s): the "
-                    "{} packed blocks before it are not replayed",
-                    kept.block, size_words(bytes), watch.seconds(), kept.block));
-  } else {
-    say_(fmt::format("the kept streams of block {} cannot be used: {}", kept.block, trouble));
-    trouble_of([&] { files_.forget(); });
-  }
-  return trouble.empty();
-}
-
-bool FrontierStreams::is_newer(const KeptStreams& kept) const {
-  bool newer = true;
-  trouble_of([&] {
-    const auto there = files_.kept();
-    newer = !there || there->turn != kept.turn || there->block < kept.block;
-  });
-  return newer;
-}
-
-void FrontierStreams::write(const KeptStreams& kept, const SampleStream& student,
-                            const SampleStream& teacher) {
-  auto begins = static_cast<std::byte>(leads() && is_newer(kept));
-  replicas_.broadcast(std::span(&begins, 1), 0);
-  if (begins == std::byte{0}) return;
-  std::vector<TensorSource> tensors;
-  add_stream("student", share_, student, tensors);
-  add_stream("teacher", share_, teacher, tensors);
-  Frontier frontier{kept.block, kept.turn, kept.targets, 0, "", {}};
-  for (const int64_t bytes : gather_value(replicas_, bytes_of_all(tensors))) {
-    frontier.bytes += bytes;
-  }
+void FrontierStreams::write(const Held& held, const ResumeCosts& costs) {
+  std::vector<StreamId> mine;
+  for (const auto& [stream, samples] : held) mine.push_back(stream);
+  const std::vector<std::vector<StreamId>> everyone = gather_values<StreamId>(all(), mine);
+  const std::vector<int64_t> own_counts = gather_value(all(), share_.own_count());
+  std::vector<Order> orders;
+  std::string trouble;
   if (leads()) {
-    say_(fmt::format("keeping the streams of block {} for the next start ({})", kept.block,
-                     size_words(frontier.bytes)));
+    trouble = trouble_of(
+        [&] { orders = decide(whole_streams(everyone, own_counts, rank_.mesh()), costs); });
   }
-  // The parts of an earlier stop are overwritten: the list of them must be gone before.
-  std::string part;
-  std::string trouble = first_of(trouble_of([&] {
-    if (leads()) files_.forget();
-  }));
-  if (trouble.empty()) {
-    trouble = first_of(trouble_of([&] { part = files_.write_part(replicas_.rank(), tensors); }));
+  orders = gather_values<Order>(all(), orders).front();
+  for (const Order& order : orders) {
+    if (holder_of(order.stream, rank_.replica(), rank_.mesh(), everyone) != all().rank()) continue;
+    const std::string own = trouble_of([&] { write_part(order, *held.at(order.stream)); });
+    if (trouble.empty()) trouble = own;
   }
-  frontier.parts = gather_texts(replicas_, part);
-  if (!leads()) return;
-  if (trouble.empty()) {
-    trouble = trouble_of([&] {
-      frontier.made_by = packed_chain(*state_, kept.block, kept.turn);
-      files_.keep(frontier);
-      files_.remove_other_parts(frontier);
-    });
-  }
-  if (!trouble.empty()) say_(fmt::format("the streams are not kept: {}", trouble));
+  trouble = first_text(all(), trouble);
+  if (!leads() || trouble.empty()) return;
+  say_("the streams are not kept: " + trouble);
+  remove_incomplete();
 }
 
 }  // namespace bitmill

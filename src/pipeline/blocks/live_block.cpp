@@ -195,11 +195,11 @@ std::vector<TensorSource> LiveBlock::tensors_to_save(const Progress& done,
   return tensors;
 }
 
-void LiveBlock::save_epoch(RunWriter* writer, Saving saving, const Progress& done,
+void LiveBlock::save_epoch(RunWriter* writer, bool beside, const Progress& done,
                            const at::Tensor& losses, const std::string& event) {
   const std::vector<TensorSource> tensors = tensors_to_save(done, losses);
   if (writer != nullptr) return writer->save_epoch(done, tensors, event);
-  take_part(tensors, RunWriter::times_produced(saving));
+  take_part(tensors, RunWriter::times_produced(beside));
 }
 
 void LiveBlock::save_steps(RunWriter* writer, const Progress& done, const at::Tensor& losses) {

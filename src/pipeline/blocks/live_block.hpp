@@ -64,7 +64,7 @@ class LiveBlock {
   // save_steps() do. `writer` is null except on rank 0; `saving` is that of rank 0's writer.
   // `losses` ([samples] float32) are those of an unfinished epoch. After save_epoch() the block may
   // change and go.
-  void save_epoch(RunWriter* writer, Saving saving, const Progress& done, const at::Tensor& losses,
+  void save_epoch(RunWriter* writer, bool beside, const Progress& done, const at::Tensor& losses,
                   const std::string& event);
   void save_steps(RunWriter* writer, const Progress& done, const at::Tensor& losses);
   // Replaces quantize() for a block whose state was saved. `run_dir` is null except on rank 0.

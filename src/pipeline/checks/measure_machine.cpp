@@ -115,15 +115,15 @@ class Trial {
         rotary_(make_rotary(model_.config(), windows_.seq_len)),
         claim_(Claim::take(files, folder, this_process("", ""), {}, [](const std::string&) {})),
         run_dir_(files, *claim_),
-        writer_(run_dir_, Saving::between),
+        writer_(run_dir_, /*beside=*/false),
         budget_(files, INT64_MAX, join_path(folder, "streams")),
         alone_(comm.split(comm.rank())),
         rank_({1, 1}, *alone_),
         plan_(make_plan(1, 2, 1, 1, Walk::sweep)),
         comm_(comm),
         pool_(pool),
-        compute_({trial_, plan_, model_, windows_, *backend_, &writer_, Saving::between, nullptr,
-                  budget_, rank_, pool, silent_}) {
+        compute_({trial_, plan_, model_, windows_, *backend_, &writer_, /*save_beside=*/false,
+                  nullptr, budget_, rank_, pool, silent_}) {
     run_dir_.begin({"{}", {}});
   }
 

@@ -123,10 +123,10 @@ Workload known_workload(const QuantizeOptions& options, const SourceModel& model
   return work;
 }
 
-// Memory of the busiest rank, with the states written in the way of `saving`.
+// Memory of the busiest rank, where states are saved `beside` training or not.
 Simulation simulate_saving(const Plan& plan, Workload work, const Machine& machine,
-                           const Mesh& mesh, Saving saving) {
-  work.save_beside = saving == Saving::beside;
+                           const Mesh& mesh, bool beside) {
+  work.save_beside = beside;
   return simulate_training(plan, stage_costs(work, machine, mesh));
 }
 
@@ -139,11 +139,12 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
   machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
   const Plan schedule = plan_of(options, forecast);
-  forecast.saving = options.save_beside ? Saving::beside : Saving::between;
-  Simulation simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+  forecast.save_beside = options.save_beside;
+  Simulation simulation =
+      simulate_saving(schedule, work, machine, forecast.mesh, forecast.save_beside);
   if (!find_memory_fault(simulation, options.memory_limit).empty()) {
-    forecast.saving = Saving::between;
-    simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.saving);
+    forecast.save_beside = false;
+    simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.save_beside);
   }
   forecast.stream_bytes = simulation.peak_stream_bytes();
   forecast.peak_memory_bytes = simulation.peak_bytes();
@@ -155,7 +156,7 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
                   fault));
   const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
   forecast.state_bytes = live_files(schedule) * work.state_bytes;
-  if (keeps_streams(schedule) && options.resume_costs.keeps(schedule.blocks - 1)) {
+  if (options.resume_costs.keeps(schedule.blocks - 1)) {
     forecast.kept_bytes = options.resume_costs.streams_bytes;
     forecast.kept_from_block = options.resume_costs.blocks_worth_keeping();
   }
@@ -206,13 +207,14 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
 }
 
 // Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,
-// the state of live blocks and kept streams, and the scratch files of all ranks.
+// the state of live blocks, kept streams, and the scratch files of all ranks. A run does not need
+// the room for kept streams: a stop that finds too little keeps none.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}};
-  folders.state_bytes =
-      forecast.turns * forecast.turn_bytes + forecast.state_bytes + forecast.kept_bytes;
-  folders.scratch_bytes = forecast.disk_bytes - folders.result_bytes - folders.state_bytes;
+  folders.state_bytes = forecast.turns * forecast.turn_bytes + forecast.state_bytes;
+  folders.scratch_bytes =
+      forecast.disk_bytes - folders.result_bytes - folders.state_bytes - forecast.kept_bytes;
   folders.rank_scratch_bytes = forecast.stream_bytes - options.stream_memory;
   return folders;
 }

@@ -125,6 +125,20 @@ int64_t read_blocks(const RunState& state, const Extent& extent, RunStatus& stat
   return epochs;
 }
 
+// A start that runs meanwhile may remove files.
+int64_t kept_stream_bytes(Files& files, const std::string& state_path) {
+  const std::string folder = join_path(state_path, layout::streams);
+  int64_t bytes = 0;
+  if (!files.is_directory(folder)) return bytes;
+  for (const std::string& name : files.list(folder)) {
+    try {
+      if (name.ends_with(".safetensors")) bytes += files.open(join_path(folder, name))->size();
+    } catch (const FileError&) {
+    }
+  }
+  return bytes;
+}
+
 // When the run is done, only the log tells how many epochs it took.
 TuningStatus tuning_status(const Extent& extent, const RunStatus& status, const Logged& logged,
                            bool finished) {
@@ -162,6 +176,7 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   const Extent extent = read_extent(state);
   status.job = extent.job;
   status.blocks_total = extent.blocks;
+  status.kept_stream_bytes = kept_stream_bytes(files, found->path);
   const Logged logged = read_log(files, work_dir);
   status.last_loss = logged.last_loss;
   status.last_events.assign(logged.last_events.begin(), logged.last_events.end());

@@ -34,6 +34,7 @@ struct RunStatus {
   std::optional<double> last_loss;       // of the last logged epoch; for `tune` the divergence
   std::optional<double> epoch_s;         // mean seconds of the logged epochs
   std::optional<double> eta_s;           // at that pace
+  int64_t kept_stream_bytes = 0;         // of files that a stop has kept for the next start
   std::vector<std::string> last_events;  // lines of blocks.jsonl, oldest first
   std::optional<HolderRecord> holder;
   std::string failure;  // why the last start failed, if another start would fail, too

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/run_writer.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "schedule/plan.hpp"
 
@@ -25,11 +24,11 @@ struct QuantizeForecast {
   int64_t samples = 0, seq_len = 0;
   int64_t steps_per_epoch = 0;
   int turns = 0;
-  Mesh mesh;                       // of the ranks that have work; the other ranks are idle
-  Walk walk = Walk::sweep;         // never automatic
-  int64_t stream_bytes = 0;        // on the busiest rank, in memory and scratch file together
-  int64_t peak_memory_bytes = 0;   // estimate for the busiest rank
-  Saving saving = Saving::beside;  // where there is memory for a copy of a block's state
+  Mesh mesh;                      // of the ranks that have work; the other ranks are idle
+  Walk walk = Walk::sweep;        // never automatic
+  int64_t stream_bytes = 0;       // on the busiest rank, in memory and scratch file together
+  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
+  bool save_beside = true;        // as in Workload: there is memory for a copy of a block's state
   // Streams that a stop keeps in the run folder: their bytes, and the fewest packed blocks with
   // which it does. 0 where no stop does: then the next start replays the packed blocks.
   int64_t kept_bytes = 0;

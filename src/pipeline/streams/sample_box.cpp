@@ -4,7 +4,8 @@
 
 namespace bitmill {
 
-SampleBox::SampleBox(Streams streams) : streams_(std::move(streams)) {}
+SampleBox::SampleBox(int block, int turn, Streams streams)
+    : block_(block), turn_(turn), streams_(std::move(streams)) {}
 
 int64_t SampleBox::count() const { return std::ssize(streams_) * streams_.front()->count(); }
 

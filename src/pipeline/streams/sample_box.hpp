@@ -14,9 +14,11 @@ class SampleBox final : public StreamBox {
  public:
   using Streams = std::vector<std::shared_ptr<SampleStream>>;
 
-  // At least one stream; all have the same count, shape and dtype.
-  explicit SampleBox(Streams streams);
+  // For `block` at `turn`. At least one stream; all have the same count, shape and dtype.
+  SampleBox(int block, int turn, Streams streams);
 
+  int block() const { return block_; }
+  int turn() const { return turn_; }
   const Streams& streams() const { return streams_; }
 
   int64_t count() const override;
@@ -27,6 +29,7 @@ class SampleBox final : public StreamBox {
   SampleStream& stream_of(int64_t i) const;
   int64_t place_of(int64_t i) const { return i % streams_.front()->count(); }  // in its stream
 
+  const int block_, turn_;
   const Streams streams_;
 };
 

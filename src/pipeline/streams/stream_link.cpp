@@ -121,9 +121,13 @@ std::shared_ptr<StreamBox> StreamLink::take() {
   return box;
 }
 
-void StreamLink::leave() {
-  // Samples whose sending has not begun are not sent: the next start makes them again.
-  for (Outgoing& one : outgoing_) one.samples = one.begun;
+std::vector<std::shared_ptr<StreamBox>> StreamLink::leave(
+    const std::function<void()>& expect_next) {
+  std::vector<std::shared_ptr<StreamBox>> boxes;
+  for (Outgoing& one : outgoing_) {
+    boxes.push_back(one.box);
+    one.samples = one.begun;  // a sample whose sending has not begun is not sent
+  }
   std::erase_if(outgoing_, [](const Outgoing& one) { return one.gone == one.samples; });
   const int64_t to_come = begun_before();
   Wait wait(rank_.control(), fmt::format("the samples under way from rank {} and to rank {}",
@@ -131,8 +135,25 @@ void StreamLink::leave() {
   for (; !receiving_.empty() || received_ < to_come || !all_sent(); wait()) {
     count_gone();
     start_receives(std::ssize(receiving_) + to_come - received_);
-    while (!receiving_.empty() && receiving_.front().transfer->done()) receiving_.pop_front();
+    while (!receiving_.empty() && receiving_.front().transfer->done()) {
+      keep_on_leaving(receiving_.front().sample, expect_next, boxes);
+      receiving_.pop_front();
+    }
   }
+  if (has_arrived()) boxes.push_back(take());
+  return boxes;
+}
+
+void StreamLink::keep_on_leaving(const at::Tensor& sample, const std::function<void()>& expect_next,
+                                 std::vector<std::shared_ptr<StreamBox>>& boxes) {
+  if (has_arrived()) {
+    boxes.push_back(take());
+    expect_next();
+  }
+  if (!expected_) return;
+  Expected& now = *expected_;
+  if (!now.box) now.box = now.make();
+  now.box->keep(now.here++, sample);
 }
 
 int64_t StreamLink::begun_before() {

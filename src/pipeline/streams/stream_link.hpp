@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "comm/communicator.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
@@ -59,8 +60,12 @@ class StreamLink {
   std::shared_ptr<StreamBox> take();
 
   // For a stop in the middle: waits until every sample whose transfer has begun has moved, on this
-  // rank and on its neighbours, who make the same call. Nothing can be sent afterwards.
-  void leave();
+  // rank and on its neighbours, who make the same call. Nothing can be sent afterwards. Returns the
+  // boxes that are whole on this side: those of which not every sample had gone, and those that
+  // came and were not taken. So the boxes of both sides together are all that were sent and not
+  // taken; one that was under way at the end may be on both. `expect_next` calls expect() for the
+  // box behind the expected one: of small samples, MPI may have sent some of it already.
+  std::vector<std::shared_ptr<StreamBox>> leave(const std::function<void()>& expect_next);
 
  private:
   struct Outgoing {
@@ -87,6 +92,10 @@ class StreamLink {
   bool begin_sends();
   // Starts to receive samples that were offered, until `wanted` of them are under way.
   void start_receives(int64_t wanted);
+  // Puts a sample that came into the expected box. Where that box is whole already, it is moved to
+  // `boxes`, and the one behind it is expected.
+  void keep_on_leaving(const at::Tensor& sample, const std::function<void()>& expect_next,
+                       std::vector<std::shared_ptr<StreamBox>>& boxes);
   // How many samples the previous stage has begun to send. Waits; all ranks of the ring call it at
   // once.
   int64_t begun_before();

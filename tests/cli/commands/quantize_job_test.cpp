@@ -58,11 +58,11 @@ class QuantizeJobTest : public ::testing::Test {
 TEST_F(QuantizeJobTest, WithoutALimitHalfTheShareOfTheHostsMemoryIsOne) {
   const QuantizeJob wide = checked("--recipe parallel", 1);
   EXPECT_EQ(wide.forecast().walk, Walk::wavefront);
-  EXPECT_EQ(wide.forecast().saving, Saving::beside);
+  EXPECT_TRUE(wide.forecast().save_beside);
   const int64_t little = 2 * wide.forecast().peak_memory_bytes - 2;
   const QuantizeJob tight = checked("--recipe parallel", 1, little);
   EXPECT_EQ(tight.forecast().walk, Walk::wavefront);
-  EXPECT_EQ(tight.forecast().saving, Saving::between);
+  EXPECT_FALSE(tight.forecast().save_beside);
   const int64_t too_little = 2 * tight.forecast().peak_memory_bytes - 2;
   EXPECT_EQ(checked("--recipe parallel", 1, too_little).forecast().walk, Walk::sweep);
   EXPECT_EQ(checked("--recipe parallel", 1, 0).forecast().walk, Walk::sweep) << "nobody knows";

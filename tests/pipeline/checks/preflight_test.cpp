@@ -243,18 +243,18 @@ TEST_F(Preflight, MemoryAboveTheLimitIsRefusedForAnyWalk) {
 TEST_F(Preflight, WhereACopyOfTheStateDoesNotFitTrainingWaitsForTheWriting) {
   options_.method.learned.signs = true;
   const QuantizeForecast free = forecast();
-  EXPECT_EQ(free.saving, Saving::beside);
+  EXPECT_TRUE(free.save_beside);
   options_.memory_limit = free.peak_memory_bytes;
-  EXPECT_EQ(forecast().saving, Saving::beside);
+  EXPECT_TRUE(forecast().save_beside);
   options_.memory_limit = free.peak_memory_bytes - 1;
   const QuantizeForecast tight = forecast();
-  EXPECT_EQ(tight.saving, Saving::between);
+  EXPECT_FALSE(tight.save_beside);
   // Two blocks of the same size: the file of one, and its packed tensors.
   EXPECT_EQ(free.peak_memory_bytes - tight.peak_memory_bytes,
             tight.state_bytes / 2 + tight.turn_bytes / 2);
   options_.memory_limit = 0;
   options_.save_beside = false;
-  EXPECT_EQ(forecast().saving, Saving::between);
+  EXPECT_FALSE(forecast().save_beside);
 }
 
 TEST_F(Preflight, ReplicasAreThoseThatWereChosenOrAllThatThereAre) {

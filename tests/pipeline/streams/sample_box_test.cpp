@@ -34,7 +34,7 @@ TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
     StreamLink link(
         stage.rank, [&] { return like.room(); }, 2);
     if (!stage.sends()) {
-      link.expect(6, [&] { return std::make_shared<SampleBox>(two_streams(budget)); });
+      link.expect(6, [&] { return std::make_shared<SampleBox>(1, 0, two_streams(budget)); });
       link.pump();
       EXPECT_EQ(budget.scratch_bytes(), 0);
     }
@@ -42,7 +42,7 @@ TEST(SampleBox, TheStreamsOfATurnTravelTogetherAndTakeRoomWhenTheyCome) {
     if (stage.sends()) {
       const SampleBox::Streams streams = two_streams(budget);
       for (int64_t i = 0; i < 6; ++i) streams[i / 3]->store(i % 3, numbered(i));
-      link.send(std::make_shared<SampleBox>(streams));
+      link.send(std::make_shared<SampleBox>(1, 0, streams));
     }
     stage.meet();
     link.pump();
@@ -71,14 +71,14 @@ TEST(SampleBox, StreamsStayInTheBudgetUntilTheLastSampleIsThrough) {
     StreamLink link(
         stage.rank, [&] { return like.room(); }, 2);
     if (stage.sends()) {
-      link.send(std::make_shared<SampleBox>(two_streams(budget)));
+      link.send(std::make_shared<SampleBox>(1, 0, two_streams(budget)));
       link.pump();
       EXPECT_EQ(stage.traffic.sent, 6);
       EXPECT_FALSE(budget.take(sample_bytes));
     }
     stage.meet();
     if (!stage.sends()) {
-      link.expect(6, [&] { return std::make_shared<SampleBox>(two_streams(budget)); });
+      link.expect(6, [&] { return std::make_shared<SampleBox>(1, 0, two_streams(budget)); });
       link.pump();
     }
     stage.meet();

@@ -1,0 +1,160 @@
+#include "pipeline/train_blocks.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <memory>
+#include <optional>
+
+#include "base/error.hpp"
+#include "comm/gather.hpp"
+#include "pipeline/blocks/block_compute.hpp"
+#include "pipeline/folder/writer_wishes.hpp"
+#include "pipeline/job/quantize_options.hpp"
+#include "pipeline/ranks/idle_ranks.hpp"
+#include "pipeline/ranks/mesh_rank.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+
+namespace bitmill {
+namespace {
+
+// What another rank needs to join rank 0's claim and write to the run folder.
+struct JoiningPass {
+  int generation = 0;
+  std::array<char, 64> token = {};
+};
+// All ranks with work write under rank 0's claim: the leaders of the other stages the files of
+// their own blocks, and each rank its samples of the streams that a stop keeps. Null on a rank that
+// does not join.
+std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions& options,
+                                       Files& files, const RunSession* session, bool joins) {
+  JoiningPass pass;
+  if (session != nullptr) {
+    const Claim::Pass own = session->pass();
+    pass.generation = own.generation;
+    assert(own.token.size() < pass.token.size());
+    std::copy(own.token.begin(), own.token.end(), pass.token.begin());
+  }
+  comm.broadcast(std::as_writable_bytes(std::span(&pass, 1)), 0);
+  if (!joins) return nullptr;
+  return Claim::join(files, options.work_dir, {pass.generation, pass.token.data()});
+}
+
+// Rank 0 reads the run folder, and every rank gets what was found.
+std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* session,
+                                      const Plan& plan) {
+  std::vector<BlockDone> done(static_cast<size_t>(plan.blocks));
+  if (session != nullptr) done = session->done();
+  comm.broadcast(std::as_writable_bytes(std::span(done)), 0);
+  return done;
+}
+
+// The reports of all stages, in block order, on every rank.
+std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<BlockReport>& own) {
+  std::vector<BlockReport> all;
+  for (const std::vector<BlockReport>& theirs : gather_values<BlockReport>(comm, own)) {
+    all.insert(all.end(), theirs.begin(), theirs.end());
+  }
+  std::ranges::sort(all, {}, &BlockReport::block);
+  return all;
+}
+
+// What all ranks together wrote of live blocks: the largest file, and the sum of bytes.
+LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
+  const LiveBytes own = run_dir != nullptr ? run_dir->live_bytes() : LiveBytes();
+  LiveBytes all;
+  for (const LiveBytes& theirs : gather_value(comm, own)) {
+    all.largest = std::max(all.largest, theirs.largest);
+    all.written += theirs.written;
+  }
+  return all;
+}
+
+// Whether there is memory to write states beside training. Replicas of a stage must do the same,
+// and each has made a forecast of its own: that of the leader counts.
+bool agree_to_save_beside(const QuantizeForecast& forecast, Communicator& replicas) {
+  auto beside = static_cast<std::byte>(forecast.save_beside);
+  replicas.broadcast(std::span(&beside, 1), 0);
+  return beside != std::byte{0};
+}
+
+// On a rank with work. `run_dir` is null except on the leader of a stage. There, `waited_s` gets
+// the seconds that the stage waited for its commits.
+std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& plan,
+                                     const std::vector<BlockDone>& done, const StopWishes& wishes,
+                                     MeshRank& rank, RunDir* run_dir, FrontierFiles* frontier,
+                                     double& waited_s) {
+  const QuantizeOptions& options = start.options();
+  const std::unique_ptr<Backend> backend = make_backend(options.backend);
+  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
+  const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
+  StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
+                      join_path(options.scratch_dir, scratch_name));
+  const bool beside = agree_to_save_beside(start.checked.forecast, rank.replicas());
+  std::optional<RunWriter> writer;
+  const bool collects = rank.stage() == 0 && rank.mesh().stages > 1;
+  if (run_dir != nullptr) writer.emplace(*run_dir, beside, collects);
+  RunWriter* const leads = writer ? &*writer : nullptr;
+  StopControl stop(rank, with_failures_of(leads, wishes));
+  BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
+                        *backend, leads, beside, frontier, budget, rank, start.pool,
+                        start.observer});
+  const KeptStreams kept = compute.find_kept_streams(done);
+  const int replays = Remaining(plan, done, kept).replays();
+  if (start.comm.rank() == 0 && replays > 0) {
+    start.observer.phase_begins(
+        fmt::format("replaying {} of packed blocks, whose streams the others need",
+                    replays == 1 ? "1 visit" : fmt::format("{} visits", replays)));
+  }
+  execute(plan, rank.stage(), done, compute, stop, start.observer, kept);
+  if (leads) waited_s = leads->seconds_waited();
+  return rank.leads() ? compute.reports() : std::vector<BlockReport>();
+}
+
+// After a stop, when all ranks have left: nobody appends a line any more. The state is saved, and
+// the next start takes over lines that could not be copied.
+void collect_events(RunSession& session, const QuantizeStart& start) {
+  try {
+    session.dir().events().collect();
+  } catch (const FileError& error) {
+    start.observer.phase_begins(fmt::format(
+        "some lines are missing in blocks.jsonl until the next start: {}", error.what()));
+  }
+}
+
+}  // namespace
+
+void train_blocks(const QuantizeStart& start, const Plan& plan, RunSession* session,
+                  QuantizeResult& result) {
+  const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
+  MeshRank rank(start.checked.forecast.mesh, start.comm);
+  const bool leads = rank.has_work() && rank.leads();
+  const std::unique_ptr<Claim> claim =
+      broadcast_claim(start.comm, start.options(), start.files, session, rank.has_work());
+  std::optional<RunDir> joined;
+  if (leads && session == nullptr) joined.emplace(start.files, *claim, rank.stage());
+  RunDir* run_dir = joined ? &*joined : nullptr;
+  if (session != nullptr) run_dir = &session->dir();
+  std::optional<FrontierFiles> frontier;
+  if (claim) frontier.emplace(start.files, *claim);
+  std::vector<BlockReport> reports;
+  const auto train = [&](const StopWishes& wishes) {
+    reports = train_stage(start, plan, done, wishes, rank, run_dir, frontier ? &*frontier : nullptr,
+                          result.state_wait_seconds);
+  };
+  try {
+    work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes, train);
+  } catch (const AgreedStop&) {
+    if (session != nullptr) collect_events(*session, start);
+    throw;
+  }
+  result.blocks = gather_reports(start.comm, reports);
+  const LiveBytes live = gather_live_bytes(start.comm, run_dir);
+  result.state_bytes = live.largest;
+  result.state_bytes_written = live.written;
+}
+
+}  // namespace bitmill
