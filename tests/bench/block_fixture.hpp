@@ -49,8 +49,8 @@ struct Fixture {
               .head_dim = shape.head_dim,
               .vocab_size = 16,
               .context = 4096,
-              .norm_epsilon = 1e-5,
               .windowed_blocks = {},
+              .norm_epsilon = 1e-5,
               .rope = {.theta = 10000},
               .allowed_keys = {}};
     vectors.input_norm.weight = vectors.middle_norm.weight = at::ones({shape.hidden});

@@ -21,8 +21,8 @@ inline ModelConfig llama() {
           .head_dim = 6,
           .vocab_size = 31,
           .context = 512,
-          .norm_epsilon = 1e-5,
           .windowed_blocks = {},
+          .norm_epsilon = 1e-5,
           .rope = {.theta = 10000},
           .allowed_keys = {}};
 }
