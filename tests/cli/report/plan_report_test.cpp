@@ -92,7 +92,8 @@ TEST(PlanReport, DiskByHand) {
   PlanRequest one = request();
   json all = report(one);
   EXPECT_EQ(all.at("state_bytes"), 4 * 10);
-  EXPECT_EQ(all.at("disk_bytes"), 2 * 4 * 100 + 4 * 10);
+  EXPECT_EQ(all.at("kept_stream_bytes"), 2 * 2 * 8 * 4);  // of each stage: student's and teacher's
+  EXPECT_EQ(all.at("disk_bytes"), 2 * 4 * 100 + 4 * 10 + 2 * 2 * 8 * 4);
   EXPECT_EQ(all.at("result_bytes"), 5 + 4 * 100);
   EXPECT_EQ(all.at("scratch_bytes"), 0);
   one.work.stream_memory = 20;
