@@ -104,6 +104,8 @@ void FrontierFiles::write_part(const std::string& name, const std::string& made_
   }
 }
 
+int64_t FrontierFiles::free_bytes() const { return files_.free_bytes(folder()); }
+
 void FrontierFiles::remove(const KeptStream& stream) {
   claim_.check();
   for (const std::string& path : stream.parts) files_.remove(path);

@@ -50,6 +50,8 @@ class FrontierFiles {
   // are none. What a failure leaves is removed where that is possible.
   void write_part(const std::string& name, const std::string& made_by, int replica,
                   const std::vector<TensorSource>& samples);
+  // On the file system of these files. FileError.
+  int64_t free_bytes() const;
   // To be called by one process.
   void remove(const KeptStream& stream);
 

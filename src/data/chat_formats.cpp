@@ -49,10 +49,7 @@ std::string chat_template_hash(std::string_view template_text) {
   for (size_t i = 0; i < template_text.size(); ++i) {
     if (template_text.substr(i, 2) != "\r\n") text += template_text[i];
   }
-  constexpr const char* blanks = " \t\r\n";
-  const size_t first = text.find_first_not_of(blanks);
-  if (first == text.npos) return hash_hex({});
-  text = text.substr(first, text.find_last_not_of(blanks) + 1 - first);
+  if (text.ends_with('\n')) text.pop_back();  // Jinja drops this one, and writes other blanks
   return hash_hex(std::as_bytes(std::span(text)));
 }
 

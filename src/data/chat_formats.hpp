@@ -27,7 +27,7 @@ struct ChatFormat {
 };
 
 // Of a template's text, as it is in the model's file; nullptr: not a known one. Line ends may be
-// those of Windows, and blanks at both ends do not count.
+// those of Windows, and one line end at the end does not count.
 const ChatFormat* find_chat_format(std::string_view template_text);
 // By chat_template_hash() of its text.
 const ChatFormat* chat_format_by_hash(std::string_view hash);

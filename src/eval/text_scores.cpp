@@ -51,15 +51,17 @@ TextScore score_token(const at::Tensor& logits, int32_t target) {
 
 class TextScorer {
  public:
-  TextScorer(const EvalModel& model, std::span<const ScoredText> texts, ThreadPool& pool)
-      : model_(model), texts_(texts), pool_(pool), scores_(texts.size()) {}
+  // first: the number of the first of these texts among all.
+  TextScorer(const EvalModel& model, std::span<const ScoredText> texts, int64_t first,
+             ThreadPool& pool)
+      : model_(model), texts_(texts), first_(first), pool_(pool), scores_(texts.size()) {}
 
   // Block by block, then all heads.
   void score_by_blocks(StreamBudget& budget, const std::function<void()>& block_done) {
     std::vector<TextIds> ids;
     for (const ScoredText& text : texts_) ids.push_back(read_part(text));
-    const auto streams = forward_texts(model_.folder, ids, TextNames{"text of the tasks", 0},
-                                       budget, pool_, block_done);
+    const TextNames names{"text of the tasks", first_};
+    const auto streams = forward_texts(model_.folder, ids, names, budget, pool_, block_done);
     if (texts_.empty()) return;
     const EvalHead head(model_);
     for (int64_t i = 0; i < std::ssize(texts_); ++i) {
@@ -108,6 +110,7 @@ class TextScorer {
 
   const EvalModel& model_;
   const std::span<const ScoredText> texts_;
+  const int64_t first_;
   ThreadPool& pool_;
   std::vector<TextScore> scores_;
 };
@@ -123,7 +126,8 @@ std::vector<TextScore> score_texts(const EvalModel& model, std::span<const Score
     ++done;
     if (progress) progress(done, total);
   };
-  TextScorer scorer(model, texts_of_rank(texts, comm), pool);
+  const std::span<const ScoredText> mine = texts_of_rank(texts, comm);
+  TextScorer scorer(model, mine, mine.data() - texts.data(), pool);
   if (model.whole != nullptr) {
     scorer.score_whole(part_done);
   } else {

@@ -45,10 +45,9 @@ std::string hub_id_of_path(const std::string& path) {
   return is_hub_id(name) ? name : "";
 }
 
-// transformers 4 recorded from where it loaded a model: a name on the Hub, or some path.
-std::string hub_id_of_config(const json& config) {
-  const json name = config.value("_name_or_path", json());
-  return name.is_string() && is_hub_id(name.get<std::string>()) ? name.get<std::string>() : "";
+// As it can be in JSON: a folder's name is bytes, and config.json is written when all is computed.
+json utf8_of(const std::string& name) {
+  return json::parse(json(name).dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 // The cards show what is there, and are written for folders of any bitmill: nothing is required.
@@ -119,10 +118,9 @@ void write_card(Files& files, const std::string& folder, CardFacts facts) {
 
 json base_model_record(Files& files, const std::string& model) {
   const std::string path = files.resolve(model);
-  const std::string in_cache = hub_id_of_path(path);
-  const std::string hub_id =
-      in_cache.empty() ? hub_id_of_config(read_config_json(files, model)) : in_cache;
-  json record = {{"name", file_name(in_cache.empty() ? path : in_cache)}};
+  // Not "_name_or_path" of config.json: a fine-tuned model names there what it was made from.
+  const std::string hub_id = hub_id_of_path(path);
+  json record = {{"name", utf8_of(file_name(hub_id.empty() ? path : hub_id))}};
   if (!hub_id.empty()) record["hub_id"] = hub_id;
   return record;
 }

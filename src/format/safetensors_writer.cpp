@@ -23,6 +23,8 @@ using Sources = std::span<const TensorSource>;
 
 constexpr size_t data_alignment = 64;
 constexpr size_t hash_digits = 32;
+// So that no sync takes minutes, in which the process seems to hang.
+constexpr int64_t bytes_per_sync = int64_t{1} << 30;
 
 int64_t total_bytes(Sources tensors) {
   int64_t total = 0;
@@ -93,6 +95,7 @@ void write_file(Files& files, const std::string& path, Sources tensors, const Me
   const int64_t data_start = offset;
 
   const auto file = files.create(path);
+  int64_t synced = 0;
   for (const TensorSource& tensor : tensors) {
     Hasher hasher;
     const int64_t begin = offset;
@@ -100,6 +103,9 @@ void write_file(Files& files, const std::string& path, Sources tensors, const Me
       file->write(offset, piece);
       offset += std::ssize(piece);
       if (record_hashes) hasher.add(piece);
+      if (offset - synced < bytes_per_sync) return;
+      file->sync();
+      synced = offset;
     });
     BITMILL_CHECK(offset - begin == tensor.bytes(), FormatError,
                   fmt::format("cannot write {}: tensor \"{}\" takes {} bytes, and {} were produced",

@@ -67,10 +67,13 @@ std::vector<Sampler::Candidate> Sampler::candidates(std::span<const float> logit
   all.reserve(logits.size());
   double largest = -std::numeric_limits<double>::infinity();
   for (int32_t id = 0; id < std::ssize(logits); ++id) {
-    all.push_back({id, double{penalized(id, logits[id])} / settings_.temperature});
+    all.push_back({id, double{penalized(id, logits[id])}});
     largest = std::max(largest, all.back().weight);
   }
-  for (Candidate& candidate : all) candidate.weight = std::exp(candidate.weight - largest);
+  // The difference first: over a tiny temperature the logits themselves would be infinite.
+  for (Candidate& candidate : all) {
+    candidate.weight = std::exp((candidate.weight - largest) / settings_.temperature);
+  }
   if (settings_.top_k > 0 && settings_.top_k < std::ssize(all)) {
     sort_front(all, static_cast<size_t>(settings_.top_k));
     all.resize(static_cast<size_t>(settings_.top_k));

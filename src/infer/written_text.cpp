@@ -29,8 +29,8 @@ WrittenText::WrittenText(const Tokenizer& tokenizer, std::span<const int32_t> pr
   size_t shown = 0;
   for (const int32_t id : prompt) shown += stream_->push(id).size();
   const std::vector<int32_t> ids(prompt.begin(), prompt.end());
-  const size_t whole = tokenizer.decode(ids, /*skip_special=*/true).size();
-  hidden_ = whole - std::min(whole, shown);
+  const std::string whole = tokenizer.decode(ids, /*skip_special=*/true);
+  hidden_ = whole.substr(std::min(whole.size(), shown));
 }
 
 std::string WrittenText::push(int32_t id, bool has_room) {
@@ -60,11 +60,20 @@ void WrittenText::finish_after(bool has_room) {
   }
 }
 
-// The end of the prompt's text may come with the first new tokens.
+// The end of the prompt's text may come with the first new tokens. It may also come as another
+// text: a prompt that ends inside a character ends in U+FFFD, until new tokens complete it. Then
+// the character is new.
 std::string WrittenText::without_prompt(std::string text) {
-  const size_t cut = std::min(hidden_, text.size());
-  hidden_ -= cut;
-  return text.substr(cut);
+  const size_t longest = std::min(hidden_.size(), text.size());
+  size_t same = 0;
+  while (same < longest && text[same] == hidden_[same]) ++same;
+  if (same == longest) {
+    hidden_.erase(0, same);
+    return text.substr(same);
+  }
+  hidden_.clear();
+  while (same > 0 && (static_cast<unsigned char>(text[same]) & 0xC0) == 0x80) --same;
+  return text.substr(same);
 }
 
 }  // namespace bitmill

@@ -55,7 +55,7 @@ class WrittenText {
   std::vector<int32_t> end_tokens_;
   int64_t max_tokens_;
   std::unique_ptr<TextStream> stream_;
-  size_t hidden_ = 0;  // bytes of the prompt that the stream still holds back
+  std::string hidden_;  // the end of the prompt's text, which the stream still holds back
   StopTexts stops_;
   int64_t tokens_ = 0;
   std::optional<Finish> finish_;

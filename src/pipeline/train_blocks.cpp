@@ -12,6 +12,8 @@
 #include "base/error.hpp"
 #include "comm/gather.hpp"
 #include "pipeline/blocks/block_compute.hpp"
+#include "pipeline/checks/preflight.hpp"
+#include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/ranks/idle_ranks.hpp"
@@ -81,6 +83,32 @@ bool agree_to_save_beside(const QuantizeForecast& forecast, Communicator& replic
   return beside != std::byte{0};
 }
 
+// Where streams are kept, the blocks before them are not loaded, which would compare their weights.
+// Each tensor is read by one rank.
+void check_unread_blocks(const QuantizeStart& start, const Remaining& remaining, MeshRank& rank,
+                         const RunDir* run_dir) {
+  const std::vector<int> blocks = remaining.unvisited();
+  const bool leads_job = start.comm.rank() == 0;
+  if (leads_job && !blocks.empty()) {
+    start.observer.phase_begins(fmt::format(
+        "hashing the weights of {}",
+        blocks.size() == 1 ? "1 block that is not loaded"
+                           : fmt::format("{} blocks that are not loaded", blocks.size())));
+  }
+  const SourceModel& model = start.checked.model;
+  for (const int block : blocks) {
+    const TensorHashes now =
+        hash_together(model, tensors_of_block(model, block), rank.control(), start.pool);
+    if (leads_job) run_dir->check_source(block, now);
+  }
+}
+
+// The bytes that the next start must find free beside kept streams. Only rank 0 asks.
+int64_t room_of_next_start(const QuantizeStart& start) {
+  if (start.comm.rank() != 0) return 0;
+  return room_of_a_start(job_folders(start.options(), start.checked.forecast), start.files);
+}
+
 // On a rank with work. `run_dir` is null except on the leader of a stage. There, `waited_s` gets
 // the seconds that the stage waited for its commits.
 std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& plan,
@@ -100,10 +128,12 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank, with_failures_of(leads, wishes));
   BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
-                        *backend, leads, beside, frontier, budget, rank, start.pool,
-                        start.observer});
+                        *backend, leads, beside, frontier, budget, rank, start.pool, start.observer,
+                        room_of_next_start(start)});
   const KeptStreams kept = compute.find_kept_streams(done);
-  const int replays = Remaining(plan, done, kept).replays();
+  const Remaining remaining(plan, done, kept);
+  if (!kept.empty()) check_unread_blocks(start, remaining, rank, run_dir);
+  const int replays = remaining.replays();
   if (start.comm.rank() == 0 && replays > 0) {
     start.observer.phase_begins(
         fmt::format("replaying {} of packed blocks, whose streams the others need",

@@ -171,6 +171,7 @@ ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mes
   }
   ResumeCosts resume;
   resume.replay_s = std::max(computing_s, sending_s);
+  resume.compare_s = costs.load_s / mesh.ranks();
   resume.streams_bytes =
       int64_t{2} * band * work.samples * work.seq_len * work.hidden * work.stream_bytes;
   const auto own = static_cast<double>(2 * piece_count(band, mesh.stages) * costs.stream_bytes);
@@ -180,11 +181,12 @@ ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mes
 }
 
 bool ResumeCosts::keeps(int64_t blocks_before) const {
-  return static_cast<double>(blocks_before) * replay_s > streams_s;
+  return static_cast<double>(blocks_before) * (replay_s - compare_s) > streams_s;
 }
 
 int64_t ResumeCosts::blocks_worth_keeping() const {
-  return replay_s > 0 ? static_cast<int64_t>(streams_s / replay_s) + 1 : INT64_MAX;
+  const double spared_s = replay_s - compare_s;
+  return spared_s > 0 ? static_cast<int64_t>(streams_s / spared_s) + 1 : INT64_MAX;
 }
 
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {

@@ -99,6 +99,9 @@ struct ResumeCosts {
   // start, and to read them.
   double streams_s = 0;
   int64_t streams_bytes = 0;  // of all of them, of all ranks
+  // For a packed block that is not replayed: its weights are compared with their hashes, by all
+  // ranks together.
+  double compare_s = 0;
 
   // The fewest packed blocks before the frontier with which keeping the streams is cheaper.
   int64_t blocks_worth_keeping() const;

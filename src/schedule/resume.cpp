@@ -133,6 +133,18 @@ bool Remaining::comes_back(int block, int turn) const {
   return false;
 }
 
+std::vector<int> Remaining::unvisited() const {
+  std::vector<int> blocks;
+  for (int block = 0; block < plan_.blocks; ++block) {
+    bool visited = false;
+    for (int turn = 0; turn < plan_.turns(); ++turn) {
+      visited = visited || visit(block, turn) != Manner::skip;
+    }
+    if (!visited) blocks.push_back(block);
+  }
+  return blocks;
+}
+
 int Remaining::replays() const {
   int count = 0;
   for (int block = 0; block < plan_.blocks; ++block) {

@@ -83,6 +83,8 @@ class Remaining {
   std::vector<Manner> of_stage(int stage) const;
   // Whether a later turn of the band visits the block, so that its targets must stay in memory.
   bool comes_back(int block, int turn) const;
+  // The blocks that no turn visits: what this start does not read.
+  std::vector<int> unvisited() const;
   // How many visits are replayed, over all stages.
   int replays() const;
 

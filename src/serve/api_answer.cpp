@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 namespace bitmill {
@@ -41,7 +42,10 @@ std::string prompt_text(const Tokenizer& tokenizer, const Prompt& prompt) {
   return tokenizer.decode(std::get<std::vector<int32_t>>(prompt), /*skip_special=*/true);
 }
 
+// null: where the token has only a part of a character, its text has U+FFFD instead of its bytes.
 ordered_json bytes_of(const std::string& text) {
+  constexpr std::string_view no_character = "\xEF\xBF\xBD";
+  if (text.find(no_character) != std::string::npos) return nullptr;
   ordered_json bytes = ordered_json::array();
   for (const char c : text) bytes.push_back(static_cast<unsigned char>(c));
   return bytes;
@@ -124,7 +128,10 @@ ordered_json TextAnswer::head(bool part) const {
   ordered_json answer = {
       {"id", id_}, {"object", object}, {"created", created_}, {"model", model_.name()}};
   // Without "seed" the server draws one: with it the text can be had again.
-  if (request_.sampler.temperature > 0) answer["seed"] = request_.sampler.seed;
+  // As a request may have it: a negative one, too.
+  if (request_.sampler.temperature > 0) {
+    answer["seed"] = static_cast<int64_t>(request_.sampler.seed);
+  }
   return answer;
 }
 

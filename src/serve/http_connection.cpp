@@ -70,9 +70,9 @@ void HttpConnection::begin_body() {
 }
 
 bool HttpConnection::is_connected() const {
-  char byte = 0;
-  const ssize_t got = ::recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+  // The end is seen even where bytes that nobody has read yet came before it.
+  pollfd entry = {socket_, POLLRDHUP, 0};
+  return ::poll(&entry, 1, 0) <= 0 || (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0;
 }
 
 bool HttpConnection::is_readable() const { return next_ < end_ || wait_for(POLLIN, deadline_); }
@@ -81,7 +81,7 @@ bool HttpConnection::is_writable() const {
   return is_connected() && wait_for(POLLOUT, Clock::now());
 }
 
-// 0 at the end of what the client sends, -1 when a limit is reached.
+// -1 at the end of what the client sends, and when a limit is reached.
 ssize_t HttpConnection::read(char* to, size_t size) {
   if (left_ <= 0) return -1;
   if (next_ == end_ && !fill()) return -1;
@@ -95,7 +95,12 @@ ssize_t HttpConnection::read(char* to, size_t size) {
 ssize_t HttpConnection::write(const char* from, size_t size) {
   size_t sent = 0;
   while (sent < size) {
-    if (!wait_for(POLLOUT, Clock::now() + limits_.stalled)) return -1;
+    const auto until = Clock::now() + limits_.stalled;
+    bool ready = false;
+    do {
+      ready = wait_for(POLLOUT, std::min(until, Clock::now() + look_every));
+    } while (!ready && !closing_ && Clock::now() < until);
+    if (!ready) return -1;
     const ssize_t count = ::send(socket_, from + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) continue;
     if (count <= 0) return -1;

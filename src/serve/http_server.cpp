@@ -1,5 +1,6 @@
 #include "serve/http_server.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <netinet/in.h>
@@ -67,10 +68,14 @@ void put(const HttpReply& reply, httplib::Response& response) {
   if (reply.retry_after) response.set_header("Retry-After", std::to_string(*reply.retry_after));
   if (reply.stream == nullptr) return response.set_content(reply.body, reply.content_type);
   const auto provide = [stream = reply.stream](size_t, httplib::DataSink& sink) {
-    const bool whole =
-        stream([&](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
-    if (whole) sink.done();
-    return whole;
+    try {
+      const bool whole =
+          stream([&](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
+      if (whole) sink.done();
+      return whole;
+    } catch (const std::exception&) {  // no memory: httplib would end the program
+      return false;
+    }
   };
   response.set_header("Cache-Control", "no-cache");
   response.set_chunked_content_provider(reply.content_type, provide);
@@ -84,7 +89,11 @@ void refuse(const RequestError& error, httplib::Response& response) {
 }  // namespace
 
 bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  if (host == "localhost" || host == "::1") return true;
+  // Only an address: anybody can own the name 127.evil.example.
+  in_addr address = {};
+  if (::inet_pton(AF_INET, host.c_str(), &address) != 1) return false;
+  return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 class HttpServer::Listener final : public httplib::Server {

@@ -10,7 +10,7 @@ namespace bitmill {
 class RequestError : public Error {
  public:
   // `status` is that of HTTP. `field`: the key of the body that is wrong; may be empty. The message
-  // says what is expected and what was found, and names nothing of this machine.
+  // says what is expected and what was found.
   RequestError(int status, std::string field, const std::string& message)
       : Error(message), status_(status), field_(std::move(field)) {}
 

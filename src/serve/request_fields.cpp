@@ -71,7 +71,9 @@ const json* RequestFields::find(const std::string& key) {
 std::optional<int64_t> RequestFields::whole(const std::string& key, int64_t low, int64_t high) {
   const json* value = find(key);
   if (value == nullptr) return std::nullopt;
-  const bool fits = value->is_number_integer() && *value >= low && *value <= high;
+  // Compared with an int64, a number above its range would wrap, and be a negative one.
+  const bool wraps = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
+  const bool fits = value->is_number_integer() && !wraps && *value >= low && *value <= high;
   if (!fits) refuse_value(key, fmt::format("a whole number from {} to {}", low, high), *value);
   return value->get<int64_t>();
 }

@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "base/stopwatch.hpp"
-
 namespace bitmill {
 namespace {
 
@@ -27,7 +25,9 @@ Scheduler::~Scheduler() {
 Scheduler::Answer Scheduler::submit(std::vector<ScheduledText> texts) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return Answer::stopping;
-  if (std::ssize(waiting_) >= most_waiting_) {
+  // Those that get a free place at the next step only seem to wait.
+  const int64_t free = batch_.places() - figures_.in_batch;
+  if (std::ssize(waiting_) >= most_waiting_ + free) {
     ++figures_.refused;
     return Answer::full;
   }
@@ -83,13 +83,10 @@ void Scheduler::work() {
       continue;
     }
     lock.unlock();
-    const Stopwatch watch;
     const TextBatch::Step step = batch_.step(pool_);
-    const double seconds = watch.seconds();
     lock.lock();
     figures_.prompt_tokens += static_cast<uint64_t>(step.prompt_tokens);
     figures_.new_tokens += static_cast<uint64_t>(step.new_tokens);
-    figures_.busy_seconds += seconds;
   }
 }
 

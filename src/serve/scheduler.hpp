@@ -25,7 +25,7 @@ struct ScheduledText {
 class Scheduler {
  public:
   // `batch` and `pool` are used by the scheduler's thread alone from now on, and must outlive it.
-  // `most_waiting`: requests with texts that have no place yet.
+  // `most_waiting`: requests with texts that have no place yet, besides one for each free place.
   Scheduler(TextBatch& batch, ThreadPool& pool, int64_t most_waiting);
   ~Scheduler();  // as cut()
   Scheduler(const Scheduler&) = delete;
@@ -50,9 +50,8 @@ class Scheduler {
     uint64_t refused = 0;   // requests, because too many waited
     uint64_t prompt_tokens = 0;
     uint64_t new_tokens = 0;
-    double busy_seconds = 0;  // with a text in the batch
-    int64_t in_batch = 0;     // texts, now
-    int64_t waiting = 0;      // requests, now
+    int64_t in_batch = 0;  // texts, now
+    int64_t waiting = 0;   // requests, now
   };
   Figures figures() const;
 

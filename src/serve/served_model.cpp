@@ -64,6 +64,8 @@ std::vector<TextTask> ServedModel::tasks_of(const TextRequest& request) const {
                                                        : std::get<std::vector<int32_t>>(prompt)));
     }
   }
+  // With one seed, the texts of equal prompts would be equal.
+  for (size_t i = 0; i < tasks.size(); ++i) tasks[i].settings.sampler.seed += i;
   check_scores(tasks);
   return tasks;
 }

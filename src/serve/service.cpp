@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <random>
@@ -12,7 +13,7 @@
 namespace bitmill {
 namespace {
 
-// How long a client that went away can go unnoticed while nothing is written.
+// How long a client that went away can go unnoticed while there is no news.
 constexpr std::chrono::milliseconds look_for_client_every(50);
 constexpr int retry_after_seconds = 1;
 
@@ -115,7 +116,8 @@ HttpReply Service::write_texts(TextRequest asked, const HttpRequest& request) {
 }
 
 std::shared_ptr<Service::Exchange> Service::submit(TextRequest asked) {
-  const uint64_t number = requests_++;
+  // A number for each of the texts: text i draws with the request's seed + i.
+  const uint64_t number = requests_.fetch_add(std::max<size_t>(1, asked.prompts.size()));
   if (!asked.seed_given) asked.sampler.seed = first_seed_ + number;
   std::vector<TextTask> tasks = model_.tasks_of(asked);
   const std::string id =
@@ -141,12 +143,13 @@ std::shared_ptr<Service::Exchange> Service::submit(TextRequest asked) {
 
 HttpReply Service::whole_reply(Exchange& exchange, const HttpRequest& request) {
   while (!exchange.answer.is_done()) {
+    // With every piece of news, too: they may come one after the other until the end.
+    if (!request.is_connected()) {
+      return error_reply({http_status::unavailable, "", "the client has gone"});
+    }
     const auto news = exchange.news->wait(look_for_client_every);
     if (news && news->failure) return error_reply(*news->failure);
     if (news) exchange.answer.add(*news);
-    if (!news && !request.is_connected()) {
-      return error_reply({http_status::unavailable, "", "the client has gone"});
-    }
   }
   return json_reply(exchange.answer.whole());
 }
@@ -167,7 +170,7 @@ HttpReply Service::stream_reply(std::shared_ptr<Exchange> exchange, const HttpRe
         return false;
       } else {
         answer.add(*news);
-        heard = write(answer.events_of(*news));
+        heard = is_connected() && write(answer.events_of(*news));
       }
     }
     heard = heard && write(answer.last_events());

@@ -46,9 +46,9 @@ class Service {
   const ServedModel& model_;
   Scheduler& scheduler_;
   const RequestLimits limits_;
-  const int64_t created_;      // seconds since 1970
-  const uint64_t first_seed_;  // of requests without one
-  std::atomic<uint64_t> requests_ = 0;
+  const int64_t created_;               // seconds since 1970
+  const uint64_t first_seed_;           // of requests without one
+  std::atomic<uint64_t> requests_ = 0;  // numbers given out: one for each text
   std::atomic<bool> stopping_ = false;
 };
 

@@ -91,7 +91,9 @@ TextBatch::TextBatch(const ResidentModel& model, const Tokenizer& tokenizer, int
 
 TextBatch::~TextBatch() = default;
 
-bool TextBatch::is_full() const { return size() == std::ssize(places_); }
+int64_t TextBatch::places() const { return std::ssize(places_); }
+
+bool TextBatch::is_full() const { return size() == places(); }
 
 int64_t TextBatch::size() const {
   return std::ranges::count_if(places_, [](const auto& place) { return place->text != nullptr; });
@@ -139,7 +141,11 @@ void TextBatch::take_parts(std::span<const Part> parts, ThreadPool& pool) {
     const Text* const text = part.place->text.get();
     size_t count = 0;
     while (first + count < rows.size() && rows[first + count].text == text) ++count;
-    finish_part(part, std::span(rows).subspan(first, count));
+    try {
+      finish_part(part, std::span(rows).subspan(first, count));
+    } catch (...) {
+      if (part.place->text) fail(*part.place, failure_of(std::current_exception()));
+    }
     first += count;
   }
 }

@@ -64,7 +64,8 @@ class TextBatch {
   TextBatch& operator=(const TextBatch&) = delete;
 
   bool is_full() const;
-  int64_t size() const;  // texts in it
+  int64_t size() const;    // texts in it
+  int64_t places() const;  // any thread
   int64_t cache_bytes() const;
 
   // REQUIRES: !is_full().

@@ -15,6 +15,7 @@
 namespace bitmill {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 const std::string books = BITMILL_SOURCE_DIR "/tests/data/books-2M";
@@ -223,26 +224,37 @@ TEST_P(Stages, GiveTheBytesOfOneRank) {
 
 INSTANTIATE_TEST_SUITE_P(Mpirun, Stages, ::testing::Values(4, 2, 1));
 
-// The second time to stop is later: on a slow machine nothing is packed in the first seconds.
+// How fast the machine is decides when something is packed. So every round begins anew: later where
+// the stop came too early for streams, with more epochs where the run had ended before.
 TEST_F(Ranks, StreamsThatAStopKeepsServeAnotherMesh) {
+  int epochs = 40, seconds = 2;
   const auto words = [&](const std::string& name, int stages) {
     return "quantize --model " + books + " --calib " + texts + "/calib.txt --samples 8 --seq-len " +
-           "64 --epochs 40 --lag 10 --batch 2 --threads 1 --output-dir " + folder_ / name +
-           " --stages " + std::to_string(stages);
+           "64 --epochs " + std::to_string(epochs) + " --lag 10 --batch 2 --threads 1 " +
+           "--output-dir " + folder_ / name + " --stages " + std::to_string(stages);
   };
-  const ProgramRun whole = run(2, words("whole", 2));
-  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  constexpr int killed_by_signal = 138;  // it came before the program could take it as a wish
   ProgramRun stopped;
-  for (int seconds = 3; stopped.err.find("keeping the streams of block") == std::string::npos;
-       seconds += 2) {
-    stopped = run(4, words("out", 4),
+  std::string name;
+  for (int round = 0; stopped.err.find("keeping the streams of block") == std::string::npos;
+       ++round) {
+    ASSERT_LT(round, 20) << stopped.err;
+    name = "round" + std::to_string(round);
+    stopped = run(4, words(name, 4),
                   "timeout --preserve-status --signal USR1 " + std::to_string(seconds) + " ");
-    ASSERT_EQ(stopped.exit_code, 75) << stopped.err;
+    ASSERT_THAT(stopped.exit_code, AnyOf(0, 75, killed_by_signal)) << stopped.err;
+    if (stopped.exit_code == 0) {
+      epochs *= 2;
+    } else {
+      ++seconds;
+    }
   }
-  const ProgramRun resumed = run(4, words("out", 2));
+  const ProgramRun resumed = run(4, words(name, 2));
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_THAT(resumed.err, HasSubstr("were kept and are read")) << stopped.err;
-  EXPECT_TRUE(folder_.read("out/model.safetensors") == folder_.read("whole/model.safetensors"));
+  const ProgramRun whole = run(2, words("whole", 2));
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_TRUE(folder_.read(name + "/model.safetensors") == folder_.read("whole/model.safetensors"));
 }
 
 // Eleven samples: the last batch of three, and of eight, is not full.

@@ -94,7 +94,7 @@ TEST(ChatTemplate, IsFoundInEveryPlaceWhereTransformersLooks) {
   const std::vector<ChatMessage> messages = {{"user", "Hi"}};
   const std::string expected = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
   const json other = {{"name", "tool_use"}, {"template", "T"}};
-  for (const json& value : {json(chatml_text), json(" \n" + chatml_text + "\r\n"),
+  for (const json& value : {json(chatml_text), json(chatml_text + "\r\n"),
                             json{other, {{"name", "default"}, {"template", chatml_text}}}}) {
     MemoryFiles files = chat_folder({{"chat_template", value}});
     EXPECT_EQ(read_chat_template(files, "m").render(messages, {.asks_for_answer = true}), expected);
@@ -102,6 +102,15 @@ TEST(ChatTemplate, IsFoundInEveryPlaceWhereTransformersLooks) {
   MemoryFiles files = chat_folder({{"chat_template", "another"}});
   files.put("m/chat_template.jinja", chatml_text);
   EXPECT_EQ(read_chat_template(files, "m").name(), "ChatML") << "the file of its own wins";
+}
+
+// Jinja drops one line end at the end, and writes all other blanks into every chat.
+TEST(ChatTemplate, BlanksThatAreRenderedMakeItAnotherTemplate) {
+  EXPECT_EQ(find_chat_format(chatml_text + "\n"), find_chat_format(chatml_text));
+  for (const std::string& text : {"\n" + chatml_text, " " + chatml_text, chatml_text + " ",
+                                  chatml_text + "\n\n", chatml_text + "\t\n"}) {
+    EXPECT_EQ(find_chat_format(text), nullptr) << json(text);
+  }
 }
 
 TEST(ChatTemplate, OneThatIsNotKnownIsRefusedWithAWayOut) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "comm/self_communicator.hpp"
 #include "comm/thread_communicator.hpp"
 #include "eval/evaluate.hpp"
@@ -20,6 +21,7 @@ namespace bitmill {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::Pair;
 
 constexpr int64_t vocabulary = 31;
@@ -166,6 +168,43 @@ INSTANTIATE_TEST_SUITE_P(TextScores, TextScoresAnywhere,
                                   std::to_string(place.stream_bytes) +
                                   (place.whole ? "Whole" : "ByBlocks");
                          });
+
+// The number of a text among all: whoever reads it counts the texts of the files, not of a rank.
+TEST_F(TextScoresTest, ATextThatOverflowsHasTheSameNumberForAnyNumberOfRanks) {
+  // Blocks add nothing. For the normalized embedding (a, b, 0, ...) the first `up` of block 0 is
+  // 1e38 (a + b): 0 for every token but the last of the vocabulary, which overflows.
+  std::vector<TensorSource> tensors = test::tiny_tensors(test::tiny_config());
+  for (TensorSource& tensor : tensors) {
+    const bool is_norm = tensor.name.find("norm") != std::string::npos;
+    std::vector<float> values(tensor.bytes() / 4, is_norm ? 1.0F : 0.0F);
+    if (tensor.name == "model.layers.0.mlp.up_proj.weight") values[0] = values[1] = 1e38F;
+    if (tensor.name == "model.embed_tokens.weight") {
+      for (int64_t id = 0; id < vocabulary; ++id) {
+        values[id * 12] = 1;
+        values[id * 12 + 1] = id + 1 < vocabulary ? -1.0F : 1.0F;
+      }
+    }
+    tensor.produce = [values](const ByteSink& sink) { sink(std::as_bytes(std::span(values))); };
+  }
+  test::write_model(*files_, folder_.path(), test::tiny_config(), tensors);
+  const SourceModel model(*files_, folder_.path());
+  std::vector<ScoredText> texts(4, ScoredText{.ids = {1, 2, 3}, .context = 1});
+  texts[3].ids[0] = vocabulary - 1;
+  for (const int ranks : {1, 2, 3}) {
+    std::string message;
+    try {
+      run_ranks(ranks, [&](Communicator& comm) {
+        at::set_num_threads(1);
+        StreamBudget budget(*files_, much, folder_.path() + "/streams");
+        ThreadPool pool(1);
+        score_texts(model, texts, budget, comm, pool, {});
+      });
+    } catch (const NumericError& error) {
+      message = error.what();
+    }
+    EXPECT_THAT(message, HasSubstr("text of the tasks 3,")) << ranks << " ranks";
+  }
+}
 
 TEST_F(TextScoresTest, ProgressCountsAsManyPartsAsTheModelHasBlocks) {
   const SourceModel model = make_model("m", 1);

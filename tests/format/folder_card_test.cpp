@@ -94,23 +94,37 @@ TEST(BaseModelRecord, IsTheNameOfTheFolder) {
   EXPECT_EQ(base_model_record(*posix_files(), work / "my-model/."), (json{{"name", "my-model"}}));
 }
 
-TEST(BaseModelRecord, KnowsANameOnTheHubFromConfigAndFromTheCache) {
+// A fine-tuned model names there what its training began with.
+TEST(BaseModelRecord, WhereWeightsWereLoadedFromIsNoNameOfTheModel) {
   const TempFolder work;
   work.write("m/config.json", R"({"_name_or_path": "owner/model-1.5"})");
-  EXPECT_EQ(base_model_record(*posix_files(), work / "m"),
-            (json{{"name", "m"}, {"hub_id", "owner/model-1.5"}}));
+  EXPECT_EQ(base_model_record(*posix_files(), work / "m"), (json{{"name", "m"}}));
+}
+
+TEST(BaseModelRecord, KnowsANameOnTheHubFromTheCache) {
+  const TempFolder work;
   const std::string cached = "models--Some-Org--a--b/snapshots/0123";
   work.write(cached + "/config.json", "{}");
   EXPECT_EQ(base_model_record(*posix_files(), work / cached),
             (json{{"name", "a--b"}, {"hub_id", "Some-Org/a--b"}}));
 }
 
-TEST(BaseModelRecord, APathIsNoNameOnTheHub) {
-  for (const char* path : {"./x", "../x", "a/b/c", "/a", "a/", "a b/c", "x", "a/.b"}) {
+TEST(BaseModelRecord, OtherPathsHaveNoNameOnTheHub) {
+  for (const char* path : {"models--a--b/0123", "models--a/snapshots/0123", "a--b/snapshots/0123",
+                           "models--a b--c/snapshots/0123", "models--a--.b/snapshots/0123",
+                           "models--.a--b/snapshots/0123", "models--a--/snapshots/0123"}) {
     const TempFolder work;
-    work.write("m/config.json", json{{"_name_or_path", path}}.dump());
-    EXPECT_FALSE(base_model_record(*posix_files(), work / "m").contains("hub_id")) << path;
+    work.write(fmt::format("{}/config.json", path), "{}");
+    EXPECT_FALSE(base_model_record(*posix_files(), work / path).contains("hub_id")) << path;
   }
+}
+
+TEST(BaseModelRecord, ANameThatIsNotUtf8CanStillBeWrittenAsJson) {
+  const TempFolder work;
+  work.write("mod\xe9le/config.json", "{}");
+  const json record = base_model_record(*posix_files(), work / "mod\xe9le");
+  EXPECT_EQ(record["name"], "mod\xef\xbf\xbdle");
+  EXPECT_NO_THROW(record.dump());
 }
 
 }  // namespace

@@ -58,6 +58,16 @@ TEST(Sampler, TheTemperatureIsTheExponentOfTheProbabilities) {
               0.02);
 }
 
+// Logits over these temperatures are infinite.
+TEST(Sampler, ATinyTemperatureIsAlmostGreedy) {
+  for (const double temperature : {1e-300, 1e-310}) {
+    EXPECT_THAT(drawn({.temperature = temperature}, {3e8F, 1, -3e8F, 2e8F}),
+                testing::ElementsAre(0));
+    EXPECT_THAT(drawn({.temperature = temperature, .top_p = 0.9}, {-7, -2, -2.5F}),
+                testing::ElementsAre(1));
+  }
+}
+
 TEST(Sampler, TopKKeepsTheMostLikely) {
   EXPECT_THAT(drawn({.temperature = 1, .top_k = 1}, four), testing::ElementsAre(1));
   EXPECT_THAT(drawn({.temperature = 1, .top_k = 3}, four), testing::ElementsAre(0, 1, 3));

@@ -31,7 +31,7 @@ struct Sayings final : QuantizeObserver {
   }
   void phase_begins(const std::string& phase) override {
     for (const char* word : {"the streams of", "the streams are not kept", "cannot be used",
-                             "kept streams: it goes on", "replaying"}) {
+                             "kept streams: it goes on", "replaying", "does not use stay"}) {
       if (phase.find(word) != phase.npos) return said.push_back(phase);
     }
   }
@@ -134,6 +134,23 @@ class KeptStreamsJob : public TinyJob {
     return said;
   }
 
+  // The number in "replaying 3 visits of packed blocks".
+  static int replays(const std::vector<std::string>& said) {
+    constexpr std::string_view word = "replaying ";
+    for (const std::string& one : said) {
+      if (one.starts_with(word)) return std::stoi(one.substr(word.size()));
+    }
+    return 0;
+  }
+  // Replaces the values of one tensor of the model.
+  void change(const std::string& name) {
+    std::vector<TensorSource> tensors = test::tiny_tensors(config_);
+    const auto changed = std::ranges::find(tensors, name, &TensorSource::name);
+    ASSERT_NE(changed, tensors.end());
+    *changed = test::random_tensor(name, changed->shape, 99);
+    test::write_model(*files_, folder_ / "model", config_, tensors);
+  }
+
   RunStatus status_of(const QuantizeOptions& o) {
     return read_status(*files_, o.work_dir, control_.claim_timing);
   }
@@ -179,6 +196,7 @@ TEST_F(KeptStreamsJob, SpareEveryMeshTheReplays) {
           EXPECT_THAT(stopped, ElementsAre(HasSubstr("keeping the streams of block"))) << where;
           ASSERT_FALSE(resumed.empty()) << where;
           EXPECT_THAT(resumed.front(), HasSubstr("were kept and are read")) << where;
+          EXPECT_LE(replays(resumed), o.epochs / o.lag) << where;
         }
         remove_all(o);
       }
@@ -303,6 +321,72 @@ TEST_F(KeptStreamsJob, ADiskWithoutRoomForThemKeepsTheRun) {
     EXPECT_TRUE(bytes("out") == bytes("whole"));
     remove_all(o);
   }
+}
+
+// A start is refused that does not find all the room it needs: the streams must leave it.
+TEST_F(KeptStreamsJob, TheyLeaveTheRoomThatTheNextStartNeeds) {
+  struct AlmostFull final : ForwardingFiles {
+    int64_t left = 0;
+    int64_t free_bytes(const std::string& path) override {
+      return path.ends_with("/streams") ? left : ForwardingFiles::free_bytes(path);
+    }
+  } disk;
+  QuantizeOptions whole = keeping("whole");
+  run(whole);
+  const QuantizeOptions o = keeping("out");
+  const CheckedQuantize checked = check_quantize(o, *files_, 1, 1);
+  const int64_t needed = room_of_a_start(job_folders(checked.options, checked.forecast), *files_);
+  EXPECT_GT(needed, 0);
+  for (const int64_t more : {int64_t{0}, int64_t{1} << 24}) {
+    disk.left = needed + more;
+    const auto said = heard_where(o, 24, [&](int) -> Files& { return disk; });
+    EXPECT_THAT(said, ElementsAre(HasSubstr(more > 0 ? "keeping the streams of"
+                                                     : "the streams are not kept: they take")));
+    EXPECT_EQ(stream_files(o).empty(), more == 0);
+    heard(o);
+    EXPECT_TRUE(bytes("out") == bytes("whole"));
+    remove_all(o);
+  }
+}
+
+// Block 0 is not loaded any more, but the result has its norms and was made from its weights.
+TEST_F(KeptStreamsJob, ChangedWeightsOfABlockThatIsNotLoadedAreRefused) {
+  QuantizeOptions whole = keeping("whole");
+  run(whole);
+  for (const MeshShape& shape : {MeshShape{1, 1, Walk::sweep}, MeshShape{2, 2, Walk::sweep}}) {
+    const QuantizeOptions o = on(keeping("out"), shape);
+    EXPECT_THAT(heard(o, 24), Contains(HasSubstr("keeping the streams of block"))) << shape.name();
+    for (const std::string name :
+         {"model.layers.0.self_attn.q_proj.weight", "model.layers.0.input_layernorm.weight"}) {
+      change(name);
+      try {
+        heard(o);
+        ADD_FAILURE() << name << " on " << shape.name();
+      } catch (const UsageError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("begun with other weights: tensor \"" + name));
+      }
+      use_blocks(5);
+    }
+    EXPECT_THAT(heard(o), Contains(HasSubstr("were kept and are read"))) << shape.name();
+    EXPECT_TRUE(bytes("out") == bytes("whole"));
+    remove_all(o);
+  }
+}
+
+// Where those that are not used cannot be removed, the others are used as ever.
+TEST_F(KeptStreamsJob, OnesThatCannotBeRemovedAreNamed) {
+  struct Stuck final : ForwardingFiles {
+    void remove(const std::string& path) override {
+      if (path.find("/streams/") != path.npos) throw FileError("cannot remove " + path);
+      ForwardingFiles::remove(path);
+    }
+  } stuck;
+  const QuantizeOptions o = keeping("out", 1);
+  heard(o, 18);
+  const auto said =
+      heard_where(on(o, {2, 1, Walk::sweep}), 4, [&](int) -> Files& { return stuck; });
+  EXPECT_THAT(said, Contains(HasSubstr("does not use stay in the run folder: cannot remove")));
+  EXPECT_THAT(said, Not(Contains(HasSubstr("cannot be used"))));
 }
 
 // One is read at turn 1, long after the start: until then it stays, also after another stop.

@@ -129,6 +129,38 @@ class WithThePackage(unittest.TestCase):
             self.assertNotIn(key, config)
         self.assertTrue(torch.equal(logits(load(SCRATCH / "saved"), ids), before))
 
+    def test_a_model_that_was_cast_is_dequantized_to_what_it_was_cast_to(self) -> None:
+        ids = book_windows()
+        theirs = load(exported("books-2M", "bfloat16"), dtype=torch.bfloat16)
+        model = load(packed("books-2M"), dtype=torch.float32).to(torch.bfloat16).dequantize()
+        self.assertEqual({parameter.dtype for parameter in model.parameters()}, {torch.bfloat16})
+        for name, parameter in model.named_parameters():
+            self.assertTrue(parameter.requires_grad, name)
+        self.assertTrue(torch.equal(model.model.layers[0].mlp.up_proj.weight,
+                                    theirs.model.layers[0].mlp.up_proj.weight))
+        self.assertTrue(torch.isfinite(logits(model, ids)).all())
+
+    def test_a_dequantized_model_can_be_trained(self) -> None:
+        model = load(packed("books-2M"), dtype=torch.float32).dequantize()
+        for name, parameter in model.named_parameters():
+            self.assertTrue(parameter.requires_grad, name)
+        model(book_windows()[:1].long()).logits.sum().backward()
+        self.assertIsNotNone(model.model.layers[0].mlp.up_proj.weight.grad)
+
+    def test_offloaded_linears_are_not_dequantized_to_nothing(self) -> None:
+        model = load(packed("books-2M"), dtype=torch.float32)
+        model.model.layers[3].mlp.up_proj.to("meta")
+        with self.assertRaisesRegex(ValueError, "offloaded linears cannot be unpacked"):
+            model.dequantize()
+        self.assertEqual(packed_linears(model), 28)
+
+    def test_tensor_parallelism_is_refused_where_nothing_says_it_earlier(self) -> None:
+        model = load(packed("books-2M"), dtype=torch.float32)
+        quantizer = model.hf_quantizer
+        model._tp_size = 2
+        with self.assertRaisesRegex(ValueError, "tensor parallelism; load without it"):
+            quantizer._process_model_after_weight_loading(model)
+
     def test_training_is_refused(self) -> None:
         self.assertFalse(load(packed("books-2M")).hf_quantizer.is_trainable)
 

@@ -201,11 +201,20 @@ struct Resumed {
 TEST(ResumeCosts, OfOneTurnOnOneStageByHand) {
   const ResumeCosts one = Resumed().costs({1, 1}, 1);
   EXPECT_DOUBLE_EQ(one.replay_s, 1 + 1 + 2);
+  EXPECT_DOUBLE_EQ(one.compare_s, 1);
   EXPECT_EQ(one.streams_bytes, 2 * 40);
   EXPECT_DOUBLE_EQ(one.streams_s, 80 / 20.0 + 80 / 40.0 + 80 / 40.0);  // written, compared, read
   EXPECT_EQ(one.blocks_worth_keeping(), 3);
   EXPECT_FALSE(one.keeps(2));
   EXPECT_TRUE(one.keeps(3));
+}
+
+// The weights of a block are compared also where it is not replayed.
+TEST(ResumeCosts, WhatIsComparedInAnyCaseIsNotSpared) {
+  const ResumeCosts costs = {4, 8, 80, 3};
+  EXPECT_EQ(costs.blocks_worth_keeping(), 9);
+  EXPECT_FALSE(costs.keeps(8));
+  EXPECT_TRUE(costs.keeps(9));
 }
 
 // Four turns: each reads the blocks again, and there are five streams.
@@ -236,6 +245,7 @@ TEST(ResumeCosts, ASlowLinkHoldsAReplayUp) {
 TEST(ResumeCosts, ReplicasShareSamplesButNotBlocks) {
   const ResumeCosts two = Resumed().costs({1, 2}, 1);
   EXPECT_DOUBLE_EQ(two.replay_s, 1 + 1 + 2 / 2.0);
+  EXPECT_DOUBLE_EQ(two.compare_s, 1 / 2.0);
   EXPECT_DOUBLE_EQ(two.streams_s, 4);
 }
 

@@ -107,6 +107,9 @@ TEST(ApiRequest, NumbersOutOfRangeAreRefusedWithTheRange) {
   EXPECT_THAT(refused(R"({"prompt": "a", "max_tokens": true})"), HasSubstr("and is true"));
   EXPECT_THAT(refused(R"({"prompt": "a", "temperature": 1e999})"), HasSubstr("not valid JSON"));
   EXPECT_THAT(refused(R"({"prompt": "a", "logprobs": 21})"), HasSubstr("from 0 to 20"));
+  // As int64 these would be -1 and the smallest seed.
+  EXPECT_THAT(refused(R"({"prompt": "a", "top_k": 18446744073709551615})"), HasSubstr("top_k"));
+  EXPECT_THAT(refused(R"({"prompt": "a", "seed": 9223372036854775808})"), HasSubstr("seed"));
   EXPECT_THAT(refused(R"({"prompt": "a", "stop": ""})"), HasSubstr("stop"));
   EXPECT_THAT(refused(R"({"prompt": "a", "stop": [1]})"), HasSubstr("stop"));
   const std::string longer(2000, 'x');

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <stdexcept>
 
 #include "base/error.hpp"
 #include "serve/served_house.hpp"
@@ -127,9 +128,31 @@ TEST_F(HttpServerTest, APageOfTheWebDoesNotReachAServerWithoutKey) {
   };
   EXPECT_EQ(with_host("evil.example"), 403);
   EXPECT_EQ(with_host("localhost.evil.example:80"), 403);
+  EXPECT_EQ(with_host("127.evil.example"), 403);
+  EXPECT_EQ(with_host("127.0.0.1.evil.example:80"), 403);
   EXPECT_EQ(with_host("localhost:" + std::to_string(port_)), 200);
   EXPECT_EQ(with_host("127.0.0.1:8080"), 200);
   EXPECT_EQ(with_host("[::1]:8080"), 200);
+}
+
+TEST_F(HttpServerTest, AStreamThatFailsIsCutOffAndOthersAreServed) {
+  HttpServer server({}, [](const HttpRequest&) {
+    HttpReply reply;
+    reply.stream = [](const HttpWrite& write) -> bool {
+      write("begun");
+      throw std::runtime_error("no memory");
+    };
+    return reply;
+  });
+  std::thread door([&] { server.run(); });
+  for (int i = 0; i < 2; ++i) {
+    const auto reply = post(test::port_of(server.address()), "/tokenize", "{}");
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_THAT(reply.body, HasSubstr("begun"));
+    EXPECT_THAT(reply.body, testing::Not(HasSubstr("0\r\n\r\n")));  // no end of the chunks
+  }
+  server.stop(1);
+  door.join();
 }
 
 TEST_F(HttpServerTest, APortThatIsTakenIsRefusedWithTheSystemsWords) {

@@ -63,6 +63,15 @@ TEST_F(SchedulerTest, BeyondTheQueueRequestsAreRefusedAndThoseInItAreNot) {
   EXPECT_FALSE(texts_[0]->now().has_ended());
 }
 
+// They wait for the next step alone.
+TEST_F(SchedulerTest, WhereThereAreFreePlacesNobodyIsRefused) {
+  TextBatch batch(model_, *models_.tokenizer, 3, 512);
+  Scheduler scheduler(batch, models_.pool, 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(submit(scheduler, 1, 500), Scheduler::Answer::taken);
+  for (const auto& text : texts_) text->wait_for_text();
+  EXPECT_EQ(submit(scheduler, 1, 500), Scheduler::Answer::full);
+}
+
 TEST_F(SchedulerTest, ARequestWithManyTextsLetsOthersIn) {
   TextBatch batch(model_, *models_.tokenizer, 1, 512);
   Scheduler scheduler(batch, models_.pool, 8);

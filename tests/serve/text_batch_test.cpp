@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "infer/generate.hpp"
 #include "serve/served_texts.hpp"
@@ -173,6 +174,33 @@ TEST_F(TextBatchTest, ATextWithoutRoomEndsWhereItsPlaceIsFull) {
   run_to_end(batch, models_.pool);
   EXPECT_EQ(text->now().finish, Finish::no_room);
   EXPECT_EQ(text->now().tokens, 7);  // the last one is not fed in
+}
+
+// As when there is no memory for the text.
+class FailingListener final : public TextListening {
+ public:
+  bool still_wanted() const override { return true; }
+  void on_text(std::string, std::vector<TokenScore>) override {
+    throw std::runtime_error("no memory");
+  }
+  void on_end(Finish, int64_t) override {}
+  void on_failure(const RequestError& why) override { words = why.what(); }
+
+  std::string words;
+};
+
+TEST_F(TextBatchTest, AListenerThatFailsEndsItsTextAlone) {
+  const ResidentModel model(*models_.files, models_.source, test::fast_path(Activations::int8),
+                            models_.pool);
+  TextBatch batch(model, *models_.tokenizer, 2, 300);
+  const auto bad = std::make_shared<FailingListener>();
+  const auto good = std::make_shared<RememberedText>();
+  const TextTask task = task_of({11, 12, 13}, 20, 0, 0);
+  batch.join(task, bad);
+  batch.join(task, good);
+  run_to_end(batch, models_.pool);
+  EXPECT_EQ(bad->words, "no memory");
+  expect_same(good->now(), alone(model, task));
 }
 
 // A damaged row of the embedding harms the text that uses it, and no other.

@@ -26,7 +26,7 @@ struct ServeFigures {
 nlohmann::ordered_json serve_json(const ServeFigures& figures);
 std::string serve_table(const ServeFigures& figures);
 
-// What happened between two looks, `seconds` apart. Empty when nothing did, and nothing goes on.
+// What happened between two looks, `seconds` apart. Empty when nothing did.
 std::string serve_line(const Scheduler::Figures& before, const Scheduler::Figures& now,
                        double seconds);
 

@@ -25,8 +25,8 @@ std::string_view embedded_python_file();
 // object quantization_config.
 void add_loading_keys(nlohmann::json& config);
 
-// Makes of such a config.json what it was, quantization_config's record included. Leaves keys of
-// these names alone that add_loading_keys() did not write.
+// Makes of such a config.json what it was, quantization_config's record included, whichever version
+// of bitmill wrote the keys. Leaves keys of these names alone that are not bitmill's.
 void remove_loading_keys(nlohmann::json& config);
 
 // Writes the Python file into `folder`.

@@ -160,10 +160,16 @@ std::string papers(const CardFacts& facts) {
   if (facts.source.file.empty()) {
     return text + "The base model came without a card. Its licence holds for this folder too.\n";
   }
-  text += fmt::format("The base model's own card is `{}`. Its licence holds for this folder too",
-                      facts.source.file);
-  return text + (facts.source.license.empty() ? "; the card names none that was understood.\n"
-                                              : fmt::format(": `{}`.\n", facts.source.license));
+  const SourceCard& source = facts.source;
+  text += fmt::format("The base model's own card is `{}`. ", source.file);
+  for (const std::string& other : source.others) {
+    text += fmt::format("`{}` is a card that came with the model. ", other);
+  }
+  text += "The base model's licence holds for this folder too";
+  if (source.license.empty()) return text + "; no card names one that was understood.\n";
+  const bool is_own = source.license_file == source.file;
+  return text + fmt::format(": `{}`{}.\n", source.license,
+                            is_own ? "" : fmt::format(", says `{}`", source.license_file));
 }
 
 }  // namespace

@@ -78,11 +78,23 @@ void set_source_card_aside(Files& files, const std::string& folder) {
 }
 
 SourceCard read_source_card(Files& files, const std::string& folder) {
-  const int number = first_free(files, folder) - 1;
-  if (number == 0) return {};
   SourceCard card;
-  card.file = kept_name(number);
-  read_front_matter(beginning_of(files, join_path(folder, card.file)), card);
+  const int end = first_free(files, folder);
+  for (int number = 1; number < end; ++number) {
+    SourceCard one;
+    one.file = kept_name(number);
+    read_front_matter(beginning_of(files, join_path(folder, one.file)), one);
+    if (number == 1) {
+      card = one;
+    } else {
+      card.others.push_back(one.file);
+    }
+    if (!card.license_file.empty() || one.license.empty()) continue;
+    card.license_file = one.file;
+    card.license = one.license;
+    card.license_name = one.license_name;
+    card.license_link = one.license_link;
+  }
   return card;
 }
 

@@ -41,9 +41,11 @@ BlockCompute::BlockCompute(const ComputeContext& context)
   if (context.frontier != nullptr) {
     const bool leads_job = context.rank.stage() == 0 && context.rank.leads();
     const auto sample_bytes = static_cast<int64_t>(new_stream(0)->room().nbytes());
-    frontier_.emplace(*context.frontier, leads_job ? &context.writer->dir().state() : nullptr,
-                      context.plan, context.rank, share_, sample_bytes, context.pool,
-                      [this](const std::string& text) { context_.observer.phase_begins(text); });
+    frontier_.emplace(
+        *context.frontier, leads_job ? &context.writer->dir().state() : nullptr, context.plan,
+        context.rank, share_, sample_bytes, context.pool,
+        [this](const std::string& text) { context_.observer.phase_begins(text); },
+        context.room_of_a_start);
   }
   if (context.rank.mesh().stages == 1) return;
   link_.emplace(

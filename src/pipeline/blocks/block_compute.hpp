@@ -46,6 +46,7 @@ struct ComputeContext {
   MeshRank& rank;
   ThreadPool& pool;
   QuantizeObserver& observer;
+  int64_t room_of_a_start = 0;  // as of FrontierStreams
 };
 
 class BlockCompute final : public Compute {

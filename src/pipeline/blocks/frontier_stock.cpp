@@ -21,7 +21,8 @@ std::optional<StreamId> stream_named(const std::string& name, const Plan& plan) 
   return std::nullopt;
 }
 
-// The teacher's stream is made of the source alone, whose weights are compared elsewhere.
+// The teacher's stream is made of the source alone. A start compares the weights of all blocks that
+// it passes over (check_unread_blocks() in train_blocks.cpp).
 std::string fault_of_makers(const StreamId& stream, const KeptStream& kept, const RunState& state,
                             const std::vector<BlockDone>& done) {
   if (stream.turn == StreamId::of_teacher) return "";

@@ -115,7 +115,7 @@ std::string first_text(Communicator& comm, const std::string& text) {
 
 FrontierStreams::FrontierStreams(FrontierFiles& files, const RunState* state, const Plan& plan,
                                  MeshRank& rank, const SampleShare& share, int64_t sample_bytes,
-                                 ThreadPool& pool, Say say)
+                                 ThreadPool& pool, Say say, int64_t room_of_a_start)
     : files_(files),
       state_(state),
       plan_(plan),
@@ -123,7 +123,8 @@ FrontierStreams::FrontierStreams(FrontierFiles& files, const RunState* state, co
       share_(share),
       sample_bytes_(sample_bytes),
       pool_(pool),
-      say_(std::move(say)) {}
+      say_(std::move(say)),
+      room_of_a_start_(room_of_a_start) {}
 
 void FrontierStreams::remove_all_but(const KeptStreams& used, const FrontierStock& stock) {
   for (const KeptStream& one : stock.rest) files_.remove(one);
@@ -134,8 +135,9 @@ void FrontierStreams::remove_all_but(const KeptStreams& used, const FrontierStoc
 
 KeptStreams FrontierStreams::choose(const std::vector<BlockDone>& done) {
   KeptStreams used;
+  FrontierStock unused;
   const std::string trouble = trouble_of([&] {
-    const FrontierStock stock = take_stock(files_, *state_, plan_, done, share_.samples());
+    FrontierStock stock = take_stock(files_, *state_, plan_, done, share_.samples());
     const KeptStreams there = stock.streams();
     used = Remaining(plan_, done, there).used();
     if (!stock.troubles.empty()) {
@@ -148,9 +150,11 @@ KeptStreams FrontierStreams::choose(const std::vector<BlockDone>& done) {
                       "one that kept them, or has come further",
                       used.size(), there.size()));
     }
-    remove_all_but(used, stock);
+    unused = std::move(stock);
   });
   if (!trouble.empty()) say_("the kept streams cannot be used: " + trouble);
+  const std::string left = trouble_of([&] { remove_all_but(used, unused); });
+  if (!left.empty()) say_("streams that this start does not use stay in the run folder: " + left);
   return used;
 }
 
@@ -226,6 +230,18 @@ void FrontierStreams::read(const StreamId& stream, SampleStream& into) const {
   });
 }
 
+// A start is refused without that room (check_folders()), and the user would have to free as much
+// as the streams take. Replaying costs less.
+bool FrontierStreams::leaves_room(int64_t bytes) const {
+  const int64_t free = files_.free_bytes();
+  if (bytes + room_of_a_start_ <= free) return true;
+  say_(fmt::format(
+      "the streams are not kept: they take {}, the next start must find {} beside them, "
+      "and {} are free",
+      format_bytes(bytes), format_bytes(room_of_a_start_), format_bytes(free)));
+  return false;
+}
+
 std::vector<FrontierStreams::Order> FrontierStreams::decide(const KeptStreams& held,
                                                             const ResumeCosts& costs) {
   const std::vector<BlockDone> done = committed_blocks(*state_, plan_);
@@ -243,9 +259,10 @@ std::vector<FrontierStreams::Order> FrontierStreams::decide(const KeptStreams& h
     assert(chain.size() < order.made_by.size());
     std::ranges::copy(chain, order.made_by.begin());
   }
-  if (orders.empty()) return orders;
+  const int64_t bytes = std::ssize(orders) * share_.samples() * sample_bytes_;
+  if (orders.empty() || !leaves_room(bytes)) return {};
   say_(fmt::format("keeping the streams of {} for the next start ({})", places_of(used, plan_),
-                   format_bytes(std::ssize(orders) * share_.samples() * sample_bytes_)));
+                   format_bytes(bytes)));
   remove_all_but(used, stock);
   return orders;
 }

@@ -30,10 +30,12 @@ class FrontierStreams {
   // What a rank has at hand, of its own samples.
   using Held = std::map<StreamId, const SampleStream*>;
 
-  // On every rank with work. `state` on rank 0, else null. `say` gets sentences for the user. All
-  // arguments outlive it.
+  // On every rank with work. `state` on rank 0, else null. `say` gets sentences for the user.
+  // `room_of_a_start`: bytes that the next start must find free beside the streams; rank 0 asks.
+  // All arguments outlive it.
   FrontierStreams(FrontierFiles& files, const RunState* state, const Plan& plan, MeshRank& rank,
-                  const SampleShare& share, int64_t sample_bytes, ThreadPool& pool, Say say);
+                  const SampleShare& share, int64_t sample_bytes, ThreadPool& pool, Say say,
+                  int64_t room_of_a_start);
 
   // Collective over the ranks with work. The kept streams that a start after `done` uses; the ranks
   // have compared all of their bytes with the hashes. Removes the others.
@@ -43,7 +45,8 @@ class FrontierStreams {
   void read(const StreamId& stream, SampleStream& into) const;
   // Collective over the ranks with work, when everything is committed. Keeps those of the held
   // streams that the next start would use, where `costs` say that this is cheaper than replaying.
-  // Where a file cannot be written, that is said, and nothing else happens.
+  // Where a file cannot be written, or the streams would take the room that the next start needs,
+  // that is said, and nothing else happens.
   void write(const Held& held, const ResumeCosts& costs);
 
  private:
@@ -58,6 +61,8 @@ class FrontierStreams {
   // Rank 0 alone:
   KeptStreams choose(const std::vector<BlockDone>& done);
   std::vector<Order> decide(const KeptStreams& held, const ResumeCosts& costs);
+  // Whether the next start has room beside `bytes` more bytes; says so where it has not.
+  bool leaves_room(int64_t bytes) const;
   void remove_all_but(const KeptStreams& used, const FrontierStock& stock);
   void remove_incomplete();
   // Every rank compares its part of all samples of kept_ with the hashes. Why streams cannot be
@@ -73,6 +78,7 @@ class FrontierStreams {
   const int64_t sample_bytes_;
   ThreadPool& pool_;
   const Say say_;
+  const int64_t room_of_a_start_;
   std::map<StreamId, KeptStream> kept_;  // what find() returned
 };
 

@@ -145,6 +145,15 @@ void check_space(Files& files, const std::vector<Need>& needs, Sentences& proble
 
 }  // namespace
 
+int64_t room_of_a_start(const JobFolders& folders, Files& files) {
+  const std::string work = nearest_existing(files, files.resolve(folders.work.path));
+  int64_t bytes = 0;
+  for (const Need& need : list_needs(folders, files)) {
+    if (files.file_system(need.place) == files.file_system(work)) bytes += need.bytes;
+  }
+  return bytes;
+}
+
 std::vector<std::string> folder_problems(const JobFolders& folders, Files& files) {
   Sentences problems;
   list_misplaced(folders, files, problems);

@@ -47,6 +47,9 @@ void check_places(const JobFolders& folders, Files& files);
 // REQUIRES: check_output() has accepted the output folder.
 void check_folders(const JobFolders& folders, Files& files);
 
+// The bytes that check_folders() wants to find free on the file system of the run folder.
+int64_t room_of_a_start(const JobFolders& folders, Files& files);
+
 // The same problems as a list, whatever the output folder holds.
 std::vector<std::string> folder_problems(const JobFolders& folders, Files& files);
 

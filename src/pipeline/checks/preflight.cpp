@@ -208,7 +208,8 @@ CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int 
 
 // Takes forecast.disk_bytes apart. It is the sum of the result, the packed linears of every turn,
 // the state of live blocks, kept streams, and the scratch files of all ranks. A run does not need
-// the room for kept streams: a stop that finds too little keeps none.
+// the room for kept streams: a stop keeps none where they would take the room that the next start
+// must find.
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}};

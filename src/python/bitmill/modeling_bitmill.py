@@ -46,6 +46,9 @@ SCALES = ("row_scale", "row_mean", "col_gain", "code_scale")  # F16
 PARTS = WORDS + SCALES
 # The weights of a tile that is unpacked at once: temporary tensors stay below about 100 MB.
 WEIGHTS_PER_TILE = 1 << 22
+NO_TENSOR_PARALLELISM = (
+    "bitmill: packed linears cannot be cut for tensor parallelism; load without it"
+)
 
 Parts = Mapping[str, torch.Tensor]
 
@@ -234,9 +237,7 @@ class PackedQuantizer(HfQuantizer):
     # "transformers_weights" (which makes transformers without this file stop) have done their work.
     def _unlock(self, config: Any) -> Any:
         if getattr(config, "distributed_config", None) is not None:
-            raise ValueError(
-                "bitmill: packed linears cannot be cut for tensor parallelism; load without it"
-            )
+            raise ValueError(NO_TENSOR_PARALLELISM)
         for key in ("transformers_weights", "auto_map"):
             if hasattr(config, key):
                 delattr(config, key)
@@ -263,6 +264,8 @@ class PackedQuantizer(HfQuantizer):
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **others: Any) -> nn.Module:
+        if (getattr(model, "_tp_size", None) or 1) > 1:  # older ones tell nobody before
+            raise ValueError(NO_TENSOR_PARALLELISM)
         for name, module in model.named_modules():
             if isinstance(module, PackedLinear):
                 for part in SCALES:
@@ -289,12 +292,20 @@ class PackedQuantizer(HfQuantizer):
 
     def _dequantize(self, model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
         packed = [(n, m) for n, m in model.named_modules() if isinstance(m, PackedLinear)]
+        if any(tensor.device.type == "meta" for _, m in packed for tensor in m.buffers()):
+            raise ValueError(
+                "bitmill: offloaded linears cannot be unpacked; load without offloading"
+            )
+        # transformers gives the type at load where the caller named none; .to() may have changed it
+        if dtype is None or dtype == getattr(model.config, "dtype", None):
+            dtype = model.dtype
         for name, module in packed:
             parent, _, leaf = name.rpartition(".")
             with torch.device("meta"):
                 plain = nn.Linear(module.in_features, module.out_features, bias=False)
-            weight = module.unpacked(dtype or model.dtype)
-            plain.weight = nn.Parameter(weight, requires_grad=False)
+            with torch.no_grad():
+                weight = module.unpacked(dtype)
+            plain.weight = nn.Parameter(weight)
             plain.bias = module.bias
             setattr(model.get_submodule(parent), leaf, plain)
         return model

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,6 +40,13 @@ std::vector<int> three_ranks(const std::string& what, const std::string& environ
 
 using Statuses = std::vector<int>;
 
+// A deadline finds it, for one of the ranks at least. That one leaves, which its neighbours may see
+// before their own deadline ends.
+void expect_found_by_deadline(const Statuses& statuses) {
+  EXPECT_NE(std::ranges::find(statuses, late), statuses.end());
+  for (const int status : statuses) EXPECT_TRUE(status == late || status == remote) << status;
+}
+
 TEST(Ranks, ExchangeRoundARing) {
   EXPECT_EQ(three_ranks("ring"), (Statuses{right, right, right}));
   EXPECT_EQ(three_ranks("ring", "BITMILL_EMULATION_DELAY_US=50000"),
@@ -52,7 +60,7 @@ TEST(Ranks, ExchangeUnderMpirun) {
 }
 
 TEST(Ranks, UngroupedExchangeDeadlocksAndADeadlineFindsIt) {
-  EXPECT_EQ(three_ranks("ungrouped"), (Statuses{late, late, late}));
+  expect_found_by_deadline(three_ranks("ungrouped"));
 }
 
 // Rank 0 sends half of what rank 1 waits for. Rank 2 has no part in that: it waits for rank 1 and
@@ -75,14 +83,14 @@ TEST(Ranks, RankThatDiesIsLostToItsNeighbours) {
 }
 
 TEST(Ranks, RankThatStallsIsFoundByADeadlineAlone) {
-  const Statuses statuses = three_ranks("ring", "BITMILL_EMULATION_NCCL_STALL=1:2");
-  EXPECT_EQ(statuses, (Statuses{late, late, late}));
+  expect_found_by_deadline(three_ranks("ring", "BITMILL_EMULATION_NCCL_STALL=1:2"));
 }
 
 TEST(Ranks, RankThatDiesSilentlyIsFoundByADeadlineAlone) {
   const Statuses statuses =
       three_ranks("ring", "BITMILL_EMULATION_NCCL_DIE=1:2 BITMILL_EMULATION_NCCL_SILENT=1");
-  EXPECT_EQ(statuses, (Statuses{late, 0, late}));
+  EXPECT_EQ(statuses[1], 0);
+  expect_found_by_deadline({statuses[0], statuses[2]});
 }
 
 TEST(Ranks, AFaultThatIsNotUnderstoodEndsTheProcess) {

@@ -73,6 +73,25 @@ TEST(LoadingKeys, KeysOfOthersAreLeftAlone) {
   EXPECT_EQ(config, before);
 }
 
+// The beginning is frozen in FORMAT.md, the rest of the sentence is not.
+TEST(LoadingKeys, TheLockOfAnotherVersionIsRemovedToo) {
+  const json before = packed_config_of({{"model_type", "llama"}});
+  json config = before;
+  add_loading_keys(config);
+  config["transformers_weights"] = "these weights are packed by bitmill, in other words";
+  remove_loading_keys(config);
+  EXPECT_EQ(config, before);
+}
+
+TEST(LoadingKeys, AKeyThatIsNoTextIsLeftAlone) {
+  for (const json& value : {json(), json(7), json{"these weights are packed by bitmill"}}) {
+    const json before = packed_config_of({{"transformers_weights", value}});
+    json config = before;
+    remove_loading_keys(config);
+    EXPECT_EQ(config, before) << value;
+  }
+}
+
 TEST(LoadingKeys, TheFileIsWrittenAsItIs) {
   const TempFolder folder;
   write_python_file(*posix_files(), folder.path());

@@ -31,7 +31,7 @@ TEST(ModelCard, FrontMatterComesFirstAndHasOnlyWhatIsKnown) {
                     Not(HasSubstr("\nbase_model")), Not(HasSubstr("\nlicense"))));
   CardFacts facts = some_facts();
   facts.hub_id = "us/books-2M";
-  facts.source = {"SOURCE_README.md", "other", "own", "https://x.org"};
+  facts.source = {"SOURCE_README.md", "other", "own", "https://x.org", "SOURCE_README.md", {}};
   EXPECT_THAT(model_card(facts),
               AllOf(HasSubstr("\nbase_model: us/books-2M\nbase_model_relation: quantized\n"
                               "license: other\nlicense_name: own\nlicense_link: https://x.org\n"),
@@ -62,6 +62,21 @@ TEST(ModelCard, AnExportSaysThatItIsOneAndNamesNoKeyThatItLacks) {
   EXPECT_THAT(model_card(facts),
               AllOf(HasSubstr("unpacked to float16"), HasSubstr("of the packed folder | 1.9430 |"),
                     Not(HasSubstr("trust_remote_code")), Not(HasSubstr("low-bit"))));
+}
+
+TEST(ModelCard, OneCardIsTheBaseModelsAndTheLicenceIsTheOneThatACardNames) {
+  CardFacts facts = some_facts();
+  facts.source.file = "SOURCE_README.md";
+  facts.source.others = {"SOURCE_README.2.md"};
+  EXPECT_THAT(model_card(facts),
+              AllOf(HasSubstr("own card is `SOURCE_README.md`. `SOURCE_README.2.md` is a card that "
+                              "came with the model. "),
+                    HasSubstr("holds for this folder too; no card names one")));
+  facts.source.license = "mit";
+  facts.source.license_file = "SOURCE_README.2.md";
+  EXPECT_THAT(model_card(facts), HasSubstr("too: `mit`, says `SOURCE_README.2.md`.\n"));
+  facts.source.license_file = "SOURCE_README.md";
+  EXPECT_THAT(model_card(facts), HasSubstr("too: `mit`.\n"));
 }
 
 TEST(ModelCard, AFolderOfAnOddNameBreaksNeitherTableNorCode) {

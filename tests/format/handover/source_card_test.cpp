@@ -59,10 +59,30 @@ TEST_F(SourceCardTest, OneOfOursIsRemovedAndTheKeptOneStays) {
 
 TEST_F(SourceCardTest, NothingIsOverwritten) {
   folder_.write("SOURCE_README.md", "first");
-  EXPECT_EQ(read("second").file, "SOURCE_README.2.md");
-  EXPECT_EQ(read("third").file, "SOURCE_README.3.md");
+  EXPECT_THAT(read("second").others, ElementsAre("SOURCE_README.2.md"));
+  EXPECT_THAT(read("third").others, ElementsAre("SOURCE_README.2.md", "SOURCE_README.3.md"));
   EXPECT_EQ(folder_.read("SOURCE_README.md"), "first");
   EXPECT_EQ(folder_.read("SOURCE_README.2.md"), "second");
+}
+
+// A packed folder's card that its user has changed is not the base model's own.
+TEST_F(SourceCardTest, TheFirstCardIsTheSourcesAndItsLicenceCounts) {
+  folder_.write("SOURCE_README.md", "---\nlicense: mit\n---\n");
+  const SourceCard card = read("---\nlicense: other\nlicense_name: x\n---\nmine\n");
+  EXPECT_EQ(card.file, "SOURCE_README.md");
+  EXPECT_THAT(card.others, ElementsAre("SOURCE_README.2.md"));
+  EXPECT_EQ(card.license, "mit");
+  EXPECT_EQ(card.license_name, "");
+  EXPECT_EQ(card.license_file, "SOURCE_README.md");
+}
+
+TEST_F(SourceCardTest, WhereTheFirstNamesNoLicenceThatOfALaterOneIsTaken) {
+  folder_.write("SOURCE_README.md", "# A model\n");
+  folder_.write("SOURCE_README.2.md", "---\nlicense: mit\n---\n");
+  const SourceCard card = read("---\nlicense: gpl\n---\n");
+  EXPECT_EQ(card.file, "SOURCE_README.md");
+  EXPECT_EQ(card.license, "mit");
+  EXPECT_EQ(card.license_file, "SOURCE_README.2.md");
 }
 
 TEST_F(SourceCardTest, AFolderWithoutACardHasNone) {

@@ -76,7 +76,7 @@ CHATS = [
 
 def compared(template):
     """As chat_template_hash() in src/data/chat_formats.cpp."""
-    return template.replace("\r\n", "\n").strip(" \t\r\n")
+    return template.replace("\r\n", "\n").removesuffix("\n")
 
 
 def spellings(template):
