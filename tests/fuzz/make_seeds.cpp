@@ -170,8 +170,11 @@ void add_run_folders(Seeds& seeds) {
   dir.write_packed(0, 1, true, small_model());
   dir.events().append(R"({"block": 0, "event": "packed", "bits_per_weight": 1.9})");
   FrontierFiles streams(files, *claim);
-  const std::string chain = packed_chain(dir.state(), 1, 0);
-  streams.keep({1, 0, true, 64, chain, {streams.write_part(0, small_model())}});
+  std::vector<TensorSource> samples = small_model();
+  for (size_t sample = 0; sample < samples.size(); ++sample) {
+    samples[sample].name = std::to_string(sample);
+  }
+  streams.write_part("student-0001.0", packed_chain(dir.state(), 1, 0), 0, samples);
   RunDir(files, *claim, 1).events().append(R"({"block": 1, "epoch": 0, "loss": 2.5})");
   dir.set_aside(0, 1);
   seeds.add_folder("run_folder", "packed", files, "/w");

@@ -46,10 +46,11 @@ void take_over(MemoryFiles& files) {
     dir.events().packed_blocks();
     dir.resume();
     const FrontierFiles streams(files, *claim);
-    const auto kept = streams.kept();
-    if (!kept) return;
-    std::array<std::byte, 16> sample;
-    FrontierReader(streams, *kept).read("student.0", sample);
+    for (const auto& [name, stream] : streams.list()) {
+      if (!stream.trouble.empty()) continue;
+      std::array<std::byte, 16> sample;
+      FrontierReader(streams, stream).read(0, sample);
+    }
   });
 }
 
@@ -57,13 +58,12 @@ void reseal(MemoryFiles& files) {
   const auto found = find_state(files, work_dir);
   if (!found) return;
   const auto path = [&](const char* name) { return join_path(found->path, name); };
-  for (const char* name :
-       {"holder.json", "run.json", "failure.json", "sources/0000.json", "streams/frontier.json"}) {
+  for (const char* name : {"holder.json", "run.json", "failure.json", "sources/0000.json"}) {
     fuzz::may_refuse([&] { fuzz::reseal_json(files, path(name)); });
   }
   for (const char* name :
        {"blocks/0000.0.safetensors", "blocks/0000.1.safetensors", "live/0000.safetensors",
-        "redo/0000.0.safetensors", "streams/0000.safetensors"}) {
+        "redo/0000.0.safetensors", "streams/student-0001.0.0000.safetensors"}) {
     fuzz::may_refuse([&] { fuzz::reseal_block(files, path(name)); });
   }
 }
