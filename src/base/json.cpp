@@ -98,6 +98,10 @@ json parse_json(std::string_view text, const std::string& where) {
   }
 }
 
+std::string json_text(const nlohmann::ordered_json& value) {
+  return value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
+}
+
 int64_t json_int(const json& object, const char* key, const std::string& where) {
   return as_int(require(object, key, where), key, where);
 }

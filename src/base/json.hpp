@@ -20,6 +20,10 @@ nlohmann::json parse_strict_json(std::string_view text, const std::string& where
 // ignore what follows.
 void refuse_zero_bytes(std::string_view text, const std::string& where);
 
+// On one line. Bytes that are not UTF-8, which paths may hold, become U+FFFD. Numbers that are not
+// finite become null.
+std::string json_text(const nlohmann::ordered_json& value);
+
 // object[key], or FormatError naming `where` and the key when it is missing or of another type.
 int64_t json_int(const nlohmann::json& object, const char* key, const std::string& where);
 double json_number(const nlohmann::json& object, const char* key, const std::string& where);

@@ -25,8 +25,8 @@ class Pages {
  public:
   enum class Size {
     normal,
-    // 2 MiB, where the system has some to give; else normal ones. Reading much data once takes a
-    // quarter less time with them. Only for data that is written to as a whole.
+    // 2 MiB, where the system has some to give; else normal ones. Reading much data once takes
+    // less time with them. Only for data that is written to as a whole.
     huge
   };
   // All bytes are zero. A page takes no memory before somebody writes to it. std::bad_alloc when

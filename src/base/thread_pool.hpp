@@ -32,7 +32,7 @@ class ThreadPool {
 
   // From now on, threads without work look for so long whether some comes before they sleep; 0 at
   // first. For calls that are short and follow each other closely, such as the products of a
-  // decoder: to wake a thread takes as long as half of such a call. Threads that look take
+  // decoder: to wake a thread takes as long by order of magnitude. Threads that look take
   // processor time from others.
   void spin_while_idle(std::chrono::microseconds time);
 

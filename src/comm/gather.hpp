@@ -32,6 +32,16 @@ std::vector<std::vector<T>> gather_values(Communicator& comm, std::span<const T>
   return all;
 }
 
+// The same as one list.
+template <class T>
+std::vector<T> gather_joined(Communicator& comm, std::span<const T> mine) {
+  std::vector<T> all;
+  for (const std::vector<T>& theirs : gather_values<T>(comm, mine)) {
+    all.insert(all.end(), theirs.begin(), theirs.end());
+  }
+  return all;
+}
+
 // One value per rank.
 template <class T>
 std::vector<T> gather_value(Communicator& comm, const T& mine) {

@@ -1,5 +1,7 @@
 #include "data/utf8.hpp"
 
+#include <algorithm>
+
 namespace bitmill {
 namespace {
 
@@ -68,6 +70,12 @@ uint32_t decode_utf8(std::string_view text) {
   uint32_t code = lead & (0x7Fu >> bytes);
   for (size_t i = 1; i < bytes; ++i) code = code << 6 | (static_cast<uint8_t>(text[i]) & 0x3Fu);
   return code;
+}
+
+int64_t count_utf8_chars(std::string_view text) {
+  // Continuation bytes are 10xxxxxx.
+  return std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 void append_utf8(uint32_t code_point, std::string& text) {

@@ -30,6 +30,9 @@ size_t utf8_char_bytes(std::string_view text);
 // The first character of `text`, which is valid UTF-8 and not empty.
 uint32_t decode_utf8(std::string_view text);
 
+// Number of characters of `text`, which is valid UTF-8.
+int64_t count_utf8_chars(std::string_view text);
+
 void append_utf8(uint32_t code_point, std::string& text);
 
 // Every invalid stretch becomes one U+FFFD, as Unicode recommends ("maximal subparts").

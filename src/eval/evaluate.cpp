@@ -156,15 +156,6 @@ class Evaluator {
   std::vector<TextIds> texts_;  // the windows of this rank
 };
 
-// The scores of all ranks, in window order, on every rank.
-std::vector<WindowScore> gather(Communicator& comm, const std::vector<WindowScore>& mine) {
-  std::vector<WindowScore> all;
-  for (const std::vector<WindowScore>& part : gather_values<WindowScore>(comm, mine)) {
-    all.insert(all.end(), part.begin(), part.end());
-  }
-  return all;
-}
-
 Evaluation summarize(const std::vector<WindowScore>& scores, int64_t seq_len, bool has_reference) {
   const auto windows = static_cast<int64_t>(scores.size());
   const int64_t predictions = seq_len - 1;  // per window
@@ -223,7 +214,7 @@ Evaluation evaluate(const EvalModel& model, const SourceModel* reference, const 
   const auto stream = evaluator.forward(model, part_done);
   const auto other_stream = other ? evaluator.forward(*other, part_done) : nullptr;
   const auto mine = evaluator.score(model, *stream, other ? &*other : nullptr, other_stream.get());
-  return summarize(gather(comm, mine), windows.seq_len, reference != nullptr);
+  return summarize(gather_joined<WindowScore>(comm, mine), windows.seq_len, reference != nullptr);
 }
 
 }  // namespace bitmill

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "data/utf8.hpp"
 #include "eval/task_texts.hpp"
 
 namespace bitmill {
@@ -90,10 +91,6 @@ int64_t gold_at(const json& object, int64_t answers, const std::string& where) {
   return gold;
 }
 
-int64_t count_characters(std::string_view text) {
-  return std::ranges::count_if(text, [](char byte) { return (byte & 0xC0) != 0x80; });
-}
-
 std::string with_cue(std::string query, const std::string& cue) {
   if (!cue.empty()) query.resize(query.size() - trailing_white_bytes(query));
   return query + cue;
@@ -122,7 +119,7 @@ TaskItem read_item(const json& object, TaskKind kind, const TaskReading& reading
         with_cue(context_at(object.at("query"), "\"query\"", where), reading.cue);
     for (const std::string& choice : texts_at(object, "choices", where, text_at)) {
       item.pairs.push_back({query, after_space(choice)});
-      item.lengths.push_back(count_characters(choice));
+      item.lengths.push_back(count_utf8_chars(choice));
     }
   }
   item.gold = gold_at(object, std::ssize(item.pairs), where);

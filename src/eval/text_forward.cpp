@@ -1,25 +1,11 @@
 #include "eval/text_forward.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "model/block_forward.hpp"
 
 namespace bitmill {
-namespace {
-
-// The tables of every length that occurs.
-std::map<int64_t, Rotary> rotary_of_lengths(const ModelConfig& config,
-                                            std::span<const TextIds> texts) {
-  std::map<int64_t, Rotary> tables;
-  for (const TextIds& text : texts) {
-    const int64_t length = std::ssize(text);
-    if (!tables.contains(length)) tables.emplace(length, make_rotary(config, length));
-  }
-  return tables;
-}
-
-}  // namespace
-
 TextStreams::TextStreams(std::span<const TextIds> texts, int64_t hidden, TextNames names,
                          StreamBudget& budget)
     : names_(names), places_(texts.size()) {
@@ -57,13 +43,15 @@ std::unique_ptr<TextStreams> forward_texts(const SourceModel& model, std::span<c
   auto streams = std::make_unique<TextStreams>(texts, config.hidden_size, names, budget);
   const int64_t count = std::ssize(texts);
   pool.parallel_for(count, [&](int64_t i) { streams->store(i, model.embed(texts[i]), -1); });
-  const auto rotary = rotary_of_lengths(config, texts);
+  int64_t longest = 0;
+  for (const TextIds& text : texts) longest = std::max(longest, std::ssize(text));
+  const Rotary rotary = make_rotary(config, longest);
   for (int64_t block = 0; block < config.blocks; ++block) {
     if (count > 0) {
       const BlockWeights weights = model.load_block(block);
       pool.parallel_for(count, [&](int64_t i) {
         streams->prefetch(i + pool.size());  // the text that a thread takes next
-        const Rotary& tables = rotary.at(std::ssize(texts[i]));
+        const Rotary tables = rows_of(rotary, 0, std::ssize(texts[i]));
         streams->store(i, dense_block_forward(config, weights, tables, streams->load(i), pool),
                        block);
       });

@@ -133,11 +133,7 @@ std::vector<TextScore> score_texts(const EvalModel& model, std::span<const Score
   } else {
     scorer.score_by_blocks(budget, part_done);
   }
-  std::vector<TextScore> all;
-  for (const auto& part : gather_values<TextScore>(comm, scorer.scores())) {
-    all.insert(all.end(), part.begin(), part.end());
-  }
-  return all;
+  return gather_joined<TextScore>(comm, scorer.scores());
 }
 
 }  // namespace bitmill

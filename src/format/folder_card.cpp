@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/json.hpp"
 #include "format/config_file.hpp"
 #include "format/handover/loading_keys.hpp"
 #include "format/handover/model_card.hpp"
@@ -46,9 +47,7 @@ std::string hub_id_of_path(const std::string& path) {
 }
 
 // As it can be in JSON: a folder's name is bytes, and config.json is written when all is computed.
-json utf8_of(const std::string& name) {
-  return json::parse(json(name).dump(-1, ' ', false, json::error_handler_t::replace));
-}
+json utf8_of(const std::string& name) { return json::parse(json_text(name)); }
 
 // The cards show what is there, and are written for folders of any bitmill: nothing is required.
 std::string text_at(const json& object, const char* key) {

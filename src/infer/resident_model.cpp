@@ -92,10 +92,9 @@ Rotary rows_of(std::span<const NewTokens> parts) {
   if (!all.cosine.defined()) return {};
   std::vector<at::Tensor> cosines, sines;
   for (const NewTokens& part : parts) {
-    const Rotary& rotary = part.session->rotary;
-    const int64_t first = part.session->length, count = std::ssize(part.ids);
-    cosines.push_back(rotary.cosine.narrow(0, first, count));
-    sines.push_back(rotary.sine.narrow(0, first, count));
+    const Rotary rows = rows_of(part.session->rotary, part.session->length, std::ssize(part.ids));
+    cosines.push_back(rows.cosine);
+    sines.push_back(rows.sine);
   }
   if (parts.size() == 1) return {cosines.front(), sines.front()};
   return {at::cat(cosines), at::cat(sines)};

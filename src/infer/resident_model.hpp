@@ -44,7 +44,6 @@ class ResidentModel {
                 ThreadPool& pool);
 
   const ModelConfig& config() const { return source_.config(); }
-  const std::string& folder() const { return source_.folder(); }
 
   // The last block's outputs [ids, hidden] for tokens that follow those of the session, which then
   // has them too. Any cut of a text into calls gives the same numbers, but for the last bits of the

@@ -62,6 +62,11 @@ Rotary make_rotary(const ModelConfig& config, int64_t seq_len) {
 }
 
 // Halves (a, b) of a head become (a cos - b sin, b cos + a sin).
+Rotary rows_of(const Rotary& all, int64_t first, int64_t count) {
+  if (!all.cosine.defined()) return {};
+  return {all.cosine.narrow(0, first, count), all.sine.narrow(0, first, count)};
+}
+
 at::Tensor rotate(const at::Tensor& x, const Rotary& rotary) {
   if (!rotary.cosine.defined()) return x;
   const int64_t half = x.size(2) / 2;

@@ -16,6 +16,8 @@ struct Rotary {
   at::Tensor sine;
 };
 Rotary make_rotary(const ModelConfig& config, int64_t seq_len);
+// The rows [first, first + count), in the same memory.
+Rotary rows_of(const Rotary& all, int64_t first, int64_t count);
 
 // x [T, heads, head_dim], rotated by each token's position; x itself when there are no tables.
 at::Tensor rotate(const at::Tensor& x, const Rotary& rotary);

@@ -56,10 +56,7 @@ std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* sess
 
 // The reports of all stages, in block order, on every rank.
 std::vector<BlockReport> gather_reports(Communicator& comm, const std::vector<BlockReport>& own) {
-  std::vector<BlockReport> all;
-  for (const std::vector<BlockReport>& theirs : gather_values<BlockReport>(comm, own)) {
-    all.insert(all.end(), theirs.begin(), theirs.end());
-  }
+  std::vector<BlockReport> all = gather_joined<BlockReport>(comm, own);
   std::ranges::sort(all, {}, &BlockReport::block);
   return all;
 }
@@ -132,7 +129,7 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
                         room_of_next_start(start)});
   const KeptStreams kept = compute.find_kept_streams(done);
   const Remaining remaining(plan, done, kept);
-  if (!kept.empty()) check_unread_blocks(start, remaining, rank, run_dir);
+  if (!options.verify_source) check_unread_blocks(start, remaining, rank, run_dir);
   const int replays = remaining.replays();
   if (start.comm.rank() == 0 && replays > 0) {
     start.observer.phase_begins(

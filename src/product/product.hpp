@@ -21,8 +21,7 @@ namespace bitmill {
 // is exact. float32: x is taken as it is; the sum is rounded, in one fixed order.
 enum class Activations { int8, int16, float32 };
 
-// "int8", "int16", "float32". UsageError for another word.
-Activations activations_from_name(std::string_view name);
+// "int8", "int16", "float32".
 std::string_view activations_name(Activations activations);
 
 struct ProductOptions {

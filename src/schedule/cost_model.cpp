@@ -171,17 +171,18 @@ ResumeCosts resume_costs(const Workload& work, const Machine& machine, const Mes
   }
   ResumeCosts resume;
   resume.replay_s = std::max(computing_s, sending_s);
-  resume.compare_s = costs.load_s / mesh.ranks();
+  resume.compare_s = static_cast<double>(work.source_bytes) / machine.hash_rate() / mesh.ranks();
   resume.streams_bytes =
       int64_t{2} * band * work.samples * work.seq_len * work.hidden * work.stream_bytes;
   const auto own = static_cast<double>(2 * piece_count(band, mesh.stages) * costs.stream_bytes);
   const double compared = static_cast<double>(resume.streams_bytes) / mesh.ranks();
-  resume.streams_s = own / machine.write_bytes_per_s + (own + compared) / machine.read_bytes_per_s;
+  resume.streams_s = own / machine.write_bytes_per_s + own / machine.read_bytes_per_s +
+                     compared / machine.hash_rate();
   return resume;
 }
 
 bool ResumeCosts::keeps(int64_t blocks_before) const {
-  return static_cast<double>(blocks_before) * (replay_s - compare_s) > streams_s;
+  return blocks_before >= blocks_worth_keeping();
 }
 
 int64_t ResumeCosts::blocks_worth_keeping() const {
@@ -192,10 +193,8 @@ int64_t ResumeCosts::blocks_worth_keeping() const {
 EndCosts end_costs(const Workload& work, const Machine& machine, int ranks) {
   const auto kept = static_cast<double>(work.kept_bytes);
   const auto result = kept + static_cast<double>(work.blocks * work.packed_bytes);
-  const double hash_rate =
-      machine.hash_bytes_per_s > 0 ? machine.hash_bytes_per_s : machine.read_bytes_per_s;
-  return {machine.start_s + kept / hash_rate / ranks,
-          result / machine.write_bytes_per_s + result / hash_rate};
+  return {machine.start_s + kept / machine.hash_rate() / ranks,
+          result / machine.write_bytes_per_s + result / machine.hash_rate()};
 }
 
 }  // namespace bitmill

@@ -65,6 +65,8 @@ struct Machine {
   int64_t host_fixed_bytes = 0;  // the same on its host; 0: device and host are one memory
   int samples_at_once = 1;       // trained side by side (threads)
   int weight_bytes = 4;          // of one weight in memory, while it is used
+
+  double hash_rate() const { return hash_bytes_per_s > 0 ? hash_bytes_per_s : read_bytes_per_s; }
 };
 
 // The costs of one replica. In a stage, no replica owns more samples than the last, and none fewer

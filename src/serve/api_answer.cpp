@@ -6,6 +6,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/json.hpp"
+#include "data/utf8.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -31,11 +34,6 @@ std::string token_text(const Tokenizer& tokenizer, int32_t id) {
   return tokenizer.decode({id}, /*skip_special=*/false);
 }
 
-int64_t characters(const std::string& text) {
-  return std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
-
 std::string prompt_text(const Tokenizer& tokenizer, const Prompt& prompt) {
   const auto* text = std::get_if<std::string>(&prompt);
   if (text != nullptr) return *text;
@@ -52,10 +50,6 @@ ordered_json bytes_of(const std::string& text) {
 }
 
 }  // namespace
-
-std::string json_text(const ordered_json& value) {
-  return value.dump(-1, ' ', /*ensure_ascii=*/false, ordered_json::error_handler_t::replace);
-}
 
 std::string error_answer(const RequestError& error) {
   ordered_json inner = {{"message", error.what()}, {"type", type_of(error.status())}};
@@ -178,7 +172,7 @@ ordered_json TextAnswer::completion_scores(const std::vector<TokenScore>& scores
     const std::string text = token_text(tokenizer, score.id);
     tokens.push_back(text);
     offsets.push_back(offset);
-    offset += characters(text);
+    offset += count_utf8_chars(text);
     logprobs.push_back(score.known ? ordered_json(score.logprob) : ordered_json(nullptr));
     ordered_json likely = ordered_json::object();
     // Tokens may have one text: of these the most likely is shown.

@@ -12,9 +12,6 @@
 
 namespace bitmill {
 
-// On one line. Bytes that are not UTF-8 become U+FFFD.
-std::string json_text(const nlohmann::ordered_json& value);
-
 std::string error_answer(const RequestError& error);
 std::string models_answer(const ServedModel& model, int64_t created);
 std::string tokenizer_answer(const ServedModel& model);
@@ -29,7 +26,6 @@ class TextAnswer {
   TextAnswer(const ServedModel& model, TextRequest request, const std::vector<TextTask>& tasks,
              std::string id, int64_t created);
 
-  size_t texts() const { return texts_.size(); }
   // Takes in what happened. REQUIRES: no failure.
   void add(const TextNews& news);
   bool is_done() const;  // all texts have ended

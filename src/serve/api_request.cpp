@@ -15,7 +15,10 @@ using nlohmann::json;
 
 constexpr int64_t api_max_tokens = 16;      // of a completion that does not say
 constexpr int64_t most_tokens = INT32_MAX;  // whether there is room is found out later
-constexpr size_t longest_stop = 1024;       // bytes: it is looked for after every token
+constexpr int64_t most_prompts = 256;
+constexpr int64_t most_stop_texts = 16;
+constexpr int64_t most_top_logprobs = 20;  // of one token
+constexpr size_t longest_stop = 1024;      // bytes: it is looked for after every token
 
 bool is_id(const json& value) {
   return value.is_number_integer() && value >= 0 && value <= INT32_MAX;
@@ -38,17 +41,17 @@ Prompt read_prompt(const json& value) {
   return read_ids(value, "prompt");
 }
 
-std::vector<Prompt> read_prompts(const json* value, const RequestLimits& limits) {
+std::vector<Prompt> read_prompts(const json* value) {
   if (value == nullptr) {
     throw RequestError(http_status::bad_request, "prompt", "\"prompt\" is missing");
   }
   const bool several = value->is_array() && !value->empty() && !value->front().is_number();
   if (!several) return {read_prompt(*value)};
-  if (std::ssize(*value) > limits.prompts) {
+  if (std::ssize(*value) > most_prompts) {
     throw RequestError(
         http_status::bad_request, "prompt",
         fmt::format("\"prompt\" has {} texts, and one request may have {}: send several requests",
-                    value->size(), limits.prompts));
+                    value->size(), most_prompts));
   }
   std::vector<Prompt> prompts;
   for (const json& one : *value) prompts.push_back(read_prompt(one));
@@ -81,12 +84,12 @@ std::vector<ChatMessage> read_messages(const json* value) {
 }
 
 // A text or a list of texts.
-std::vector<std::string> read_stop(RequestFields& fields, const RequestLimits& limits) {
+std::vector<std::string> read_stop(RequestFields& fields) {
   const json* value = fields.find("stop");
   if (value == nullptr) return {};
   const json list = value->is_array() ? *value : json::array({*value});
-  if (std::ssize(list) > limits.stop_texts) {
-    refuse_value("stop", fmt::format("at most {} texts", limits.stop_texts), *value);
+  if (std::ssize(list) > most_stop_texts) {
+    refuse_value("stop", fmt::format("at most {} texts", most_stop_texts), *value);
   }
   std::vector<std::string> texts;
   for (const json& text : list) {
@@ -123,24 +126,25 @@ void accept_only(RequestFields& fields, const std::string& key, const std::vecto
   for (const json& one : harmless) {
     if (*value == one) return;
   }
+  const std::string name = fields.name_of(key);
   throw RequestError(
-      http_status::bad_request, key,
-      fmt::format("\"{}\" = {} is not done by this server{}", key, shown_value(*value), instead));
+      http_status::bad_request, name,
+      fmt::format("\"{}\" = {} is not done by this server{}", name, shown_value(*value), instead));
 }
 
 // Keys that both endpoints have.
-void read_common(RequestFields& fields, const RequestLimits& limits, TextRequest& request) {
+void read_common(RequestFields& fields, TextRequest& request) {
   request.model = fields.text("model");
-  request.stop_texts = read_stop(fields, limits);
+  request.stop_texts = read_stop(fields);
   read_sampler(fields, request);
   request.stream = fields.is_on("stream");
-  if (const json* options = fields.find("stream_options")) {
-    if (!options->is_object()) refuse_value("stream_options", "an object", *options);
-    RequestFields inner(options->dump());
-    request.stream_usage = inner.is_on("include_usage");
-    accept_only(inner, "include_obfuscation", {false}, "");
-    inner.check_all_known();
-    if (!request.stream) refuse_value("stream_options", "left out without \"stream\"", *options);
+  if (auto options = fields.object("stream_options")) {
+    request.stream_usage = options->is_on("include_usage");
+    accept_only(*options, "include_obfuscation", {false}, "");
+    options->check_all_known();
+    if (!request.stream) {
+      refuse_value("stream_options", "left out without \"stream\"", *fields.find("stream_options"));
+    }
   }
   const std::string penalty = "; \"repetition_penalty\" is";
   accept_only(fields, "presence_penalty", {0}, penalty);
@@ -150,9 +154,9 @@ void read_common(RequestFields& fields, const RequestLimits& limits, TextRequest
   fields.text("user");  // says who asks: changes nothing of an answer
 }
 
-void read_chat_logprobs(RequestFields& fields, const RequestLimits& limits, TextRequest& request) {
+void read_chat_logprobs(RequestFields& fields, TextRequest& request) {
   const bool wanted = fields.is_on("logprobs");
-  const auto top = fields.whole("top_logprobs", 0, limits.top_logprobs);
+  const auto top = fields.whole("top_logprobs", 0, most_top_logprobs);
   if (top.value_or(0) > 0 && !wanted) {
     throw RequestError(http_status::bad_request, "top_logprobs",
                        "\"top_logprobs\" has no effect without \"logprobs\": true");
@@ -176,13 +180,13 @@ void accept_harmless_of_chat(RequestFields& fields) {
 
 }  // namespace
 
-TextRequest read_completion(std::string_view body, const RequestLimits& limits) {
+TextRequest read_completion(std::string_view body) {
   RequestFields fields(body);
   TextRequest request;
-  request.prompts = read_prompts(fields.find("prompt"), limits);
-  read_common(fields, limits, request);
+  request.prompts = read_prompts(fields.find("prompt"));
+  read_common(fields, request);
   request.echo = fields.is_on("echo");
-  request.top_logprobs = fields.whole("logprobs", 0, limits.top_logprobs).value_or(-1);
+  request.top_logprobs = fields.whole("logprobs", 0, most_top_logprobs).value_or(-1);
   request.max_tokens =
       fields.whole("max_tokens", request.echo ? 0 : 1, most_tokens).value_or(api_max_tokens);
   accept_only(fields, "best_of", {1}, "");
@@ -191,13 +195,13 @@ TextRequest read_completion(std::string_view body, const RequestLimits& limits) 
   return request;
 }
 
-TextRequest read_chat(std::string_view body, const RequestLimits& limits) {
+TextRequest read_chat(std::string_view body) {
   RequestFields fields(body);
   TextRequest request;
   request.chat = true;
   request.messages = read_messages(fields.find("messages"));
-  read_common(fields, limits, request);
-  read_chat_logprobs(fields, limits, request);
+  read_common(fields, request);
+  read_chat_logprobs(fields, request);
   const auto older = fields.whole("max_tokens", 1, most_tokens);
   request.max_tokens = fields.whole("max_completion_tokens", 1, most_tokens);
   if (older && request.max_tokens && *older != *request.max_tokens) {

@@ -14,13 +14,6 @@
 
 namespace bitmill {
 
-// What one request may ask for.
-struct RequestLimits {
-  int64_t prompts = 256;      // texts of one request
-  int64_t stop_texts = 16;    // of one request
-  int64_t top_logprobs = 20;  // alternatives of one token
-};
-
 // A text, or its tokens.
 using Prompt = std::variant<std::string, std::vector<int32_t>>;
 
@@ -56,8 +49,8 @@ struct DetokenizeRequest {
   std::vector<int32_t> tokens;  // 0 or more each; perhaps none of the model's
 };
 
-TextRequest read_completion(std::string_view body, const RequestLimits& limits);
-TextRequest read_chat(std::string_view body, const RequestLimits& limits);
+TextRequest read_completion(std::string_view body);
+TextRequest read_chat(std::string_view body);
 TokenizeRequest read_tokenize(std::string_view body);
 DetokenizeRequest read_detokenize(std::string_view body);
 

@@ -35,11 +35,6 @@ void ConnectionThreads::shutdown() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-size_t ConnectionThreads::busy() const {
-  const std::lock_guard lock(mutex_);
-  return busy_;
-}
-
 void ConnectionThreads::work() {
   std::unique_lock lock(mutex_);
   while (true) {

@@ -22,13 +22,11 @@ class ConnectionThreads final : public httplib::TaskQueue {
   // Waits for all tasks.
   void shutdown() override;
 
-  size_t busy() const;
-
  private:
   void work();
 
   const size_t limit_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;
   std::vector<std::thread> threads_;

@@ -1,6 +1,5 @@
 #include "serve/http_connection.hpp"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,23 +16,6 @@ constexpr std::chrono::milliseconds look_every(100);
 // After the last reply: what a client still sends is read and dropped for so long, because a close
 // with unread bytes would destroy a reply that is still on its way.
 constexpr std::chrono::milliseconds longest_goodbye(500);
-
-void address_of(int (*ask)(int, sockaddr*, socklen_t*), int socket, std::string& ip, int& port) {
-  sockaddr_storage address = {};
-  socklen_t size = sizeof address;
-  char text[INET6_ADDRSTRLEN] = "";
-  if (ask(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return;
-  if (address.ss_family == AF_INET) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address);
-    ::inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    port = ntohs(v4->sin_port);
-  } else if (address.ss_family == AF_INET6) {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address);
-    ::inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-    port = ntohs(v6->sin6_port);
-  }
-  ip = text;
-}
 
 }  // namespace
 
@@ -107,14 +89,6 @@ ssize_t HttpConnection::write(const char* from, size_t size) {
     sent += static_cast<size_t>(count);
   }
   return static_cast<ssize_t>(size);
-}
-
-void HttpConnection::get_remote_ip_and_port(std::string& ip, int& port) const {
-  address_of(::getpeername, socket_, ip, port);
-}
-
-void HttpConnection::get_local_ip_and_port(std::string& ip, int& port) const {
-  address_of(::getsockname, socket_, ip, port);
 }
 
 // Whether one of `events`, or an error, came in time.

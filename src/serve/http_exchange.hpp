@@ -2,7 +2,6 @@
 // A request and its reply, without the sockets.
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,7 +22,6 @@ struct HttpReply {
   int status = 200;
   std::string content_type = "application/json";
   std::string body = {};
-  std::optional<int> retry_after = std::nullopt;  // seconds
   // When there is one, it makes the body, piece by piece, and returns false when it gave up.
   std::function<bool(const HttpWrite&)> stream = nullptr;
 };

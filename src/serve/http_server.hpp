@@ -17,7 +17,7 @@ struct HttpSettings {
   int port = 0;          // 0: any that is free
   std::string key = {};  // that clients must send as "Authorization: Bearer KEY"; empty: none
   int64_t body_bytes = 1 << 21;
-  int64_t connections = 128;  // at once; at most 900, because httplib cannot serve more
+  int64_t connections = 128;  // at once
 };
 
 class HttpServer {
@@ -37,18 +37,9 @@ class HttpServer {
   // connections and returns. Any other thread, once, after run() was called.
   void stop(double seconds);
 
-  struct Figures {
-    uint64_t requests = 0;    // with a head that could be read
-    int64_t connections = 0;  // now
-  };
-  Figures figures() const;
-
  private:
   class Listener;
   std::unique_ptr<Listener> listener_;
 };
-
-// Whether only this machine can reach the host: an address of the loopback, or "localhost".
-bool is_loopback(const std::string& host);
 
 }  // namespace bitmill

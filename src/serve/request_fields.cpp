@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/json.hpp"
 #include "base/suggestion.hpp"
@@ -58,9 +59,14 @@ void refuse_value(const std::string& key, const std::string& expected, const jso
 }
 
 RequestFields::RequestFields(std::string_view body)
-    : object_(std::make_unique<json>(parsed_object(body))) {}
+    : object_(std::make_shared<const json>(parsed_object(body))) {}
 
-RequestFields::~RequestFields() = default;
+RequestFields::RequestFields(std::shared_ptr<const json> object, std::string name)
+    : object_(std::move(object)), name_(std::move(name)) {}
+
+std::string RequestFields::name_of(const std::string& key) const {
+  return name_.empty() ? key : name_ + "." + key;
+}
 
 const json* RequestFields::find(const std::string& key) {
   known_.push_back(key);
@@ -74,7 +80,9 @@ std::optional<int64_t> RequestFields::whole(const std::string& key, int64_t low,
   // Compared with an int64, a number above its range would wrap, and be a negative one.
   const bool wraps = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
   const bool fits = value->is_number_integer() && !wraps && *value >= low && *value <= high;
-  if (!fits) refuse_value(key, fmt::format("a whole number from {} to {}", low, high), *value);
+  if (!fits) {
+    refuse_value(name_of(key), fmt::format("a whole number from {} to {}", low, high), *value);
+  }
   return value->get<int64_t>();
 }
 
@@ -83,22 +91,29 @@ std::optional<double> RequestFields::number(const std::string& key, double low, 
   if (value == nullptr) return std::nullopt;
   const bool fits =
       value->is_number() && value->get<double>() >= low && value->get<double>() <= high;
-  if (!fits) refuse_value(key, fmt::format("a number from {} to {}", low, high), *value);
+  if (!fits) refuse_value(name_of(key), fmt::format("a number from {} to {}", low, high), *value);
   return value->get<double>();
 }
 
 std::optional<std::string> RequestFields::text(const std::string& key) {
   const json* value = find(key);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_string()) refuse_value(key, "a text", *value);
+  if (!value->is_string()) refuse_value(name_of(key), "a text", *value);
   return value->get<std::string>();
 }
 
 std::optional<bool> RequestFields::flag(const std::string& key) {
   const json* value = find(key);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_boolean()) refuse_value(key, "true or false", *value);
+  if (!value->is_boolean()) refuse_value(name_of(key), "true or false", *value);
   return value->get<bool>();
+}
+
+std::optional<RequestFields> RequestFields::object(const std::string& key) {
+  const json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_object()) refuse_value(name_of(key), "an object", *value);
+  return RequestFields(std::shared_ptr<const json>(object_, value), name_of(key));
 }
 
 void RequestFields::check_all_known() const {
@@ -118,10 +133,11 @@ void RequestFields::check_all_known() const {
     words.push_back(
         fmt::format("\"{}\"{}", shown, whole ? did_you_mean(key, known_, "") : std::string()));
   }
-  throw RequestError(http_status::bad_request, cut_text(unknown.front(), longest_shown),
-                     fmt::format("the body has what this server does not understand, and does not "
-                                 "skip: {}; leave it out",
-                                 fmt::join(words, ", ")));
+  throw RequestError(
+      http_status::bad_request, name_of(cut_text(unknown.front(), longest_shown)),
+      fmt::format("{} has what this server does not understand, and does not skip: "
+                  "{}; leave it out",
+                  name_.empty() ? "the body" : "\"" + name_ + "\"", fmt::join(words, ", ")));
 }
 
 }  // namespace bitmill

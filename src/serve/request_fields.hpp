@@ -17,9 +17,6 @@ class RequestFields {
   // RequestError 400 unless `body` is one JSON object without a key that occurs twice, nested no
   // deeper than 16 levels.
   explicit RequestFields(std::string_view body);
-  ~RequestFields();
-  RequestFields(const RequestFields&) = delete;
-  RequestFields& operator=(const RequestFields&) = delete;
 
   // The value of a key; nullptr when it is missing or null. From now on the key is known.
   const nlohmann::json* find(const std::string& key);
@@ -31,12 +28,20 @@ class RequestFields {
   std::optional<std::string> text(const std::string& key);
   std::optional<bool> flag(const std::string& key);
   bool is_on(const std::string& key) { return flag(key).value_or(false); }
+  // An inner object, whose errors name it, too: "KEY.INNER KEY".
+  std::optional<RequestFields> object(const std::string& key);
+
+  // The key as errors name it.
+  std::string name_of(const std::string& key) const;
 
   // RequestError 400 naming all keys that are not known, with the nearest known ones.
   void check_all_known() const;
 
  private:
-  std::unique_ptr<nlohmann::json> object_;
+  RequestFields(std::shared_ptr<const nlohmann::json> object, std::string name);
+
+  std::shared_ptr<const nlohmann::json> object_;
+  std::string name_;  // of an inner object
   std::vector<std::string> known_;
 };
 

@@ -17,7 +17,6 @@ Scheduler::Scheduler(TextBatch& batch, ThreadPool& pool, int64_t most_waiting)
     : batch_(batch), pool_(pool), most_waiting_(most_waiting), thread_([this] { work(); }) {}
 
 Scheduler::~Scheduler() {
-  stop_taking();
   cut();
   thread_.join();
 }
@@ -49,8 +48,9 @@ void Scheduler::stop_taking() {
 }
 
 void Scheduler::cut() {
+  stop_taking();
   std::unique_lock lock(mutex_);
-  stopping_ = cut_ = true;
+  cut_ = true;
   changed_.notify_all();
   changed_.wait(lock, [&] { return figures_.in_batch == 0; });
 }
@@ -105,7 +105,6 @@ void Scheduler::fill_batch() {
     ScheduledText text = std::move(request.front());
     request.pop_front();
     if (!request.empty()) waiting_.push_back(std::move(request));
-    ++figures_.texts;
     const auto listener = text.listener;
     try {
       batch_.join(std::move(text.task), std::move(text.listener));

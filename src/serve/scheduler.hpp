@@ -39,14 +39,13 @@ class Scheduler {
   // From now on nothing is taken, and what waits is ended with on_failure(). What is in the batch
   // goes on.
   void stop_taking();
-  // Ends what is in the batch, too, with on_failure(), at the end of the current step; waits for
-  // that.
+  // As stop_taking(), and ends what is in the batch, too, with on_failure(), at the end of the
+  // current step; waits for that.
   void cut();
   bool is_idle() const;
 
   struct Figures {
     uint64_t requests = 0;  // taken since the beginning, as all of these
-    uint64_t texts = 0;     // that had a place
     uint64_t refused = 0;   // requests, because too many waited
     uint64_t prompt_tokens = 0;
     uint64_t new_tokens = 0;

@@ -15,7 +15,6 @@ namespace {
 
 // How long a client that went away can go unnoticed while there is no news.
 constexpr std::chrono::milliseconds look_for_client_every(50);
-constexpr int retry_after_seconds = 1;
 
 uint64_t random_number() {
   std::random_device device;
@@ -27,19 +26,43 @@ HttpReply json_reply(std::string body) { return {.body = std::move(body)}; }
 }  // namespace
 
 HttpReply error_reply(const RequestError& error) {
-  HttpReply reply{.status = error.status(), .body = error_answer(error)};
-  if (error.status() == http_status::unavailable) reply.retry_after = retry_after_seconds;
-  return reply;
+  return {.status = error.status(), .body = error_answer(error)};
 }
 
-const std::vector<std::string>& get_paths() {
-  static const std::vector<std::string> paths = {"/health", "/v1/models", "/tokenizer_info"};
+struct Service::Route {
+  std::string_view method;
+  std::string_view path;
+  HttpReply (Service::*answer)(const HttpRequest&);
+};
+
+std::span<const Service::Route> Service::routes() {
+  static constexpr Route table[] = {
+      {"GET", "/health", &Service::health},
+      {"GET", "/v1/models", &Service::models},
+      {"GET", "/tokenizer_info", &Service::tokenizer_info},
+      {"POST", "/v1/completions", &Service::complete},
+      {"POST", "/v1/chat/completions", &Service::chat},
+      {"POST", "/tokenize", &Service::tokenize},
+      {"POST", "/detokenize", &Service::detokenize},
+  };
+  return table;
+}
+
+std::vector<std::string> Service::paths_of(std::string_view method) {
+  std::vector<std::string> paths;
+  for (const Route& route : routes()) {
+    if (route.method == method) paths.emplace_back(route.path);
+  }
   return paths;
 }
 
-const std::vector<std::string>& post_paths() {
-  static const std::vector<std::string> paths = {"/v1/completions", "/v1/chat/completions",
-                                                 "/tokenize", "/detokenize"};
+const std::vector<std::string>& Service::get_paths() {
+  static const std::vector<std::string> paths = paths_of("GET");
+  return paths;
+}
+
+const std::vector<std::string>& Service::post_paths() {
+  static const std::vector<std::string> paths = paths_of("POST");
   return paths;
 }
 
@@ -72,36 +95,44 @@ HttpReply Service::answer(const HttpRequest& request) {
 }
 
 HttpReply Service::dispatch(const HttpRequest& request) {
-  const std::string& path = request.path;
-  if (path == "/health") return health();
-  if (path == "/v1/models") return json_reply(models_answer(model_, created_));
-  if (path == "/tokenizer_info") return json_reply(tokenizer_answer(model_));
-  if (path == "/tokenize") return tokenize(request.body);
-  if (path == "/detokenize") return detokenize(request.body);
-  if (path == "/v1/completions") {
-    return write_texts(read_completion(request.body, limits_), request);
+  for (const Route& route : routes()) {
+    if (route.path == request.path) return (this->*route.answer)(request);
   }
-  if (path == "/v1/chat/completions") {
-    return write_texts(read_chat(request.body, limits_), request);
-  }
-  throw RequestError(http_status::not_found, "", fmt::format("there is nothing at {}", path));
+  throw RequestError(http_status::not_found, "",
+                     fmt::format("there is nothing at {}", request.path));
 }
 
-HttpReply Service::health() const {
+HttpReply Service::health(const HttpRequest&) {
   if (stopping_) {
     return error_reply({http_status::unavailable, "", "the server is being stopped"});
   }
   return json_reply(R"({"status":"ok"})");
 }
 
-HttpReply Service::tokenize(const std::string& body) const {
-  const TokenizeRequest asked = read_tokenize(body);
+HttpReply Service::models(const HttpRequest&) {
+  return json_reply(models_answer(model_, created_));
+}
+
+HttpReply Service::tokenizer_info(const HttpRequest&) {
+  return json_reply(tokenizer_answer(model_));
+}
+
+HttpReply Service::complete(const HttpRequest& request) {
+  return write_texts(read_completion(request.body), request);
+}
+
+HttpReply Service::chat(const HttpRequest& request) {
+  return write_texts(read_chat(request.body), request);
+}
+
+HttpReply Service::tokenize(const HttpRequest& request) {
+  const TokenizeRequest asked = read_tokenize(request.body);
   model_.check_name(asked.model);
   return json_reply(tokens_answer(model_, model_.encode(asked.prompt, asked.add_special)));
 }
 
-HttpReply Service::detokenize(const std::string& body) const {
-  const DetokenizeRequest asked = read_detokenize(body);
+HttpReply Service::detokenize(const HttpRequest& request) {
+  const DetokenizeRequest asked = read_detokenize(request.body);
   model_.check_name(asked.model);
   model_.check_ids(asked.tokens, "tokens");
   return json_reply(
@@ -173,9 +204,7 @@ HttpReply Service::stream_reply(std::shared_ptr<Exchange> exchange, const HttpRe
         heard = is_connected() && write(answer.events_of(*news));
       }
     }
-    heard = heard && write(answer.last_events());
-    exchange->news->cancel();  // when the client has gone: nothing is written for nobody
-    return heard;
+    return heard && write(answer.last_events());
   };
   return reply;
 }

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "serve/api_answer.hpp"
@@ -15,12 +17,12 @@
 
 namespace bitmill {
 
-// Paths that are read from, and paths that take a body.
-const std::vector<std::string>& get_paths();
-const std::vector<std::string>& post_paths();
-
 class Service {
  public:
+  // Paths that are read from, and paths that take a body.
+  static const std::vector<std::string>& get_paths();
+  static const std::vector<std::string>& post_paths();
+
   // Both must outlive the service.
   Service(const ServedModel& model, Scheduler& scheduler);
 
@@ -33,11 +35,18 @@ class Service {
 
  private:
   struct Exchange;
+  struct Route;
 
+  static std::span<const Route> routes();
+  static std::vector<std::string> paths_of(std::string_view method);
   HttpReply dispatch(const HttpRequest& request);
-  HttpReply health() const;
-  HttpReply tokenize(const std::string& body) const;
-  HttpReply detokenize(const std::string& body) const;
+  HttpReply health(const HttpRequest&);
+  HttpReply models(const HttpRequest&);
+  HttpReply tokenizer_info(const HttpRequest&);
+  HttpReply complete(const HttpRequest& request);
+  HttpReply chat(const HttpRequest& request);
+  HttpReply tokenize(const HttpRequest& request);
+  HttpReply detokenize(const HttpRequest& request);
   HttpReply write_texts(TextRequest asked, const HttpRequest& request);
   std::shared_ptr<Exchange> submit(TextRequest asked);
   static HttpReply whole_reply(Exchange& exchange, const HttpRequest& request);
@@ -45,7 +54,6 @@ class Service {
 
   const ServedModel& model_;
   Scheduler& scheduler_;
-  const RequestLimits limits_;
   const int64_t created_;               // seconds since 1970
   const uint64_t first_seed_;           // of requests without one
   std::atomic<uint64_t> requests_ = 0;  // numbers given out: one for each text

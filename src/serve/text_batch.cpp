@@ -11,7 +11,6 @@
 
 #include "base/pieces.hpp"
 #include "infer/sampler.hpp"
-#include "serve/token_scores.hpp"
 
 namespace bitmill {
 namespace {

@@ -17,6 +17,7 @@
 #include "infer/resident_model.hpp"
 #include "infer/written_text.hpp"
 #include "serve/request_error.hpp"
+#include "serve/token_scores.hpp"
 
 namespace bitmill {
 
@@ -27,17 +28,6 @@ struct TextTask {
   // likely.
   int64_t top_logprobs = -1;
   bool scores_prompt = false;  // also for the prompt's tokens; needs top_logprobs >= 0
-};
-
-struct TokenScore {
-  int32_t id = 0;
-  bool known = false;  // false for the first token of a prompt, which nothing comes before
-  double logprob = 0;  // natural logarithm of its probability before any setting of the sampler
-  struct Likely {
-    int32_t id;
-    double logprob;
-  };
-  std::vector<Likely> likely = {};  // the most likely first; of equally likely ones the smaller id
 };
 
 // Hears what becomes of a text. Called by the thread of step(); must not block.

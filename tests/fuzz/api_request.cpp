@@ -7,8 +7,6 @@
 namespace bitmill {
 namespace {
 
-constexpr RequestLimits small_limits{.prompts = 4, .stop_texts = 2, .top_logprobs = 5};
-
 // What the rest of the server takes for granted.
 void check(const TextRequest& request) {
   const SamplerSettings& sampler = request.sampler;
@@ -16,7 +14,7 @@ void check(const TextRequest& request) {
               sampler.min_p >= 0 && sampler.min_p <= 1 && sampler.top_k >= 0 &&
               sampler.repetition_penalty > 0;
   good = good && request.max_tokens.value_or(1) >= (request.echo ? 0 : 1);
-  good = good && request.top_logprobs >= -1 && request.top_logprobs <= small_limits.top_logprobs;
+  good = good && request.top_logprobs >= -1 && request.top_logprobs <= 20;
   good = good && (request.chat ? !request.messages.empty() : !request.prompts.empty());
   for (const std::string& stop : request.stop_texts) good = good && !stop.empty();
   for (const Prompt& prompt : request.prompts) {
@@ -30,9 +28,9 @@ void check(const TextRequest& request) {
 void read(uint8_t kind, std::string_view body) {
   switch (kind % 4) {
     case 0:
-      return check(read_completion(body, small_limits));
+      return check(read_completion(body));
     case 1:
-      return check(read_chat(body, small_limits));
+      return check(read_chat(body));
     case 2:
       read_tokenize(body);
       return;

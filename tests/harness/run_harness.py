@@ -18,29 +18,11 @@ import tempfile
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-TEMPLATE = """task: {task}
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {file}
-test_split: test
-output_type: {output}
-{texts}
-metric_list:
-"""
-METRIC = "  - metric: {}\n    aggregation: {}\n    higher_is_better: true\n"
-CHOICES = ("multiple_choice",
-           'doc_to_text: "{{query.rstrip()}}\\nAnswer:"\ndoc_to_choice: choices\n'
-           "doc_to_target: gold",
-           [("acc", "mean"), ("acc_norm", "mean")])
-CONTEXTS = ("multiple_choice",
-            "doc_to_text: gold\ndoc_to_choice: context_options\ndoc_to_target: continuation",
-            [("acc", "mean")])
-CONTINUATION = ("loglikelihood",
-                'doc_to_text: context\ndoc_to_target: "{{\' \' + continuation}}"',
-                [("perplexity", "perplexity"), ("acc", "mean")])
-TASKS = {"arc_easy": CHOICES, "piqa": CHOICES, "winogrande": CONTEXTS,
-         "lambada_openai": CONTINUATION}
+from lm_tasks import write_config
+
+# The kind of each task's file.
+TASKS = {"arc_easy": "cue", "piqa": "cue", "winogrande": "contexts",
+         "lambada_openai": "continuation"}
 
 
 def read_words():
@@ -56,17 +38,11 @@ def read_words():
     return parser.parse_args()
 
 
-def write_config(folder, name, file):
-    output, texts, metrics = TASKS[name]
-    config = TEMPLATE.format(task=f"served_{name}", file=file, output=output, texts=texts)
-    config += "".join(METRIC.format(*metric) for metric in metrics)
-    (folder / f"{name}.yaml").write_text(config)
-
-
 def scores_of(address, said, words):
     with tempfile.TemporaryDirectory() as configs:
-        for name in TASKS:
-            write_config(pathlib.Path(configs), name, (words.tasks / f"{name}.jsonl").resolve())
+        for name, kind in TASKS.items():
+            write_config(pathlib.Path(configs), f"served_{name}", kind,
+                         (words.tasks / f"{name}.jsonl").resolve())
         # The harness keeps one position for the token that it asks for and does not read.
         arguments = {"model": said["model"], "base_url": f"{address}/v1/completions",
                      "tokenizer_backend": "remote", "num_concurrent": words.concurrent,

@@ -11,8 +11,8 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-TextRequest completion(const std::string& body) { return read_completion(body, {}); }
-TextRequest chat(const std::string& body) { return read_chat(body, {}); }
+TextRequest completion(const std::string& body) { return read_completion(body); }
+TextRequest chat(const std::string& body) { return read_chat(body); }
 
 // "STATUS FIELD: MESSAGE"; empty when the body is accepted.
 template <class Read>
@@ -67,9 +67,9 @@ TEST(ApiRequest, PromptsComeAsTextsOrTokensOneOrMany) {
   EXPECT_THAT(refused(R"({"prompt": [18446744073709551615]})"), HasSubstr("400 prompt"));
   EXPECT_THAT(refused(R"({"prompt": {"a": 1}})"), HasSubstr("400 prompt"));
   EXPECT_THAT(refused(R"({"max_tokens": 1})"), HasSubstr("\"prompt\" is missing"));
-  EXPECT_THAT(refusal_of([](const std::string& body) { read_completion(body, {.prompts = 1}); },
-                         R"({"prompt": ["a", "b"]})"),
-              HasSubstr("has 2 texts"));
+  std::string many = R"({"prompt": ["a")";
+  for (int i = 1; i < 257; ++i) many += R"(, "a")";
+  EXPECT_THAT(refused(many + "]}"), HasSubstr("has 257 texts"));
 }
 
 TEST(ApiRequest, AKeyThatIsNotUnderstoodIsNamedWithTheNearestOne) {
@@ -80,6 +80,21 @@ TEST(ApiRequest, AKeyThatIsNotUnderstoodIsNamedWithTheNearestOne) {
   EXPECT_THAT(refused(R"({"prompt": "a", "messages": []})"), HasSubstr("messages"));
   EXPECT_THAT(refused_chat(R"({"messages": [{"role": "user", "content": "a"}], "prompt": "a"})"),
               HasSubstr("prompt"));
+}
+
+TEST(ApiRequest, WhatIsWrongInAnInnerObjectIsNamedWithIt) {
+  const auto words = [](const std::string& options) {
+    return refused(R"({"prompt": "a", "stream": true, "stream_options": )" + options + "}");
+  };
+  EXPECT_EQ(words(R"({"include_usage": true, "include_obfuscation": false})"), "");
+  EXPECT_THAT(words("1"), HasSubstr("\"stream_options\" must be an object, and is 1"));
+  EXPECT_THAT(words(R"({"include_usage": 1})"),
+              HasSubstr("\"stream_options.include_usage\" must be true or false"));
+  EXPECT_THAT(words(R"({"include_obfuscation": true})"),
+              HasSubstr("\"stream_options.include_obfuscation\" = true is not done"));
+  EXPECT_THAT(
+      words(R"({"include_usge": true})"),
+      HasSubstr("400 stream_options.include_usge: \"stream_options\" has what this server"));
 }
 
 TEST(ApiRequest, KeysThatAskForNothingAreAcceptedAndOthersRefused) {

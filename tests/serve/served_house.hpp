@@ -143,7 +143,6 @@ class ServedHouse {
 
   int port() const { return port_of(server_.address()); }
   Scheduler& scheduler() { return *scheduler_; }
-  HttpServer& server() { return server_; }
   Service& service() { return service_; }
   const SmallModels& models() const { return models_; }
   const ResidentModel& model() const { return model_; }

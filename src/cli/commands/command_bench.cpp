@@ -63,7 +63,8 @@ class BenchCommand : public Command {
   }
 
  private:
-  // Any tokens do: what is computed does not depend on them.
+  // Any tokens do. (Inputs with outliers take a product longer, src/product/README.md; random
+  // tokens have as many as others.)
   std::vector<int32_t> some_tokens(int64_t count) const {
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < count; ++i) {
@@ -74,7 +75,8 @@ class BenchCommand : public Command {
   }
 
   BenchFigures measure(RunContext& context) const {
-    const auto session = job_.start_session(request_.prompt_tokens + request_.decode_tokens);
+    const auto session = job_.start_session(request_.prompt_tokens + request_.decode_tokens,
+                                            "give fewer --prompt-tokens or --decode-tokens");
     const ResidentModel& model = job_.model();
     const auto prompt = some_tokens(request_.prompt_tokens);
     const auto last_logits = [&](const at::Tensor& x) {

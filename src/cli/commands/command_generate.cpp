@@ -68,7 +68,7 @@ class GenerateCommand : public Command {
   void run(RunContext& context) override {
     const BrokenPipeIsAnError broken_pipe;
     job_.load(context);
-    const auto session = job_.start_session(positions_);
+    const auto session = job_.start_session(positions_, "give a smaller --context");
     Console& console = context.console;
     const bool streams = !request_.json;
     const Generated generated = generate(

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/memory.hpp"
 #include "base/stopwatch.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/commands/decoder_job.hpp"
@@ -17,6 +16,7 @@
 #include "cli/process/launch.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/serve_report.hpp"
+#include "serve/http_admission.hpp"
 #include "serve/http_server.hpp"
 #include "serve/scheduler.hpp"
 #include "serve/served_model.hpp"
@@ -85,7 +85,7 @@ class ServeCommand : public Command {
                        .connections = request_.places + request_.queue + connections_beside},
                       [&](const HttpRequest& request) { return service->answer(request); });
     job_.load(context);
-    check_memory();
+    job_.check_cache(request_.places, positions_, "give a smaller --context, or fewer --places");
     TextBatch batch(job_.model(), model_->tokenizer(), request_.places, positions_);
     Scheduler scheduler(batch, context.pool, request_.queue);
     service.emplace(*model_, scheduler);
@@ -106,17 +106,6 @@ class ServeCommand : public Command {
   }
 
  private:
-  void check_memory() const {
-    const int64_t needed = request_.places * kv_cache_bytes(job_.config(), positions_);
-    const int64_t there = available_memory_bytes();
-    BITMILL_CHECK(
-        there == 0 || needed < there, UsageError,
-        fmt::format("the cache of {} of {} positions takes {}, and {} of memory are left: "
-                    "give a smaller --context, or fewer --places",
-                    format_number_of("text", request_.places), format_count(positions_),
-                    format_bytes(needed), format_bytes(there)));
-  }
-
   void announce(RunContext& context, const HttpServer& server, const TextBatch& batch) const {
     const ServeFigures figures{.address = server.address(),
                                .name = model_->name(),

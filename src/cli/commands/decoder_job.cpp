@@ -55,12 +55,19 @@ void DecoderJob::load(RunContext& context) {
                                   format_number_of("thread", context.pool.size())));
 }
 
-std::unique_ptr<Session> DecoderJob::start_session(int64_t positions) const {
-  const int64_t needed = kv_cache_bytes(config(), positions), there = available_memory_bytes();
-  BITMILL_CHECK(there == 0 || needed < there, UsageError,
-                fmt::format("the cache of {} positions takes {}, and {} of memory are left: give "
-                            "a smaller --context",
-                            format_count(positions), format_bytes(needed), format_bytes(there)));
+void DecoderJob::check_cache(int64_t texts, int64_t positions, std::string_view advice) const {
+  const int64_t needed = texts * kv_cache_bytes(config(), positions);
+  const int64_t there = available_memory_bytes();
+  BITMILL_CHECK(
+      there == 0 || needed < there, UsageError,
+      fmt::format("the cache of {} of {} positions takes {}, and {} of memory are left: {}",
+                  format_number_of("text", texts), format_count(positions), format_bytes(needed),
+                  format_bytes(there), advice));
+}
+
+std::unique_ptr<Session> DecoderJob::start_session(int64_t positions,
+                                                   std::string_view advice) const {
+  check_cache(1, positions, advice);
   return std::make_unique<Session>(config(), positions);
 }
 

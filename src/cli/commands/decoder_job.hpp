@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "cli/commands/command.hpp"
 #include "cli/options/infer_options.hpp"
@@ -22,16 +23,17 @@ class DecoderJob {
   // Checks the number of ranks and every byte of a packed folder, and opens the model.
   void check(const CheckContext& context);
   const ModelConfig& config() const { return source_->config(); }
-  const std::string& folder() const { return folder_; }
 
   // Loads all blocks, and says which kernel computes; first, where that is a slow one, why.
   void load(RunContext& context);
   const ResidentModel& model() const { return *model_; }
   double load_seconds() const { return load_seconds_; }
 
-  // A session of `positions`. UsageError, with figures, when its cache does not fit the memory that
-  // is left.
-  std::unique_ptr<Session> start_session(int64_t positions) const;
+  // UsageError, with figures and `advice`, when the cache of `texts` of `positions` each does not
+  // fit the memory that is left.
+  void check_cache(int64_t texts, int64_t positions, std::string_view advice) const;
+  // A session of `positions`, after check_cache().
+  std::unique_ptr<Session> start_session(int64_t positions, std::string_view advice) const;
 
  private:
   const std::string command_;

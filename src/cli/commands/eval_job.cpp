@@ -28,6 +28,12 @@
 namespace bitmill {
 namespace {
 
+// The default of --scratch-dir: where activations go that do not fit --stream-memory.
+std::string temporary_folder() {
+  const std::string given = process_environment()("TMPDIR").value_or("");
+  return given.empty() ? "/tmp" : given;
+}
+
 constexpr int64_t longest_default = 2048;  // the published evaluation's
 
 // min(2048, the model's context); where the corpus is a file of windows, their length.
@@ -82,11 +88,6 @@ OptionGroups eval_option_groups() {
         {"scratch-dir", "DIR", "$TMPDIR, or /tmp", "a folder for what exceeds --stream-memory"}}}};
 }
 
-std::string temporary_folder() {
-  const std::string given = process_environment()("TMPDIR").value_or("");
-  return given.empty() ? "/tmp" : given;
-}
-
 EvalRequest read_eval_request(const Settings& settings) {
   settings.require({"model"}, "eval");
   check_corpus_options(settings);
@@ -123,7 +124,7 @@ void EvalJob::check(const CheckContext& context) {
   if (request_.products) {
     check_has_effect(*request_.products, request_.model,
                      is_packed_folder(context.files, request_.model));
-    kernel_ = &kernel_of_this_machine();
+    kernel_of_this_machine();  // throws where the one that is asked for cannot run
   }
   model_ = std::make_unique<SourceModel>(context.files, request_.model, request_.reading);
   std::vector<const SourceModel*> models = {model_.get()};
@@ -184,12 +185,13 @@ void EvalJob::say_notes(Console& console, const std::string& what, const SourceM
 std::unique_ptr<ProductForward> EvalJob::load_products(RunContext& context,
                                                        const std::string& what) const {
   if (!request_.products) return nullptr;
+  const CpuKernel& kernel = kernel_of_this_machine();
   context.console.say(fmt::format("{}: computes with {} activations, kernel {}", what,
-                                  activations_name(request_.products->activations), kernel_->name));
+                                  activations_name(request_.products->activations), kernel.name));
   if (!slow_kernel_note().empty()) {
     context.console.say(fmt::format("{}: note: {}", what, slow_kernel_note()));
   }
-  return std::make_unique<ProductForward>(context.files, *model_, request_.products->with(*kernel_),
+  return std::make_unique<ProductForward>(context.files, *model_, request_.products->with(kernel),
                                           context.pool);
 }
 

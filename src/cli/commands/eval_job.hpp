@@ -40,9 +40,6 @@ struct EvalRequest {
   bool json = false;
 };
 
-// The default of --scratch-dir: where activations go that do not fit --stream-memory.
-std::string temporary_folder();
-
 // UsageError for neither a corpus nor a task, and for options that have no effect without a corpus.
 EvalRequest read_eval_request(const Settings& settings);
 
@@ -78,7 +75,6 @@ class EvalJob {
                                      StreamBudget& budget, const EvalProgress& progress) const;
 
   EvalRequest request_;
-  const CpuKernel* kernel_ = nullptr;  // only of a request with products
   std::unique_ptr<SourceModel> model_;
   std::unique_ptr<SourceModel> reference_;  // null without one
   Windows windows_;

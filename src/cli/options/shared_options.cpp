@@ -39,19 +39,25 @@ Option tensor_prefix_option() {
           "cut this off the names of the model's tensors, such as module. or language_model."};
 }
 
+std::vector<std::string> read_list(const Settings& settings, const std::string& name,
+                                   std::string_view of) {
+  std::vector<std::string> parts;
+  if (!settings.has(name)) return parts;
+  const std::string text = settings.text_or(name, "");
+  for (size_t from = 0, comma = 0; comma != text.npos; from = comma + 1) {
+    comma = text.find(',', from);
+    parts.push_back(text.substr(from, comma - from));
+    BITMILL_CHECK(!parts.back().empty(), UsageError,
+                  fmt::format("{}: \"{}\" must be {} with commas between them",
+                              settings.origin(name), text, of));
+  }
+  return parts;
+}
+
 ModelReading read_model_reading(const Settings& settings) {
   ModelReading reading;
   reading.tensor_prefix = settings.text_or("tensor-prefix", "");
-  std::string keys = settings.text_or("allow-key", "");
-  while (settings.has("allow-key")) {
-    const size_t comma = keys.find(',');
-    reading.allowed_keys.push_back(keys.substr(0, comma));
-    BITMILL_CHECK(!reading.allowed_keys.back().empty(), UsageError,
-                  fmt::format("{}: \"{}\" must be names of keys with commas between them",
-                              settings.origin("allow-key"), settings.text_or("allow-key", "")));
-    if (comma == std::string::npos) break;
-    keys.erase(0, comma + 1);
-  }
+  reading.allowed_keys = read_list(settings, "allow-key", "names of keys");
   return reading;
 }
 

@@ -2,6 +2,8 @@
 // Options that several commands have.
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/options/option_list.hpp"
 #include "model/config.hpp"
@@ -12,6 +14,11 @@ Option config_option();
 Option threads_option();
 Option timeout_option();
 Option json_option(const std::string& what);
+
+// The parts of "a,b"; none without the option. UsageError for an empty part, which says that they
+// must be `of`, such as "names of files".
+std::vector<std::string> read_list(const Settings& settings, const std::string& name,
+                                   std::string_view of);
 
 // For every command that reads a model: --allow-key and --tensor-prefix.
 Option allow_key_option();

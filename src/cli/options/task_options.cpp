@@ -3,25 +3,10 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "cli/options/shared_options.hpp"
 
 namespace bitmill {
 namespace {
-
-// "a,b" to its parts. UsageError for an empty one.
-std::vector<std::string> files_of(const Settings& settings) {
-  std::vector<std::string> files;
-  std::string rest = settings.text_or("tasks", "");
-  while (settings.has("tasks")) {
-    const size_t comma = rest.find(',');
-    files.push_back(rest.substr(0, comma));
-    BITMILL_CHECK(!files.back().empty(), UsageError,
-                  fmt::format("{}: \"{}\" must be names of files with commas between them",
-                              settings.origin("tasks"), settings.text_or("tasks", "")));
-    if (comma == std::string::npos) break;
-    rest.erase(0, comma + 1);
-  }
-  return files;
-}
 
 // \n is a new line, \t a tab, \\ a backslash.
 std::string unescaped(const std::string& text, const std::string& origin) {
@@ -57,7 +42,7 @@ std::vector<Option> task_options() {
 
 TaskWishes read_task_wishes(const Settings& settings) {
   TaskWishes wishes;
-  wishes.files = files_of(settings);
+  wishes.files = read_list(settings, "tasks", "names of files");
   for (const char* name : {"task-cue", "task-bos", "max-items"}) {
     BITMILL_CHECK(!wishes.files.empty() || !settings.has(name), UsageError,
                   fmt::format("{} has no effect without --tasks", settings.origin(name)));

@@ -25,9 +25,7 @@ class StopSignals {
   // From now on signals are noted, and the first one is announced on stderr. The line begins with
   // `who`: "rank 2 on n1", or nothing. `what_follows` is what happens then. Only one object of a
   // process may listen at a time. Error when the system refuses.
-  void listen(const std::string& who, const std::string& what_follows =
-                                          "finishing the current step, then the state is "
-                                          "written");
+  void listen(const std::string& who, const std::string& what_follows);
 
   bool wanted() const;
   std::string reason() const;  // "SIGTERM"; empty until one came

@@ -5,10 +5,10 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 namespace bitmill {
 namespace {
@@ -60,8 +60,6 @@ Console standard_console(int rank) {
   return Console(stderr, stdout, can_rewrite && ::isatty(STDERR_FILENO) == 1);
 }
 
-std::string json_line(const nlohmann::ordered_json& object) {
-  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
+std::string json_line(const nlohmann::ordered_json& object) { return json_text(object) + "\n"; }
 
 }  // namespace bitmill

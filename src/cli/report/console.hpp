@@ -39,8 +39,7 @@ class Console {
 // and TERM does not say that it cannot move the cursor.
 Console standard_console(int rank);
 
-// One JSON object on one line, with a newline at its end. Bytes that are not UTF-8, which paths may
-// hold, become U+FFFD. Numbers that are not finite become null.
+// json_text() of base/json.hpp, with a newline at its end.
 std::string json_line(const nlohmann::ordered_json& object);
 
 }  // namespace bitmill

@@ -57,7 +57,7 @@ std::string generate_table(const GenerateFigures& figures) {
                               format_seconds(generated.prefill_seconds),
                               format_token_speed(generated.prefill_tokens_per_s()))});
   table.add_row(
-      {"decode", fmt::format("{} in {}, {}", format_number_of("token", std::ssize(generated.ids)),
+      {"decode", fmt::format("{} in {}, {}", format_number_of("token", generated.decode_tokens),
                              format_seconds(generated.decode_seconds),
                              format_token_speed(generated.decode_tokens_per_s()))});
   table.add_row({"ended by", describe_finish(figures)});

@@ -17,8 +17,8 @@ std::string going_on_words(const ResumeCosts& costs, bool keeps) {
       fmt::format("a start makes the streams of the packed blocks again: {} a block",
                   format_seconds(costs.replay_s));
   if (!keeps) return replay;
-  return fmt::format("{}; from {} on, a stop keeps them ({}, {} to write and read)", replay,
-                     format_number_of("packed block", costs.blocks_worth_keeping()),
+  return fmt::format("{}; from {} on, a stop keeps them ({}, {} to write, compare and read)",
+                     replay, format_number_of("packed block", costs.blocks_worth_keeping()),
                      format_bytes(costs.streams_bytes), format_seconds(costs.streams_s));
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "data/utf8.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -11,9 +13,7 @@ constexpr const char* between_columns = "  ";
 }  // namespace
 
 size_t display_width(const std::string& text) {
-  // Continuation bytes of UTF-8 are 10xxxxxx.
-  return static_cast<size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(count_utf8_chars(text));
 }
 
 void Table::add_row(std::vector<std::string> cells) {

@@ -13,6 +13,12 @@
 namespace bitmill {
 namespace {
 
+// "0.5312 ± 0.0123"; a single item has no error.
+std::string format_figure(const TaskFigure& figure) {
+  const std::string value = fmt::format("{:.4f}", figure.value);
+  return std::isfinite(figure.error) ? fmt::format("{} ± {:.4f}", value, figure.error) : value;
+}
+
 std::string format_optional(const std::optional<TaskFigure>& figure) {
   return figure ? format_figure(*figure) : "-";
 }
@@ -26,11 +32,6 @@ std::vector<std::pair<std::string, TaskFigure>> named_scores(const TaskScore& ta
 }
 
 }  // namespace
-
-std::string format_figure(const TaskFigure& figure) {
-  const std::string value = fmt::format("{:.4f}", figure.value);
-  return std::isfinite(figure.error) ? fmt::format("{} ± {:.4f}", value, figure.error) : value;
-}
 
 std::string task_table(std::span<const TaskScore> tasks) {
   Table table({{"task", Table::Align::left}, {"items"}, {"acc"}, {"acc_norm"}, {"perplexity"}});

@@ -10,9 +10,6 @@
 
 namespace bitmill {
 
-// "0.5312 ± 0.0123"; a single item has no error.
-std::string format_figure(const TaskFigure& figure);
-
 // A row for each task: its scores, with their standard errors.
 std::string task_table(std::span<const TaskScore> tasks);
 

@@ -127,7 +127,9 @@ void BlockCompute::settle() {
 double BlockCompute::seconds_to_leave() const {
   if (context_.writer == nullptr) return 0;
   const ResumeCosts& costs = context_.options.resume_costs;
-  const bool keeps = frontier_ && costs.keeps(visit_.block);  // the stop saves a state first
+  int deepest = visit_.block;
+  for (const auto& [at, stream] : student_inputs_) deepest = std::max(deepest, at.first);
+  const bool keeps = frontier_ && costs.keeps(deepest);  // the stop saves a state first
   return 2 * context_.writer->longest_commit_s() + (keeps ? costs.streams_s : 0);
 }
 

@@ -72,6 +72,15 @@ KeptStreams FrontierStock::streams() const {
   return all;
 }
 
+int64_t FrontierStock::bytes_besides(const KeptStreams& used) const {
+  int64_t bytes = 0;
+  for (const KeptStream& one : rest) bytes += one.bytes;
+  for (const auto& [stream, kept] : usable) {
+    if (!used.contains(stream)) bytes += kept.bytes;
+  }
+  return bytes;
+}
+
 FrontierStock take_stock(const FrontierFiles& files, const RunState& state, const Plan& plan,
                          const std::vector<BlockDone>& done, int64_t samples) {
   FrontierStock stock;

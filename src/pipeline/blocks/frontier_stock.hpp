@@ -2,6 +2,7 @@
 // The kept streams in a run folder, as rank 0 looks at them: which streams they are, which of them
 // can be used, and how far the run has come.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct FrontierStock {
   std::vector<std::string> troubles;  // why the rest cannot be used
 
   KeptStreams streams() const;  // that are usable
+  // Of what is not in `used`.
+  int64_t bytes_besides(const KeptStreams& used) const;
 };
 
 // A stream can be used when it is whole, and when no block that made it has changed. FileError when

@@ -232,8 +232,8 @@ void FrontierStreams::read(const StreamId& stream, SampleStream& into) const {
 
 // A start is refused without that room (check_folders()), and the user would have to free as much
 // as the streams take. Replaying costs less.
-bool FrontierStreams::leaves_room(int64_t bytes) const {
-  const int64_t free = files_.free_bytes();
+bool FrontierStreams::leaves_room(int64_t bytes, int64_t to_be_removed) const {
+  const int64_t free = files_.free_bytes() + to_be_removed;
   if (bytes + room_of_a_start_ <= free) return true;
   say_(fmt::format(
       "the streams are not kept: they take {}, the next start must find {} beside them, "
@@ -260,7 +260,7 @@ std::vector<FrontierStreams::Order> FrontierStreams::decide(const KeptStreams& h
     std::ranges::copy(chain, order.made_by.begin());
   }
   const int64_t bytes = std::ssize(orders) * share_.samples() * sample_bytes_;
-  if (orders.empty() || !leaves_room(bytes)) return {};
+  if (orders.empty() || !leaves_room(bytes, stock.bytes_besides(used))) return {};
   say_(fmt::format("keeping the streams of {} for the next start ({})", places_of(used, plan_),
                    format_bytes(bytes)));
   remove_all_but(used, stock);

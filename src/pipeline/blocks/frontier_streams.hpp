@@ -62,7 +62,7 @@ class FrontierStreams {
   KeptStreams choose(const std::vector<BlockDone>& done);
   std::vector<Order> decide(const KeptStreams& held, const ResumeCosts& costs);
   // Whether the next start has room beside `bytes` more bytes; says so where it has not.
-  bool leaves_room(int64_t bytes) const;
+  bool leaves_room(int64_t bytes, int64_t to_be_removed) const;
   void remove_all_but(const KeptStreams& used, const FrontierStock& stock);
   void remove_incomplete();
   // Every rank compares its part of all samples of kept_ with the hashes. Why streams cannot be
@@ -79,7 +79,7 @@ class FrontierStreams {
   ThreadPool& pool_;
   const Say say_;
   const int64_t room_of_a_start_;
-  std::map<StreamId, KeptStream> kept_;  // what find() returned
+  std::map<StreamId, KeptStream> kept_;  // what find() looked at
 };
 
 }  // namespace bitmill

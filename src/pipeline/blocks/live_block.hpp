@@ -61,7 +61,7 @@ class LiveBlock {
   BlockWeights deployed_weights() const;
 
   // Collective. Both commit all that training needs to go on, as RunWriter::save_epoch() and
-  // save_steps() do. `writer` is null except on rank 0; `saving` is that of rank 0's writer.
+  // save_steps() do. `writer` is null except on rank 0; `beside` is that of rank 0's writer.
   // `losses` ([samples] float32) are those of an unfinished epoch. After save_epoch() the block may
   // change and go.
   void save_epoch(RunWriter* writer, bool beside, const Progress& done, const at::Tensor& losses,

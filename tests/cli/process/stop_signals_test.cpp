@@ -22,7 +22,7 @@ class StopSignalsOf : public testing::TestWithParam<std::pair<int, const char*>>
 
 TEST_P(StopSignalsOf, FirstSignalIsAWishWithItsName) {
   StopSignals signals;
-  signals.listen("");
+  signals.listen("", "");
   EXPECT_FALSE(signals.wanted());
   EXPECT_EQ(signals.reason(), "");
   ::raise(GetParam().first);
@@ -40,12 +40,12 @@ TEST(StopSignals, TheFirstIsAnnouncedOnceWithItsRank) {
   testing::internal::CaptureStderr();
   {
     StopSignals signals;
-    signals.listen("rank 2 on n1");
+    signals.listen("rank 2 on n1", "the state is written");
     ::raise(SIGUSR1);
     ::raise(SIGTERM);  // the same wish: at once after it
   }
   const std::string said = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(said, HasSubstr("rank 2 on n1: SIGUSR1: finishing the current step"));
+  EXPECT_THAT(said, HasSubstr("rank 2 on n1: SIGUSR1: the state is written"));
   EXPECT_EQ(said.find('\n'), said.size() - 1) << said;
 }
 
@@ -53,7 +53,7 @@ TEST(StopSignals, WithoutASignalNothingIsSaid) {
   testing::internal::CaptureStderr();
   {
     StopSignals signals;
-    signals.listen("");
+    signals.listen("", "");
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
@@ -63,7 +63,7 @@ TEST(StopSignalsDeathTest, ASecondOneASecondLaterLeavesAtOnceWith75) {
   EXPECT_EXIT(
       {
         StopSignals signals;
-        signals.listen("");
+        signals.listen("", "");
         ::raise(SIGTERM);
         let_the_wish_pass();
         ::raise(SIGTERM);
@@ -78,7 +78,7 @@ TEST(StopSignalsDeathTest, DeafOnesAndFormerOnesLeaveTheDefaultAction) {
         StopSignals deaf;
         {
           StopSignals former;
-          former.listen("");
+          former.listen("", "");
         }
         ::raise(SIGTERM);
       },
@@ -90,7 +90,7 @@ TEST(StopSignals, AHangupThatWasIgnoredStaysIgnored) {
   ::signal(SIGHUP, SIG_IGN);
   {
     StopSignals signals;
-    signals.listen("");
+    signals.listen("", "");
     ::raise(SIGHUP);
     EXPECT_FALSE(signals.wanted());
   }
@@ -103,7 +103,7 @@ TEST(StopSignalsDeathTest, AListenerOutlivesTheReaderOfItsWordsAndNoOtherDoes) {
   EXPECT_EXIT(
       {
         StopSignals signals;
-        signals.listen("");
+        signals.listen("", "");
         ::raise(SIGPIPE);
         ::_exit(7);
       },
@@ -112,7 +112,7 @@ TEST(StopSignalsDeathTest, AListenerOutlivesTheReaderOfItsWordsAndNoOtherDoes) {
       {
         {
           StopSignals former;
-          former.listen("");
+          former.listen("", "");
         }
         ::raise(SIGPIPE);
       },
@@ -132,8 +132,8 @@ TEST(StopSignalsDeathTest, AFileThatGrowsBeyondTheLimitIsAnErrorOfTheWrite) {
 
 TEST(StopSignals, TwoListenersAreRefused) {
   StopSignals one, other;
-  one.listen("");
-  EXPECT_THROW(other.listen(""), Error);
+  one.listen("", "");
+  EXPECT_THROW(other.listen("", ""), Error);
 }
 
 }  // namespace

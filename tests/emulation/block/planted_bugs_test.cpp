@@ -3,6 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "tests/emulation/block/access_counter.hpp"
 #include "tests/emulation/block/planted_kernels.hpp"
@@ -282,6 +287,30 @@ TEST_F(PlantedBugs, AFrameOfManyPagesDoesNotSkipTheGuardOfAStack) {
                 launch(recurses<4608>, {{1}, {1}}, nullptr, out.data(), 1000);
               }),
               HasSubstr("stack of a thread"));
+}
+
+// What this program prints when it is called `path` and runs the tests that `filter` selects.
+std::string run_as(const std::string& path, const std::string& filter) {
+  const int out = memfd_create("out", 0);
+  const std::string option = "--gtest_filter=" + filter;
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(out, STDOUT_FILENO);
+    execl("/proc/self/exe", path.c_str(), option.c_str(), nullptr);
+    _exit(126);
+  }
+  waitpid(child, nullptr, 0);
+  std::string text(64 * 1024, '\0');
+  text.resize(std::max<ssize_t>(0, pread(out, text.data(), text.size(), 0)));
+  close(out);
+  return text;
+}
+
+// The words for a fault name the program, and a long path takes other ways through the standard
+// library: those called the access hooks, on a stack that no CUDA thread has.
+TEST_F(PlantedBugs, AProgramWithALongPathSaysTheSame) {
+  EXPECT_THAT(run_as("/" + std::string(300, 'p') + "/test", "PlantedBugs.A*Stack*"),
+              HasSubstr("[  PASSED  ] 2 tests"));
 }
 
 // After a fault the emulator goes on as if nothing had been.

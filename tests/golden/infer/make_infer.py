@@ -20,6 +20,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from greedy import greedy, load
+
 HERE = pathlib.Path(__file__).resolve().parent
 MODELS = HERE.parent / "models"
 BOOKS = HERE.parents[1] / "data/books-2M"
@@ -36,33 +38,13 @@ WINDOWS = {
 }
 
 
-def load(folder):
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager").eval()
-
-
-def greedy(model, ids):
-    """The new ids, up to the first near-tie."""
-    new, past, feed = [], None, ids
-    with torch.no_grad():
-        while len(new) < TOKENS:
-            out = model(torch.tensor([feed]), past_key_values=past, use_cache=True)
-            past, logits = out.past_key_values, out.logits[0, -1]
-            first, second = logits.topk(2).values.tolist()
-            if first - second < NEAR_TIE:
-                break
-            new.append(logits.argmax().item())
-            feed = new[-1:]
-    return new
-
-
 def write_greedy():
     tokenizer = transformers.AutoTokenizer.from_pretrained(BOOKS)
     model = load(BOOKS)
     cases = []
     for prompt in PROMPTS:
         ids = tokenizer.encode(prompt)
-        new = greedy(model, ids)
+        new = greedy(model, ids, TOKENS, NEAR_TIE)
         text = tokenizer.decode(ids + new, skip_special_tokens=True)
         before = tokenizer.decode(ids, skip_special_tokens=True)
         cases.append({"prompt": prompt, "prompt_ids": ids, "ids": new, "text": text[len(before):]})

@@ -24,6 +24,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from greedy import greedy, load
+
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
 MODELS = HERE.parent / "models"
@@ -47,23 +49,7 @@ def quantize(model, calib, packed, *options):
 
 def load_export(packed, folder):
     run(PROGRAM, "export", "--model", packed, "--output-dir", folder, "--dtype", "float32")
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager").eval()
-
-
-def greedy(model, ids, tokens):
-    """The new ids, up to the first near-tie."""
-    new, past, feed = [], None, ids
-    with torch.no_grad():
-        while len(new) < tokens:
-            out = model(torch.tensor([feed]), past_key_values=past, use_cache=True)
-            past, logits = out.past_key_values, out.logits[0, -1]
-            first, second = logits.topk(2).values.tolist()
-            if first - second < NEAR_TIE:
-                break
-            new.append(logits.argmax().item())
-            feed = new[-1:]
-    return new
+    return load(folder)
 
 
 def with_longer_context(name, folder):
@@ -94,7 +80,7 @@ def write_family(name, scratch):
     golden.chmod(0o644)
     prompt = ids[:PROMPT].tolist()
     context = model.config.max_position_embeddings
-    new = greedy(model, prompt, min(TOKENS, context - PROMPT))
+    new = greedy(model, prompt, min(TOKENS, context - PROMPT), NEAR_TIE)
     print(f"{name:14} {len(new)} tokens, {len(set(new))} different")
     return {"prompt_ids": prompt, "ids": new}
 
@@ -108,7 +94,7 @@ def check_books(scratch):
     tokenizer = transformers.AutoTokenizer.from_pretrained(BOOKS / "books-2M")
     equal = True
     for prompt in ("It was a", "The old man", "Chapter 1\n\n", "\"Why", "On the next morning"):
-        expected = greedy(model, tokenizer.encode(prompt), TOKENS)
+        expected = greedy(model, tokenizer.encode(prompt), TOKENS, NEAR_TIE)
         mine = json.loads(run(PROGRAM, "generate", "--model", packed, "--prompt", prompt, "--json",
                               "--activations", "float32", "--max-tokens", TOKENS))["tokens"]
         same = mine[:len(expected)] == expected

@@ -6,7 +6,7 @@
 choices.jsonl, contexts.jsonl, continuation.jsonl: the tasks, from tests/data/books/eval.txt.
 scores.json: for books-2M, and for the model of the argument, what lm_eval's "hf" model gives in
 float32, one text at a time: the log likelihood and greedy match of every pair, and the scores of
-each task. "cue": choices with ANSWER_CUE between query and answers.
+each task. "cue": choices with "\\nAnswer:" between query and answers.
 """
 
 import json
@@ -22,36 +22,11 @@ from lm_eval.tasks import TaskManager
 import transformers
 
 HERE = pathlib.Path(__file__).resolve().parent
-DATA = HERE.parents[1] / "data"
-ANSWER_CUE = "\nAnswer:"
-ITEMS = 24
+sys.path.insert(0, str(HERE.parents[1] / "harness"))
+from lm_tasks import KINDS, write_config  # noqa: E402
 
-TEMPLATE = """task: {task}
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {file}
-test_split: test
-output_type: {output}
-{texts}
-metric_list:
-"""
-METRIC = "  - metric: {}\n    aggregation: {}\n    higher_is_better: true\n"
-KINDS = {
-    "choices": ("multiple_choice",
-                'doc_to_text: query\ndoc_to_choice: choices\ndoc_to_target: gold',
-                [("acc", "mean"), ("acc_norm", "mean")]),
-    "cue": ("multiple_choice",
-            'doc_to_text: "{{query.rstrip()}}\\nAnswer:"\ndoc_to_choice: choices\n'
-            'doc_to_target: gold',
-            [("acc", "mean"), ("acc_norm", "mean")]),
-    "contexts": ("multiple_choice",
-                 'doc_to_text: gold\ndoc_to_choice: context_options\ndoc_to_target: continuation',
-                 [("acc", "mean")]),
-    "continuation": ("loglikelihood",
-                     'doc_to_text: context\ndoc_to_target: "{{\' \' + continuation}}"',
-                     [("perplexity", "perplexity"), ("acc", "mean")]),
-}
+DATA = HERE.parents[1] / "data"
+ITEMS = 24
 
 
 def sentences():
@@ -102,14 +77,6 @@ def write_tasks():
         write_lines(name, lines)
 
 
-def write_config(folder, name):
-    output, texts, metrics = KINDS[name]
-    file = HERE / ("choices.jsonl" if name == "cue" else f"{name}.jsonl")
-    config = TEMPLATE.format(task=f"bitmill_{name}", file=file, output=output, texts=texts)
-    config += "".join(METRIC.format(*metric) for metric in metrics)
-    (folder / f"{name}.yaml").write_text(config)
-
-
 def task_scores(model, manager, name):
     task = f"bitmill_{name}"
     result = lm_eval.simple_evaluate(model=model, tasks=[task], task_manager=manager,
@@ -133,7 +100,8 @@ def flat_pairs(responses):
 def model_scores(folder):
     with tempfile.TemporaryDirectory() as configs:
         for name in KINDS:
-            write_config(pathlib.Path(configs), name)
+            file = HERE / ("choices.jsonl" if name == "cue" else f"{name}.jsonl")
+            write_config(pathlib.Path(configs), f"bitmill_{name}", name, file)
         manager = TaskManager(include_path=configs, include_defaults=False)
         model = HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=1)
         return {name: task_scores(model, manager, name) for name in KINDS}
