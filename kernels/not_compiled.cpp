@@ -1,7 +1,10 @@
 // The launchers of a build without CUDA.
 
+#include "kernels/add_table.hpp"
+#include "kernels/gather.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/pack_signs.hpp"
+#include "kernels/scatter.hpp"
 
 namespace bitmill::kernels {
 
@@ -14,7 +17,19 @@ const char* error_text(cudaError_t error) {
                "cmake --preset cuda && cmake --build --preset cuda";
 }
 
+cudaError_t gather(const Gather& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
 cudaError_t pack_signs(const PackSigns& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t scatter(const Scatter& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t add_tables(const AddTables& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 
