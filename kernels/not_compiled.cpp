@@ -1,10 +1,12 @@
 // The launchers of a build without CUDA.
 
 #include "kernels/add_table.hpp"
+#include "kernels/combine.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/pack_signs.hpp"
 #include "kernels/scatter.hpp"
+#include "kernels/split_gradient.hpp"
 
 namespace bitmill::kernels {
 
@@ -30,6 +32,14 @@ cudaError_t scatter(const Scatter& /*task*/, cudaStream_t /*stream*/) {
 }
 
 cudaError_t add_tables(const AddTables& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t combine(const Combine& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t split_gradient(const SplitGradient& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 
