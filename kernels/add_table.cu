@@ -1,14 +1,12 @@
 #include "kernels/add_table.hpp"
 
-#include "kernels/simt.hpp"
+#include "kernels/table_column.hpp"
 
 namespace bitmill::kernels {
 namespace {
 
-// Tile: 128 columns of one table, a column per thread. Bound by reading the tables; eight rows are
-// under way at a time, the additions wait for each other.
+// Tile: 128 columns of one table, a column per thread. Bound by reading the tables.
 constexpr int threads = 128;
-constexpr int rows_ahead = 8;
 
 __global__ void __launch_bounds__(threads) add_tables_kernel(AddTables task) {
   int64_t block = blockIdx.x;
@@ -20,19 +18,7 @@ __global__ void __launch_bounds__(threads) add_tables_kernel(AddTables task) {
   const Table table = task.tables[which];
   const int64_t column = block * threads + threadIdx.x;
   if (column >= table.columns) return;
-  float sum = table.tiles > 0 ? table.rows[column] : 0.0F;
-  for (int64_t first = 1; first < table.tiles; first += rows_ahead) {
-    float row[rows_ahead];
-#pragma unroll
-    for (int i = 0; i < rows_ahead; ++i) {
-      if (first + i < table.tiles) row[i] = table.rows[(first + i) * table.columns + column];
-    }
-#pragma unroll
-    for (int i = 0; i < rows_ahead; ++i) {
-      if (first + i < table.tiles) sum += row[i];
-    }
-  }
-  table.sum[column] = sum;
+  table.sum[column] = column_sum(table.rows, table.tiles, table.columns, column);
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include "kernels/combine.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/launch.hpp"
+#include "kernels/operands.hpp"
 #include "kernels/pack_signs.hpp"
+#include "kernels/row_gradients.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
 
@@ -40,6 +42,18 @@ cudaError_t combine(const Combine& /*task*/, cudaStream_t /*stream*/) {
 }
 
 cudaError_t split_gradient(const SplitGradient& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t row_gradients(const RowGradients& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t signs_operand(const SignsOperand& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t codes_operand(const CodesOperand& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 
