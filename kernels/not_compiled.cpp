@@ -1,14 +1,17 @@
 // The launchers of a build without CUDA.
 
+#include "kernels/adamw.hpp"
 #include "kernels/add_table.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/operands.hpp"
 #include "kernels/pack_signs.hpp"
+#include "kernels/pack_values.hpp"
 #include "kernels/row_gradients.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
+#include "kernels/tree_add.hpp"
 
 namespace bitmill::kernels {
 
@@ -54,6 +57,22 @@ cudaError_t signs_operand(const SignsOperand& /*task*/, cudaStream_t /*stream*/)
 }
 
 cudaError_t codes_operand(const CodesOperand& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t adamw(const AdamWSlice& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t tree_add(const TreeAdd& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t pack_latents(const PackLatents& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t pack_codes(const PackCodes& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 

@@ -5,8 +5,9 @@
 // Signs come from latents (once per step, where they are learned) or from packed words; codes come
 // from packed words. Columns from the last one up to the stride are padding and become 0.
 //
-// Reference: src/backend/cpu_loops for latents, the plain loops of tests/kernels/operands_checks.hpp
-// for the rest. Tests: operands_test.cpp in tests/kernels and in tests/gpu.
+// Reference: src/backend/cpu_loops for latents, the plain loops of
+// tests/kernels/operands_checks.hpp for the rest. Tests: operands_test.cpp in tests/kernels and in
+// tests/gpu.
 
 #include <cstdint>
 

@@ -7,8 +7,8 @@
 // Numbers: the rows of a table are added in order, then the formulas as they stand, in float32
 // without contraction: the bits of the cpu backend for the same tables.
 //
-// Reference: the plain loop of tests/kernels/row_gradients_checks.hpp. Tests: row_gradients_test.cpp
-// in tests/kernels and in tests/gpu.
+// Reference: the plain loop of tests/kernels/row_gradients_checks.hpp. Tests:
+// row_gradients_test.cpp in tests/kernels and in tests/gpu.
 
 #include <cstdint>
 
