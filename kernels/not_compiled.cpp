@@ -9,6 +9,7 @@
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
 #include "kernels/row_gradients.hpp"
+#include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
 #include "kernels/tree_add.hpp"
@@ -73,6 +74,15 @@ cudaError_t pack_latents(const PackLatents& /*task*/, cudaStream_t /*stream*/) {
 }
 
 cudaError_t pack_codes(const PackCodes& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t sample_loss(const SampleLoss& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t sample_loss_gradient(const SampleLoss& /*task*/, void* /*gradient*/,
+                                 cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 
