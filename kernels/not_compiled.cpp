@@ -3,11 +3,13 @@
 #include "kernels/adamw.hpp"
 #include "kernels/add_table.hpp"
 #include "kernels/combine.hpp"
+#include "kernels/gated_activation.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/operands.hpp"
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
+#include "kernels/rms_norm.hpp"
 #include "kernels/row_gradients.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
@@ -83,6 +85,23 @@ cudaError_t sample_loss(const SampleLoss& /*task*/, cudaStream_t /*stream*/) {
 
 cudaError_t sample_loss_gradient(const SampleLoss& /*task*/, void* /*gradient*/,
                                  cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t gated_activation(const GatedActivation& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t gated_activation_gradient(const GatedActivationGradient& /*task*/,
+                                      cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t rms_norm(const RmsNorm& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t rms_norm_gradient(const RmsNormGradient& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 

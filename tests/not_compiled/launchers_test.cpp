@@ -8,11 +8,13 @@
 #include "kernels/adamw.hpp"
 #include "kernels/add_table.hpp"
 #include "kernels/combine.hpp"
+#include "kernels/gated_activation.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/operands.hpp"
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
+#include "kernels/rms_norm.hpp"
 #include "kernels/row_gradients.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
@@ -42,8 +44,12 @@ TEST(NotCompiled, NoLauncherTakesWorkThatItCannotDo) {
   EXPECT_EQ(kernels::codes_operand({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::combine({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::gather({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::gated_activation({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::gated_activation_gradient({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::pack_codes({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::pack_latents({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::rms_norm({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::rms_norm_gradient({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::row_gradients({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::sample_loss({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::sample_loss_gradient({}, nullptr, nullptr), cudaErrorNotSupported);
