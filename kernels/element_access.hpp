@@ -35,7 +35,6 @@ template <int width>
 __device__ __forceinline__ void load(const float* from, float (&to)[width]) {
   if constexpr (width == 4) {
     const Words4 words = load16(from);
-#pragma unroll
     for (int i = 0; i < 4; ++i) to[i] = std::bit_cast<float>(words.word[i]);
   } else {
     to[0] = *from;
@@ -45,7 +44,6 @@ template <int width>
 __device__ __forceinline__ void load(const Bf16* from, float (&to)[width]) {
   if constexpr (width == 4) {
     const uint64_t bits = *reinterpret_cast<const uint64_t*>(from);
-#pragma unroll
     for (int i = 0; i < 4; ++i) {
       to[i] = std::bit_cast<float>(static_cast<uint32_t>(bits >> (16 * i)) << 16);
     }
@@ -58,7 +56,6 @@ template <int width>
 __device__ __forceinline__ void store(float* to, const float (&from)[width]) {
   if constexpr (width == 4) {
     Words4 words;
-#pragma unroll
     for (int i = 0; i < 4; ++i) words.word[i] = std::bit_cast<uint32_t>(from[i]);
     store16(to, words);
   } else {
@@ -77,7 +74,6 @@ __device__ __forceinline__ void store(Bf16* to, const float (&from)[width]) {
 
 // The sum over all lanes of a warp, the same bits in each: pairs 16 apart first, then 8, 4, 2, 1.
 __device__ __forceinline__ float warp_sum(float value) {
-#pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) {
     value += __shfl_xor_sync(~0U, value, distance);
   }

@@ -14,11 +14,9 @@ __device__ __forceinline__ float column_sum(const float* rows, int64_t tiles, in
   float sum = tiles > 0 ? rows[column] : 0.0F;
   for (int64_t first = 1; first < tiles; first += ahead) {
     float row[ahead];
-#pragma unroll
     for (int i = 0; i < ahead; ++i) {
       if (first + i < tiles) row[i] = rows[(first + i) * columns + column];
     }
-#pragma unroll
     for (int i = 0; i < ahead; ++i) {
       if (first + i < tiles) sum += row[i];
     }

@@ -37,7 +37,6 @@ __device__ __forceinline__ uint32_t sign_bits(const float* latents, int64_t firs
   uint32_t here = 0, last = 0;
   for (int begin = 0; begin < 33; begin += ahead) {
     float value[ahead];
-#pragma unroll
     for (int i = 0; i < ahead; ++i) {
       const int begins = (begin + i) * 32 - phase;
       value[i] = -1;
@@ -46,7 +45,6 @@ __device__ __forceinline__ uint32_t sign_bits(const float* latents, int64_t firs
       const int place = begins + lane < 0 ? 0 : begins + lane;
       value[i] = latents[first + (place < count ? place : count - 1)];
     }
-#pragma unroll
     for (int i = 0; i < ahead; ++i) {
       const int place = (begin + i) * 32 - phase + lane;
       const bool bit = value[i] >= 0 && place >= 0 && place < count;
