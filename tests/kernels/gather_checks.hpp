@@ -102,7 +102,7 @@ template <template <typename> class Array>
 void check_all_of_gather() {
   using enum kernels::Element;
   for (const kernels::Element element : {float32, bfloat16}) {
-    for (const int64_t tokens : {0, 1, 3, 31, 33}) {
+    for (const int64_t tokens : {0, 1, 5, 33}) {
       for (const int64_t cols : {0, 1, 2, 31, 33, 64, 97}) {
         check_gather<Array>(make_gather_case(element, tokens, cols));
       }

@@ -103,11 +103,10 @@ void check_all_of_norm() {
   for (const kernels::Element x : {float32, bfloat16}) {
     for (const kernels::Element y : {float32, bfloat16}) {
       for (const int64_t hidden : {0, 1, 31, 36, 255, 257, 1024, 1028}) {
-        for (const int64_t tokens : {0, 1, 3}) {
-          check_norm<Array>(make_norm_case(x, y, tokens, hidden));
-        }
+        check_norm<Array>(make_norm_case(x, y, 2, hidden));
       }
-      check_norm<Array>(make_norm_case(x, y, 33, 64, false));
+      check_norm<Array>(make_norm_case(x, y, 0, 64));
+      check_norm<Array>(make_norm_case(x, y, 9, 64, false));
     }
   }
 }

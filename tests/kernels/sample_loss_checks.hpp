@@ -142,8 +142,8 @@ void check_loss(const LossCase& problem) {
   EXPECT_LE(largest_distance(got.gradient, want), largest * (1e-5 + rounding)) << name;
 }
 
-// Around the block (256 threads, one or four elements each), every pair of types, both errors, and
-// one target alone.
+// Around the block (256 threads, one or four elements or one token each), every pair of types, both
+// errors, and one target alone.
 template <template <typename> class Array>
 void check_all_of_sample_loss() {
   using enum kernels::Element;
@@ -152,15 +152,15 @@ void check_all_of_sample_loss() {
       for (const int64_t hidden : {1, 31, 255, 1024, 1031}) {
         check_loss<Array>(make_loss_case(student, target, 2, hidden));
       }
-      for (const int64_t tokens : {1, 3, 33}) {
+      for (const int64_t tokens : {1, 9}) {
         check_loss<Array>(make_loss_case(student, target, tokens, 36));
       }
-      check_loss<Array>(make_loss_case(student, target, 260, 4, 1, 1, true));
       check_loss<Array>(make_loss_case(student, target, 9, 100, 0.25F, 2, true));
       check_loss<Array>(make_loss_case(student, target, 9, 100, 0, 1));
       check_loss<Array>(make_loss_case(student, target, 9, 100, 1, 0));
     }
   }
+  check_loss<Array>(make_loss_case(float32, float32, 260, 4, 1, 1, true));
 }
 
 }  // namespace bitmill
