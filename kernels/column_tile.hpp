@@ -25,6 +25,13 @@ struct ColumnTile {
   Stretch low, salient;
 };
 
+// A tile's block, and how many tokens it has in shared memory at a time: a warp moves one stretch
+// of one of them.
+inline constexpr int tokens_per_stage = 4;
+inline constexpr int tile_warps = 2 * tokens_per_stage;
+inline constexpr int tile_threads = tile_warps * 32;
+inline constexpr int columns_per_thread = columns_per_tile / tile_threads;
+
 inline constexpr int tile_words = columns_per_tile / packed::bits_per_word;
 // Both stretches, with up to one sector before each, and padding.
 inline constexpr int slots_per_token = 1200;
@@ -98,25 +105,23 @@ __device__ __forceinline__ ColumnPlace place_of(const ColumnTile& tile, const Ti
 
 // gains[i] = the gain of the tile's source column i, 0 where that is salient. By all threads of the
 // block; with a barrier at its end. They are read as they lie and spread out in shared memory.
-template <int threads>
 __device__ __forceinline__ void read_gains(const ColumnTile& tile, const TileWords& words,
                                            const float* col_gain,
                                            float (&gains)[columns_per_tile]) {
-  constexpr int per_thread = columns_per_tile / threads;
   const int thread = threadIdx.x;
   for (int column = words.low_before[0] + thread; column < words.low_before[tile_words];
-       column += threads) {
+       column += tile_threads) {
     gains[column - words.low_before[0]] = col_gain[column];
   }
   __syncthreads();
-  float mine[per_thread];
-  for (int i = 0; i < per_thread; ++i) {
-    const ColumnPlace place = place_of(tile, words, tile.first + i * threads + thread);
+  float mine[columns_per_thread];
+  for (int i = 0; i < columns_per_thread; ++i) {
+    const ColumnPlace place = place_of(tile, words, tile.first + i * tile_threads + thread);
     mine[i] = place.is_low ? gains[place.column - words.low_before[0]] : 0.0F;
     __syncwarp();
   }
   __syncthreads();
-  for (int i = 0; i < per_thread; ++i) gains[i * threads + thread] = mine[i];
+  for (int i = 0; i < columns_per_thread; ++i) gains[i * tile_threads + thread] = mine[i];
   __syncthreads();
 }
 
@@ -143,6 +148,40 @@ __device__ __forceinline__ void read_x(const T* row, int column, int end, float*
     to[1] = std::bit_cast<float>(both & 0xFFFF0000U);
   } else {
     to[0] = column < end ? widened(row[column]) : 0.0F;
+  }
+}
+
+// The columns of one thread: `unit` neighbours, and again those of all other threads on.
+struct ThreadColumns {
+  int source[columns_per_thread];
+  ColumnPlace place[columns_per_thread];
+  float gain[columns_per_thread];
+};
+
+// `gains` as read_gains() leaves them.
+template <int unit>
+__device__ __forceinline__ ThreadColumns thread_columns(const ColumnTile& tile,
+                                                        const TileWords& words,
+                                                        const float (&gains)[columns_per_tile]) {
+  ThreadColumns mine;
+  const int thread = threadIdx.x;
+  for (int i = 0; i < columns_per_thread; ++i) {
+    mine.source[i] = tile.first + (i / unit * tile_threads + thread) * unit + i % unit;
+    mine.place[i] = place_of(tile, words, mine.source[i]);
+    if (i % unit == 0) read_gain<unit>(gains, mine.source[i] - tile.first, &mine.gain[i]);
+  }
+  return mine;
+}
+
+// x of up to four tokens, the first `tokens` rows from `row` on; 0 for others.
+template <int unit, typename T>
+__device__ __forceinline__ void read_stage(const T* row, int64_t cols, int tokens,
+                                           const ColumnTile& tile, const ThreadColumns& mine,
+                                           float (&x)[tokens_per_stage][columns_per_thread]) {
+  for (int s = 0; s < tokens_per_stage; ++s) {
+    for (int i = 0; i < columns_per_thread; i += unit) {
+      read_x<unit>(row + s * cols, mine.source[i], s < tokens ? tile.end : 0, &x[s][i]);
+    }
   }
 }
 

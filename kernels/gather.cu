@@ -11,11 +11,6 @@ namespace {
 // read as it lies; the columns are sorted in shared memory, four tokens at a time, and leave as
 // whole sectors. Gains and masks are read once per tile, which is 3% of x in bfloat16.
 constexpr int tokens_per_block = 32;
-constexpr int tokens_per_stage = 4;
-constexpr int warps = 8;
-constexpr int threads = warps * 32;
-constexpr int columns_per_thread = columns_per_tile / threads;
-static_assert(warps == 2 * tokens_per_stage);  // a warp writes one stretch of one token
 
 // One token's stretch, by one warp: whole sectors 16 bytes at a time, then the columns before and
 // behind them in one access. A sector that two tiles share is written twice, each time in part.
@@ -36,84 +31,83 @@ __device__ void write_stretch(const Stretch& stretch, const T* slots, T* row) {
   if (column < (lane < per_sector ? head_end : stretch.end)) row[column] = staged[column];
 }
 
-template <typename T, int unit>
-__global__ void __launch_bounds__(threads) gather_kernel(Gather task, int64_t tiles_across) {
-  BITMILL_SHARED(T, slots, [tokens_per_stage][slots_per_token]);
-  BITMILL_SHARED(float, gains, [columns_per_tile]);
-  BITMILL_SHARED(float, warp_sums, [tokens_per_stage][warps]);
-  BITMILL_SHARED(TileWords, words, [1]);
-  const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
-  const int64_t column_tile_index = blockIdx.x % tiles_across;
-  const int64_t first_token = blockIdx.x / tiles_across * tokens_per_block;
-  const int64_t tokens_left = task.tokens - first_token;
-  const int tokens =
-      tokens_left < tokens_per_block ? static_cast<int>(tokens_left) : tokens_per_block;
-
-  if (warp == 0) read_words(task.split, column_tile_index, words[0]);
-  __syncthreads();
-  const ColumnTile tile = column_tile(task.split, column_tile_index, words[0], task.low_stride,
-                                      task.salient_stride, /*padding=*/true);
-  for (int i = thread; i < tokens_per_stage * slots_per_token; i += threads) {
-    slots[i / slots_per_token][i % slots_per_token] = rounded<T>(0.0F);  // padding stays so
-  }
-  read_gains<threads>(tile, words[0], task.col_gain, gains);
-
-  int source[columns_per_thread];
-  ColumnPlace place[columns_per_thread];
-  float gain[columns_per_thread];
+// Sorts the columns of one token into its slots. Returns the sum of this thread's low ones.
+template <typename T>
+__device__ __forceinline__ float sort_token(const float (&x)[columns_per_thread],
+                                            const ThreadColumns& mine,
+                                            T (&slots)[slots_per_token]) {
+  float sum = 0;
 #pragma unroll
   for (int i = 0; i < columns_per_thread; ++i) {
-    source[i] = tile.first + (i / unit * threads + thread) * unit + i % unit;
-    place[i] = place_of(tile, words[0], source[i]);
-    if (i % unit == 0) read_gain<unit>(gains, source[i] - tile.first, &gain[i]);
-  }
-
-  for (int token = 0; token < tokens; token += tokens_per_stage) {
-    float x[tokens_per_stage][columns_per_thread];
-#pragma unroll
-    for (int s = 0; s < tokens_per_stage; ++s) {
-      const bool here = token + s < tokens;
-      const T* const row =
-          static_cast<const T*>(task.x) + (first_token + token + s) * task.split.cols;
-#pragma unroll
-      for (int i = 0; i < columns_per_thread; i += unit) {
-        read_x<unit>(row, source[i], here ? tile.end : 0, &x[s][i]);
-      }
+    const ColumnPlace& place = mine.place[i];
+    const T low = rounded<T>(x[i] * mine.gain[i]);
+    if (place.is_low) {
+      slots[place.slot] = low;
+      sum += widened(low);
     }
+    __syncwarp();  // one store for both kinds of columns would meet itself in a bank
+    if (place.is_salient) slots[place.slot] = rounded<T>(x[i]);
+  }
+  return sum;
+}
+
+// Writes the stretches of `tokens` staged tokens from `first` on, and their sums to the table's
+// row.
+template <typename T>
+__device__ void write_stage(const Gather& task, const ColumnTile& tile, int64_t first, int tokens,
+                            const T (&slots)[tokens_per_stage][slots_per_token],
+                            const float (&warp_sums)[tokens_per_stage][tile_warps],
+                            int64_t tile_across) {
+  const int thread = threadIdx.x, warp = thread / 32, mine = warp % tokens_per_stage;
+  if (mine < tokens && warp < tokens_per_stage) {
+    write_stretch(tile.low, slots[mine],
+                  static_cast<T*>(task.low) + (first + mine) * task.low_stride);
+  } else if (mine < tokens && task.salient != nullptr) {
+    write_stretch(tile.salient, slots[mine],
+                  static_cast<T*>(task.salient) + (first + mine) * task.salient_stride);
+  }
+  if (task.low_sum == nullptr || thread >= tokens) return;
+  float sum = 0;
+  for (int w = 0; w < tile_warps; ++w) sum += warp_sums[thread][w];
+  task.low_sum[tile_across * task.tokens + first + thread] = sum;
+}
+
+template <typename T, int unit>
+__global__ void __launch_bounds__(tile_threads) gather_kernel(Gather task, int64_t tiles_across) {
+  BITMILL_SHARED(T, slots, [tokens_per_stage][slots_per_token]);
+  BITMILL_SHARED(float, gains, [columns_per_tile]);
+  BITMILL_SHARED(float, warp_sums, [tokens_per_stage][tile_warps]);
+  BITMILL_SHARED(TileWords, words, [1]);
+  const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
+  const int64_t tile_across = blockIdx.x % tiles_across;
+  const int64_t first_token = blockIdx.x / tiles_across * tokens_per_block;
+  const int64_t last = first_token + tokens_per_block;
+  const int64_t end = last < task.tokens ? last : task.tokens;
+
+  if (warp == 0) read_words(task.split, tile_across, words[0]);
+  __syncthreads();
+  const ColumnTile tile = column_tile(task.split, tile_across, words[0], task.low_stride,
+                                      task.salient_stride, /*padding=*/true);
+  for (int i = thread; i < tokens_per_stage * slots_per_token; i += tile_threads) {
+    slots[i / slots_per_token][i % slots_per_token] = rounded<T>(0.0F);  // padding stays so
+  }
+  read_gains(tile, words[0], task.col_gain, gains);
+  const ThreadColumns mine = thread_columns<unit>(tile, words[0], gains);
+
+  for (int64_t token = first_token; token < end; token += tokens_per_stage) {
+    const int left = static_cast<int>(end - token);
+    const int tokens = left < tokens_per_stage ? left : tokens_per_stage;
+    float x[tokens_per_stage][columns_per_thread];
+    read_stage<unit>(static_cast<const T*>(task.x) + token * task.split.cols, task.split.cols,
+                     tokens, tile, mine, x);
     __syncthreads();  // the stage before has left
 #pragma unroll
     for (int s = 0; s < tokens_per_stage; ++s) {
-      float sum = 0;
-#pragma unroll
-      for (int i = 0; i < columns_per_thread; ++i) {
-        const T low = rounded<T>(x[s][i] * gain[i]);
-        if (place[i].is_low) {
-          slots[s][place[i].slot] = low;
-          sum += widened(low);
-        }
-        __syncwarp();  // one store for both kinds of columns would meet itself in a bank
-        if (place[i].is_salient) slots[s][place[i].slot] = rounded<T>(x[s][i]);
-      }
-      sum = warp_sum(sum);
+      const float sum = warp_sum(sort_token(x[s], mine, slots[s]));
       if (lane == 0) warp_sums[s][warp] = sum;
     }
     __syncthreads();
-    const int mine = token + warp % tokens_per_stage;
-    if (mine < tokens) {
-      const T* const staged = slots[warp % tokens_per_stage];
-      if (warp < tokens_per_stage) {
-        write_stretch(tile.low, staged,
-                      static_cast<T*>(task.low) + (first_token + mine) * task.low_stride);
-      } else if (task.salient != nullptr) {
-        write_stretch(tile.salient, staged,
-                      static_cast<T*>(task.salient) + (first_token + mine) * task.salient_stride);
-      }
-    }
-    if (task.low_sum != nullptr && thread < tokens_per_stage && token + thread < tokens) {
-      float sum = 0;
-      for (int w = 0; w < warps; ++w) sum += warp_sums[thread][w];
-      task.low_sum[column_tile_index * task.tokens + first_token + token + thread] = sum;
-    }
+    write_stage(task, tile, token, tokens, slots, warp_sums, tile_across);
   }
 }
 
@@ -130,7 +124,7 @@ cudaError_t gather(const Gather& task, cudaStream_t stream) {
   const int64_t across = column_tiles(split.cols);
   const int64_t tiles = packed::words_for(task.tokens, tokens_per_block) * across;
   if (tiles > INT32_MAX) return cudaErrorInvalidValue;
-  const LaunchShape shape{{static_cast<unsigned>(tiles)}, {threads}};
+  const LaunchShape shape{{static_cast<unsigned>(tiles)}, {tile_threads}};
   Gather checked = task;
   if (task.salient == nullptr) checked.salient_stride = split.cols - split.low;
   if (task.element == Element::float32) {

@@ -9,12 +9,7 @@ namespace {
 // Tile: 64 tokens x 1,024 source columns. Bound by memory: it reads x and both products and writes
 // dx. A thread keeps its four columns' gains, slots and sums in registers for all tokens. The
 // products of four tokens are copied to shared memory while the four before are worked on.
-constexpr int tokens_per_stage = 4;
-constexpr int warps = 8;
-constexpr int threads = warps * 32;
-constexpr int columns_per_thread = columns_per_tile / threads;
-static_assert(warps == 2 * tokens_per_stage);  // a warp copies one stretch of one token
-static_assert(tokens_per_tile % tokens_per_stage == 0 && tokens_per_tile <= threads);
+static_assert(tokens_per_tile % tokens_per_stage == 0 && tokens_per_tile <= tile_threads);
 
 // One token's stretch, by one warp; a little more than the stretch, up to whole accesses.
 template <typename T>
@@ -35,101 +30,94 @@ __device__ void write_gradient(T* to, const float* from) {
   }
 }
 
+// Copies the products of `tokens` tokens from `first` on, as a group of late copies.
+template <typename T, bool with_x_gradient>
+__device__ void copy_stage(const Scatter& task, const ColumnTile& tile, int64_t first, int tokens,
+                           T (&slots)[tokens_per_stage][slots_per_token]) {
+  const int warp = static_cast<int>(threadIdx.x / 32), mine = warp % tokens_per_stage;
+  if (mine < tokens && warp < tokens_per_stage) {
+    copy_stretch(tile.low,
+                 static_cast<const T*>(task.low_product) + (first + mine) * task.low_stride,
+                 slots[mine]);
+  } else if (mine < tokens && with_x_gradient) {
+    copy_stretch(tile.salient,
+                 static_cast<const T*>(task.salient_product) + (first + mine) * task.salient_stride,
+                 slots[mine]);
+  }
+  commit_copies();
+}
+
+// One token: adds to the sums for r2, and fills in dx of this thread's columns.
+template <typename T, bool with_x_gradient>
+__device__ __forceinline__ void gradient_of_token(const float (&x)[columns_per_thread], float mean,
+                                                  const T (&slots)[slots_per_token],
+                                                  const ThreadColumns& mine,
+                                                  float (&gain_sum)[columns_per_thread],
+                                                  float (&gradient)[columns_per_thread]) {
+#pragma unroll
+  for (int i = 0; i < columns_per_thread; ++i) {
+    const ColumnPlace& place = mine.place[i];
+    gradient[i] = 0;
+    if (place.is_low) {
+      const float d = widened(slots[place.slot]) + mean;
+      gain_sum[i] += x[i] * d;
+      gradient[i] = mine.gain[i] * d;
+    }
+    __syncwarp();  // one load for both kinds of columns would meet itself in a bank
+    if (with_x_gradient && place.is_salient) gradient[i] = widened(slots[place.slot]);
+  }
+}
+
 template <typename T, int unit, bool with_x_gradient>
-__global__ void __launch_bounds__(threads) scatter_kernel(Scatter task, int64_t tiles_across) {
+__global__ void __launch_bounds__(tile_threads) scatter_kernel(Scatter task, int64_t tiles_across) {
   BITMILL_SHARED(T, slots, [2][tokens_per_stage][slots_per_token]);
   BITMILL_SHARED(float, gains, [columns_per_tile]);
   BITMILL_SHARED(float, means, [tokens_per_tile]);
   BITMILL_SHARED(TileWords, words, [1]);
-  const int thread = threadIdx.x, warp = thread / 32;
+  const int thread = threadIdx.x;
   const int64_t tile_across = blockIdx.x % tiles_across, tile_down = blockIdx.x / tiles_across;
-  const int64_t first_token = tile_down * tokens_per_tile;
+  const int64_t first_token = tile_down * tokens_per_tile, cols = task.split.cols;
   const int64_t tokens_left = task.tokens - first_token;
   const int tokens =
       tokens_left < tokens_per_tile ? static_cast<int>(tokens_left) : int{tokens_per_tile};
 
-  if (warp == 0) read_words(task.split, tile_across, words[0]);
+  if (thread < 32) read_words(task.split, tile_across, words[0]);
   if (thread < tokens) means[thread] = task.mean_gradient[first_token + thread];
   __syncthreads();
   const ColumnTile tile = column_tile(task.split, tile_across, words[0], 0, 0, /*padding=*/false);
-  read_gains<threads>(tile, words[0], task.col_gain, gains);
-  int source[columns_per_thread];
-  ColumnPlace place[columns_per_thread];
-  float gain[columns_per_thread], gain_sum[columns_per_thread] = {};
-#pragma unroll
-  for (int i = 0; i < columns_per_thread; ++i) {
-    source[i] = tile.first + (i / unit * threads + thread) * unit + i % unit;
-    place[i] = place_of(tile, words[0], source[i]);
-    if (i % unit == 0) read_gain<unit>(gains, source[i] - tile.first, &gain[i]);
-  }
+  read_gains(tile, words[0], task.col_gain, gains);
+  const ThreadColumns mine = thread_columns<unit>(tile, words[0], gains);
+  float gain_sum[columns_per_thread] = {};
 
-  const auto fetch = [&](int token, int buffer) {
-    const int mine = token + warp % tokens_per_stage;
-    if (mine < tokens) {
-      T* const staged = slots[buffer][warp % tokens_per_stage];
-      const int64_t row = first_token + mine;
-      if (warp < tokens_per_stage) {
-        copy_stretch(tile.low, static_cast<const T*>(task.low_product) + row * task.low_stride,
-                     staged);
-      } else if (with_x_gradient) {
-        copy_stretch(tile.salient,
-                     static_cast<const T*>(task.salient_product) + row * task.salient_stride,
-                     staged);
-      }
-    }
-    commit_copies();
-  };
-
-  fetch(0, 0);
+  copy_stage<T, with_x_gradient>(task, tile, first_token, tokens, slots[0]);
   for (int token = 0; token < tokens; token += tokens_per_stage) {
-    const int buffer = token / tokens_per_stage % 2;
+    const int buffer = token / tokens_per_stage % 2, left = tokens - token;
     float x[tokens_per_stage][columns_per_thread];
-#pragma unroll
-    for (int s = 0; s < tokens_per_stage; ++s) {
-      const bool here = token + s < tokens;
-      const T* const row =
-          static_cast<const T*>(task.x) + (first_token + token + s) * task.split.cols;
-#pragma unroll
-      for (int i = 0; i < columns_per_thread; i += unit) {
-        read_x<unit>(row, source[i], here ? tile.end : 0, &x[s][i]);
-      }
-    }
+    read_stage<unit>(static_cast<const T*>(task.x) + (first_token + token) * cols, cols, left, tile,
+                     mine, x);
     wait_copies<0>();
     __syncthreads();  // everybody's copies are there, and the other buffer has been read
-    fetch(token + tokens_per_stage, 1 - buffer);
+    copy_stage<T, with_x_gradient>(task, tile, first_token + token + tokens_per_stage,
+                                   left - tokens_per_stage, slots[1 - buffer]);
 #pragma unroll
     for (int s = 0; s < tokens_per_stage; ++s) {
-      const bool here = token + s < tokens;
-      const T* const staged = slots[buffer][s];
-      const float mean = here ? means[token + s] : 0.0F;
+      if (s >= left) continue;  // the same for all threads
       float gradient[columns_per_thread];
-#pragma unroll
-      for (int i = 0; i < columns_per_thread; ++i) {
-        gradient[i] = 0;
-        if (here && place[i].is_low) {
-          const float d = widened(staged[place[i].slot]) + mean;
-          gain_sum[i] += x[s][i] * d;
-          gradient[i] = gain[i] * d;
-        }
-        __syncwarp();  // one load for both kinds of columns would meet itself in a bank
-        if (with_x_gradient && here && place[i].is_salient) {
-          gradient[i] = widened(staged[place[i].slot]);
-        }
-      }
+      gradient_of_token<T, with_x_gradient>(x[s], means[token + s], slots[buffer][s], mine,
+                                            gain_sum, gradient);
       if (!with_x_gradient) continue;
-      T* const row = static_cast<T*>(task.x_gradient) + (first_token + token + s) * task.split.cols;
+      T* const row = static_cast<T*>(task.x_gradient) + (first_token + token + s) * cols;
 #pragma unroll
       for (int i = 0; i < columns_per_thread; i += unit) {
-        if (here && source[i] < tile.end) write_gradient<unit>(row + source[i], &gradient[i]);
+        if (mine.source[i] < tile.end) write_gradient<unit>(row + mine.source[i], &gradient[i]);
       }
     }
   }
   wait_copies<0>();
 #pragma unroll
   for (int i = 0; i < columns_per_thread; ++i) {
-    if (place[i].is_low) {
-      task.col_gain_sum[tile_down * task.split.low + place[i].column] = gain_sum[i];
-    }
+    if (!mine.place[i].is_low) continue;
+    task.col_gain_sum[tile_down * task.split.low + mine.place[i].column] = gain_sum[i];
   }
 }
 
@@ -154,7 +142,7 @@ cudaError_t scatter(const Scatter& task, cudaStream_t stream) {
   const int64_t across = column_tiles(split.cols);
   const int64_t tiles = token_tiles(task.tokens) * across;
   if (tiles > INT32_MAX) return cudaErrorInvalidValue;
-  const LaunchShape shape{{static_cast<unsigned>(tiles)}, {threads}};
+  const LaunchShape shape{{static_cast<unsigned>(tiles)}, {tile_threads}};
   if (task.element == Element::float32)
     return launch_scatter<float, 1>(task, shape, across, stream);
   return split.cols % 2 == 0 ? launch_scatter<Bf16, 2>(task, shape, across, stream)
