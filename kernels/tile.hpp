@@ -1,7 +1,7 @@
 #pragma once
-// The instructions that C++ has no name for: tensor cores, dot products of bytes, late copies and
-// 16-byte accesses. nvcc gets the PTX; the block emulator (tests/emulation/block) gets a plain loop
-// that does what the PTX ISA says.
+// The instructions that C++ has no name for: tensor cores, dot products of bytes, late copies,
+// rounding to bfloat16 and 16-byte accesses. nvcc gets the PTX; the block emulator
+// (tests/emulation/block) gets a plain loop that does what the PTX ISA says.
 //
 // Fragments of the three mma functions, PTX ISA "Matrix Fragments for mma.m16n8k16" and
 // "mma.m16n8k256": lane = 4 * group + member.
@@ -90,6 +90,14 @@ __device__ __forceinline__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
 }
 
+// `low` in bits 0 to 15 and `high` in bits 16 to 31, rounded to bfloat16: to nearest, ties to even.
+// A NaN becomes 0x7FFF.
+__device__ __forceinline__ uint32_t round_to_bf16(float low, float high) {
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+
 // 16 bytes in one access, aligned to 16.
 __device__ __forceinline__ Words4 load16(const void* from) {
   const uint4 all = *static_cast<const uint4*>(from);
@@ -128,6 +136,10 @@ __forceinline__ void commit_copies() { emulation::commit_copies(); }
 template <int left>
 __forceinline__ void wait_copies() {
   emulation::wait_copies(left);
+}
+
+__forceinline__ uint32_t round_to_bf16(float low, float high) {
+  return emulation::bf16_bits(low) | emulation::bf16_bits(high) << 16;
 }
 
 __forceinline__ Words4 load16(const void* from) {

@@ -1,6 +1,6 @@
 #pragma once
-// AdamW on one element. All loops over elements use this function, so that they have the same
-// arithmetic.
+// AdamW on one element. All loops over elements use this function, those of kernels/adamw.cu too,
+// so that they have the same arithmetic.
 
 #include <cmath>
 
@@ -18,8 +18,9 @@ struct AdamWStep {
 };
 
 // `sum` / units is the gradient; first and second are its moments. Compiled without contraction.
-inline void adamw_element(const AdamWStep& step, float sum, float& first, float& second,
-                          float& value) {
+// constexpr: nvcc compiles it for a GPU too.
+constexpr void adamw_element(const AdamWStep& step, float sum, float& first, float& second,
+                             float& value) {
   const float gradient = sum / step.units;
   first = AdamWStep::beta1 * first + (1.0F - AdamWStep::beta1) * gradient;
   second = AdamWStep::beta2 * second + (1.0F - AdamWStep::beta2) * gradient * gradient;

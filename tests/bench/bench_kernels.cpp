@@ -1,51 +1,18 @@
 // How fast the kernels move memory on a GPU: bytes that must be moved, over the time between two
 // events. Prints a line a kernel; the last one is for launch/gpu-check.sh.
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "bench/event_timer.hpp"
+#include "bench/step_kernels.hpp"
 #include "gpu/device_array.hpp"
 #include "kernels/pack_signs.hpp"
 
 namespace bitmill {
 namespace {
-
-class Event {
- public:
-  Event() { cuda_check(cudaEventCreate(&event_), "cudaEventCreate"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  void record() { cuda_check(cudaEventRecord(event_, nullptr), "cudaEventRecord"); }
-  float ms_since(const Event& begin) const {
-    float ms = 0;
-    cuda_check(cudaEventSynchronize(event_), "cudaEventSynchronize");
-    cuda_check(cudaEventElapsedTime(&ms, begin.event_, event_), "cudaEventElapsedTime");
-    return ms;
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
-// The median of 20 runs, after 3 that do not count.
-template <typename Run>
-double median_ms(Run run) {
-  std::vector<float> all;
-  for (int i = 0; i < 23; ++i) {
-    Event begin, end;
-    begin.record();
-    run();
-    end.record();
-    const float ms = end.ms_since(begin);
-    if (i >= 3) all.push_back(ms);
-  }
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
-}
 
 // As many rows as LLaMA-2 7B's widest linear, and four times its columns: 721 MB in float32, twelve
 // times the L2 of an H200 (60 MB).
@@ -89,7 +56,9 @@ int run() {
     return 1;
   }
   const double copy = copy_gb_per_s();
-  std::printf("copy %.0f GB/s\n%s\n", copy, pack_signs_line(copy).c_str());
+  std::printf("copy %.0f GB/s\n", copy);
+  for (const std::string& line : step_kernel_lines(copy)) std::printf("%s\n", line.c_str());
+  std::printf("%s\n", pack_signs_line(copy).c_str());
   return 0;
 }
 

@@ -26,6 +26,7 @@ TEST_F(TileOnGpu, BitsAreCountedInTheLayoutOfThePtxIsa) {
 TEST_F(TileOnGpu, BytesAreSigned) { check_dot_bytes<DeviceArray>(); }
 TEST_F(TileOnGpu, LateCopiesArriveWithTheirGroup) { check_late_copies<DeviceArray>(); }
 TEST_F(TileOnGpu, SixteenBytesAreOneAccess) { check_16_bytes<DeviceArray>(); }
+TEST_F(TileOnGpu, RoundingToBfloat16IsToNearestEven) { check_rounding<DeviceArray>(); }
 TEST_F(TileOnGpu, LanesExchangeAsCudaSays) { check_collectives<DeviceArray>(); }
 
 }  // namespace

@@ -121,6 +121,19 @@ void check_16_bytes() {
   EXPECT_EQ(to.to_host(), std::vector<uint32_t>(from.rbegin(), from.rend()));
 }
 
+// Ties, a carry into the exponent, infinity by rounding, a subnormal number, NaN of any bits.
+template <template <typename> class Array>
+void check_rounding() {
+  const std::vector<uint32_t> bits{0x3F808000, 0x3F818000, 0x3F808001, 0x3F7FFFFF,
+                                   0x7F7FFFFF, 0x80000001, 0xFF800001, 0xBF800000};
+  std::vector<float> from;
+  for (const uint32_t one : bits) from.push_back(std::bit_cast<float>(one));
+  const Array<float> from_there(from);
+  const Array<uint32_t> to(std::vector<uint32_t>(4));
+  expect_success(round_pairs(from_there.data(), to.data(), 4, nullptr));
+  EXPECT_EQ(to.to_host(), (std::vector<uint32_t>{0x3F823F80, 0x3F803F81, 0x80007F80, 0xBF807FFF}));
+}
+
 // CUDA C++ Programming Guide, "Warp Shuffle Functions": lanes of a segment of `width`. Outside it
 // a lane keeps its value, but an index wraps, and xor reaches the segments below.
 template <template <typename> class Array>

@@ -68,6 +68,11 @@ __global__ void reverse_kernel(const uint32_t* from, uint32_t* to, int count) {
   kernels::store16(to + 4 * i, {{read.word[3], read.word[2], read.word[1], read.word[0]}});
 }
 
+__global__ void round_kernel(const float* from, uint32_t* to) {
+  const int i = static_cast<int>(threadIdx.x);
+  to[i] = kernels::round_to_bf16(from[2 * i], from[2 * i + 1]);
+}
+
 __global__ void collectives_kernel(int32_t* out, int operand, int width) {
   const int lane = static_cast<int>(threadIdx.x);
   const auto by = static_cast<unsigned>(operand);
@@ -109,6 +114,10 @@ cudaError_t sum_rows_copied_late(const float* x, float* sum, int steps, int copy
 
 cudaError_t reverse_by_16(const uint32_t* from, uint32_t* to, int count, cudaStream_t stream) {
   return launch(reverse_kernel, {{1}, {static_cast<unsigned>(count)}}, stream, from, to, count);
+}
+
+cudaError_t round_pairs(const float* from, uint32_t* to, int count, cudaStream_t stream) {
+  return launch(round_kernel, {{1}, {static_cast<unsigned>(count)}}, stream, from, to);
 }
 
 cudaError_t collectives(int32_t* out, int operand, int width, cudaStream_t stream) {

@@ -33,6 +33,10 @@ kernels::cudaError_t sum_rows_copied_late(const float* x, float* sum, int steps,
 kernels::cudaError_t reverse_by_16(const uint32_t* from, uint32_t* to, int count,
                                    kernels::cudaStream_t stream);
 
+// to[i] = the halves of from[2 i] and from[2 i + 1], rounded to bfloat16. float32 [2 * count].
+kernels::cudaError_t round_pairs(const float* from, uint32_t* to, int count,
+                                 kernels::cudaStream_t stream);
+
 // What lane l of one warp gets, int32 [6, 32]: shuffles of the lane's number (index, up, down, xor)
 // with `operand` and `width`, the votes of the lanes below `operand`, the lanes of the same l % 3.
 kernels::cudaError_t collectives(int32_t* out, int operand, int width,

@@ -21,6 +21,7 @@ TEST(Tile, BitsAreCountedInTheLayoutOfThePtxIsa) {
 TEST(Tile, BytesAreSigned) { check_dot_bytes<DeviceArray>(); }
 TEST(Tile, LateCopiesArriveWithTheirGroup) { check_late_copies<DeviceArray>(); }
 TEST(Tile, SixteenBytesAreOneAccess) { check_16_bytes<DeviceArray>(); }
+TEST(Tile, RoundingToBfloat16IsToNearestEven) { check_rounding<DeviceArray>(); }
 TEST(Tile, LanesExchangeAsCudaSays) { check_collectives<DeviceArray>(); }
 
 }  // namespace

@@ -212,9 +212,11 @@ TEST(IncludeRules, ARoomSeesTheRoomsBelowIt) {
   EXPECT_NE(broken_rule("src/data/bpe/a.cpp", "#include \"data/bpe.hpp\""), "");
 }
 
-TEST(IncludeRules, KernelsSeeThePackedLayoutAndNothingElseOfOurs) {
+TEST(IncludeRules, KernelsSeeThePackedLayoutAndOneElementOfAdamWAndNothingElseOfOurs) {
   EXPECT_EQ(broken_rule("kernels/a.cu", "#include \"format/packed_layout.hpp\""), "");
+  EXPECT_EQ(broken_rule("kernels/a.cu", "#include \"method/adamw_element.hpp\""), "");
   EXPECT_EQ(broken_rule("kernels/a.cu", "#include \"kernels/launch.hpp\""), "");
+  EXPECT_NE(broken_rule("kernels/a.cu", "#include \"method/adamw.hpp\""), "");
   EXPECT_NE(broken_rule("kernels/a.cu", "#include \"format/dtype.hpp\""), "");
   EXPECT_NE(broken_rule("kernels/a.cu", "#include \"base/error.hpp\""), "");
   EXPECT_NE(broken_rule("kernels/a.cu", "#include <ATen/ATen.h>"), "");

@@ -62,6 +62,25 @@ TEST_F(AccessCounter, SixteenBytesOfALaneAreOneAccess) {
   EXPECT_EQ(count.arrays.at("to").written, 16U);
 }
 
+__global__ void copies_late(const uint32_t* from, uint32_t* to) {
+  BITMILL_SHARED(uint32_t, stage, [32 * 4]);
+  kernels::copy_async<16>(&stage[threadIdx.x * 4], from + threadIdx.x * 4);
+  kernels::commit_copies();
+  kernels::wait_copies<0>();
+  kernels::store16(to + threadIdx.x * 4, kernels::load16(&stage[threadIdx.x * 4]));
+}
+
+TEST_F(AccessCounter, ALateCopyOfSomeLanesReadsGlobalAndWritesSharedMemory) {
+  const DeviceArray<uint32_t> from(std::vector<uint32_t>(128), "from"), to(128, "to");
+  const AccessCount count = emulation::count_accesses([&] {
+    launch(copies_late, {{1}, {5}}, nullptr, from.data(), to.data());
+  });
+  EXPECT_EQ(count.arrays.at("from").read, 3U);  // 80 bytes
+  EXPECT_EQ(count.arrays.at("from").written, 0U);
+  EXPECT_EQ(count.arrays.at("to").written, 3U);
+  EXPECT_EQ(count.shared_requests, 2U);
+}
+
 // Lanes leave the loop at different times, and half of them skip a turn: the vote in every turn
 // says which accesses belong together.
 __global__ void uneven(const float* from, float* to, int turns) {

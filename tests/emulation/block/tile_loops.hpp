@@ -1,6 +1,7 @@
 #pragma once
 // The instructions of kernels/tile.hpp as plain loops. Contracts and layouts are there.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
@@ -21,6 +22,13 @@ int dot_bytes(int a, int b, int c);
 void copy_async(void* to_shared, const void* from_global, size_t bytes);
 void commit_copies();
 void wait_copies(unsigned left);
+
+// PTX ISA, cvt.rn.bf16x2.f32: to nearest, ties to even; every NaN is this one.
+inline uint32_t bf16_bits(float value) {
+  if (value != value) return 0x7FFF;
+  const auto bits = std::bit_cast<uint32_t>(value);
+  return (bits + 0x7FFF + ((bits >> 16) & 1U)) >> 16;
+}
 
 void load16(uint32_t (&words)[4], const void* from);
 void store16(void* to, const uint32_t (&words)[4]);
