@@ -25,7 +25,8 @@ __global__ void __launch_bounds__(threads) row_gradients_kernel(RowGradients tas
 }  // namespace
 
 cudaError_t row_gradients(const RowGradients& task, cudaStream_t stream) {
-  const bool half_given = (task.code_scale_sum == nullptr) != (task.of_code_scale == nullptr);
+  const bool half_given =
+      task.tiles > 0 && (task.code_scale_sum == nullptr) != (task.of_code_scale == nullptr);
   if (task.tiles < 0 || task.rows < 0 || half_given) return cudaErrorInvalidValue;
   if (task.rows == 0) return cudaSuccess;
   const int64_t blocks = packed::words_for(task.rows, threads);

@@ -58,8 +58,10 @@ endif()
 # of the folder that says so.
 function(bitmill_cuda_as_cpp)
   set_property(SOURCE ${ARGN} PROPERTY LANGUAGE CXX)
-  # `#pragma unroll` is nvcc's.
-  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS -Wno-unknown-pragmas)
+  # `#pragma unroll` is nvcc's. A kernel reads two floats as one number, as CUDA allows. What GCC
+  # takes for uninitialized is behind the same condition that guards its use.
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS -Wno-unknown-pragmas
+    -fno-strict-aliasing $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endfunction()
 
 # bitmill_layer(NAME [libraries...]): the static library of src/NAME, its rooms included, linked to

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <variant>
 #include <vector>
@@ -97,8 +98,9 @@ inline std::string first_difference(const std::vector<float>& got, const std::ve
   }
   for (size_t i = 0; i < got.size(); ++i) {
     if (is_same_number(got[i], want[i])) continue;
-    return "[" + std::to_string(i) + "] is " + std::to_string(got[i]) + ", not " +
-           std::to_string(want[i]);
+    std::ostringstream words;
+    words << "[" << i << "] is " << got[i] << ", not " << want[i];
+    return words.str();
   }
   return "";
 }

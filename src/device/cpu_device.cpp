@@ -1,0 +1,39 @@
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "device/device.hpp"
+
+namespace bitmill {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(ThreadPool& pool) : pool_(pool) {}
+
+  std::string_view kind() const override { return "cpu"; }
+  at::Device torch() const override { return at::kCPU; }
+  at::ScalarType element() const override { return at::kFloat; }
+  ThreadPool& host() const override { return pool_; }
+  int lanes() const override { return pool_.size(); }
+  void for_units(int64_t count, const std::function<void(int64_t)>& unit) const override {
+    pool_.parallel_for(count, unit);
+  }
+  void finish() const override {}
+  at::Tensor bring(const at::Tensor& host, at::ScalarType type) const override {
+    return host.to(type);
+  }
+  at::Tensor fetch(const at::Tensor& tensor) const override {
+    return tensor.to(at::kFloat).contiguous();
+  }
+  std::string description() const override { return fmt::format("{} threads", pool_.size()); }
+  std::string numerics() const override { return "cpu"; }
+
+ private:
+  ThreadPool& pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> cpu_device(ThreadPool& pool) { return std::make_unique<CpuDevice>(pool); }
+
+}  // namespace bitmill

@@ -1,0 +1,82 @@
+#pragma once
+// Where a rank computes: the threads of a CPU, or one GPU. It says where the tensors of the
+// computation live and in which type, and how units of work (samples) are carried out there. Code
+// that computes asks the tensors it is given: what is on a GPU stays there.
+//
+// A GPU works through one stream. Whoever calls it queues work and goes on; finish() and fetch()
+// wait. One thread queues; autograd brings its own, which uses the same stream.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/thread_pool.hpp"
+
+namespace bitmill {
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual std::string_view kind() const = 0;  // "cpu" or "cuda"
+  virtual at::Device torch() const = 0;
+  // Of activations and of operands of products: float32, or bfloat16 (on a GPU alone).
+  virtual at::ScalarType element() const = 0;
+  // For what the host does: hashing, reading, packing. Outlives the device.
+  virtual ThreadPool& host() const = 0;
+
+  // Units that are carried out side by side: the pool's threads, or 1 on a GPU.
+  virtual int lanes() const = 0;
+  // Calls unit(i) once for each i in [0, count): on the pool's threads, in any order; on a GPU on
+  // this thread, in order, and what a unit queued may still be under way afterwards. An exception
+  // as in ThreadPool::parallel_for().
+  virtual void for_units(int64_t count, const std::function<void(int64_t)>& unit) const = 0;
+  // Returns when everything that was queued is done. DeviceError with CUDA's words where it failed.
+  virtual void finish() const = 0;
+
+  // A copy of a tensor of the host on this device, in `type`; the tensor itself where it already is
+  // one. The tensor may be changed or freed at once.
+  virtual at::Tensor bring(const at::Tensor& host, at::ScalarType type) const = 0;
+  at::Tensor bring(const at::Tensor& host) const { return bring(host, element()); }
+  // A copy on the host in float32, contiguous; the tensor itself where it is one. Waits.
+  virtual at::Tensor fetch(const at::Tensor& tensor) const = 0;
+
+  // "NVIDIA H200 (cuda:0), 139 GiB"; "8 threads".
+  virtual std::string description() const = 0;
+  // What the bits of a result depend on besides the options, as one word for the fingerprint:
+  // "cpu", or the kind of GPU, the type and the versions of its libraries.
+  virtual std::string numerics() const = 0;
+};
+
+std::unique_ptr<Device> cpu_device(ThreadPool& pool);
+
+struct CudaWish {
+  int index = 0;  // among the devices that this process may see
+  at::ScalarType element = at::kBFloat16;
+};
+// Makes the device the calling thread's current one. DeviceError with CUDA's own words, the device
+// and what to try; UsageError in a build without CUDA.
+std::unique_ptr<Device> cuda_device(const CudaWish& wish, ThreadPool& pool);
+
+// Of `bitmill devices`, and of --backend auto.
+struct CudaDeviceInfo {
+  int index = 0;
+  std::string name;
+  int64_t memory_bytes = 0, free_bytes = 0;
+  int major = 0, minor = 0;  // of its architecture (compute capability)
+  int multiprocessors = 0;
+};
+struct CudaHost {
+  bool compiled = false;                // whether this build has CUDA
+  std::string problem;                  // why no device can be used, in words; empty where one can
+  std::string driver, runtime, nccl;    // versions, "13.0"; empty where unknown
+  std::vector<CudaDeviceInfo> devices;  // that this process may see
+};
+CudaHost find_cuda_devices();
+
+}  // namespace bitmill

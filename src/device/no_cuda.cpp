@@ -1,0 +1,36 @@
+// Of a build without CUDA: no tensor is on a GPU, and the ways to one refuse.
+
+#include <ATen/core/Tensor.h>
+
+#include "base/error.hpp"
+#include "device/device.hpp"
+#include "device/product.hpp"
+#include "device/queue.hpp"
+
+namespace bitmill {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw UsageError(
+      "this bitmill was built without CUDA: build it with `cmake --preset cuda` (README.md), or "
+      "choose --backend cpu");
+}
+
+}  // namespace
+
+std::unique_ptr<Device> cuda_device(const CudaWish& /*wish*/, ThreadPool& /*pool*/) { refuse(); }
+
+CudaHost find_cuda_devices() { return {.problem = "this bitmill was built without CUDA"}; }
+
+kernels::cudaStream_t stream_of(const at::Tensor& /*tensor*/) { refuse(); }
+void check_cuda(kernels::cudaError_t /*error*/, std::string_view /*what*/) { refuse(); }
+kernels::Element element_of(const at::Tensor& /*tensor*/) { refuse(); }
+
+void product_into(const at::Tensor& /*out*/, const at::Tensor& /*a*/, const at::Tensor& /*b*/,
+                  bool /*accumulate*/) {
+  refuse();
+}
+at::Tensor product(const at::Tensor& /*a*/, const at::Tensor& /*b*/) { refuse(); }
+std::string chosen_algorithms() { return ""; }
+
+}  // namespace bitmill

@@ -1,0 +1,25 @@
+#pragma once
+// Matrix products on a GPU, by cublasLt. The algorithm for a shape is chosen once, from cublasLt's
+// list, among those that give the same bits at every call: none that splits k, and one fixed
+// workspace. So a product's bits depend on its shape, its types and the kind of device alone.
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+namespace bitmill {
+
+// out [m, n] = a [m, k] b [k, n], plus out's old value where `accumulate`. All on one GPU; in each
+// of the three, one dimension has stride 1 (a transposed view is fine). Rows that do not begin at a
+// multiple of 16 bytes are copied to such a place first. a and b: float32 both or bfloat16 both;
+// out: that type, or float32. Adds up in float32 (no TF32), rounds once. Queued on the calling
+// thread's stream; no gradient. DeviceError with cublasLt's words and the shape.
+void product_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                  bool accumulate = false);
+// The same into a new tensor of a's type.
+at::Tensor product(const at::Tensor& a, const at::Tensor& b);
+
+// The algorithms chosen so far, a line each: shape, types and cublasLt's number for it.
+std::string chosen_algorithms();
+
+}  // namespace bitmill
