@@ -20,7 +20,11 @@ namespace {
 
 std::unique_ptr<Device> cuda_device(const CudaWish& /*wish*/, ThreadPool& /*pool*/) { refuse(); }
 
-CudaHost find_cuda_devices() { return {.problem = "this bitmill was built without CUDA"}; }
+CudaHost find_cuda_devices() {
+  CudaHost host;
+  host.problem = "this bitmill was built without CUDA";
+  return host;
+}
 
 kernels::cudaStream_t stream_of(const at::Tensor& /*tensor*/) { refuse(); }
 void check_cuda(kernels::cudaError_t /*error*/, std::string_view /*what*/) { refuse(); }
