@@ -10,6 +10,7 @@
 
 #include "backend/learned_linear.hpp"
 #include "base/thread_pool.hpp"
+#include "device/device.hpp"
 
 namespace bitmill {
 
@@ -58,8 +59,10 @@ class Backend {
                                                  ThreadPool& pool) const = 0;
 };
 
-// "reference" or "cpu". UsageError for a backend that is unknown or was not compiled in.
+// "reference" or "cpu". UsageError for another name.
 std::unique_ptr<Backend> make_backend(const std::string& name);
+// The same, and "cuda" for a device that is a GPU.
+std::unique_ptr<Backend> make_backend(const std::string& name, const Device& device);
 
 // Plain libtorch: builds the dequantized weight at every step and lets autograd do the rest.
 std::unique_ptr<Backend> reference_backend();
