@@ -9,10 +9,12 @@ namespace bitmill {
 std::unique_ptr<Backend> make_backend(const std::string& name) {
   if (name == "reference") return reference_backend();
   if (name == "cpu") return cpu_backend();
-  if (name == "cuda" || name == "auto") {
-    throw UsageError(fmt::format("--backend {} is not there yet: choose cpu or reference", name));
-  }
-  throw UsageError(fmt::format("there is no backend \"{}\": choose cpu or reference", name));
+  throw UsageError(fmt::format("there is no backend \"{}\" here: choose cpu or reference", name));
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& name, const Device& device) {
+  if (device.torch().is_cuda()) return cuda_backend(device.torch(), device.element());
+  return make_backend(name);
 }
 
 }  // namespace bitmill

@@ -115,7 +115,8 @@ int check_and_run(const Request& request, LaunchSession& session, const StopSign
   if (broken) return session.fail(*broken, console, watch);
   if (code) return *code;
   watch.activity().set("beginning");
-  RunContext context{files, watch.comm(), pool, console, stop, watch.activity(), watch};
+  RunContext context{files, watch.comm(),     pool,  console,
+                     stop,  watch.activity(), watch, session.host_rank()};
   return run_command(*command, context, session);
 }
 

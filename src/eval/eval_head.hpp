@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "base/thread_pool.hpp"
+#include "device/device.hpp"
 #include "eval/whole_model.hpp"
 #include "model/source_model.hpp"
 
@@ -17,16 +17,19 @@ inline constexpr int64_t rows_at_once = 128;
 
 class EvalHead {
  public:
-  // Loads the head; that of a whole model is there already. `like` as SourceModel::load_head().
-  explicit EvalHead(const EvalModel& model, const HeadWeights& like = {});
+  // Loads the head and brings it to the device; that of a whole model is there already. `like` as
+  // SourceModel::load_head(). The device outlives the head.
+  EvalHead(const EvalModel& model, const Device& device, const HeadWeights& like = {});
 
-  const HeadWeights& weights() const { return weights_; }  // empty for a whole model
-  // x [T, hidden] -> [T, vocab] float32
-  at::Tensor logits(const at::Tensor& x, ThreadPool& pool) const;
+  const HeadWeights& weights() const { return weights_; }  // on the host; empty for a whole model
+  // x [T, hidden] -> [T, vocab], float32 on the host
+  at::Tensor logits(const at::Tensor& x) const;
 
  private:
   const EvalModel model_;
+  const Device& device_;
   HeadWeights weights_;
+  HeadWeights device_weights_;
 };
 
 }  // namespace bitmill

@@ -81,8 +81,8 @@ WindowScore score_prediction(const at::Tensor& logits, const at::Tensor& referen
 
 class Evaluator {
  public:
-  Evaluator(const Windows& windows, Share share, StreamBudget& budget, ThreadPool& pool)
-      : share_(share), budget_(budget), pool_(pool) {
+  Evaluator(const Windows& windows, Share share, StreamBudget& budget, const Device& device)
+      : share_(share), budget_(budget), device_(device), pool_(device.host()) {
     for (int64_t i = share.first; i < share.last; ++i) texts_.push_back(windows.window(i));
   }
 
@@ -92,7 +92,7 @@ class Evaluator {
                                        const std::function<void()>& part_done) {
     const TextNames names{"window", share_.first};
     if (model.whole == nullptr) {
-      return forward_texts(model.folder, texts_, names, budget_, pool_, part_done);
+      return forward_texts(model.folder, texts_, names, budget_, device_, part_done);
     }
     const ModelConfig& config = model.folder.config();
     auto streams = std::make_unique<TextStreams>(texts_, config.hidden_size, names, budget_);
@@ -114,9 +114,9 @@ class Evaluator {
                                  const EvalModel* reference, const TextStreams* reference_stream) {
     std::vector<WindowScore> scores(texts_.size());
     if (scores.empty()) return scores;
-    const EvalHead head(model);
+    const EvalHead head(model, device_);
     const std::optional<EvalHead> reference_head =
-        reference ? std::optional<EvalHead>(std::in_place, *reference, head.weights())
+        reference ? std::optional<EvalHead>(std::in_place, *reference, device_, head.weights())
                   : std::nullopt;
     for (int64_t i = 0; i < share_.count(); ++i) {
       stream.prefetch(i + 1);
@@ -127,8 +127,8 @@ class Evaluator {
       for_pieces(std::ssize(texts_[i]) - 1, rows_at_once, [&](int64_t first, int64_t count) {
         const auto rows = [&](const at::Tensor& of) { return of.narrow(0, first, count); };
         scores[i].add(
-            score_rows(head.logits(rows(x), pool_),
-                       reference ? reference_head->logits(rows(reference_x), pool_) : at::Tensor(),
+            score_rows(head.logits(rows(x)),
+                       reference ? reference_head->logits(rows(reference_x)) : at::Tensor(),
                        texts_[i].subspan(first + 1, count)));
       });
     }
@@ -152,6 +152,7 @@ class Evaluator {
 
   const Share share_;
   StreamBudget& budget_;
+  const Device& device_;
   ThreadPool& pool_;
   std::vector<TextIds> texts_;  // the windows of this rank
 };
@@ -200,7 +201,7 @@ void check_arguments(const SourceModel& model, const SourceModel* reference,
 }  // namespace
 
 Evaluation evaluate(const EvalModel& model, const SourceModel* reference, const Windows& windows,
-                    StreamBudget& budget, Communicator& comm, ThreadPool& pool,
+                    StreamBudget& budget, Communicator& comm, const Device& device,
                     const EvalProgress& progress) {
   check_arguments(model.folder, reference, windows);
   int64_t done = 0;
@@ -209,7 +210,7 @@ Evaluation evaluate(const EvalModel& model, const SourceModel* reference, const 
     ++done;
     if (progress) progress(done, total);
   };
-  Evaluator evaluator(windows, share_of(comm, windows.count), budget, pool);
+  Evaluator evaluator(windows, share_of(comm, windows.count), budget, device);
   const auto other = reference ? std::optional<EvalModel>(*reference) : std::nullopt;
   const auto stream = evaluator.forward(model, part_done);
   const auto other_stream = other ? evaluator.forward(*other, part_done) : nullptr;

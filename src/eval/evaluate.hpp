@@ -7,9 +7,9 @@
 #include <functional>
 #include <optional>
 
-#include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
+#include "device/device.hpp"
 #include "eval/whole_model.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
@@ -39,7 +39,7 @@ using EvalProgress = std::function<void(int64_t, int64_t)>;
 // must have the same vocabulary (UsageError). NumericError names the window whose loss is not
 // finite.
 Evaluation evaluate(const EvalModel& model, const SourceModel* reference, const Windows& windows,
-                    StreamBudget& budget, Communicator& comm, ThreadPool& pool,
+                    StreamBudget& budget, Communicator& comm, const Device& device,
                     const EvalProgress& progress);
 
 }  // namespace bitmill

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "model/block_forward.hpp"
+#include "model/device_weights.hpp"
 
 namespace bitmill {
 TextStreams::TextStreams(std::span<const TextIds> texts, int64_t hidden, TextNames names,
@@ -37,22 +38,25 @@ void TextStreams::store(int64_t text, const at::Tensor& value, int64_t block) {
 }
 
 std::unique_ptr<TextStreams> forward_texts(const SourceModel& model, std::span<const TextIds> texts,
-                                           TextNames names, StreamBudget& budget, ThreadPool& pool,
+                                           TextNames names, StreamBudget& budget,
+                                           const Device& device,
                                            const std::function<void()>& block_done) {
   const ModelConfig& config = model.config();
   auto streams = std::make_unique<TextStreams>(texts, config.hidden_size, names, budget);
   const int64_t count = std::ssize(texts);
+  ThreadPool& pool = device.host();
   pool.parallel_for(count, [&](int64_t i) { streams->store(i, model.embed(texts[i]), -1); });
   int64_t longest = 0;
   for (const TextIds& text : texts) longest = std::max(longest, std::ssize(text));
-  const Rotary rotary = make_rotary(config, longest);
+  const Rotary rotary = on_device(make_rotary(config, longest), device);
   for (int64_t block = 0; block < config.blocks; ++block) {
     if (count > 0) {
-      const BlockWeights weights = model.load_block(block);
-      pool.parallel_for(count, [&](int64_t i) {
-        streams->prefetch(i + pool.size());  // the text that a thread takes next
+      const BlockWeights weights = on_device(model.load_block(block), device);
+      device.for_units(count, [&](int64_t i) {
+        streams->prefetch(i + device.lanes());  // the text that a lane takes next
         const Rotary tables = rows_of(rotary, 0, std::ssize(texts[i]));
-        streams->store(i, dense_block_forward(config, weights, tables, streams->load(i), pool),
+        const at::Tensor x = device.bring(streams->load(i));
+        streams->store(i, device.fetch(dense_block_forward(config, weights, tables, x, pool)),
                        block);
       });
     }

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/thread_pool.hpp"
+#include "device/device.hpp"
 #include "model/rotary.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
@@ -53,7 +53,8 @@ class TextStreams {
 // The last block's outputs, in float32, one block after the other. Reads no block when there are no
 // texts. `block_done` is called after every block, also then.
 std::unique_ptr<TextStreams> forward_texts(const SourceModel& model, std::span<const TextIds> texts,
-                                           TextNames names, StreamBudget& budget, ThreadPool& pool,
+                                           TextNames names, StreamBudget& budget,
+                                           const Device& device,
                                            const std::function<void()>& block_done);
 
 }  // namespace bitmill

@@ -53,17 +53,22 @@ class TextScorer {
  public:
   // first: the number of the first of these texts among all.
   TextScorer(const EvalModel& model, std::span<const ScoredText> texts, int64_t first,
-             ThreadPool& pool)
-      : model_(model), texts_(texts), first_(first), pool_(pool), scores_(texts.size()) {}
+             const Device& device)
+      : model_(model),
+        texts_(texts),
+        first_(first),
+        device_(device),
+        pool_(device.host()),
+        scores_(texts.size()) {}
 
   // Block by block, then all heads.
   void score_by_blocks(StreamBudget& budget, const std::function<void()>& block_done) {
     std::vector<TextIds> ids;
     for (const ScoredText& text : texts_) ids.push_back(read_part(text));
     const TextNames names{"text of the tasks", first_};
-    const auto streams = forward_texts(model_.folder, ids, names, budget, pool_, block_done);
+    const auto streams = forward_texts(model_.folder, ids, names, budget, device_, block_done);
     if (texts_.empty()) return;
-    const EvalHead head(model_);
+    const EvalHead head(model_, device_);
     for (int64_t i = 0; i < std::ssize(texts_); ++i) {
       streams->prefetch(i + 1);
       scores_[i] = score(texts_[i], predicting_rows(texts_[i], streams->load(i)), head);
@@ -72,7 +77,7 @@ class TextScorer {
 
   // In as many parts as the model has blocks: only the outputs of one part are in memory.
   void score_whole(const std::function<void()>& part_done) {
-    const EvalHead head(model_);
+    const EvalHead head(model_, device_);
     const int64_t parts = model_.folder.config().blocks;
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = std::ssize(texts_) * part / parts;
@@ -95,7 +100,7 @@ class TextScorer {
   TextScore score(const ScoredText& text, const at::Tensor& x, const EvalHead& head) {
     TextScore sum{.log_likelihood = 0, .greedy = 1};
     for_pieces(text.scored(), rows_at_once, [&](int64_t first, int64_t count) {
-      const at::Tensor logits = head.logits(x.narrow(0, first, count), pool_);
+      const at::Tensor logits = head.logits(x.narrow(0, first, count));
       std::vector<TextScore> tokens(count);
       pool_.parallel_for(count, [&](int64_t i) {
         tokens[i] = score_token(logits.select(0, i), text.ids[text.context + first + i]);
@@ -111,6 +116,7 @@ class TextScorer {
   const EvalModel& model_;
   const std::span<const ScoredText> texts_;
   const int64_t first_;
+  const Device& device_;
   ThreadPool& pool_;
   std::vector<TextScore> scores_;
 };
@@ -118,7 +124,7 @@ class TextScorer {
 }  // namespace
 
 std::vector<TextScore> score_texts(const EvalModel& model, std::span<const ScoredText> texts,
-                                   StreamBudget& budget, Communicator& comm, ThreadPool& pool,
+                                   StreamBudget& budget, Communicator& comm, const Device& device,
                                    const EvalProgress& progress) {
   const int64_t total = model.folder.config().blocks;
   int64_t done = 0;
@@ -127,7 +133,7 @@ std::vector<TextScore> score_texts(const EvalModel& model, std::span<const Score
     if (progress) progress(done, total);
   };
   const std::span<const ScoredText> mine = texts_of_rank(texts, comm);
-  TextScorer scorer(model, mine, mine.data() - texts.data(), pool);
+  TextScorer scorer(model, mine, mine.data() - texts.data(), device);
   if (model.whole != nullptr) {
     scorer.score_whole(part_done);
   } else {

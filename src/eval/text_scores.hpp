@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "eval/evaluate.hpp"
 #include "eval/task_texts.hpp"
 #include "eval/whole_model.hpp"
@@ -25,7 +25,7 @@ struct TextScore {
 // tokens. Memory as evaluate(). A score may be not finite. REQUIRES: ids in the vocabulary, and
 // texts that the model can read without their last token.
 std::vector<TextScore> score_texts(const EvalModel& model, std::span<const ScoredText> texts,
-                                   StreamBudget& budget, Communicator& comm, ThreadPool& pool,
+                                   StreamBudget& budget, Communicator& comm, const Device& device,
                                    const EvalProgress& progress);
 
 }  // namespace bitmill

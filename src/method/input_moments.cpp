@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/pieces.hpp"
+#include "device/product.hpp"
 
 namespace bitmill {
 namespace {
@@ -33,9 +34,16 @@ size_t input_of(LinearRole role) {
   return 0;
 }
 
-// x [T, cols] -> [cols, cols]
+// x [T, cols] -> out [cols, cols], a float32 tensor on the host or on x's device.
 void pair_sums(const at::Tensor& x, const at::Tensor& out, ThreadPool& pool) {
   const int64_t cols = x.size(1);
+  if (x.is_cuda()) {
+    const at::Tensor there =
+        out.is_cuda() ? out : at::empty({cols, cols}, x.options().dtype(at::kFloat));
+    product_into(there, x.t(), x);
+    if (!out.is_cuda()) out.copy_(there);
+    return;
+  }
   parallel_pieces(pool, cols, rows_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad;
     at::Tensor rows = out.narrow(0, first, count);
@@ -90,7 +98,7 @@ at::Tensor MomentLayout::probing_forward(const ModelConfig& config, const BlockW
                                if (width_ == Width::pairs) {
                                  pair_sums(input.contiguous(), out, pool);
                                } else {
-                                 out.copy_(input.square().sum(0));
+                                 out.copy_(input.to(at::kFloat).square().sum(0));
                                }
                              });
 }

@@ -35,7 +35,9 @@ class MomentLayout {
   at::Tensor mean_squares(const at::Tensor& flat) const;
 
   // The moments of one sample: runs a dense forward of `x`, fills `sums` ([size()] float32) with
-  // sum_t x_ta x_tb over the inputs of its linears, and returns the output [T, hidden].
+  // sum_t x_ta x_tb over the inputs of its linears, and returns the output [T, hidden]. All may be
+  // on a GPU; products of bfloat16 inputs are exact there, and add up in float32. `sums` may be on
+  // the host all the same, and then each input waits for its part.
   at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
                              const Rotary& rotary, const at::Tensor& x, const at::Tensor& sums,
                              ThreadPool& pool) const;

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "method/device_loss.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -42,6 +44,7 @@ at::Tensor term(const LossSettings& settings, double weight, const at::Tensor& s
 
 at::Tensor sample_loss(const at::Tensor& student, const at::Tensor& normal,
                        const at::Tensor& homologous, const LossSettings& settings) {
+  if (student.is_cuda()) return device_sample_loss(student, normal, homologous, settings);
   const at::Tensor second = term(settings, settings.homologous, student, homologous);
   const at::Tensor first = term(settings, settings.normal, student, normal);
   if (!second.defined()) return first;
@@ -51,8 +54,11 @@ at::Tensor sample_loss(const at::Tensor& student, const at::Tensor& normal,
 Closeness measure_closeness(const at::Tensor& output, const at::Tensor& target) {
   const at::NoGradGuard no_grad;
   const at::Tensor a = output.to(at::kDouble), b = target.to(at::kDouble);
-  return {(a - b).square().sum().item<double>(), b.square().sum().item<double>(),
-          token_cosines(a, b).sum().item<double>(), static_cast<double>(output.size(0))};
+  // Of a GPU, this is where the host waits: once.
+  const at::Tensor sums =
+      at::stack({(a - b).square().sum(), b.square().sum(), token_cosines(a, b).sum()}).cpu();
+  const double* sum = sums.const_data_ptr<double>();
+  return {sum[0], sum[1], sum[2], static_cast<double>(output.size(0))};
 }
 
 }  // namespace bitmill

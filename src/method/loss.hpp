@@ -13,6 +13,8 @@ namespace bitmill {
 // is the mean square of the difference. The relative error is a mean over tokens: the mean square
 // of a token's difference divided by the mean square of its target (plus 1e-6). A target of weight
 // 0 is not read. All are [T, hidden] float32; the result is a scalar, differentiable in `student`.
+// On a GPU they may be bfloat16, the targets both of one type, and the result is a float32 scalar
+// there (device_loss.hpp).
 at::Tensor sample_loss(const at::Tensor& student, const at::Tensor& normal,
                        const at::Tensor& homologous, const LossSettings& settings = {});
 
@@ -24,6 +26,7 @@ struct Closeness {
   double cosine = 0;          // sum over tokens of the cosine
   double tokens = 0;
 };
+// For tensors on a GPU it waits.
 Closeness measure_closeness(const at::Tensor& output, const at::Tensor& target);
 
 }  // namespace bitmill

@@ -29,7 +29,8 @@ class SaliencyLayout {
 };
 
 // One sample's teacher forward: returns block(x) [T, hidden] and fills `statistics` ([size()]
-// float64) with max |X_c| or sum |X_c| over the sample's tokens.
+// float64) with max |X_c| or sum |X_c| over the sample's tokens. They may be on a GPU; `statistics`
+// may be there too, or on the host, and then each linear waits for its part.
 at::Tensor probing_forward(const ModelConfig& config, const BlockWeights& weights,
                            const Rotary& rotary, const at::Tensor& x, Saliency kind,
                            const SaliencyLayout& layout, const at::Tensor& statistics,

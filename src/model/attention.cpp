@@ -8,6 +8,8 @@
 
 #include <tuple>
 
+#include "model/device_attention.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -75,6 +77,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
 
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                             ThreadPool& pool) {
+  if (query.is_cuda()) return device_attention(query, key, value);
   return CausalAttention::apply(query, key, value, reinterpret_cast<int64_t>(&pool));
 }
 

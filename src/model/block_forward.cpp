@@ -5,7 +5,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/pieces.hpp"
+#include "device/product.hpp"
 #include "model/attention.hpp"
+#include "model/device_activation.hpp"
+#include "model/device_linear.hpp"
 #include "model/family.hpp"
 #include "model/norm.hpp"
 
@@ -91,6 +94,9 @@ class BlockForward {
     }
     const at::Tensor gate = project(LinearRole::gate, x);
     const at::Tensor up = project(LinearRole::up, x);
+    if (x.is_cuda()) {
+      return project(LinearRole::down, device_activation(config_.activation, gate, up));
+    }
     return project(LinearRole::down, activation_(config_.activation, gate) * up);
   }
 
@@ -102,7 +108,9 @@ class BlockForward {
     const auto linear = static_cast<size_t>(config_.family->position(role));
     const at::Tensor product = linear_(linear, x);
     const at::Tensor& bias = vectors_.biases[linear];
-    return bias.defined() ? product + bias : product;
+    if (!bias.defined()) return product;
+    // In place: added in float32, and rounded to the product's type in the same pass.
+    return x.is_cuda() ? product.add_(bias) : product + bias;
   }
 
   const ModelConfig& config_;
@@ -116,6 +124,7 @@ class BlockForward {
 }  // namespace
 
 at::Tensor activate(Activation activation, const at::Tensor& x) {
+  if (x.is_cuda()) return device_activation(activation, x);
   switch (activation) {
     case Activation::silu:
       return at::silu(x);
@@ -154,6 +163,7 @@ at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
 }
 
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool) {
+  if (x.is_cuda()) return device_linear(x, weight);
   return DenseLinear::apply(x, weight, reinterpret_cast<int64_t>(&pool));
 }
 
@@ -180,7 +190,11 @@ at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, con
 at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, ThreadPool& pool) {
   const at::NoGradGuard no_grad;
   const int64_t vocab = weights.head.size(0);
-  const at::Tensor out = at::empty({in.size(0), vocab}, in.options());
+  const at::Tensor out = at::empty({in.size(0), vocab}, in.options().dtype(at::kFloat));
+  if (in.is_cuda()) {
+    product_into(out, in, weights.head.t());
+    return out;
+  }
   parallel_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad_here;
     at::Tensor tile = out.narrow(1, first, count);

@@ -6,6 +6,10 @@
 //
 // Products (base/pieces.hpp) and attention (by heads) are cut into pieces, which are spread over
 // `pool`. The cut depends on shapes only.
+//
+// For tensors on a GPU nothing is cut, and no thread of `pool` takes part. x and matrices are
+// float32 or bfloat16, one type for all; vectors and tables are float32 (device_weights.hpp). A
+// result has x's type; FAMILIES.md, "On a GPU", says where it is rounded.
 
 #include <ATen/core/Tensor.h>
 
@@ -20,7 +24,8 @@
 
 namespace bitmill {
 
-// The output [T, rows] of block_linears()[linear], without its bias, for input [T, cols].
+// The output [T, rows] of block_linears()[linear], without its bias, for input [T, cols]. On a GPU
+// it is a tensor of its own, which no backward pass needs: the bias is added in place.
 using LinearFunction = std::function<at::Tensor(size_t linear, const at::Tensor&)>;
 
 at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
@@ -35,8 +40,8 @@ using AttentionFunction = std::function<at::Tensor(const at::Tensor& query, cons
 // The activation of every element of x [T, n].
 using ActivationFunction = at::Tensor (*)(Activation activation, const at::Tensor& x);
 
-// libtorch's. The last elements of a tensor, those beyond a multiple of 32, are computed by other
-// code than the rest: the last bits of a token's numbers may depend on T.
+// libtorch's; on a GPU a kernel of ours. The last elements of a tensor, those beyond a multiple of
+// 32, are computed by other code than the rest: the last bits of a token's numbers may depend on T.
 at::Tensor activate(Activation activation, const at::Tensor& x);
 // The same, but a token's numbers never depend on T.
 at::Tensor activate_by_token(Activation activation, const at::Tensor& x);

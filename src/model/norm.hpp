@@ -13,7 +13,7 @@ struct Norm {
   at::Tensor bias;
 };
 
-// Over the last dimension of x, which is norm's size.
+// Over the last dimension of x, which is norm's size. The result has x's type.
 at::Tensor normalize(NormKind kind, const Norm& norm, const at::Tensor& x, double epsilon);
 
 }  // namespace bitmill

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "model/device_rotary.hpp"
 #include "model/family.hpp"
 
 namespace bitmill {
@@ -69,6 +70,7 @@ Rotary rows_of(const Rotary& all, int64_t first, int64_t count) {
 
 at::Tensor rotate(const at::Tensor& x, const Rotary& rotary) {
   if (!rotary.cosine.defined()) return x;
+  if (x.is_cuda()) return device_rotate(x, rotary);
   const int64_t half = x.size(2) / 2;
   const at::Tensor turned = at::cat({-x.narrow(2, half, half), x.narrow(2, 0, half)}, 2);
   return x * rotary.cosine.unsqueeze(1) + turned * rotary.sine.unsqueeze(1);

@@ -126,10 +126,10 @@ void summarize(const std::string& output_dir, Files& files, QuantizeResult& resu
   result.packed_bytes = inspection.file_bytes;
 }
 
-RankWork rank_work(const CheckedQuantize& checked, int rank) {
+RankWork rank_work(const CheckedQuantize& checked, const Device& device, int rank) {
   const QuantizeForecast& forecast = checked.forecast;
   const Mesh& mesh = forecast.mesh;
-  return {forecast.fingerprint_json, numerics_class(checked.options.backend),
+  return {forecast.fingerprint_json, numerics_class(checked.options.backend, device),
           checked.options.allow_mixed_hardware,
           mesh.contains(rank) ? forecast.peak_memory_bytes : 0,
           fmt::format("{} x {} (stages x replicas, {})", mesh.stages, mesh.replicas,
@@ -139,16 +139,19 @@ RankWork rank_work(const CheckedQuantize& checked, int rank) {
 }  // namespace
 
 std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
-                                       Communicator& comm, const std::string& host) {
-  return check_ranks(rank_work(checked, comm.rank()), files, comm, host);
+                                       Communicator& comm, const Device& device,
+                                       const std::string& host) {
+  return check_ranks(rank_work(checked, device, comm.rank()), files, comm, host);
 }
 
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
-                        ThreadPool& pool, QuantizeObserver& observer, const RunControl& control) {
+                        const Device& device, QuantizeObserver& observer,
+                        const RunControl& control) {
   const QuantizeOptions& options = checked.options;
-  const QuantizeStart start{checked, files, comm, pool, observer, control};
+  const QuantizeStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
-  const std::vector<std::string> classes = compare_ranks(checked, files, comm, control.host);
+  const std::vector<std::string> classes =
+      compare_ranks(checked, files, comm, device, control.host);
 
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();

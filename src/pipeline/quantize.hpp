@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/files.hpp"
-#include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "pipeline/checks/preflight.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/run_control.hpp"
@@ -20,7 +20,8 @@ namespace bitmill {
 // not fit into its memory. Returns the numerics classes of the ranks that have work. quantize()
 // calls this first.
 std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
-                                       Communicator& comm, const std::string& host);
+                                       Communicator& comm, const Device& device,
+                                       const std::string& host);
 
 struct QuantizeResult {
   bool already_done = false;  // the folder held the finished result of exactly this configuration
@@ -44,10 +45,11 @@ struct QuantizeResult {
 // everything that the next start needs. output_dir holds nothing until the result is whole and was
 // read back.
 //
-// `checked` was made by this rank, for the numbers of ranks and threads that there are here. The
-// output folder and the run folder are looked at again: see check_quantize(). All arguments outlive
-// the call.
+// `device` is what checked.options.backend and dtype ask for. `checked` was made by this rank, for
+// the numbers of ranks and threads that there are here. The output folder and the run folder are
+// looked at again: see check_quantize(). All arguments outlive the call.
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
-                        ThreadPool& pool, QuantizeObserver& observer, const RunControl& control);
+                        const Device& device, QuantizeObserver& observer,
+                        const RunControl& control);
 
 }  // namespace bitmill

@@ -113,7 +113,7 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
                                      MeshRank& rank, RunDir* run_dir, FrontierFiles* frontier,
                                      double& waited_s) {
   const QuantizeOptions& options = start.options();
-  const std::unique_ptr<Backend> backend = make_backend(options.backend);
+  const std::unique_ptr<Backend> backend = make_backend(options.backend, start.device);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
@@ -125,8 +125,8 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank, with_failures_of(leads, wishes));
   BlockCompute compute({options, plan, start.checked.model, start.checked.calibration.windows,
-                        *backend, leads, beside, frontier, budget, rank, start.pool, start.observer,
-                        room_of_next_start(start)});
+                        start.device, *backend, leads, beside, frontier, budget, rank, start.pool,
+                        start.observer, room_of_next_start(start)});
   const KeptStreams kept = compute.find_kept_streams(done);
   const Remaining remaining(plan, done, kept);
   if (!options.verify_source) check_unread_blocks(start, remaining, rank, run_dir);

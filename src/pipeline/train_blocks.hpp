@@ -8,6 +8,7 @@
 #include "base/files.hpp"
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/run_control.hpp"
@@ -21,7 +22,8 @@ struct QuantizeStart {
   const CheckedQuantize& checked;
   Files& files;
   Communicator& comm;
-  ThreadPool& pool;
+  const Device& device;
+  ThreadPool& pool;  // the device's host
   QuantizeObserver& observer;
   const RunControl& control;
 

@@ -87,7 +87,8 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
     for (const InitialLinear& linear : f.initial) declared.push_back(learned_of(linear, settings));
     const LearnedLayout layout(declared);
     StudentBlock student(f.config, f.vectors, f.linears, layout, {}, *backend, f.rotary, pool);
-    ShardedOptimizer optimizer(layout, {}, comm, pool);
+    const auto device = cpu_device(pool);
+    ShardedOptimizer optimizer(layout, {}, comm, *device);
     const at::Tensor learned = layout.initial_values(declared), losses = at::zeros({batch});
     student.begin_step(learned);
     result = repeat(seconds, comm, [&] {

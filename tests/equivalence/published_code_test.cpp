@@ -82,8 +82,8 @@ TEST(PublishedCode, LossesMasksCodesAndPerplexityAgree) {
   options.samples = 32;
   options.seq_len = 256;
   Losses losses;
-  quantize(check_quantize(options, *files, comm->size(), pool.size()), *files, *comm, pool, losses,
-           RunControl());
+  quantize(check_quantize(options, *files, comm->size(), pool.size()), *files, *comm,
+           *cpu_device(pool), losses, RunControl());
 
   const auto expected = nlohmann::json::parse(read_text(*files, oracle + "result.json"));
   const auto& expected_loss = expected.at("loss");
@@ -119,8 +119,8 @@ TEST(PublishedCode, LossesMasksCodesAndPerplexityAgree) {
   const Tokens tokens =
       read_tokens(*files, oracle + "eval.safetensors", options.model, packed.config().vocab_size);
   StreamBudget budget(*files, INT64_MAX, folder / "streams");
-  const Evaluation evaluation =
-      evaluate(packed, nullptr, evaluation_windows(tokens, 256, 0), budget, *comm, pool, {});
+  const Evaluation evaluation = evaluate(packed, nullptr, evaluation_windows(tokens, 256, 0),
+                                         budget, *comm, *cpu_device(pool), {});
   const double perplexity = expected.at("perplexity_quantized");
   EXPECT_NEAR(evaluation.perplexity, perplexity, 0.02 * perplexity);
 }

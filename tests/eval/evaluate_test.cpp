@@ -76,7 +76,8 @@ class EvaluateTest : public testing::Test {
                             const Windows& windows, const EvalProgress& progress = {}) {
     StreamBudget budget(*files_, plenty, folder_.path() + "/streams");
     ThreadPool pool(1);
-    return evaluate(model, reference, windows, budget, *self_communicator(), pool, progress);
+    return evaluate(model, reference, windows, budget, *self_communicator(), *cpu_device(pool),
+                    progress);
   }
 
   const test::ScratchFolder folder_;
@@ -163,7 +164,8 @@ TEST_P(EvaluateAnywhere, FiguresDoNotDependOnRanksThreadsOrMemory) {
     StreamBudget budget(*files_, stream_bytes,
                         folder_.path() + "/streams" + std::to_string(comm.rank()));
     ThreadPool pool(threads, [] { at::set_num_threads(1); });
-    const Evaluation result = evaluate(model, &reference, windows, budget, comm, pool, {});
+    const Evaluation result =
+        evaluate(model, &reference, windows, budget, comm, *cpu_device(pool), {});
     const std::lock_guard lock(mutex);
     results.push_back(result);
   });
@@ -225,7 +227,7 @@ TEST_F(EvaluateTest, ALossThatIsNotFiniteNamesItsWindowOnEveryRank) {
     StreamBudget budget(*files_, plenty, folder_.path() + "/streams");
     ThreadPool pool(1);
     try {
-      evaluate(model, nullptr, windows, budget, comm, pool, {});
+      evaluate(model, nullptr, windows, budget, comm, *cpu_device(pool), {});
     } catch (const NumericError& error) {
       const std::lock_guard lock(mutex);
       messages.emplace_back(error.what());

@@ -33,7 +33,7 @@ void expect_golden_perplexity(const std::string& name, const std::string& model_
   StreamBudget budget(*files, int64_t{1} << 30, "");
   ThreadPool pool(2, [] { at::set_num_threads(1); });
   const Evaluation result =
-      evaluate(model, nullptr, windows, budget, *self_communicator(), pool, {});
+      evaluate(model, nullptr, windows, budget, *self_communicator(), *cpu_device(pool), {});
   const double expected = golden.at("perplexity").get<double>();
   EXPECT_NEAR(result.perplexity, expected, 1e-3 * expected);
 }

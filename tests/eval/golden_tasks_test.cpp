@@ -52,7 +52,8 @@ class GoldenTasks {
     EXPECT_EQ(texts.cut, name == "continuation" ? 1 : 0);
     StreamBudget budget(*files_, int64_t{1} << 30, "");
     ThreadPool pool(2, [] { at::set_num_threads(1); });
-    const auto scores = score_texts(model_, texts.texts, budget, *self_communicator(), pool, {});
+    const auto scores =
+        score_texts(model_, texts.texts, budget, *self_communicator(), *cpu_device(pool), {});
     size_t at = 0;
     for (const json& item : golden.at(golden_name).at("pairs")) {
       for (const json& pair : item) {

@@ -77,7 +77,7 @@ class TextScoresTest : public ::testing::Test {
                                      const EvalProgress& progress = {}) {
     StreamBudget budget(*files_, much, folder_.path() + "/streams");
     ThreadPool pool(1);
-    return score_texts(model, texts, budget, *self_communicator(), pool, progress);
+    return score_texts(model, texts, budget, *self_communicator(), *cpu_device(pool), progress);
   }
 
   const test::ScratchFolder folder_;
@@ -142,7 +142,7 @@ TEST_P(TextScoresAnywhere, ScoresDoNotDependOnRanksThreadsOrMemory) {
     StreamBudget budget(*files_, stream_bytes,
                         folder_.path() + "/streams" + std::to_string(comm.rank()));
     ThreadPool pool(threads, [] { at::set_num_threads(1); });
-    const auto scores = score_texts(evaluated, texts, budget, comm, pool, {});
+    const auto scores = score_texts(evaluated, texts, budget, comm, *cpu_device(pool), {});
     const std::lock_guard lock(mutex);
     ++heard;
     ASSERT_EQ(scores.size(), texts.size());
@@ -197,7 +197,7 @@ TEST_F(TextScoresTest, ATextThatOverflowsHasTheSameNumberForAnyNumberOfRanks) {
         at::set_num_threads(1);
         StreamBudget budget(*files_, much, folder_.path() + "/streams");
         ThreadPool pool(1);
-        score_texts(model, texts, budget, comm, pool, {});
+        score_texts(model, texts, budget, comm, *cpu_device(pool), {});
       });
     } catch (const NumericError& error) {
       message = error.what();
@@ -229,7 +229,7 @@ TEST_F(TextScoresTest, AWholeModelIsEvaluatedByItsOwnNumbers) {
   StreamBudget budget(*files_, much, folder_.path() + "/streams");
   ThreadPool pool(2, [] { at::set_num_threads(1); });
   const auto evaluated = [&](const EvalModel& of, const SourceModel* reference) {
-    return evaluate(of, reference, windows, budget, *self_communicator(), pool, {});
+    return evaluate(of, reference, windows, budget, *self_communicator(), *cpu_device(pool), {});
   };
   const Evaluation result = evaluated(EvalModel(model, &whole), &other);
   EXPECT_EQ(result.perplexity, evaluated(other, nullptr).perplexity);

@@ -274,7 +274,7 @@ TEST_F(Quantize, WhatSomebodyPutsIntoTheOutputFolderAfterTheCheckIsRefusedAndKep
     if (comm.rank() == 0) folder_.write("out/precious.txt", "mine");
     QuantizeObserver silent;
     try {
-      quantize(checked, *files_, comm, pool, silent, control_);
+      quantize(checked, *files_, comm, *cpu_device(pool), silent, control_);
     } catch (const UsageError& error) {
       EXPECT_THAT(error.what(), HasSubstr("out is not empty"));
       ++left;
@@ -296,7 +296,7 @@ TEST_F(Quantize, AResultThatAnotherJobMakesAfterTheCheckIsVerifiedAndNotMadeAgai
     const CheckedQuantize checked = check_quantize(o, *files_, 1, 1);
     run(o);
     QuantizeObserver silent;
-    EXPECT_TRUE(quantize(checked, *files_, comm, pool, silent, control_).already_done);
+    EXPECT_TRUE(quantize(checked, *files_, comm, *cpu_device(pool), silent, control_).already_done);
   });
 }
 
@@ -309,7 +309,7 @@ TEST_F(Quantize, TheCheckReadsTheCalibrationOnceAndTheWorkNotAtAll) {
     EXPECT_EQ(files.read_of(o.calib, tokens.offset, tokens.bytes), tokens.bytes);
     const int64_t with_header = files.read_of(o.calib);
     QuantizeObserver silent;
-    quantize(checked, files, comm, pool, silent, control_);
+    quantize(checked, files, comm, *cpu_device(pool), silent, control_);
     EXPECT_EQ(files.read_of(o.calib), with_header);
   });
 }

@@ -25,12 +25,18 @@
 
 namespace bitmill {
 
+// Where a job computes.
+inline std::unique_ptr<Device> device_of(const QuantizeOptions& options, ThreadPool& pool) {
+  if (options.backend != "cuda") return cpu_device(pool);
+  return cuda_device({0, options.dtype == Dtype::float32 ? at::kFloat : at::kBFloat16}, pool);
+}
+
 // A whole job, in the same steps as the command.
 inline QuantizeResult check_and_quantize(const QuantizeOptions& options, Files& files,
                                          Communicator& comm, ThreadPool& pool,
                                          QuantizeObserver& observer, const RunControl& control) {
-  return quantize(check_quantize(options, files, comm.size(), pool.size()), files, comm, pool,
-                  observer, control);
+  return quantize(check_quantize(options, files, comm.size(), pool.size()), files, comm,
+                  *device_of(options, pool), observer, control);
 }
 
 class TinyJob : public testing::Test {

@@ -92,7 +92,7 @@ class Tune : public TinyJob {
     const auto comm = self_communicator();
     ThreadPool pool(1);
     StreamBudget budget(*files_, INT64_MAX, folder_ / "scratch");
-    return evaluate(model, &original, windows, budget, *comm, pool, {}).divergence->kl;
+    return evaluate(model, &original, windows, budget, *comm, *cpu_device(pool), {}).divergence->kl;
   }
 };
 

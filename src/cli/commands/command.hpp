@@ -37,6 +37,7 @@ struct RunContext {
                             // no state to commit
   Activity& activity;       // what this rank is doing, for its peers
   Watch& watch;
+  int host_rank = 0;  // this rank's index among those of its host
 };
 
 class Command {

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "cli/commands/decoder_job.hpp"
 #include "cli/options/corpus_options.hpp"
+#include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/report/progress.hpp"
 #include "cli/report/quantity.hpp"
@@ -81,12 +82,28 @@ OptionGroups eval_option_groups() {
         config_option(),
         json_option("the figures")}},
       {"tasks", task_options()},
-      {"the machine (these do not change the figures)",
-       {threads_option(),
+      {"the machine (these do not change the figures, except backend and dtype)",
+       {gpu_backend_options()[0],
+        gpu_backend_options()[1],
+        threads_option(),
         {"stream-memory", "BYTES", "no limit",
          "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
         {"scratch-dir", "DIR", "$TMPDIR, or /tmp", "a folder for what exceeds --stream-memory"}}}};
 }
+
+namespace {
+
+BackendChoice read_eval_backend(const Settings& settings) {
+  if (!settings.has("activations")) return read_backend_choice(settings);
+  for (const char* name : {"backend", "dtype"}) {
+    BITMILL_CHECK(!settings.has(name), UsageError,
+                  fmt::format("{} has no effect with --activations, which computes on this CPU",
+                              settings.origin(name)));
+  }
+  return {};
+}
+
+}  // namespace
 
 EvalRequest read_eval_request(const Settings& settings) {
   settings.require({"model"}, "eval");
@@ -105,6 +122,7 @@ EvalRequest read_eval_request(const Settings& settings) {
           .products = settings.has("activations")
                           ? std::optional<ProductChoice>(read_product_choice(settings))
                           : std::nullopt,
+          .backend = read_eval_backend(settings),
           .json = settings.is_on("json")};
 }
 
@@ -221,22 +239,28 @@ EvalResult EvalJob::run(RunContext& context, const std::string& what, const Eval
       (*shown)(done, total);
     };
   };
+  const auto made = make_device(request_.backend.backend, request_.backend.dtype, context.host_rank,
+                                context.pool);
+  const Device& device = *made;
+  if (device.torch().is_cuda()) {
+    context.console.say(fmt::format("{}: {}", what, backend_words("cuda", device)));
+  }
   EvalResult result;
   if (!request_.corpus.empty()) {
     result.evaluation =
-        evaluate(model, reference, windows_, budget, context.comm, context.pool, progress_of(what));
+        evaluate(model, reference, windows_, budget, context.comm, device, progress_of(what));
   }
   if (!tasks_.empty()) {
-    result.tasks = score_tasks(context, model, budget, progress_of(what + ", tasks"));
+    result.tasks = score_tasks(context, model, budget, device, progress_of(what + ", tasks"));
   }
   return result;
 }
 
 std::vector<TaskScore> EvalJob::score_tasks(RunContext& context, const EvalModel& model,
-                                            StreamBudget& budget,
+                                            StreamBudget& budget, const Device& device,
                                             const EvalProgress& progress) const {
   const std::vector<TextScore> scores =
-      score_texts(model, task_texts_, budget, context.comm, context.pool, progress);
+      score_texts(model, task_texts_, budget, context.comm, device, progress);
   std::span<const TextScore> rest(scores);
   std::vector<TaskScore> tasks;
   for (const Task& task : tasks_) {

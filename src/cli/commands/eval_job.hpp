@@ -37,6 +37,7 @@ struct EvalRequest {
   TaskWishes tasks;
   // As `generate` computes; nothing: in float32, block by block.
   std::optional<ProductChoice> products;
+  BackendChoice backend;
   bool json = false;
 };
 
@@ -72,7 +73,8 @@ class EvalJob {
   EvalResult run(RunContext& context, const std::string& what, const EvalModel& model,
                  const SourceModel* reference);
   std::vector<TaskScore> score_tasks(RunContext& context, const EvalModel& model,
-                                     StreamBudget& budget, const EvalProgress& progress) const;
+                                     StreamBudget& budget, const Device& device,
+                                     const EvalProgress& progress) const;
 
   EvalRequest request_;
   std::unique_ptr<SourceModel> model_;

@@ -11,6 +11,7 @@
 #include "cli/options/hardware.hpp"
 #include "cli/options/recipe.hpp"
 #include "cli/process/activity_observer.hpp"
+#include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/process/run_control.hpp"
 #include "cli/report/action_clock.hpp"
@@ -73,8 +74,15 @@ void QuantizeJob::check(const CheckContext& context) {
   }
 }
 
-void QuantizeJob::compare_ranks(RunContext& context) const {
-  bitmill::compare_ranks(*checked_, context.files, context.comm, host_name());
+const Device& QuantizeJob::device(const RunContext& context) {
+  if (!device_) {
+    device_ = make_device(options().backend, options().dtype, context.host_rank, context.pool);
+  }
+  return *device_;
+}
+
+void QuantizeJob::compare_ranks(RunContext& context) {
+  bitmill::compare_ranks(*checked_, context.files, context.comm, device(context), host_name());
 }
 
 PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
@@ -180,7 +188,7 @@ void QuantizeJob::draw(RunContext& context) const {
 QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver& observer,
                                            const RunControl& control) {
   const auto run = [&](QuantizeObserver& heard) {
-    return quantize(*checked_, context.files, context.comm, context.pool, heard, control);
+    return quantize(*checked_, context.files, context.comm, device(context), heard, control);
   };
   // Timelines are gathered from all ranks, whoever asked for a picture.
   const std::vector<char> asked =
@@ -208,9 +216,10 @@ QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
   const Clock clock = steady_clock();
   const double begin = clock();
-  context.console.say(fmt::format("bitmill quantize: {} on {} with {} each, backend {}",
-                                  options().model, format_number_of("rank", ranks_),
-                                  format_number_of("thread", threads_), options().backend));
+  context.console.say(fmt::format("bitmill quantize: {} on {} with {} each, {}", options().model,
+                                  format_number_of("rank", ranks_),
+                                  format_number_of("thread", threads_),
+                                  backend_words(options().backend, device(context))));
   context.console.say(describe_settings(options(), forecast()));
   say_notes(context.console);
   context.console.say(mesh_text());

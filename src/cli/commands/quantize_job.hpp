@@ -1,6 +1,7 @@
 #pragma once
 // The job of `bitmill quantize`, without parsing of options. `bitmill run` uses it too.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "cli/options/quantize_options.hpp"
 #include "cli/report/quantize_report.hpp"
 #include "cli/report/timeline.hpp"
+#include "device/device.hpp"
 #include "model/config.hpp"
 #include "pipeline/checks/preflight.hpp"
 #include "schedule/planner.hpp"
@@ -27,7 +29,7 @@ class QuantizeJob {
   const QuantizeOptions& options() const { return checked_->options; }
   const QuantizeForecast& forecast() const { return checked_->forecast; }
   // Collective. Checks what one rank alone cannot see. run() does it too.
-  void compare_ranks(RunContext& context) const;
+  void compare_ranks(RunContext& context);
   // What the user should hear of model, calibration and selections. run() says it too.
   void say_notes(Console& console) const;
   // One line: the mesh, the ranks that idle and why, and what another recipe would save.
@@ -56,6 +58,8 @@ class QuantizeJob {
   // Among the recipes that give more ranks work, the one that is done soonest; nothing when it
   // saves little.
   std::optional<OtherRecipe> find_sooner_recipe(Files& files, const ModelConfig& config) const;
+  // The device of this rank, made once.
+  const Device& device(const RunContext& context);
   // Collective. Runs quantize() and records the times of its actions when a picture is asked for.
   QuantizeResult quantize_timed(RunContext& context, QuantizeObserver& observer,
                                 const RunControl& control);
@@ -63,7 +67,8 @@ class QuantizeJob {
   QuantizeRequest request_;
   std::optional<CheckedQuantize> checked_;  // from check() on
   Forecast simulated_;                      // of the checked job, with seconds
-  std::vector<Timeline> timelines_;         // as planned and as it was; empty when nothing was done
+  std::unique_ptr<Device> device_;
+  std::vector<Timeline> timelines_;  // as planned and as it was; empty when nothing was done
   std::optional<OtherRecipe> sooner_recipe_;
   Machine machine_;           // with the least that any rank has, so that all choose the same mesh
   int64_t memory_limit_ = 0;  // bytes of a rank, for the choice; 0: not known

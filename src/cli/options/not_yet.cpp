@@ -23,7 +23,7 @@ const Names& options_not_yet(std::string_view command) {
   static const std::map<std::string_view, Names> table = {
       {"quantize", {"keep-latents"}},
       {"tune", {"learn-signs", "lr-sign", "corpus", "sign-state", "sign-blocks"}},
-      {"eval", {"backend", "head"}},
+      {"eval", {"head"}},
   };
   static const Names none;
   const auto found = table.find(command);

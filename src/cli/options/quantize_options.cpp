@@ -91,8 +91,8 @@ OptionGroup input_options() {
 
 OptionGroup machine_options() {
   return {"the machine (these do not change the result, except backend and dtype)",
-          {backend_option(),
-           {"dtype", "float32", "float32", "arithmetic of the student"},
+          {gpu_backend_options()[0],
+           gpu_backend_options()[1],
            threads_option(),
            {"redo-blocks", "N,N,...", "",
             "in an unfinished run: pack these blocks again and compare with what was recorded"},
@@ -191,14 +191,6 @@ void read_learning(const Settings& settings, QuantizeOptions& options) {
   }
 }
 
-// Values that `cli.md` names and this version does not have are refused with a reason, not ignored.
-void refuse_what_is_not_there(const Settings& settings) {
-  BITMILL_CHECK(settings.word_or("dtype", {"float32", "bfloat16"}, 0) == 0, UsageError,
-                fmt::format("{}: bfloat16 needs a backend with bfloat16 arithmetic, and this "
-                            "version has none; the cpu and reference backends compute in float32",
-                            settings.origin("dtype")));
-}
-
 // "3,7"
 std::vector<int> read_blocks(const Settings& settings) {
   std::vector<int> blocks;
@@ -226,7 +218,9 @@ void read_mesh(const Settings& settings, QuantizeOptions& options) {
 }
 
 void read_machine(const Settings& settings, QuantizeOptions& options) {
-  options.backend = read_backend(settings, options.backend);
+  const BackendChoice choice = read_backend_choice(settings);
+  options.backend = choice.backend;
+  options.dtype = choice.dtype;
   options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
   options.redo_blocks = read_blocks(settings);
   options.verify_source = settings.is_on("verify-source");
@@ -297,7 +291,6 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   options.model = settings.folder_or("model", "");
   options.reading = read_model_reading(settings);
   options.output_dir = settings.folder_or("output-dir", "");
-  refuse_what_is_not_there(settings);
   read_method(settings, options);
   read_learning(settings, options);
   options.samples_by_hand = given.has("samples");

@@ -4,6 +4,7 @@
 
 #include "backend/backend.hpp"
 #include "base/error.hpp"
+#include "device/device.hpp"
 
 namespace bitmill {
 
@@ -62,12 +63,42 @@ ModelReading read_model_reading(const Settings& settings) {
 }
 
 Option backend_option() {
-  return {"backend", "cpu|reference", "cpu",
+  return {"backend", "auto|cpu|reference", "auto, which is cpu here",
           "the code that computes; reference is simple and slow"};
+}
+
+std::vector<Option> gpu_backend_options() {
+  return {{"backend", "auto|cuda|cpu|reference", "auto",
+           "the code that computes: auto takes a GPU where this program has CUDA and one can be "
+           "used, and says which; reference is simple and slow"},
+          {"dtype", "bfloat16|float32", "bfloat16 on a GPU, else float32",
+           "type of activations and products; what is learned is float32"}};
+}
+
+BackendChoice read_backend_choice(const Settings& settings) {
+  const std::vector<std::string> names = {"auto", "cuda", "cpu", "reference"};
+  BackendChoice choice{names[settings.word_or("backend", names, 0)], Dtype::float32};
+  if (choice.backend == "auto") {
+    const CudaHost host = find_cuda_devices();
+    choice.backend = host.compiled && host.problem.empty() ? "cuda" : "cpu";
+  }
+  const bool on_gpu = choice.backend == "cuda";
+  const size_t type = settings.word_or("dtype", {"float32", "bfloat16"}, on_gpu ? 1 : 0);
+  BITMILL_CHECK(type == 0 || on_gpu, UsageError,
+                fmt::format("{}: bfloat16 needs --backend cuda; the cpu and reference backends "
+                            "compute in float32",
+                            settings.origin("dtype")));
+  choice.dtype = type == 0 ? Dtype::float32 : Dtype::bfloat16;
+  return choice;
 }
 
 std::string read_backend(const Settings& settings, const std::string& normal) {
   const std::string name = settings.text_or("backend", normal);
+  if (name == "auto") return "cpu";
+  BITMILL_CHECK(name != "cuda", UsageError,
+                fmt::format("{}: this command does not compute on a GPU yet; choose cpu or "
+                            "reference",
+                            settings.origin("backend")));
   make_backend(name);  // throws the error for a wrong name
   return name;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/options/option_list.hpp"
+#include "format/dtype.hpp"
 #include "model/config.hpp"
 
 namespace bitmill {
@@ -28,7 +29,16 @@ ModelReading read_model_reading(const Settings& settings);
 
 // For every job that trains.
 Option backend_option();
-// UsageError for an unknown backend.
+// What --backend and --dtype choose. `auto` is resolved: to cuda where this build has it and a GPU
+// can be used, else to cpu.
+struct BackendChoice {
+  std::string backend = "cpu";
+  Dtype dtype = Dtype::float32;
+};
+// For commands that can compute on a GPU.
+std::vector<Option> gpu_backend_options();
+BackendChoice read_backend_choice(const Settings& settings);
+// For commands that cannot: cpu or reference. UsageError for another name.
 std::string read_backend(const Settings& settings, const std::string& normal);
 
 }  // namespace bitmill

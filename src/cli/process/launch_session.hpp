@@ -23,6 +23,8 @@ class LaunchSession {
 
   Communicator& comm() { return *comm_; }
   const std::string& host() const { return host_; }
+  // This rank's index among the ranks of its host.
+  int host_rank() const { return mpi_ ? mpi_->host_rank() : 0; }
   // The processors of this rank divided by the number of ranks that use them.
   int default_threads() const { return default_threads_; }
 

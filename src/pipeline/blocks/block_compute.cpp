@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
+#include "model/device_weights.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/folder/run_log.hpp"
 #include "pipeline/sums/sample_statistics.hpp"
@@ -28,8 +29,9 @@ BlockCompute::BlockCompute(const ComputeContext& context)
              context.writer != nullptr ? &context.writer->dir() : nullptr),
       share_(context.windows.count, context.options.batch, context.rank.mesh().replicas,
              context.rank.replica()),
-      rotary_(make_rotary(context.model.config(), context.windows.seq_len)),
-      losses_(at::zeros({share_.own_count()})),
+      rotary_(
+          on_device(make_rotary(context.model.config(), context.windows.seq_len), context.device)),
+      losses_(at::zeros({share_.own_count()}, context.device.torch())),
       reports_(static_cast<size_t>(context.plan.blocks)),
       reported_(reports_.size(), false) {
   for (size_t block = 0; block < reports_.size(); ++block) {
@@ -72,7 +74,11 @@ void BlockCompute::embed(int turn) {
 void BlockCompute::load(int block) {
   guard_.read_block(block);
   live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, share_.steps(),
-                                      replicas(), context_.pool);
+                                      replicas(), context_.device);
+}
+
+at::Tensor BlockCompute::brought(const SampleStream& from, int64_t i) const {
+  return context_.device.bring(from.load(i));
 }
 
 void BlockCompute::teach(int block, int turn, bool saved) {
@@ -116,6 +122,7 @@ void BlockCompute::save_epoch(const Progress& done, const FinishedEpoch& epoch) 
 }
 
 void BlockCompute::save_steps(const Progress& done) {
+  if (losses_.is_cuda()) check_losses({done.block, visit_.turn, done.epochs, done.steps});
   live_->save_steps(context_.writer, done, at::tensor(all_losses()).to(at::kFloat));
 }
 
@@ -136,8 +143,8 @@ double BlockCompute::seconds_to_leave() const {
 void BlockCompute::advance(int block, const SampleStream& from, SampleStream& to) {
   for_own_samples({&from}, [&](int64_t i) {
     to.store(i,
-             dense_block_forward(context_.model.config(), live_->weights(), rotary_, from.load(i),
-                                 context_.pool),
+             context_.device.fetch(dense_block_forward(context_.model.config(), live_->weights(),
+                                                       rotary_, brought(from, i), context_.pool)),
              full_precision(block, i));
   });
 }
@@ -152,11 +159,12 @@ at::Tensor BlockCompute::teach_homologous(int block) {
   const auto probe = [&](int64_t i, const at::Tensor& sums) {
     read_ahead(i, {student_.get()});
     homologous_->store(i,
-                       layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
-                                              student_->load(i), sums, context_.pool),
+                       context_.device.fetch(layout.probing_forward(
+                           context_.model.config(), live_->weights(), rotary_,
+                           brought(*student_, i), sums, context_.pool)),
                        full_precision(block, i));
   };
-  return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.pool,
+  return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.device,
                            [this] { pump(); });
 }
 
@@ -166,12 +174,13 @@ at::Tensor BlockCompute::probe_and_advance(int block, const SaliencyLayout& layo
   const auto probe = [&](int64_t i, const at::Tensor& statistics) {
     read_ahead(i, {&from});
     to.store(i,
-             probing_forward(context_.model.config(), live_->weights(), rotary_, from.load(i), kind,
-                             layout, statistics, context_.pool),
+             context_.device.fetch(probing_forward(context_.model.config(), live_->weights(),
+                                                   rotary_, brought(from, i), kind, layout,
+                                                   statistics, context_.pool)),
              full_precision(block, i));
   };
   return saliency_over_samples(kind, layout.size(), tokens(), share_, probe, replicas(),
-                               context_.pool, [this] { pump(); });
+                               context_.device, [this] { pump(); });
 }
 
 void BlockCompute::train_step(const Position& at) {
@@ -179,19 +188,20 @@ void BlockCompute::train_step(const Position& at) {
   live_->step(share_.batch_size(at.step), [&](int64_t position, const at::Tensor& gradient) {
     const int64_t i = share_.own_index(at.step, position);
     read_ahead(i, {student_.get(), &targets, homologous_.get()});
-    const TrainingSample sample{student_->load(i), targets.load(i), homologous_->load(i)};
+    const TrainingSample sample{brought(*student_, i), brought(targets, i),
+                                brought(*homologous_, i)};
     live_->student().unit_gradient(sample, live_->learned(), gradient, losses_[i]);
   });
-  check_losses(at);
+  // A GPU would have to finish its work first: there, the losses of an epoch are checked at its
+  // end.
+  if (!losses_.is_cuda()) check_losses(at);
   pump();
 }
 
 void BlockCompute::check_losses(const Position& at) const {
-  const PositionRange own =
-      owned_positions(share_.batch_size(at.step), share_.replicas(), share_.replica());
-  const std::span<const float> losses = floats_of(losses_);
-  for (int64_t position = own.begin; position < own.end; ++position) {
-    const auto i = static_cast<size_t>(share_.own_index(at.step, position));
+  const at::Tensor all = losses_.cpu();
+  const std::span<const float> losses = floats_of(all);
+  for (size_t i = 0; i < losses.size(); ++i) {
     BITMILL_CHECK(std::isfinite(losses[i]), NumericError,
                   fmt::format("the loss of block {}, epoch {}, sample {} is {}; {}", at.block,
                               at.epoch, share_.own()[i], losses[i], advice_for_loss(at, i)));
@@ -204,7 +214,10 @@ std::string BlockCompute::advice_for_loss(const Position& at, size_t own) const 
   const float target =
       targets_.at(at.block)->load(static_cast<int64_t>(own)).abs().max().item<float>();
   constexpr float largest_square_root = 1e18F;  // a sum of more than 100 such squares overflows
-  if ((at.epoch == 0 && at.step == 0) || target > largest_square_root) {
+  const PositionRange first_step =
+      owned_positions(share_.batch_size(0), share_.replicas(), share_.replica());
+  const bool untrained = at.epoch == 0 && std::cmp_less(own, first_step.end - first_step.begin);
+  if (untrained || target > largest_square_root) {
     return fmt::format(
         "no rate is the cause: the full-precision output of this block reaches "
         "{:g}, and the error is squared in float32; the model is damaged, or this "
@@ -216,12 +229,13 @@ std::string BlockCompute::advice_for_loss(const Position& at, size_t own) const 
 }
 
 std::vector<double> BlockCompute::all_losses() const {
-  const at::Tensor losses = losses_.to(at::kDouble);
+  const at::Tensor losses = losses_.cpu().to(at::kDouble);
   return share_.gather_in_order(replicas(), doubles_of(losses), 1);
 }
 
 double BlockCompute::finish_epoch(const Position& at) {
   live_->finish_epoch();
+  if (losses_.is_cuda()) check_losses(at);
   const std::vector<double> all = all_losses();
   double sum = 0;
   for (const double loss : all) sum += loss;
@@ -244,8 +258,8 @@ void BlockCompute::forward(int block, int turn, bool wanted) {
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
   const SampleStream* measured = last_turn(turn) ? targets.get() : nullptr;
   for_own_samples({student_.get(), measured}, [&](int64_t i) {
-    const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
-                                               student_->load(i), context_.pool);
+    const at::Tensor out = context_.device.fetch(dense_block_forward(
+        context_.model.config(), weights, rotary_, brought(*student_, i), context_.pool));
     if (last_turn(turn)) {
       const Closeness one = measure_closeness(out, targets->load(i));
       double* values = closeness.data() + i * closeness_values;

@@ -18,6 +18,7 @@
 #include "checkpoint/run_writer.hpp"
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
+#include "device/device.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/blocks/executor.hpp"
@@ -38,13 +39,14 @@ struct ComputeContext {
   const Plan& plan;
   const SourceModel& model;
   const Windows& windows;
+  const Device& device;  // where this rank computes
   const Backend& backend;
   RunWriter* writer;        // where this rank leads its stage, else null
   bool save_beside;         // as of the writer; the same on all replicas of a stage
   FrontierFiles* frontier;  // where streams are kept at a stop; null: none are
   StreamBudget& budget;
   MeshRank& rank;
-  ThreadPool& pool;
+  ThreadPool& pool;  // the host's
   QuantizeObserver& observer;
   int64_t room_of_a_start = 0;  // as of FrontierStreams
 };
@@ -119,7 +121,7 @@ class BlockCompute final : public Compute {
   // To be called, on any thread, before own sample i is computed. Starts to fetch from disk the
   // sample of each of `sources` that a thread will take next.
   void read_ahead(int64_t i, Sources sources) const;
-  // Calls task(i) for every own sample, on the threads of the pool; it reads sample i of `sources`.
+  // Calls task(i) for every own sample, in the lanes of the device; it reads sample i of `sources`.
   void for_own_samples(Sources sources, const std::function<void(int64_t)>& task);
   // Computes Y_homo of every own sample. Returns the second moments of the linears' inputs;
   // undefined where no setting needs them.
@@ -132,8 +134,9 @@ class BlockCompute final : public Compute {
   // StreamOrigin::embeddings.
   StreamOrigin full_precision(int block, int64_t i) const;
   StreamOrigin packed(int block, int64_t i) const;
-  // Checks the losses of the samples of a step, after it. NumericError names the first sample whose
-  // loss is not finite.
+  // Sample i of a stream, brought to the device.
+  at::Tensor brought(const SampleStream& from, int64_t i) const;
+  // NumericError names the first own sample whose last loss is not finite.
   void check_losses(const Position& at) const;
   // What to do about the loss of own sample `own` that is not finite.
   std::string advice_for_loss(const Position& at, size_t own) const;
@@ -154,7 +157,7 @@ class BlockCompute final : public Compute {
   std::unique_ptr<LiveBlock> live_;
   std::optional<StreamLink> link_;  // where there are several stages
   std::optional<FrontierStreams> frontier_;
-  const at::Tensor losses_;           // of this epoch: [own samples] float32
+  const at::Tensor losses_;           // of this epoch: [own samples] float32, on the device
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]
   std::set<int> logged_;              // blocks that have their line in blocks.jsonl

@@ -20,11 +20,11 @@ void BlockCompute::pump() {
   if (link_) link_->pump();
 }
 
-// The pool computes as many samples at a time as it has threads. So the thread that computes sample
-// i takes next a sample about that far behind it. After the last sample comes the first one: of the
-// next epoch, or of the loop that follows.
+// As many samples are computed at a time as the device has lanes. So the thread that computes
+// sample i takes next a sample about that far behind it. After the last sample comes the first one:
+// of the next epoch, or of the loop that follows.
 void BlockCompute::read_ahead(int64_t i, Sources sources) const {
-  const int64_t next = (i + context_.pool.size()) % share_.own_count();
+  const int64_t next = (i + context_.device.lanes()) % share_.own_count();
   for (const SampleStream* source : sources) {
     if (source != nullptr) source->prefetch(next);
   }
@@ -35,12 +35,12 @@ void BlockCompute::for_own_samples(Sources sources, const std::function<void(int
     read_ahead(i, sources);
     task(i);
   };
-  if (!link_) return context_.pool.parallel_for(share_.own_count(), compute);
-  // Between two rounds of the pool, streams move between stages.
-  const int64_t at_once = context_.pool.size();
+  if (!link_) return context_.device.for_units(share_.own_count(), compute);
+  // Between two rounds of the lanes, streams move between stages.
+  const int64_t at_once = context_.device.lanes();
   for (int64_t first = 0; first < share_.own_count(); first += at_once) {
-    context_.pool.parallel_for(std::min(at_once, share_.own_count() - first),
-                               [&](int64_t i) { compute(first + i); });
+    context_.device.for_units(std::min(at_once, share_.own_count() - first),
+                              [&](int64_t i) { compute(first + i); });
     pump();
   }
 }

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "method/descent.hpp"
 #include "method/pack.hpp"
+#include "model/device_weights.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/blocks/packed_broadcast.hpp"
 
@@ -25,14 +26,16 @@ void take_part(const std::vector<TensorSource>& tensors, int times) {
 }  // namespace
 
 LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
-                     int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool)
+                     int64_t steps_per_epoch, Communicator& comm, const Device& device)
     : block_(block),
       model_(model),
       options_(options),
       comm_(comm),
-      pool_(pool),
+      device_(device),
+      pool_(device.host()),
       shapes_(block_linears(model.config(), block)),
       weights_(model.load_block(block)),
+      device_weights_(on_device(weights_, device)),
       rates_{options.method.schedule, options.epochs * steps_per_epoch} {}
 
 void LiveBlock::quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary) {
@@ -59,9 +62,10 @@ void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>&
     const auto saliency = rest.first(static_cast<size_t>(shapes_[role].cols));
     rest = rest.subspan(saliency.size());
     if (is_kept(options_, block_, shapes_[role].tensor)) {
-      linears_.push_back({{}, weight});
+      linears_.push_back({{}, device_weights_.linears[role]});
       continue;
     }
+    device_weights_.linears[role].reset();
     InitialLinear linear =
         quantize_linear(weight, saliency, options_.method, pool_,
                         channels ? floats_of(channels->part(mean_squares_, shapes_[role].role))
@@ -80,12 +84,13 @@ void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
     linear.initial.latents.reset();  // from here on they are among the learned values
   }
   layout_.emplace(learned);
-  learned_ = layout_->initial_values(learned);
+  learned_ = device_.bring(layout_->initial_values(learned), at::kFloat);
   learned.clear();
-  optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, pool_);
+  optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, device_);
   if (backend == nullptr) return;
-  student_ = std::make_unique<StudentBlock>(model_.config(), weights_.vectors, linears_, *layout_,
-                                            options_.method.loss, *backend, rotary, pool_);
+  student_ =
+      std::make_unique<StudentBlock>(model_.config(), device_weights_.vectors, linears_, *layout_,
+                                     options_.method.loss, *backend, rotary, pool_);
   student_->begin_step(learned_);
 }
 
@@ -103,6 +108,7 @@ void LiveBlock::finish_epoch() {
 void LiveBlock::pack() {
   student_.reset();
   optimizer_.reset();
+  learned_ = device_.fetch(learned_);
   const std::vector<LearnedLinear> learned = layout_->views(learned_);
   std::vector<size_t> quantized;  // roles, in the order of `learned`
   for (size_t role = 0; role < shapes_.size(); ++role) {
@@ -129,9 +135,9 @@ std::vector<TensorSource> LiveBlock::packed_tensors() const {
 }
 
 BlockWeights LiveBlock::deployed_weights() const {
-  BlockWeights out{weights_.vectors, {}};
+  BlockWeights out{device_weights_.vectors, {}};
   out.linears.resize(shapes_.size());
-  pool_.parallel_for(std::ssize(shapes_), [&](int64_t i) {
+  device_.for_units(std::ssize(shapes_), [&](int64_t i) {
     const auto role = static_cast<size_t>(i);
     if (!packed_[role]) {
       out.linears[role] = linears_[role].kept;
@@ -139,7 +145,7 @@ BlockWeights LiveBlock::deployed_weights() const {
     }
     const at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
     dequantize(*packed_[role], floats_of(dense));
-    out.linears[role] = dense;
+    out.linears[role] = device_.bring(dense);
   });
   return out;
 }
@@ -243,10 +249,11 @@ void LiveBlock::reload(const RunDir* run_dir, int turn) {
   if (run_dir != nullptr) file.emplace(run_dir->state().open_packed(block_, turn));
   for (size_t role = 0; role < shapes_.size(); ++role) {
     if (is_kept(options_, block_, shapes_[role].tensor)) {
-      linears_.push_back({{}, weights_.linears[role]});
+      linears_.push_back({{}, device_weights_.linears[role]});
       packed_.push_back(nullptr);
       continue;
     }
+    device_weights_.linears[role].reset();
     linears_.emplace_back();
     packed_.push_back(broadcast_packed(comm_, file ? &*file : nullptr, shapes_[role]));
     weights_.linears[role].reset();

@@ -12,6 +12,7 @@
 #include "backend/backend.hpp"
 #include "checkpoint/run_writer.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "format/packed_linear.hpp"
 #include "method/input_moments.hpp"
 #include "method/saliency.hpp"
@@ -31,21 +32,21 @@ struct InputStatistics {
 
 class LiveBlock {
  public:
-  // Reads the weights.
+  // Reads the weights. The device outlives the block.
   LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
-            int64_t steps_per_epoch, Communicator& comm, ThreadPool& pool);
+            int64_t steps_per_epoch, Communicator& comm, const Device& device);
 
   const std::vector<LinearShape>& shapes() const { return shapes_; }
-  // The teacher's weights; valid until quantize().
-  const BlockWeights& weights() const { return weights_; }
+  // The teacher's weights on the device; valid until quantize().
+  const BlockWeights& weights() const { return device_weights_; }
 
-  // Fixes mask, codes and first values from the statistics of the linears' inputs, and makes the
-  // student. `backend` is null on a rank that has no samples: then no student is made. The
-  // teacher's weights of the quantized linears are freed.
+  // Fixes mask, codes and first values on the host, from the statistics of the linears' inputs, and
+  // makes the student. `backend` is null on a rank that has no samples: then no student is made.
+  // The teacher's weights of the quantized linears are freed.
   void quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary);
 
   const StudentBlock& student() const { return *student_; }
-  const at::Tensor& learned() const { return learned_; }
+  const at::Tensor& learned() const { return learned_; }  // on the device
   // Collective: one step over a batch; see ShardedOptimizer.
   void step(int64_t batch_size, const SumUnit& unit);
   // After the last step of an epoch: rounds what is kept in 16 bits between epochs.
@@ -57,7 +58,8 @@ class LiveBlock {
   void pack();
   // The packed tensors, to be written, in the name order of the family.
   std::vector<TensorSource> packed_tensors() const;
-  // Dense weights with exactly the packed values; linears that are kept stay as they are.
+  // Dense weights on the device, with exactly the packed values; linears that are kept stay as they
+  // are.
   BlockWeights deployed_weights() const;
 
   // Collective. Both commit all that training needs to go on, as RunWriter::save_epoch() and
@@ -95,9 +97,11 @@ class LiveBlock {
   const SourceModel& model_;
   const QuantizeOptions& options_;
   Communicator& comm_;
-  ThreadPool& pool_;
+  const Device& device_;
+  ThreadPool& pool_;  // the host's
   const std::vector<LinearShape> shapes_;
-  BlockWeights weights_;
+  BlockWeights weights_;         // float32, on the host
+  BlockWeights device_weights_;  // the same on the device; on a CPU the same tensors
   const RateCurve rates_;
   at::Tensor saliency_;
   at::Tensor mean_squares_;              // [MomentLayout's channels]; empty where not needed

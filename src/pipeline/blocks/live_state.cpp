@@ -47,7 +47,9 @@ at::Tensor learned_part(const LiveState& state, const Part& part) {
   return state.learned.narrow(0, part.begin, part.size());
 }
 
-void give(const at::Tensor& values, Dtype dtype, ThreadPool& pool, const ByteSink& sink) {
+// `tensor` [n] float32, wherever it lies.
+void give(const at::Tensor& tensor, Dtype dtype, ThreadPool& pool, const ByteSink& sink) {
+  const at::Tensor values = tensor.cpu();
   if (dtype == Dtype::float32) return sink(bytes_of(values));
   const std::span<const float> floats = floats_of(values);
   const auto bytes_each = static_cast<size_t>(dtype_bytes(dtype));
@@ -104,9 +106,9 @@ void restore_state(const LiveState& state, const SafetensorsFile* file, Communic
         state.optimizer.hand_out(*kind.moment, part.begin, part.end, values);
         continue;
       }
-      at::Tensor learned = learned_part(state, part);
-      if (values.defined()) learned.copy_(values);
-      comm.broadcast(bytes_of(learned), 0);
+      if (!values.defined()) values = at::empty({part.size()});
+      comm.broadcast(bytes_of(values), 0);
+      learned_part(state, part).copy_(values);
     }
   }
 }
@@ -126,7 +128,7 @@ void broadcast_tensor(const SafetensorsFile* file, const std::string& name,
 
 void round_large(const LiveState& state, ThreadPool& pool) {
   const int64_t small = state.layout.small_size(), all = state.layout.size();
-  round_to_bfloat(floats_of(state.learned.narrow(0, small, all - small)), pool);
+  round_to_bfloat(state.learned.narrow(0, small, all - small), pool);
   state.optimizer.round_moments(small);
 }
 

@@ -20,7 +20,7 @@ namespace bitmill {
 
 struct LiveState {
   const LearnedLayout& layout;
-  const at::Tensor& learned;  // [layout.size()], the same on every rank
+  const at::Tensor& learned;  // [layout.size()], the same on every rank; where the rank computes
   ShardedOptimizer& optimizer;
 };
 

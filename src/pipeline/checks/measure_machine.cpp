@@ -112,6 +112,7 @@ class Trial {
         work_(workload_of(options, model_.config())),
         windows_(made_up_windows(trial_samples(trial_), work_.seq_len, model_.config().vocab_size)),
         backend_(make_backend(options.backend)),
+        device_(cpu_device(pool)),
         rotary_(make_rotary(model_.config(), windows_.seq_len)),
         claim_(Claim::take(files, folder, this_process("", ""), {}, [](const std::string&) {})),
         run_dir_(files, *claim_),
@@ -122,8 +123,8 @@ class Trial {
         plan_(make_plan(1, 2, 1, 1, Walk::sweep)),
         comm_(comm),
         pool_(pool),
-        compute_({trial_, plan_, model_, windows_, *backend_, &writer_, /*save_beside=*/false,
-                  nullptr, budget_, rank_, pool, silent_}) {
+        compute_({trial_, plan_, model_, windows_, *device_, *backend_, &writer_,
+                  /*save_beside=*/false, nullptr, budget_, rank_, pool, silent_}) {
     run_dir_.begin({"{}", {}});
   }
 
@@ -221,7 +222,7 @@ class Trial {
     double packing = 0, rounds = 0;
     const double restoring = together([&] {
       return mean_of(0.15 * budget_s_, [&] {
-        LiveBlock live(model_, 0, trial_, steps(), *alone_, pool_);
+        LiveBlock live(model_, 0, trial_, steps(), *alone_, *device_);
         const double once =
             seconds_of([&] { live.restore(&run_dir_, backend_.get(), rotary_, windows_.count); });
         packing += seconds_of([&] {
@@ -301,6 +302,7 @@ class Trial {
   const Workload work_;
   const Windows windows_;
   const std::unique_ptr<Backend> backend_;
+  const std::unique_ptr<Device> device_;
   const Rotary rotary_;
   const std::unique_ptr<Claim> claim_;
   RunDir run_dir_;

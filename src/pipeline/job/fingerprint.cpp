@@ -124,6 +124,7 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
       {"ignore", options.ignore.text()},
       {"max_blocks", options.max_blocks},
   };
+  if (options.dtype != Dtype::float32) fingerprint["dtype"] = dtype_word(options.dtype);
   record_window_settings(options.shuffle_seed, windows, fingerprint);
   return fingerprint.dump();
 }
@@ -131,6 +132,11 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
 std::string numerics_class(const std::string& backend) {
   return fmt::format("{}, float32, libtorch {}, {}, {}", backend, TORCH_VERSION, processor(),
                      at::get_cpu_capability());
+}
+
+std::string numerics_class(const std::string& backend, const Device& device) {
+  if (device.torch().is_cpu()) return numerics_class(backend);
+  return fmt::format("{}, {}", backend, device.numerics());
 }
 
 namespace {

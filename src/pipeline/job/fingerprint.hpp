@@ -9,6 +9,7 @@
 #include <string>
 
 #include "data/windows.hpp"
+#include "device/device.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/job/quantize_options.hpp"
 
@@ -31,8 +32,9 @@ std::string describe_model(const SourceModel& model);
 
 // Machines of one class compute the same bytes. The class has the backend, the dtype, the libtorch
 // version, the processor's vendor, family and model, and the vector instructions that libtorch uses
-// on it.
+// on it; of a GPU, what Device::numerics() says.
 std::string numerics_class(const std::string& backend);
+std::string numerics_class(const std::string& backend, const Device& device);
 
 // "model.blocks is 30 there and 5 here": the first field that is only in one of the two, or has
 // different values; empty when there is none. Both texts as make_fingerprint() returns them. `here`

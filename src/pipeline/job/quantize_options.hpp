@@ -48,9 +48,11 @@ struct QuantizeOptions {
   // For learned signs: their latents and moments are rounded to bfloat16 after every epoch, and
   // take 16 bits each in the state on disk.
   bool half_latents = false;
-  // Dtype of the activations between blocks and of the targets. Computing is always in float32.
+  // Dtype of the activations between blocks and of the targets.
   Dtype stream_dtype = Dtype::float32;
   std::string backend = "cpu";
+  // In which the backend computes: float32, or bfloat16 on a GPU. What is learned is float32.
+  Dtype dtype = Dtype::float32;
   IgnoredLinears ignore;   // these stay as they are
   int64_t max_blocks = 0;  // 0: all; else later blocks stay as they are
 

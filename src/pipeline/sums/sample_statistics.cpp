@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/pieces.hpp"
 #include "comm/gather.hpp"
 #include "method/saliency.hpp"
@@ -33,29 +35,30 @@ void join_partials(const Partials& own, int64_t n, const SampleShare& share, Com
 }  // namespace
 
 at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& share,
-                             const SampleUnit& unit, Communicator& comm, ThreadPool& pool,
+                             const SampleUnit& unit, Communicator& comm, const Device& device,
                              const std::function<void()>& between) {
-  SlicedSum sum(size, comm, pool);
-  at::Tensor mean = at::zeros({size});
+  SlicedSum sum(size, comm, device);
+  const at::Tensor mean = at::zeros({size}, device.torch());
   const at::Tensor own = mean.narrow(0, sum.begin(), sum.end() - sum.begin());
   for (int64_t step = 0; step < share.steps(); ++step) {
     const auto unit_at = [&](int64_t position, const at::Tensor& values) {
       unit(share.own_index(step, position), values);
     };
-    add_spread(own, sum.reduce(share.batch_size(step), unit_at, between), pool);
+    add_spread(own, sum.reduce(share.batch_size(step), unit_at, between), device.host());
   }
-  // Divided in float64, and rounded once.
-  parallel_pieces(pool, own.numel(), elements_per_task, [&](int64_t first, int64_t count) {
-    at::Tensor piece = own.narrow(0, first, count);
-    piece.copy_(piece.to(at::kDouble).div_(divisor));
+  // Divided in float64, and rounded once; in pieces, for the memory.
+  device.for_units(piece_count(own.numel(), elements_per_task), [&](int64_t piece) {
+    const int64_t first = piece * elements_per_task;
+    at::Tensor part = own.narrow(0, first, std::min(elements_per_task, own.numel() - first));
+    part.copy_(part.to(at::kDouble).div_(divisor));
   });
   sum.gather(mean);
-  return mean;
+  return device.fetch(mean);
 }
 
 at::Tensor saliency_over_samples(Saliency kind, int64_t size, double tokens,
                                  const SampleShare& share, const SampleUnit& unit,
-                                 Communicator& comm, ThreadPool& pool,
+                                 Communicator& comm, const Device& device,
                                  const std::function<void()>& between) {
   const Merge merge = [kind](const at::Tensor& into, const at::Tensor& more) {
     merge_statistics(kind, into, more);
@@ -66,8 +69,9 @@ at::Tensor saliency_over_samples(Saliency kind, int64_t size, double tokens,
     const auto probe = [&](int64_t position, const at::Tensor& statistics) {
       unit(share.own_index(step, position), statistics);
     };
-    const Partials own = sum_own_positions(n, share.replicas(), share.replica(),
-                                           {size, at::kDouble}, pool, probe, merge, between);
+    const Partials own =
+        sum_own_positions(n, share.replicas(), share.replica(), {size, at::kDouble, device.torch()},
+                          device, probe, merge, between);
     join_partials(own, n, share, comm, merge, total);
   }
   if (kind == Saliency::mean) total.div_(tokens);

@@ -10,21 +10,26 @@
 
 namespace bitmill {
 
-void round_to_bfloat(std::span<float> values, ThreadPool& pool) {
-  parallel_pieces(pool, std::ssize(values), elements_per_task, [&](int64_t first, int64_t count) {
-    for (float& value : values.subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
+void round_to_bfloat(const at::Tensor& values, ThreadPool& pool) {
+  if (values.is_cuda()) {
+    values.copy_(values.to(at::kBFloat16));
+    return;
+  }
+  const std::span<float> floats = floats_of(values);
+  parallel_pieces(pool, std::ssize(floats), elements_per_task, [&](int64_t first, int64_t count) {
+    for (float& value : floats.subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
       value = bfloat_to_float(float_to_bfloat(value));
     }
   });
 }
 
 ShardedOptimizer::ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates,
-                                   Communicator& comm, ThreadPool& pool)
+                                   Communicator& comm, const Device& device)
     : comm_(comm),
-      pool_(pool),
+      device_(device),
       rates_(rates),
-      sum_(layout.size(), comm, pool),
-      adamw_(layout, sum_.begin(), sum_.end()) {}
+      sum_(layout.size(), comm, device),
+      adamw_(layout, sum_.begin(), sum_.end(), device.torch()) {}
 
 void ShardedOptimizer::step(int64_t batch_size, const SumUnit& unit, const at::Tensor& values) {
   apply(batch_size, sum_.reduce(batch_size, unit), values);
@@ -38,7 +43,7 @@ void ShardedOptimizer::step(int64_t batch_size, Partials own, const at::Tensor& 
 void ShardedOptimizer::apply(int64_t batch_size, const at::Tensor& sum, const at::Tensor& values) {
   const double factor = rate_factor(rates_.schedule, steps_, rates_.total_steps);
   adamw_.step(++steps_, factor, sum, batch_size, values.narrow(0, sum_.begin(), sum.numel()),
-              pool_);
+              device_.host());
   sum_.gather(values);
 }
 
@@ -50,7 +55,7 @@ at::Tensor ShardedOptimizer::own_moment(Moment moment, int64_t begin, int64_t en
 }
 
 at::Tensor ShardedOptimizer::collect(Moment moment, int64_t begin, int64_t end) const {
-  const at::Tensor mine = own_moment(moment, begin, end);
+  const at::Tensor mine = device_.fetch(own_moment(moment, begin, end));
   if (comm_.rank() != 0) {
     if (mine.numel() > 0) comm_.send(bytes_of(mine), 0);
     return at::empty({0});
@@ -69,7 +74,10 @@ void ShardedOptimizer::hand_out(Moment moment, int64_t begin, int64_t end,
                                 const at::Tensor& values) {
   at::Tensor mine = own_moment(moment, begin, end);
   if (comm_.rank() != 0) {
-    if (mine.numel() > 0) comm_.receive(bytes_of(mine), 0);
+    if (mine.numel() == 0) return;
+    const at::Tensor received = at::empty(mine.sizes());
+    comm_.receive(bytes_of(received), 0);
+    mine.copy_(received);
     return;
   }
   mine.copy_(values.narrow(0, 0, mine.numel()));
@@ -81,8 +89,7 @@ void ShardedOptimizer::hand_out(Moment moment, int64_t begin, int64_t end,
 
 void ShardedOptimizer::round_moments(int64_t begin) {
   for (const Moment moment : {Moment::first, Moment::second}) {
-    const std::span<float> values = floats_of(own_moment(moment, begin, sum_.size()));
-    round_to_bfloat(values, pool_);
+    round_to_bfloat(own_moment(moment, begin, sum_.size()), device_.host());
   }
 }
 

@@ -6,10 +6,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <span>
 
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "method/adamw.hpp"
 #include "method/learned.hpp"
 #include "pipeline/sums/sliced_sum.hpp"
@@ -24,14 +24,15 @@ struct RateCurve {
 
 enum class Moment { first, second };
 
-// Rounds every value to bfloat16, on the threads of the pool.
-void round_to_bfloat(std::span<float> values, ThreadPool& pool);
+// Rounds every value of a flat tensor to bfloat16, where it lies.
+void round_to_bfloat(const at::Tensor& values, ThreadPool& pool);
 
 class ShardedOptimizer {
  public:
-  // Every rank of `comm` is a replica. The layout may have any size.
+  // Every rank of `comm` is a replica. The layout may have any size. Values, gradients and moments
+  // lie on the device.
   ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates, Communicator& comm,
-                   ThreadPool& pool);
+                   const Device& device);
 
   // Collective. `unit` fills in the gradient of one sample, [layout.size()]. `values`, of the same
   // shape, changes in place. It is the same on every rank before and after the call.
@@ -41,10 +42,11 @@ class ShardedOptimizer {
 
   int64_t steps() const { return steps_; }
 
-  // Collective. Elements [begin, end) of a moment on rank 0; an empty tensor on other ranks. Valid
-  // until the next step, because it may be a view where rank 0 is alone.
+  // Collective. Elements [begin, end) of a moment on rank 0, on the host; an empty tensor on other
+  // ranks. Valid until the next step, because it may be a view where rank 0 is alone.
   at::Tensor collect(Moment moment, int64_t begin, int64_t end) const;
-  // The reverse of collect(), collective. `values` [end - begin] on rank 0, ignored on the others.
+  // The reverse of collect(), collective. `values` [end - begin] on rank 0, on the host; ignored on
+  // the others.
   void hand_out(Moment moment, int64_t begin, int64_t end, const at::Tensor& values);
   // To be called after all moments were handed out: the number of steps that are in them.
   void set_steps(int64_t steps) { steps_ = steps; }
@@ -59,7 +61,7 @@ class ShardedOptimizer {
   at::Tensor own_moment(Moment moment, int64_t begin, int64_t end) const;
 
   Communicator& comm_;
-  ThreadPool& pool_;
+  const Device& device_;
   const RateCurve rates_;
   SlicedSum sum_;
   AdamW adamw_;

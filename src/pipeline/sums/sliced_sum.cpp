@@ -16,26 +16,27 @@ int64_t floats_per_slice(int64_t floats_per_exchange, int replicas) {
 
 }  // namespace
 
-SlicedSum::SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
+SlicedSum::SlicedSum(int64_t size, Communicator& comm, const Device& device,
                      int64_t floats_per_exchange)
     : comm_(comm),
-      pool_(pool),
-      merge_([&pool](const at::Tensor& into, const at::Tensor& from) {
-        add_spread(into, from, pool);
+      device_(device),
+      merge_([&device](const at::Tensor& into, const at::Tensor& from) {
+        add_spread(into, from, device.host());
       }),
       bounds_(slice_bounds(size, comm.size())),
       floats_per_slice_(floats_per_slice(floats_per_exchange, comm.size())) {}
 
 at::Tensor SlicedSum::reduce(int64_t batch_size, const SumUnit& unit,
                              const std::function<void()>& between) {
-  return reduce(batch_size, sum_own_positions(batch_size, comm_.size(), comm_.rank(), {size()},
-                                              pool_, unit, merge_, between, &memory_));
+  return reduce(batch_size, sum_own_positions(batch_size, comm_.size(), comm_.rank(),
+                                              {size(), at::kFloat, device_.torch()}, device_, unit,
+                                              merge_, between, &memory_));
 }
 
 at::Tensor SlicedSum::reduce(int64_t batch_size, Partials own) {
   if (comm_.size() == 1) return std::move(own.at(0));
 
-  const at::Tensor slice = at::empty({slice_size(comm_.rank())});
+  const at::Tensor slice = at::empty({slice_size(comm_.rank())}, device_.torch());
   int64_t largest = 0;
   for (int rank = 0; rank < comm_.size(); ++rank) largest = std::max(largest, slice_size(rank));
   for (int64_t first = 0; first < largest; first += floats_per_slice_) {
@@ -74,7 +75,7 @@ void SlicedSum::finish_piece(int64_t batch_size, const Partials& own, int64_t fi
   for (int peer = 0; peer < replicas; ++peer) {
     int64_t row = 0;
     for (const int64_t position : local_partials(batch_size, replicas, peer)) {
-      partials[position] = incoming[peer][row++];
+      partials[position] = device_.bring(incoming[peer][row++], at::kFloat);
     }
   }
   slice.narrow(0, mine.first, mine.count)
@@ -84,7 +85,10 @@ void SlicedSum::finish_piece(int64_t batch_size, const Partials& own, int64_t fi
 void SlicedSum::gather(const at::Tensor& values) {
   std::vector<size_t> bounds;
   for (const int64_t bound : bounds_) bounds.push_back(static_cast<size_t>(bound) * sizeof(float));
-  all_gather_slices(comm_, bytes_of(values), bounds);
+  if (comm_.size() == 1) return;
+  const at::Tensor host = device_.fetch(values);
+  all_gather_slices(comm_, bytes_of(host), bounds);
+  if (values.is_cuda()) values.copy_(host);
 }
 
 }  // namespace bitmill

@@ -11,8 +11,8 @@
 #include <functional>
 #include <vector>
 
-#include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "pipeline/sums/tree_sum.hpp"
 #include "schedule/reduction_tree.hpp"
 
@@ -20,8 +20,9 @@ namespace bitmill {
 
 class SlicedSum {
  public:
-  // Every rank of `comm` is a replica; sums have `size` elements, float32.
-  SlicedSum(int64_t size, Communicator& comm, ThreadPool& pool,
+  // Every rank of `comm` is a replica; sums have `size` elements, float32, and lie on the device.
+  // Between ranks they travel through the host's memory.
+  SlicedSum(int64_t size, Communicator& comm, const Device& device,
             int64_t floats_per_exchange = largest_exchange_floats);
 
   // Collective. Returns this rank's slice, elements [begin(), end()), of the sum over the batch.
@@ -54,7 +55,7 @@ class SlicedSum {
   int64_t slice_size(int rank) const { return end(rank) - begin(rank); }
 
   Communicator& comm_;
-  ThreadPool& pool_;
+  const Device& device_;
   const Merge merge_;
   SumMemory memory_;
   const std::vector<int64_t> bounds_;  // of slices, in elements

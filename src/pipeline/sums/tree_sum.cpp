@@ -13,7 +13,7 @@ at::Tensor SumMemory::take(const FlatShape& shape) {
   for (const at::Tensor& one : all_) {
     if (one.use_count() == 1 && one.storage().use_count() == 1) return one;
   }
-  return all_.emplace_back(at::empty({shape.length}, shape.dtype));
+  return all_.emplace_back(at::empty({shape.length}, at::dtype(shape.dtype).device(shape.device)));
 }
 
 GrowingSums::GrowingSums(int64_t n, int replicas, int replica, const FlatShape& shape,
@@ -36,14 +36,14 @@ void GrowingSums::merge_before(int64_t end, const Merge& merge) {
 }
 
 Partials sum_own_positions(int64_t n, int replicas, int replica, const FlatShape& shape,
-                           ThreadPool& pool, const SumUnit& unit, const Merge& merge,
+                           const Device& device, const SumUnit& unit, const Merge& merge,
                            const std::function<void()>& between, SumMemory* memory) {
   const PositionRange own = owned_positions(n, replicas, replica);
   GrowingSums sums(n, replicas, replica, shape, memory);
-  for (int64_t first = own.begin; first < own.end; first += pool.size()) {
-    const int64_t last = std::min<int64_t>(own.end, first + pool.size());
+  for (int64_t first = own.begin; first < own.end; first += device.lanes()) {
+    const int64_t last = std::min<int64_t>(own.end, first + device.lanes());
     sums.open({first, last});
-    pool.parallel_for(last - first, [&](int64_t i) { unit(first + i, sums.at(first + i)); });
+    device.for_units(last - first, [&](int64_t i) { unit(first + i, sums.at(first + i)); });
     sums.merge_before(last, merge);
     if (between) between();
   }
@@ -58,6 +58,10 @@ at::Tensor finish_tree(int64_t n, int replicas, const Partials& partials, const 
 }
 
 void add_spread(const at::Tensor& into, const at::Tensor& from, ThreadPool& pool) {
+  if (into.is_cuda()) {
+    into.add_(from);
+    return;
+  }
   parallel_pieces(pool, into.numel(), elements_per_task, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad;
     into.narrow(0, first, count).add_(from.narrow(0, first, count));

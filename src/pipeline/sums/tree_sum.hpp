@@ -10,14 +10,16 @@
 #include <vector>
 
 #include "base/thread_pool.hpp"
+#include "device/device.hpp"
 #include "schedule/reduction_tree.hpp"
 
 namespace bitmill {
 
-// The shape of a unit: [length], on the CPU.
+// The shape of a unit: [length], and where it lies.
 struct FlatShape {
   int64_t length = 0;
   at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
 };
 
 // Fills all elements of `values` with what the sample at a position of the batch adds. They may
@@ -68,19 +70,19 @@ class GrowingSums {
   Partials partials_;
 };
 
-// Calls `unit` for every position that this replica owns, on the threads of the pool, and `merge`
-// for every addition that this replica can make alone. At most pool.size() + log2(n) + 1 tensors of
-// `shape` live at once. `between`, if given, is called on this thread each time that every thread
-// of the pool has computed one unit. `memory`: as for GrowingSums.
+// Calls `unit` for every position that this replica owns, in the lanes of the device, and `merge`
+// for every addition that this replica can make alone. At most lanes + log2(n) + 1 tensors of
+// `shape` live at once. `between`, if given, is called on this thread each time that every lane has
+// computed one unit. `memory`: as for GrowingSums.
 Partials sum_own_positions(int64_t n, int replicas, int replica, const FlatShape& shape,
-                           ThreadPool& pool, const SumUnit& unit, const Merge& merge,
+                           const Device& device, const SumUnit& unit, const Merge& merge,
                            const std::function<void()>& between = {}, SumMemory* memory = nullptr);
 
 // The rest of the tree, over the partial sums of all replicas, in place. Returns the sum at
 // position 0.
 at::Tensor finish_tree(int64_t n, int replicas, const Partials& partials, const Merge& merge);
 
-// into += from, with the elements spread over the threads of the pool.
+// into += from, with the elements spread over the threads of the pool; on a GPU, queued there.
 void add_spread(const at::Tensor& into, const at::Tensor& from, ThreadPool& pool);
 
 }  // namespace bitmill

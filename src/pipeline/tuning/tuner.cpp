@@ -40,6 +40,7 @@ SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
 
 Tuner::Tuner(const TunerContext& context)
     : context_(context),
+      device_(cpu_device(context.pool)),
       backend_(make_backend(context.options.backend)),
       rotary_(make_rotary(context.model.config(), context.forecast.seq_len)),
       train_(share_of(context.rank, context.forecast.train, context.options.batch)),
@@ -52,7 +53,7 @@ Tuner::Tuner(const TunerContext& context)
       optimizer_(
           stage_.layout(),
           {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
-          context.rank.replicas(), context.pool),
+          context.rank.replicas(), *device_),
       own_losses_(at::zeros({train_.own_count()})) {
   state_.factors = at::ones({stage_.layout().size()});
   state_.best = state_.factors.clone();

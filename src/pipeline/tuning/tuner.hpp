@@ -11,6 +11,7 @@
 
 #include "backend/backend.hpp"
 #include "data/windows.hpp"
+#include "device/device.hpp"
 #include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
@@ -69,6 +70,7 @@ class Tuner : private Trained {
   std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
 
   const TunerContext context_;
+  const std::unique_ptr<Device> device_;
   const std::unique_ptr<Backend> backend_;
   const Rotary rotary_;
   const SampleShare train_, held_out_;

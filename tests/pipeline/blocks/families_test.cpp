@@ -70,7 +70,7 @@ class FamilyRun : public testing::TestWithParam<const char*> {
       at::set_num_threads(1);
       ThreadPool pool(1);
       StreamBudget budget(*files_, INT64_MAX, folder_ / "scratch");
-      result = evaluate(model, nullptr, windows, budget, comm, pool, {}).perplexity;
+      result = evaluate(model, nullptr, windows, budget, comm, *cpu_device(pool), {}).perplexity;
     });
     return result;
   }

@@ -145,12 +145,13 @@ class Training {
   LiveState state() { return {block_.layout(), values_, *optimizer_}; }
   void begin() {
     optimizer_ = std::make_unique<ShardedOptimizer>(
-        block_.layout(), RateCurve{RateSchedule::cosine, steps}, comm_, pool_);
+        block_.layout(), RateCurve{RateSchedule::cosine, steps}, comm_, *device_);
   }
 
   const MadeUpBlock& block_;
   Communicator& comm_;
   ThreadPool& pool_;
+  const std::unique_ptr<Device> device_ = cpu_device(pool_);
   at::Tensor values_;
   std::unique_ptr<ShardedOptimizer> optimizer_;
 };

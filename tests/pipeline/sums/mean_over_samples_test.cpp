@@ -30,7 +30,7 @@ TEST(SampleMean, ByHandOnAnyRanks) {
       const auto unit = [&](int64_t i, const at::Tensor& values) {
         values.copy_(from_one * (share.own()[i] + 1));
       };
-      const at::Tensor mean = mean_over_samples(size, 10, share, unit, comm, pool);
+      const at::Tensor mean = mean_over_samples(size, 10, share, unit, comm, *cpu_device(pool));
       EXPECT_TRUE(at::equal(mean, from_one * 1.5)) << ranks << " ranks";
     });
   }

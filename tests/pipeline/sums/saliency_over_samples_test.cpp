@@ -22,7 +22,7 @@ at::Tensor saliency(Saliency kind, Communicator& comm) {
     for (int64_t j = 0; j < size; ++j) statistics[j] = static_cast<double>(10 * n + j);
     if (n == 1) statistics[2] = 100;
   };
-  return saliency_over_samples(kind, size, 4, share, unit, comm, pool, [] {});
+  return saliency_over_samples(kind, size, 4, share, unit, comm, *cpu_device(pool), [] {});
 }
 
 TEST(SaliencySum, ByHandOnAnyRanks) {

@@ -38,8 +38,8 @@ void unit(int64_t step, int64_t position, const at::Tensor& values) {
 // A new one with the state of `old`, which goes through rank 0 in two parts.
 std::unique_ptr<ShardedOptimizer> restarted(ShardedOptimizer& old, const LearnedLayout& layout,
                                             const RateCurve& rates, Communicator& comm,
-                                            ThreadPool& pool) {
-  auto fresh = std::make_unique<ShardedOptimizer>(layout, rates, comm, pool);
+                                            const Device& device) {
+  auto fresh = std::make_unique<ShardedOptimizer>(layout, rates, comm, device);
   const int64_t cut = layout.size() / 3;
   for (const Moment moment : {Moment::first, Moment::second}) {
     for (const auto& [begin, end] : {std::pair{int64_t{0}, cut}, std::pair{cut, layout.size()}}) {
@@ -59,11 +59,12 @@ at::Tensor train(int ranks, int threads, int64_t batch, bool restart) {
   std::mutex mutex;
   run_ranks(ranks, [&](Communicator& comm) {
     ThreadPool pool(threads);
+    const auto device = cpu_device(pool);
     const RateCurve rates{RateSchedule::cosine, 6};
-    auto optimizer = std::make_unique<ShardedOptimizer>(layout, rates, comm, pool);
+    auto optimizer = std::make_unique<ShardedOptimizer>(layout, rates, comm, *device);
     const at::Tensor values = layout.initial_values(all);
     for (int64_t step = 0; step < 6; ++step) {
-      if (restart && step == 3) optimizer = restarted(*optimizer, layout, rates, comm, pool);
+      if (restart && step == 3) optimizer = restarted(*optimizer, layout, rates, comm, *device);
       const int64_t n = step == 5 ? (batch + 1) / 2 : batch;  // the last batch is not full
       optimizer->step(
           n, [&](int64_t position, const at::Tensor& g) { unit(step, position, g); }, values);
@@ -93,7 +94,8 @@ TEST(SlicedSum, PiecesGiveTheBitsOfTheWhole) {
     std::mutex mutex;
     run_ranks(ranks, [&](Communicator& comm) {
       ThreadPool pool(2);
-      SlicedSum sum(size, comm, pool, floats_per_exchange);
+      const auto device = cpu_device(pool);
+      SlicedSum sum(size, comm, *device, floats_per_exchange);
       const at::Tensor own = sum.reduce(
           batch, [&](int64_t position, const at::Tensor& values) { unit(0, position, values); });
       const at::Tensor all = at::zeros({size});

@@ -22,7 +22,7 @@ TEST(TreeSum, TheCallerIsAskedWheneverThePoolWentThroughAUnitAThread) {
     std::atomic<int> units = 0;
     std::vector<int> heard;
     const auto sums = sum_own_positions(
-        5, 1, 0, {4}, pool, [&](int64_t, const at::Tensor&) { ++units; },
+        5, 1, 0, {4}, *cpu_device(pool), [&](int64_t, const at::Tensor&) { ++units; },
         [](const at::Tensor&, const at::Tensor&) {}, [&] { heard.push_back(units); });
     EXPECT_EQ(heard, expected) << threads << " threads";
     EXPECT_EQ(sums.size(), 1U);
@@ -36,7 +36,7 @@ TEST(SampleMean, TheCallerIsAskedInEveryBatch) {
   int asked = 0;
   const at::Tensor mean = mean_over_samples(
       3, 5, SampleShare(5, 2, 1, 0), [](int64_t i, const at::Tensor& values) { values.fill_(i); },
-      *comm, pool, [&] { ++asked; });
+      *comm, *cpu_device(pool), [&] { ++asked; });
   EXPECT_EQ(asked, 3);
   EXPECT_TRUE(at::equal(mean, at::full({3}, 2.0)));
 }
@@ -46,7 +46,7 @@ TEST(TreeSum, UnitsBeginAtCacheLinesAndHaveTheirDtype) {
   ThreadPool pool(2);
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
     const auto sums = sum_own_positions(
-        7, 1, 0, {5, dtype}, pool,
+        7, 1, 0, {5, dtype}, *cpu_device(pool),
         [&](int64_t position, const at::Tensor& values) {
           EXPECT_EQ(values.scalar_type(), dtype);
           EXPECT_EQ(reinterpret_cast<uintptr_t>(values.data_ptr()) % 64, 0U);

@@ -1,0 +1,23 @@
+#include "cli/process/compute_device.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace bitmill {
+
+std::unique_ptr<Device> make_device(const std::string& backend, Dtype dtype, int host_rank,
+                                    ThreadPool& pool) {
+  if (backend != "cuda") return cpu_device(pool);
+  const auto devices = static_cast<int>(find_cuda_devices().devices.size());
+  const at::ScalarType element = dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
+  return cuda_device({host_rank % std::max(1, devices), element}, pool);
+}
+
+std::string backend_words(const std::string& backend, const Device& device) {
+  if (device.torch().is_cpu()) return fmt::format("backend {}", backend);
+  return fmt::format("backend {}: {}, {}", backend, device.description(),
+                     device.element() == at::kFloat ? "float32" : "bfloat16");
+}
+
+}  // namespace bitmill
