@@ -5,11 +5,12 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 #include <torch/version.h>
+
+#include <mutex>
 
 #include "base/error.hpp"
 #include "base/format_bytes.hpp"
@@ -93,6 +94,7 @@ class CudaDevice final : public Device {
   at::Tensor sent(const at::Tensor& tensor, at::ScalarType type) const {
     const c10::NoGradGuard no_gradient;
     const c10::cuda::CUDAGuard here(device_);
+    const std::lock_guard alone(ring_in_use_);
     const at::Tensor host = tensor.detach().contiguous();
     const at::Tensor there = at::empty(host.sizes(), at::device(device_).dtype(type));
     if (host.numel() == 0) return there;
@@ -115,6 +117,7 @@ class CudaDevice final : public Device {
   at::Tensor received(const at::Tensor& tensor, at::ScalarType type) const {
     const c10::NoGradGuard no_gradient;
     const c10::cuda::CUDAGuard here(device_);
+    const std::lock_guard alone(ring_in_use_);
     const at::Tensor there = tensor.detach().contiguous();
     const at::Tensor host = at::empty(there.sizes(), at::dtype(type));
     if (host.numel() == 0) return host;
@@ -135,6 +138,7 @@ class CudaDevice final : public Device {
   at::Device device_;
   at::ScalarType element_;
   cudaDeviceProp properties_;
+  mutable std::mutex ring_in_use_;
   mutable PinnedRing ring_;
 };
 
@@ -147,15 +151,6 @@ std::unique_ptr<Device> cuda_device(const CudaWish& wish, ThreadPool& pool) {
   check_cuda_index(wish.index);
   try_cuda_device(wish.index);
   return std::make_unique<CudaDevice>(wish, pool);
-}
-
-kernels::cudaStream_t stream_of(const at::Tensor& tensor) {
-  return c10::cuda::getCurrentCUDAStream(tensor.device().index()).stream();
-}
-
-kernels::Element element_of(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 ? kernels::Element::bfloat16
-                                               : kernels::Element::float32;
 }
 
 }  // namespace bitmill

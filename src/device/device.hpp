@@ -41,7 +41,7 @@ class Device {
 
   // A copy of a tensor of the host on this device, in `type`, contiguous and without gradient; the
   // tensor itself where it already is on the device in that type. The tensor may be changed or
-  // freed at once. One thread at a time calls bring() and fetch().
+  // freed at once. Any thread may call bring() and fetch().
   virtual at::Tensor bring(const at::Tensor& host, at::ScalarType type) const = 0;
   at::Tensor bring(const at::Tensor& host) const { return bring(host, element()); }
   // A copy on the host in `type`, contiguous and without gradient; the tensor itself where it is

@@ -1,0 +1,57 @@
+// Uses a device as bitmill does, so that a test can let a call fail on the way:
+//
+//   device_faults
+//
+// Prints what went wrong, behind the kind of error, and ends with status 4; 0 when nothing did.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones.h>
+
+#include <cstdio>
+#include <functional>
+
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
+#include "device/device.hpp"
+#include "device/queue.hpp"
+#include "kernels/tree_add.hpp"
+
+namespace {
+
+using namespace bitmill;
+
+constexpr int told = 4;
+
+void use_device() {
+  ThreadPool pool(2);
+  const auto device = cuda_device({.index = 0, .element = at::kFloat}, pool);
+  const at::Tensor ones = device->bring(at::ones({8}));
+  const at::Tensor sums = device->bring(at::ones({8}));
+  device->for_units(1, [&](int64_t) {
+    kernels::TreeAdd task{};
+    task.from[0] = task.from[1] = ones.const_data_ptr<float>();
+    task.into = sums.mutable_data_ptr<float>();
+    task.count = 2;
+    task.size = 8;
+    check_cuda(kernels::tree_add(task, stream_of(sums)), "tree_add");
+  });
+  device->finish();
+  const float sum = device->fetch(sums).sum().item<float>();
+  std::printf("%s: 8 x (1 + 1) = %g\n", device->description().c_str(), sum);
+}
+
+}  // namespace
+
+int main() {
+  try {
+    use_device();
+    return 0;
+  } catch (const DeviceLostError& error) {
+    std::printf("DeviceLostError: %s\n", error.what());
+  } catch (const DeviceError& error) {
+    std::printf("DeviceError: %s\n", error.what());
+  } catch (const std::exception& error) {
+    std::printf("another error: %s\n", error.what());
+  }
+  return told;
+}
