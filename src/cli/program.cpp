@@ -55,14 +55,16 @@ int report_once(Console& console, const Failure& failure) {
 
 int run_command(Command& command, RunContext& context, LaunchSession& session) {
   auto failure = failure_of([&] { command.run(context); });
-  const bool stopped = failure && failure->exit_code == exit_code::stopped;
-  if (!failure || stopped) {
+  const auto agreed_stop = [&] {
+    return failure && failure->exit_code == exit_code::stopped && !failure->alone;
+  };
+  if (!failure || agreed_stop()) {
     // Either all ranks succeed, or all agree on a stop. So all come here and end the watch
     // together.
     if (const auto broken = failure_of([&] { context.comm.barrier(); })) failure = broken;
   }
   if (!failure) return exit_code::done;
-  if (failure->exit_code == exit_code::stopped) {
+  if (agreed_stop()) {
     context.console.say(fmt::format("bitmill: {}", failure->message));
     return exit_code::stopped;
   }

@@ -58,6 +58,22 @@ CudaDeviceInfo device_info(int index) {
   return info;
 }
 
+void add_one_and_one(int index) {
+  const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+  const at::Tensor one = at::full({1}, 1.0F, at::device(device).dtype(at::kFloat));
+  const at::Tensor two = at::full({1}, 0.0F, one.options());
+  kernels::TreeAdd task{};
+  task.from[0] = task.from[1] = one.const_data_ptr<float>();
+  task.into = two.mutable_data_ptr<float>();
+  task.count = 2;
+  task.size = 1;
+  check_cuda(kernels::tree_add(task, stream_of(two)), "the first kernel");
+  const float sum = two.item<float>();
+  BITMILL_CHECK(sum == 2, DeviceError,
+                fmt::format("{} computes 1 + 1 = {}: it cannot be trusted; look at nvidia-smi -q",
+                            cuda_place(index), sum));
+}
+
 void try_out(CudaDeviceInfo& info) {
   try {
     with_device_errors([&] {
@@ -107,24 +123,16 @@ void check_cuda_index(int index) {
 }
 
 void try_cuda_device(int index) {
-  check_cuda(c10::cuda::SetDevice(static_cast<c10::DeviceIndex>(index)), "cudaSetDevice");
-  check_cuda(cudaFree(nullptr), "beginning to work");  // a device begins at the first call
-  with_device_errors([&] {
-    at::globalContext().lazyInitDevice(at::kCUDA);
-    const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
-    const at::Tensor one = at::full({1}, 1.0F, at::device(device).dtype(at::kFloat));
-    const at::Tensor two = at::full({1}, 0.0F, one.options());
-    kernels::TreeAdd task{};
-    task.from[0] = task.from[1] = one.const_data_ptr<float>();
-    task.into = two.mutable_data_ptr<float>();
-    task.count = 2;
-    task.size = 1;
-    check_cuda(kernels::tree_add(task, stream_of(two)), "the first kernel");
-    const float sum = two.item<float>();
-    BITMILL_CHECK(sum == 2, DeviceError,
-                  fmt::format("{} computes 1 + 1 = {}: it cannot be trusted; look at nvidia-smi -q",
-                              cuda_place(index), sum));
-  });
+  try {
+    with_device_errors([&] {
+      check_cuda(c10::cuda::SetDevice(static_cast<c10::DeviceIndex>(index)), "cudaSetDevice");
+      check_cuda(cudaFree(nullptr), "beginning to work");  // a device begins at the first call
+      at::globalContext().lazyInitDevice(at::kCUDA);
+      add_one_and_one(index);
+    });
+  } catch (const DeviceLostError& error) {
+    throw DeviceError(error.what());
+  }
 }
 
 }  // namespace bitmill

@@ -7,8 +7,8 @@ namespace bitmill {
 void check_cuda_index(int index);
 
 // Makes the device the calling thread's current one, and lets an operator of libtorch and a kernel
-// of ours compute there: both must have been built for it. Waits. DeviceError. REQUIRES: the index
-// is one that this process sees.
+// of ours compute there: both must have been built for it. Waits. DeviceError, of which none is a
+// DeviceLostError: what cannot begin was not lost. REQUIRES: this process sees the index.
 void try_cuda_device(int index);
 
 }  // namespace bitmill

@@ -24,7 +24,8 @@ std::string encode(const std::optional<Failure>& failure) {
 Failure decode(const std::string& bytes) {
   return {.exit_code = static_cast<unsigned char>(bytes.front()),
           .message = bytes.substr(1),
-          .from_peer = false};
+          .from_peer = false,
+          .alone = false};
 }
 
 // Ranks that failed alike.
@@ -59,6 +60,8 @@ Failure describe_failure(const std::exception_ptr& error) {
     return {exit_code::usage, e.what(), false};
   } catch (const StopError& e) {
     return {exit_code::stopped, e.what(), false};
+  } catch (const DeviceLostError& e) {
+    return {exit_code::stopped, e.what(), false, true};
   } catch (const CommError& e) {
     return {exit_code::failed, e.what(), true};
   } catch (const Error& e) {

@@ -21,6 +21,7 @@ struct Failure {
   int exit_code = exit_code::failed;
   std::string message;     // for people; may have several lines
   bool from_peer = false;  // communication failed: most likely because another rank failed first
+  bool alone = false;      // exit code 75, but this rank leaves without the others: its GPU is lost
 };
 
 // For any exception: ours, libtorch's (without its stack trace), the standard library's.

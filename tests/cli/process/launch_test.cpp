@@ -150,6 +150,10 @@ TEST(Failures, EveryKindHasItsExitCode) {
   };
   EXPECT_EQ(failure(UsageError("x")).exit_code, 2);
   EXPECT_EQ(failure(FormatError("x")).exit_code, 1);
+  EXPECT_EQ(failure(DeviceError("x")).exit_code, 1);
+  EXPECT_EQ(failure(DeviceLostError("x")).exit_code, 75);
+  EXPECT_TRUE(failure(DeviceLostError("x")).alone);  // nobody waits for a barrier with it
+  EXPECT_FALSE(failure(StopError("x")).alone);
   EXPECT_EQ(failure(std::bad_alloc()).exit_code, 1);
   EXPECT_THAT(failure(std::bad_alloc()).message, HasSubstr("out of memory"));
   EXPECT_EQ(failure(std::runtime_error("deep")).exit_code, 1);

@@ -56,7 +56,7 @@ TEST(DeviceFaults, AKernelThatWasNotBuiltForTheDeviceSaysHowToBuildIt) {
 }
 
 TEST(DeviceFaults, ADeviceThatAnotherProcessHoldsIsExplained) {
-  expect_told(with_failure("cudaFree:1:cudaErrorDevicesUnavailable"), "DeviceLostError",
+  expect_told(with_failure("cudaFree:1:cudaErrorDevicesUnavailable"), "DeviceError",
               "beginning to work failed on bitmill emulation of sm_90 (cuda:0) on ",
               "compute mode must be Default");
 }
