@@ -13,7 +13,7 @@
 
 namespace bitmill {
 
-// A quantized linear before it is trained. float32 on the CPU unless said otherwise.
+// A quantized linear before it is trained. float32 on the host unless said otherwise.
 // low + salient = cols; either may be 0. A learned value begins with what is here; from then on its
 // value is in LearnedLinear.
 struct FrozenLinear {
@@ -34,16 +34,19 @@ class StudentLinear {
  public:
   virtual ~StudentLinear() = default;
 
-  // Takes the signs of the latents, if there are any, for all forward() calls that follow. To be
-  // called before the first forward() and whenever learned values have changed, but not during
-  // forward() or a backward pass.
+  // Takes what is learned for all forward() calls that follow: the signs of the latents, if there
+  // are any, and what can be computed once for all samples. To be called before the first forward()
+  // and whenever learned values have changed, but not during forward() or a backward pass.
   virtual void begin_step(const LearnedLinear& learned) = 0;
 
   // x [T, cols] -> y [T, rows] (METHOD.md, "The factored form"):
   //   y_i = r1_i (alpha_i (S x^)_i + mu_i sum_j x^_j) + s_i ((q - z) x_salient)_i,
   //   x^ = r2 * x_low.
   // Differentiable in x and in what is learned; gradients go straight through the signs. `learned`
-  // must have the values that it had at the last begin_step().
+  // must have the values that it had at the last begin_step(). The gradient of latents goes to
+  // their gradient_place(). A backend may leave out the window of learned signs there (the cuda
+  // backend does, to save a pass over memory for every sample): who steps applies it to the sum, as
+  // AdamW does. Applying it twice changes nothing.
   virtual at::Tensor forward(const at::Tensor& x, const LearnedLinear& learned) const = 0;
 };
 
@@ -58,7 +61,7 @@ class Backend {
                                                  ThreadPool& pool) const = 0;
 };
 
-// "reference" or "cpu". UsageError for a backend that is unknown or was not compiled in.
+// "reference" or "cpu", the backends of the host. UsageError for any other name.
 std::unique_ptr<Backend> make_backend(const std::string& name);
 
 // Plain libtorch: builds the dequantized weight at every step and lets autograd do the rest.
@@ -69,5 +72,14 @@ std::unique_ptr<Backend> reference_backend();
 // lives. It holds nothing else of that size: no dequantized low part, and no gradient of a weight.
 // The gradient of the latents, which is as large, is written to the caller's memory.
 std::unique_ptr<Backend> cpu_backend();
+
+// The factored form on one GPU, by the kernels and cublasLt products of kernels/STEP.md. `element`,
+// float32 or bfloat16, is the type of activations, of products, and of signs and codes, which take
+// as many bytes per weight for as long as a linear lives. prepare() takes a FrozenLinear on the
+// host and copies what it needs. x of forward() is [T, cols] of `element` on the device, and so is
+// y; what is learned, its gradients and gradient places are float32 there. All work is queued on
+// the calling thread's stream. begin_step() must have been called before, whatever is learned. Two
+// calls with the same values give the same bits. DeviceError with CUDA's or cublasLt's words.
+std::unique_ptr<Backend> cuda_backend(at::Device device, at::ScalarType element);
 
 }  // namespace bitmill

@@ -39,7 +39,8 @@ class LearnedLinear {
 
   // Where the backward pass writes the gradient of a tensor that is as large as a weight; it has
   // that tensor's shape. Such a gradient does not go through autograd, which would hold those of
-  // all linears a second time. Undefined for other tensors, and where no gradient is wanted.
+  // all linears a second time. The gradient of latents may be given without the window of learned
+  // signs: who steps applies it. Undefined for other tensors, and where no gradient is wanted.
   at::Tensor gradient_place(std::string_view name) const;
   void set_gradient_place(std::string_view name, at::Tensor place);
 

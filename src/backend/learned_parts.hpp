@@ -13,7 +13,8 @@ struct LearnedParts {
 };
 
 // Where |theta| is below this, the gradient of the sign becomes the gradient of its latent
-// (METHOD.md, "Learned signs"). Elsewhere the gradient of the latent is 0.
+// (METHOD.md, "Learned signs"). Elsewhere the gradient of the latent is 0. AdamW applies it to the
+// sum over units. The backends of the host apply it to each unit's gradient too: the same bits.
 inline constexpr float straight_through_window = 1.5F;
 
 }  // namespace bitmill

@@ -1,7 +1,10 @@
 #pragma once
 // Matrix products on a GPU, by cublasLt. The algorithm for a shape is chosen once, from cublasLt's
-// list, among those that give the same bits at every call: none that splits k, and one fixed
-// workspace. So a product's bits depend on its shape, its types and the kind of device alone.
+// list, among those that give the same bits at every call: none that splits k or leaves the sum to
+// a reduction, none that needs more than 32 MiB of workspace or an address at more than a multiple
+// of 16 bytes. So a product's bits depend on its shape, on how the matrices lie (by rows or by
+// columns, their strides), its types and the kind of device alone. One handle per device, until the
+// process ends. Workspace is the caching allocator's, and so in the order of the stream.
 
 #include <ATen/core/Tensor.h>
 
@@ -19,7 +22,8 @@ void product_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 // The same into a new tensor of a's type.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 
-// The algorithms chosen so far, a line each: shape, types and cublasLt's number for it.
+// The algorithms chosen so far, a line each: device, types, shapes, strides, and cublasLt's
+// numbers.
 std::string chosen_algorithms();
 
 }  // namespace bitmill

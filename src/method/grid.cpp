@@ -108,6 +108,7 @@ LearnedTensors declare(int64_t rows, int64_t low, const MethodSettings& settings
   }
   if (settings.learned.signs) {
     add(part::latents, {rows, low}, settings.lr_sign, from.latents, /*large=*/true);
+    all.back().window = straight_through_window;
   }
   return all;
 }

@@ -60,7 +60,8 @@ LearnedLayout::LearnedLayout(std::span<const LearnedLayout* const> blocks) {
 
 void LearnedLayout::add(int linear, const LearnedTensor& tensor) {
   const int64_t size = tensor.size();
-  segments_.push_back({linear, tensor.name, tensor.shape, size_, size, tensor.rate, tensor.large});
+  segments_.push_back(
+      {linear, tensor.name, tensor.shape, size_, size, tensor.rate, tensor.large, tensor.window});
   size_ += rounded_up(size, floats_per_line);
 }
 
@@ -100,7 +101,8 @@ void LearnedLayout::clear_small(const at::Tensor& flat) const {
 }
 
 at::Tensor LearnedLayout::view(const at::Tensor& flat, const LearnedSegment& segment) {
-  return at::from_blob(flat.data_ptr<float>() + segment.offset, segment.shape, flat.options());
+  const at::NoGradGuard no_grad;
+  return flat.narrow(0, segment.offset, segment.size).view(segment.shape).detach();
 }
 
 std::vector<LearnedLinear> LearnedLayout::views(const at::Tensor& flat,

@@ -24,6 +24,8 @@ struct LearnedTensor {
   // gives, and its state is saved linear by linear, under its name.
   bool large = false;
   at::Tensor first = {};  // float32, the first values; undefined: all begin at 1
+  // The gradient counts as 0 where the magnitude of the value is not below this; 0: no such window.
+  float window = 0;
 
   int64_t size() const;
 };
@@ -40,6 +42,7 @@ struct LearnedSegment {
   int64_t size = 0;
   double rate = 0;
   bool large = false;
+  float window = 0;
 };
 
 class LearnedLayout {
@@ -56,13 +59,14 @@ class LearnedLayout {
   bool has_large() const { return small_size_ < size_; }
   LearnedNames names(int linear) const;
 
-  // The first values of `linears`, [size()]. REQUIRES: the layout was made of these linears.
+  // The first values of `linears`, [size()], on the host. REQUIRES: the layout was made of these
+  // linears.
   at::Tensor initial_values(std::span<const LearnedTensors> linears) const;
   // Sets all elements of `flat` to 0, except those of large segments.
   void clear_small(const at::Tensor& flat) const;
 
-  // Tensors over the memory of `flat` [size()], per linear; no copy. `flat` must outlive them. When
-  // `gradient` [size()] is given, it holds the gradient places of the large tensors.
+  // Tensors over the memory of `flat` [size()], per linear, wherever it is; no copy, and leaves of
+  // any graph. When `gradient` [size()] is given, it holds the gradient places of large tensors.
   std::vector<LearnedLinear> views(const at::Tensor& flat, const at::Tensor& gradient = {}) const;
   static at::Tensor view(const at::Tensor& flat, const LearnedSegment& segment);
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "backend/learned_parts.hpp"
 #include "backend/random_linear.hpp"
 #include "base/error.hpp"
 #include "format/packed_linear.hpp"
@@ -60,6 +61,7 @@ TEST(LearnedLayout, LatentsLieBehindTheVectorsOfAllLinears) {
   for (const LearnedSegment& segment : layout.segments()) {
     EXPECT_EQ(segment.offset >= layout.small_size(), segment.name == part::latents);
     EXPECT_EQ(segment.large, segment.name == part::latents);
+    EXPECT_EQ(segment.window, segment.name == part::latents ? straight_through_window : 0.0F);
   }
   EXPECT_EQ(layout.segments().back().rate, 3e-2);
   const at::Tensor flat = layout.initial_values(learned);
@@ -129,6 +131,24 @@ TEST(AdamW, FirstStepMovesByTheRate) {
   adamw.step(1, 1.0, at::full({layout.size()}, -3.0), 1, values, pool);
   EXPECT_NEAR(floats_of(values)[layout.segments()[0].offset], 1.0 + 5e-4, 1e-7);
   EXPECT_NEAR(floats_of(values)[layout.segments()[1].offset], 1.0 + 1e-3, 1e-7);
+}
+
+// A backend may leave the window of learned signs to the optimiser.
+TEST(AdamW, GradientsOutsideTheWindowCountAsZero) {
+  ThreadPool pool(1);
+  const at::Tensor latents = at::tensor({0.F, -1.49F, 1.49F, 1.5F, -1.5F, 7.F});
+  const std::vector<LearnedTensors> linears = {
+      {{"plain", {6}, 1e-3, false, latents},
+       {"latents", {6}, 3e-2, true, latents, straight_through_window}}};
+  const LearnedLayout layout(linears);
+  AdamW adamw(layout, 0, layout.size());
+  const at::Tensor values = layout.initial_values(linears);
+  adamw.step(1, 1.0, at::full({layout.size()}, 2.0), 1, values, pool);
+  const auto views = layout.views(values);
+  const at::Tensor moved = views[0]["latents"] != latents;
+  EXPECT_TRUE(at::equal(moved, at::tensor({1, 1, 1, 0, 0, 0}) == 1)) << views[0]["latents"];
+  EXPECT_TRUE((views[0]["plain"] != latents).all().item<bool>());
+  EXPECT_EQ(floats_of(adamw.first_moment())[layout.segments()[1].offset + 3], 0.0F);
 }
 
 TEST(AdamW, EqualsTheFormulaInFloat64OverManySteps) {
