@@ -19,8 +19,8 @@ std::string_view advice_after(cudaError_t error) {
       return "; the memory of the device is used up: choose a shorter --seq-len, or give the job a "
              "device of its own";
     case cudaErrorNoKernelImageForDevice:
-      return "; this bitmill was built for other GPUs: build it again with "
-             "-DCMAKE_CUDA_ARCHITECTURES= this one's";
+      return "; this bitmill was built for other GPUs: build it with CMAKE_CUDA_ARCHITECTURES set "
+             "to this one's architecture";
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorECCUncorrectable:
