@@ -32,6 +32,10 @@ class NumericError : public Error {
 class DeviceError : public Error {
   using Error::Error;
 };
+// A GPU, or the way to it, broke while it worked: another start may succeed, here or elsewhere.
+class DeviceLostError : public DeviceError {
+  using DeviceError::DeviceError;
+};
 // MPI, NCCL, or a peer.
 class CommError : public Error {
   using Error::Error;

@@ -20,10 +20,11 @@ class CpuDevice final : public Device {
   }
   void finish() const override {}
   at::Tensor bring(const at::Tensor& host, at::ScalarType type) const override {
-    return host.to(type);
+    return host.scalar_type() == type ? host : host.detach().to(type).contiguous();
   }
-  at::Tensor fetch(const at::Tensor& tensor) const override {
-    return tensor.to(at::kFloat).contiguous();
+  at::Tensor fetch(const at::Tensor& tensor, at::ScalarType type) const override {
+    const bool is_one = tensor.scalar_type() == type && tensor.is_contiguous();
+    return is_one ? tensor : tensor.detach().to(type).contiguous();
   }
   std::string description() const override { return fmt::format("{} threads", pool_.size()); }
   std::string numerics() const override { return "cpu"; }

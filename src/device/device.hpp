@@ -39,14 +39,18 @@ class Device {
   // Returns when everything that was queued is done. DeviceError with CUDA's words where it failed.
   virtual void finish() const = 0;
 
-  // A copy of a tensor of the host on this device, in `type`; the tensor itself where it already is
-  // one. The tensor may be changed or freed at once.
+  // A copy of a tensor of the host on this device, in `type`, contiguous and without gradient; the
+  // tensor itself where it already is on the device in that type. The tensor may be changed or
+  // freed at once. One thread at a time calls bring() and fetch().
   virtual at::Tensor bring(const at::Tensor& host, at::ScalarType type) const = 0;
   at::Tensor bring(const at::Tensor& host) const { return bring(host, element()); }
-  // A copy on the host in float32, contiguous; the tensor itself where it is one. Waits.
-  virtual at::Tensor fetch(const at::Tensor& tensor) const = 0;
+  // A copy on the host in `type`, contiguous and without gradient; the tensor itself where it is
+  // one. Waits.
+  virtual at::Tensor fetch(const at::Tensor& tensor, at::ScalarType type) const = 0;
+  at::Tensor fetch(const at::Tensor& tensor) const { return fetch(tensor, at::kFloat); }
 
-  // "NVIDIA H200 (cuda:0), 139 GiB"; "8 threads".
+  // "NVIDIA H200 (cuda:0), 151 GB"; "8 threads". A slice of a GPU in MIG mode has a name of its
+  // own.
   virtual std::string description() const = 0;
   // What the bits of a result depend on besides the options, as one word for the fingerprint:
   // "cpu", or the kind of GPU, the type and the versions of its libraries.
@@ -59,24 +63,38 @@ struct CudaWish {
   int index = 0;  // among the devices that this process may see
   at::ScalarType element = at::kBFloat16;
 };
-// Makes the device the calling thread's current one. DeviceError with CUDA's own words, the device
-// and what to try; UsageError in a build without CUDA.
+// Makes the device the calling thread's current one, and runs a kernel there. DeviceError with
+// CUDA's own words, device, host and what to try; UsageError in a build without CUDA.
 std::unique_ptr<Device> cuda_device(const CudaWish& wish, ThreadPool& pool);
+
+// Calls work(). What libtorch throws about a GPU meanwhile leaves as the DeviceError that a call of
+// CUDA itself would have ended in; everything else leaves as it is.
+void with_device_errors(const std::function<void()>& work);
 
 // Of `bitmill devices`, and of --backend auto.
 struct CudaDeviceInfo {
   int index = 0;
   std::string name;
-  int64_t memory_bytes = 0, free_bytes = 0;
+  int64_t memory_bytes = 0;
   int major = 0, minor = 0;  // of its architecture (compute capability)
   int multiprocessors = 0;
+  // Known only after DeviceLook::try_out:
+  int64_t free_bytes = 0;
+  std::string problem;  // why it cannot be used, in words; empty where it can
 };
 struct CudaHost {
-  bool compiled = false;                // whether this build has CUDA
-  std::string problem;                  // why no device can be used, in words; empty where one can
-  std::string driver, runtime, nccl;    // versions, "13.0"; empty where unknown
+  bool compiled = false;  // whether this build has CUDA
+  std::string problem;    // why no device can be used, in words; empty where one can
+  // The newest CUDA that the driver knows, CUDA's runtime, NCCL: "13.0"; empty where unknown. No
+  // part of bitmill is linked to NCCL yet.
+  std::string driver, runtime, nccl;
   std::vector<CudaDeviceInfo> devices;  // that this process may see
 };
-CudaHost find_cuda_devices();
+enum class DeviceLook {
+  list,     // names and sizes; takes nothing on the devices
+  try_out,  // runs a kernel on each device, which takes some of its memory until the process ends
+};
+// Throws nothing but std::bad_alloc: what is wrong is in the result.
+CudaHost find_cuda_devices(DeviceLook look = DeviceLook::list);
 
 }  // namespace bitmill

@@ -20,9 +20,12 @@ namespace {
 
 std::unique_ptr<Device> cuda_device(const CudaWish& /*wish*/, ThreadPool& /*pool*/) { refuse(); }
 
-CudaHost find_cuda_devices() {
+void with_device_errors(const std::function<void()>& work) { work(); }
+
+CudaHost find_cuda_devices(DeviceLook /*look*/) {
   CudaHost host;
-  host.problem = "this bitmill was built without CUDA";
+  host.problem =
+      "this bitmill was built without CUDA; cmake --preset cuda builds one with it (README.md)";
   return host;
 }
 

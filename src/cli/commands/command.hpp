@@ -83,5 +83,6 @@ CommandEntry status_entry();
 CommandEntry verify_entry();
 CommandEntry report_entry();
 CommandEntry plan_entry();
+CommandEntry devices_entry();
 
 }  // namespace bitmill

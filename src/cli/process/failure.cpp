@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "comm/gather.hpp"
+#include "device/device.hpp"
 
 namespace bitmill {
 namespace {
@@ -77,7 +78,7 @@ Failure describe_failure(const std::exception_ptr& error) {
 
 std::optional<Failure> failure_of(const std::function<void()>& step) {
   try {
-    step();
+    with_device_errors(step);
     return std::nullopt;
   } catch (...) {
     return describe_failure(std::current_exception());

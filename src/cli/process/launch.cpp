@@ -1,7 +1,6 @@
 #include "cli/process/launch.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <charconv>
@@ -55,11 +54,6 @@ Environment process_environment() {
     const char* const value = std::getenv(name.c_str());
     return value ? std::optional<std::string>(value) : std::nullopt;
   };
-}
-
-std::string host_name() {
-  std::array<char, 256> name = {};  // POSIX allows 255
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
 }
 
 std::string rank_name(int rank, int ranks) {

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "base/host_name.hpp"
+
 namespace bitmill {
 
 struct Launch {
@@ -19,9 +21,6 @@ struct Launch {
 // Looks up a variable: std::getenv, or the table of a test.
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 Environment process_environment();
-
-// The name of this host, as its users know it.
-std::string host_name();
 
 // "rank 2 on n1"; empty when there is only one rank, which needs no name.
 std::string rank_name(int rank, int ranks);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "device/device.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 
@@ -204,7 +205,7 @@ void RunSession::fail(const std::string& why) noexcept {
 
 void hold_session(RunSession* session, const std::function<void()>& work) {
   try {
-    work();
+    with_device_errors(work);
   } catch (const AgreedStop& stop) {
     if (session != nullptr) session->stop(stop.what());
     throw;
@@ -212,6 +213,8 @@ void hold_session(RunSession* session, const std::function<void()>& work) {
     throw;  // the folder now belongs to another process
   } catch (const CommError&) {
     throw;  // a peer is gone: another start may succeed
+  } catch (const DeviceLostError&) {
+    throw;  // a GPU is gone: the same
   } catch (const UsageError& error) {
     if (session != nullptr) session->refuse(error.what());
     throw;

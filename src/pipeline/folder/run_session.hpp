@@ -79,9 +79,9 @@ class RunSession {
 };
 
 // Runs `work` on a rank of the job. `session` is null except on rank 0. Where `work` throws, the
-// session ends by stop(), refuse() or fail(), whichever fits the error. After a CommError or a
-// ClaimError the claim is not released: after a CommError, the next start finds out that nobody
-// holds the folder any more.
+// session ends by stop(), refuse() or fail(), whichever fits the error. After a CommError, a
+// DeviceLostError or a ClaimError the claim is not released: after the first two, the next start
+// finds out that nobody holds the folder any more, and the run does not count as failed.
 void hold_session(RunSession* session, const std::function<void()>& work);
 
 // For a job whose result is there already, because an earlier start committed it and then died

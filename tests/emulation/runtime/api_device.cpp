@@ -46,7 +46,8 @@ void set_limits(cudaDeviceProp* all) {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = device_count();
-  return *count == 0 ? give(cudaErrorNoDevice) : cudaSuccess;
+  EMULATION_ENTER();
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* device) {
