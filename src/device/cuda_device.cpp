@@ -5,7 +5,6 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
@@ -147,15 +146,6 @@ std::unique_ptr<Device> cuda_device(const CudaWish& wish, ThreadPool& pool) {
   check_cuda_index(wish.index);
   try_cuda_device(wish.index);
   return std::make_unique<CudaDevice>(wish, pool);
-}
-
-kernels::cudaStream_t stream_of(const at::Tensor& tensor) {
-  return c10::cuda::getCurrentCUDAStream(tensor.device().index()).stream();
-}
-
-kernels::Element element_of(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 ? kernels::Element::bfloat16
-                                               : kernels::Element::float32;
 }
 
 }  // namespace bitmill
