@@ -15,9 +15,8 @@
 
 #include "base/error.hpp"
 #include "base/handle.hpp"
-#include "base/pieces.hpp"
+#include "device/cuda_matrix_lines.hpp"
 #include "device/queue.hpp"
-#include "kernels/element.hpp"
 
 namespace bitmill {
 namespace {
@@ -25,53 +24,6 @@ namespace {
 // What an algorithm may use beside its operands: what NVIDIA recommends for Hopper. It is a limit.
 // The memory is the caching allocator's, which gives it out again in the order of the stream.
 constexpr uint64_t most_workspace = uint64_t{32} << 20;
-
-// What an algorithm may rely on, whatever the operands' addresses happen to be: an algorithm that
-// is chosen by address would change the bits from one run to the next.
-constexpr uint32_t promised_alignment = 16;
-
-// A matrix in memory: lines with `stride` elements from one to the next. A line is a row, or a
-// column where `by_columns`.
-struct Lines {
-  at::Tensor matrix;
-  bool by_columns = false;
-  int64_t stride = 0;
-
-  int64_t length() const { return matrix.size(by_columns ? 0 : 1); }
-  int64_t count() const { return matrix.size(by_columns ? 1 : 0); }
-  Lines transposed() const { return {matrix.t(), !by_columns, stride}; }
-};
-
-// The matrix as it lies, by rows where both would do; nothing where its lines do not all begin at
-// the promised alignment.
-std::optional<Lines> lines_in_place(const at::Tensor& matrix) {
-  const auto address = reinterpret_cast<uintptr_t>(matrix.const_data_ptr());
-  for (const bool by_columns : {false, true}) {
-    Lines lines{matrix, by_columns, matrix.stride(by_columns ? 1 : 0)};
-    // The stride of a single line, or within lines of one element, means nothing.
-    if (lines.count() == 1) lines.stride = rounded_up(lines.length(), kernels::operand_step);
-    const bool dense = lines.length() == 1 || matrix.stride(by_columns ? 0 : 1) == 1;
-    const auto bytes = static_cast<uint64_t>(lines.stride * matrix.element_size());
-    if (dense && lines.stride >= lines.length() && (address | bytes) % promised_alignment == 0) {
-      return lines;
-    }
-  }
-  return std::nullopt;
-}
-
-// Fresh memory of the matrix's shape and type, by rows.
-Lines aligned_like(const at::Tensor& matrix) {
-  const int64_t stride = rounded_up(matrix.size(1), kernels::operand_step);
-  const at::Tensor wide = at::empty({matrix.size(0), stride}, matrix.options());
-  return {wide.narrow(1, 0, matrix.size(1)), false, stride};
-}
-
-Lines lines_of(const at::Tensor& matrix) {
-  if (const auto lines = lines_in_place(matrix)) return *lines;
-  Lines copy = aligned_like(matrix);
-  copy.matrix.copy_(matrix);
-  return copy;
-}
 
 // What the algorithm, and so the bits of a product, depends on.
 struct ProductShape {
@@ -85,7 +37,7 @@ struct ProductShape {
   std::string words() const {
     const auto matrix = [](at::ScalarType type, int64_t rows, int64_t cols, bool by_columns,
                            int64_t stride) {
-      return fmt::format("{} [{}, {}] by {} of {}", type == at::kFloat ? "float32" : "bfloat16",
+      return fmt::format("{} [{}, {}] in {} {} apart", type == at::kFloat ? "float32" : "bfloat16",
                          rows, cols, by_columns ? "columns" : "rows", stride);
     };
     return fmt::format("{} = {} times {}", matrix(out, m, n, false, out_stride),
@@ -192,10 +144,11 @@ class PlannedProducts {
       const auto number = [&](cublasLtMatmulAlgoConfigAttributes_t name) {
         return algorithm_value<uint32_t>(planned.algorithm, name);
       };
-      all += fmt::format("cuda:{}, {}: algorithm {}, tile {}, stages {}, workspace {}\n", device_,
-                         shape.words(), number(CUBLASLT_ALGO_CONFIG_ID),
-                         number(CUBLASLT_ALGO_CONFIG_TILE_ID),
-                         number(CUBLASLT_ALGO_CONFIG_STAGES_ID), planned.workspace);
+      all +=
+          fmt::format("cuda:{}, {}: algorithm {}, tile {}, stages {}, splits {}, workspace {}\n",
+                      device_, shape.words(), number(CUBLASLT_ALGO_CONFIG_ID),
+                      number(CUBLASLT_ALGO_CONFIG_TILE_ID), number(CUBLASLT_ALGO_CONFIG_STAGES_ID),
+                      number(CUBLASLT_ALGO_CONFIG_SPLITK_NUM), planned.workspace);
     }
     return all;
   }

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cassert>
+#include <optional>
 
 #include "device/kernel_input.hpp"
 #include "device/queue.hpp"
@@ -45,13 +46,14 @@ void set_weights(kernels::SampleLoss& task, double normal, double homologous, bo
 
 struct DeviceSampleLoss : torch::autograd::Function<DeviceSampleLoss> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& student,
-                            const at::Tensor& normal, const at::Tensor& homologous,
-                            double normal_weight, double homologous_weight, bool relative) {
-    const auto whole = [](const at::Tensor& tensor) {
-      return tensor.defined() ? kernel_input(tensor) : tensor;
+                            const std::optional<at::Tensor>& normal,
+                            const std::optional<at::Tensor>& homologous, double normal_weight,
+                            double homologous_weight, bool relative) {
+    const auto whole = [](const std::optional<at::Tensor>& target) {
+      return target ? kernel_input(*target) : at::Tensor();
     };
     const at::TensorOptions floats = student.options().dtype(at::kFloat);
-    const LossTensors tensors = {whole(student), whole(normal), whole(homologous),
+    const LossTensors tensors = {kernel_input(student), whole(normal), whole(homologous),
                                  at::empty({student.size(0), 4}, floats)};
     const at::Tensor sums = at::empty({student.size(0), 8}, floats);
     const at::Tensor loss = at::empty({}, floats);
@@ -88,10 +90,12 @@ struct DeviceSampleLoss : torch::autograd::Function<DeviceSampleLoss> {
 
 at::Tensor device_sample_loss(const at::Tensor& student, const at::Tensor& normal,
                               const at::Tensor& homologous, const LossSettings& settings) {
-  return DeviceSampleLoss::apply(student, settings.normal == 0 ? at::Tensor() : normal.detach(),
-                                 settings.homologous == 0 ? at::Tensor() : homologous.detach(),
-                                 settings.normal, settings.homologous,
-                                 settings.error == ErrorKind::relative);
+  const auto used = [](double weight, const at::Tensor& target) {
+    return weight == 0 ? std::nullopt : std::optional(target.detach());
+  };
+  return DeviceSampleLoss::apply(student, used(settings.normal, normal),
+                                 used(settings.homologous, homologous), settings.normal,
+                                 settings.homologous, settings.error == ErrorKind::relative);
 }
 
 }  // namespace bitmill

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "device/kernel_input.hpp"
 #include "device/queue.hpp"
 #include "kernels/gated_activation.hpp"
@@ -33,9 +35,9 @@ const void* data_or_null(const at::Tensor& tensor) {
 
 struct DeviceActivation : torch::autograd::Function<DeviceActivation> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given,
-                            const at::Tensor& given_up, int64_t activation) {
+                            const std::optional<at::Tensor>& given_up, int64_t activation) {
     const at::Tensor gate = kernel_input(given);
-    const at::Tensor up = given_up.defined() ? kernel_input(given_up) : given_up;
+    const at::Tensor up = given_up ? kernel_input(*given_up) : at::Tensor();
     const at::Tensor out = at::empty(gate.sizes(), gate.options());
     const kernels::GatedActivation task{.gate = gate.const_data_ptr(),
                                         .up = data_or_null(up),
@@ -75,7 +77,8 @@ struct DeviceActivation : torch::autograd::Function<DeviceActivation> {
 }  // namespace
 
 at::Tensor device_activation(Activation activation, const at::Tensor& gate, const at::Tensor& up) {
-  return DeviceActivation::apply(gate, up, static_cast<int64_t>(kernels_word_for(activation)));
+  const auto second = up.defined() ? std::optional(up) : std::nullopt;
+  return DeviceActivation::apply(gate, second, static_cast<int64_t>(kernels_word_for(activation)));
 }
 
 }  // namespace bitmill

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "device/kernel_input.hpp"
 #include "device/queue.hpp"
 #include "kernels/rms_norm.hpp"
@@ -20,9 +22,9 @@ const float* floats_or_null(const at::Tensor& tensor) {
 struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
   // x [..., size], weight [size] float32 or undefined
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given,
-                            const at::Tensor& given_weight, double epsilon) {
+                            const std::optional<at::Tensor>& given_weight, double epsilon) {
     const at::Tensor x = kernel_input(given);
-    const at::Tensor weight = given_weight.defined() ? kernel_input(given_weight) : given_weight;
+    const at::Tensor weight = given_weight ? kernel_input(*given_weight) : at::Tensor();
     const int64_t size = x.size(-1);
     const at::Tensor y = at::empty(x.sizes(), x.options());
     const at::Tensor inverse = at::empty({x.numel() / size}, x.options().dtype(at::kFloat));
@@ -75,7 +77,8 @@ at::Tensor device_normalize(NormKind kind, const Norm& norm, const at::Tensor& x
         .to(x.scalar_type());
   }
   if (size > kernels::largest_rms_norm) return wide_rms_norm(x, norm.weight, epsilon);
-  return DeviceRmsNorm::apply(x, norm.weight, epsilon);
+  const auto weight = norm.weight.defined() ? std::optional(norm.weight) : std::nullopt;
+  return DeviceRmsNorm::apply(x, weight, epsilon);
 }
 
 }  // namespace bitmill

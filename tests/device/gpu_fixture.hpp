@@ -2,6 +2,7 @@
 // A fixture for tests that need a GPU, emulated or real: they are skipped where there is none.
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,5 +1,6 @@
 // Whole models and single blocks on a GPU, against the CPU's path and against float64.
 
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -9,6 +10,7 @@
 #include "device/gpu_fixture.hpp"
 #include "kernels/rms_norm.hpp"
 #include "method/block_configs.hpp"
+#include "model/attention.hpp"
 #include "model/block_forward.hpp"
 #include "model/device_weights.hpp"
 #include "model/golden_files.hpp"

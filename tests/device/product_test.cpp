@@ -156,10 +156,24 @@ TEST_F(DeviceProduct, OneAlgorithmIsChosenForAShape) {
   product(a, at::randn({176, 80}, gpu_).t());
   EXPECT_EQ(lines(), before + 2);
   const std::string all = chosen_algorithms();
-  EXPECT_NE(all.find("cuda:0, float32 [112, 176] by rows of 176 = float32 [112, 80] by rows of 80 "
-                     "times float32 [80, 176] by columns of 80: algorithm "),
+  EXPECT_NE(all.find("cuda:0, float32 [112, 176] in rows 176 apart = float32 [112, 80] in rows 80 "
+                     "apart times float32 [80, 176] in columns 80 apart: algorithm "),
             std::string::npos)
       << all;
+}
+
+// Small results of long sums are where cublasLt would rather split the sum.
+TEST_F(DeviceProduct, NoSumIsSplit) {
+  product(at::randn({16, 4096}, gpu_), at::randn({4096, 32}, gpu_));
+  const at::Tensor a = at::randn({16, 4096}, gpu_).to(at::kBFloat16);
+  product(a, a.t());
+  const std::string all = chosen_algorithms();
+  EXPECT_NE(all.find("[16, 4096]"), std::string::npos) << all;
+  for (size_t at = all.find("splits "); at != std::string::npos; at = all.find("splits ", at + 1)) {
+    const std::string splits = all.substr(at, 9);
+    EXPECT_TRUE(splits == "splits 1," || splits == "splits 0,") << all;
+  }
+  EXPECT_NE(all.find("splits "), std::string::npos);
 }
 
 std::string product_refusal(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {

@@ -15,6 +15,7 @@
 #include "cli/options/config_file.hpp"
 #include "cli/options/quantize_options.hpp"
 #include "cli/options/recipe.hpp"
+#include "device/device.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -197,19 +198,39 @@ TEST(QuantizeRequests, ValuesOutOfRangeAreRefused) {
       {"--saliency", "median"},  {"--int4-range", "col"},   {"--seed", "-3"},
       {"--stream-memory", "0"},  {"--max-shard-size", "x"}, {"--lag", "3"},
       {"--resume", "sometimes"}, {"--walk", "zigzag"},      {"--backend", "gpu"},
-      {"--backend", "cuda"},     {"--dtype", "float16"},    {"--stages", "0"}};
+      {"--dtype", "float16"},    {"--stages", "0"}};
   for (const auto& words : wrong) {
     EXPECT_NE(complaint([&] { read_request(words); }), "") << words[0] << " " << words[1];
   }
 }
 
 TEST(QuantizeRequests, WhatThisVersionCannotDoIsRefusedWithAReason) {
-  EXPECT_THAT(complaint([] { read_request({"--dtype", "bfloat16"}); }), HasSubstr("float32"));
+  EXPECT_THAT(complaint([] {
+                read_request({"--backend", "cpu", "--dtype", "bfloat16"});
+              }),
+              HasSubstr("float32"));
   EXPECT_EQ(complaint([] {
               read_request(
                   {"--dtype", "float32", "--stages", "1", "--walk", "sweep", "--resume", "never"});
             }),
             "");
+}
+
+TEST(QuantizeRequests, AGpuIsTakenWhereThereIsOneAndAskedForInVainWhereThisBuildHasNoCuda) {
+  const CudaHost host = find_cuda_devices();
+  const QuantizeOptions chosen = read_request({}).options;
+  const bool usable = host.compiled && host.problem.empty();
+  EXPECT_EQ(chosen.backend, usable ? "cuda" : "cpu");
+  EXPECT_EQ(chosen.dtype, usable ? Dtype::bfloat16 : Dtype::float32);
+  if (host.compiled) {
+    EXPECT_EQ(read_request({"--backend", "cuda", "--dtype", "float32"}).options.dtype,
+              Dtype::float32);
+    return;
+  }
+  EXPECT_THAT(complaint([] {
+                read_request({"--backend", "cuda"});
+              }),
+              HasSubstr("built without CUDA"));
 }
 
 TEST(QuantizeRequests, LearnedSignsBringTheCosineAndRatesNeedWhatTheyAreFor) {
