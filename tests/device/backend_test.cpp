@@ -16,7 +16,7 @@
 #include "backend/learned_parts.hpp"
 #include "backend/random_linear.hpp"
 #include "base/error.hpp"
-#include "device/device.hpp"
+#include "device/gpu_fixture.hpp"
 
 namespace bitmill {
 namespace {
@@ -25,13 +25,7 @@ using LinearShape = test::Case;
 
 const at::Device linear_gpu(at::kCUDA, 0);
 
-class CudaBackend : public testing::Test {
- protected:
-  void SetUp() override {
-    const CudaHost host = find_cuda_devices();
-    if (host.devices.empty()) GTEST_SKIP() << "no GPU here: " << host.problem;
-  }
-};
+class CudaBackend : public test::OnGpu {};
 
 // Tokens, rows, low, salient: multiples of 16 and not, no low and no salient columns, more than a
 // tile of tokens (64), of rows (512; 128 of an odd number) and of columns (1,024).
