@@ -9,6 +9,7 @@
 #include "backend/backend.hpp"
 #include "backend/cuda_linear.hpp"
 #include "base/error.hpp"
+#include "device/kernel_input.hpp"
 #include "device/product.hpp"
 #include "device/queue.hpp"
 #include "kernels/combine.hpp"
@@ -21,12 +22,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// Kernels move whole sectors: memory begins at a multiple of 32 bytes. Fresh tensors do.
-at::Tensor from_a_sector_on(const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.contiguous();
-  return reinterpret_cast<uintptr_t>(dense.const_data_ptr()) % 32 == 0 ? dense : dense.clone();
-}
 
 // What the forward pass leaves behind.
 struct CudaForward {
@@ -194,7 +189,7 @@ struct CudaFactoredLinear : torch::autograd::Function<CudaFactoredLinear> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const CudaLinearParts& linear = linear_at(context->saved_data["linear"].toInt());
     const variable_list saved = context->get_saved_variables();
-    CudaBackward way(linear, saved, from_a_sector_on(gradients[0]), context->needs_input_grad(0));
+    CudaBackward way(linear, saved, kernel_input(gradients[0]), context->needs_input_grad(0));
     variable_list out(9);
     way.split();
     way.to_rows(out);
@@ -233,7 +228,7 @@ class CudaLinear final : public StudentLinear {
       return part.defined() ? part : at::empty({0}, linear_.row_factor.options());
     };
     return CudaFactoredLinear::apply(
-        from_a_sector_on(x), row_scale, learned[part::row_gain], learned[part::col_gain],
+        kernel_input(x), row_scale, learned[part::row_gain], learned[part::col_gain],
         learned_or(learned, part::row_mean, linear_.frozen_row_mean),
         learned_or(learned, part::code_scale, linear_.frozen_code_scale),
         given(learned[part::latents]), given(learned.gradient_place(part::latents)),

@@ -10,21 +10,14 @@
 
 #include "backend/learned_parts.hpp"
 #include "base/error.hpp"
-#include "device/device.hpp"
+#include "device/gpu_fixture.hpp"
 
 namespace bitmill {
 namespace {
 
 const at::Device adamw_gpu(at::kCUDA, 0);
 
-class AdamWOnDevice : public testing::Test {
- protected:
-  void SetUp() override {
-    const CudaHost host = find_cuda_devices();
-    if (host.devices.empty()) GTEST_SKIP() << "no GPU here: " << host.problem;
-    at::manual_seed(5);
-  }
-};
+class AdamWOnDevice : public test::OnGpu {};
 
 // Vectors, latents with a window, an empty tensor at the very end; more than one piece (4,096) and
 // more than one task of the host (65,536).

@@ -16,28 +16,22 @@
 #include "backend/learned_parts.hpp"
 #include "backend/random_linear.hpp"
 #include "base/error.hpp"
-#include "device/device.hpp"
+#include "device/gpu_fixture.hpp"
 
 namespace bitmill {
 namespace {
 
-using LinearShape = test::Case;
+using CudaCase = test::Case;
 
 const at::Device linear_gpu(at::kCUDA, 0);
 
-class CudaBackend : public testing::Test {
- protected:
-  void SetUp() override {
-    const CudaHost host = find_cuda_devices();
-    if (host.devices.empty()) GTEST_SKIP() << "no GPU here: " << host.problem;
-  }
-};
+class CudaBackend : public test::OnGpu {};
 
 // Tokens, rows, low, salient: multiples of 16 and not, no low and no salient columns, more than a
 // tile of tokens (64), of rows (512; 128 of an odd number) and of columns (1,024).
-const std::vector<LinearShape> device_shapes = {
-    {1, 1, 1, 0},    {16, 32, 24, 8},   {16, 48, 32, 16},  {5, 3, 0, 4},  {9, 37, 53, 0},
-    {31, 33, 29, 8}, {70, 130, 46, 11}, {3, 17, 1090, 21}, {2, 516, 9, 3}};
+const std::vector<CudaCase> device_shapes = {{1, 1, 1, 0},      {16, 32, 24, 8},   {16, 48, 32, 16},
+                                             {5, 3, 0, 4},      {9, 37, 53, 0},    {31, 33, 29, 8},
+                                             {70, 130, 46, 11}, {3, 17, 1090, 21}, {2, 516, 9, 3}};
 
 constexpr std::array learnable = {part::row_scale, part::row_gain,   part::col_gain,
                                   part::row_mean,  part::code_scale, part::latents};
@@ -50,7 +44,7 @@ const std::vector<LearnedNames> learned_sets = {
     {std::string(part::latents), std::string(part::row_mean), std::string(part::code_scale)}};
 
 // A linear with values for all that may be learned, and what goes in at both ends; on the host.
-struct LinearProblem {
+struct CudaProblem {
   FrozenLinear frozen;
   LearnedNames names;      // beside the scales
   LearnedLinear learned;   // float32
@@ -58,9 +52,8 @@ struct LinearProblem {
   bool needs_x = true;
 };
 
-LinearProblem linear_problem(const LinearShape& shape, const LearnedNames& names,
-                             at::ScalarType element) {
-  LinearProblem made{test::random_frozen(shape, 7), names, test::random_learned(shape), {}, {}};
+CudaProblem cuda_problem(const CudaCase& shape, const LearnedNames& names, at::ScalarType element) {
+  CudaProblem made{test::random_frozen(shape, 7), names, test::random_learned(shape), {}, {}};
   if (names.contains(part::latents)) {
     made.frozen.signs.reset();
     // On both sides of 0 and of the window.
@@ -78,15 +71,15 @@ LinearProblem linear_problem(const LinearShape& shape, const LearnedNames& names
   return made;
 }
 
-struct LinearResult {
+struct CudaResult {
   at::Tensor y;
   std::vector<at::Tensor> gradients;  // of x, then of `learnable`; undefined: none
 };
 
 // Forward and backward where `type` and `where` say for activations; what is learned is
 // `learned_type`.
-LinearResult pass(const Backend& backend, const LinearProblem& problem, const FrozenLinear& frozen,
-                  at::Device where, at::ScalarType type, at::ScalarType learned_type) {
+CudaResult pass(const Backend& backend, const CudaProblem& problem, const FrozenLinear& frozen,
+                at::Device where, at::ScalarType type, at::ScalarType learned_type) {
   ThreadPool pool(1);
   LearnedLinear learned;
   at::Tensor place;
@@ -109,7 +102,7 @@ LinearResult pass(const Backend& backend, const LinearProblem& problem, const Fr
   const at::Tensor y = linear->forward(x, learned);
   const auto found = torch::autograd::grad({y}, inputs, {problem.upstream.to(where).to(type)},
                                            std::nullopt, false, /*allow_unused=*/true);
-  LinearResult result{y.detach().cpu().to(at::kDouble), {}};
+  CudaResult result{y.detach().cpu().to(at::kDouble), {}};
   size_t next = 0;
   result.gradients.push_back(problem.needs_x ? found[next++] : at::Tensor());
   for (const std::string_view name : learnable) {
@@ -127,12 +120,12 @@ LinearResult pass(const Backend& backend, const LinearProblem& problem, const Fr
   return result;
 }
 
-LinearResult on_gpu(const LinearProblem& problem, at::ScalarType element) {
+CudaResult on_gpu(const CudaProblem& problem, at::ScalarType element) {
   return pass(*cuda_backend(linear_gpu, element), problem, problem.frozen, linear_gpu, element,
               at::kFloat);
 }
 
-LinearResult truth_of(const LinearProblem& problem) {
+CudaResult truth_of(const CudaProblem& problem) {
   FrozenLinear exact = problem.frozen;
   for (at::Tensor* part : {&exact.row_mean, &exact.code_scale, &exact.code_zero}) {
     *part = part->to(at::kDouble);
@@ -147,7 +140,7 @@ double farthest(const at::Tensor& got, const at::Tensor& want) {
   return ((got - want).abs().max() / (want.abs().max() + 1e-20)).item<double>();
 }
 
-void expect_equal_passes(const LinearResult& got, const LinearResult& want, double relative) {
+void expect_equal_passes(const CudaResult& got, const CudaResult& want, double relative) {
   EXPECT_LE(farthest(got.y, want.y), relative) << "y";
   for (size_t i = 0; i < want.gradients.size(); ++i) {
     const auto name = i == 0 ? std::string_view("x") : learnable[i - 1];
@@ -159,13 +152,13 @@ void expect_equal_passes(const LinearResult& got, const LinearResult& want, doub
 }
 
 void compare_all(at::ScalarType element, double relative) {
-  for (const LinearShape& shape : device_shapes) {
+  for (const CudaCase& shape : device_shapes) {
     for (const LearnedNames& names : learned_sets) {
       SCOPED_TRACE(testing::Message()
                    << shape.tokens << " tokens, " << shape.rows << " x (" << shape.low << " + "
                    << shape.salient << "), " << names.size() << " more learned, first "
                    << (names.empty() ? "" : *names.begin()));
-      const LinearProblem problem = linear_problem(shape, names, element);
+      const CudaProblem problem = cuda_problem(shape, names, element);
       expect_equal_passes(on_gpu(problem, element), truth_of(problem), relative);
     }
   }
@@ -178,10 +171,10 @@ TEST_F(CudaBackend, IsWithinTheRoundingOfBfloat16) { compare_all(at::kBFloat16, 
 
 TEST_F(CudaBackend, InputThatNeedsNoGradientStillGivesTheOthersTheirs) {
   for (const LearnedNames& names : learned_sets) {
-    LinearProblem problem = linear_problem({20, 9, 18, 3}, names, at::kFloat);
-    const LinearResult with_x = on_gpu(problem, at::kFloat);
+    CudaProblem problem = cuda_problem({20, 9, 18, 3}, names, at::kFloat);
+    const CudaResult with_x = on_gpu(problem, at::kFloat);
     problem.needs_x = false;
-    const LinearResult got = on_gpu(problem, at::kFloat);
+    const CudaResult got = on_gpu(problem, at::kFloat);
     expect_equal_passes(got, truth_of(problem), 1e-5);
     for (size_t i = 1; i < got.gradients.size(); ++i) {  // what is skipped changes nothing else
       if (!got.gradients[i].defined()) continue;
@@ -192,8 +185,8 @@ TEST_F(CudaBackend, InputThatNeedsNoGradientStillGivesTheOthersTheirs) {
 
 TEST_F(CudaBackend, TheSameCallGivesTheSameBits) {
   for (const auto element : {at::kFloat, at::kBFloat16}) {
-    const LinearProblem problem = linear_problem({70, 66, 46, 11}, learned_sets.back(), element);
-    const LinearResult first = on_gpu(problem, element), second = on_gpu(problem, element);
+    const CudaProblem problem = cuda_problem({70, 66, 46, 11}, learned_sets.back(), element);
+    const CudaResult first = on_gpu(problem, element), second = on_gpu(problem, element);
     EXPECT_TRUE(at::equal(first.y, second.y));
     for (size_t i = 0; i < first.gradients.size(); ++i) {
       EXPECT_TRUE(at::equal(first.gradients[i], second.gradients[i])) << i;
@@ -203,7 +196,7 @@ TEST_F(CudaBackend, TheSameCallGivesTheSameBits) {
 
 TEST_F(CudaBackend, OutputIsAnElementAndGradientsOfLearnedValuesAreFloat32) {
   ThreadPool pool(1);
-  const LinearProblem problem = linear_problem({4, 5, 6, 7}, {}, at::kBFloat16);
+  const CudaProblem problem = cuda_problem({4, 5, 6, 7}, {}, at::kBFloat16);
   const auto linear = cuda_backend(linear_gpu, at::kBFloat16)->prepare(problem.frozen, {}, pool);
   LearnedLinear learned;
   for (const std::string_view name : {part::row_scale, part::row_gain, part::col_gain}) {
@@ -222,7 +215,7 @@ TEST_F(CudaBackend, OutputIsAnElementAndGradientsOfLearnedValuesAreFloat32) {
 // x of a caller may be any view: columns of something wider, rows from an odd element on.
 TEST_F(CudaBackend, InputsNeedNotBeginAtASector) {
   ThreadPool pool(1);
-  const LinearProblem problem = linear_problem({6, 7, 10, 3}, {}, at::kFloat);
+  const CudaProblem problem = cuda_problem({6, 7, 10, 3}, {}, at::kFloat);
   const auto linear = cuda_backend(linear_gpu, at::kFloat)->prepare(problem.frozen, {}, pool);
   LearnedLinear learned;
   for (const std::string_view name : {part::row_scale, part::row_gain, part::col_gain}) {
@@ -240,7 +233,7 @@ TEST_F(CudaBackend, InputsNeedNotBeginAtASector) {
 
 TEST_F(CudaBackend, SignsAreThoseOfTheLastBeginStep) {
   ThreadPool pool(1);
-  LinearProblem problem = linear_problem({3, 4, 20, 2}, {std::string(part::latents)}, at::kFloat);
+  CudaProblem problem = cuda_problem({3, 4, 20, 2}, {std::string(part::latents)}, at::kFloat);
   const auto linear =
       cuda_backend(linear_gpu, at::kFloat)->prepare(problem.frozen, problem.names, pool);
   LearnedLinear learned;
@@ -261,7 +254,7 @@ TEST_F(CudaBackend, SignsAreThoseOfTheLastBeginStep) {
 
 TEST_F(CudaBackend, InputsOfAnotherTypeSizeOrPlaceAreRefused) {
   ThreadPool pool(1);
-  const LinearProblem problem = linear_problem({3, 4, 5, 2}, {}, at::kFloat);
+  const CudaProblem problem = cuda_problem({3, 4, 5, 2}, {}, at::kFloat);
   const auto linear = cuda_backend(linear_gpu, at::kFloat)->prepare(problem.frozen, {}, pool);
   const at::Tensor x = problem.x.to(linear_gpu);
   for (const at::Tensor& wrong : {problem.x, x.to(at::kBFloat16), x.narrow(1, 0, 6), x[0]}) {

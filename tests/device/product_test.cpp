@@ -11,19 +11,13 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "device/device.hpp"
+#include "device/gpu_fixture.hpp"
 
 namespace bitmill {
 namespace {
 
-class DeviceProduct : public testing::Test {
+class DeviceProduct : public test::OnGpu {
  protected:
-  void SetUp() override {
-    const CudaHost host = find_cuda_devices();
-    if (host.devices.empty()) GTEST_SKIP() << "no GPU here: " << host.problem;
-    at::manual_seed(3);
-  }
-
   const at::Device gpu_{at::kCUDA, 0};
 };
 

@@ -105,12 +105,15 @@ TEST(Layering, ASourceIncludesItsOwnHeaderFirst) {
 // search. Exceptions: several files that each make a thing of one kind, with one header for all.
 TEST(Layering, ASourceHasAHeaderOfItsNameOrOneThatListsIt) {
   const std::vector<std::pair<std::regex, std::string>> lists = {
-      {std::regex("src/backend/(cpu|reference)_backend"), "backend/backend.hpp"},
+      {std::regex("src/backend/(cpu|cuda|reference)_backend"), "backend/backend.hpp"},
       {std::regex("src/cli/main"), "cli/program.hpp"},
       {std::regex("src/cli/commands/command_[a-z]+"), "cli/commands/command.hpp"},
       {std::regex("src/data/decode_bytes"), "data/decode_step.hpp"},
       {std::regex("src/data/(sentencepiece_reader|tiktoken|tokenizer_json|vocab_merges)"),
        "data/tokenizer_kinds.hpp"},
+      {std::regex("src/device/(cpu_device|cuda_device|no_cuda)"), "device/device.hpp"},
+      {std::regex("src/device/cuda_product"), "device/product.hpp"},
+      {std::regex("src/device/cuda_queue"), "device/queue.hpp"},
       {std::regex("src/model/family_[a-z0-9]+"), "model/family_parts.hpp"},
       {std::regex("src/pipeline/blocks/block_streams"), "pipeline/blocks/block_compute.hpp"},
       {std::regex("src/product/int8_product"), "product/dense_product.hpp"},
