@@ -84,7 +84,7 @@ TEST_F(QuantizeOnDevice, ATrainedModelHasTheMasksAndCodesOfTheCpuAndItsPerplexit
     o.model = model;
     o.calib = text;
     o.samples = 8;
-    o.seq_len = 64;
+    o.seq_len = 32;
     o.epochs = 4;
     run(o);
   };
@@ -94,7 +94,7 @@ TEST_F(QuantizeOnDevice, ATrainedModelHasTheMasksAndCodesOfTheCpuAndItsPerplexit
   for (const char* part : {".mask", ".codes", ".signs"}) expect_same("host", "device", part);
   const SourceModel source(*files_, model);
   const Tokens tokens = read_tokens(*files_, text, model, source.config().vocab_size, "");
-  const Windows windows = evaluation_windows(tokens, 64, 16);
+  const Windows windows = evaluation_windows(tokens, 32, 16);
   const double host = perplexity("host", "cpu", windows);
   EXPECT_NEAR(perplexity("device", "cpu", windows), host, 0.005 * host);
   EXPECT_NEAR(perplexity("half", "cpu", windows), host, 0.02 * host);
@@ -115,7 +115,6 @@ TEST_F(QuantizeOnDevice, MasksCodesAndSignsAreThoseOfTheCpuAndPerplexityIsClose)
 TEST_F(QuantizeOnDevice, Bfloat16IsClose) {
   run(options("host"));
   run(on_device("device", Dtype::bfloat16));
-  expect_same("host", "device", ".signs");
   const double here = perplexity("host", "cpu");
   EXPECT_NEAR(perplexity("device", "cpu"), here, 0.02 * here);
 }
