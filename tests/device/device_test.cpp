@@ -240,6 +240,7 @@ TEST(CudaFault, ADriverThatIsMissingOrTooOldIsToldWithBothVersions) {
   EXPECT_THAT(why_no_devices(cudaErrorInsufficientDriver, 12040, 13000),
               AllOf(HasSubstr("too old: it is for CUDA 12.4"), HasSubstr("needs CUDA 13.0"),
                     Not(HasSubstr("no NVIDIA driver"))));
+  EXPECT_THAT(why_no_devices(cudaErrorInsufficientDriver, 13000, 13000), Not(HasSubstr("too old")));
 }
 
 TEST(CudaFault, NoDeviceSaysWhatMayHideOne) {

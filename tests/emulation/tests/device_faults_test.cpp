@@ -79,12 +79,12 @@ TEST(DeviceFaults, ACopyThatFailsNamesItsSize) {
 
 // The second kernel: the first is the trial.
 TEST(DeviceFaults, AKernelThatGoesWrongIsFoundWhereSomebodyWaits) {
-  expect_told(with_failure("kernel:2:cudaErrorIllegalAddress"), "DeviceError",
-              "work that was queued failed on ", "CUDA_LAUNCH_BLOCKING=1");
+  expect_told(with_failure("kernel:2"), "DeviceError", "work that was queued failed on ",
+              "CUDA_LAUNCH_BLOCKING=1");
 }
 
 TEST(DeviceFaults, ADeviceThatIsLostInMidRunIsAnErrorOfItsOwn) {
-  expect_told(with_failure("kernel:2:cudaErrorECCUncorrectable"), "DeviceLostError",
+  expect_told(with_failure("cudaDeviceSynchronize:1:cudaErrorECCUncorrectable"), "DeviceLostError",
               "cudaErrorECCUncorrectable", "Everything that was committed is kept");
 }
 
