@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/format_bytes.hpp"
 #include "base/host_name.hpp"
@@ -34,7 +36,7 @@ struct FaultAdvice {
 constexpr FaultAdvice fault_advice[] = {
     {cudaErrorMemoryAllocation,
      "look who else uses this GPU (nvidia-smi); a shorter --seq-len and a smaller --stream-memory "
-     "take less, and bitmill plan says how much"},
+     "take less"},
     {cudaErrorNoDevice,
      "see which GPUs there are with nvidia-smi -L; CUDA_VISIBLE_DEVICES and the batch system may "
      "hide them; a container must be started with them (docker run --gpus all, apptainer run "
@@ -137,9 +139,10 @@ std::string advice_here(cudaError_t error, int index) {
 // libtorch's own words say how much was asked for, and what is free; what it advises on its
 // settings comes behind them.
 [[noreturn]] void throw_out_of_memory(const c10::Error& error) {
-  const std::string words = error.what_without_backtrace();
-  throw DeviceError(fmt::format("{}: {}; {}", cuda_place(current_cuda_device()),
-                                words.substr(0, words.find(" If reserved but")),
+  std::string words = error.what_without_backtrace();
+  words.resize(std::min(words.size(), words.find(" If reserved but")));
+  if (words.ends_with('.')) words.pop_back();
+  throw DeviceError(fmt::format("{}: {}; {}", cuda_place(current_cuda_device()), words,
                                 what_to_try(cudaErrorMemoryAllocation)));
 }
 
@@ -165,7 +168,7 @@ std::string cuda_version_text(int version) {
 
 std::string why_no_devices(cudaError_t error, int driver, int runtime) {
   if (error == cudaSuccess) error = cudaErrorNoDevice;
-  if (error != cudaErrorInsufficientDriver) {
+  if (error != cudaErrorInsufficientDriver || driver >= runtime) {
     const std::string advice = what_to_try(error);
     return cuda_words(error) + (advice.empty() ? "" : "; " + advice);
   }
