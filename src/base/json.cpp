@@ -15,9 +15,9 @@ using nlohmann::json;
 
 // A limit, because nlohmann's destructor of a value calls itself for every level. Real files have
 // less than ten levels.
-constexpr int deepest_nesting = 100;
+constexpr size_t deepest_nesting = 100;
 // A tensor header needs 2 levels (tensor, shape); a config.json needs a few more.
-constexpr int deepest_strict_nesting = 16;
+constexpr size_t deepest_strict_nesting = 16;
 
 const json* find(const json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -55,28 +55,74 @@ std::string as_string(const json& value, const char* key, const std::string& whe
   return value.get<std::string>();
 }
 
-}  // namespace
+// What is refused before values are built. nlohmann would call a function while it builds them, but
+// then it looks at all elements of an array or object whenever an object in it ends: the time grows
+// with the square of their number, and a body of 1 MB keeps a server busy for minutes. So the text
+// is read twice.
+class ContentCheck final : public json::json_sax_t {
+ public:
+  enum class Keys { may_repeat, once };
 
-json parse_strict_json(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> open;  // keys so far, of every object that is not closed yet
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    BITMILL_CHECK(depth <= deepest_strict_nesting, FormatError,
-                  fmt::format("{}: nested deeper than {} levels", where, deepest_strict_nesting));
-    if (event == json::parse_event_t::object_start) open.emplace_back();
-    if (event == json::parse_event_t::object_end) open.pop_back();
-    if (event == json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      BITMILL_CHECK(open.back().insert(key).second, FormatError,
-                    fmt::format("{}: the key \"{}\" occurs twice", where, key));
-    }
+  ContentCheck(const std::string& where, size_t deepest, Keys keys)
+      : where_(where), deepest_(deepest), keys_(keys) {}
+
+  bool start_object(size_t) override {
+    open();
     return true;
-  };
+  }
+  bool start_array(size_t) override {
+    open();
+    return true;
+  }
+  bool key(std::string& name) override {
+    BITMILL_CHECK(keys_ == Keys::may_repeat || open_.back().insert(name).second, FormatError,
+                  fmt::format("{}: the key \"{}\" occurs twice", where_, name));
+    return true;
+  }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(int64_t) override { return true; }
+  bool number_unsigned(uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(json::binary_t&) override { return true; }
+  // The parser that builds the value finds the same fault, and says it in its words.
+  bool parse_error(size_t, const std::string&, const json::exception&) override { return false; }
+
+ private:
+  void open() {
+    open_.emplace_back();
+    BITMILL_CHECK(open_.size() <= deepest_, FormatError,
+                  fmt::format("{}: nested deeper than {} levels", where_, deepest_));
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const std::string& where_;
+  size_t deepest_;
+  Keys keys_;
+  // Of every object and array that is not closed yet: its keys so far, if they may occur once only.
+  std::vector<std::set<std::string>> open_;
+};
+
+json parse_checked(std::string_view text, ContentCheck check, const std::string& where) {
   refuse_zero_bytes(text, where);
   try {
-    return json::parse(text, check);
+    json::sax_parse(text, &check);
+    return json::parse(text);
   } catch (const json::exception& error) {
     throw FormatError(fmt::format("{} is not valid JSON: {}", where, error.what()));
   }
+}
+
+}  // namespace
+
+json parse_strict_json(std::string_view text, const std::string& where) {
+  return parse_checked(text, {where, deepest_strict_nesting, ContentCheck::Keys::once}, where);
 }
 
 void refuse_zero_bytes(std::string_view text, const std::string& where) {
@@ -86,16 +132,7 @@ void refuse_zero_bytes(std::string_view text, const std::string& where) {
 }
 
 json parse_json(std::string_view text, const std::string& where) {
-  refuse_zero_bytes(text, where);
-  try {
-    return json::parse(text, [&](int depth, json::parse_event_t, json&) {
-      BITMILL_CHECK(depth <= deepest_nesting, FormatError,
-                    fmt::format("{}: nested deeper than {} levels", where, deepest_nesting));
-      return true;
-    });
-  } catch (const json::exception& error) {
-    throw FormatError(fmt::format("{} is not valid JSON: {}", where, error.what()));
-  }
+  return parse_checked(text, {where, deepest_nesting, ContentCheck::Keys::may_repeat}, where);
 }
 
 std::string json_text(const nlohmann::ordered_json& value) {

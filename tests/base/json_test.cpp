@@ -1,5 +1,6 @@
 #include "base/json.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -65,6 +66,34 @@ TEST(Json, DeepNestingIsRefusedBeforeItIsBuilt) {
   EXPECT_NO_THROW(parse_json(std::string(50, '[') + std::string(50, ']'), "here"));
   EXPECT_THAT([] { parse_json(std::string(1000000, '['), "here"); },
               format_error("nested deeper than 100 levels"));
+}
+
+TEST(Json, AKeyThatOccursTwiceInOneObjectIsRefusedWhereThatIsAsked) {
+  const std::string twice = R"({"a": {"b": 1}, "c": [{"b": 1, "b": 2}]})";
+  EXPECT_EQ(parse_json(twice, "here")["c"][0]["b"], 2);
+  EXPECT_THAT([&] { parse_strict_json(twice, "here"); },
+              format_error("here: the key \"b\" occurs twice"));
+  EXPECT_NO_THROW(parse_strict_json(R"({"a": {"b": 1}, "c": [{"b": 1}, {"b": 2}]})", "here"));
+}
+
+// `count` times `element`, with commas.
+std::string repeated(int count, const std::string& element) {
+  std::string text = element;
+  for (int i = 1; i < count; ++i) text += "," + element;
+  return text;
+}
+
+// With a time that grows with the square of their number, these tests would take several minutes.
+TEST(Json, AMillionObjectsInOneArrayAreReadInSeconds) {
+  const std::string text = '[' + repeated(1000000, "{}") + ']';
+  EXPECT_EQ(parse_json(text, "here").size(), 1000000);
+}
+
+TEST(Json, ManyObjectsInOneObjectAreReadInSeconds) {
+  std::string text = "{";
+  for (int i = 0; i < 300000; ++i) text += fmt::format("\"{}\":{{}},", i);
+  text += "\"last\":{}}";
+  EXPECT_EQ(parse_strict_json(text, "here").size(), 300001);
 }
 
 TEST(Json, WhatStandsBehindAZeroByteIsNotOverlooked) {

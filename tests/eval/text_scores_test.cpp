@@ -116,7 +116,8 @@ TEST_F(TextScoresTest, TheTokensThatTheModelWouldWriteAreGreedy) {
   }
   EXPECT_EQ(score_alone(model, {text})[0].greedy, 1);
   ScoredText wrong = text;
-  wrong.ids[3] = (wrong.ids[3] + 1) % vocabulary;  // not the last one: all of them must agree
+  // Not the last one: all of them must agree.
+  wrong.ids[3] = static_cast<int32_t>((wrong.ids[3] + 1) % vocabulary);
   EXPECT_EQ(score_alone(model, {wrong})[0].greedy, 0);
 }
 
