@@ -35,8 +35,8 @@ struct FaultAdvice {
 // Meanings: CUDA Runtime API, "cudaError".
 constexpr FaultAdvice fault_advice[] = {
     {cudaErrorMemoryAllocation,
-     "look who else uses this GPU (nvidia-smi); a shorter --seq-len and a smaller --stream-memory "
-     "take less"},
+     "look who else uses this GPU (nvidia-smi); a shorter --seq-len takes less, and --dtype "
+     "bfloat16 less than float32"},
     {cudaErrorNoDevice,
      "see which GPUs there are with nvidia-smi -L; CUDA_VISIBLE_DEVICES and the batch system may "
      "hide them; a container must be started with them (docker run --gpus all, apptainer run "
