@@ -1,6 +1,6 @@
 #pragma once
-// What a kernel of ours asks of an array at most: contiguous, and beginning at a sector of memory, a
-// multiple of 32 bytes.
+// What a kernel of ours asks of an array at most: contiguous, and beginning at a sector of memory,
+// a multiple of 32 bytes.
 
 #include <ATen/core/Tensor.h>
 
