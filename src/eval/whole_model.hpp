@@ -32,7 +32,7 @@ struct EvalModel {
       : folder(folder_), whole(whole_) {}
 
   const SourceModel& folder;
-  const WholeModel* whole;  // null: block by block in float32
+  const WholeModel* whole;  // null: block by block
 };
 
 }  // namespace bitmill

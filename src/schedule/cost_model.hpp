@@ -88,7 +88,7 @@ int64_t exchange_bytes(const Workload& work, int replicas);
 // the process, a block's weights on the way from disk, the packed block on the way back, what is
 // written beside training, and, on rank 0, what it assembles of the result. Streams beyond their
 // limit go to the scratch folder in pieces that are too small to count. This is an estimate: no
-// cuda backend trains yet, so nobody could measure it.
+// cuda backend has run on a GPU yet, so nobody could measure it.
 int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles);
 
 // What a start pays for going on in the middle. All turns of a band are under way then, each one

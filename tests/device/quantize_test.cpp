@@ -152,6 +152,7 @@ TEST_F(QuantizeOnDevice, ALossThatIsNotFiniteIsNamedBeforeAnythingIsKept) {
   QuantizeOptions o = on_device("out");
   o.method.lr_gain = 1e30;
   EXPECT_NE(message(o).find("lower --lr-scale"), std::string::npos) << message(o);
+  EXPECT_TRUE(logged_epochs(o.work_dir).empty());
 }
 
 }  // namespace

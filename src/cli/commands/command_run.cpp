@@ -33,7 +33,7 @@ EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) 
                 fmt::format("{}: bitmill run compares with the model it starts from, {}",
                             section.origin("reference"), options.model));
   BITMILL_CHECK(!section.has("activations"), UsageError,
-                fmt::format("{}: bitmill run evaluates in float32; afterwards, give the result to "
+                fmt::format("{}: bitmill run evaluates block by block; afterwards, give the result to "
                             "bitmill eval --activations",
                             section.origin("activations")));
   section.add("model", {options.model, "model in [quantize]"});

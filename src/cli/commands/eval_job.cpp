@@ -242,8 +242,9 @@ EvalResult EvalJob::run(RunContext& context, const std::string& what, const Eval
   const auto made = make_device(request_.backend.backend, request_.backend.dtype, context.host_rank,
                                 context.pool);
   const Device& device = *made;
-  if (device.torch().is_cuda()) {
-    context.console.say(fmt::format("{}: {}", what, backend_words("cuda", device)));
+  if (model.whole == nullptr) {
+    context.console.say(
+        fmt::format("{}: {}", what, backend_words(request_.backend.backend, device)));
   }
   EvalResult result;
   if (!request_.corpus.empty()) {
@@ -288,6 +289,9 @@ nlohmann::ordered_json evaluation_json(const EvalRequest& request, const EvalRes
   if (request.products) {
     json["activations"] = activations_name(request.products->activations);
     json["kernel"] = kernel_of_this_machine().name;
+  } else {
+    json["backend"] = request.backend.backend;
+    json["dtype"] = std::string(dtype_word(request.backend.dtype));
   }
   if (!result.tasks.empty()) json["tasks"] = tasks_json(result.tasks);
   return json;

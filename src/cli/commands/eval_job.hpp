@@ -35,7 +35,7 @@ struct EvalRequest {
   int64_t stream_memory = 0;  // 0: no limit
   std::string scratch_dir;
   TaskWishes tasks;
-  // As `generate` computes; nothing: in float32, block by block.
+  // As `generate` computes; nothing: block by block, as `backend` says.
   std::optional<ProductChoice> products;
   BackendChoice backend;
   bool json = false;
@@ -60,7 +60,7 @@ class EvalJob {
   // Opens the models, and reads the corpus and the tasks.
   void check(const CheckContext& context);
   // Collective. Progress lines begin with `what`. A model other than the request's may be given if
-  // it has the same tokenizer and context; it is computed in float32.
+  // it has the same tokenizer and context; it is computed block by block.
   EvalResult run(RunContext& context, const std::string& what);
   EvalResult run(RunContext& context, const std::string& what, const SourceModel& model,
                  const SourceModel* reference);

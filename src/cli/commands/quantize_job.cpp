@@ -39,8 +39,8 @@ int64_t usual_memory_limit(const Machine& machine, int64_t share) {
   return std::min(machine.memory_bytes, usable);
 }
 
-// A hardware table describes a machine for any backend. The backend that trains today holds weights
-// as float32, in the memory of the process.
+// A hardware table describes a machine for any backend. Forecasts are of the backend on the CPU,
+// which holds weights as float32 in the memory of the process; those of cuda are not made yet.
 void hold_as_the_backend_does(Machine& machine) {
   machine.weight_bytes = sizeof(float);
   machine.host_fixed_bytes = 0;

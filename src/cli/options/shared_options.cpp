@@ -69,8 +69,8 @@ Option backend_option() {
 
 std::vector<Option> gpu_backend_options() {
   return {{"backend", "auto|cuda|cpu|reference", "auto",
-           "the code that computes: auto takes a GPU where this program has CUDA and one can be "
-           "used, and says which; reference is simple and slow"},
+           "the code that computes: auto takes a GPU where this program has CUDA and sees one, and "
+           "says which; reference is simple and slow to train with, and evaluates as cpu does"},
           {"dtype", "bfloat16|float32", "bfloat16 on a GPU, else float32",
            "type of activations and products; what is learned is float32"}};
 }

@@ -27,10 +27,10 @@ Option tensor_prefix_option();
 // UsageError for an empty name.
 ModelReading read_model_reading(const Settings& settings);
 
-// For every job that trains.
+// For a job that trains on the CPU alone.
 Option backend_option();
-// What --backend and --dtype choose. `auto` is resolved: to cuda where this build has it and a GPU
-// can be used, else to cpu.
+// What --backend and --dtype choose. `auto` is resolved: to cuda where this build has it and sees a
+// GPU, which is tried out when the work begins, else to cpu.
 struct BackendChoice {
   std::string backend = "cpu";
   Dtype dtype = Dtype::float32;

@@ -15,7 +15,7 @@ namespace bitmill {
 std::unique_ptr<Device> make_device(const std::string& backend, Dtype dtype, int host_rank,
                                     ThreadPool& pool);
 
-// "backend cpu"; "backend cuda (NVIDIA H200, bfloat16)".
+// Of this rank: "backend cpu"; "backend cuda: NVIDIA H200 (cuda:0), 151 GB, bfloat16".
 std::string backend_words(const std::string& backend, const Device& device);
 
 }  // namespace bitmill

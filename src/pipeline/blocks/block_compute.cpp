@@ -216,7 +216,7 @@ std::string BlockCompute::advice_for_loss(const Position& at, size_t own) const 
   constexpr float largest_square_root = 1e18F;  // a sum of more than 100 such squares overflows
   const PositionRange first_step =
       owned_positions(share_.batch_size(0), share_.replicas(), share_.replica());
-  const bool untrained = at.epoch == 0 && std::cmp_less(own, first_step.end - first_step.begin);
+  const bool untrained = at.epoch == 0 && std::cmp_less(own, first_step.size());
   if (untrained || target > largest_square_root) {
     return fmt::format(
         "no rate is the cause: the full-precision output of this block reaches "

@@ -136,7 +136,9 @@ std::string numerics_class(const std::string& backend) {
 
 std::string numerics_class(const std::string& backend, const Device& device) {
   if (device.torch().is_cpu()) return numerics_class(backend);
-  return fmt::format("{}, {}", backend, device.numerics());
+  // The host makes grids and descent, and packs.
+  return fmt::format("{}, {}, {}, {}", backend, device.numerics(), processor(),
+                     at::get_cpu_capability());
 }
 
 namespace {

@@ -32,7 +32,7 @@ std::string describe_model(const SourceModel& model);
 
 // Machines of one class compute the same bytes. The class has the backend, the dtype, the libtorch
 // version, the processor's vendor, family and model, and the vector instructions that libtorch uses
-// on it; of a GPU, what Device::numerics() says.
+// on it; on a GPU also what Device::numerics() says.
 std::string numerics_class(const std::string& backend);
 std::string numerics_class(const std::string& backend, const Device& device);
 
