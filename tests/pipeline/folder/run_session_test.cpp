@@ -23,7 +23,9 @@ std::string failure_after(const std::function<void()>& work) {
   MemoryFiles files;
   RunControl control;
   control.heartbeat = false;
-  RunSession session({.path = "/run"}, files, control, [](const std::string&) {});
+  WorkFolder folder;
+  folder.path = "/run";
+  RunSession session(folder, files, control, [](const std::string&) {});
   session.dir().begin({fingerprint.dump(), {"cpu"}});
   EXPECT_THROW(hold_session(&session, work), Error);
   return read_status(files, "/run", {}).failure;
