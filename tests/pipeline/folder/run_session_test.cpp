@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -23,10 +24,13 @@ std::string failure_after(const std::function<void()>& work) {
   MemoryFiles files;
   RunControl control;
   control.heartbeat = false;
-  RunSession session({.path = "/run"}, files, control, [](const std::string&) {});
+  WorkFolder folder;
+  folder.path = "/run";
+  RunSession session(folder, files, control, [](const std::string&) {});
   session.dir().begin({fingerprint.dump(), {"cpu"}});
   EXPECT_THROW(hold_session(&session, work), Error);
-  return read_status(files, "/run", {}).failure;
+  const ClaimTiming short_look{std::chrono::milliseconds(20), std::chrono::milliseconds(5)};
+  return read_status(files, "/run", short_look).failure;
 }
 
 TEST(RunSessionEnd, AnErrorThatAnotherStartWouldMeetAgainIsKept) {
