@@ -5,7 +5,7 @@
 //
 // Kernels use CUDA's own names (threadIdx, __syncthreads, __shfl_xor_sync ...), and from here:
 //
-//   BITMILL_SHARED(float, sums, [8][32]);       a shared array of fixed size
+//   BITMILL_SHARED(float, sums, [8][32]);       a shared array of fixed size, aligned to 16 bytes
 //   BITMILL_DYNAMIC_SHARED(uint32_t, words);    its size is the launch's; aligned to 16 bytes
 //   launch(kernel, {.blocks, .threads, .shared_bytes}, stream, arguments...)
 //
@@ -19,7 +19,7 @@
 
 #ifdef __CUDACC__
 
-#define BITMILL_SHARED(type, name, dimensions) __shared__ type name dimensions
+#define BITMILL_SHARED(type, name, dimensions) __shared__ __align__(16) type name dimensions
 #define BITMILL_DYNAMIC_SHARED(type, name)          \
   extern __shared__ uint4 bitmill_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(bitmill_dynamic_shared)
@@ -49,7 +49,9 @@ template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
                    Arguments... arguments) {
 #ifdef __CUDACC__
-  constexpr size_t without_asking = 48 * 1024;  // CUDA C++ Programming Guide, "Shared Memory"
+  // 48 KB need no asking, static arrays included (CUDA C++ Programming Guide, "Shared Memory"): 16
+  // KB of them are left for those.
+  constexpr size_t without_asking = 32 * 1024;
   if (shape.shared_bytes > without_asking) {
     const cudaError_t error = cudaFuncSetAttribute(
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared_bytes));

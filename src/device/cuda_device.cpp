@@ -84,9 +84,9 @@ class CudaDevice final : public Device {
   std::string numerics() const override {
     int runtime = 0;
     check_cuda(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-    return fmt::format("cuda-sm_{}{}x{}-{}-torch{}-cudart{}-cublaslt{}", properties_.major,
-                       properties_.minor, properties_.multiProcessorCount, element_word(element_),
-                       TORCH_VERSION, runtime, cublasLtGetVersion());
+    return fmt::format("{} sm_{}{}x{}-{}-torch{}-cudart{}-cublaslt{}", properties_.name,
+                       properties_.major, properties_.minor, properties_.multiProcessorCount,
+                       element_word(element_), TORCH_VERSION, runtime, cublasLtGetVersion());
   }
 
  private:

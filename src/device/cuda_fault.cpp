@@ -16,9 +16,8 @@ namespace bitmill {
 namespace {
 
 constexpr const char* kernel_went_wrong =
-    "this is most likely a mistake of bitmill: set CUDA_LAUNCH_BLOCKING=1 and run it again, so "
-    "that "
-    "the call is named that went wrong (without it, a later one is), and report it";
+    "this is most likely a mistake of bitmill: set CUDA_LAUNCH_BLOCKING=1 and run it again: "
+    "then the call is named that went wrong (without it, a later one is), and report it";
 constexpr const char* device_broke =
     "look for Xid in the kernel's log (dmesg) and at nvidia-smi -q; run the same command again, on "
     "another GPU where this one keeps failing. Everything that was committed is kept";
@@ -63,8 +62,7 @@ constexpr FaultAdvice fault_advice[] = {
      true},
     {cudaErrorInvalidPtx, "the driver cannot compile bitmill's kernels: update it"},
     {cudaErrorUnsupportedPtxVersion,
-     "the driver is older than the compiler of the kernels: update "
-     "it"},
+     "the driver is older than the compiler of the kernels: update it"},
     {cudaErrorIllegalAddress, kernel_went_wrong},
     {cudaErrorMisalignedAddress, kernel_went_wrong},
     {cudaErrorIllegalInstruction, kernel_went_wrong},

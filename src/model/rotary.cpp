@@ -62,12 +62,12 @@ Rotary make_rotary(const ModelConfig& config, int64_t seq_len) {
   return rotary;
 }
 
-// Halves (a, b) of a head become (a cos - b sin, b cos + a sin).
 Rotary rows_of(const Rotary& all, int64_t first, int64_t count) {
   if (!all.cosine.defined()) return {};
   return {all.cosine.narrow(0, first, count), all.sine.narrow(0, first, count)};
 }
 
+// Halves (a, b) of a head become (a cos - b sin, b cos + a sin).
 at::Tensor rotate(const at::Tensor& x, const Rotary& rotary) {
   if (!rotary.cosine.defined()) return x;
   if (x.is_cuda()) return device_rotate(x, rotary);
