@@ -17,7 +17,8 @@ class CudaLinearParts {
   CudaLinearParts(const FrozenLinear& linear, const LearnedNames& learned, at::Device device,
                   at::ScalarType element);
 
-  // Writes the signs of latents, and r1 alpha, r1 mu as they are now. s is an argument of forward().
+  // Writes the signs of latents, and r1 alpha, r1 mu as they are now. s is an argument of
+  // forward().
   void take(const LearnedLinear& learned);
 
   int64_t rows = 0, cols = 0, low = 0, salient = 0;

@@ -32,10 +32,11 @@ EvalRequest make_eval_request(Settings section, const QuantizeOptions& options) 
   BITMILL_CHECK(reference == options.model, UsageError,
                 fmt::format("{}: bitmill run compares with the model it starts from, {}",
                             section.origin("reference"), options.model));
-  BITMILL_CHECK(!section.has("activations"), UsageError,
-                fmt::format("{}: bitmill run evaluates block by block; afterwards, give the result to "
-                            "bitmill eval --activations",
-                            section.origin("activations")));
+  BITMILL_CHECK(
+      !section.has("activations"), UsageError,
+      fmt::format("{}: bitmill run evaluates block by block; afterwards, give the result to "
+                  "bitmill eval --activations",
+                  section.origin("activations")));
   section.add("model", {options.model, "model in [quantize]"});
   EvalRequest request = read_eval_request(section);
   request.reading = options.reading;
