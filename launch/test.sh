@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 # The program itself too: its link against CUDA's libraries is part of what is proven here.
 build_kernels() {
   configure cuda
-  cmake --build --preset cuda --target bitmill test_gpu conformance bench_kernels
+  cmake --build --preset cuda --target bitmill test_gpu test_device conformance bench_kernels
   build/cuda/bin/bitmill --version
 }
 
