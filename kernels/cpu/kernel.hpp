@@ -18,7 +18,7 @@ inline constexpr int tile_rows = 16;
 
 // A tile of a packed linear: sign_words lines of signs, code_words lines of codes, then two lines:
 //   float16 row_scale[16], row_mean[16], code_scale[16], uint8 code_zero[16], 16 unused bytes.
-inline constexpr int64_t packed_end_words = 2 * tile_rows;
+inline constexpr int64_t packed_end_words = int64_t{2} * tile_rows;
 // A tile of an int8 weight: lines of 4 columns each, byte k of a word is weight + 128 of column
 // 4 line + k; then one line: float32 scale[16].
 inline constexpr int64_t int8_end_words = tile_rows;

@@ -58,6 +58,7 @@ struct ThreadPool::State {
   std::atomic<uint64_t> news = 0;
   std::atomic<std::chrono::microseconds> spin_time = std::chrono::microseconds(0);
   std::atomic<uint64_t> tasks_done = 0;
+  std::function<void()> on_start;  // set before the threads are made
   std::vector<std::thread> threads;
 
   // Ends all threads. There may be fewer than were asked for, when one could not be started.
@@ -131,10 +132,11 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads, std::function<void()> on_start)
     : state_(std::make_unique<State>()) {
+  state_->on_start = std::move(on_start);
   try {
     for (int i = 1; i < threads; ++i) {
-      state_->threads.emplace_back([state = state_.get(), on_start] {
-        if (on_start) on_start();
+      state_->threads.emplace_back([state = state_.get()] {
+        if (state->on_start) state->on_start();
         state->run_helper();
       });
     }

@@ -129,7 +129,7 @@ void RunWriter::run() {
     if (!collects_) {
       changed_.wait(lock, has_work);
     } else if (!changed_.wait_for(lock, collecting_interval, has_work)) {
-      waiting_.push_back([this] { dir_.events().collect(); });
+      waiting_.emplace_back([this] { dir_.events().collect(); });
     }
     carry_out_waiting(lock);
   }

@@ -108,7 +108,7 @@ class World {
     changed_.notify_all();
   }
 
-  void rank_failed(std::exception_ptr error) {
+  void rank_failed(const std::exception_ptr& error) {
     const std::lock_guard lock(mutex_);
     if (!first_error_) first_error_ = error;
     changed_.notify_all();
@@ -253,6 +253,7 @@ void run_ranks(int size, const std::function<void(Communicator&)>& body) {
   World world(size);
   {
     std::vector<std::jthread> ranks;  // joined at the end of the scope
+    ranks.reserve(static_cast<size_t>(size));
     for (int rank = 0; rank < size; ++rank) {
       ranks.emplace_back([&world, &body, rank] {
         try {

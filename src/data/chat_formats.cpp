@@ -73,6 +73,7 @@ const ChatFormat* chat_format_named(std::string_view name) {
 
 std::string known_chat_formats() {
   std::vector<std::string_view> names;
+  names.reserve(known_texts.size());
   for (const KnownText& known : known_texts) names.push_back(known.format.name);
   return fmt::format("{}", fmt::join(names, ", "));
 }

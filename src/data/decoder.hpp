@@ -35,7 +35,7 @@ class Decoder {
  public:
   // The "decoder" of a tokenizer.json. Null puts a space between tokens. FormatError for what is
   // not supported.
-  Decoder(const nlohmann::json& decoder, const std::string& where);
+  Decoder(const nlohmann::json& decoder, const std::string& file);
   // Decodes like the sentencepiece library. U+2581 becomes a space; with `strips_first_space`, one
   // space at the beginning of the text is removed. In a run of byte tokens, the bytes that make no
   // character become U+FFFD.

@@ -17,7 +17,7 @@ namespace bitmill {
 class Normalizer {
  public:
   // The "normalizer" of a tokenizer.json, or null. FormatError for what is not supported.
-  Normalizer(const nlohmann::json& normalizer, const std::string& where);
+  Normalizer(const nlohmann::json& normalizer, const std::string& file);
 
   bool is_identity() const { return steps_.empty(); }
   // FormatError when the steps make a text far longer than they should (normalizer.cpp).

@@ -15,7 +15,7 @@ namespace bitmill {
 class PreTokenizer {
  public:
   // The "pre_tokenizer" of a tokenizer.json, or null. FormatError for what is not supported.
-  PreTokenizer(const nlohmann::json& pre_tokenizer, const std::string& where);
+  PreTokenizer(const nlohmann::json& pre_tokenizer, const std::string& file);
 
   // Calls `word` with the words of `text` (valid UTF-8), in order. A word is valid only during its
   // call. `begins_text`: `text` is the beginning of what is encoded.
@@ -37,7 +37,7 @@ class PreTokenizer {
   static Step read_split(const nlohmann::json& leaf, const std::string& where);
   Step read_metaspace(const nlohmann::json& leaf, const std::string& where) const;
   Step read_byte_level(const nlohmann::json& leaf, const std::string& where);
-  void split_from(size_t step, std::string_view piece, bool begins_text,
+  void split_from(size_t index, std::string_view piece, bool begins_text,
                   const std::function<void(std::string_view)>& word) const;
 
   std::vector<Step> steps_;

@@ -115,7 +115,7 @@ RegexAtom RegexScanner::property(bool negated) {
   const size_t end = text_.find('}', at_);
   if (end == text_.npos) refuse("a \\p without its end");
   const std::string name(text_.substr(at_, end - at_));
-  const RegexAtom atom = category(name, negated);
+  RegexAtom atom = category(name, negated);
   at_ = end + 1;
   return atom;
 }

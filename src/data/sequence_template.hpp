@@ -11,7 +11,7 @@ namespace bitmill {
 class SequenceTemplate {
  public:
   // The "post_processor" of a tokenizer.json, or null. FormatError for what is not supported.
-  SequenceTemplate(const nlohmann::json& post_processor, const std::string& where);
+  SequenceTemplate(const nlohmann::json& post_processor, const std::string& file);
 
   SequenceTemplate(std::vector<int32_t> before, std::vector<int32_t> after);
 

@@ -107,8 +107,7 @@ void check_companions_of_ids(const SafetensorsFile& file, const Tokens& tokens) 
   const TensorInfo& ids = file.info(token_tensor);
   for (const auto& [name, info] : file.tensors()) {
     if (name == token_tensor || name == neutral) continue;
-    const auto rule =
-        std::ranges::find_if(companions, [&](const auto& c) { return name == c.name; });
+    const auto rule = std::ranges::find(companions, std::string_view(name), &Companion::name);
     BITMILL_CHECK(rule != std::end(companions), FormatError,
                   fmt::format("{}: beside {} there is \"{}\", and bitmill does not know what it "
                               "says; remove it from the file if it changes nothing",

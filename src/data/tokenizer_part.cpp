@@ -56,7 +56,7 @@ std::string plain_pattern(const json& part, const std::string& where) {
     refuse_part(where, fmt::format("the pattern {}", part.value("pattern", json()).dump()),
                 "{\"String\": text}");
   }
-  const std::string text = json_string(part["pattern"], "String", where);
+  std::string text = json_string(part["pattern"], "String", where);
   BITMILL_CHECK(!text.empty(), FormatError, fmt::format("{}: an empty pattern", where));
   return text;
 }

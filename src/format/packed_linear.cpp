@@ -150,7 +150,7 @@ std::vector<float> widened(const std::vector<uint16_t>& halves) {
 std::span<const PackedPart> packed_parts() { return parts; }
 
 std::vector<TensorSource> packed_tensors(const std::string& name,
-                                         std::shared_ptr<const PackedLinear> linear) {
+                                         const std::shared_ptr<const PackedLinear>& linear) {
   const Shapes shapes = shapes_of(linear->rows, linear->cols, linear->salient_cols);
   std::vector<TensorSource> sources;
   for (size_t part = 0; part < part_count; ++part) {

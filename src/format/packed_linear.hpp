@@ -46,7 +46,7 @@ std::span<const PackedPart> packed_parts();
 
 // The tensors to be written, in the order of packed_parts(). They keep `linear` alive.
 std::vector<TensorSource> packed_tensors(const std::string& name,
-                                         std::shared_ptr<const PackedLinear> linear);
+                                         const std::shared_ptr<const PackedLinear>& linear);
 
 // Is called with the name and the bytes of a tensor that was read.
 using HearTensor = std::function<void(const std::string& tensor, std::span<const std::byte> bytes)>;

@@ -36,7 +36,7 @@ std::optional<std::vector<int32_t>> end_tokens_in(const nlohmann::json& object, 
 }
 
 nlohmann::json read_generation_config(Files& files, const std::string& path) {
-  const auto object = parse_json(read_text(files, path, largest_settings_file), path);
+  auto object = parse_json(read_text(files, path, largest_settings_file), path);
   BITMILL_CHECK(object.is_object(), FormatError, fmt::format("{}: must be an object", path));
   return object;
 }

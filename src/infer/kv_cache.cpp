@@ -55,7 +55,7 @@ int64_t BlockCache::first_seen(int64_t position) const {
 
 at::Tensor BlockCache::attend(int64_t first, const at::Tensor& query, ThreadPool& pool) const {
   const at::Tensor in = query.contiguous();
-  const at::Tensor out = at::empty(in.sizes(), in.options());
+  at::Tensor out = at::empty(in.sizes(), in.options());
   const int64_t tokens = in.size(0), heads = in.size(1);
   const int64_t group = heads / keys_.size(0);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));

@@ -28,7 +28,7 @@ std::span<const float> values_of(const at::Tensor& tensor) {
 // x [T, cols] -> [T, rows]
 at::Tensor multiply(const Product& product, const at::Tensor& x, ThreadPool& pool) {
   const at::Tensor in = x.contiguous();
-  const at::Tensor out = at::empty({in.size(0), product.rows()}, in.options());
+  at::Tensor out = at::empty({in.size(0), product.rows()}, in.options());
   product.multiply(values_of(in), in.size(0),
                    {out.data_ptr<float>(), static_cast<size_t>(out.numel())}, pool);
   return out;

@@ -33,7 +33,7 @@ void put_scales(const PackedLinear& linear, int64_t row, uint32_t* end) {
   put_half(1, linear.row_mean[row]);
   put_half(2, linear.code_scale[row]);
   const auto zero = static_cast<uint8_t>(packed::get_code(linear.code_zero.data(), row));
-  bytes[3 * tile_rows * 2 + lane] = std::byte{zero};
+  bytes[int64_t{3} * tile_rows * 2 + lane] = std::byte{zero};
 }
 
 PackedTiles repacked(const PackedLinear& linear, WeightMemory& memory) {

@@ -12,8 +12,9 @@ namespace {
 // when fewer samples than threads are left, all threads work on these together.
 double units_seconds(const Workload& work, const Machine& machine, int64_t own) {
   const double unit = work.unit_flops / machine.unit_flops_per_s + machine.unit_s;
-  const int64_t threads = machine.samples_at_once, rest = own % threads;
-  double seconds = static_cast<double>(own / threads) * unit;
+  const int64_t threads = machine.samples_at_once;
+  const int64_t rounds = own / threads, rest = own % threads;
+  double seconds = static_cast<double>(rounds) * unit;
   if (rest == 0) return seconds;
   const double helpers = static_cast<double>(threads) / static_cast<double>(rest) - 1;
   return seconds + unit / (1 + machine.thread_gain * helpers);

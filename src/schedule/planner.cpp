@@ -186,6 +186,7 @@ double Forecast::idle_fraction() const {
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   Forecast result = simulated(request, mesh, walk);
   std::vector<PlanCosts> own;  // by replica
+  own.reserve(static_cast<size_t>(mesh.replicas));
   for (int replica = 0; replica < mesh.replicas; ++replica) {
     own.push_back(plan_costs(request.work, request.machine, mesh, replica));
   }

@@ -35,7 +35,7 @@ struct StreamId {
   int block = 0;
   int turn = 0;  // of_teacher: the teacher's stream
 
-  auto operator<=>(const StreamId&) const = default;
+  auto operator<=>(const StreamId&) const = default;  // NOLINT: clang-tidy 14 asks for nullptr
 };
 inline StreamId student_stream(int block, int turn) { return {block, turn}; }
 inline StreamId teacher_stream(int block) { return {block, StreamId::of_teacher}; }

@@ -153,10 +153,11 @@ std::shared_ptr<Service::Exchange> Service::submit(TextRequest asked) {
   std::vector<TextTask> tasks = model_.tasks_of(asked);
   const std::string id =
       fmt::format("{}-{:016x}-{}", asked.chat ? "chatcmpl" : "cmpl", first_seed_, number);
-  const auto exchange = std::make_shared<Exchange>(
+  auto exchange = std::make_shared<Exchange>(
       TextAnswer(model_, std::move(asked), tasks, id, std::time(nullptr)),
       std::make_shared<TextAnswers>());
   std::vector<ScheduledText> texts;
+  texts.reserve(tasks.size());
   for (TextTask& task : tasks) {
     texts.push_back({std::move(task), exchange->news->listener(texts.size())});
   }
