@@ -147,7 +147,7 @@ configure_here() {
 
 # CPATH: NCCL's headers where only PyTorch has them.
 build_all() {
-  CPATH=${CPATH:+$CPATH:}$(nccl_folder "$(torch_folder)")/include cmake --build "$build" --target bitmill conformance test_gpu bench_kernels
+  CPATH=${CPATH:+$CPATH:}$(nccl_folder "$(torch_folder)")/include cmake --build "$build" --target bitmill conformance test_gpu test_device bench_kernels
 }
 
 gpu_tests() {

@@ -133,6 +133,7 @@ void EvalJob::check_places(Files& files) const {
 
 void EvalJob::check(const CheckContext& context) {
   check_places(context.files);
+  if (!request_.backend.note.empty()) notes_.push_back(request_.backend.note);
   // A flipped bit would change the figures a little, and nobody would notice.
   for (const std::string& folder : {request_.model, request_.reference}) {
     if (!folder.empty() && is_packed_folder(context.files, folder)) {

@@ -167,6 +167,7 @@ std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
 
 void QuantizeJob::say_notes(Console& console) const {
   for (const std::string& note : forecast().notes) console.say("note: " + note);
+  if (!request_.backend_note.empty()) console.say("note: " + request_.backend_note);
 }
 
 std::string QuantizeJob::mesh_text() const {

@@ -295,6 +295,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   read_learning(settings, options);
   options.samples_by_hand = given.has("samples");
   read_machine(settings, options);
+  request.backend_note = read_backend_choice(settings).note;
   take_run_folder(settings, request);
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");

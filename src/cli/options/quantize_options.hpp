@@ -25,6 +25,7 @@ struct QuantizeRequest {
   bool json = false;
   std::optional<double> time_limit_s;
   std::string hardware = default_hardware;
+  std::string backend_note = {};  // BackendChoice::note
   PictureRequest pictures;
   Settings given;  // without those of the recipe
 };

@@ -77,14 +77,19 @@ std::vector<Option> gpu_backend_options() {
 
 BackendChoice read_backend_choice(const Settings& settings) {
   const std::vector<std::string> names = {"auto", "cuda", "cpu", "reference"};
-  BackendChoice choice{names[settings.word_or("backend", names, 0)], Dtype::float32};
+  BackendChoice choice{.backend = names[settings.word_or("backend", names, 0)]};
   if (choice.backend == "auto" || choice.backend == "cuda") {
     const CudaHost host = find_cuda_devices();
     BITMILL_CHECK(host.compiled || choice.backend == "auto", UsageError,
                   fmt::format("{}: this bitmill was built without CUDA; build it with cmake "
                               "--preset cuda, or choose cpu",
                               settings.origin("backend")));
-    if (choice.backend == "auto") choice.backend = host.problem.empty() ? "cuda" : "cpu";
+    if (choice.backend == "auto") {
+      choice.backend = host.problem.empty() ? "cuda" : "cpu";
+      if (host.compiled && !host.problem.empty()) {
+        choice.note = fmt::format("the CPU computes: {}", host.problem);
+      }
+    }
   }
   const bool on_gpu = choice.backend == "cuda";
   const size_t type = settings.word_or("dtype", {"float32", "bfloat16"}, on_gpu ? 1 : 0);

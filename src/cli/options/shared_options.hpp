@@ -34,6 +34,7 @@ Option backend_option();
 struct BackendChoice {
   std::string backend = "cpu";
   Dtype dtype = Dtype::float32;
+  std::string note = {};  // why `auto` took the CPU in a build with CUDA
 };
 // For commands that can compute on a GPU.
 std::vector<Option> gpu_backend_options();
