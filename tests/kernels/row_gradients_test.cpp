@@ -35,6 +35,7 @@ TEST_F(RowGradients, OneRowByHand) {
 TEST_F(RowGradients, CodeScaleWithoutItsSumIsRefused) {
   float place = 0;
   kernels::RowGradients task{};
+  task.tiles = 1;
   task.of_code_scale = &place;
   EXPECT_EQ(kernels::row_gradients(task, nullptr), kernels::cudaErrorInvalidValue);
 }
