@@ -152,7 +152,9 @@ TEST_F(QuantizeOnDevice, ALossThatIsNotFiniteIsNamedBeforeAnythingIsKept) {
   QuantizeOptions o = on_device("out");
   o.method.lr_gain = 1e30;
   EXPECT_NE(message(o).find("lower --lr-scale"), std::string::npos) << message(o);
-  EXPECT_TRUE(logged_epochs(o.work_dir).empty());
+  if (files_->exists(o.work_dir + "/blocks.jsonl")) {
+    EXPECT_TRUE(logged_epochs(o.work_dir).empty());
+  }
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ class LostDevice : public testing::Test {
 TEST_F(LostDevice, AJobThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   ASSERT_EQ(quantize("", "whole").exit_code, 0);
   const ChildRun lost =
-      quantize("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:250:cudaErrorECCUncorrectable", "broken");
+      quantize("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:80:cudaErrorECCUncorrectable", "broken");
   EXPECT_EQ(lost.exit_code, 75) << lost.output;
   EXPECT_THAT(lost.output, AllOf(HasSubstr("backend cuda"), HasSubstr("cudaErrorECCUncorrectable"),
                                  HasSubstr("Everything that was committed is kept")));
