@@ -52,8 +52,8 @@ class Device {
   // "NVIDIA H200 (cuda:0), 151 GB"; "8 threads". A slice of a GPU in MIG mode has a name of its
   // own.
   virtual std::string description() const = 0;
-  // What the bits of a result depend on besides the options, in words for the fingerprint: "cpu", or
-  // the name and kind of GPU, the type and the versions of its libraries.
+  // What the bits of a result depend on besides the options, in words for the fingerprint: "cpu",
+  // or the name and kind of GPU, the type and the versions of its libraries.
   virtual std::string numerics() const = 0;
 };
 
