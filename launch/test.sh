@@ -43,7 +43,8 @@ main() {
   step "races in kernels" race_tests
   if command -v nvcc >/dev/null; then
     step "CUDA build" build_kernels
-    step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error
+    step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error \
+      --parallel 2
   else
     say "no nvcc here: the CUDA kernels were not built"
   fi
