@@ -156,19 +156,22 @@ TEST_F(ServiceTest, TextsOfEqualPromptsDiffer) {
 
 // Every request gets, in a crowd, what it gets alone.
 TEST_F(ServiceTest, TextsDoNotDependOnWhoElseAsks) {
+  // There are two places and a queue of four; a text that was answered has its place until its step
+  // ends.
+  constexpr int clients = 5;
   const auto body = [](int i) {
     return R"({"prompt": "The )" + std::string(i, 'a') + R"(", "max_tokens": )" +
            std::to_string(10 + 7 * i) + R"(, "seed": )" + std::to_string(i) +
            R"(, "logprobs": 3, "echo": true})";
   };
   std::vector<json> alone;
-  for (int i = 0; i < 6; ++i) alone.push_back(complete(body(i)).at("choices"));
+  for (int i = 0; i < clients; ++i) alone.push_back(complete(body(i)).at("choices"));
   std::vector<std::future<RawReply>> crowd;
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < clients; ++i) {
     crowd.push_back(std::async(std::launch::async,
                                [&, i] { return post(house_.port(), "/v1/completions", body(i)); }));
   }
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < clients; ++i) {
     const RawReply reply = crowd[i].get();
     ASSERT_EQ(reply.status, 200) << reply.body;
     EXPECT_EQ(reply.json().at("choices"), alone[i]);
