@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/pieces.hpp"
+#include "device/kernel_input.hpp"
 #include "device/queue.hpp"
 #include "format/packed_layout.hpp"
 #include "kernels/add_table.hpp"
@@ -121,10 +123,6 @@ at::Tensor CudaLinearParts::fresh(int64_t tokens, int64_t columns) const {
 
 at::Tensor CudaLinearParts::fresh_floats(int64_t first, int64_t second) const {
   return at::empty({first, second}, signs.options().dtype(at::kFloat));
-}
-
-float* floats_or_null(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
 }
 
 GatheredInput gather_input(const CudaLinearParts& linear, const at::Tensor& x,

@@ -34,15 +34,12 @@ class CudaLinearParts {
   kernels::ColumnSplit split() const;
   kernels::Element kernel_element() const;
   // Memory for what a pass computes.
-  at::Tensor fresh(int64_t tokens, int64_t columns) const;           // element
-  at::Tensor fresh_floats(int64_t first, int64_t second = 1) const;  // float32 [first, second]
+  at::Tensor fresh(int64_t tokens, int64_t columns) const;       // element
+  at::Tensor fresh_floats(int64_t first, int64_t second) const;  // float32 [first, second]
 
  private:
   at::Tensor mask_, low_before_;  // int32 [words_for(cols, 32)]
 };
-
-// Memory of a tensor of float32; null for one that is undefined.
-float* floats_or_null(const at::Tensor& tensor);
 
 // x^, x_salient and the sums of x^ (kernels/gather.hpp).
 struct GatheredInput {

@@ -10,7 +10,6 @@ class CpuDevice final : public Device {
  public:
   explicit CpuDevice(ThreadPool& pool) : pool_(pool) {}
 
-  std::string_view kind() const override { return "cpu"; }
   at::Device torch() const override { return at::kCPU; }
   at::ScalarType element() const override { return at::kFloat; }
   ThreadPool& host() const override { return pool_; }

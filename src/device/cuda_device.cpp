@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <torch/version.h>
 
+#include <string_view>
+
 #include <mutex>
 
 #include "base/error.hpp"
@@ -49,7 +51,6 @@ class CudaDevice final : public Device {
         properties_(properties_of(wish.index)),
         ring_(pool, ring_buffers, ring_buffer_bytes) {}
 
-  std::string_view kind() const override { return "cuda"; }
   at::Device torch() const override { return device_; }
   at::ScalarType element() const override { return element_; }
   ThreadPool& host() const override { return pool_; }
@@ -66,6 +67,7 @@ class CudaDevice final : public Device {
   }
 
   at::Tensor bring(const at::Tensor& host, at::ScalarType type) const override {
+    const c10::NoGradGuard no_gradient;
     at::Tensor there;
     with_device_errors([&] { there = host.is_cuda() ? host.to(device_, type) : sent(host, type); });
     return there;
@@ -92,7 +94,6 @@ class CudaDevice final : public Device {
  private:
   // Cast on the device, piece by piece: the whole tensor is never there in the host's type.
   at::Tensor sent(const at::Tensor& tensor, at::ScalarType type) const {
-    const c10::NoGradGuard no_gradient;
     const c10::cuda::CUDAGuard here(device_);
     const std::lock_guard alone(ring_in_use_);
     const at::Tensor host = tensor.detach().contiguous();

@@ -310,6 +310,13 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   return out;
 }
 
+at::Tensor product_in_float32(const at::Tensor& a, const at::Tensor& b) {
+  const at::TensorOptions options = a.options().requires_grad(false).dtype(at::kFloat);
+  at::Tensor out = at::empty({a.size(0), b.size(1)}, options);
+  product_into(out, a, b);
+  return out;
+}
+
 std::string chosen_algorithms() { return products_of_devices().lines(); }
 
 }  // namespace bitmill

@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/thread_pool.hpp"
@@ -23,7 +22,6 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  virtual std::string_view kind() const = 0;  // "cpu" or "cuda"
   virtual at::Device torch() const = 0;
   // Of activations and of operands of products: float32, or bfloat16 (on a GPU alone).
   virtual at::ScalarType element() const = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// What a kernel of ours asks of an array at most: contiguous, and beginning at a sector of memory,
-// a multiple of 32 bytes.
+// What kernels of ours are given. They ask of an array at most that it is contiguous, and begins at
+// a sector of memory, a multiple of 32 bytes.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,6 +13,11 @@ inline at::Tensor kernel_input(const at::Tensor& tensor) {
   const at::Tensor whole = tensor.contiguous();
   const bool aligned = reinterpret_cast<uintptr_t>(whole.const_data_ptr()) % 32 == 0;
   return aligned ? whole : whole.clone();
+}
+
+// Memory of a tensor of float32; null for one that is undefined.
+inline float* floats_or_null(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.data_ptr<float>() : nullptr;
 }
 
 }  // namespace bitmill

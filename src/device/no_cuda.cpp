@@ -10,11 +10,10 @@
 namespace bitmill {
 namespace {
 
-[[noreturn]] void refuse() {
-  throw UsageError(
-      "this bitmill was built without CUDA: build it with `cmake --preset cuda` (README.md), or "
-      "choose --backend cpu");
-}
+constexpr const char* not_built =
+    "this bitmill was built without CUDA; cmake --preset cuda builds one with it (README.md)";
+
+[[noreturn]] void refuse() { throw UsageError(not_built); }
 
 }  // namespace
 
@@ -24,8 +23,7 @@ void with_device_errors(const std::function<void()>& work) { work(); }
 
 CudaHost find_cuda_devices(DeviceLook /*look*/) {
   CudaHost host;
-  host.problem =
-      "this bitmill was built without CUDA; cmake --preset cuda builds one with it (README.md)";
+  host.problem = not_built;
   return host;
 }
 
@@ -38,6 +36,7 @@ void product_into(const at::Tensor& /*out*/, const at::Tensor& /*a*/, const at::
   refuse();
 }
 at::Tensor product(const at::Tensor& /*a*/, const at::Tensor& /*b*/) { refuse(); }
+at::Tensor product_in_float32(const at::Tensor& /*a*/, const at::Tensor& /*b*/) { refuse(); }
 std::string chosen_algorithms() { return ""; }
 
 }  // namespace bitmill

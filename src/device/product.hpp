@@ -21,6 +21,8 @@ void product_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
                   bool accumulate = false);
 // The same into a new tensor of a's type.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
+// The same into a new tensor of float32.
+at::Tensor product_in_float32(const at::Tensor& a, const at::Tensor& b);
 
 // The algorithms chosen so far, a line each: device, types, shapes, strides, and cublasLt's
 // numbers.

@@ -38,10 +38,11 @@ size_t input_of(LinearRole role) {
 void pair_sums(const at::Tensor& x, const at::Tensor& out, ThreadPool& pool) {
   const int64_t cols = x.size(1);
   if (x.is_cuda()) {
-    const at::Tensor there =
-        out.is_cuda() ? out : at::empty({cols, cols}, x.options().dtype(at::kFloat));
-    product_into(there, x.t(), x);
-    if (!out.is_cuda()) out.copy_(there);
+    if (out.is_cuda()) {
+      product_into(out, x.t(), x);
+    } else {
+      out.copy_(product_in_float32(x.t(), x));
+    }
     return;
   }
   parallel_pieces(pool, cols, rows_per_tile, [&](int64_t first, int64_t count) {

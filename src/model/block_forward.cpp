@@ -8,7 +8,6 @@
 #include "device/product.hpp"
 #include "model/attention.hpp"
 #include "model/device_activation.hpp"
-#include "model/device_linear.hpp"
 #include "model/family.hpp"
 #include "model/norm.hpp"
 
@@ -18,7 +17,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Forward x weight^T, backward g weight, both in the same tiles of tokens.
+// Forward x weight^T, backward g weight, both in the same tiles of tokens; on a GPU as a
+// whole.
 struct DenseLinear : torch::autograd::Function<DenseLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             int64_t pool_address) {
@@ -36,6 +36,7 @@ struct DenseLinear : torch::autograd::Function<DenseLinear> {
  private:
   // a [T, k], b [k, n] -> [T, n]
   static at::Tensor multiply(const at::Tensor& a, const at::Tensor& b, ThreadPool& pool) {
+    if (a.is_cuda()) return product(a, b);
     const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
     parallel_pieces(pool, a.size(0), tokens_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
@@ -163,7 +164,6 @@ at::Tensor block_forward(const ModelConfig& config, const BlockVectors& vectors,
 }
 
 at::Tensor dense_linear(const at::Tensor& x, const at::Tensor& weight, ThreadPool& pool) {
-  if (x.is_cuda()) return device_linear(x, weight);
   return DenseLinear::apply(x, weight, reinterpret_cast<int64_t>(&pool));
 }
 
@@ -189,12 +189,9 @@ at::Tensor head_input(const ModelConfig& config, const HeadWeights& weights, con
 
 at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, ThreadPool& pool) {
   const at::NoGradGuard no_grad;
+  if (in.is_cuda()) return product_in_float32(in, weights.head.t());
   const int64_t vocab = weights.head.size(0);
-  const at::Tensor out = at::empty({in.size(0), vocab}, in.options().dtype(at::kFloat));
-  if (in.is_cuda()) {
-    product_into(out, in, weights.head.t());
-    return out;
-  }
+  const at::Tensor out = at::empty({in.size(0), vocab}, in.options());
   parallel_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad_here;
     at::Tensor tile = out.narrow(1, first, count);

@@ -44,12 +44,6 @@ void for_attention_tiles(int64_t seq_len, int64_t key_head, int64_t group, const
   });
 }
 
-at::Tensor product_in_float32(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options().dtype(at::kFloat));
-  product_into(out, a, b);
-  return out;
-}
-
 double scale_of(const at::Tensor& heads) {
   return 1 / std::sqrt(static_cast<double>(heads.size(2)));
 }

@@ -15,10 +15,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-const float* floats_or_null(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
-}
-
 struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
   // x [..., size], weight [size] float32 or undefined
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given,

@@ -63,6 +63,16 @@ void check_corpus_options(const Settings& settings) {
   }
 }
 
+BackendChoice read_eval_backend(const Settings& settings) {
+  if (!settings.has("activations")) return read_backend_choice(settings);
+  for (const char* name : {"backend", "dtype"}) {
+    BITMILL_CHECK(!settings.has(name), UsageError,
+                  fmt::format("{} has no effect with --activations, which computes on this CPU",
+                              settings.origin(name)));
+  }
+  return {};
+}
+
 }  // namespace
 
 OptionGroups eval_option_groups() {
@@ -83,27 +93,13 @@ OptionGroups eval_option_groups() {
         json_option("the figures")}},
       {"tasks", task_options()},
       {"the machine (these do not change the figures, except backend and dtype)",
-       {gpu_backend_options()[0],
-        gpu_backend_options()[1],
+       {gpu_backend_option(),
+        dtype_option(),
         threads_option(),
         {"stream-memory", "BYTES", "no limit",
          "memory of a rank for activations between blocks; the rest goes to --scratch-dir"},
         {"scratch-dir", "DIR", "$TMPDIR, or /tmp", "a folder for what exceeds --stream-memory"}}}};
 }
-
-namespace {
-
-BackendChoice read_eval_backend(const Settings& settings) {
-  if (!settings.has("activations")) return read_backend_choice(settings);
-  for (const char* name : {"backend", "dtype"}) {
-    BITMILL_CHECK(!settings.has(name), UsageError,
-                  fmt::format("{} has no effect with --activations, which computes on this CPU",
-                              settings.origin(name)));
-  }
-  return {};
-}
-
-}  // namespace
 
 EvalRequest read_eval_request(const Settings& settings) {
   settings.require({"model"}, "eval");

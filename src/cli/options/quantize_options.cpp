@@ -91,8 +91,8 @@ OptionGroup input_options() {
 
 OptionGroup machine_options() {
   return {"the machine (these do not change the result, except backend and dtype)",
-          {gpu_backend_options()[0],
-           gpu_backend_options()[1],
+          {gpu_backend_option(),
+           dtype_option(),
            threads_option(),
            {"redo-blocks", "N,N,...", "",
             "in an unfinished run: pack these blocks again and compare with what was recorded"},
@@ -217,10 +217,12 @@ void read_mesh(const Settings& settings, QuantizeOptions& options) {
   options.walk = walks[settings.word_or("walk", {"auto", "wavefront", "sweep"}, 0)];
 }
 
-void read_machine(const Settings& settings, QuantizeOptions& options) {
+void read_machine(const Settings& settings, QuantizeRequest& request) {
+  QuantizeOptions& options = request.options;
   const BackendChoice choice = read_backend_choice(settings);
   options.backend = choice.backend;
   options.dtype = choice.dtype;
+  request.backend_note = choice.note;
   options.max_shard_bytes = settings.bytes_or("max-shard-size", options.max_shard_bytes);
   options.redo_blocks = read_blocks(settings);
   options.verify_source = settings.is_on("verify-source");
@@ -294,8 +296,7 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   read_method(settings, options);
   read_learning(settings, options);
   options.samples_by_hand = given.has("samples");
-  read_machine(settings, options);
-  request.backend_note = read_backend_choice(settings).note;
+  read_machine(settings, request);
   take_run_folder(settings, request);
   check_contradictions(options);
   request.dry_run = settings.is_on("dry-run");

@@ -67,12 +67,15 @@ Option backend_option() {
           "the code that computes; reference is simple and slow"};
 }
 
-std::vector<Option> gpu_backend_options() {
-  return {{"backend", "auto|cuda|cpu|reference", "auto",
-           "the code that computes: auto takes a GPU where this program has CUDA and sees one, and "
-           "says which; reference is simple and slow to train with, and evaluates as cpu does"},
-          {"dtype", "bfloat16|float32", "bfloat16 on a GPU, else float32",
-           "type of activations and products; what is learned is float32"}};
+Option gpu_backend_option() {
+  return {"backend", "auto|cuda|cpu|reference", "auto",
+          "the code that computes: auto takes a GPU where this program has CUDA and sees one, and "
+          "says which; reference is simple and slow to train with, and evaluates as cpu does"};
+}
+
+Option dtype_option() {
+  return {"dtype", "bfloat16|float32", "bfloat16 on a GPU, else float32",
+          "type of activations and products; what is learned is float32"};
 }
 
 BackendChoice read_backend_choice(const Settings& settings) {
@@ -81,9 +84,7 @@ BackendChoice read_backend_choice(const Settings& settings) {
   if (choice.backend == "auto" || choice.backend == "cuda") {
     const CudaHost host = find_cuda_devices();
     BITMILL_CHECK(host.compiled || choice.backend == "auto", UsageError,
-                  fmt::format("{}: this bitmill was built without CUDA; build it with cmake "
-                              "--preset cuda, or choose cpu",
-                              settings.origin("backend")));
+                  fmt::format("{}: {}; or choose cpu", settings.origin("backend"), host.problem));
     if (choice.backend == "auto") {
       choice.backend = host.problem.empty() ? "cuda" : "cpu";
       if (host.compiled && !host.problem.empty()) {

@@ -37,7 +37,8 @@ struct BackendChoice {
   std::string note = {};  // why `auto` took the CPU in a build with CUDA
 };
 // For commands that can compute on a GPU.
-std::vector<Option> gpu_backend_options();
+Option gpu_backend_option();
+Option dtype_option();
 BackendChoice read_backend_choice(const Settings& settings);
 // For commands that cannot: cpu or reference. UsageError for another name.
 std::string read_backend(const Settings& settings, const std::string& normal);

@@ -83,9 +83,9 @@ void SlicedSum::finish_piece(int64_t batch_size, const Partials& own, int64_t fi
 }
 
 void SlicedSum::gather(const at::Tensor& values) {
+  if (comm_.size() == 1) return;
   std::vector<size_t> bounds;
   for (const int64_t bound : bounds_) bounds.push_back(static_cast<size_t>(bound) * sizeof(float));
-  if (comm_.size() == 1) return;
   const at::Tensor host = device_.fetch(values);
   all_gather_slices(comm_, bytes_of(host), bounds);
   if (values.is_cuda()) values.copy_(host);
