@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Builds bitmill on a machine with a GPU and checks there what CI can only emulate: conformance
-# first, then the tests labelled `gpu`, then benchmarks. A short table comes last.
+# Builds bitmill on a machine with a GPU and checks there what CI can only emulate: conformance, the
+# tests labelled `gpu`, a block step beside plain PyTorch, whole jobs on one and two ranks, and the
+# kernels' share of the memory's speed. A short table comes last; the same with all figures goes to a
+# file.
 #
-#   launch/gpu-check.sh --collect          on Debian 12, beforehand: the packages to take along
+#   launch/gpu-check.sh --pack FILE        on Debian 12, beforehand: one bundle of sources and packages
+#                                          (at most 60 MB), a .tar.gz; on the machine with the GPU:
+#                                          tar -xzf FILE && bitmill/launch/gpu-check.sh
+#   launch/gpu-check.sh --collect          beforehand, for a checkout that travels by itself: the
+#                                          packages alone
 #   launch/gpu-check.sh                    on the machine with the GPU
-#   launch/gpu-check.sh --rehearse         the same without a GPU: everything is built, what needs
-#                                          a GPU is skipped and says so
+#   launch/gpu-check.sh --rehearse         the same under the emulation, without a GPU: every step, on
+#                                          small shapes; its times say nothing
+#   ... --model DIR                        quantize this model; without it, one of SmolLM2-135M's
+#                                          shape with random weights, made there
 #   ... --packages DIR                     another folder for the packages than build/gpu-debs
+#   ... --results FILE                     default: gpu-check-results.md in the build folder
 #
 # The machine needs nvcc 13, CMake, ninja, g++, a python3 with PyTorch 2.11 for CUDA 13, and NCCL.
 # It needs no network: Open MPI, GoogleTest and small libraries are taken from the .deb files, which
@@ -17,15 +26,21 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 readonly limit=${BITMILL_GPU_CHECK_S:-480}
-readonly build=$root/build/gpu-check unpacked=$root/build/gpu-packages
+readonly unpacked=$root/build/gpu-packages
+readonly most_bundle_bytes=60000000
+build=$root/build/gpu-check
 packages=$root/build/gpu-debs
+packages_named=no
 rehearsal=no
+model=
+results=
 
 # What the build includes and what its programs load, beyond what the machine has.
 readonly needed=(
   nlohmann-json3-dev libfmt-dev libfmt9 libboost1.74-dev libboost-dev
   libboost-program-options1.74-dev libboost-program-options1.74.0 libboost-program-options-dev
   libxxhash-dev libxxhash0 libpcre2-dev libpcre2-8-0 libpcre2-posix3 libpcre2-16-0 libpcre2-32-0
+  libcpp-httplib-dev libcpp-httplib0.11 libbrotli-dev libbrotli1 libssl-dev libssl3 zlib1g-dev
   libutf8proc-dev libutf8proc2 libsentencepiece-dev libsentencepiece0 libprotobuf-lite32
   libgtest-dev libgmock-dev googletest
   pkgconf pkgconf-bin libpkgconf3
@@ -34,7 +49,7 @@ readonly needed=(
   librdmacm1 libnl-3-200 libnl-route-3-200 libudev1 libnuma1 libuuid1 zlib1g)
 
 # Steps are functions, and a time limit is of a process.
-export root build unpacked
+export root unpacked
 rows=()
 bad=0
 row() { rows+=("$(printf '%-34s %-9s %5d s  %s' "$1" "$2" "$3" "$4")"); }
@@ -49,6 +64,29 @@ collect() {
   mkdir -p "$1"
   (cd "$1" && apt-get download -q "${needed[@]}") || die "apt-get could not download all packages"
   say "$(find "$1" -name '*.deb' | wc -l) packages, $(du -sh "$1" | cut -f1), in $1"
+}
+
+# pack FILE: what is committed, the packages, and --model's folder, as a tree named bitmill.
+pack() {
+  local tree bytes
+  tree=$(mktemp -d)
+  # shellcheck disable=SC2064 # the folder of now
+  trap "rm -rf '$tree'" EXIT
+  [ -d "$packages" ] || collect "$packages"
+  if [ -n "$(git -C "$root" status --porcelain)" ]; then say "only what is committed is packed"; fi
+  mkdir -p "$tree/bitmill/build/gpu-debs"
+  git -C "$root" archive HEAD | tar -x -C "$tree/bitmill"
+  git -C "$root" rev-parse --short HEAD >"$tree/bitmill/build/commit"
+  cp "$packages"/*.deb "$tree/bitmill/build/gpu-debs"
+  if [ -n "$model" ]; then cp -rL "$model" "$tree/bitmill/build/check-model"; fi
+  tar -czf "$1" -C "$tree" bitmill
+  bytes=$(stat -c %s "$1")
+  if [ "$bytes" -gt $most_bundle_bytes ]; then
+    du -sh "$tree"/bitmill/build/* >&2
+    rm -f "$1"
+    die "the bundle would have $bytes bytes, more than $most_bundle_bytes; without --model a model is made there"
+  fi
+  say "$1: $bytes bytes, of $most_bundle_bytes that are allowed"
 }
 
 # timed NAME SECONDS COMMAND...: within SECONDS and the time that is left. The last line that the
@@ -67,7 +105,7 @@ timed() {
   say "$name (at most $most s): $*"
   timeout "$most" bash -euo pipefail -c '"$@"' _ "$@" 2>&1 | tee "$log" || status=$?
   case $status in
-    0) row "$name" ok $((SECONDS - began)) "$(tail -n 1 "$log")" ;;
+    0) row "$name" ok $((SECONDS - began)) "$(grep -v '^$' "$log" | tail -n 1)" ;;
     124) row "$name" "too slow" $((SECONDS - began)) "ended after $most s; $log" ;;
     *) row "$name" FAILED $((SECONDS - began)) "status $status; $log" ;;
   esac
@@ -77,20 +115,20 @@ timed() {
 
 check_machine() {
   local tool version
-  for tool in nvcc cmake ninja g++ python3; do
-    command -v "$tool" >/dev/null || die "no $tool here"
-  done
-  nvcc --version | grep -q 'release 13\.' || die "nvcc here is not of CUDA 13: $(nvcc --version | tail -n 2 | head -n 1)"
+  for tool in cmake ninja g++; do command -v "$tool" >/dev/null || die "no $tool here"; done
   if [ "$rehearsal" = yes ]; then return; fi
+  command -v nvcc >/dev/null || die "no nvcc here"
+  nvcc --version | grep -q 'release 13\.' || die "nvcc here is not of CUDA 13: $(nvcc --version | tail -n 2 | head -n 1)"
   nvidia-smi -L >&2 || die "nvidia-smi finds no GPU here (--rehearse does without)"
+  command -v python3 >/dev/null || die "no python3 here"
   version=$(python3 -c 'import torch; print(torch.__version__)') || die "python3 has no PyTorch"
   [[ $version == 2.11.* ]] || die "PyTorch here is $version; bitmill is built against 2.11"
 }
 
 # The system's own where this is Debian with the packages installed; else those of the .deb files.
 unpack_packages() {
-  if [ "$rehearsal" = yes ] && [ ! -d "$packages" ]; then
-    say "rehearsal: the system's own libraries are used"
+  if [ "$rehearsal" = yes ] && [ "$packages_named" = no ]; then
+    say "rehearsal without --packages: the system's own libraries are used"
     return
   fi
   [ -d "$packages" ] || die "no folder $packages; make it on Debian 12 with launch/gpu-check.sh --collect"
@@ -134,54 +172,164 @@ nccl_folder() {
 configure_here() {
   local more=() torch nccl library
   torch=$(torch_folder)
-  nccl=$(nccl_folder "$torch")
-  library=$(find "$nccl"/lib64/ "$nccl"/lib/ -maxdepth 2 -name 'libnccl.so*' 2>/dev/null | sort | head -n 1)
-  [ -n "$library" ] || { echo "$nccl has nccl.h but no libnccl.so" >&2 && return 1; }
   if [ -n "${OPAL_PREFIX:-}" ]; then
     more=("-DMPI_CXX_COMPILER=$unpacked/usr/bin/mpicxx.openmpi"
       "-DMPIEXEC_EXECUTABLE=$unpacked/usr/bin/mpirun.openmpi")
   fi
+  if [ "$rehearsal" = yes ]; then
+    cmake --preset emulated -B "$build" "-DLIBTORCH_ROOT=$torch" "${more[@]}"
+    return
+  fi
+  nccl=$(nccl_folder "$torch")
+  library=$(find "$nccl"/lib64/ "$nccl"/lib/ -maxdepth 2 -name 'libnccl.so*' 2>/dev/null | sort | head -n 1)
+  [ -n "$library" ] || { echo "$nccl has nccl.h but no libnccl.so" >&2 && return 1; }
   CPATH=${CPATH:+$CPATH:}$nccl/include cmake --preset cuda -B "$build" \
     -DBITMILL_WERROR=OFF "-DLIBTORCH_ROOT=$torch" "-DNCCL_LIBRARY=$library" "${more[@]}"
 }
 
 # CPATH: NCCL's headers where only PyTorch has them.
 build_all() {
-  CPATH=${CPATH:+$CPATH:}$(nccl_folder "$(torch_folder)")/include cmake --build "$build" --target bitmill conformance test_gpu test_device bench_kernels
+  local targets=(bitmill conformance test_device bench_gpu_block)
+  if [ "$rehearsal" = no ]; then
+    targets+=(test_gpu bench_kernels)
+    local nccl
+    nccl=$(nccl_folder "$(torch_folder)")
+    export CPATH=${CPATH:+$CPATH:}$nccl/include
+  fi
+  cmake --build "$build" --target "${targets[@]}"
 }
 
+# A rehearsal runs a few: ctest has all of them in this build anyway.
 gpu_tests() {
-  ctest --test-dir "$build" --label-regex gpu --no-tests=error --output-on-failure
+  local which=(--label-regex gpu)
+  if [ "$rehearsal" = yes ]; then which=(--tests-regex 'DeviceProduct|DeviceAdamW'); fi
+  ctest --test-dir "$build" "${which[@]}" --no-tests=error --output-on-failure |
+    tee "$build/gpu-tests.txt"
+  grep 'tests passed' "$build/gpu-tests.txt"
 }
 
-export -f torch_folder nccl_folder configure_here build_all gpu_tests
+block_steps() {
+  local words=(--shapes '7B,70B')
+  if [ "$rehearsal" = yes ]; then words=(--shapes small --on cpu --steps 2 --rounds 1); fi
+  "$python" "$root/tests/bench/gpu_step.py" --program "$build/bin/bench_gpu_block" "${words[@]}"
+}
+
+# The job of one rank and of two has these words; `job` is a folder for it.
+quantize_words() {
+  local samples=(--epochs 4)
+  if [ "$rehearsal" = yes ]; then samples=(--epochs 2); fi
+  words=(quantize --model "$model" --calib "$job/windows.safetensors" --backend cuda "${samples[@]}")
+}
+
+one_rank() {
+  local words kind=smollm2 tokens=512 windows=16 began
+  rm -rf "$job"
+  if [ "$rehearsal" = yes ]; then kind=small tokens=16 windows=8; fi
+  if [ "$model" != "$job/model" ]; then
+    "$python" "$root/tests/bench/random_model.py" "$job" --windows-for "$model" --windows $windows --tokens $tokens
+  else
+    "$python" "$root/tests/bench/random_model.py" "$job" --shape $kind --windows $windows --tokens $tokens
+  fi
+  quantize_words
+  began=$(date +%s.%N)
+  "$build/bin/bitmill" "${words[@]}" --output-dir "$job/one"
+  local ended
+  ended=$(date +%s.%N)
+  "$build/bin/bitmill" eval --model "$job/one" --reference "$model" --backend cuda \
+    --corpus "$job/windows.safetensors" --max-windows 4
+  awk -v a="$began" -v b="$ended" -v w=$windows -v t=$tokens \
+    'BEGIN { printf "quantized with %d windows of %d tokens in %.1f s, evaluated on four\n", w, t, b - a }'
+}
+
+# Through the host: NCCL refuses two ranks on one GPU.
+two_ranks() {
+  local words
+  quantize_words
+  "$mpirun" -np 2 --bind-to none "$build/bin/bitmill" "${words[@]}" --output-dir "$job/two"
+  cmp "$job/one/model.safetensors" "$job/two/model.safetensors"
+  echo "two ranks on one GPU wrote the bytes of one"
+}
+
+export -f torch_folder nccl_folder configure_here build_all gpu_tests block_steps quantize_words one_rank two_ranks
+
+all_steps() {
+  timed configure 60 configure_here && timed build 300 build_all || return 0
+  timed conformance 60 "$build/bin/conformance" || true
+  timed "gpu tests" 120 gpu_tests || true
+  timed "block step" 120 block_steps || true
+  if timed "one rank" 90 one_rank; then timed "two ranks" 90 two_ranks || true; fi
+  if [ "$rehearsal" = no ]; then timed "kernel speed" 60 "$build/bin/bench_kernels" || true; fi
+}
+
+device_words() {
+  if [ "$rehearsal" = yes ]; then
+    echo "a rehearsal under the emulation: times and rates say nothing"
+  else
+    nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+  fi
+}
+
+# The table, and under it what the benchmarks printed.
+write_results() {
+  local log
+  {
+    printf '# gpu-check, %s, %s\n\nCommit %s.\n\n```\n' "$(date -I)" "$(device_words | head -n 1)" "$(commit_here)"
+    table
+    printf '```\n'
+    for log in block-step one-rank kernel-speed; do
+      [ -e "$build/gpu-check-$log.log" ] || continue
+      printf '\n## %s\n\n```\n' "$log"
+      grep -v '^\[' "$build/gpu-check-$log.log"
+      printf '```\n'
+    done
+  } >"$results"
+}
+
+commit_here() { cat "$root/build/commit" 2>/dev/null || git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown; }
+
+table() {
+  printf '%s\n' "${rows[@]}" "$(printf '%-34s %-9s %5d s' "all" "$([ $bad -eq 0 ] && echo ok || echo 'NOT OK')" $SECONDS)"
+}
 
 main() {
-  local action=check
+  local action=check bundle=
   while [ $# -gt 0 ]; do
     case $1 in
       --collect) action=collect ;;
-      --packages) packages=$(realpath -m "${2:?--packages needs a folder}") && shift ;;
+      --pack) action=pack && bundle=$(realpath -m "${2:?--pack needs a file}") && shift ;;
+      --packages) packages=$(realpath -m "${2:?--packages needs a folder}") && packages_named=yes && shift ;;
+      --model) model=$(realpath -e "${2:?--model needs a folder}") && shift ;;
+      --results) results=$(realpath -m "${2:?--results needs a file}") && shift ;;
       --rehearse) rehearsal=yes ;;
-      *) die "unknown option $1 (there are --collect, --packages and --rehearse)" ;;
+      *) die "unknown option $1 (there are --pack, --collect, --rehearse, --model, --packages and --results)" ;;
     esac
     shift
   done
-  if [ $action = collect ]; then
-    collect "$packages"
-    return
-  fi
+  case $action in
+    collect) collect "$packages" && return ;;
+    pack) pack "$bundle" && return ;;
+  esac
   cd "$root"
-  export rehearsal
+  python=python3
+  if [ "$rehearsal" = yes ]; then
+    build=$root/build/emulated
+    if [ "$packages_named" = yes ]; then build=$root/build/gpu-rehearsal; fi
+    python=$(launch/setup.sh --print-python)
+  fi
+  job=$build/gpu-check-job
+  if [ -z "$model" ] && [ -d "$root/build/check-model" ]; then model=$root/build/check-model; fi
+  model=${model:-$job/model}
+  results=${results:-$build/gpu-check-results.md}
   check_machine
   unpack_packages
-  if timed configure 60 configure_here && timed build 300 build_all; then
-    if [ "$rehearsal" = no ]; then timed conformance 90 "$build/bin/conformance" || true; fi
-    timed "gpu tests" 120 gpu_tests || true
-    if [ "$rehearsal" = no ]; then timed "kernel speed" 60 "$build/bin/bench_kernels" || true; fi
-  fi
-  printf '\n%s\n' "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo 'no GPU')"
-  printf '%s\n' "${rows[@]}" "$(printf '%-34s %-9s %5d s' "all" "$([ $bad -eq 0 ] && echo ok || echo 'NOT OK')" $SECONDS)"
+  mpirun=${OPAL_PREFIX:+$unpacked/usr/bin/mpirun.openmpi}
+  mpirun=${mpirun:-mpirun}
+  export rehearsal build python job model mpirun OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  all_steps
+  printf '\n%s\n' "$(device_words)"
+  table
+  write_results
+  say "the same and all figures: $results"
   return "$bad"
 }
 

@@ -61,13 +61,6 @@ void measure_matmul(double seconds, Communicator& comm) {
   }
 }
 
-const Shape& find_shape(const std::string& name) {
-  for (const Shape& shape : shapes()) {
-    if (shape.name == name) return shape;
-  }
-  throw UsageError("no such shape: " + name);
-}
-
 void measure_step(const std::string& variant, const Shape& shape, int64_t batch, int threads,
                   double seconds, Communicator& comm) {
   at::set_num_threads(variant == "plain" ? threads : 1);
