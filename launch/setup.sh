@@ -7,10 +7,13 @@
 #   launch/setup.sh --with-tidy        the same, and clang-tidy
 #   launch/setup.sh --with-emulation   the same, and what the preset `emulated` needs: CUDA without a
 #                                      GPU
-#   launch/setup.sh --with-transformers  the same, and a Python with transformers, for tests/python;
-#                                      the five may be given together
+#   launch/setup.sh --with-transformers  the same, and a Python with transformers, for tests/python
+#   launch/setup.sh --with-cuda        the same, and nvcc 13 with the libraries that the preset `cuda`
+#                                      needs, 1.1 GB; a toolkit that is in the PATH is taken instead.
+#                                      The six may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (FindLibTorch.cmake)
 #   launch/setup.sh --print-python     print the Python with transformers (tests/python)
+#   launch/setup.sh --print-nvcc       print the nvcc in use, nothing where there is none (steps.sh)
 #   launch/setup.sh --print-headers    print the folder of CUDA's headers (BitmillEmulation.cmake)
 #
 # libtorch and that Python go to $BITMILL_DEPS (default: ${XDG_CACHE_HOME:-~/.cache}/bitmill); nothing
@@ -57,6 +60,13 @@ readonly header_wheels=(
   nvidia-cuda-runtime==13.0.96 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85
   nvidia-cublas==13.1.0.3 nvidia-nccl-cu13==2.28.9)
 
+# A toolkit to compile with, for machines that have none. Versions as above.
+readonly toolkit=$deps/cuda-13.0
+readonly toolkit_wheels=(
+  nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88
+  nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-cublas==13.1.0.3
+  nvidia-nccl-cu13==2.28.9)
+
 # What transformers needs beside torch, which it shares with the build.
 readonly transformers_version=5.24.0
 readonly python_wheels=("transformers==$transformers_version" numpy safetensors jinja2 sympy networkx
@@ -68,9 +78,19 @@ die() {
   exit 1
 }
 
+# An nvcc of CUDA 13: in the PATH, or the one of --with-cuda. Prints nothing where there is none.
+find_nvcc() {
+  if command -v nvcc >/dev/null && nvcc --version | grep -q 'release 13\.'; then
+    command -v nvcc
+  elif [ -e "$toolkit/complete" ]; then
+    echo "$toolkit/bin/nvcc"
+  fi
+}
+
+# $1: whether a toolkit is going to be installed.
 # A toolkit of another major version has libraries of other names: it cannot feed this libtorch.
 variant() {
-  if command -v nvcc >/dev/null && nvcc --version | grep -q 'release 13\.'; then
+  if [ -n "$(find_nvcc)" ] || [ "${1:-no}" = yes ]; then
     echo cuda
   else
     echo cpu
@@ -194,6 +214,27 @@ install_transformers() {
 }
 
 # As install_libtorch: whatever has the final name is complete.
+# One folder as a toolkit has it, and the names without a version that linkers look for.
+install_toolkit() {
+  if [ -n "$(find_nvcc)" ]; then
+    say "nvcc 13: there, $(find_nvcc)"
+    return
+  fi
+  say "CUDA 13.0: installing ${#toolkit_wheels[@]} wheels into $toolkit"
+  local fresh=$toolkit.new library
+  rm -rf "$toolkit" "$fresh"
+  mkdir -p "$fresh"
+  pip_install "$fresh/wheels" "${toolkit_wheels[@]}"
+  mv "$fresh"/wheels/site-packages/nvidia/cu13/* "$fresh"
+  cp -r "$fresh/wheels/site-packages/nvidia/nccl/include/." "$fresh/include"
+  mv "$fresh"/wheels/site-packages/nvidia/nccl/lib/libnccl.so.2 "$fresh/lib"
+  rm -rf "$fresh/wheels"
+  ln -s lib "$fresh/lib64"
+  for library in "$fresh"/lib/*.so.*; do ln -s "${library##*/}" "${library%.so.*}.so"; done
+  printf '%s\n' "${toolkit_wheels[@]}" >"$fresh/complete"
+  mv "$fresh" "$toolkit"
+}
+
 install_headers() {
   local include target fresh folder
   include=$(header_folder)
@@ -212,8 +253,9 @@ install_headers() {
 }
 
 main() {
-  local kind target python with_emulation=no with_transformers=no
-  kind=$(variant)
+  local kind target python with_emulation=no with_transformers=no with_cuda=no
+  case " $* " in *" --with-cuda "*) with_cuda=yes ;; esac
+  kind=$(variant $with_cuda)
   target=$deps/torch-$torch_version-$kind
   python=$deps/transformers-$transformers_version-torch-$torch_version
   local option
@@ -229,6 +271,10 @@ main() {
         echo "$python/bin/python"
         return
         ;;
+      --print-nvcc)
+        find_nvcc
+        return
+        ;;
       --print-headers)
         target=$(header_folder)
         [ -e "$target/nccl.h" ] || die "no $target; run launch/setup.sh --with-emulation"
@@ -236,19 +282,21 @@ main() {
         return
         ;;
       --with-transformers) with_transformers=yes ;;
+      --with-cuda) ;;  # looked for above
       --with-emulation) with_emulation=yes debian_packages+=(iproute2) ;;
       --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
       --with-clang) debian_packages+=("${clang_packages[@]}") ;;
       --with-tidy) debian_packages+=("${tidy_packages[@]}") ;;
       *) die "unknown option $option (there are --with-slurm, --with-clang, --with-tidy," \
-        "--with-emulation, --with-transformers, --print-libtorch, --print-python and" \
-        "--print-headers)" ;;
+        "--with-emulation, --with-transformers, --with-cuda, --print-libtorch, --print-python," \
+        "--print-nvcc and --print-headers)" ;;
     esac
   done
   mkdir -p "$deps"
   exec 9>"$deps/lock"
   flock 9  # released when this process ends, however it ends
   install_debian_packages
+  if [ "$with_cuda" = yes ]; then install_toolkit; fi
   install_libtorch "$kind" "$target"
   if [ "$with_emulation" = yes ]; then install_headers; fi
   if [ "$with_transformers" = yes ]; then install_transformers "$kind" "$target" "$python"; fi

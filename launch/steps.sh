@@ -18,9 +18,12 @@ step() {
 }
 
 # configure PRESET [OPTION...]: against the libtorch that set-up left, even where an older one is
-# remembered. Options go to cmake.
+# remembered, and `cuda` with set-up's nvcc where the PATH has none. Options go to cmake.
 configure() {
-  local libtorch
+  local libtorch more=()
   libtorch=$("$root/launch/setup.sh" --print-libtorch)
-  cmake --preset "$1" "-DLIBTORCH_ROOT=$libtorch" "${@:2}"
+  if [ "$1" = cuda ] && ! command -v nvcc >/dev/null; then
+    more=("-DCMAKE_CUDA_COMPILER=$("$root/launch/setup.sh" --print-nvcc)")
+  fi
+  cmake --preset "$1" "-DLIBTORCH_ROOT=$libtorch" "${more[@]}" "${@:2}"
 }
