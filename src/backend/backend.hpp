@@ -71,10 +71,11 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const Device& dev
 std::unique_ptr<Backend> reference_backend();
 
 // The factored form: two matrix products per linear and step, and a third where signs are learned.
-// A linear holds its signs and its 4-bit values as float32, 4 bytes per weight, for as long as it
-// lives. It holds nothing else of that size: no dequantized low part, and no gradient of a weight.
-// The gradient of the latents, which is as large, is written to the caller's memory.
-std::unique_ptr<Backend> cpu_backend();
+// `operand` is the type of what products take, float32 or bfloat16 (host_product.hpp); all else is
+// float32. A linear holds its signs and its 4-bit values in it, 4 or 2 bytes per weight, for as
+// long as it lives. It holds nothing else of that size: no dequantized low part, and no gradient of
+// a weight. The gradient of the latents, which is as large, is written to the caller's memory.
+std::unique_ptr<Backend> cpu_backend(at::ScalarType operand = at::kFloat);
 
 // The factored form on one GPU, by the kernels and cublasLt products of kernels/STEP.md. `element`,
 // float32 or bfloat16, is the type of activations, of products, and of signs and codes, which take

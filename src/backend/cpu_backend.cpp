@@ -10,6 +10,7 @@
 #include "backend/backend.hpp"
 #include "backend/cpu_tile.hpp"
 #include "base/pieces.hpp"
+#include "device/host_product.hpp"
 
 namespace bitmill {
 namespace {
@@ -67,8 +68,8 @@ class Backward {
         code_scale_sums_(linear.parts.code_scales ? tiles_ : 0, linear.frozen.rows) {
     if (needs_x) x_gradient_ = at::empty(x_.sizes());
     if (linear.parts.signs) {
-      low_gradient_ = at::empty({x_.size(0), linear.frozen.rows});
-      low_input_ = at::empty({x_.size(0), linear.signs.size(1)});
+      low_gradient_ = at::empty({x_.size(0), linear.frozen.rows}, linear.operand);
+      low_input_ = at::empty({x_.size(0), linear.signs.size(1)}, linear.operand);
     }
   }
 
@@ -85,8 +86,9 @@ class Backward {
     const int64_t weight_rows = linear_.frozen.rows;
     parallel_pieces(linear_.pool, weight_rows, rows_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
-      at::Tensor rows = out.narrow(0, first, count);
-      at::mm_out(rows, low_gradient_.narrow(1, first, count).t(), low_input_.narrow(1, 0, low));
+      const at::Tensor rows = out.narrow(0, first, count);
+      host_product_into(rows, low_gradient_.narrow(1, first, count).t(),
+                        low_input_.narrow(1, 0, low));
       cpu_loops::clip_to_window(latents.data_ptr<float>() + first * low, count * low,
                                 rows.data_ptr<float>());
     });
@@ -110,18 +112,15 @@ class Backward {
  private:
   void run_tile(const CpuTile& tile, int64_t index) {
     const int64_t rows = linear_.frozen.rows;
-    const bool signs = linear_.parts.signs;
-    const at::Tensor low_gradient = signs ? tile.narrow(low_gradient_) : tile.scratch(rows);
+    const at::Tensor low_gradient = in_place() ? tile.narrow(low_gradient_) : tile.scratch(rows);
     const at::Tensor mean_gradient = tile.scratch(1);
     cpu_loops::split_gradient(
         tile.combine_input(low_product_, low_sum_, factors_.row, factors_.mean),
         tile.part(gradient_),
         {low_gradient.data_ptr<float>(), mean_gradient.data_ptr<float>(), scale_sums_.of(index),
          mean_sums_.of(index)});
-    if (signs) {
-      cpu_loops::gather_low(tile.gather_input(), low_input_.size(1), tile.part(low_input_));
-    }
-    const at::Tensor low = at::mm(low_gradient, linear_.signs);
+    if (linear_.parts.signs) keep_for_signs(tile, low_gradient);
+    const at::Tensor low = product(low_gradient, linear_.signs);
     const at::Tensor salient = salient_gradient(tile, index);
     cpu_loops::scatter(tile.gather_input(),
                        {low.data_ptr<float>(), mean_gradient.data_ptr<float>(),
@@ -130,21 +129,38 @@ class Backward {
                        x_gradient_.defined() ? tile.part(x_gradient_) : nullptr);
   }
 
+  // Whether the tiles of what the gradient of signs needs are written where they stay.
+  bool in_place() const { return linear_.parts.signs && linear_.operand == at::kFloat; }
+
+  void keep_for_signs(const CpuTile& tile, const at::Tensor& low_gradient) {
+    const int64_t columns = low_input_.size(1);
+    const at::Tensor low = in_place() ? tile.narrow(low_input_) : tile.scratch(columns);
+    cpu_loops::gather_low(tile.gather_input(), columns, low.data_ptr<float>());
+    if (in_place()) return;
+    tile.narrow(low_input_).copy_(low);
+    tile.narrow(low_gradient_).copy_(low_gradient);
+  }
+
+  static at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
+    const at::Tensor out = at::empty({a.size(0), b.size(1)});
+    host_product_into(out, a, b);
+    return out;
+  }
+
   // g s (q - z), where the gradient of x is wanted; and d s_i = sum_t g_ti w_ti, where s is
   // learned.
   at::Tensor salient_gradient(const CpuTile& tile, int64_t index) {
     const int64_t rows = linear_.frozen.rows;
-    const bool scaled = linear_.parts.code_scales;
-    if (scaled) {
+    if (linear_.parts.code_scales) {
       cpu_loops::dot_over_tokens(tile.part(gradient_), tile.part(salient_product_), tile.tokens(),
                                  rows, code_scale_sums_.of(index));
     }
     if (!x_gradient_.defined()) return {};
-    if (!scaled) return at::mm(tile.narrow(gradient_), linear_.four_bit);
+    if (!linear_.scales_after()) return product(tile.narrow(gradient_), linear_.four_bit);
     const at::Tensor gradient = tile.scratch(rows);
     cpu_loops::scale_rows(tile.part(gradient_), code_scale_.data_ptr<float>(), tile.tokens(), rows,
                           gradient.data_ptr<float>());
-    return at::mm(gradient, linear_.four_bit);
+    return product(gradient, linear_.four_bit);
   }
 
   const CpuPrepared& linear_;
@@ -160,7 +176,7 @@ class Backward {
 };
 
 struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
-  // A value that is not learned comes as an empty tensor; row_mean is always given.
+  // A value that is not learned comes as an empty tensor; row_mean and code_scale are always given.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& row_scale, const at::Tensor& row_gain,
                             const at::Tensor& col_gain, const at::Tensor& row_mean,
@@ -169,12 +185,12 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
     const CpuPrepared& linear = linear_at(linear_address);
     const int64_t tokens = x.size(0), rows = linear.frozen.rows;
     const Factors factors(row_scale, row_gain, row_mean);
-    const bool scaled = linear.parts.code_scales;
+    const bool scaled = linear.scales_after(), kept = linear.parts.code_scales;
     const at::Tensor y = at::empty({tokens, rows});
     const at::Tensor low_product = at::empty({tokens, rows});  // u = S x^
     const at::Tensor low_sum = at::empty({tokens});            // v = sum_j x^_j
     const at::Tensor salient_product =                         // w = (q - z) x_salient
-        at::empty({scaled ? tokens : 0, rows});
+        at::empty({kept ? tokens : 0, rows});
     parallel_pieces(linear.pool, tokens, tokens_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
       const CpuTile tile(linear, x, col_gain, first, count);
@@ -183,12 +199,12 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
       cpu_loops::gather(tile.gather_input(),
                         {low.data_ptr<float>(), tile.part(low_sum), salient.data_ptr<float>(),
                          low.size(1), salient.size(1)});
-      at::Tensor u = tile.narrow(low_product), w = tile.narrow(scaled ? salient_product : y);
-      at::mm_out(u, low, linear.signs.t());
-      at::mm_out(w, salient, linear.four_bit.t());
+      const at::Tensor w = tile.narrow(kept ? salient_product : y);
+      host_product_into(tile.narrow(low_product), low, linear.signs.t());
+      host_product_into(w, salient, linear.four_bit.t());
       if (scaled) {
-        cpu_loops::scale_rows(tile.part(salient_product), code_scale.data_ptr<float>(),
-                              tile.tokens(), rows, tile.part(y));
+        cpu_loops::scale_rows(w.data_ptr<float>(), code_scale.data_ptr<float>(), tile.tokens(),
+                              rows, tile.part(y));
       }
       cpu_loops::combine(tile.combine_input(low_product, low_sum, factors.row, factors.mean),
                          tile.part(y));
@@ -220,8 +236,9 @@ struct FactoredLinear : torch::autograd::Function<FactoredLinear> {
 
 class CpuLinear final : public StudentLinear {
  public:
-  CpuLinear(const FrozenLinear& frozen, const LearnedNames& learned, ThreadPool& pool)
-      : prepared_(frozen, learned, pool) {}
+  CpuLinear(const FrozenLinear& frozen, const LearnedNames& learned, at::ScalarType operand,
+            ThreadPool& pool)
+      : prepared_(frozen, learned, operand, pool) {}
 
   void begin_step(const LearnedLinear& learned) override {
     if (prepared_.parts.signs) prepared_.take_signs(learned[part::latents]);
@@ -234,8 +251,9 @@ class CpuLinear final : public StudentLinear {
     return FactoredLinear::apply(
         x.contiguous(), learned[part::row_scale], learned[part::row_gain], learned[part::col_gain],
         learned_or(learned, part::row_mean, prepared_.frozen.row_mean),
-        given(learned[part::code_scale]), given(learned[part::latents]),
-        given(learned.gradient_place(part::latents)), reinterpret_cast<int64_t>(&prepared_));
+        learned_or(learned, part::code_scale, prepared_.frozen.code_scale),
+        given(learned[part::latents]), given(learned.gradient_place(part::latents)),
+        reinterpret_cast<int64_t>(&prepared_));
   }
 
  private:
@@ -244,15 +262,21 @@ class CpuLinear final : public StudentLinear {
 
 class CpuBackend final : public Backend {
  public:
+  explicit CpuBackend(at::ScalarType operand) : operand_(operand) {}
   std::string_view name() const override { return "cpu"; }
   std::unique_ptr<StudentLinear> prepare(const FrozenLinear& frozen, const LearnedNames& learned,
                                          ThreadPool& pool) const override {
-    return std::make_unique<CpuLinear>(frozen, learned, pool);
+    return std::make_unique<CpuLinear>(frozen, learned, operand_, pool);
   }
+
+ private:
+  const at::ScalarType operand_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> cpu_backend() { return std::make_unique<CpuBackend>(); }
+std::unique_ptr<Backend> cpu_backend(at::ScalarType operand) {
+  return std::make_unique<CpuBackend>(operand);
+}
 
 }  // namespace bitmill

@@ -9,15 +9,18 @@ namespace bitmill {
 namespace {
 
 // Strides are whole cache lines, so that every row of an operand begins on one.
-constexpr int64_t floats_per_line = 16;
-int64_t padded(int64_t columns) { return rounded_up(columns, floats_per_line); }
+constexpr int64_t bytes_per_line = 64;
+int64_t padded(int64_t columns, at::ScalarType type) {
+  return rounded_up(columns, bytes_per_line / static_cast<int64_t>(at::elementSize(type)));
+}
 
-// A float32 operand [rows, padded(columns)]; the padding is zeros. fill(values, first, count) fills
+// An operand [rows, padded(columns)]; the padding is zeros. fill(values, first, count) fills
 // the columns of `count` rows from `first` on, for each piece of rows on one thread of the pool.
 template <class Fill>
-at::Tensor operand(int64_t rows, int64_t columns, ThreadPool& pool, const Fill& fill) {
-  const int64_t stride = padded(columns);
-  const at::Tensor out = at::empty({rows, stride});
+at::Tensor make_operand(int64_t rows, int64_t columns, at::ScalarType type, ThreadPool& pool,
+                        const Fill& fill) {
+  const int64_t stride = padded(columns, type);
+  const at::Tensor out = at::empty({rows, stride}, type);
   parallel_pieces(pool, rows, rows_per_tile, [&](int64_t first, int64_t count) {
     const at::NoGradGuard no_grad;
     const at::Tensor piece = out.narrow(0, first, count);
@@ -30,25 +33,27 @@ at::Tensor operand(int64_t rows, int64_t columns, ThreadPool& pool, const Fill& 
 }  // namespace
 
 CpuPrepared::CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned,
-                         ThreadPool& threads)
+                         at::ScalarType operand_type, ThreadPool& threads)
     : frozen(linear),
       parts{.signs = learned.contains(part::latents),
             .row_means = learned.contains(part::row_mean),
             .code_scales = learned.contains(part::code_scale)},
+      operand(operand_type),
       pool(threads) {
-  signs = operand(linear.rows, low(), pool,
-                  [&](const at::Tensor& values, int64_t first, int64_t count) {
-                    if (parts.signs) {
-                      values.zero_();
-                    } else {
-                      values.copy_(linear.signs.narrow(0, first, count));
-                    }
-                  });
-  four_bit = operand(
-      linear.rows, salient(), pool, [&](const at::Tensor& values, int64_t first, int64_t count) {
+  signs = make_operand(linear.rows, low(), operand, pool,
+                       [&](const at::Tensor& values, int64_t first, int64_t count) {
+                         if (parts.signs) {
+                           values.zero_();
+                         } else {
+                           values.copy_(linear.signs.narrow(0, first, count));
+                         }
+                       });
+  four_bit = make_operand(
+      linear.rows, salient(), operand, pool,
+      [&](const at::Tensor& values, int64_t first, int64_t count) {
         const at::Tensor steps = linear.codes.narrow(0, first, count) -
                                  linear.code_zero.narrow(0, first, count).unsqueeze(1);
-        values.copy_(parts.code_scales
+        values.copy_(scales_after()
                          ? steps
                          : linear.code_scale.narrow(0, first, count).unsqueeze(1) * steps);
       });
@@ -59,9 +64,12 @@ CpuPrepared::CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned
 void CpuPrepared::take_signs(const at::Tensor& latents) {
   const int64_t columns = low(), stride = signs.size(1);
   const float* from = latents.data_ptr<float>();
-  float* to = signs.data_ptr<float>();
   parallel_pieces(pool, frozen.rows, rows_per_tile, [&](int64_t first, int64_t count) {
-    cpu_loops::take_signs(from + first * columns, count, columns, stride, to + first * stride);
+    const at::NoGradGuard no_grad;
+    const at::Tensor rows = signs.narrow(0, first, count);
+    const at::Tensor values = operand == at::kFloat ? rows : at::empty({count, stride});
+    cpu_loops::take_signs(from + first * columns, count, columns, stride, values.data_ptr<float>());
+    if (operand != at::kFloat) rows.copy_(values);
   });
 }
 

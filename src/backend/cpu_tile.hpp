@@ -12,11 +12,16 @@ namespace bitmill {
 struct CpuPrepared {
   FrozenLinear frozen;  // without signs and codes
   LearnedParts parts;
-  at::Tensor signs;     // [rows, padded low]; learned ones as take_signs() last set them
-  at::Tensor four_bit;  // [rows, padded salient], s (q - z); only q - z where s is learned
+  at::ScalarType operand;  // of signs and four_bit
+  at::Tensor signs;        // [rows, padded low]; learned ones as take_signs() last set them
+  at::Tensor four_bit;     // [rows, padded salient], s (q - z); only q - z where scales_after()
   ThreadPool& pool;
 
-  CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned, ThreadPool& threads);
+  CpuPrepared(const FrozenLinear& linear, const LearnedNames& learned, at::ScalarType operand_type,
+              ThreadPool& threads);
+  // Whether s is multiplied to the product instead of the codes: where it is learned, and where the
+  // operand would round it.
+  bool scales_after() const { return parts.code_scales || operand != at::kFloat; }
   void take_signs(const at::Tensor& latents);
 
   int64_t low() const { return frozen.low_columns.size(0); }

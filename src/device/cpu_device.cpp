@@ -8,10 +8,11 @@ namespace {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(ThreadPool& pool) : pool_(pool) {}
+  CpuDevice(ThreadPool& pool, at::ScalarType operand) : pool_(pool), operand_(operand) {}
 
   at::Device torch() const override { return at::kCPU; }
   at::ScalarType element() const override { return at::kFloat; }
+  at::ScalarType operand() const override { return operand_; }
   ThreadPool& host() const override { return pool_; }
   int lanes() const override { return pool_.size(); }
   void for_units(int64_t count, const std::function<void(int64_t)>& unit) const override {
@@ -30,10 +31,13 @@ class CpuDevice final : public Device {
 
  private:
   ThreadPool& pool_;
+  const at::ScalarType operand_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> cpu_device(ThreadPool& pool) { return std::make_unique<CpuDevice>(pool); }
+std::unique_ptr<Device> cpu_device(ThreadPool& pool, at::ScalarType operand) {
+  return std::make_unique<CpuDevice>(pool, operand);
+}
 
 }  // namespace bitmill

@@ -53,6 +53,7 @@ class CudaDevice final : public Device {
 
   at::Device torch() const override { return device_; }
   at::ScalarType element() const override { return element_; }
+  at::ScalarType operand() const override { return element(); }
   ThreadPool& host() const override { return pool_; }
 
   int lanes() const override { return 1; }

@@ -23,8 +23,11 @@ class Device {
   virtual ~Device() = default;
 
   virtual at::Device torch() const = 0;
-  // Of activations and of operands of products: float32, or bfloat16 (on a GPU alone).
+  // Of activations: float32, or bfloat16 (on a GPU alone).
   virtual at::ScalarType element() const = 0;
+  // Of weights and of what else products take: float32 or bfloat16. On a GPU the same as element();
+  // on a CPU activations are rounded to it on their way into a product.
+  virtual at::ScalarType operand() const = 0;
   // For what the host does: hashing, reading, packing. Outlives the device.
   virtual ThreadPool& host() const = 0;
 
@@ -55,7 +58,8 @@ class Device {
   virtual std::string numerics() const = 0;
 };
 
-std::unique_ptr<Device> cpu_device(ThreadPool& pool);
+// `operand`: float32, or bfloat16 where why_no_bfloat16() (host_product.hpp) has nothing to say.
+std::unique_ptr<Device> cpu_device(ThreadPool& pool, at::ScalarType operand = at::kFloat);
 
 struct CudaWish {
   int index = 0;  // among the devices that this process may see

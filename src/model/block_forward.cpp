@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/pieces.hpp"
+#include "device/host_product.hpp"
 #include "device/product.hpp"
 #include "model/attention.hpp"
 #include "model/device_activation.hpp"
@@ -40,8 +41,7 @@ struct DenseLinear : torch::autograd::Function<DenseLinear> {
     const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
     parallel_pieces(pool, a.size(0), tokens_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard no_grad;
-      at::Tensor tile = out.narrow(0, first, count);
-      at::mm_out(tile, a.narrow(0, first, count), b);
+      host_product_into(out.narrow(0, first, count), a.narrow(0, first, count), b);
     });
     return out;
   }
@@ -193,9 +193,7 @@ at::Tensor vocab_logits(const HeadWeights& weights, const at::Tensor& in, Thread
   const int64_t vocab = weights.head.size(0);
   const at::Tensor out = at::empty({in.size(0), vocab}, in.options());
   parallel_pieces(pool, vocab, vocab_per_tile, [&](int64_t first, int64_t count) {
-    const at::NoGradGuard no_grad_here;
-    at::Tensor tile = out.narrow(1, first, count);
-    at::mm_out(tile, in, weights.head.narrow(0, first, count).t());
+    host_product_into(out.narrow(1, first, count), in, weights.head.narrow(0, first, count).t());
   });
   return out;
 }

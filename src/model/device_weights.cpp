@@ -31,13 +31,13 @@ BlockVectors on_device(const BlockVectors& vectors, const Device& device) {
 }
 
 BlockWeights on_device(const BlockWeights& weights, const Device& device) {
-  return {on_device(weights.vectors, device), bring_all(weights.linears, device, device.element())};
+  return {on_device(weights.vectors, device), bring_all(weights.linears, device, device.operand())};
 }
 
 HeadWeights on_device(const HeadWeights& head, const Device& device) {
   return {bring_norm(head.norm, device),
-          bring_if_defined(head.projection, device, device.element()),
-          bring_if_defined(head.head, device, device.element())};
+          bring_if_defined(head.projection, device, device.operand()),
+          bring_if_defined(head.head, device, device.operand())};
 }
 
 Rotary on_device(const Rotary& rotary, const Device& device) {

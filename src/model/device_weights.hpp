@@ -1,7 +1,7 @@
 #pragma once
 // A model's tensors on the rank's device. On a CPU these are the same tensors.
 //
-// Matrices (linears, projection, head) are in the device's element type, all else in float32: the
+// Matrices (linears, projection, head) are in the device's operand type, all else in float32: the
 // kernels take it so, and vectors are small. Each tensor is brought once.
 
 #include "device/device.hpp"

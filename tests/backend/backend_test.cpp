@@ -13,6 +13,7 @@
 
 #include "backend/random_linear.hpp"
 #include "base/error.hpp"
+#include "device/host_product.hpp"
 #include "model/one_thread.hpp"
 
 namespace bitmill {
@@ -83,6 +84,65 @@ TEST(CpuBackend, BitsDoNotDependOnThreads) {
   EXPECT_TRUE(at::equal(a.row_scale, b.row_scale));
   EXPECT_TRUE(at::equal(a.row_gain, b.row_gain));
   EXPECT_TRUE(at::equal(a.col_gain, b.col_gain));
+}
+
+// Each operand and each product is rounded to 8 bits once, so errors are some 2^-8 of the largest.
+TEST(CpuBackend, ProductsInBfloat16AreNearTheReferenceOnAwkwardShapes) {
+  if (!why_no_bfloat16().empty()) GTEST_SKIP() << why_no_bfloat16();
+  ThreadPool pool(2);
+  for (const Case& shape : awkward) {
+    SCOPED_TRACE(testing::Message() << shape.tokens << " tokens, " << shape.rows << " x ("
+                                    << shape.low << " + " << shape.salient << ")");
+    const FrozenLinear frozen = test::random_frozen(shape, 7);
+    const LearnedLinear learned = test::random_learned(shape);
+    const at::Tensor x = at::randn({shape.tokens, shape.low + shape.salient});
+    const auto results = [&](const Backend& backend) {
+      torch::autograd::variable_list inputs = leaves_of(learned);
+      inputs.push_back(x.clone().requires_grad_(true));
+      const auto linear = backend.prepare(frozen, {}, pool);
+      const at::Tensor y = linear->forward(inputs.back(), learned);
+      torch::autograd::variable_list all = torch::autograd::grad({y.square().sum()}, inputs);
+      all.push_back(y.detach());
+      return all;
+    };
+    const auto rounded = results(*cpu_backend(at::kBFloat16)),
+               truth = results(*reference_backend());
+    for (size_t i = 0; i < truth.size(); ++i) {
+      EXPECT_LT(relative_difference(rounded[i], truth[i]), 0.03) << i;
+    }
+    EXPECT_GT(relative_difference(rounded.back(), truth.back()), 1e-6);  // it was rounded
+  }
+}
+
+// Whole numbers and powers of two: nothing is rounded, so a scale that went into the codes would
+// show.
+TEST(CpuBackend, CodesAreExactInBfloat16) {
+  if (!why_no_bfloat16().empty()) GTEST_SKIP() << why_no_bfloat16();
+  ThreadPool pool(1);
+  FrozenLinear frozen = test::random_frozen({1, 3, 0, 5}, 7);
+  frozen.code_scale = at::full({3}, 0.1);
+  const LearnedLinear learned = test::random_learned({1, 3, 0, 5});
+  const at::Tensor x = at::eye(5);
+  const at::Tensor y = cpu_backend(at::kBFloat16)->prepare(frozen, {}, pool)->forward(x, learned);
+  const at::Tensor steps = frozen.codes.to(at::kFloat) - frozen.code_zero.unsqueeze(1);
+  EXPECT_TRUE(at::equal(y, steps.t() * 0.1F));
+}
+
+TEST(CpuBackend, BitsOfBfloat16DoNotDependOnThreads) {
+  if (!why_no_bfloat16().empty()) GTEST_SKIP() << why_no_bfloat16();
+  const Case shape = {700, 96, 77, 20};
+  const FrozenLinear frozen = test::random_frozen(shape, 7);
+  const LearnedLinear learned = test::random_learned(shape);
+  const at::Tensor x = at::randn({shape.tokens, 97});
+  const auto results = [&](int threads) {
+    ThreadPool pool(threads, [] { at::set_num_threads(1); });
+    torch::autograd::variable_list inputs = leaves_of(learned);
+    inputs.push_back(x.clone().requires_grad_(true));
+    const auto linear = cpu_backend(at::kBFloat16)->prepare(frozen, {}, pool);
+    return torch::autograd::grad({linear->forward(inputs.back(), learned).square().sum()}, inputs);
+  };
+  const auto one = results(1), four = results(4);
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], four[i])) << i;
 }
 
 TEST(CpuBackend, InputThatNeedsNoGradientStillGivesTheScalesTheirs) {

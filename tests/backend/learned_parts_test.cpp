@@ -13,6 +13,7 @@
 
 #include "backend/backend.hpp"
 #include "backend/random_linear.hpp"
+#include "device/host_product.hpp"
 #include "model/one_thread.hpp"
 
 namespace bitmill {
@@ -78,6 +79,20 @@ TEST(LearnedParts, CpuBackendEqualsTheReferenceOnAwkwardShapes) {
     EXPECT_LT(difference(fast.y, truth.y), 2e-6);
     for (size_t i = 0; i < truth.gradients.size(); ++i) {
       EXPECT_LT(difference(fast.gradients[i], truth.gradients[i]), 2e-5)
+          << "gradient " << i << ", " << shape.tokens << " tokens, " << shape.rows << " rows";
+    }
+  }
+}
+
+TEST(LearnedParts, ProductsInBfloat16AreNearTheReference) {
+  if (!why_no_bfloat16().empty()) GTEST_SKIP() << why_no_bfloat16();
+  ThreadPool pool(2, [] { at::set_num_threads(1); });
+  for (const Case& shape : awkward_shapes) {
+    const PartsResult rounded = run_parts(*cpu_backend(at::kBFloat16), shape, pool);
+    const PartsResult truth = run_parts(*reference_backend(), shape, pool);
+    EXPECT_LT(difference(rounded.y, truth.y), 0.03);
+    for (size_t i = 0; i < truth.gradients.size(); ++i) {
+      EXPECT_LT(difference(rounded.gradients[i], truth.gradients[i]), 0.03)
           << "gradient " << i << ", " << shape.tokens << " tokens, " << shape.rows << " rows";
     }
   }

@@ -2,8 +2,9 @@
 // side by side and puts the table together. Prints one JSON object on rank 0.
 //
 //   bench_block matmul SECONDS
-//   bench_block step VARIANT SHAPE BATCH THREADS SECONDS     VARIANT: cpu, reference, plain, or
-//                                                            signs: cpu, signs learned too
+//   bench_block step VARIANT SHAPE BATCH THREADS SECONDS
+//     VARIANT: cpu, reference, plain; bfloat16: cpu with products in bfloat16; signs: cpu, signs
+//     learned too; bfloat16-signs
 //
 // Under mpirun, `step` shares its batch over the ranks as quantize does.
 
@@ -21,6 +22,7 @@
 #include "bench/plain_step.hpp"
 #include "comm/mpi_session.hpp"
 #include "comm/self_communicator.hpp"
+#include "device/host_product.hpp"
 #include "pipeline/sums/sharded_optimizer.hpp"
 #include "schedule/reduction_tree.hpp"
 
@@ -66,7 +68,7 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
   at::set_num_threads(variant == "plain" ? threads : 1);
   ThreadPool pool(variant == "plain" ? 1 : threads, [] { at::set_num_threads(1); });
   MethodSettings settings;
-  settings.learned.signs = variant == "signs";
+  settings.learned.signs = variant == "signs" || variant == "bfloat16-signs";
   const Fixture f(shape, batch, pool, settings);
   std::pair<int64_t, double> result;
   if (variant == "plain") {
@@ -75,7 +77,11 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
       for (const TrainingSample& sample : f.samples) plain_step(f, sample, scales, pool);
     });
   } else {
-    const auto backend = make_backend(variant == "signs" ? "cpu" : variant);
+    const bool rounded = variant.starts_with("bfloat16");
+    if (rounded && !why_no_bfloat16().empty()) throw UsageError(why_no_bfloat16());
+    const auto backend = rounded              ? cpu_backend(at::kBFloat16)
+                         : variant == "signs" ? cpu_backend()
+                                              : make_backend(variant);
     std::vector<LearnedTensors> declared;
     for (const InitialLinear& linear : f.initial) declared.push_back(learned_of(linear, settings));
     const LearnedLayout layout(declared);
@@ -123,7 +129,8 @@ int run(int argc, char** argv) {
   } else {
     fmt::print(stderr,
                "usage: bench_block matmul SECONDS\n"
-               "       bench_block step cpu|signs|reference|plain SHAPE BATCH THREADS SECONDS\n");
+               "       bench_block step cpu|bfloat16|signs|bfloat16-signs|reference|plain SHAPE "
+               "BATCH THREADS SECONDS\n");
     return 2;
   }
   return 0;

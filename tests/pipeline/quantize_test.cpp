@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "counted_files.hpp"
+#include "device/host_product.hpp"
 #include "format/handover/loading_keys.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
@@ -36,6 +37,29 @@ TEST_F(Quantize, StreamsOnDiskGiveTheSameBytes) {
   run(memory);
   run(disk, 2);
   EXPECT_TRUE(bytes("memory") == bytes("disk"));
+}
+
+// Every job of other tests that compares bytes of ranks does so in float32.
+TEST_F(Quantize, ProductsInBfloat16HaveTheSameBytesOnAnyRanksAndNearlyTheLossOfFloat32) {
+  if (!why_no_bfloat16().empty()) GTEST_SKIP() << why_no_bfloat16();
+  QuantizeOptions rounded = options("one");
+  rounded.dtype = Dtype::bfloat16;
+  rounded.method.learned.signs = true;
+  QuantizeOptions exact = rounded;
+  exact.output_dir = folder_ / "exact";
+  exact.dtype = Dtype::float32;
+  const QuantizeResult one = run(rounded), plain = run(exact);
+  ASSERT_EQ(one.blocks.size(), plain.blocks.size());
+  for (size_t block = 0; block < one.blocks.size(); ++block) {
+    const double loss = plain.blocks[block].last_loss;
+    EXPECT_NEAR(one.blocks[block].last_loss, loss, 0.05 * std::abs(loss)) << block;
+  }
+  EXPECT_NE(bytes("one"), bytes("exact"));
+  QuantizeOptions two = options("two");
+  two.dtype = rounded.dtype;
+  two.method.learned.signs = true;
+  run(two, 2, 2);
+  EXPECT_EQ(bytes("one"), bytes("two"));
 }
 
 TEST_F(Quantize, ShardsHoldTheSameTensors) {

@@ -27,8 +27,9 @@ namespace bitmill {
 
 // Where a job computes.
 inline std::unique_ptr<Device> device_of(const QuantizeOptions& options, ThreadPool& pool) {
-  if (options.backend != "cuda") return cpu_device(pool);
-  return cuda_device({0, options.dtype == Dtype::float32 ? at::kFloat : at::kBFloat16}, pool);
+  const at::ScalarType type = options.dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
+  if (options.backend != "cuda") return cpu_device(pool, type);
+  return cuda_device({0, type}, pool);
 }
 
 // A whole job, in the same steps as the command.

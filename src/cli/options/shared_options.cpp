@@ -5,6 +5,7 @@
 #include "backend/backend.hpp"
 #include "base/error.hpp"
 #include "device/device.hpp"
+#include "device/host_product.hpp"
 
 namespace bitmill {
 
@@ -75,8 +76,22 @@ Option gpu_backend_option() {
 
 Option dtype_option() {
   return {"dtype", "bfloat16|float32", "bfloat16 on a GPU, else float32",
-          "type of activations and products; what is learned is float32"};
+          "type of products, and on a GPU of activations; what is learned is float32. bfloat16 is "
+          "faster on processors that have AVX512_BF16 or AMX, and refused on others"};
 }
+
+namespace {
+
+void check_bfloat16(const std::string& backend, const std::string& origin) {
+  BITMILL_CHECK(backend == "cpu", UsageError,
+                fmt::format("{}: the {} backend computes in float32", origin, backend));
+  const std::string reason = why_no_bfloat16();
+  BITMILL_CHECK(
+      reason.empty(), UsageError,
+      fmt::format("{}: bfloat16 is not offered here: {}; leave --dtype out", origin, reason));
+}
+
+}  // namespace
 
 BackendChoice read_backend_choice(const Settings& settings) {
   const std::vector<std::string> names = {"auto", "cuda", "cpu", "reference"};
@@ -94,10 +109,7 @@ BackendChoice read_backend_choice(const Settings& settings) {
   }
   const bool on_gpu = choice.backend == "cuda";
   const size_t type = settings.word_or("dtype", {"float32", "bfloat16"}, on_gpu ? 1 : 0);
-  BITMILL_CHECK(type == 0 || on_gpu, UsageError,
-                fmt::format("{}: bfloat16 needs --backend cuda; the cpu and reference backends "
-                            "compute in float32",
-                            settings.origin("dtype")));
+  if (type == 1 && !on_gpu) check_bfloat16(choice.backend, settings.origin("dtype"));
   choice.dtype = type == 0 ? Dtype::float32 : Dtype::bfloat16;
   return choice;
 }

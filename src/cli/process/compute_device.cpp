@@ -8,14 +8,17 @@ namespace bitmill {
 
 std::unique_ptr<Device> make_device(const std::string& backend, Dtype dtype, int host_rank,
                                     ThreadPool& pool) {
-  if (backend != "cuda") return cpu_device(pool);
+  const at::ScalarType type = dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
+  if (backend != "cuda") return cpu_device(pool, type);
   const auto devices = static_cast<int>(find_cuda_devices().devices.size());
-  const at::ScalarType element = dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
-  return cuda_device({host_rank % std::max(1, devices), element}, pool);
+  return cuda_device({host_rank % std::max(1, devices), type}, pool);
 }
 
 std::string backend_words(const std::string& backend, const Device& device) {
-  if (device.torch().is_cpu()) return fmt::format("backend {}", backend);
+  if (device.torch().is_cpu()) {
+    return fmt::format("backend {}{}", backend,
+                       device.operand() == at::kFloat ? "" : ", products in bfloat16");
+  }
   return fmt::format("backend {}: {}, {}", backend, device.description(),
                      device.element() == at::kFloat ? "float32" : "bfloat16");
 }

@@ -145,7 +145,7 @@ BlockWeights LiveBlock::deployed_weights() const {
     }
     const at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
     dequantize(*packed_[role], floats_of(dense));
-    out.linears[role] = device_.bring(dense);
+    out.linears[role] = device_.bring(dense, device_.operand());
   });
   return out;
 }

@@ -129,13 +129,21 @@ std::string make_fingerprint(const QuantizeOptions& options, const SourceModel& 
   return fingerprint.dump();
 }
 
-std::string numerics_class(const std::string& backend) {
-  return fmt::format("{}, float32, libtorch {}, {}, {}", backend, TORCH_VERSION, processor(),
+namespace {
+
+std::string class_of_cpu(const std::string& backend, std::string_view products) {
+  return fmt::format("{}, {}, libtorch {}, {}, {}", backend, products, TORCH_VERSION, processor(),
                      at::get_cpu_capability());
 }
 
+}  // namespace
+
+std::string numerics_class(const std::string& backend) { return class_of_cpu(backend, "float32"); }
+
 std::string numerics_class(const std::string& backend, const Device& device) {
-  if (device.torch().is_cpu()) return numerics_class(backend);
+  if (device.torch().is_cpu()) {
+    return class_of_cpu(backend, device.operand() == at::kFloat ? "float32" : "bfloat16");
+  }
   // The host makes grids and descent, and packs.
   return fmt::format("{}, {}, {}, {}", backend, device.numerics(), processor(),
                      at::get_cpu_capability());

@@ -16,6 +16,7 @@
 #include "cli/options/quantize_options.hpp"
 #include "cli/options/recipe.hpp"
 #include "device/device.hpp"
+#include "device/host_product.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -206,9 +207,13 @@ TEST(QuantizeRequests, ValuesOutOfRangeAreRefused) {
 
 TEST(QuantizeRequests, WhatThisVersionCannotDoIsRefusedWithAReason) {
   EXPECT_THAT(complaint([] {
-                read_request({"--backend", "cpu", "--dtype", "bfloat16"});
+                read_request({"--backend", "reference", "--dtype", "bfloat16"});
               }),
               HasSubstr("float32"));
+  const std::string on_cpu = complaint([] {
+    read_request({"--backend", "cpu", "--dtype", "bfloat16"});
+  });
+  EXPECT_EQ(on_cpu.empty(), why_no_bfloat16().empty()) << on_cpu;
   EXPECT_EQ(complaint([] {
               read_request(
                   {"--dtype", "float32", "--stages", "1", "--walk", "sweep", "--resume", "never"});
