@@ -256,7 +256,7 @@ class Models(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "on the kernels already"):
             package.use_kernels(model)
 
-    def test_gradients_are_refused_and_the_plain_path_still_gives_them(self) -> None:
+    def test_gradients_are_refused_unless_none_are_recorded(self) -> None:
         model, ids = on_kernels(packed("tied-mha"), "int8"), torch.arange(1, 9)[None]
         with self.assertRaisesRegex(ValueError, r"no gradients: call the model under torch\.no_grad"):
             model(ids)
@@ -301,38 +301,56 @@ with torch.no_grad():
 """
 
 
-class TheVariable(unittest.TestCase):
-    def ask(self, activations: str, python_path: str = str(PACKAGE), code: str = ASKING,
-            **environment: str) -> subprocess.CompletedProcess:
-        others = {"PYTHONPATH": python_path, "BITMILL_KERNELS": activations,
-                  "HF_MODULES_CACHE": str(SCRATCH / "hf-modules"), **environment}
-        return subprocess.run([sys.executable, "-c", code, str(packed("tied-mha"))],
-                              capture_output=True, text=True, env={**os.environ, **others})
+def ask_alone(python_path: str) -> subprocess.CompletedProcess:
+    """The file of the folder loads it, in a process of its own."""
+    others = {"PYTHONPATH": python_path, "BITMILL_KERNELS": "int16",
+              "HF_MODULES_CACHE": str(SCRATCH / "hf-modules")}
+    return subprocess.run([sys.executable, "-c", ASKING, str(packed("tied-mha"))],
+                          capture_output=True, text=True, env={**os.environ, **others})
 
+
+class TheVariable(unittest.TestCase):
     def test_it_asks_for_the_kernels_when_a_model_is_loaded(self) -> None:
+        ids = torch.arange(1, 9)[None]
+        with torch.no_grad():
+            wanted = on_kernels(packed("tied-mha"), "int16")(ids).logits
+            with mock.patch.dict(os.environ, BITMILL_KERNELS="int16"), \
+                    self.assertNoLogs("bitmill.modeling_bitmill", "WARNING"), \
+                    self.assertLogs("bitmill.kernels", "WARNING") as said:
+                model = load(packed("tied-mha"))
+            self.assertTrue(torch.equal(model(ids).logits, wanted))
+        self.assertIn("activations int16", said.output[0])
+
+    def test_the_file_of_the_folder_finds_the_package(self) -> None:
         with torch.no_grad():
             wanted = on_kernels(packed("tied-mha"), "int16")(torch.arange(1, 9)[None]).logits
-        for code in ("import bitmill" + ASKING, ASKING):  # the package's file, the folder's own
-            done = self.ask("int16", code=code)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(done.stdout.split(), ["logits", str(wanted.double().abs().sum().item())])
-            self.assertIn("activations int16", done.stderr)
-            self.assertNotIn("plain torch code", done.stderr)
+        done = ask_alone(str(PACKAGE))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.split(), ["logits", str(wanted.double().abs().sum().item())])
+        self.assertIn("activations int16", done.stderr)
+
+    def test_the_file_of_the_folder_alone_says_what_is_missing(self) -> None:
+        done = ask_alone("")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("BITMILL_KERNELS=int16 asks for kernels, which need the Python package",
+                      done.stderr)
 
     def test_without_it_the_library_changes_nothing(self) -> None:
-        done = self.ask("")
+        ids = torch.arange(1, 9)[None]
+        with self.assertLogs("bitmill.modeling_bitmill", "WARNING") as said:
+            ours = load(packed("tied-mha"))
+        self.assertIn("14 packed linears. Their products are plain torch code", said.output[0])
         with torch.no_grad():
-            wanted = load(exported("tied-mha", "float32"))(torch.arange(1, 9)[None]).logits
-        self.assertEqual(done.stdout.split(), ["logits", str(wanted.double().abs().sum().item())])
-        self.assertIn("plain torch code", done.stderr)
+            theirs = load(exported("tied-mha", "float32"))(ids).logits
+            self.assertTrue(torch.equal(ours(ids).logits, theirs))
 
     def test_a_wish_that_cannot_be_met_ends_the_load(self) -> None:
-        for words, done in (("need the Python package bitmill", self.ask("int8", python_path="")),
-                            ("no kernels for activations 'yes'", self.ask("yes")),
+        for words, wish in (("no kernels for activations 'yes'", {"BITMILL_KERNELS": "yes"}),
                             ("/nowhere.so cannot be loaded",
-                             self.ask("int8", BITMILL_LIBRARY="/nowhere.so"))):
-            self.assertNotEqual(done.returncode, 0, words)
-            self.assertIn(words, done.stderr)
+                             {"BITMILL_KERNELS": "int8", "BITMILL_LIBRARY": "/nowhere.so"})):
+            with mock.patch.dict(os.environ, wish), \
+                    self.assertRaisesRegex((ValueError, RuntimeError), words):
+                load(packed("tied-mha"))
 
     def test_a_configuration_object_cannot_ask(self) -> None:
         with self.assertRaisesRegex(ValueError, "set BITMILL_KERNELS"):

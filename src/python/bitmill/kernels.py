@@ -246,7 +246,7 @@ def use_kernels(model: nn.Module, activations: str = "int8") -> nn.Module:
         linear.take_product(product)
     logger.warning(
         "bitmill: %d packed linears, multiplied on their bits by kernel %s, activations %s, torch's "
-        "number of threads (now %d), library %s. They hold %.1f MB, in place of %.1f MB of stored "
+        "number of threads (now %d), library %s. They hold %.2f MB, in place of %.2f MB of stored "
         "bits. Logits are near those of the export, not the same. %s",
         len(linears), options.kernel(), activations, torch.get_num_threads(),
         options.library.path, held / 1e6, stored / 1e6,
