@@ -6,7 +6,7 @@
 // bitmill_error() then has the reason. Handles belong to the caller, who destroys each once; to
 // destroy null does nothing.
 
-#include <stdint.h>
+#include <cstdint>
 
 extern "C" {
 
