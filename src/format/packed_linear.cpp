@@ -9,6 +9,7 @@
 #include <cassert>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "base/error.hpp"
 #include "format/packed_layout.hpp"
@@ -139,6 +140,42 @@ int64_t count_bits(std::span<const uint32_t> words) {
   return count;
 }
 
+// With every vector as long as it must be; the mask alone has its content.
+PackedLinear empty_linear(const PackedShape& shape, std::vector<uint32_t> mask_bits) {
+  PackedLinear linear;
+  linear.rows = shape.rows;
+  linear.cols = shape.cols;
+  linear.salient_cols = shape.salient_cols;
+  linear.mask = std::move(mask_bits);
+  linear.signs.resize(shape.rows * words_for(linear.low_cols(), packed::bits_per_word));
+  linear.codes.resize(shape.rows * words_for(shape.salient_cols, packed::codes_per_word));
+  linear.code_zero.resize(words_for(shape.rows, packed::codes_per_word));
+  for (auto* vector : {&linear.row_scale, &linear.row_mean, &linear.code_scale})
+    vector->resize(shape.rows);
+  linear.col_gain.resize(linear.low_cols());
+  return linear;
+}
+
+// All but the mask's padding. `weight` stands before the suffix of a part.
+void check_content(const PackedLinear& linear, const std::string& weight) {
+  const auto where = [&](Part part) { return weight + parts[part].suffix; };
+  check_padding(linear.signs, linear.rows, linear.low_cols(), packed::bits_per_word, where(signs));
+  check_padding(linear.codes, linear.rows, linear.salient_cols, packed::codes_per_word,
+                where(codes));
+  check_padding(linear.code_zero, 1, linear.rows, packed::codes_per_word, where(code_zero));
+  check_finite(linear.row_scale, where(row_scale));
+  check_finite(linear.row_mean, where(row_mean));
+  check_finite(linear.col_gain, where(col_gain));
+  check_finite(linear.code_scale, where(code_scale));
+}
+
+void check_bytes(std::span<const std::byte> stored, Part part, int64_t needed,
+                 const std::string& weight) {
+  BITMILL_CHECK(std::ssize(stored) == needed, FormatError,
+                fmt::format("{}{} has {} bytes; {} were expected", weight, parts[part].suffix,
+                            stored.size(), needed));
+}
+
 std::vector<float> widened(const std::vector<uint16_t>& halves) {
   std::vector<float> values(halves.size());
   to_float32(Dtype::float16, std::as_bytes(std::span(halves)), values);
@@ -162,34 +199,42 @@ std::vector<TensorSource> packed_tensors(const std::string& name,
 
 PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
                                 int64_t cols, const HearTensor& hear) {
-  PackedLinear linear;
-  linear.rows = rows;
-  linear.cols = cols;
-  linear.mask = read_mask(tensors, name, cols);
-  linear.salient_cols = count_bits(linear.mask);
-  check_shapes(tensors, name, {rows, cols, linear.salient_cols});
+  std::vector<uint32_t> mask_bits = read_mask(tensors, name, cols);
+  const PackedShape shape = {rows, cols, count_bits(mask_bits)};
+  check_shapes(tensors, name, shape);
 
-  linear.signs.resize(rows * words_for(linear.low_cols(), packed::bits_per_word));
-  linear.codes.resize(rows * words_for(linear.salient_cols, packed::codes_per_word));
-  linear.code_zero.resize(words_for(rows, packed::codes_per_word));
-  for (auto* vector : {&linear.row_scale, &linear.row_mean, &linear.code_scale})
-    vector->resize(rows);
-  linear.col_gain.resize(linear.low_cols());
+  PackedLinear linear = empty_linear(shape, std::move(mask_bits));
   const auto bytes = bytes_of(linear);
   for (size_t part = 0; part < part_count; ++part) {
     const std::string tensor = name + parts[part].suffix;
     if (part != mask) tensors.read(tensor, bytes[part]);
     if (hear) hear(tensor, bytes[part]);
   }
+  check_content(linear, tensors.path() + ": " + name);
+  return linear;
+}
 
-  const auto where = [&](Part part) { return tensors.path() + ": " + name + parts[part].suffix; };
-  check_padding(linear.signs, rows, linear.low_cols(), packed::bits_per_word, where(signs));
-  check_padding(linear.codes, rows, linear.salient_cols, packed::codes_per_word, where(codes));
-  check_padding(linear.code_zero, 1, rows, packed::codes_per_word, where(code_zero));
-  check_finite(linear.row_scale, where(row_scale));
-  check_finite(linear.row_mean, where(row_mean));
-  check_finite(linear.col_gain, where(col_gain));
-  check_finite(linear.code_scale, where(code_scale));
+PackedLinear copy_packed_linear(std::span<const std::span<const std::byte>> stored, int64_t rows,
+                                int64_t cols, const std::string& name) {
+  assert(std::ssize(stored) == part_count && rows >= 0 && cols >= 0);
+  const int64_t words = words_for(cols, packed::bits_per_word);
+  check_bytes(stored[mask], mask, words * dtype_bytes(parts[mask].dtype), name);
+  std::vector<uint32_t> bits(words);
+  std::ranges::copy(stored[mask], std::as_writable_bytes(std::span(bits)).begin());
+  check_padding(bits, 1, cols, packed::bits_per_word, name + parts[mask].suffix);
+
+  const PackedShape shape = {rows, cols, count_bits(bits)};
+  const Shapes shapes = shapes_of(rows, cols, shape.salient_cols);
+  for (int part = 0; part < part_count; ++part) {
+    check_bytes(stored[part], static_cast<Part>(part),
+                elements_of(shapes[part]) * dtype_bytes(parts[part].dtype), name);
+  }
+  PackedLinear linear = empty_linear(shape, std::move(bits));
+  const auto bytes = bytes_of(linear);
+  for (int part = 0; part < part_count; ++part) {
+    std::ranges::copy(stored[part], bytes[part].begin());
+  }
+  check_content(linear, name);
   return linear;
 }
 

@@ -57,6 +57,10 @@ using HearTensor = std::function<void(const std::string& tensor, std::span<const
 // are checked before that.
 PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& name, int64_t rows,
                                 int64_t cols, const HearTensor& hear = {});
+// The same from memory: `stored` has the bytes of every part, in the order of packed_parts().
+// `name` is for errors. REQUIRES rows, cols >= 0.
+PackedLinear copy_packed_linear(std::span<const std::span<const std::byte>> stored, int64_t rows,
+                                int64_t cols, const std::string& name);
 // True when any part of the linear is there: an incomplete linear counts as packed, and reading it
 // then throws.
 bool is_packed(const TensorFolder& tensors, const std::string& name);

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "format/error_matchers.hpp"
@@ -85,6 +88,23 @@ TEST(PackedLinear, ByHand) {
   linear.col_gain = {0x4000, 0x3C00};  // 2, 1
   linear.code_scale = {0x3400};        // 0.25
   EXPECT_THAT(dequantize(linear), ElementsAre(3.0F, 3.0F, -0.5F, -0.75F));
+}
+
+TEST(PackedLinear, CopiedFromMemoryItIsWhatAFileGives) {
+  const auto files = posix_files();
+  for (const auto& [rows, cols, salient] : awkward_shapes) {
+    const TempFolder folder;
+    const PackedLinear linear = random_linear(rows, cols, salient, 7).first;
+    const TensorFolder tensors = written(*files, folder, linear);
+    std::vector<std::vector<std::byte>> bytes;
+    read_packed_linear(tensors, "w", rows, cols, [&](const std::string&, auto part) {
+      bytes.emplace_back(part.begin(), part.end());
+    });
+    const std::vector<std::span<const std::byte>> spans(bytes.begin(), bytes.end());
+    const PackedLinear copy = copy_packed_linear(spans, rows, cols, "w");
+    EXPECT_EQ(copy.salient_cols, salient);
+    EXPECT_EQ(dequantize(copy), dequantize(linear)) << rows << " x " << cols;
+  }
 }
 
 TEST(PackedLinear, SurvivesTheWayThroughAFile) {

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs one file of these tests with a Python that has torch and transformers.
 
-    run_tests.py NAME BITMILL
+    run_tests.py NAME BITMILL [LIBRARY]
 
 That Python is BITMILL_FIELD_PYTHON, or the one that `launch/setup.sh --with-transformers` made.
-Exits with 77, and says why, when there is none.
+Exits with 77, and says why, when there is none. LIBRARY is the build's libbitmill.so; without one
+the tests of it are skipped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def find_python() -> str:
 
 
 def main() -> int:
-    name, program = sys.argv[1:]
+    name, program, library = (*sys.argv[1:], "")[:3]
     python = find_python()
     code = "; ".join(f"import {package}" for package in PACKAGES)
     found = subprocess.run([python, "-c", code], capture_output=True, text=True)
@@ -40,7 +41,7 @@ def main() -> int:
         print(f"skipped: {python} lacks one of {PACKAGES}: {found.stderr.strip().splitlines()[-1]}")
         return SKIPPED
     environment = {**os.environ, "BITMILL_PROGRAM": program, "HF_HUB_OFFLINE": "1",
-                   "PYTHONDONTWRITEBYTECODE": "1"}
+                   "PYTHONDONTWRITEBYTECODE": "1", "BITMILL_LIBRARY": library}
     command = [python, "-m", "unittest", "--verbose", name]
     return subprocess.run(command, cwd=HERE, env=environment).returncode
 

@@ -124,7 +124,9 @@ model = AutoModelForCausalLM.from_pretrained("DIR", trust_remote_code=True)
 ```
 
 Both unpack a weight for every product: little memory, slow. `model.dequantize()` makes it an
-ordinary model. A packed model cannot be trained or saved from there.
+ordinary model. A packed model cannot be trained or saved from there. On a CPU,
+`bitmill.use_kernels(model, "int8")` computes on the stored bits, where bitmill was built and its
+package is installed; logits are then near those of the export, no longer the same.
 
 **vLLM** (0.32 was tried) finds the plugin of the package where that is installed: `vllm serve DIR`.
 No tensor parallelism; weights are unpacked when the model is loaded, so it saves no memory there.

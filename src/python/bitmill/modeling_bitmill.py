@@ -4,13 +4,16 @@
 It is one file that needs nothing else of bitmill: `import bitmill` imports it, and a packed folder
 names its own copy in "auto_map", for trust_remote_code=True. Importing it registers a quantizer.
 Every linear that is packed becomes a PackedLinear, which keeps the stored bits and unpacks them for
-each product. The weights are those that `bitmill export` writes, bit for bit.
+each product. The weights are those that `bitmill export` writes, bit for bit. Where the environment
+variable BITMILL_KERNELS asks for it, bitmill's kernels compute on the bits instead; they are in the
+package (bitmill/kernels.py), not in this file.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -44,6 +47,8 @@ FORMAT_VERSION = 1
 WORDS = ("signs", "codes", "mask", "code_zero")  # I32
 SCALES = ("row_scale", "row_mean", "col_gain", "code_scale")  # F16
 PARTS = WORDS + SCALES
+# Asks for kernels when a model is loaded: how precisely they take inputs (int8, int16, float32).
+KERNELS_VARIABLE = "BITMILL_KERNELS"
 # The weights of a tile that is unpacked at once: temporary tensors stay below about 100 MB.
 WEIGHTS_PER_TILE = 1 << 22
 NO_TENSOR_PARALLELISM = (
@@ -127,11 +132,16 @@ def check_mask(name: str, parts: Parts, cols: int) -> None:
 
 
 class PackedLinear(nn.Module):
-    """A linear on the stored parts. Its weights cannot be trained; gradients of inputs flow."""
+    """A linear on the stored parts. Its weights cannot be trained; gradients of inputs flow.
+
+    After take_product() it is on kernels, and has no parts.
+    """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], plain: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = plain.in_features, plain.out_features
+        self.salient = plain.in_features - shapes["col_gain"][0]
+        self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
         for part in PARTS:
             dtype = torch.int32 if part in WORDS else torch.float16
             self.register_buffer(part, torch.empty(shapes[part], dtype=dtype, device="meta"))
@@ -142,7 +152,7 @@ class PackedLinear(nn.Module):
         stored = {part: getattr(self, part) for part in SCALES}
         super()._apply(fn, recurse)
         for part, tensor in stored.items():
-            if getattr(self, part).dtype != tensor.dtype:
+            if tensor is not None and getattr(self, part).dtype != tensor.dtype:
                 setattr(self, part, tensor.to(getattr(self, part).device))
         return self
 
@@ -152,13 +162,36 @@ class PackedLinear(nn.Module):
     def unpacked(self, dtype: torch.dtype) -> torch.Tensor:
         return unpack_weight(self.parts(), dtype)
 
+    def take_product(self, product: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """`product` computes from now on, float32 to float32 on the CPU, without gradients; the
+        parts are let go."""
+        self.product = product
+        for part in PARTS:
+            setattr(self, part, None)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.linear(x, self.unpacked(x.dtype), self.bias)
+        if self.product is None:
+            return nn.functional.linear(x, self.unpacked(x.dtype), self.bias)
+        if x.device.type != "cpu":
+            raise ValueError(
+                f"bitmill: the kernels compute on the CPU, and their input is on {x.device}: keep "
+                "the model on the CPU, or load it without kernels"
+            )
+        if x.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                "bitmill: the kernels record no gradients: call the model under torch.no_grad(), "
+                "or load it without kernels"
+            )
+        y = self.product(x.float())
+        if self.bias is not None:
+            y = y + self.bias.float()
+        return y.to(x.dtype)
 
     def extra_repr(self) -> str:
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"salient={self.in_features - self.col_gain.numel()}, bias={self.bias is not None}"
+            f"salient={self.salient}, bias={self.bias is not None}, "
+            f"kernels={self.product is not None}"
         )
 
 
@@ -222,10 +255,38 @@ class PackedConfig(QuantizationConfigMixin):
             )
         if others.get("grid"):
             raise ValueError(f"bitmill: the grid {others['grid']!r} is not known to this file")
+        if "kernels" in others:  # transformers passes over what a caller's own object says
+            raise ValueError(
+                f"bitmill: kernels are not chosen here: set {KERNELS_VARIABLE}, or call "
+                "bitmill.use_kernels(model, ...)"
+            )
         self.quant_method = QUANT_METHOD
         self.version = version
         self.bitmill = others.get("bitmill", {})
         self.hashes = others.get("hashes", {})
+
+
+def choose_path(model: nn.Module) -> None:
+    """Who computes the products, by the environment; says so."""
+    wanted = os.environ.get(KERNELS_VARIABLE, "")
+    if wanted:
+        try:
+            from bitmill.kernels import use_kernels
+        except ImportError as error:
+            raise ValueError(
+                f"bitmill: {KERNELS_VARIABLE}={wanted} asks for kernels, which need the Python "
+                f"package bitmill, and it cannot be imported ({error}): install it (src/python of "
+                f"bitmill), or unset {KERNELS_VARIABLE}"
+            ) from None
+        use_kernels(model, wanted)
+        return
+    logger.warning(
+        "bitmill: %d packed linears. Their products are plain torch code, which unpacks a weight "
+        "each time: little memory, slow decoding. model.dequantize() makes it an ordinary model; "
+        "`bitmill generate`, and on a CPU %s, compute on the stored bits.",
+        sum(isinstance(module, PackedLinear) for module in model.modules()),
+        KERNELS_VARIABLE,
+    )
 
 
 class PackedQuantizer(HfQuantizer):
@@ -252,15 +313,8 @@ class PackedQuantizer(HfQuantizer):
             raise ValueError("bitmill: a packed model is loaded from its folder, not a state_dict")
         if not all(file.endswith(".safetensors") for file in checkpoint_files):
             raise ValueError(f"bitmill: packed weights are in safetensors, not {checkpoint_files}")
-        count = replace_linears(model, checkpoint_files)
-        if count == 0:
+        if replace_linears(model, checkpoint_files) == 0:
             raise ValueError(f"bitmill: no packed weight in {', '.join(checkpoint_files)}")
-        logger.warning(
-            "bitmill: %d packed linears. Their products are plain torch code, which unpacks a "
-            "weight each time: little memory, slow decoding. model.dequantize() makes it an "
-            "ordinary model; `bitmill generate` computes on the stored bits.",
-            count,
-        )
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **others: Any) -> nn.Module:
@@ -273,6 +327,7 @@ class PackedQuantizer(HfQuantizer):
                         raise ValueError(f"bitmill: {name}.{part} was cast while it was loaded")
                 if module.mask.device.type != "meta":  # elsewhere: offloaded
                     check_mask(name, module.parts(), module.in_features)
+        choose_path(model)
         return model
 
     def get_weight_conversions(self) -> list[WeightRenaming]:
@@ -292,6 +347,11 @@ class PackedQuantizer(HfQuantizer):
 
     def _dequantize(self, model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
         packed = [(n, m) for n, m in model.named_modules() if isinstance(m, PackedLinear)]
+        if any(module.product is not None for _, module in packed):
+            raise ValueError(
+                "bitmill: these linears are on kernels, in whose form the weights are not kept as "
+                "stored; load the model without kernels to dequantize it"
+            )
         if any(tensor.device.type == "meta" for _, m in packed for tensor in m.buffers()):
             raise ValueError(
                 "bitmill: offloaded linears cannot be unpacked; load without offloading"

@@ -7,6 +7,7 @@ together. Written for vLLM 0.32.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -23,8 +24,10 @@ from vllm.model_executor.models.utils import WeightsMapper
 from vllm.transformers_utils.config import get_safetensors_params_metadata
 
 from bitmill.modeling_bitmill import (
+    KERNELS_VARIABLE,
     PARTS,
     QUANT_METHOD,
+    WORDS,
     PackedConfig,
     check_mask,
     check_parts,
@@ -64,6 +67,11 @@ class PackedVllmConfig(QuantizationConfig):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> PackedVllmConfig:
         PackedConfig(**config)  # refuses other methods and versions
+        if os.environ.get(KERNELS_VARIABLE):
+            raise ValueError(
+                f"bitmill: {KERNELS_VARIABLE} asks for kernels, and vLLM multiplies unpacked "
+                f"weights: unset {KERNELS_VARIABLE}"
+            )
         return cls()
 
     @staticmethod
@@ -127,7 +135,8 @@ class PackedLinearMethod(LinearMethodBase):
         self.cols, self.rows, self.dtype = input_size, output_partition_sizes, params_dtype
         for part in PARTS:
             # Shapes differ between shards: the parameter only gives vLLM a name to load.
-            placeholder = torch.nn.Parameter(torch.empty(0), requires_grad=False)
+            dtype = torch.int32 if part in WORDS else torch.float16
+            placeholder = torch.nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
             placeholder.weight_loader = self.loader_of(part)
             layer.register_parameter(part, placeholder)
 
