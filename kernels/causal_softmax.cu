@@ -84,9 +84,9 @@ __device__ void load_gradients(const float* row, int64_t j, int64_t seen, float 
   for (int i = 0; i < width; ++i) of_p[i] = j + i < seen ? of_p[i] : 0.0F;
 }
 
-// write(j, kept) for every access of this thread. An element row begins where the row of float32
-// does. So what is beyond the kept keys is read by all threads before any of them writes: an access
-// writes nothing behind what has been read by then.
+// read(j, whether it is kept), then write(j), for every access of this thread. An element row
+// begins where the row of float32 does. So what is beyond the kept keys is read by all threads
+// before any of them writes: an access writes nothing behind what has been read by then.
 template <typename Read, typename Write>
 __device__ void write_row(const Row& row, int64_t kept_keys, const Read& read, const Write& write) {
   for (int64_t base = 0; base < row.keys; base += step) {
