@@ -2,6 +2,7 @@
 
 #include "kernels/adamw.hpp"
 #include "kernels/add_table.hpp"
+#include "kernels/causal_softmax.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/gated_activation.hpp"
 #include "kernels/gather.hpp"
@@ -10,6 +11,7 @@
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
 #include "kernels/rms_norm.hpp"
+#include "kernels/rotary.hpp"
 #include "kernels/row_gradients.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
@@ -102,6 +104,19 @@ cudaError_t rms_norm(const RmsNorm& /*task*/, cudaStream_t /*stream*/) {
 }
 
 cudaError_t rms_norm_gradient(const RmsNormGradient& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t causal_softmax(const CausalSoftmax& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t causal_softmax_gradient(const CausalSoftmaxGradient& /*task*/,
+                                    cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t rotate(const Rotate& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// The rms norm of each token, and its gradient for x, in one pass over memory each. The norm's
-// weight is not learned, so it gets none.
+// The rms norm of each token, and its gradient for x, in one pass over memory each, or nearly. The
+// norm's weight is not learned, so it gets none.
 //
 //   y = x n w       n = 1 / sqrt(mean of x^2 + epsilon)
 //   dx = n (a - x n^2 (mean of a x)),  a = dy w
@@ -17,8 +17,10 @@
 
 namespace bitmill::kernels {
 
-// A row of x and one of dy, in float32, are to fit the shared memory of a block.
-inline constexpr int64_t largest_rms_norm = 24576;
+// Columns that a block keeps in shared memory, as float32: 96 KB, what every GPU from sm_80 on has.
+// What a row has beyond them is read twice: x by rms_norm(), x and dy by rms_norm_gradient(), which
+// keeps half as many.
+inline constexpr int64_t kept_rms_norm = 24576;
 
 // All pointers point to memory of the device; arrays begin at a multiple of 16 bytes.
 struct RmsNorm {
@@ -27,7 +29,7 @@ struct RmsNorm {
   void* y;              // y_element [tokens, hidden]   out
   float* inverse_rms;   // [tokens], n                  out
   int64_t tokens;
-  int64_t hidden;  // at most largest_rms_norm
+  int64_t hidden;
   float epsilon;
   Element x_element;
   Element y_element;
@@ -48,7 +50,7 @@ struct RmsNormGradient {
   const void* gradient;      // y_element [tokens, hidden], dy   in
   void* of_x;                // x_element [tokens, hidden]       out
   int64_t tokens;
-  int64_t hidden;  // at most largest_rms_norm
+  int64_t hidden;
   Element x_element;
   Element y_element;
 
@@ -62,8 +64,8 @@ struct RmsNormGradient {
   }
 };
 
-// Queue the kernel on `stream` and return the result of the launch; cudaErrorInvalidValue for sizes
-// that are not as above. They launch nothing without elements.
+// Queue the kernel on `stream` and return the result of the launch; cudaErrorInvalidValue for a
+// negative size. They launch nothing without elements.
 cudaError_t rms_norm(const RmsNorm& task, cudaStream_t stream);
 cudaError_t rms_norm_gradient(const RmsNormGradient& task, cudaStream_t stream);
 

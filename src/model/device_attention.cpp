@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/pieces.hpp"
 #include "device/product.hpp"
+#include "device/queue.hpp"
+#include "kernels/causal_softmax.hpp"
 
 namespace bitmill {
 namespace {
@@ -37,6 +38,9 @@ struct AttentionTile {
   }
 };
 
+// Room of a row of scores: as many float32 as make each row begin at a multiple of 16 bytes.
+int64_t score_row_floats(int64_t keys) { return (keys + 3) / 4 * 4; }
+
 template <class Work>
 void for_attention_tiles(int64_t seq_len, int64_t key_head, int64_t group, const Work& work) {
   for_pieces(seq_len, attention_tile_positions(seq_len, group), [&](int64_t first, int64_t count) {
@@ -44,38 +48,57 @@ void for_attention_tiles(int64_t seq_len, int64_t key_head, int64_t group, const
   });
 }
 
-double scale_of(const at::Tensor& heads) {
-  return 1 / std::sqrt(static_cast<double>(heads.size(2)));
+float scale_of(const at::Tensor& heads) {
+  return static_cast<float>(1 / std::sqrt(static_cast<double>(heads.size(2))));
 }
 
-// [n, n]: whether the key's position is later than the query's, both counted from a tile's first
-// position; n is that of the largest tile.
-at::Tensor later_positions(const at::Tensor& query, int64_t group) {
-  const int64_t positions = attention_tile_positions(query.size(0), group);
-  return at::ones({positions, positions}, query.options().dtype(at::kBool)).triu_(1);
+// Scores of a tile, or their gradient: float32 from a product first, then elements in their place.
+class TileScores {
+ public:
+  // rows [rows, d] times the tile's part of `all` [T, kv_heads, d], transposed.
+  TileScores(const AttentionTile& tile, const at::Tensor& rows, const at::Tensor& all)
+      : room_(at::empty({tile.rows(), score_row_floats(tile.keys())},
+                        all.options().dtype(at::kFloat))),
+        keys_(tile.keys()) {
+    product_into(room_.narrow(1, 0, keys_), rows, tile.keys_of(all).t());
+  }
+
+  float* data() const { return room_.data_ptr<float>(); }
+  kernels::ScoreRows shape(const AttentionTile& tile) const {
+    return {tile.rows(), keys_, room_.size(1), tile.group, tile.first};
+  }
+  // [rows, keys] after a kernel has been there.
+  at::Tensor elements(at::ScalarType element) const {
+    return room_.view(element).narrow(1, 0, keys_);
+  }
+
+ private:
+  at::Tensor room_;  // [rows, row_floats] float32
+  int64_t keys_;
+};
+
+// P [rows, keys] in the element type.
+at::Tensor tile_probabilities(const AttentionTile& tile, const at::Tensor& query,
+                              const at::Tensor& key) {
+  const TileScores scores(tile, tile.rows_of(query), key);
+  const kernels::CausalSoftmax task{scores.data(), scores.shape(tile), scale_of(key),
+                                    element_of(key)};
+  check_cuda(kernels::causal_softmax(task, stream_of(key)), "causal_softmax");
+  return scores.elements(key.scalar_type());
 }
 
-// P [rows, keys] float32.
-at::Tensor tile_probabilities(const AttentionTile& tile, const at::Tensor& query_rows,
-                              const at::Tensor& key, const at::Tensor& later) {
-  const at::Tensor scores = product_in_float32(query_rows, tile.keys_of(key).t());
-  scores.mul_(scale_of(key));
-  const at::Tensor mask = later.narrow(0, 0, tile.count).narrow(1, 0, tile.count);
-  scores.view({tile.count, tile.group, tile.keys()})
-      .narrow(2, tile.first, tile.count)
-      .masked_fill_(mask.unsqueeze(1), -std::numeric_limits<double>::infinity());
-  return at::softmax(scores, -1);
-}
-
-// dS [rows, keys] in the element type.
-at::Tensor score_gradient(const AttentionTile& tile, const at::Tensor& out_gradient_rows,
-                          const at::Tensor& value, at::Tensor probabilities) {
-  at::Tensor of_probabilities = product_in_float32(out_gradient_rows, tile.keys_of(value).t());
-  const at::Tensor of_scores =
-      at::_softmax_backward_data(of_probabilities, probabilities, -1, at::kFloat);
-  of_probabilities.reset();  // `to` below makes another matrix
-  probabilities.reset();
-  return of_scores.to(value.scalar_type());
+// P and dS, [rows, keys] in the element type.
+struct ScoreGradient {
+  at::Tensor probabilities, of_scores;
+};
+ScoreGradient score_gradient(const AttentionTile& tile, const at::Tensor& query_rows,
+                             const at::Tensor& gradient_rows, const at::Tensor& key,
+                             const at::Tensor& value) {
+  const TileScores scores(tile, query_rows, key), gradient(tile, gradient_rows, value);
+  const kernels::CausalSoftmaxGradient task{scores.data(), gradient.data(), scores.shape(tile),
+                                            scale_of(key), element_of(key)};
+  check_cuda(kernels::causal_softmax_gradient(task, stream_of(key)), "causal_softmax_gradient");
+  return {scores.elements(key.scalar_type()), gradient.elements(key.scalar_type())};
 }
 
 struct DeviceAttention : torch::autograd::Function<DeviceAttention> {
@@ -83,13 +106,11 @@ struct DeviceAttention : torch::autograd::Function<DeviceAttention> {
                             const at::Tensor& key, const at::Tensor& value) {
     const int64_t kv_heads = key.size(1), group = query.size(1) / kv_heads;
     const at::Tensor out = at::empty(query.sizes(), query.options());
-    const at::Tensor later = later_positions(query, group);
     for (int64_t head = 0; head < kv_heads; ++head) {
       for_attention_tiles(query.size(0), head, group, [&](const AttentionTile& tile) {
         const at::Tensor part = tile.part_of(out);
-        const at::Tensor operand =
-            tile_probabilities(tile, tile.rows_of(query), key, later).to(value.scalar_type());
-        part.copy_(product(operand, tile.keys_of(value)).view(part.sizes()));
+        part.copy_(
+            product(tile_probabilities(tile, query, key), tile.keys_of(value)).view(part.sizes()));
       });
     }
     context->save_for_backward({query, key, value});
@@ -103,17 +124,15 @@ struct DeviceAttention : torch::autograd::Function<DeviceAttention> {
     const variable_list results = {at::empty(query.sizes(), query.options()),
                                    at::empty(key.sizes(), key.options()),
                                    at::empty(value.sizes(), value.options())};
-    const at::Tensor later = later_positions(query, query.size(1) / kv_heads);
     for (int64_t head = 0; head < kv_heads; ++head) {
-      key_head_backward(head, saved, gradients[0], later, results);
+      key_head_backward(head, saved, gradients[0], results);
     }
     return results;
   }
 
  private:
   static void key_head_backward(int64_t head, const variable_list& saved,
-                                const at::Tensor& out_gradient, const at::Tensor& later,
-                                const variable_list& results) {
+                                const at::Tensor& out_gradient, const variable_list& results) {
     const at::Tensor &query = saved[0], &key = saved[1], &value = saved[2];
     const int64_t seq_len = query.size(0), group = query.size(1) / key.size(1);
     const at::Tensor of_key =
@@ -122,18 +141,15 @@ struct DeviceAttention : torch::autograd::Function<DeviceAttention> {
     for_attention_tiles(seq_len, head, group, [&](const AttentionTile& tile) {
       const at::Tensor query_rows = tile.rows_of(query);
       const at::Tensor gradient_rows = tile.rows_of(out_gradient);
-      at::Tensor probabilities = tile_probabilities(tile, query_rows, key, later);
-      product_into(of_value.narrow(0, 0, tile.keys()), probabilities.to(value.scalar_type()).t(),
-                   gradient_rows, /*accumulate=*/true);
-      const at::Tensor of_scores =
-          score_gradient(tile, gradient_rows, value, std::move(probabilities));
-      product_into(of_key.narrow(0, 0, tile.keys()), of_scores.t(), query_rows,
+      const ScoreGradient made = score_gradient(tile, query_rows, gradient_rows, key, value);
+      product_into(of_value.narrow(0, 0, tile.keys()), made.probabilities.t(), gradient_rows,
+                   /*accumulate=*/true);
+      product_into(of_key.narrow(0, 0, tile.keys()), made.of_scores.t(), query_rows,
                    /*accumulate=*/true);
       const at::Tensor part = tile.part_of(results[0]);
-      part.copy_(
-          product_in_float32(of_scores, tile.keys_of(key)).mul_(scale_of(key)).view(part.sizes()));
+      part.copy_(product(made.of_scores, tile.keys_of(key)).view(part.sizes()));
     });
-    results[1].select(1, head).copy_(of_key.mul_(scale_of(key)));
+    results[1].select(1, head).copy_(of_key);
     results[2].select(1, head).copy_(of_value);
   }
 };
@@ -148,10 +164,9 @@ int64_t attention_tile_positions(int64_t seq_len, int64_t group) {
 
 int64_t attention_scratch_bytes(const AttentionShape& shape) {
   const int64_t group = shape.heads / shape.kv_heads;
-  const int64_t positions = attention_tile_positions(shape.seq_len, group);
-  const int64_t rows = positions * group;
-  return 12 * rows * shape.seq_len + (4 + 2 * shape.element_bytes) * rows * shape.head_dim +
-         8 * shape.seq_len * shape.head_dim + positions * positions;
+  const int64_t rows = attention_tile_positions(shape.seq_len, group) * group;
+  return 8 * rows * score_row_floats(shape.seq_len) +
+         3 * shape.element_bytes * rows * shape.head_dim + 8 * shape.seq_len * shape.head_dim;
 }
 
 at::Tensor device_attention(const at::Tensor& query, const at::Tensor& key,

@@ -7,9 +7,11 @@
 //
 // The backward pass computes P again, tile by tile:
 //
-//   dV += P' dO    dP = dO V'    dS = P (dP - sum over keys of P dP)    dQ = dS K    dK += dS' Q
+//   dV += P' dO    dP = dO V'    dS = P (dP - sum over keys of P dP) / sqrt(head_dim)
+//   dQ = dS K      dK += dS' Q
 //
-// with the factor 1 / sqrt(head_dim) on dQ and dK.
+// Scores and dP are written by a product, and become P and dS in their place by one kernel each way
+// (kernels/causal_softmax.hpp).
 //
 // Numbers: products add up in float32; scores, softmax and dS are float32; P and dS are rounded to
 // the element as operands of the next product, and each result once. dK and dV add up in float32:
@@ -33,11 +35,11 @@ struct AttentionShape {
   int64_t seq_len, heads, kv_heads, head_dim;
   int64_t element_bytes;  // 4 or 2
 };
-// The most that a call or its backward pass holds at a time beside arguments and results. With rows
-// and positions of a tile: 12 rows T (three float32 matrices of scores), (4 + 2 element) rows
-// head_dim, 8 T head_dim, and positions^2 for the mask. It counts tensors as they are asked for;
-// the allocator rounds each up to 512 bytes. Copies that product.hpp makes of rows at odd places
-// are not in it: there are none where T and head_dim are multiples of 8.
+// The most that a call or its backward pass holds at a time beside arguments and results. With the
+// rows of a tile: 8 rows T (two float32 matrices of scores, T as a multiple of 4), 3 element rows
+// head_dim, and 8 T head_dim. It counts tensors as they are asked for; the allocator rounds each up
+// to 512 bytes. Copies that product.hpp makes of rows at odd places are not in it: there are none
+// where head_dim is a multiple of 8 (of 4 with float32).
 int64_t attention_scratch_bytes(const AttentionShape& shape);
 
 // As causal_attention(), which calls it. All three: float32 or bfloat16, one type.

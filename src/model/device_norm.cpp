@@ -57,22 +57,13 @@ struct DeviceRmsNorm : torch::autograd::Function<DeviceRmsNorm> {
   }
 };
 
-// Of a row that does not fit the kernel.
-at::Tensor wide_rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-  const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor plain = wide * at::rsqrt(at::mean(wide * wide, -1, /*keepdim=*/true) + epsilon);
-  return (weight.defined() ? plain * weight : plain).to(x.scalar_type());
-}
-
 }  // namespace
 
 at::Tensor device_normalize(NormKind kind, const Norm& norm, const at::Tensor& x, double epsilon) {
-  const int64_t size = x.size(-1);
   if (kind == NormKind::layer) {
-    return at::layer_norm(x.to(at::kFloat), size, norm.weight, norm.bias, epsilon)
+    return at::layer_norm(x.to(at::kFloat), x.size(-1), norm.weight, norm.bias, epsilon)
         .to(x.scalar_type());
   }
-  if (size > kernels::largest_rms_norm) return wide_rms_norm(x, norm.weight, epsilon);
   const auto weight = norm.weight.defined() ? std::optional(norm.weight) : std::nullopt;
   return DeviceRmsNorm::apply(x, weight, epsilon);
 }

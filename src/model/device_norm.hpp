@@ -8,8 +8,7 @@
 namespace bitmill {
 
 // As normalize(), which calls it; weight and bias float32 on x's device. An rms norm is one pass by
-// kernels/rms_norm.hpp up to largest_rms_norm, and libtorch's operators beyond; a layer norm is
-// libtorch's.
+// kernels/rms_norm.hpp; a layer norm is libtorch's.
 at::Tensor device_normalize(NormKind kind, const Norm& norm, const at::Tensor& x, double epsilon);
 
 }  // namespace bitmill

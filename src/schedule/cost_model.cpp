@@ -8,13 +8,32 @@
 namespace bitmill {
 namespace {
 
+// Of the gradients of two samples. On a processor it is part of what a unit takes.
+double addition_seconds(const Workload& work, const Machine& machine) {
+  if (!machine.is_device()) return 0;
+  return parts_seconds(work.on_device.addition, machine.device_rates());
+}
+
+double unit_seconds(const Workload& work, const Machine& machine) {
+  const double unit = machine.is_device()
+                          ? parts_seconds(work.on_device.unit, machine.device_rates())
+                          : work.unit_flops / machine.unit_flops_per_s;
+  return unit + machine.unit_s;
+}
+
+double forward_seconds(const Workload& work, const Machine& machine) {
+  if (machine.is_device()) return parts_seconds(work.on_device.forward, machine.device_rates());
+  return work.forward_flops / (machine.forward_flops_per_s * machine.samples_at_once);
+}
+
 // Seconds of the gradients of `own` samples in a step. Each thread computes a sample of its own;
 // when fewer samples than threads are left, all threads work on these together.
 double units_seconds(const Workload& work, const Machine& machine, int64_t own) {
-  const double unit = work.unit_flops / machine.unit_flops_per_s + machine.unit_s;
+  const double unit = unit_seconds(work, machine);
   const int64_t threads = machine.samples_at_once;
   const int64_t rounds = own / threads, rest = own % threads;
   double seconds = static_cast<double>(rounds) * unit;
+  if (own > 1) seconds += static_cast<double>(own - 1) * addition_seconds(work, machine);
   if (rest == 0) return seconds;
   const double helpers = static_cast<double>(threads) / static_cast<double>(rest) - 1;
   return seconds + unit / (1 + machine.thread_gain * helpers);
@@ -41,7 +60,8 @@ Share share_of(const Workload& work, const Machine& machine, const Mesh& mesh, i
 // Seconds of one step after its gradients: partial sums go to the owner of each slice, the owner
 // runs AdamW, and sends the new values to everybody.
 double step_seconds(const Workload& work, const Machine& machine, int replicas) {
-  const double adam = adam_seconds(work, machine, replicas);
+  double adam = adam_seconds(work, machine, replicas);
+  if (machine.is_device()) adam += parts_seconds(work.on_device.step, machine.device_rates());
   if (replicas == 1) return adam;
   return adam + 2 * machine.link_latency_s * (replicas - 1) +
          static_cast<double>(exchange_bytes(work, replicas)) / machine.link_bytes_per_s;
@@ -110,7 +130,7 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   costs.stream_bytes = share.samples * sample_bytes;
   costs.embed_s = static_cast<double>(costs.stream_bytes) / machine.read_bytes_per_s;
   costs.load_s = static_cast<double>(work.source_bytes) / machine.read_bytes_per_s;
-  costs.forward_s = samples * work.forward_flops / forward_flops_per_s;
+  costs.forward_s = samples * forward_seconds(work, machine);
   // Every replica does the coordinate descent of the whole block.
   costs.first_s = (samples * work.statistics_flops + work.descent_flops) / forward_flops_per_s;
   const auto weights = static_cast<double>(work.weights);

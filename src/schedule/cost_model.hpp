@@ -6,6 +6,7 @@
 #include "base/pieces.hpp"
 #include "schedule/mesh.hpp"
 #include "schedule/simulate.hpp"
+#include "schedule/step_parts.hpp"
 
 namespace bitmill {
 
@@ -18,6 +19,7 @@ struct Workload {
   int64_t stream_bytes = 4;  // of one element of a stream
   double forward_flops = 0;  // one sample, dense
   double unit_flops = 0;     // the gradient of one sample
+  BlockStep on_device;       // the same, and more, as a GPU does it
   int64_t weights = 0;       // of the linears of a block
   int64_t learned = 0;       // learned values of a block
   int64_t statistics = 0;    // floats of statistics of a block's inputs, when it is prepared
@@ -46,9 +48,12 @@ struct Workload {
 // What a rank can do. The figures come from configs/hardware, or from measure_machine() of
 // pipeline. Rates of computing are those of one thread.
 struct Machine {
-  double forward_flops_per_s = 1;    // dense products, sustained
-  double unit_flops_per_s = 1;       // of a step's gradients, when every thread has its own sample
-  double unit_s = 0;                 // time of a unit in addition to its products
+  double forward_flops_per_s = 1;  // dense products, sustained
+  double unit_flops_per_s = 1;     // of a step's gradients, when every thread has its own sample
+  double unit_s = 0;               // time of a unit in addition to its products
+  // Of a kernel on a GPU, on the host. A machine that has it is a GPU: its time is that of the
+  // parts of Workload::on_device, at unit_flops_per_s and memory_bytes_per_s.
+  double launch_s = 0;
   double thread_gain = 1;            // speed that one more thread adds to a sample, in threads
   double prepare_weights_per_s = 1;  // made ready to train: mask, codes, signs, operands
   double pack_weights_per_s = 1;     // rounded and packed, and made dense again
@@ -66,6 +71,8 @@ struct Machine {
   int samples_at_once = 1;       // trained side by side (threads)
   int weight_bytes = 4;          // of one weight in memory, while it is used
 
+  bool is_device() const { return launch_s > 0; }
+  DeviceRates device_rates() const { return {unit_flops_per_s, memory_bytes_per_s, launch_s}; }
   double hash_rate() const { return hash_bytes_per_s > 0 ? hash_bytes_per_s : read_bytes_per_s; }
 };
 

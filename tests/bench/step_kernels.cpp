@@ -6,11 +6,13 @@
 
 #include "bench/event_timer.hpp"
 #include "kernels/adamw.hpp"
+#include "kernels/causal_softmax.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/gated_activation.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/operands.hpp"
 #include "kernels/rms_norm.hpp"
+#include "kernels/rotary.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
@@ -145,6 +147,29 @@ void add_token_kernels(Lines& lines) {
   });
 }
 
+// Tiles as long as those at 70B and T = 2,048, but all tiles of a head at once: then they are
+// larger than the L2 cache. Every row sees all keys. In place, again and again: what numbers these
+// are does not matter.
+void add_attention_kernels(Lines& lines) {
+  constexpr int64_t keys = 2048, score_rows = 4 * 4096, heads = 64, head_dim = 128;
+  const Floats scores(floats(score_rows * keys)), gradient(floats(score_rows * keys)),
+      angles(floats(tokens * head_dim));
+  const Halves x(halves(tokens * heads * head_dim)), y(halves(tokens * heads * head_dim));
+  const kernels::ScoreRows shape{score_rows, keys, keys, 8, keys};
+  lines.add("causal_softmax", 6 * score_rows * keys, [&] {
+    return kernels::causal_softmax({scores.data(), shape, 0.1F, element}, nullptr);
+  });
+  lines.add("causal_softmax_gradient", 12 * score_rows * keys, [&] {
+    return kernels::causal_softmax_gradient({scores.data(), gradient.data(), shape, 0.1F, element},
+                                            nullptr);
+  });
+  lines.add("rotate", 4 * tokens * heads * head_dim, [&] {
+    return kernels::rotate(
+        {x.data(), angles.data(), angles.data(), y.data(), tokens, heads, head_dim, false, element},
+        nullptr);
+  });
+}
+
 void add_weight_kernels(Lines& lines) {
   std::vector<kernels::AdamWPiece> pieces;
   constexpr auto count = static_cast<int32_t>(kernels::adamw_elements_per_piece);
@@ -176,6 +201,7 @@ std::vector<std::string> step_kernel_lines(double copy_gb_per_s) {
   add_column_kernels(lines);
   add_row_kernels(lines);
   add_token_kernels(lines);
+  add_attention_kernels(lines);
   add_weight_kernels(lines);
   return lines.take();
 }

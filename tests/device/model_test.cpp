@@ -202,10 +202,11 @@ TEST_F(BlockPartsOnGpu, GiveTheSameBitsTwice) {
   }
 }
 
-// The widest row that the kernel takes, and one that it does not.
+// Rows that the kernel keeps whole on the way back, forward alone, and not at all.
 TEST_F(BlockPartsOnGpu, NormalizeRowsOfAnyWidth) {
   const auto device = device_of(at::kFloat);
-  for (const int64_t width : {kernels::largest_rms_norm, kernels::largest_rms_norm + 1}) {
+  for (const int64_t width :
+       {kernels::kept_rms_norm / 2, kernels::kept_rms_norm, kernels::kept_rms_norm + 1}) {
     const Norm norm = {at::rand({width}) + 0.5, {}};
     const at::Tensor x = at::randn({2, width}).requires_grad_(true);
     const at::Tensor there = device->bring(x.detach()).requires_grad_(true);

@@ -2,6 +2,7 @@
 
 #include "pipeline/quantize.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -80,24 +81,33 @@ TEST_F(QuantizeOnDevice, ATrainedModelHasTheMasksAndCodesOfTheCpuAndItsPerplexit
   const std::string model = shared + "models/stories260K";
   const std::string text = shared + "text/tinystories/train.txt";
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model << " on this machine";
-  const auto job = [&](QuantizeOptions o) {
+  const auto job = [&](QuantizeOptions o, uint64_t seed) {
     o.model = model;
     o.calib = text;
     o.samples = 8;
     o.seq_len = 32;
     o.epochs = 4;
+    o.seed = seed;
     run(o);
   };
-  job(options("host"));
-  job(on_device("device"));
-  job(on_device("half", Dtype::bfloat16));
-  for (const char* part : {".mask", ".codes", ".signs"}) expect_same("host", "device", part);
+  job(on_device("device"), 0);
   const SourceModel source(*files_, model);
   const Tokens tokens = read_tokens(*files_, text, model, source.config().vocab_size, "");
   const Windows windows = evaluation_windows(tokens, 32, 16);
-  const double host = perplexity("host", "cpu", windows);
+  // Which channels are salient is decided by their inputs, which are rounded here. One channel more
+  // or less changes so small a run by several percent, either way: so the mean of three draws.
+  double of_bfloat16 = 0;
+  for (const uint64_t seed : {0, 1, 2}) {
+    const std::string host = fmt::format("host{}", seed), half = fmt::format("half{}", seed);
+    job(options(host), seed);
+    job(on_device(half, Dtype::bfloat16), seed);
+    of_bfloat16 +=
+        std::log(perplexity(half, "cpu", windows) / perplexity(host, "cpu", windows)) / 3;
+  }
+  EXPECT_NEAR(of_bfloat16, 0, 0.02);
+  for (const char* part : {".mask", ".codes", ".signs"}) expect_same("host0", "device", part);
+  const double host = perplexity("host0", "cpu", windows);
   EXPECT_NEAR(perplexity("device", "cpu", windows), host, 0.005 * host);
-  EXPECT_NEAR(perplexity("half", "cpu", windows), host, 0.02 * host);
 }
 
 // What no training touches is decided by numbers of which the last bits do not matter.

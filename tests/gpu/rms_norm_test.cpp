@@ -11,6 +11,7 @@ namespace {
 TEST(RmsNormOnGpu, EveryOddShapeIsNearTheFormulasInFloat64) {
   if (const std::string reason = why_no_gpu(); !reason.empty()) GTEST_SKIP() << reason;
   check_all_of_norm<DeviceArray>();
+  check_long_norm<DeviceArray>();
 }
 
 }  // namespace

@@ -111,4 +111,14 @@ void check_all_of_norm() {
   }
 }
 
+// Beyond what the gradient keeps, and beyond what both keep, with accesses of one and of four.
+template <template <typename> class Array>
+void check_long_norm() {
+  using enum kernels::Element;
+  for (const int64_t hidden : {kernels::kept_rms_norm / 2 + 1, kernels::kept_rms_norm + 1028}) {
+    check_norm<Array>(make_norm_case(float32, bfloat16, 2, hidden));
+    check_norm<Array>(make_norm_case(bfloat16, float32, 1, hidden, false));
+  }
+}
+
 }  // namespace bitmill

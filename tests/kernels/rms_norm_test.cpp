@@ -56,11 +56,18 @@ TEST_F(RmsNorm, GradientOfTheReferenceIsTheSlopeOfItsOutput) {
   }
 }
 
-TEST_F(RmsNorm, ATokenThatIsTooLongIsRefused) {
+TEST_F(RmsNorm, ANegativeSizeIsRefused) {
   kernels::RmsNorm task{};
   task.tokens = 1;
-  task.hidden = kernels::largest_rms_norm + 1;
+  task.hidden = -1;
   EXPECT_EQ(kernels::rms_norm(task, nullptr), kernels::cudaErrorInvalidValue);
+}
+
+TEST_F(RmsNorm, ATokenLongerThanWhatIsKeptIsNearTheFormulasInFloat64) {
+  for (const uint64_t seed : {1, 2}) {
+    emulation::settings().seed = seed;
+    check_long_norm<DeviceArray>();
+  }
 }
 
 // x twice, y and its gradient once, dx once. The weight is counted for each token, twice: the
@@ -74,6 +81,17 @@ TEST_F(RmsNorm, SectorsOfARealModelAreWithinATwentiethOfTheMinimum) {
                        {all, all, all, all, all, tokens * hidden * 4, tokens * hidden * 4,
                         tokens * 4, tokens * 4});
   }
+}
+
+// Forward x is read again beyond what is kept, backward both x and dy, and the weight wherever they
+// are loaded.
+TEST_F(RmsNorm, SectorsOfALongTokenAreThoseOfTheHeader) {
+  const int64_t hidden = kernels::kept_rms_norm + 4096, half = kernels::kept_rms_norm / 2;
+  const NormCase problem = make_norm_case(bfloat16, bfloat16, 1, hidden);
+  const int64_t once = 2 * hidden, forward = once + 2 * 4096, backward = once + 2 * (hidden - half);
+  expect_few_sectors([&] { norm_on_device<DeviceArray>(problem); },
+                     {forward, once, 4 * hidden, backward, backward, once,
+                      4 * hidden + 4 * (hidden - half), 4, 4});
 }
 
 }  // namespace

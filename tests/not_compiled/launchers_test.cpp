@@ -7,6 +7,7 @@
 
 #include "kernels/adamw.hpp"
 #include "kernels/add_table.hpp"
+#include "kernels/causal_softmax.hpp"
 #include "kernels/combine.hpp"
 #include "kernels/gated_activation.hpp"
 #include "kernels/gather.hpp"
@@ -15,6 +16,7 @@
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
 #include "kernels/rms_norm.hpp"
+#include "kernels/rotary.hpp"
 #include "kernels/row_gradients.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
@@ -41,6 +43,8 @@ TEST(NotCompiled, NoLauncherTakesWorkThatItCannotDo) {
   using enum kernels::cudaError_t;
   EXPECT_EQ(kernels::adamw({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::add_tables({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::causal_softmax({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::causal_softmax_gradient({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::codes_operand({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::combine({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::gather({}, nullptr), cudaErrorNotSupported);
@@ -50,6 +54,7 @@ TEST(NotCompiled, NoLauncherTakesWorkThatItCannotDo) {
   EXPECT_EQ(kernels::pack_latents({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::rms_norm({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::rms_norm_gradient({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::rotate({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::row_gradients({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::sample_loss({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::sample_loss_gradient({}, nullptr, nullptr), cudaErrorNotSupported);

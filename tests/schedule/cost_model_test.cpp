@@ -75,6 +75,28 @@ TEST(CostModel, AStateThatIsWrittenBesideTrainingCostsACopy) {
   }
 }
 
+// A device has the time of its parts: a unit of 3 s, 2 s for each sum of two, 1 s a step; a sample
+// forward takes 5 s.
+TEST(CostModel, ADeviceTakesTheTimeOfItsParts) {
+  Workload work;
+  work.batch = 4;
+  work.samples = 8;
+  work.unit_flops = work.forward_flops = 1e9;  // are for processors
+  work.on_device = {.forward = {{"", PartKind::kernel, 0, 50, 1}},
+                    .unit = {{"", PartKind::product, 60, 0, 1}},
+                    .addition = {{"", PartKind::library, 0, 20, 1}},
+                    .step = {{"", PartKind::library, 0, 10, 1}}};
+  Machine machine;
+  machine.unit_flops_per_s = 20;
+  machine.memory_bytes_per_s = 10;
+  machine.launch_s = 0.125;
+  const PlanCosts costs = plan_costs(work, machine, {1, 1}, 0);
+  EXPECT_DOUBLE_EQ(costs.epoch_s, 2 * (4 * 3 + 3 * 2 + 1));
+  EXPECT_DOUBLE_EQ(costs.forward_s, 8 * 5);
+  machine.launch_s = 0;
+  EXPECT_DOUBLE_EQ(plan_costs(work, machine, {1, 1}, 0).epoch_s, 8 * 1e9 / 20);
+}
+
 TEST(CostModel, StatisticsAreOfEverySampleAndDescentOfTheBlock) {
   Workload work;
   work.batch = 2;

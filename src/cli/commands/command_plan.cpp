@@ -145,7 +145,7 @@ OptionGroup plan_options() {
            tensor_prefix_option(),
            config_option(),
            {"hardware", "NAME", default_hardware,
-            "what a rank can do: cpu, a100, h100, or the path of a .cfg file"},
+            "what a rank can do: cpu, a100, h100, h200, or the path of a .cfg file"},
            {"memory-limit", "BYTES", "the hardware's",
             "memory of a rank; quantize also looks at what is free on its hosts"},
            {"stages", "N", "chosen", "groups of ranks that share the depth"},

@@ -26,6 +26,8 @@ constexpr std::array rate_keys = {
     RateKey{"forward-flops", &Machine::forward_flops_per_s, true,
             "operations a second in forward passes"},
     RateKey{"unit-seconds", &Machine::unit_s, false, "of a sample's gradient beside its products"},
+    RateKey{"launch-seconds", &Machine::launch_s, false,
+            "of a kernel's launch; makes it a GPU: its time is counted kernel by kernel"},
     RateKey{"thread-gain", &Machine::thread_gain, false,
             "of a further thread on one sample, of its own speed"},
     RateKey{"prepare-rate", &Machine::prepare_weights_per_s, true,

@@ -104,8 +104,8 @@ OptionGroup machine_options() {
            {"memory-limit", "BYTES", "none; the mesh is chosen for half of what is free per rank",
             "memory of a rank: the mesh is chosen for it, and a job that needs more is refused"},
            {"hardware", "NAME", default_hardware,
-            "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, or "
-            "the path of a .cfg file, such as bitmill plan --calibrate saves"},
+            "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, "
+            "h200, or the path of a .cfg file, such as bitmill plan --calibrate saves"},
            {"walk", "auto|wavefront|sweep", "auto",
             "order of the work: all turns of a block go through the depth together (wavefront), or "
             "only as many as there are stages (sweep)"}}};

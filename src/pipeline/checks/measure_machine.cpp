@@ -259,6 +259,7 @@ class Trial {
     const double unit = (mean_of_ranks(comm_, mean(whole)) - adam_s) / static_cast<double>(rounds);
     machine.unit_flops_per_s = work_.unit_flops / std::max(unit, shortest_s);
     machine.unit_s = 0;
+    machine.launch_s = 0;  // the rates above are those of whole samples
     // Collective, so it cannot depend on the threads of this rank. With one thread a batch of one
     // sample has no step that is measured alone.
     const double single_s = mean_of_ranks(comm_, mean(single.empty() ? whole : single));

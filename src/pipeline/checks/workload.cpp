@@ -8,6 +8,7 @@
 #include "method/grid.hpp"
 #include "method/input_moments.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/checks/block_step.hpp"
 #include "pipeline/checks/calibration.hpp"
 
 namespace bitmill {
@@ -137,6 +138,9 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.product_bytes = product_bytes(linears);
   count_kept(config, sums, work);
   count_products(options, config, sums, work);
+  // Tables of GPUs are for bfloat16.
+  work.on_device = block_step(config, linears, options.method,
+                              {.seq_len = work.seq_len, .stream_bytes = work.stream_bytes});
   count_first_turn(options, sums, linears, work);
   return work;
 }
