@@ -26,9 +26,13 @@
 namespace bitmill {
 
 // Where a job computes.
+inline std::unique_ptr<Device> device_of(const std::string& backend, Dtype dtype,
+                                         ThreadPool& pool) {
+  if (backend != "cuda") return cpu_device(pool);
+  return cuda_device({0, dtype == Dtype::float32 ? at::kFloat : at::kBFloat16}, pool);
+}
 inline std::unique_ptr<Device> device_of(const QuantizeOptions& options, ThreadPool& pool) {
-  if (options.backend != "cuda") return cpu_device(pool);
-  return cuda_device({0, options.dtype == Dtype::float32 ? at::kFloat : at::kBFloat16}, pool);
+  return device_of(options.backend, options.dtype, pool);
 }
 
 // A whole job, in the same steps as the command.
