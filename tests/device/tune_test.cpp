@@ -15,7 +15,7 @@
 #include "format/dtype.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/tune_job.hpp"
-#include "pipeline/tuning/whole_model.hpp"
+#include "pipeline/tuning/tuned_model.hpp"
 
 namespace bitmill {
 namespace {
@@ -139,7 +139,7 @@ TEST_F(TuneOnDevice, GradientOfTheWholeModelIsAutogradsInFloat64) {
   ThreadPool pool(1);
   for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
     const auto device = device_of("cuda", dtype, pool);
-    WholeModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
+    TunedModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
     const at::Tensor factors = whole.some_factors();
     at::Tensor mine;
     whole.run(factors, &mine);

@@ -58,9 +58,10 @@ TEST_F(LostDevice, TuneThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   ASSERT_EQ(quantize("", "packed").exit_code, 0);
   ASSERT_EQ(tune("", "whole").exit_code, 0);
   const ChildRun lost =
-      tune("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:400:cudaErrorECCUncorrectable", "broken");
+      tune("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:800:cudaErrorECCUncorrectable", "broken");
   EXPECT_EQ(lost.exit_code, 75) << lost.output;
-  EXPECT_THAT(lost.output, AllOf(HasSubstr("backend cuda"), HasSubstr("cudaErrorECCUncorrectable"),
+  EXPECT_THAT(lost.output, AllOf(HasSubstr("backend cuda"), HasSubstr("epoch 1/2"),
+                                 HasSubstr("cudaErrorECCUncorrectable"),
                                  HasSubstr("Everything that was committed is kept")));
   const ChildRun again = tune("", "broken", "--resume required");
   EXPECT_EQ(again.exit_code, 0) << again.output;

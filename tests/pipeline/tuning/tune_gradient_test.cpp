@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "pipeline/tune_job.hpp"
-#include "pipeline/tuning/whole_model.hpp"
+#include "pipeline/tuning/tuned_model.hpp"
 
 namespace bitmill {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 TEST_F(Tune, GradientOfTheWholeModelIsAutogradsOnDenseWeights) {
   ThreadPool pool(1);
   const auto device = cpu_device(pool);
-  WholeModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
+  TunedModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
   const at::Tensor factors = whole.some_factors();
   at::Tensor mine;
   whole.run(factors, &mine);
@@ -32,7 +32,7 @@ TEST_F(Tune, GradientOfTheWholeModelIsAutogradsOnDenseWeights) {
 TEST_F(Tune, GradientOfTheWholeModelIsTheSlopeOfTheLoss) {
   ThreadPool pool(1);
   const auto device = cpu_device(pool);
-  WholeModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
+  TunedModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
   const at::Tensor factors = whole.some_factors();
   at::Tensor gradient;
   whole.run(factors, &gradient);

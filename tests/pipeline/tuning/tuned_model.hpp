@@ -16,10 +16,10 @@
 
 namespace bitmill {
 
-class WholeModel {
+class TunedModel {
  public:
   // The device outlives it.
-  WholeModel(Files& files, const std::string& folder, const std::string& reference,
+  TunedModel(Files& files, const std::string& folder, const std::string& reference,
              const Device& device)
       : device_(device),
         pool_(device.host()),
