@@ -64,6 +64,10 @@ struct RowSums {
   int count = 0;
   float least = std::numeric_limits<float>::infinity();
   float greatest = -std::numeric_limits<float>::infinity();
+
+  __device__ float mean_of(double total) const {
+    return count > 0 ? static_cast<float>(total / static_cast<double>(count)) : 0.0F;
+  }
 };
 
 // The grid of each clipped range, and its error so far.
@@ -95,6 +99,17 @@ struct Clipping {
   }
 };
 
+// The thread's row, where it has one.
+__device__ void write_row(const RowValues& task, const RowSums& sums, const CodeGrid& grid) {
+  const int64_t row = int64_t{blockIdx.x} * rows_per_tile + threadIdx.x;
+  if (row >= task.rows) return;
+  task.mean[row] = sums.mean_of(sums.sum);
+  task.mean_abs[row] = sums.mean_of(sums.sum_abs);
+  task.mean_deviation[row] = sums.mean_of(sums.deviation);
+  task.code_scale[row] = grid.scale;
+  task.code_zero[row] = grid.zero;
+}
+
 template <bool clips>
 __global__ void __launch_bounds__(threads) row_values_kernel(RowValues task) {
   BITMILL_SHARED(float, weight, [rows_per_tile][columns_per_tile + 1]);
@@ -115,8 +130,7 @@ __global__ void __launch_bounds__(threads) row_values_kernel(RowValues task) {
   // A range without weights is that of a weight of 0.
   const bool has_range = sums.least <= sums.greatest;
   const float least = has_range ? sums.least : 0.0F, greatest = has_range ? sums.greatest : 0.0F;
-  const double divisor = sums.count;
-  const float mean = sums.count > 0 ? static_cast<float>(sums.sum / divisor) : 0.0F;
+  const float mean = sums.mean_of(sums.sum);
   Clipping clipping(least, greatest);
   for_columns(task, clips, tile, [&](float value, bool salient, int place) {
     if (salient) {
@@ -126,15 +140,7 @@ __global__ void __launch_bounds__(threads) row_values_kernel(RowValues task) {
       sums.deviation += off < 0 ? -off : off;
     }
   });
-  const int64_t row = int64_t{blockIdx.x} * rows_per_tile + threadIdx.x;
-  if (row >= task.rows) return;
-  const bool any = sums.count > 0;
-  task.mean[row] = mean;
-  task.mean_abs[row] = any ? static_cast<float>(sums.sum_abs / divisor) : 0.0F;
-  task.mean_deviation[row] = any ? static_cast<float>(sums.deviation / divisor) : 0.0F;
-  const CodeGrid grid = clips && has_range ? clipping.best() : make_code_grid(least, greatest);
-  task.code_scale[row] = grid.scale;
-  task.code_zero[row] = grid.zero;
+  write_row(task, sums, clips && has_range ? clipping.best() : make_code_grid(least, greatest));
 }
 
 }  // namespace

@@ -68,6 +68,14 @@ TEST_F(LostDevice, TuneThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("broken/model.safetensors"));
 }
 
+TEST_F(LostDevice, DescentSaysThatItStaysOnTheHost) {
+  const char* const words = "note: coordinate descent (--init cd)";
+  EXPECT_THAT(quantize("", "with", "--dry-run --init cd").output, HasSubstr(words));
+  EXPECT_THAT(quantize("", "without", "--dry-run").output, testing::Not(HasSubstr(words)));
+  EXPECT_THAT(quantize("", "cpu", "--dry-run --init cd --backend cpu").output,
+              testing::Not(HasSubstr(words)));
+}
+
 TEST_F(LostDevice, AutoSaysWhyTheCpuComputes) {
   const ChildRun run = quantize("BITMILL_EMULATION_DEVICES=0", "none", "--dry-run");
   EXPECT_EQ(run.exit_code, 0) << run.output;
