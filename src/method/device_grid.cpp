@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <vector>
+#include <algorithm>
 
 #include "base/pieces.hpp"
 #include "device/kernel_input.hpp"
@@ -12,6 +12,7 @@
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
 #include "kernels/row_values.hpp"
+#include "method/pack.hpp"
 
 namespace bitmill {
 namespace {
@@ -21,13 +22,6 @@ struct RowStart {
   at::Tensor mean, mean_abs, mean_deviation, code_scale, code_zero;
 };
 
-std::vector<uint32_t> mask_of(const at::Tensor& salient_columns, int64_t cols) {
-  std::vector<uint32_t> mask(static_cast<size_t>(packed::words_for(cols, packed::bits_per_word)));
-  const int64_t* const column = salient_columns.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < salient_columns.size(0); ++i) packed::set_bit(mask.data(), column[i]);
-  return mask;
-}
-
 at::Tensor floats_on(at::Device gpu, std::span<const float> values) {
   const at::Tensor host = at::empty({std::ssize(values)});
   std::copy(values.begin(), values.end(), host.mutable_data_ptr<float>());
@@ -36,7 +30,7 @@ at::Tensor floats_on(at::Device gpu, std::span<const float> values) {
 
 RowStart row_start(const at::Tensor& weight, const ColumnLists& columns,
                    const MethodSettings& settings, std::span<const float> mean_square) {
-  const at::Tensor mask = words_on(weight.device(), mask_of(columns.salient, weight.size(1)));
+  const at::Tensor mask = words_on(weight.device(), pack_mask(columns.salient, weight.size(1)));
   const at::Tensor importance =
       settings.int4_clip ? floats_on(weight.device(), mean_square) : at::Tensor();
   const auto fresh = [&] { return at::empty({weight.size(0)}, weight.options()); };

@@ -14,8 +14,8 @@ struct ColumnLists {
   at::Tensor low, salient;
 };
 
-// As quantize_linear(), with the same bits; what it returns is on the GPU. Does not wait. Beside
-// the weight it holds a copy of the salient columns, and with learned signs one of the low columns.
+// As quantize_linear(), with the same bits; what it returns is on the GPU. Beside the weight it
+// holds a copy of the salient columns, and with learned signs one of the low columns.
 InitialLinear quantize_on_gpu(const at::Tensor& weight, const ColumnLists& columns,
                               const MethodSettings& settings, std::span<const float> mean_square);
 

@@ -88,13 +88,6 @@ std::vector<uint32_t> pack_zeros(const at::Tensor& given) {
   return out;
 }
 
-std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols) {
-  std::vector<uint32_t> out(static_cast<size_t>(packed::words_for(cols, packed::bits_per_word)), 0);
-  const int64_t* columns = salient_columns.data_ptr<int64_t>();
-  for (int64_t j = 0; j < salient_columns.size(0); ++j) packed::set_bit(out.data(), columns[j]);
-  return out;
-}
-
 // The signs of a linear on either device.
 std::vector<uint32_t> words_of_signs(const at::Tensor& signs, const at::Tensor& latents) {
   if (latents.defined()) {
@@ -104,6 +97,13 @@ std::vector<uint32_t> words_of_signs(const at::Tensor& signs, const at::Tensor& 
 }
 
 }  // namespace
+
+std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols) {
+  std::vector<uint32_t> out(static_cast<size_t>(packed::words_for(cols, packed::bits_per_word)), 0);
+  const int64_t* columns = salient_columns.data_ptr<int64_t>();
+  for (int64_t j = 0; j < salient_columns.size(0); ++j) packed::set_bit(out.data(), columns[j]);
+  return out;
+}
 
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned) {
