@@ -13,10 +13,11 @@
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotary.hpp"
 #include "kernels/row_gradients.hpp"
+#include "kernels/row_values.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
-#include "kernels/tree_add.hpp"
+#include "kernels/unpack_weight.hpp"
 
 namespace bitmill::kernels {
 
@@ -69,10 +70,6 @@ cudaError_t adamw(const AdamWSlice& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 
-cudaError_t tree_add(const TreeAdd& /*task*/, cudaStream_t /*stream*/) {
-  return cudaErrorNotSupported;
-}
-
 cudaError_t pack_latents(const PackLatents& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
@@ -96,6 +93,14 @@ cudaError_t gated_activation(const GatedActivation& /*task*/, cudaStream_t /*str
 
 cudaError_t gated_activation_gradient(const GatedActivationGradient& /*task*/,
                                       cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t row_values(const RowValues& /*task*/, cudaStream_t /*stream*/) {
+  return cudaErrorNotSupported;
+}
+
+cudaError_t unpack_weight(const UnpackWeight& /*task*/, cudaStream_t /*stream*/) {
   return cudaErrorNotSupported;
 }
 

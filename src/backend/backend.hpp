@@ -14,19 +14,23 @@
 
 namespace bitmill {
 
-// A quantized linear before it is trained. float32 on the host unless said otherwise.
-// low + salient = cols; either may be 0. A learned value begins with what is here; from then on its
-// value is in LearnedLinear.
+// A quantized linear before it is trained: on the host, or all but its columns on one GPU. float32
+// unless said otherwise. low + salient = cols; either may be 0. A learned value begins with what is
+// here; from then on its value is in LearnedLinear.
+//
+// On a GPU signs and codes are packed words (format/packed_layout.hpp), in int32: an eighth and a
+// half of the bytes, and what is stored in the end.
 struct FrozenLinear {
   int64_t rows = 0;
   int64_t cols = 0;
-  at::Tensor low_columns;      // int64 [low], ascending
-  at::Tensor salient_columns;  // int64 [salient], ascending
-  at::Tensor signs;            // int8  [rows, low], -1 or +1; undefined where they are learned
-  at::Tensor row_mean;         // [rows], mu
-  at::Tensor codes;            // uint8 [rows, salient], 0 .. 15
-  at::Tensor code_scale;       // [rows]
-  at::Tensor code_zero;        // [rows], whole numbers 0 .. 15
+  at::Tensor low_columns;      // int64 [low], ascending; on the host
+  at::Tensor salient_columns;  // int64 [salient], ascending; on the host
+  // int8 [rows, low], -1 or +1; on a GPU [rows, words_for(low, 32)]. Undefined where learned.
+  at::Tensor signs;
+  at::Tensor row_mean;    // [rows], mu
+  at::Tensor codes;       // uint8 [rows, salient], 0 .. 15; on a GPU [rows, words_for(salient, 8)]
+  at::Tensor code_scale;  // [rows]
+  at::Tensor code_zero;   // [rows], whole numbers 0 .. 15
 };
 
 // The student's linear, ready for many steps. Safe from several threads. It must outlive all
@@ -80,10 +84,11 @@ std::unique_ptr<Backend> cpu_backend(at::ScalarType operand = at::kFloat);
 // The factored form on one GPU, by the kernels and cublasLt products of kernels/STEP.md. `element`,
 // float32 or bfloat16, is the type of activations, of products, and of signs and codes, which take
 // as many bytes per weight for as long as a linear lives. prepare() takes a FrozenLinear on the
-// host and copies what it needs. x of forward() is [T, cols] of `element` on the device, and so is
-// y; what is learned, its gradients and gradient places are float32 there. All work is queued on
-// the calling thread's stream. begin_step() must have been called before, whatever is learned. Two
-// calls with the same values give the same bits. DeviceError with CUDA's or cublasLt's words.
+// device or on the host, and copies what it needs. x of forward() is [T, cols] of `element` on the
+// device, and so is y; what is learned, its gradients and gradient places are float32 there. All
+// work is queued on the calling thread's stream. begin_step() must have been called before,
+// whatever is learned. Two calls with the same values give the same bits. DeviceError with CUDA's
+// or cublasLt's words.
 std::unique_ptr<Backend> cuda_backend(at::Device device, at::ScalarType element);
 
 }  // namespace bitmill

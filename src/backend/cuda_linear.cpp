@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
 #include <vector>
 
 #include "base/pieces.hpp"
@@ -12,7 +11,6 @@
 #include "format/packed_layout.hpp"
 #include "kernels/add_table.hpp"
 #include "kernels/gather.hpp"
-#include "kernels/operands.hpp"
 
 namespace bitmill {
 namespace {
@@ -21,16 +19,6 @@ at::Tensor operand_memory(int64_t rows, int64_t columns, at::Device device,
                           at::ScalarType element) {
   return at::zeros({rows, rounded_up(columns, kernels::operand_step)},
                    at::device(device).dtype(element));
-}
-
-// A copy on the device of numbers of 4 bytes.
-template <typename Word>
-at::Tensor words_on(at::Device device, const std::vector<Word>& words) {
-  static_assert(sizeof(Word) == sizeof(int32_t));
-  const at::Tensor host = at::empty({std::ssize(words)}, at::kInt);
-  std::copy_n(reinterpret_cast<const int32_t*>(words.data()), words.size(),
-              host.mutable_data_ptr<int32_t>());
-  return host.to(device);
 }
 
 std::vector<uint32_t> mask_words(const FrozenLinear& linear) {
@@ -84,14 +72,44 @@ CudaLinearParts::CudaLinearParts(const FrozenLinear& linear, const LearnedNames&
       frozen_row_mean(linear.row_mean.to(device)),
       frozen_code_scale(linear.code_scale.to(device)) {
   const at::NoGradGuard no_grad;
-  // Bytes are what goes to the device, where they become elements.
-  if (!parts.signs) signs.narrow(1, 0, low).copy_(linear.signs.to(device));
-  at::Tensor steps = codes.narrow(1, 0, salient);
-  steps.copy_(linear.codes.to(device));
-  steps.sub_(linear.code_zero.to(device).to(type).unsqueeze(1));
+  make_operands(linear);
   const std::vector<uint32_t> mask = mask_words(linear);
   mask_ = words_on(device, mask);
   low_before_ = words_on(device, kernels::count_low_before(mask));
+}
+
+void CudaLinearParts::make_operands(const FrozenLinear& linear) {
+  if (linear.codes.is_cuda()) {
+    if (!parts.signs) {
+      kernels::SignsOperand stored = {};
+      stored.words = word_memory(linear.signs);
+      write_signs(stored);
+    }
+    const kernels::CodesOperand task{word_memory(linear.codes),
+                                     linear.code_zero.const_data_ptr<float>(),
+                                     codes.data_ptr(),
+                                     rows,
+                                     salient,
+                                     codes.size(1),
+                                     kernel_element()};
+    check_cuda(kernels::codes_operand(task, stream_of(codes)), "codes_operand");
+    return;
+  }
+  // Bytes are what goes to the device, where they become elements.
+  const at::Device device = codes.device();
+  if (!parts.signs) signs.narrow(1, 0, low).copy_(linear.signs.to(device));
+  at::Tensor steps = codes.narrow(1, 0, salient);
+  steps.copy_(linear.codes.to(device));
+  steps.sub_(linear.code_zero.to(device).to(element).unsqueeze(1));
+}
+
+void CudaLinearParts::write_signs(kernels::SignsOperand from) {
+  from.operand = signs.data_ptr();
+  from.rows = rows;
+  from.low = low;
+  from.stride = signs.size(1);
+  from.element = kernel_element();
+  check_cuda(kernels::signs_operand(from, stream_of(signs)), "signs_operand");
 }
 
 void CudaLinearParts::take(const LearnedLinear& learned) {
@@ -100,19 +118,13 @@ void CudaLinearParts::take(const LearnedLinear& learned) {
   row_factor = row_gain * learned[part::row_scale];
   mean_factor = row_gain * learned_or(learned, part::row_mean, frozen_row_mean);
   if (!parts.signs) return;
-  const kernels::SignsOperand task{learned[part::latents].const_data_ptr<float>(),
-                                   nullptr,
-                                   signs.data_ptr(),
-                                   rows,
-                                   low,
-                                   signs.size(1),
-                                   kernel_element()};
-  check_cuda(kernels::signs_operand(task, stream_of(signs)), "signs_operand");
+  kernels::SignsOperand latents = {};
+  latents.latents = learned[part::latents].const_data_ptr<float>();
+  write_signs(latents);
 }
 
 kernels::ColumnSplit CudaLinearParts::split() const {
-  return {reinterpret_cast<const uint32_t*>(mask_.const_data_ptr<int32_t>()),
-          low_before_.const_data_ptr<int32_t>(), cols, low};
+  return {word_memory(mask_), low_before_.const_data_ptr<int32_t>(), cols, low};
 }
 
 kernels::Element CudaLinearParts::kernel_element() const { return element_of(signs); }

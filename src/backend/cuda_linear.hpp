@@ -7,13 +7,14 @@
 #include "backend/backend.hpp"
 #include "backend/learned_parts.hpp"
 #include "kernels/columns.hpp"
+#include "kernels/operands.hpp"
 
 namespace bitmill {
 
 // Sizes as in FrozenLinear. `element` is the type of activations and operands.
 class CudaLinearParts {
  public:
-  // Copies what it needs of `linear`, which is on the host.
+  // Copies what it needs of `linear`, which is on this device or on the host.
   CudaLinearParts(const FrozenLinear& linear, const LearnedNames& learned, at::Device device,
                   at::ScalarType element);
 
@@ -38,6 +39,10 @@ class CudaLinearParts {
   at::Tensor fresh_floats(int64_t first, int64_t second) const;  // float32 [first, second]
 
  private:
+  void make_operands(const FrozenLinear& linear);
+  // `from` has latents or words; the rest is filled in here.
+  void write_signs(kernels::SignsOperand from);
+
   at::Tensor mask_, low_before_;  // int32 [words_for(cols, 32)]
 };
 

@@ -13,7 +13,7 @@
 #include "device/cuda_fault.hpp"
 #include "device/device.hpp"
 #include "device/queue.hpp"
-#include "kernels/tree_add.hpp"
+#include "kernels/add_table.hpp"
 
 namespace bitmill {
 namespace {
@@ -60,14 +60,12 @@ CudaDeviceInfo device_info(int index) {
 
 void add_one_and_one(int index) {
   const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
-  const at::Tensor one = at::full({1}, 1.0F, at::device(device).dtype(at::kFloat));
-  const at::Tensor two = at::full({1}, 0.0F, one.options());
-  kernels::TreeAdd task{};
-  task.from[0] = task.from[1] = one.const_data_ptr<float>();
-  task.into = two.mutable_data_ptr<float>();
-  task.count = 2;
-  task.size = 1;
-  check_cuda(kernels::tree_add(task, stream_of(two)), "the first kernel");
+  const at::Tensor ones = at::full({2}, 1.0F, at::device(device).dtype(at::kFloat));
+  const at::Tensor two = at::full({1}, 0.0F, ones.options());
+  kernels::AddTables task{};
+  task.tables[0] = {ones.const_data_ptr<float>(), two.mutable_data_ptr<float>(), 2, 1};
+  task.count = 1;
+  check_cuda(kernels::add_tables(task, stream_of(two)), "the first kernel");
   const float sum = two.item<float>();
   BITMILL_CHECK(sum == 2, DeviceError,
                 fmt::format("{} computes 1 + 1 = {}: it cannot be trusted; look at nvidia-smi -q",

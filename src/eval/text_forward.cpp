@@ -51,7 +51,7 @@ std::unique_ptr<TextStreams> forward_texts(const SourceModel& model, std::span<c
   const Rotary rotary = on_device(make_rotary(config, longest), device);
   for (int64_t block = 0; block < config.blocks; ++block) {
     if (count > 0) {
-      const BlockWeights weights = on_device(model.load_block(block), device);
+      const BlockWeights weights = load_on(device, model, block);
       device.for_units(count, [&](int64_t i) {
         streams->prefetch(i + device.lanes());  // the text that a lane takes next
         const Rotary tables = rows_of(rotary, 0, std::ssize(texts[i]));

@@ -7,10 +7,10 @@
 #include <limits>
 #include <numeric>
 
+#include "method/device_grid.hpp"
+
 namespace bitmill {
 namespace {
-
-constexpr float largest_code = 15.0F;
 
 at::Tensor index_tensor(const std::vector<int64_t>& values) {
   at::Tensor out = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
@@ -126,32 +126,19 @@ std::vector<int64_t> salient_columns(std::span<const float> saliency, const Exac
   return order;
 }
 
-CodeGrid make_code_grid(float least, float greatest) {
-  float low = std::min(0.0F, least), high = std::max(0.0F, greatest);
-  if (low == 0 && high == 0) {
-    low = -1;
-    high = 1;
-  }
-  const float scale = (high - low) / largest_code;
-  return {scale, std::nearbyint(-low / scale)};
-}
-
 uint8_t encode(float value, const CodeGrid& grid) {
-  const float code = std::nearbyint(value / grid.scale) + grid.zero;
-  return static_cast<uint8_t>(std::clamp(code, 0.0F, largest_code));
+  return static_cast<uint8_t>(code_of(value, grid));
 }
 
 CodeGrid make_clipped_grid(float least, float greatest, std::span<const float> values,
                            std::span<const float> importance) {
   CodeGrid best;
   double least_error = std::numeric_limits<double>::infinity();
-  for (const float factor : {1.0F, 0.95F, 0.9F, 0.85F, 0.8F, 0.75F, 0.7F}) {
-    const CodeGrid grid = make_code_grid(least * factor, greatest * factor);
+  for (int i = 0; i < clip_factors; ++i) {
+    const CodeGrid grid = make_code_grid(least * clip_factor(i), greatest * clip_factor(i));
     double error = 0;
     for (size_t j = 0; j < values.size(); ++j) {
-      const double off =
-          double{grid.scale} * (encode(values[j], grid) - double{grid.zero}) - double{values[j]};
-      error += double{importance[j]} * off * off;
+      error += clip_error(values[j], importance[j], grid);
     }
     if (error >= least_error) continue;
     least_error = error;
@@ -185,6 +172,10 @@ InitialLinear quantize_linear(const at::Tensor& weight, std::span<const float> s
   const int64_t rows = weight.size(0), cols = weight.size(1);
   const std::vector<int64_t> salient = salient_columns(saliency, settings.salient_ratio);
   const std::vector<int64_t> low = other_columns(salient, cols);
+  if (weight.is_cuda()) {
+    return quantize_on_gpu(weight, {index_tensor(low), index_tensor(salient)}, settings,
+                           mean_square);
+  }
   const auto salient_count = static_cast<int64_t>(salient.size());
   const auto low_count = static_cast<int64_t>(low.size());
   const RowContext context{

@@ -1,7 +1,8 @@
 #pragma once
 // What a block is before it is trained: the structured mask, 4-bit codes, signs or their latents,
 // and the first scales (METHOD.md, "The mask", "The 4-bit grid", "First values", "Learned signs").
-// There is only one, obvious implementation, with a task per row: it runs once per block.
+// It runs once per block: on the host with a task per row, on a GPU by kernels and libtorch, with
+// the same bits.
 
 #include <ATen/core/Tensor.h>
 
@@ -11,6 +12,7 @@
 
 #include "backend/backend.hpp"
 #include "base/thread_pool.hpp"
+#include "method/grid_element.hpp"
 #include "method/learned.hpp"
 #include "method/settings.hpp"
 
@@ -20,14 +22,6 @@ namespace bitmill {
 // Of equal saliencies the lower column comes first.
 std::vector<int64_t> salient_columns(std::span<const float> saliency, const ExactRatio& ratio);
 
-// The 4-bit grid of one row: W ~ scale * (code - zero).
-struct CodeGrid {
-  float scale = 0;
-  float zero = 0;  // a whole number 0 .. 15
-};
-// The grid of the range [least, greatest], which is widened so that it holds 0. When both are 0 the
-// range is [-1, 1]. Rounding is half to even.
-CodeGrid make_code_grid(float least, float greatest);
 uint8_t encode(float value, const CodeGrid& grid);
 // The grid of the same range multiplied by one of {1, .95, .9, .85, .8, .75, .7}: the factor with
 // the least sum_j importance_j (W^_j - W_j)^2 over `values`, and of equal ones the first.
@@ -45,7 +39,7 @@ RowMoments row_moments(std::span<const float> values);
 
 struct InitialLinear {
   FrozenLinear frozen;
-  at::Tensor row_scale;  // float32 [rows], the first alpha
+  at::Tensor row_scale;  // float32 [rows], the first alpha; where `frozen` is, like the latents
   // float32 [rows, low], the first theta: (W - mu) / mean |W - mu|, clamped to +-1.4. In a row
   // whose entries all equal their mean, theta and alpha begin at 0. Undefined unless signs are
   // learned.
@@ -55,8 +49,9 @@ struct InitialLinear {
 // No latent begins with a greater magnitude than this (METHOD.md, "Learned signs").
 inline constexpr float largest_first_latent = 1.4F;
 
-// weight float32 [rows, cols], contiguous. `saliency` and `mean_square` are of the linear's input,
-// [cols] each; `mean_square` is needed only where the 4-bit range is clipped.
+// weight float32 [rows, cols], contiguous. On a GPU the result is there too, as FrozenLinear says.
+// `saliency` and `mean_square` are of the linear's input, [cols] each, on the host; `mean_square`
+// is needed only where the 4-bit range is clipped.
 InitialLinear quantize_linear(const at::Tensor& weight, std::span<const float> saliency,
                               const MethodSettings& settings, ThreadPool& pool,
                               std::span<const float> mean_square = {});

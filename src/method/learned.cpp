@@ -73,8 +73,9 @@ LearnedNames LearnedLayout::names(int linear) const {
   return names;
 }
 
-at::Tensor LearnedLayout::initial_values(std::span<const LearnedTensors> linears) const {
-  at::Tensor flat = at::empty({size_});
+at::Tensor LearnedLayout::initial_values(std::span<const LearnedTensors> linears,
+                                         at::Device device) const {
+  at::Tensor flat = at::empty({size_}, device);
   clear_small(flat);
   for (const LearnedSegment& segment : segments_) {
     const at::Tensor& first = find(linears[segment.linear], segment.name).first;

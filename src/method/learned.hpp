@@ -59,9 +59,10 @@ class LearnedLayout {
   bool has_large() const { return small_size_ < size_; }
   LearnedNames names(int linear) const;
 
-  // The first values of `linears`, [size()], on the host. REQUIRES: the layout was made of these
-  // linears.
-  at::Tensor initial_values(std::span<const LearnedTensors> linears) const;
+  // The first values of `linears`, wherever they are, as one tensor [size()] on `device`. REQUIRES:
+  // the layout was made of these linears.
+  at::Tensor initial_values(std::span<const LearnedTensors> linears,
+                            at::Device device = at::kCPU) const;
   // Sets all elements of `flat` to 0, except those of large segments.
   void clear_small(const at::Tensor& flat) const;
 

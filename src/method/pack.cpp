@@ -8,14 +8,17 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "device/kernel_input.hpp"
+#include "device/queue.hpp"
 #include "format/dtype.hpp"
 #include "format/packed_layout.hpp"
+#include "kernels/pack_values.hpp"
 
 namespace bitmill {
 namespace {
 
 std::vector<uint16_t> round_to_half(const at::Tensor& values, const std::string& what) {
-  const at::Tensor contiguous = values.contiguous();
+  const at::Tensor contiguous = values.cpu().contiguous();
   const float* source = contiguous.data_ptr<float>();
   std::vector<uint16_t> out(static_cast<size_t>(values.numel()));
   for (size_t i = 0; i < out.size(); ++i) {
@@ -26,6 +29,24 @@ std::vector<uint16_t> round_to_half(const at::Tensor& values, const std::string&
                               what, i, source[i]));
   }
   return out;
+}
+
+// Words on a GPU, on the host.
+std::vector<uint32_t> fetch_words(const at::Tensor& words) {
+  const at::Tensor host = words.cpu();
+  const uint32_t* const first = word_memory(host);
+  return {first, first + host.numel()};
+}
+
+// Latents on a GPU are packed there.
+std::vector<uint32_t> pack_on_gpu(const at::Tensor& given) {
+  const at::Tensor latents = kernel_input(given);
+  const int64_t rows = latents.size(0), low = latents.size(1);
+  const at::Tensor words = at::empty({rows, packed::words_for(low, packed::bits_per_word)},
+                                     latents.options().dtype(at::kInt));
+  const kernels::PackLatents task{latents.const_data_ptr<float>(), word_memory(words), rows, low};
+  check_cuda(kernels::pack_latents(task, stream_of(latents)), "pack_latents");
+  return fetch_words(words);
 }
 
 // For signs and for latents; the sign of 0 is +.
@@ -56,7 +77,8 @@ std::vector<uint32_t> pack_codes(const at::Tensor& codes) {
   return out;
 }
 
-std::vector<uint32_t> pack_zeros(const at::Tensor& zeros) {
+std::vector<uint32_t> pack_zeros(const at::Tensor& given) {
+  const at::Tensor zeros = given.cpu();
   const float* source = zeros.data_ptr<float>();
   std::vector<uint32_t> out(
       static_cast<size_t>(packed::words_for(zeros.size(0), packed::codes_per_word)), 0);
@@ -66,6 +88,16 @@ std::vector<uint32_t> pack_zeros(const at::Tensor& zeros) {
   return out;
 }
 
+// The signs of a linear on either device.
+std::vector<uint32_t> words_of_signs(const at::Tensor& signs, const at::Tensor& latents) {
+  if (latents.defined()) {
+    return latents.is_cuda() ? pack_on_gpu(latents) : pack_signs<float>(latents);
+  }
+  return signs.is_cuda() ? fetch_words(signs) : pack_signs<int8_t>(signs);
+}
+
+}  // namespace
+
 std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols) {
   std::vector<uint32_t> out(static_cast<size_t>(packed::words_for(cols, packed::bits_per_word)), 0);
   const int64_t* columns = salient_columns.data_ptr<int64_t>();
@@ -73,23 +105,21 @@ std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols)
   return out;
 }
 
-}  // namespace
-
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned) {
   PackedLinear out;
   out.rows = frozen.rows;
   out.cols = frozen.cols;
   out.salient_cols = frozen.salient_columns.size(0);
-  const at::Tensor latents = learned[part::latents];
-  out.signs = latents.defined() ? pack_signs<float>(latents) : pack_signs<int8_t>(frozen.signs);
-  out.codes = pack_codes(frozen.codes);
+  out.signs = words_of_signs(frozen.signs, learned[part::latents]);
+  out.codes = frozen.codes.is_cuda() ? fetch_words(frozen.codes) : pack_codes(frozen.codes);
   out.mask = pack_mask(frozen.salient_columns, frozen.cols);
   out.code_zero = pack_zeros(frozen.code_zero);
-  const at::Tensor row_gain = learned[part::row_gain];
-  const at::Tensor row_mean = learned_or(learned, part::row_mean, frozen.row_mean);
+  // On the host, because some vectors may be there and others on a GPU.
+  const at::Tensor row_gain = learned[part::row_gain].cpu();
+  const at::Tensor row_mean = learned_or(learned, part::row_mean, frozen.row_mean).cpu();
   const at::Tensor code_scale = learned_or(learned, part::code_scale, frozen.code_scale);
-  out.row_scale = round_to_half(learned[part::row_scale] * row_gain, name + ".row_scale");
+  out.row_scale = round_to_half(learned[part::row_scale].cpu() * row_gain, name + ".row_scale");
   out.row_mean = round_to_half(row_mean * row_gain, name + ".row_mean");
   out.col_gain = round_to_half(learned[part::col_gain], name + ".col_gain");
   out.code_scale = round_to_half(code_scale, name + ".code_scale");
@@ -136,10 +166,17 @@ InitialLinear unpack_vectors(const PackedLinear& packed) {
   return {std::move(frozen), widened(packed.row_scale)};
 }
 
-}  // namespace
+void bring_words(const PackedLinear& packed, const Device& device, InitialLinear& out) {
+  FrozenLinear& frozen = out.frozen;
+  frozen.signs = words_on(device.torch(), packed.signs).view({packed.rows, -1});
+  frozen.codes = words_on(device.torch(), packed.codes).view({packed.rows, -1});
+  for (at::Tensor* vector :
+       {&frozen.row_mean, &frozen.code_scale, &frozen.code_zero, &out.row_scale}) {
+    *vector = device.bring(*vector, at::kFloat);
+  }
+}
 
-InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool) {
-  InitialLinear out = unpack_vectors(packed);
+void unpack_on_threads(const PackedLinear& packed, ThreadPool& pool, InitialLinear& out) {
   const int64_t low = packed.low_cols(), salient = packed.salient_cols;
   const int64_t sign_words = packed::words_for(low, packed::bits_per_word);
   const int64_t code_words = packed::words_for(salient, packed::codes_per_word);
@@ -157,6 +194,17 @@ InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool) {
       codes[row * salient + c] = static_cast<uint8_t>(packed::get_code(row_codes, c));
     }
   });
+}
+
+}  // namespace
+
+InitialLinear unpack_linear(const PackedLinear& packed, const Device& device) {
+  InitialLinear out = unpack_vectors(packed);
+  if (device.torch().is_cuda()) {
+    bring_words(packed, device, out);
+  } else {
+    unpack_on_threads(packed, device.host(), out);
+  }
   return out;
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backend/backend.hpp"
-#include "base/thread_pool.hpp"
+#include "device/device.hpp"
 #include "format/packed_linear.hpp"
 #include "method/grid.hpp"
 
@@ -16,9 +16,13 @@ namespace bitmill {
 
 // row_scale = alpha r1 and row_mean = mu r1 are each computed in float32, then rounded.
 // NumericError names the vector and the row of a value that does not fit float16; `name` is for
-// that message.
+// that message. Both arguments may be on a GPU, which then packs the signs of latents, or on the
+// host, each by itself; the result is on the host.
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned);
+
+// PackedLinear::mask of these columns, int64 on the host.
+std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols);
 
 // The vectors of a packed linear that tuning changes.
 struct StoredScales {
@@ -35,7 +39,7 @@ StoredScales round_scales(const std::string& name, const PackedLinear& packed,
 at::Tensor widened(const std::vector<uint16_t>& halves);
 
 // The stored alpha r1 becomes alpha, the stored mu r1 becomes mu, and r1 is 1. The stored r2 is not
-// in the result.
-InitialLinear unpack_linear(const PackedLinear& packed, ThreadPool& pool);
+// in the result. It is on the device, as FrozenLinear says: to a GPU go the packed words.
+InitialLinear unpack_linear(const PackedLinear& packed, const Device& device);
 
 }  // namespace bitmill

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "method/pack.hpp"
+#include "model/device_weights.hpp"
 #include "model/family.hpp"
-#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -24,8 +24,11 @@ LearnedTensors tuned_of(const PackedLinear& packed, double rate) {
 }  // namespace
 
 TunedBlock::TunedBlock(const SourceModel& model, int64_t block, double rate, const Rotary& rotary,
-                       ThreadPool& pool)
-    : config_(model.config()), rotary_(rotary), pool_(pool), vectors_(model.load_vectors(block)) {
+                       const Device& device)
+    : config_(model.config()),
+      rotary_(rotary),
+      device_(device),
+      vectors_(on_device(model.load_vectors(block), device)) {
   std::vector<LearnedTensors> learned;
   for (const LinearShape& shape : block_linears(config_, block)) {
     Linear& linear = linears_.emplace_back(Linear{shape, std::nullopt, {}});
@@ -37,25 +40,32 @@ TunedBlock::TunedBlock(const SourceModel& model, int64_t block, double rate, con
     }
   }
   layout_.emplace(learned);
-  base_ = layout_->initial_values(learned);
+  base_ = layout_->initial_values(learned, device.torch());
 }
 
 void TunedBlock::scale(const at::Tensor& flat) const { flat.mul_(base_); }
 
-std::unique_ptr<StudentBlock> TunedBlock::expand(const Backend& backend) const {
+std::unique_ptr<StudentBlock> TunedBlock::expand(const Backend& backend,
+                                                 const at::Tensor& values) const {
   std::vector<BlockLinear> linears;
   for (const Linear& linear : linears_) {
-    linears.push_back(linear.packed ? BlockLinear{unpack_linear(*linear.packed, pool_), {}}
-                                    : BlockLinear{{}, linear.kept});
+    BlockLinear& expanded = linears.emplace_back();
+    if (linear.packed) {
+      expanded.initial = unpack_linear(*linear.packed, device_);
+    } else {
+      expanded.kept = device_.bring(linear.kept, device_.operand());
+    }
   }
-  return std::make_unique<StudentBlock>(config_, vectors_, linears, *layout_, LossSettings{},
-                                        backend, rotary_, pool_);
+  auto student = std::make_unique<StudentBlock>(config_, vectors_, linears, *layout_,
+                                                LossSettings{}, backend, rotary_, device_.host());
+  student->begin_step(values);
+  return student;
 }
 
 std::vector<TunedBlock::NamedScales> TunedBlock::stored(const at::Tensor& factors) const {
   const at::Tensor values = factors.clone();
   scale(values);
-  const std::vector<LearnedLinear> learned = layout_->views(values);
+  const std::vector<LearnedLinear> learned = layout_->views(device_.fetch(values));
   std::vector<NamedScales> all;
   for (const Linear& linear : linears_) {
     if (!linear.packed) continue;
@@ -70,19 +80,18 @@ BlockWeights TunedBlock::deployed(const at::Tensor& factors) const {
   BlockWeights out{vectors_, {}};
   std::vector<std::pair<size_t, StoredScales*>> packed_linears;
   for (size_t role = 0; role < linears_.size(); ++role) {
-    out.linears.push_back(linears_[role].kept);
+    const at::Tensor& kept = linears_[role].kept;
+    out.linears.push_back(kept.defined() ? device_.bring(kept, device_.operand()) : kept);
     if (!linears_[role].packed) continue;
     packed_linears.emplace_back(role, &scales[packed_linears.size()].scales);
   }
-  pool_.parallel_for(std::ssize(packed_linears), [&](int64_t i) {
+  device_.for_units(std::ssize(packed_linears), [&](int64_t i) {
     const auto& [role, with] = packed_linears[static_cast<size_t>(i)];
     PackedLinear packed = *linears_[role].packed;
     packed.row_scale = std::move(with->row_scale);
     packed.row_mean = std::move(with->row_mean);
     packed.col_gain = std::move(with->col_gain);
-    const at::Tensor dense = at::empty({packed.rows, packed.cols});
-    dequantize(packed, floats_of(dense));
-    out.linears[role] = dense;
+    out.linears[role] = dense_on(device_, packed);
   });
   return out;
 }

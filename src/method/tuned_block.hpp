@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "device/device.hpp"
 #include "format/packed_linear.hpp"
 #include "method/pack.hpp"
 #include "method/student_block.hpp"
@@ -21,21 +22,23 @@ namespace bitmill {
 // afterwards.
 class TunedBlock {
  public:
-  // Block `block` of a packed model. Linears that are not packed are not changed. `model`, `pool`
-  // and `rotary` must outlive this object. `rate` is the learning rate of all factors, before the
-  // schedule.
+  // Block `block` of a packed model, to be computed on `device`; the packed words and linears that
+  // are not packed, which are not changed, wait on the host. `model`, `device` and `rotary`, which
+  // is on the device, must outlive this object. `rate` is the learning rate of all factors, before
+  // the schedule.
   TunedBlock(const SourceModel& model, int64_t block, double rate, const Rotary& rotary,
-             ThreadPool& pool);
+             const Device& device);
 
   // The segments of each packed linear hold its factors: row_scale (of alpha r1 alone), row_gain
-  // (the common one) and col_gain. Flat tensors are [layout().size()] float32.
+  // (the common one) and col_gain. Flat tensors are [layout().size()] float32, on the device.
   const LearnedLayout& layout() const { return *layout_; }
   // Multiplies `flat`, in place, by the learned values at factors of 1. This turns factors into
   // learned values, and a gradient of learned values into a gradient of factors.
   void scale(const at::Tensor& flat) const;
 
-  // The block with float32 operands, which are large: at most one should live at a time.
-  std::unique_ptr<StudentBlock> expand(const Backend& backend) const;
+  // The block with operands on the device, which are large: at most one should live at a time. They
+  // are ready for passes with `values`, learned values.
+  std::unique_ptr<StudentBlock> expand(const Backend& backend, const at::Tensor& values) const;
 
   // The scales of the packed linears, in order, with these factors, rounded once to what is stored.
   struct NamedScales {
@@ -43,19 +46,19 @@ class TunedBlock {
     StoredScales scales;
   };
   std::vector<NamedScales> stored(const at::Tensor& factors) const;
-  // The block as it would be read back with these factors.
+  // The block as it would be read back with these factors, on the device.
   BlockWeights deployed(const at::Tensor& factors) const;
 
  private:
   struct Linear {
     LinearShape shape;
     std::optional<PackedLinear> packed;
-    at::Tensor kept;  // float32; undefined where it is packed
+    at::Tensor kept;  // float32, on the host; undefined where it is packed
   };
 
   const ModelConfig& config_;
   const Rotary& rotary_;
-  ThreadPool& pool_;
+  const Device& device_;
   const BlockVectors vectors_;
   std::vector<Linear> linears_;
   std::optional<LearnedLayout> layout_;

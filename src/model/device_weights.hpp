@@ -5,6 +5,7 @@
 // kernels take it so, and vectors are small. Each tensor is brought once.
 
 #include "device/device.hpp"
+#include "format/packed_linear.hpp"
 #include "model/rotary.hpp"
 #include "model/source_model.hpp"
 
@@ -14,5 +15,12 @@ BlockVectors on_device(const BlockVectors& vectors, const Device& device);
 BlockWeights on_device(const BlockWeights& weights, const Device& device);
 HeadWeights on_device(const HeadWeights& head, const Device& device);
 Rotary on_device(const Rotary& rotary, const Device& device);
+
+// The weight [rows, cols] that a packed linear stands for, on the device, in its operand type. To a
+// GPU go the packed words, and a kernel widens them there; the values are those of dequantize(),
+// rounded once. On a CPU this thread does it.
+at::Tensor dense_on(const Device& device, const PackedLinear& packed);
+// load_block(), on the device. Packed linears become dense as above.
+BlockWeights load_on(const Device& device, const SourceModel& model, int64_t block);
 
 }  // namespace bitmill

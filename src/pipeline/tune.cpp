@@ -28,7 +28,8 @@ struct TuneStart {
   const CheckedTune& checked;
   Files& files;
   Communicator& comm;
-  ThreadPool& pool;
+  const Device& device;
+  ThreadPool& pool;  // the device's host
   TuneObserver& observer;
   const RunControl& control;
 
@@ -103,7 +104,7 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,
-               start.checked.windows, rank, leads, budget, start.pool, stop, start.observer});
+               start.checked.windows, rank, leads, budget, start.device, stop, start.observer});
   tuner.run();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
@@ -143,18 +144,20 @@ void verify_what_is_there(const TuneStart& start, const Sources& sources) {
 }  // namespace
 
 std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files, Communicator& comm,
-                                       const std::string& host) {
-  return check_ranks({checked.forecast.fingerprint_json, numerics_class(checked.options.backend),
-                      checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
-                     files, comm, host);
+                                       const Device& device, const std::string& host) {
+  return check_ranks(
+      {checked.forecast.fingerprint_json, numerics_class(checked.options.backend, device),
+       checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
+      files, comm, host);
 }
 
-TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, ThreadPool& pool,
+TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, const Device& device,
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
-  const TuneStart start{checked, files, comm, pool, observer, control};
+  const TuneStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
-  const std::vector<std::string> classes = compare_ranks(checked, files, comm, control.host);
+  const std::vector<std::string> classes =
+      compare_ranks(checked, files, comm, device, control.host);
   check_same_model_everywhere(start);
   TuneResult result;
   // Checked again: meanwhile another job may have made the result, or somebody may have written

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/files.hpp"
-#include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 #include "pipeline/checks/tune_check.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/job/tune_job.hpp"
@@ -20,7 +20,7 @@ namespace bitmill {
 // Collective. Compares what no rank can see alone, like compare_ranks() of quantize.hpp. tune()
 // calls this first.
 std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files, Communicator& comm,
-                                       const std::string& host);
+                                       const Device& device, const std::string& host);
 
 struct TuneResult {
   bool already_done = false;  // the folder held the finished result of exactly this configuration
@@ -36,10 +36,10 @@ struct TuneResult {
 // everything that the next start needs. The bytes of the result do not depend on ranks, stages or
 // threads. UsageError, on every rank, when the ranks have checked different packed models.
 //
-// `checked` was made by this rank, for the numbers of ranks and threads that there are here. The
-// output folder and the run folder are looked at again: see check_tune(). All arguments outlive the
-// call.
-TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, ThreadPool& pool,
+// `device` is what checked.options.backend and dtype ask for. `checked` was made by this rank, for
+// the numbers of ranks and threads that there are here. The output folder and the run folder are
+// looked at again: see check_tune(). All arguments outlive the call.
+TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, const Device& device,
                 TuneObserver& observer, const RunControl& control);
 
 }  // namespace bitmill

@@ -16,7 +16,6 @@
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
-#include "kernels/tree_add.hpp"
 
 namespace bitmill {
 namespace {
@@ -182,10 +181,6 @@ void add_weight_kernels(Lines& lines) {
     return kernels::adamw({pieces_there.data(), a.data(), b.data(), c.data(), d.data(),
                            std::ssize(pieces), 1, 0.5F, 1, 0.5},
                           nullptr);
-  });
-  lines.add("tree_add of 4", 20 * large, [&] {
-    return kernels::tree_add({{a.data(), b.data(), c.data(), d.data()}, a.data(), 4, large},
-                             nullptr);
   });
   const Halves signs(halves(large / low * low_stride));
   lines.add("signs_operand", large / low * (low * 4 + low_stride * 2), [&] {

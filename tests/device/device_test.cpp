@@ -189,8 +189,8 @@ TEST_F(CudaDeviceTest, MoreMemoryThanThereIsSaysHowMuchWasAskedAndWhatIsFree) {
 TEST_F(CudaDeviceTest, AnErrorOfACallNamesItTheDeviceAndTheHost) {
   const auto device = device_of(at::kFloat);
   EXPECT_NO_THROW(check_cuda(cudaSuccess, "nothing"));
-  EXPECT_THAT(words_of<DeviceError>([] { check_cuda(cudaErrorInvalidValue, "tree_add"); }),
-              AllOf(HasSubstr("tree_add failed on "), HasSubstr("(cuda:0) on "),
+  EXPECT_THAT(words_of<DeviceError>([] { check_cuda(cudaErrorInvalidValue, "add_tables"); }),
+              AllOf(HasSubstr("add_tables failed on "), HasSubstr("(cuda:0) on "),
                     HasSubstr("cudaErrorInvalidValue: invalid argument")));
 }
 

@@ -158,6 +158,27 @@ TEST_F(QuantizeOnDevice, EverythingThatCanBeLearnedIsLearnedThere) {
   EXPECT_TRUE(bytes("device") == bytes("stages"));
 }
 
+// Descent makes linears on the host, and the device trains them.
+TEST_F(QuantizeOnDevice, WhatDescentMadeOnTheHostIsTrainedAndPackedThere) {
+  for (const bool learns : {false, true}) {
+    const std::string name = learns ? "signs-" : "scales-";
+    QuantizeOptions host = options(name + "host"), device = on_device(name + "device"),
+                    stopped = on_device(name + "stopped");
+    for (QuantizeOptions* o : {&host, &device, &stopped}) {
+      if (learns) learn_signs(*o);
+      o->method.init = Init::descent;
+    }
+    run(host);
+    run(device);
+    const double here = perplexity(name + "host", "cpu");
+    EXPECT_NEAR(perplexity(name + "device", "cpu"), here, 0.005 * here);
+    stop_early(stopped);
+    stopped.resume = Resume::required;
+    run(stopped);
+    EXPECT_TRUE(bytes(name + "stopped") == bytes(name + "device"));
+  }
+}
+
 TEST_F(QuantizeOnDevice, ALossThatIsNotFiniteIsNamedBeforeAnythingIsKept) {
   QuantizeOptions o = on_device("out");
   o.method.lr_gain = 1e30;

@@ -143,8 +143,9 @@ inline std::string broken_rule(const std::string& path, const std::string& line)
   const auto allowed = allowed_folders().find(from);
   if (allowed == allowed_folders().end()) return from + " is not in the table of layers";
   const bool same_folder = from == to || from == "src/" + to;
-  const bool shared = from == "kernels" && (header == "format/packed_layout.hpp" ||
-                                            header == "method/adamw_element.hpp");
+  const bool shared = from == "kernels" &&
+                      (header == "format/packed_layout.hpp" ||
+                       header == "method/adamw_element.hpp" || header == "method/grid_element.hpp");
   const bool emulator = from == "kernels" && header.starts_with("tests/emulation/block/");
   if (same_folder && from.starts_with("src/")) return broken_room_rule(from, path, "src/" + header);
   if (same_folder || shared || emulator || allowed->second.contains(to)) return "";

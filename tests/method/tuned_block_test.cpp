@@ -31,7 +31,7 @@ TEST(Unpack, GivesBackWhatThePackedLinearStandsFor) {
   ThreadPool pool(2);
   for (const test::Case& shape : {test::Case{1, 5, 33, 9}, {1, 7, 0, 4}, {1, 3, 31, 0}}) {
     const PackedLinear packed = random_packed(shape, 3);
-    const InitialLinear linear = unpack_linear(packed, pool);
+    const InitialLinear linear = unpack_linear(packed, *cpu_device(pool));
     const LearnedLinear learned{{part::row_scale, linear.row_scale},
                                 {part::row_gain, at::ones({shape.rows})},
                                 {part::col_gain, widened(packed.col_gain)}};

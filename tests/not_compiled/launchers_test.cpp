@@ -18,10 +18,11 @@
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotary.hpp"
 #include "kernels/row_gradients.hpp"
+#include "kernels/row_values.hpp"
 #include "kernels/sample_loss.hpp"
 #include "kernels/scatter.hpp"
 #include "kernels/split_gradient.hpp"
-#include "kernels/tree_add.hpp"
+#include "kernels/unpack_weight.hpp"
 
 namespace bitmill {
 namespace {
@@ -56,12 +57,13 @@ TEST(NotCompiled, NoLauncherTakesWorkThatItCannotDo) {
   EXPECT_EQ(kernels::rms_norm_gradient({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::rotate({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::row_gradients({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::row_values({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::sample_loss({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::sample_loss_gradient({}, nullptr, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::scatter({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::signs_operand({}, nullptr), cudaErrorNotSupported);
   EXPECT_EQ(kernels::split_gradient({}, nullptr), cudaErrorNotSupported);
-  EXPECT_EQ(kernels::tree_add({}, nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(kernels::unpack_weight({}, nullptr), cudaErrorNotSupported);
 }
 
 }  // namespace

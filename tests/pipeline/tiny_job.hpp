@@ -26,10 +26,13 @@
 namespace bitmill {
 
 // Where a job computes.
+inline std::unique_ptr<Device> device_of(const std::string& backend, Dtype dtype,
+                                         ThreadPool& pool) {
+  const at::ScalarType type = dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
+  return backend == "cuda" ? cuda_device({0, type}, pool) : cpu_device(pool, type);
+}
 inline std::unique_ptr<Device> device_of(const QuantizeOptions& options, ThreadPool& pool) {
-  const at::ScalarType type = options.dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
-  if (options.backend != "cuda") return cpu_device(pool, type);
-  return cuda_device({0, type}, pool);
+  return device_of(options.backend, options.dtype, pool);
 }
 
 // A whole job, in the same steps as the command.

@@ -15,8 +15,8 @@ namespace bitmill {
 inline TuneResult check_and_tune(const TuneOptions& options, Files& files, Communicator& comm,
                                  ThreadPool& pool, TuneObserver& observer,
                                  const RunControl& control) {
-  return tune(check_tune(options, files, comm.size(), pool.size()), files, comm, pool, observer,
-              control);
+  return tune(check_tune(options, files, comm.size(), pool.size()), files, comm,
+              *device_of(options.backend, options.dtype, pool), observer, control);
 }
 
 class Tune : public TinyJob {

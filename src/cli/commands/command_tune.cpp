@@ -7,6 +7,7 @@
 #include "base/memory.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/options/tune_options.hpp"
+#include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/process/run_control.hpp"
 #include "cli/report/console.hpp"
@@ -34,9 +35,11 @@ class TuneCommand : public Command {
     const double begin = clock();
     const TuneOptions& options = checked_->options;
     const TuneForecast& forecast = checked_->forecast;
-    introduce(context.console);
+    const auto device =
+        make_device(options.backend, options.dtype, context.host_rank, context.pool);
+    introduce(context.console, *device);
     if (request_.dry_run) {
-      compare_ranks(*checked_, context.files, context.comm, host_name());
+      compare_ranks(*checked_, context.files, context.comm, *device, host_name());
       context.console.print(request_.json
                                 ? json_line(forecast_json(options, forecast, ranks_, threads_))
                                 : describe_forecast(options, forecast));
@@ -55,7 +58,7 @@ class TuneCommand : public Command {
       leave_run_note(context.files, options.work_dir);
     };
     const TuneResult result =
-        tune(*checked_, context.files, context.comm, context.pool, progress, control);
+        tune(*checked_, context.files, context.comm, *device, progress, control);
     const RunFacts facts = {clock() - begin,
                             std::ranges::max(gather_value(context.comm, peak_memory_bytes())),
                             forecast.peak_memory_bytes, ranks_};
@@ -64,16 +67,16 @@ class TuneCommand : public Command {
   }
 
  private:
-  void introduce(Console& console) const {
+  void introduce(Console& console, const Device& device) const {
     const TuneOptions& options = checked_->options;
     const TuneForecast& forecast = checked_->forecast;
     console.say(fmt::format(
-        "bitmill tune: {} towards {} on {} with {} each, {} of {}, backend {}\n"
+        "bitmill tune: {} towards {} on {} with {} each, {} of {}, {}\n"
         "{} factors of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
         "{}, rate {}, {} epochs at most{}",
         options.model, options.reference, format_number_of("rank", ranks_),
         format_number_of("thread", threads_), format_number_of("stage", forecast.mesh.stages),
-        format_number_of("replica", forecast.mesh.replicas), options.backend,
+        format_number_of("replica", forecast.mesh.replicas), backend_words(options.backend, device),
         format_count(forecast.factors), forecast.linears, forecast.train, forecast.seq_len,
         forecast.held_out, options.batch, options.rate, options.epochs,
         options.shuffle_seed ? fmt::format("; windows shuffled by seed {}", *options.shuffle_seed)
@@ -83,6 +86,7 @@ class TuneCommand : public Command {
       if (!note.empty()) console.say(note);
     }
     for (const std::string& note : forecast.notes) console.say("note: " + note);
+    if (!request_.backend_note.empty()) console.say("note: " + request_.backend_note);
   }
 
   const TuneRequest request_;

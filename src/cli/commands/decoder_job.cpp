@@ -30,7 +30,7 @@ const CpuKernel& kernel_of_this_machine() {
 }
 
 DecoderJob::DecoderJob(std::string command, std::string folder, ProductChoice choice)
-    : command_(std::move(command)), folder_(std::move(folder)), choice_(choice) {}
+    : command_(std::move(command)), folder_(std::move(folder)), choice_(std::move(choice)) {}
 
 void DecoderJob::check(const CheckContext& context) {
   check_one_rank(command_, context.ranks);
@@ -43,6 +43,9 @@ void DecoderJob::check(const CheckContext& context) {
 
 void DecoderJob::load(RunContext& context) {
   context.pool.spin_while_idle(idle_spin);
+  if (!choice_.note.empty()) {
+    context.console.say(fmt::format("bitmill {}: note: {}", command_, choice_.note));
+  }
   if (choice_.path == ProductPath::fast && !slow_kernel_note().empty()) {
     context.console.say(fmt::format("bitmill {}: note: {}", command_, slow_kernel_note()));
   }

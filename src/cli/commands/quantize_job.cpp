@@ -168,6 +168,11 @@ std::optional<OtherRecipe> QuantizeJob::find_sooner_recipe(Files& files,
 void QuantizeJob::say_notes(Console& console) const {
   for (const std::string& note : forecast().notes) console.say("note: " + note);
   if (!request_.backend_note.empty()) console.say("note: " + request_.backend_note);
+  if (options().backend == "cuda" && options().method.init == Init::descent) {
+    console.say(
+        "note: coordinate descent (--init cd), and what it starts from, is computed on the "
+        "host's threads; the rest of a block on the GPU");
+  }
 }
 
 std::string QuantizeJob::mesh_text() const {

@@ -13,14 +13,21 @@ std::vector<Option> product_options() {
            "how precisely packed linears take their input; sums are exact with int8 and int16"},
           {"head", "stored|int8", "stored",
            "the head's matrix as the folder has it, or rounded to int8 row by row: half the bytes"},
-          {"backend", "cpu|reference", "cpu",
+          {"backend", "auto|cpu|reference", "auto, which is cpu here",
            "the code that computes; reference is float32 throughout, simple and slow"}};
 }
 
 ProductChoice read_product_choice(const Settings& settings) {
   ProductChoice choice;
-  choice.path = settings.word_or("backend", {"cpu", "reference"}, 0) == 0 ? ProductPath::fast
-                                                                          : ProductPath::reference;
+  const std::string backend = settings.text_or("backend", "");
+  BITMILL_CHECK(backend != "cuda", UsageError,
+                fmt::format("{}: this command computes on the CPU alone; choose auto, cpu or "
+                            "reference",
+                            settings.origin("backend")));
+  choice.path = settings.word_or("backend", {"auto", "cpu", "reference"}, 0) == 2
+                    ? ProductPath::reference
+                    : ProductPath::fast;
+  if (backend == "auto") choice.note = "backend auto is cpu: this command has no other";
   constexpr std::array precisions = {Activations::int8, Activations::int16, Activations::float32};
   choice.activations = precisions[settings.word_or("activations", {"int8", "int16", "float32"}, 0)];
   choice.activations_given = settings.has("activations");

@@ -12,13 +12,15 @@ namespace bitmill {
 // --activations, --head, --backend.
 std::vector<Option> product_options();
 
-// What the user chose, before a kernel is chosen. UsageError for wrong words, and for a choice that
-// would have no effect on the reference path.
+// What the user chose, before a kernel is chosen. `--backend auto` is the CPU: these commands have
+// no other. UsageError for wrong words, and for a choice that would have no effect on the reference
+// path.
 struct ProductChoice {
   ProductPath path = ProductPath::fast;
   Activations activations = Activations::int8;
   bool activations_given = false;
   bool int8_head = false;
+  std::string note = {};  // what `--backend auto` took, where that was asked for; else empty
 
   ResidentOptions with(const CpuKernel& kernel) const;
 };

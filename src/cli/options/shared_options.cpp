@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "backend/backend.hpp"
 #include "base/error.hpp"
 #include "device/device.hpp"
 #include "device/host_product.hpp"
@@ -63,11 +62,6 @@ ModelReading read_model_reading(const Settings& settings) {
   return reading;
 }
 
-Option backend_option() {
-  return {"backend", "auto|cpu|reference", "auto, which is cpu here",
-          "the code that computes; reference is simple and slow"};
-}
-
 Option gpu_backend_option() {
   return {"backend", "auto|cuda|cpu|reference", "auto",
           "the code that computes: auto takes a GPU where this program has CUDA and sees one, and "
@@ -112,17 +106,6 @@ BackendChoice read_backend_choice(const Settings& settings) {
   if (type == 1 && !on_gpu) check_bfloat16(choice.backend, settings.origin("dtype"));
   choice.dtype = type == 0 ? Dtype::float32 : Dtype::bfloat16;
   return choice;
-}
-
-std::string read_backend(const Settings& settings, const std::string& normal) {
-  const std::string name = settings.text_or("backend", normal);
-  if (name == "auto") return "cpu";
-  BITMILL_CHECK(name != "cuda", UsageError,
-                fmt::format("{}: this command does not compute on a GPU yet; choose cpu or "
-                            "reference",
-                            settings.origin("backend")));
-  make_backend(name);  // throws the error for a wrong name
-  return name;
 }
 
 }  // namespace bitmill

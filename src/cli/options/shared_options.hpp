@@ -27,8 +27,6 @@ Option tensor_prefix_option();
 // UsageError for an empty name.
 ModelReading read_model_reading(const Settings& settings);
 
-// For a job that trains on the CPU alone.
-Option backend_option();
 // What --backend and --dtype choose. `auto` is resolved: to cuda where this build has it and sees a
 // GPU, which is tried out when the work begins, else to cpu.
 struct BackendChoice {
@@ -36,11 +34,8 @@ struct BackendChoice {
   Dtype dtype = Dtype::float32;
   std::string note = {};  // why `auto` took the CPU in a build with CUDA
 };
-// For commands that can compute on a GPU.
 Option gpu_backend_option();
 Option dtype_option();
 BackendChoice read_backend_choice(const Settings& settings);
-// For commands that cannot: cpu or reference. UsageError for another name.
-std::string read_backend(const Settings& settings, const std::string& normal);
 
 }  // namespace bitmill

@@ -46,8 +46,9 @@ OptionGroup tuning_options() {
 }
 
 OptionGroup tune_machine_options() {
-  return {"the machine (these do not change the result, except backend)",
-          {backend_option(),
+  return {"the machine (these do not change the result, except backend and dtype)",
+          {gpu_backend_option(),
+           dtype_option(),
            threads_option(),
            {"stages", "N", "1",
             "groups of ranks that share the depth; the ranks of a group share the batch"}}};
@@ -83,7 +84,10 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.rate = settings.rate_or("lr", options.rate);
   options.held_out = read_held_out(settings, options.held_out);
-  options.backend = read_backend(settings, options.backend);
+  const BackendChoice choice = read_backend_choice(settings);
+  options.backend = choice.backend;
+  options.dtype = choice.dtype;
+  request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
   request.dry_run = settings.is_on("dry-run");

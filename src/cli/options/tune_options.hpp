@@ -2,6 +2,7 @@
 // From the user's settings to the options of the `tune` job.
 
 #include <optional>
+#include <string>
 
 #include "cli/options/option_list.hpp"
 #include "pipeline/job/tune_job.hpp"
@@ -15,6 +16,7 @@ struct TuneRequest {
   bool dry_run = false;
   bool json = false;
   std::optional<double> time_limit_s;
+  std::string backend_note;  // of BackendChoice
 };
 
 // UsageError for values that are missing or out of range.

@@ -169,6 +169,7 @@ nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForec
           {"ranks", ranks},
           {"threads", threads},
           {"backend", options.backend},
+          {"dtype", std::string(dtype_word(options.dtype))},
           {"useful_ranks", useful_ranks(options, forecast)},
           {"stages", forecast.mesh.stages},
           {"replicas", forecast.mesh.replicas},

@@ -65,15 +65,24 @@ void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>&
       linears_.push_back({{}, device_weights_.linears[role]});
       continue;
     }
-    device_weights_.linears[role].reset();
+    const at::Tensor source = take_source(role);
     InitialLinear linear =
-        quantize_linear(weight, saliency, options_.method, pool_,
+        quantize_linear(source, saliency, options_.method, pool_,
                         channels ? floats_of(channels->part(mean_squares_, shapes_[role].role))
                                  : std::span<const float>());
     finish(role, linear);
     linears_.push_back({std::move(linear), {}});
     weight.reset();
   }
+}
+
+// Descent works on the host, and with values that are there.
+at::Tensor LiveBlock::take_source(size_t role) {
+  at::Tensor there = std::exchange(device_weights_.linears[role], at::Tensor());
+  if (options_.method.init == Init::descent) return weights_.linears[role];
+  if (there.scalar_type() == at::kFloat) return there;
+  there.reset();  // rounded: signs and codes are taken from the source
+  return device_.bring(weights_.linears[role], at::kFloat);
 }
 
 void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
@@ -84,7 +93,7 @@ void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
     linear.initial.latents.reset();  // from here on they are among the learned values
   }
   layout_.emplace(learned);
-  learned_ = device_.bring(layout_->initial_values(learned), at::kFloat);
+  learned_ = layout_->initial_values(learned, device_.torch());
   learned.clear();
   optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, device_);
   if (backend == nullptr) return;
@@ -108,19 +117,20 @@ void LiveBlock::finish_epoch() {
 void LiveBlock::pack() {
   student_.reset();
   optimizer_.reset();
-  learned_ = device_.fetch(learned_);
   const std::vector<LearnedLinear> learned = layout_->views(learned_);
   std::vector<size_t> quantized;  // roles, in the order of `learned`
   for (size_t role = 0; role < shapes_.size(); ++role) {
     if (linears_[role].quantized()) quantized.push_back(role);
   }
   packed_.assign(shapes_.size(), nullptr);
-  pool_.parallel_for(std::ssize(quantized), [&](int64_t i) {
+  device_.for_units(std::ssize(quantized), [&](int64_t i) {
     const at::NoGradGuard no_grad;
     const size_t role = quantized[static_cast<size_t>(i)];
     packed_[role] = std::make_shared<const PackedLinear>(pack_linear(
         shapes_[role].tensor, linears_[role].initial.frozen, learned[static_cast<size_t>(i)]));
+    linears_[role].initial = {};
   });
+  learned_.reset();
 }
 
 std::vector<TensorSource> LiveBlock::packed_tensors() const {
@@ -143,9 +153,7 @@ BlockWeights LiveBlock::deployed_weights() const {
       out.linears[role] = linears_[role].kept;
       return;
     }
-    const at::Tensor dense = at::empty({shapes_[role].rows, shapes_[role].cols});
-    dequantize(*packed_[role], floats_of(dense));
-    out.linears[role] = device_.bring(dense, device_.operand());
+    out.linears[role] = dense_on(device_, *packed_[role]);
   });
   return out;
 }

@@ -40,9 +40,10 @@ class LiveBlock {
   // The teacher's weights on the device; valid until quantize().
   const BlockWeights& weights() const { return device_weights_; }
 
-  // Fixes mask, codes and first values on the host, from the statistics of the linears' inputs, and
-  // makes the student. `backend` is null on a rank that has no samples: then no student is made.
-  // The teacher's weights of the quantized linears are freed.
+  // Fixes mask, codes and first values on the device (on the host with coordinate descent), from
+  // the statistics of the linears' inputs, and makes the student. `backend` is null on a rank that
+  // has no samples: then no student is made. The teacher's weights of the quantized linears are
+  // freed.
   void quantize(InputStatistics inputs, const Backend* backend, const Rotary& rotary);
 
   const StudentBlock& student() const { return *student_; }
@@ -53,8 +54,8 @@ class LiveBlock {
   void finish_epoch();
 
   double bits_per_weight() const;
-  // Rounds to what is stored, and frees the student. To be called before packed_tensors() and
-  // deployed_weights().
+  // Rounds to what is stored, and frees the student and what was learned. To be called before
+  // packed_tensors() and deployed_weights().
   void pack();
   // The packed tensors, to be written, in the name order of the family.
   std::vector<TensorSource> packed_tensors() const;
@@ -91,6 +92,9 @@ class LiveBlock {
   // Makes linears_ from the weights, saliency_ and mean_squares_. `finish` may change each first
   // value.
   void begin_linears(const std::function<void(size_t role, InitialLinear&)>& finish);
+  // The weight that is quantized, float32: on the device, or on the host for coordinate descent.
+  // The teacher's copy on the device is given up.
+  at::Tensor take_source(size_t role);
   void begin_training(const Backend* backend, const Rotary& rotary);
 
   const int block_;

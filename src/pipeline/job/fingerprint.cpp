@@ -144,7 +144,7 @@ std::string numerics_class(const std::string& backend, const Device& device) {
   if (device.torch().is_cpu()) {
     return class_of_cpu(backend, device.operand() == at::kFloat ? "float32" : "bfloat16");
   }
-  // The host makes grids and descent, and packs.
+  // The host makes masks and descent, and rounds what is stored.
   return fmt::format("{}, {}, {}, {}", backend, device.numerics(), processor(),
                      at::get_cpu_capability());
 }

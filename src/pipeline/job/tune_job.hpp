@@ -35,7 +35,8 @@ struct TuneOptions {
   std::optional<uint64_t> shuffle_seed;  // of the windows that are trained on
   WindowBos window_bos = WindowBos::off;
   std::string text_key;
-  std::string backend = "cpu";
+  std::string backend = "cpu";   // cpu, reference, or cuda
+  Dtype dtype = Dtype::float32;  // of activations and operands; bfloat16 with cuda alone
 
   int stages = 1;             // groups of ranks that share the depth
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit

@@ -4,6 +4,7 @@
 
 #include "channel/channel.hpp"
 #include "model/block_forward.hpp"
+#include "model/device_weights.hpp"
 
 namespace bitmill {
 namespace {
@@ -17,22 +18,25 @@ StreamOrigin teacher_origin(int64_t block, int64_t window) {
 
 std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows& windows,
                                       std::span<const int64_t> own, StreamBudget& budget,
-                                      ThreadPool& pool, const std::function<void()>& block_done) {
+                                      const Device& device,
+                                      const std::function<void()>& block_done) {
   const auto count = std::ssize(own);
   auto stream =
       std::make_unique<SampleStream>(budget, count, windows.seq_len, teacher.config().hidden_size);
-  pool.parallel_for(count, [&](int64_t i) {
+  device.host().parallel_for(count, [&](int64_t i) {
     stream->store(i, teacher.embed(windows.window(own[i])), teacher_origin(-1, own[i]));
   });
-  const Rotary rotary = make_rotary(teacher.config(), windows.seq_len);
+  const Rotary rotary = on_device(make_rotary(teacher.config(), windows.seq_len), device);
   for (int64_t block = 0; block < teacher.config().blocks; ++block) {
     if (count > 0) {
-      const BlockWeights weights = teacher.load_block(block);
-      pool.parallel_for(count, [&](int64_t i) {
-        stream->prefetch(i + pool.size());  // the one that a thread takes next
-        stream->store(i,
-                      dense_block_forward(teacher.config(), weights, rotary, stream->load(i), pool),
-                      teacher_origin(block, own[i]));
+      const BlockWeights weights = load_on(device, teacher, block);
+      device.for_units(count, [&](int64_t i) {
+        stream->prefetch(i + device.lanes());  // the one that a lane takes next
+        const at::Tensor x = device.bring(stream->load(i));
+        stream->store(
+            i,
+            device.fetch(dense_block_forward(teacher.config(), weights, rotary, x, device.host())),
+            teacher_origin(block, own[i]));
       });
     }
     block_done();
@@ -54,7 +58,7 @@ void send_all(const SampleStream& stream, Channel& channel, int to) {
 
 std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const Windows& windows,
                                               std::span<const int64_t> own, MeshRank& rank,
-                                              StreamBudget& budget, ThreadPool& pool,
+                                              StreamBudget& budget, const Device& device,
                                               const std::function<void()>& block_done) {
   const int stages = rank.mesh().stages, last = stages - 1;
   const auto stage_of = [&](int64_t i) { return static_cast<int>(i % stages); };
@@ -62,7 +66,7 @@ std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const 
   for (int64_t i = 0; i < std::ssize(own); ++i) {
     if (stage_of(i) == rank.stage()) mine.push_back(own[i]);
   }
-  auto computed = compute(teacher, windows, mine, budget, pool, block_done);
+  auto computed = compute(teacher, windows, mine, budget, device, block_done);
   if (stages == 1) return computed;
   if (rank.stage() != last) {
     send_all(*computed, rank.streams(), rank.mesh().rank_of(last, rank.replica()));

@@ -42,9 +42,10 @@ std::map<std::string, std::vector<uint16_t>> tuned_tensors(const TuneOptions& op
                                                            ThreadPool& pool) {
   std::map<std::string, std::vector<uint16_t>> tuned;
   const Rotary rotary;  // not used: there is no forward pass here
+  const auto host = cpu_device(pool);
   int64_t first = 0;
   for (int64_t block = 0; block < model.config().blocks; ++block) {
-    const TunedBlock one(model, block, options.rate, rotary, pool);
+    const TunedBlock one(model, block, options.rate, rotary, *host);
     const int64_t size = one.layout().size();
     for (auto& [name, scales] : one.stored(factors.narrow(0, first, size))) {
       tuned[name + ".row_scale"] = std::move(scales.row_scale);

@@ -5,11 +5,11 @@
 namespace bitmill {
 
 TunedStage::TunedStage(const SourceModel& model, const PositionRange& blocks, double rate,
-                       const Rotary& rotary, ThreadPool& pool) {
+                       const Rotary& rotary, const Device& device) {
   std::vector<const LearnedLayout*> layouts;
   int64_t offset = 0;
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-    blocks_.push_back(std::make_unique<TunedBlock>(model, block, rate, rotary, pool));
+    blocks_.push_back(std::make_unique<TunedBlock>(model, block, rate, rotary, device));
     layouts.push_back(&blocks_.back()->layout());
     offsets_.push_back(offset);
     offset += layouts.back()->size();

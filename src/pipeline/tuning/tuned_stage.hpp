@@ -16,12 +16,17 @@ namespace bitmill {
 
 class TunedStage {
  public:
-  // `blocks` are those of this stage in `model`. Arguments that are references outlive this object.
+  // `blocks` are those of this stage in `model`, to be computed on `device`, where `rotary` and all
+  // flat tensors are. Arguments that are references outlive this object.
   TunedStage(const SourceModel& model, const PositionRange& blocks, double rate,
-             const Rotary& rotary, ThreadPool& pool);
+             const Rotary& rotary, const Device& device);
 
   int blocks() const { return static_cast<int>(blocks_.size()); }
   const TunedBlock& block(int i) const { return *blocks_[static_cast<size_t>(i)]; }
+  // Block i ready for passes with the factors last taken; see TunedBlock::expand().
+  std::unique_ptr<StudentBlock> expand(int i, const Backend& backend) const {
+    return block(i).expand(backend, values(i));
+  }
   const LearnedLayout& layout() const { return *layout_; }
 
   // Sets the factors, [layout().size()], that every later pass uses; they are copied.

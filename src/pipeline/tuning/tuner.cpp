@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/stopwatch.hpp"
 #include "comm/gather.hpp"
+#include "model/device_weights.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/streams/teacher_outputs.hpp"
 #include "schedule/micro_batches.hpp"
@@ -40,22 +41,22 @@ SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
 
 Tuner::Tuner(const TunerContext& context)
     : context_(context),
-      device_(cpu_device(context.pool)),
-      backend_(make_backend(context.options.backend)),
-      rotary_(make_rotary(context.model.config(), context.forecast.seq_len)),
+      backend_(make_backend(context.options.backend, context.device)),
+      rotary_(
+          on_device(make_rotary(context.model.config(), context.forecast.seq_len), context.device)),
       train_(share_of(context.rank, context.forecast.train, context.options.batch)),
       held_out_(share_of(context.rank, context.forecast.held_out, context.forecast.held_out)),
       stage_(context.model,
              blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
                              context.rank.stage()),
-             context.options.rate, rotary_, context.pool),
+             context.options.rate, rotary_, context.device),
       pieces_(context.rank, stage_.layout().size()),
       optimizer_(
           stage_.layout(),
           {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
-          context.rank.replicas(), *device_),
+          context.rank.replicas(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
-  state_.factors = at::ones({stage_.layout().size()});
+  state_.factors = at::ones({stage_.layout().size()}, context.device.torch());
   state_.best = state_.factors.clone();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
   restore_tuning(context.writer != nullptr ? &context.writer->dir() : nullptr, state_, optimizer_,
@@ -64,7 +65,7 @@ Tuner::Tuner(const TunerContext& context)
   stage_.take(state_.factors);
   make_streams();
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
-                            divergence_ ? &*divergence_ : nullptr, context_.budget, context_.pool,
+                            divergence_ ? &*divergence_ : nullptr, context_.budget, context_.device,
                             context_.forecast.seq_len});
 }
 
@@ -72,12 +73,12 @@ void Tuner::make_streams() {
   std::vector<int64_t> own = train_.own();
   for (const int64_t held_out : held_out_.own()) own.push_back(context_.forecast.train + held_out);
   make_targets(own);
-  if (is_last_stage()) divergence_.emplace(context_.model, context_.teacher, context_.pool);
+  if (is_last_stage()) divergence_.emplace(context_.model, context_.teacher, context_.device);
   if (context_.rank.stage() != 0) return;
   inputs_ =
       std::make_unique<SampleStream>(context_.budget, std::ssize(own), context_.forecast.seq_len,
                                      context_.model.config().hidden_size);
-  context_.pool.parallel_for(std::ssize(own), [&](int64_t i) {
+  context_.device.host().parallel_for(std::ssize(own), [&](int64_t i) {
     inputs_->store(i, context_.model.embed(context_.windows.window(own[i])));
   });
 }
@@ -95,7 +96,7 @@ void Tuner::make_targets(std::span<const int64_t> own) {
   context_.observer.teacher_done(done, blocks);
   Stopwatch watch;
   targets_ = teacher_outputs(context_.teacher, context_.windows, own, context_.rank,
-                             context_.budget, context_.pool, [&] {
+                             context_.budget, context_.device, [&] {
                                context_.observer.teacher_done(++done, blocks);
                                context_.stop.step_took(watch.seconds());
                                leave_if_agreed();

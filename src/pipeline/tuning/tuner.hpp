@@ -30,8 +30,8 @@ struct TunerContext {
   MeshRank& rank;
   RunWriter* writer;  // on rank 0, else null
   StreamBudget& budget;
-  ThreadPool& pool;
-  StopControl& stop;  // of the whole mesh, because every step needs all ranks of it
+  const Device& device;  // where this rank computes
+  StopControl& stop;     // of the whole mesh, because every step needs all ranks of it
   TuneObserver& observer;
 };
 
@@ -70,16 +70,15 @@ class Tuner : private Trained {
   std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
 
   const TunerContext context_;
-  const std::unique_ptr<Device> device_;
   const std::unique_ptr<Backend> backend_;
-  const Rotary rotary_;
+  const Rotary rotary_;  // on the device
   const SampleShare train_, held_out_;
   TunedStage stage_;
   const StagePieces pieces_;
   ShardedOptimizer optimizer_;
   TuningState state_;
-  // The loss of each own training window in the current epoch, [own training windows] float32;
-  // filled on the last stage only.
+  // The loss of each own training window in the current epoch, [own training windows] float32, on
+  // the host; filled on the last stage only.
   const at::Tensor own_losses_;
   std::unique_ptr<SampleStream> inputs_, targets_;  // of own windows, the held-out ones last
   std::optional<NextTokenDivergence> divergence_;   // on the last stage

@@ -76,7 +76,8 @@ StagePieces::StagePieces(MeshRank& rank, int64_t own_size) : rank_(rank), own_si
 at::Tensor StagePieces::join(const at::Tensor& piece) const {
   const at::Tensor whole = at::empty({size_});
   auto next = floats_of(whole).begin();
-  const std::span<const float> mine = floats_of(piece);
+  const at::Tensor host = piece.cpu();
+  const std::span<const float> mine = floats_of(host);
   for (const std::vector<float>& theirs :
        gather_values<float>(rank_.control(), rank_.leads() ? mine : mine.first(0))) {
     next = std::copy(theirs.begin(), theirs.end(), next);
@@ -113,11 +114,11 @@ void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer&
     check_size(whole.numel(), pieces.size(), name);
     return pieces.own(whole);
   };
-  state.factors = piece("factors");
+  state.factors.copy_(piece("factors"));
   const int64_t size = state.factors.numel();
   optimizer.hand_out(Moment::first, 0, size, piece("first_moment"));
   optimizer.hand_out(Moment::second, 0, size, piece("second_moment"));
-  state.best = piece("best");
+  state.best.copy_(piece("best"));
   const auto windows = std::ssize(state.losses);
   state.losses = saved.vector("losses");
   check_size(std::ssize(state.losses), windows, "losses");

@@ -22,8 +22,8 @@ struct TuningState {
   TuningHistory history;
   int64_t steps = 0;          // of the optimiser, including those of an unfinished epoch
   std::vector<float> losses;  // [training windows] of an unfinished epoch
-  at::Tensor factors;         // of this stage
-  at::Tensor best;            // of this stage, after history.best() epochs; its own memory
+  at::Tensor factors;         // of this stage, on the device
+  at::Tensor best;            // of this stage, after history.best() epochs; its own memory there
 };
 
 // Joins the pieces that the stages have of a flat tensor, and cuts it again. The flat tensor is
@@ -34,7 +34,8 @@ class StagePieces {
   StagePieces(MeshRank& rank, int64_t own_size);
 
   int64_t size() const { return size_; }
-  // The flat tensor, on every rank. `piece` is only read on the leader of each stage.
+  // The flat tensor, on every rank, on the host. `piece` is only read on the leader of each stage,
+  // wherever it is.
   at::Tensor join(const at::Tensor& piece) const;
   // This stage's piece of `whole`, copied.
   at::Tensor own(const at::Tensor& whole) const;
@@ -50,7 +51,8 @@ class StagePieces {
 std::vector<TensorSource> tensors_to_save(const TuningState& state, ShardedOptimizer& optimizer,
                                           const StagePieces& pieces);
 Progress saved_progress(const TuningState& state);
-// Restores the saved state. Changes nothing where none was saved. Collective over the mesh; run_dir
+// Restores the saved state; tensors stay where they are. Changes nothing where none was saved.
+// Collective over the mesh; run_dir
 // on rank 0, else null.
 void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer& optimizer,
                     const StagePieces& pieces, MeshRank& rank);

@@ -25,18 +25,19 @@ int64_t sent_ahead_bytes(int stages, int64_t own, int64_t sample_bytes) {
 TuningWalk::TuningWalk(const WalkContext& context) : context_(context) {}
 
 void TuningWalk::send(const at::Tensor& value, int to) {
-  context_.rank.streams().start_send(value.contiguous(), to);
+  context_.rank.streams().start_send(context_.device.fetch(value), to);
 }
 
 void TuningWalk::send_in_place(const at::Tensor& value) {
-  context_.rank.streams().wait_for_place(value.nbytes(), context_.rank.next());
-  send(value, context_.rank.next());
+  const at::Tensor host = context_.device.fetch(value);
+  context_.rank.streams().wait_for_place(host.nbytes(), context_.rank.next());
+  send(host, context_.rank.next());
 }
 
 at::Tensor TuningWalk::receive(int from) {
   at::Tensor value = at::empty({context_.seq_len, context_.config.hidden_size});
   context_.rank.streams().receive(value, from);
-  return value;
+  return context_.device.bring(value);
 }
 
 SampleStream& TuningWalk::slots(int64_t count) {
@@ -49,7 +50,7 @@ SampleStream& TuningWalk::slots(int64_t count) {
 }
 
 at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
-  if (is_first()) return ends.inputs->load(ends.first + own_index);
+  if (is_first()) return context_.device.bring(ends.inputs->load(ends.first + own_index));
   return receive(context_.rank.previous());
 }
 
@@ -76,7 +77,7 @@ class TuningWalk::Step {
         levels_(context_.stage.blocks() + (walk.is_last() ? 1 : 0)),
         saved_(walk.slots(live_ * width_ * levels_)),
         sums_(share.batch_size(step), share.replicas(), share.replica(),
-              {context_.stage.layout().size()}) {}
+              {context_.stage.layout().size(), at::kFloat, context_.device.torch()}) {}
 
   Partials carry_out() {
     for (const MicroAction& action : actions_) {
@@ -100,11 +101,13 @@ class TuningWalk::Step {
   int64_t count(int64_t micro_batch) const {
     return cuts_[static_cast<size_t>(micro_batch)].size();
   }
-  // Runs one task for each sample, on the threads of the pool.
+  // Runs one task for each sample, in the lanes of the device.
   template <class Task>
   void for_samples(const std::vector<at::Tensor>& samples, const Task& task) {
-    context_.pool.parallel_for(std::ssize(samples), [&](int64_t i) { task(i); });
+    context_.device.for_units(std::ssize(samples), [&](int64_t i) { task(i); });
   }
+  void save(int64_t slot, const at::Tensor& x) { saved_.store(slot, context_.device.fetch(x)); }
+  at::Tensor saved(int64_t slot) const { return context_.device.bring(saved_.load(slot)); }
 
   void forward(int64_t micro_batch) {
     std::vector<at::Tensor> x;
@@ -112,15 +115,15 @@ class TuningWalk::Step {
       x.push_back(walk_.take_in(ends_, own_index(micro_batch, i)));
     }
     for (int b = 0; b < context_.stage.blocks(); ++b) {
-      const auto student = context_.stage.block(b).expand(context_.backend);
+      const auto student = context_.stage.expand(b, context_.backend);
       for_samples(x, [&](int64_t i) {
-        saved_.store(slot(micro_batch, i, b), x[i]);
+        save(slot(micro_batch, i, b), x[i]);
         x[i] = student->output(x[i], context_.stage.values(b));
       });
     }
     for (int64_t i = 0; i < std::ssize(x); ++i) {
       if (walk_.is_last()) {
-        saved_.store(slot(micro_batch, i, context_.stage.blocks()), x[i]);
+        save(slot(micro_batch, i, context_.stage.blocks()), x[i]);
       } else {
         walk_.send(x[i], context_.rank.next());
       }
@@ -133,11 +136,11 @@ class TuningWalk::Step {
     begin_backward(micro_batch, gradients);
     sums_.open(positions);
     for (int b = context_.stage.blocks() - 1; b >= 0; --b) {
-      const auto student = context_.stage.block(b).expand(context_.backend);
+      const auto student = context_.stage.expand(b, context_.backend);
       for_samples(gradients, [&](int64_t i) {
         const at::Tensor unit = context_.stage.part(b, sums_.at(positions.begin + i));
         gradients[i] =
-            student->backward(saved_.load(slot(micro_batch, i, b)), gradients[i],
+            student->backward(saved(slot(micro_batch, i, b)), gradients[i],
                               context_.stage.values(b), unit, b > 0 || !walk_.is_first());
         context_.stage.block(b).scale(unit);
       });
@@ -161,8 +164,8 @@ class TuningWalk::Step {
     }
     for_samples(gradients, [&](int64_t i) {
       const int64_t own = own_index(micro_batch, i);
-      const at::Tensor output = saved_.load(slot(micro_batch, i, context_.stage.blocks()));
-      const at::Tensor target = ends_.targets->load(ends_.first + own);
+      const at::Tensor output = saved(slot(micro_batch, i, context_.stage.blocks()));
+      const at::Tensor target = context_.device.bring(ends_.targets->load(ends_.first + own));
       losses_[own].fill_(static_cast<float>((*context_.divergence)(output, target, &gradients[i])));
     });
   }
@@ -193,21 +196,20 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
        micro_batches({0, share.own_count()}, context_.rank.mesh().stages, most_in_micro_batch)) {
     std::vector<at::Tensor> x;
     for (int64_t i = cut.begin; i < cut.end; ++i) x.push_back(take_in(ends, i));
-    const auto for_samples = [&](const auto& task) {
-      context_.pool.parallel_for(cut.size(), task);
-    };
+    const auto for_samples = [&](const auto& task) { context_.device.for_units(cut.size(), task); };
     for (int b = 0; b < context_.stage.blocks(); ++b) {
       const BlockWeights weights =
           context_.stage.block(b).deployed(context_.stage.part(b, factors));
       for_samples([&](int64_t i) {
-        x[i] = dense_block_forward(context_.config, weights, context_.rotary, x[i], context_.pool);
+        x[i] = dense_block_forward(context_.config, weights, context_.rotary, x[i],
+                                   context_.device.host());
       });
     }
     if (is_last()) {
       for_samples([&](int64_t i) {
         const int64_t own = cut.begin + i;
-        losses[own].fill_(
-            static_cast<float>((*context_.divergence)(x[i], ends.targets->load(ends.first + own))));
+        const at::Tensor target = context_.device.bring(ends.targets->load(ends.first + own));
+        losses[own].fill_(static_cast<float>((*context_.divergence)(x[i], target)));
       });
     } else {
       for (const at::Tensor& output : x) send_in_place(output);

@@ -42,10 +42,12 @@ struct WalkContext {
   const Backend& backend;
   const NextTokenDivergence* divergence;  // on the last stage
   StreamBudget& budget;
-  ThreadPool& pool;
+  const Device& device;  // where stage, rotary and divergence are
   int64_t seq_len;
 };
 
+// Samples come from streams on the host, are computed on the device, and go back.
+//
 // All stages of a replica make every call together. Memory of a rank: the operands of one block,
 // and, for every sample between its two passes, the inputs of the stage's blocks; those keep to the
 // budget. Beside it what a slow neighbour has not taken: sent_ahead_bytes().
@@ -69,9 +71,9 @@ class TuningWalk {
 
   bool is_first() const { return context_.rank.stage() == 0; }
   bool is_last() const { return context_.rank.stage() == context_.rank.mesh().stages - 1; }
-  // The activations of one sample, or their gradients, to and from a neighbouring stage. Sending
-  // does not wait, so two stages that send to each other cannot block. The order of the forwards
-  // and backwards of a step limits what is under way.
+  // The activations of one sample, or their gradients, to and from a neighbouring stage, through
+  // the host. Sending does not wait for the neighbour, so two stages that send to each other cannot
+  // block. The order of the forwards and backwards of a step limits what is under way.
   void send(const at::Tensor& value, int to);
   // To the next stage, where nothing comes back that could limit what is under way: waits until
   // there is place.

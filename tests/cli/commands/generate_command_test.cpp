@@ -92,6 +92,12 @@ TEST_F(GenerateProgram, EveryBackendAndThreadCountWritesTheSame) {
   EXPECT_NE(generate(drawn).out, whole);
 }
 
+TEST_F(GenerateProgram, BackendAutoIsTheCpuAndSaysSo) {
+  const ProgramRun run = generate("--prompt 'It was a' --max-tokens 8 --backend auto");
+  EXPECT_EQ(run.out, generate("--prompt 'It was a' --max-tokens 8").out);
+  EXPECT_THAT(run.err, HasSubstr("bitmill generate: note: backend auto is cpu"));
+}
+
 TEST_F(GenerateProgram, AKernelCanBeForcedAndWritesTheSame) {
   const std::string words =
       "generate --model " + small_model + " --prompt 'It was a' --max-tokens 20 --json";
@@ -125,7 +131,8 @@ TEST_F(GenerateProgram, WrongValuesAreRefusedWithWhatIsExpected) {
       {"--activations int4", "expected int8 or int16 or float32"},
       {"--activations int16", "has no effect"},
       {"--head int4", "--head"},
-      {"--backend cuda", "expected cpu or reference"},
+      {"--backend cuda", "computes on the CPU alone; choose auto, cpu or reference"},
+      {"--backend gpu", "expected auto or cpu or reference"},
       {"--backend reference --head int8", "--backend reference"},
       {"--context 513", "more than the context of"},
       {"--context 0", "--context"},

@@ -14,7 +14,7 @@
 #include "base/thread_pool.hpp"
 #include "device/device.hpp"
 #include "device/queue.hpp"
-#include "kernels/tree_add.hpp"
+#include "kernels/add_table.hpp"
 
 namespace {
 
@@ -25,15 +25,13 @@ constexpr int told = 4;
 void use_device() {
   ThreadPool pool(2);
   const auto device = cuda_device({.index = 0, .element = at::kFloat}, pool);
-  const at::Tensor ones = device->bring(at::ones({8}));
+  const at::Tensor ones = device->bring(at::ones({2, 8}));
   const at::Tensor sums = device->bring(at::ones({8}));
   device->for_units(1, [&](int64_t) {
-    kernels::TreeAdd task{};
-    task.from[0] = task.from[1] = ones.const_data_ptr<float>();
-    task.into = sums.mutable_data_ptr<float>();
-    task.count = 2;
-    task.size = 8;
-    check_cuda(kernels::tree_add(task, stream_of(sums)), "tree_add");
+    kernels::AddTables task{};
+    task.tables[0] = {ones.const_data_ptr<float>(), sums.mutable_data_ptr<float>(), 2, 8};
+    task.count = 1;
+    check_cuda(kernels::add_tables(task, stream_of(sums)), "add_tables");
   });
   device->finish();
   const float sum = device->fetch(sums).sum().item<float>();

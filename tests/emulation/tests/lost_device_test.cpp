@@ -26,6 +26,19 @@ class LostDevice : public testing::Test {
                      120);
   }
 
+  // Of the packed model `packed`.
+  ChildRun tune(const std::string& environment, const std::string& name,
+                const std::string& words = "") const {
+    const std::string data = std::string(BITMILL_SOURCE_DIR) + "/tests/data/";
+    return run_child(environment,
+                     std::string(BITMILL_PROGRAM) + " tune --model " + folder_ / "packed" +
+                         " --reference " + data + "books-2M --calib " + data +
+                         "books/calib.txt --samples 4 --seq-len 16 --epochs 2 --batch 2 "
+                         "--held-out 0.25 --threads 1 --output-dir " +
+                         folder_ / name + " " + words,
+                     120);
+  }
+
   const TempFolder folder_;
 };
 
@@ -39,6 +52,28 @@ TEST_F(LostDevice, AJobThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   const ChildRun again = quantize("", "broken", "--resume required");
   EXPECT_EQ(again.exit_code, 0) << again.output;
   EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("broken/model.safetensors"));
+}
+
+TEST_F(LostDevice, TuneThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
+  ASSERT_EQ(quantize("", "packed").exit_code, 0);
+  ASSERT_EQ(tune("", "whole").exit_code, 0);
+  const ChildRun lost =
+      tune("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:800:cudaErrorECCUncorrectable", "broken");
+  EXPECT_EQ(lost.exit_code, 75) << lost.output;
+  EXPECT_THAT(lost.output, AllOf(HasSubstr("backend cuda"), HasSubstr("epoch 1/2"),
+                                 HasSubstr("cudaErrorECCUncorrectable"),
+                                 HasSubstr("Everything that was committed is kept")));
+  const ChildRun again = tune("", "broken", "--resume required");
+  EXPECT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("broken/model.safetensors"));
+}
+
+TEST_F(LostDevice, DescentSaysThatItStaysOnTheHost) {
+  const char* const words = "note: coordinate descent (--init cd)";
+  EXPECT_THAT(quantize("", "with", "--dry-run --init cd").output, HasSubstr(words));
+  EXPECT_THAT(quantize("", "without", "--dry-run").output, testing::Not(HasSubstr(words)));
+  EXPECT_THAT(quantize("", "cpu", "--dry-run --init cd --backend cpu").output,
+              testing::Not(HasSubstr(words)));
 }
 
 TEST_F(LostDevice, AutoSaysWhyTheCpuComputes) {

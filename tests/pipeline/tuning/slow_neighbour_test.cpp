@@ -43,14 +43,15 @@ class SlowNeighbour : public Tune {
     MeshRank rank({2, 1}, world);
     const SourceModel model(*files_, folder_ / "packed"), teacher(*files_, folder_ / "model");
     const Rotary rotary = make_rotary(model.config(), walk_tokens);
-    TunedStage stage(model, blocks_of_stage(2, 2, rank.stage()), 1, rotary, pool);
+    const auto device = cpu_device(pool);
+    TunedStage stage(model, blocks_of_stage(2, 2, rank.stage()), 1, rotary, *device);
     stage.take(at::ones({stage.layout().size()}));
     const auto backend = cpu_backend();
     StreamBudget budget(*files_, INT64_MAX, folder_ / ("scratch" + std::to_string(rank.stage())));
     std::optional<NextTokenDivergence> divergence;
     if (rank.stage() == 1) divergence.emplace(model, teacher, pool);
     TuningWalk walk({rank, stage, model.config(), rotary, *backend,
-                     divergence ? &*divergence : nullptr, budget, pool, walk_tokens});
+                     divergence ? &*divergence : nullptr, budget, *device, walk_tokens});
     SampleStream ends(budget, walk_windows, walk_tokens, walk_hidden);
     for (int64_t i = 0; i < walk_windows; ++i) ends.store(i, at::ones({walk_tokens, walk_hidden}));
     world.barrier();

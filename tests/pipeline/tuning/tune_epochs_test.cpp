@@ -90,7 +90,8 @@ TEST_F(Tune, AStageCanStoreFactorsWhoseScalesFitFloat16) {
   const SourceModel model(*files_, folder_ / "packed");
   const Rotary rotary = make_rotary(model.config(), 9);
   ThreadPool pool(1);
-  const TunedStage stage(model, {0, 2}, 1e-2, rotary, pool);
+  const auto device = cpu_device(pool);
+  const TunedStage stage(model, {0, 2}, 1e-2, rotary, *device);
   const at::Tensor factors = at::ones({stage.layout().size()});
   EXPECT_TRUE(stage.can_store(factors));
   const int64_t last = stage.layout().segments().back().offset;
