@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "emulation/tests/child_run.hpp"
 
 namespace bitmill::emulation_tests {
@@ -39,6 +41,30 @@ TEST_F(LostDevice, AJobThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   const ChildRun again = quantize("", "broken", "--resume required");
   EXPECT_EQ(again.exit_code, 0) << again.output;
   EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("broken/model.safetensors"));
+}
+
+// Every tensor is an allocation of its own there.
+TEST_F(LostDevice, AJobThatFindsNoMemoryInMidRunSaysWhereAndTheNextStartGoesOn) {
+  ASSERT_EQ(quantize("", "whole").exit_code, 0);
+  const ChildRun full = quantize(
+      "PYTORCH_NO_CUDA_MEMORY_CACHING=1 "
+      "BITMILL_EMULATION_FAIL=cudaMalloc:1500:cudaErrorMemoryAllocation",
+      "full");
+  EXPECT_EQ(full.exit_code, 1) << full.output;
+  EXPECT_THAT(full.output, AllOf(HasSubstr(" of block 1, sample "), HasSubstr("out of memory"),
+                                 HasSubstr(" are free"), HasSubstr("--device-memory-limit"),
+                                 HasSubstr("--seq-len"), HasSubstr("bfloat16")));
+  const ChildRun again = quantize("", "full", "--resume required");
+  EXPECT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("full/model.safetensors"));
+}
+
+TEST_F(LostDevice, AJobThatDoesNotFitIsRefusedBeforeItBegins) {
+  const ChildRun run = quantize("BITMILL_EMULATION_MEMORY=280000000", "small");
+  EXPECT_EQ(run.exit_code, 2) << run.output;
+  EXPECT_THAT(run.output, AllOf(HasSubstr("a block and one of its samples need "),
+                                HasSubstr("--seq-len"), HasSubstr("bfloat16")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "small.work"));
 }
 
 TEST_F(LostDevice, AutoSaysWhyTheCpuComputes) {
