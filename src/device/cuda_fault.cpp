@@ -35,10 +35,9 @@ struct FaultAdvice {
 // Meanings: CUDA Runtime API, "cudaError".
 constexpr FaultAdvice fault_advice[] = {
     {cudaErrorMemoryAllocation,
-     "look who else uses this GPU (nvidia-smi), and run the same command again; where a job with "
-     "--device-memory-limit runs out, a lower one leaves more to everything but streams, with the "
-     "same result; a shorter --seq-len takes less, and --dtype bfloat16 less than float32, but "
-     "these are another job"},
+     "look who else uses this GPU (nvidia-smi), and run the same command again; with a (lower) "
+     "--device-memory-limit more streams go to the host, which changes no result; a shorter "
+     "--seq-len takes less, and --dtype bfloat16 less than float32, but make it another job"},
     {cudaErrorNoDevice,
      "see which GPUs there are with nvidia-smi -L; CUDA_VISIBLE_DEVICES and the batch system may "
      "hide them; a container must be started with them (docker run --gpus all, apptainer run "
