@@ -102,6 +102,34 @@ TEST_F(StreamsOnGpu, PlacesOfSamplesThatNobodyTookAreUsedAgain) {
   }
 }
 
+// Copies of other places, each on a stream of its own, take all pinned buffers: the second copy
+// must be done by then, and behind it what was taken out before.
+TEST_F(StreamsOnGpu, WhatWasTakenOutOfAPlaceStaysWhenTheNextTensorComesEarly) {
+  const auto device = device_of(at::kFloat);
+  const at::Tensor one = sample(1), two = sample(2);
+  const auto place = device->arrival(one.sizes(), at::kFloat);
+  place->begin(one);
+  const at::Tensor first = place->value(at::kFloat);
+  place->begin(two);
+  std::vector<std::unique_ptr<Arrival>> others;
+  for (int i = 0; i < 6; ++i) {
+    others.push_back(device->arrival(one.sizes(), at::kFloat));
+    others.back()->begin(sample(3));
+  }
+  EXPECT_TRUE(at::equal(first.cpu(), one));
+  EXPECT_TRUE(at::equal(place->value(at::kFloat).cpu(), two));
+}
+
+TEST_F(StreamsOnGpu, TheMemoryOfAPlaceIsUsedAgainOnlyBehindItsCopy) {
+  const auto device = device_of(at::kFloat);
+  device->arrival({stream_tokens, stream_hidden}, at::kFloat)->begin(sample(1));
+  const at::Tensor next =
+      at::zeros({stream_tokens, stream_hidden}, at::device(device->torch()).dtype(at::kFloat));
+  EXPECT_TRUE(at::equal(next.cpu(), at::zeros({stream_tokens, stream_hidden})));
+  device->finish();
+  EXPECT_TRUE(at::equal(next.cpu(), at::zeros({stream_tokens, stream_hidden})));
+}
+
 TEST_F(StreamsOnGpu, AValueThatCannotBeKeptIsNamedOnTheGpuAsOnTheHost) {
   const auto device = device_of(at::kFloat);
   StreamBudget budget = budget_of(*device, 1, 1);
