@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <sstream>
 
 #include "base/error.hpp"
@@ -93,7 +94,8 @@ TEST_F(QuantizeJobTest, WhatFitsTheChoiceFitsTheRun) {
 
 // 128 windows are normal, and the file has three.
 TEST_F(QuantizeJobTest, WhatAStopWouldKeepIsThatOfTheWindowsThatWereRead) {
-  const std::vector<int32_t> ids(size_t{3} * 32, 5);
+  std::vector<int32_t> ids(size_t{3} * 32);
+  std::iota(ids.begin(), ids.end(), 7);
   write_safetensors(*files_, folder_ / "windows.safetensors",
                     {{"input_ids",
                       Dtype::int32,

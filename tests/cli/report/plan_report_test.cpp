@@ -139,7 +139,8 @@ TEST(PlanReport, ThePersonsTableHasARowForEveryStage) {
                     HasSubstr("2 to 3"), HasSubstr("96 bytes"), HasSubstr("320 bytes")));
   EXPECT_THAT(text({1, 1}), Not(HasSubstr("to the next stage")));
   one.machine.host_fixed_bytes = 7;
-  EXPECT_THAT(text({2, 2}), AllOf(HasSubstr("of the device and"), HasSubstr("host  ")));
+  EXPECT_THAT(text({2, 2}),
+              AllOf(HasSubstr("of the device ("), HasSubstr("of the host"), HasSubstr("host  ")));
 }
 
 }  // namespace
