@@ -26,6 +26,10 @@ class CpuDevice final : public Device {
     const bool is_one = tensor.scalar_type() == type && tensor.is_contiguous();
     return is_one ? tensor : tensor.detach().to(type).contiguous();
   }
+  std::unique_ptr<Arrival> arrival(at::IntArrayRef, at::ScalarType) const override {
+    return nullptr;
+  }
+  DeviceMemory memory() const override { return {}; }
   std::string description() const override { return fmt::format("{} threads", pool_.size()); }
   std::string numerics() const override { return "cpu"; }
 

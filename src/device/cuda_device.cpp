@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -17,6 +18,7 @@
 #include "base/error.hpp"
 #include "base/format_bytes.hpp"
 #include "base/pieces.hpp"
+#include "device/cuda_arrival.hpp"
 #include "device/cuda_devices.hpp"
 #include "device/cuda_fault.hpp"
 #include "device/cuda_pinned_ring.hpp"
@@ -30,6 +32,11 @@ namespace {
 // link (55 GB/s): long beside what starting a copy costs, a few microseconds.
 constexpr int ring_buffers = 4;
 constexpr int64_t ring_buffer_bytes = int64_t{16} << 20;
+
+// DeviceMemory::reserve_bytes: a part for what grows with a GPU (gaps between tensors), and a part
+// for what does not (libraries, workspaces of at most 32 MiB). Estimates: never tried on a GPU.
+constexpr int64_t reserve_part = 32;
+constexpr int64_t fixed_reserve_bytes = int64_t{256} << 20;
 
 std::string_view element_word(at::ScalarType type) {
   return type == at::kBFloat16 ? "bfloat16" : "float32";
@@ -49,7 +56,9 @@ class CudaDevice final : public Device {
         device_(at::kCUDA, static_cast<c10::DeviceIndex>(wish.index)),
         element_(wish.element),
         properties_(properties_of(wish.index)),
-        ring_(pool, ring_buffers, ring_buffer_bytes) {}
+        ring_(pool, ring_buffers, ring_buffer_bytes) {
+    c10::cuda::CUDACachingAllocator::resetPeakStats(device_.index());
+  }
 
   at::Device torch() const override { return device_; }
   at::ScalarType element() const override { return element_; }
@@ -78,6 +87,27 @@ class CudaDevice final : public Device {
     with_device_errors([&] { here = tensor.is_cuda() ? received(tensor, type) : tensor; });
     const bool is_one = here.scalar_type() == type && here.is_contiguous();
     return is_one ? here : here.detach().to(type).contiguous();
+  }
+
+  std::unique_ptr<Arrival> arrival(at::IntArrayRef shape, at::ScalarType type) const override {
+    std::unique_ptr<Arrival> made;
+    with_device_errors([&] {
+      const c10::cuda::CUDAGuard here(device_);
+      made = std::make_unique<CudaArrival>(at::empty(shape, at::device(device_).dtype(type)), ring_,
+                                           ring_in_use_);
+    });
+    return made;
+  }
+  DeviceMemory memory() const override {
+    const c10::cuda::CUDAGuard here(device_);
+    size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    const c10::CachingDeviceAllocator::DeviceStats stats =
+        c10::cuda::CUDACachingAllocator::getDeviceStats(device_.index());
+    const int64_t cached = stats.reserved_bytes[0].current - stats.allocated_bytes[0].current;
+    return {static_cast<int64_t>(free) + cached,
+            static_cast<int64_t>(total) / reserve_part + fixed_reserve_bytes,
+            stats.allocated_bytes[0].peak};
   }
 
   std::string description() const override {

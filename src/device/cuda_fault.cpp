@@ -10,6 +10,7 @@
 #include "base/format_bytes.hpp"
 #include "base/host_name.hpp"
 #include "device/device.hpp"
+#include "device/device_full.hpp"
 #include "device/queue.hpp"
 
 namespace bitmill {
@@ -34,8 +35,9 @@ struct FaultAdvice {
 // Meanings: CUDA Runtime API, "cudaError".
 constexpr FaultAdvice fault_advice[] = {
     {cudaErrorMemoryAllocation,
-     "look who else uses this GPU (nvidia-smi); a shorter --seq-len takes less, and --dtype "
-     "bfloat16 less than float32"},
+     "look who else uses this GPU (nvidia-smi), and run the same command again; with a (lower) "
+     "--device-memory-limit more streams go to the host, which changes no result; a shorter "
+     "--seq-len takes less, and --dtype bfloat16 less than float32, but make it another job"},
     {cudaErrorNoDevice,
      "see which GPUs there are with nvidia-smi -L; CUDA_VISIBLE_DEVICES and the batch system may "
      "hide them; a container must be started with them (docker run --gpus all, apptainer run "
@@ -130,6 +132,7 @@ std::string advice_here(cudaError_t error, int index) {
   const std::string text = fmt::format("{} failed on {}: {}{}{}", what, cuda_place(index),
                                        cuda_words(error), advice.empty() ? "" : "; ", advice);
   cudaGetLastError();
+  if (error == cudaErrorMemoryAllocation) throw DeviceFullError(text);
   if (is_device_lost(error)) throw DeviceLostError(text);
   throw DeviceError(text);
 }
@@ -140,8 +143,8 @@ std::string advice_here(cudaError_t error, int index) {
   std::string words = error.what_without_backtrace();
   words.resize(std::min(words.size(), words.find(" If reserved but")));
   if (words.ends_with('.')) words.pop_back();
-  throw DeviceError(fmt::format("{}: {}; {}", cuda_place(current_cuda_device()), words,
-                                what_to_try(cudaErrorMemoryAllocation)));
+  throw DeviceFullError(fmt::format("{}: {}; {}", cuda_place(current_cuda_device()), words,
+                                    what_to_try(cudaErrorMemoryAllocation)));
 }
 
 }  // namespace

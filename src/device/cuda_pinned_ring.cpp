@@ -49,20 +49,20 @@ UniqueHandle<PinnedMemoryTraits> pinned_memory(int64_t bytes, int buffers) {
   return UniqueHandle<PinnedMemoryTraits>(static_cast<std::byte*>(memory));
 }
 
-UniqueHandle<EventTraits> new_event() {
+cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+
+}  // namespace
+
+UniqueHandle<EventTraits> new_cuda_event() {
   cudaEvent_t event = nullptr;
   check_cuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
   return UniqueHandle<EventTraits>(event);
 }
 
-cudaStream_t current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
-
-}  // namespace
-
 PinnedRing::PinnedRing(ThreadPool& pool, int buffers, int64_t buffer_bytes)
     : pool_(pool), buffer_bytes_(buffer_bytes) {
   for (int i = 0; i < buffers; ++i) {
-    buffers_.push_back({pinned_memory(buffer_bytes, buffers), new_event()});
+    buffers_.push_back({pinned_memory(buffer_bytes, buffers), new_cuda_event()});
   }
 }
 

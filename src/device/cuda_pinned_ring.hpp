@@ -27,6 +27,9 @@ struct EventTraits {
   static void destroy(Type event) { cudaEventDestroy(event); }
 };
 
+// Without times. DeviceError.
+UniqueHandle<EventTraits> new_cuda_event();
+
 // All calls by one thread at a time, whose current device is that of the ring. They queue on the
 // device's current stream. DeviceError.
 class PinnedRing {

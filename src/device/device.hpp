@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +18,28 @@
 #include "base/thread_pool.hpp"
 
 namespace bitmill {
+
+// Memory of the host on its way to a place on a device, queued beside the device's other work. Of
+// one thread.
+class Arrival {
+ public:
+  virtual ~Arrival() = default;
+  // REQUIRES: nothing is under way. Queues the copy of `host` [bytes], which may be changed at
+  // once. It may begin when the last value() was taken out.
+  virtual void begin(const at::Tensor& host) = 0;
+  // What arrived, in `type`, as a tensor of its own: work that is queued now comes behind the copy.
+  virtual at::Tensor value(at::ScalarType type) = 0;
+};
+
+struct DeviceMemory {
+  int64_t free_bytes = 0;  // that this process can still get; 0: the host's memory
+  // Of these, what no plan should count on: libraries that CUDA loads when they are first used,
+  // workspaces of products, and gaps between tensors.
+  int64_t reserve_bytes = 0;
+  // The most that tensors took at once since this Device was made, as libtorch's allocator counts.
+  int64_t peak_bytes = 0;
+  int64_t usable_bytes() const { return std::max<int64_t>(0, free_bytes - reserve_bytes); }
+};
 
 class Device {
  public:
@@ -49,6 +72,12 @@ class Device {
   // one. Waits.
   virtual at::Tensor fetch(const at::Tensor& tensor, at::ScalarType type) const = 0;
   at::Tensor fetch(const at::Tensor& tensor) const { return fetch(tensor, at::kFloat); }
+
+  // A place on the device for tensors of this shape and type, one at a time, so that the next one
+  // can come while this one is computed with. Null where the device has the host's memory. The
+  // device outlives it.
+  virtual std::unique_ptr<Arrival> arrival(at::IntArrayRef shape, at::ScalarType type) const = 0;
+  virtual DeviceMemory memory() const = 0;
 
   // "NVIDIA H200 (cuda:0), 151 GB"; "8 threads". A slice of a GPU in MIG mode has a name of its
   // own.

@@ -18,17 +18,6 @@ constexpr float largest_half = 65504;
 constexpr float largest_bfloat = 0x1.fep127F;
 constexpr float largest_float = 0x1.fffffep127F;
 
-float largest_of(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::float16:
-      return largest_half;
-    case Dtype::bfloat16:
-      return largest_bfloat;
-    default:
-      return largest_float;
-  }
-}
-
 // A float32 without its sign, as a whole number: these are in the order of the magnitudes, with
 // infinity and NaN at the end. The loop has no branch, so the compiler makes vector instructions.
 uint32_t largest_magnitude(std::span<const float> values) {
@@ -54,7 +43,7 @@ std::string place_of(const StreamOrigin& origin) {
 // One of the values is at fault.
 [[noreturn]] void refuse(const at::Tensor& value, Dtype dtype, const StreamOrigin& origin) {
   const std::span<const float> values = floats_of(value);
-  const float most = largest_of(dtype);
+  const float most = largest_kept(dtype);
   size_t at = 0;
   while (std::abs(values[at]) <= most) ++at;
   const int64_t hidden = value.size(1);
@@ -74,9 +63,20 @@ std::string place_of(const StreamOrigin& origin) {
 
 }  // namespace
 
+float largest_kept(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::float16:
+      return largest_half;
+    case Dtype::bfloat16:
+      return largest_bfloat;
+    default:
+      return largest_float;
+  }
+}
+
 void check_stream(const at::Tensor& value, Dtype dtype, const StreamOrigin& origin) {
   assert(value.dim() == 2 && value.is_contiguous() && value.scalar_type() == at::kFloat);
-  const float most = largest_of(dtype);
+  const float most = largest_kept(dtype);
   if (largest_magnitude(floats_of(value)) > std::bit_cast<uint32_t>(most)) {
     refuse(value, dtype, origin);
   }

@@ -25,6 +25,9 @@ struct StreamOrigin {
   std::string_view advice;
 };
 
+// The largest magnitude that can be kept as `dtype`.
+float largest_kept(Dtype dtype);
+
 // `value`: [tokens, hidden], float32, contiguous; to be kept as `dtype`. NumericError names maker,
 // block, sample, token and channel of the first value that is not finite, or is beyond the range of
 // `dtype`. For the second the advice is another --stream-dtype.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "comm/gather.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
@@ -126,14 +127,33 @@ void summarize(const std::string& output_dir, Files& files, QuantizeResult& resu
   result.packed_bytes = inspection.file_bytes;
 }
 
-RankWork rank_work(const CheckedQuantize& checked, const Device& device, int rank) {
+// Collective. Bytes of its device that this rank may use.
+int64_t usable_device_bytes(const CheckedQuantize& checked, Communicator& comm,
+                            const Device& device, const std::string& host) {
+  const int64_t share = device_share(comm, device, host);
+  const int64_t limit = checked.options.device_memory_limit;
+  return limit > 0 ? std::min(limit, share) : share;
+}
+
+RankWork rank_work(const CheckedQuantize& checked, const Device& device, int64_t device_bytes,
+                   int rank) {
   const QuantizeForecast& forecast = checked.forecast;
   const Mesh& mesh = forecast.mesh;
-  return {forecast.fingerprint_json, numerics_class(checked.options.backend, device),
+  return {forecast.fingerprint_json,
+          numerics_class(checked.options.backend, device),
           checked.options.allow_mixed_hardware,
-          mesh.contains(rank) ? forecast.peak_memory_bytes : 0,
+          mesh.contains(rank) ? host_bytes_with(forecast, checked.options, device_bytes) : 0,
           fmt::format("{} x {} (stages x replicas, {})", mesh.stages, mesh.replicas,
-                      word_of(forecast.walk))};
+                      word_of(forecast.walk)),
+          {device.description(), device_bytes, forecast.device_block_bytes,
+           forecast.device_scratch_bytes}};
+}
+
+// Collective; as compare_ranks().
+std::vector<std::string> compare_ranks_with(const CheckedQuantize& checked, Files& files,
+                                            Communicator& comm, const Device& device,
+                                            int64_t device_bytes, const std::string& host) {
+  return check_ranks(rank_work(checked, device, device_bytes, comm.rank()), files, comm, host);
 }
 
 }  // namespace
@@ -141,20 +161,24 @@ RankWork rank_work(const CheckedQuantize& checked, const Device& device, int ran
 std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
                                        Communicator& comm, const Device& device,
                                        const std::string& host) {
-  return check_ranks(rank_work(checked, device, comm.rank()), files, comm, host);
+  return compare_ranks_with(checked, files, comm, device,
+                            usable_device_bytes(checked, comm, device, host), host);
 }
 
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
                         const Device& device, QuantizeObserver& observer,
                         const RunControl& control) {
   const QuantizeOptions& options = checked.options;
-  const QuantizeStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
+  const int64_t device_bytes = usable_device_bytes(checked, comm, device, control.host);
+  const QuantizeStart start{checked,       files,    comm,    device,
+                            device.host(), observer, control, device_bytes};
   const std::vector<std::string> classes =
-      compare_ranks(checked, files, comm, device, control.host);
+      compare_ranks_with(checked, files, comm, device, device_bytes, control.host);
 
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
+  result.planned_device_bytes = device_bytes_with(checked.forecast, device_bytes);
   const bool leader = comm.rank() == 0;
   // Checked again: meanwhile another job may have made the result, or somebody may have written
   // there.
@@ -166,6 +190,7 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
   } else {
     train_in_session(start, classes, result);
   }
+  result.device_peak_bytes = std::ranges::max(gather_value(comm, device.memory().peak_bytes));
   if (leader) summarize(options.output_dir, files, result);
   comm.barrier();
   return result;

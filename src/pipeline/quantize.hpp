@@ -17,8 +17,8 @@ namespace bitmill {
 // Collective. Compares what no rank can see alone. Throws UsageError, the same on every rank, with
 // every problem, one per line: ranks would not do the same work (they have another binary, model,
 // calibration, or kind of machine where that is not allowed), or the ranks of a host together do
-// not fit into its memory. Returns the numerics classes of the ranks that have work. quantize()
-// calls this first.
+// not fit into its memory, or a block does not fit into a rank's device. Returns the numerics
+// classes of the ranks that have work. quantize() calls this first.
 std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
                                        Communicator& comm, const Device& device,
                                        const std::string& host);
@@ -39,6 +39,10 @@ struct QuantizeResult {
   int64_t state_bytes = 0;
   int64_t planned_state_bytes = 0;
   int64_t state_bytes_written = 0;
+  // On GPUs: the most that tensors took on the device of a rank, and the forecast of it, with the
+  // streams that there was room for. 0 on the CPU.
+  int64_t device_peak_bytes = 0;
+  int64_t planned_device_bytes = 0;
 };
 
 // Collective. Throws AgreedStop when the ranks left at a safe point: the run folder then holds

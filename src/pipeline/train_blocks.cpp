@@ -116,8 +116,10 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
   const std::unique_ptr<Backend> backend = make_backend(options.backend, start.device);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
-  StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
-                      join_path(options.scratch_dir, scratch_name));
+  StreamBudget budget(
+      start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
+      join_path(options.scratch_dir, scratch_name),
+      {&start.device, room_for_streams(start.checked.forecast, start.device_bytes)});
   const bool beside = agree_to_save_beside(start.checked.forecast, rank.replicas());
   std::optional<RunWriter> writer;
   const bool collects = rank.stage() == 0 && rank.mesh().stages > 1;
@@ -137,6 +139,9 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
                     replays == 1 ? "1 visit" : fmt::format("{} visits", replays)));
   }
   execute(plan, rank.stage(), done, compute, stop, start.observer, kept);
+  // A GPU tells of a failure where somebody waits for it: after the last result that was read,
+  // here.
+  start.device.finish();
   if (leads) waited_s = leads->seconds_waited();
   return rank.leads() ? compute.reports() : std::vector<BlockReport>();
 }

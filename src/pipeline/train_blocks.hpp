@@ -26,6 +26,7 @@ struct QuantizeStart {
   ThreadPool& pool;  // the device's host
   QuantizeObserver& observer;
   const RunControl& control;
+  int64_t device_bytes = 0;  // that this rank may use of a device with memory of its own
 
   const QuantizeOptions& options() const { return checked.options; }
   std::function<void(const std::string&)> say() const {

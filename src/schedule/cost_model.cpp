@@ -73,34 +73,56 @@ int64_t being_written(const Workload& work) {
   return work.save_beside ? work.state_bytes + work.packed_bytes : 0;
 }
 
-// Memory of a block without its streams. While it trains: operands as wide as weights, signs and
-// codes of one byte each, learned values with their moments and sums, and for each thread the
-// activations of one sample. Before and after that: the dense weights, what is made of them, and
-// the statistics of their inputs. The stage's leader also holds what is being written.
+// Floats of what is learned, with its moments and sums, `units` of them side by side.
+int64_t learning_floats(const Workload& work, int replicas, int replica, int units) {
+  const int64_t batch = std::min(work.batch, work.samples);
+  return work.learned + 2 * work.learned / replicas +
+         summing_floats(work.learned, batch, replicas, replica, units);
+}
+
+int64_t statistics_floats(const Workload& work, int replicas, int replica, int units) {
+  if (work.statistics == 0) return 0;
+  const int64_t batch = std::min(work.batch, work.samples);
+  return 2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, units);
+}
+
+// Memory of a block without its streams, where device and host are one. While it trains: operands
+// as wide as weights, signs and codes of one byte each, learned values with their moments and sums,
+// and for each thread the activations of one sample. Before and after that: the dense weights, what
+// is made of them, and the statistics of their inputs. The stage's leader also holds what is being
+// written.
 void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
                 PlanCosts& costs) {
   const int threads = machine.samples_at_once, replicas = mesh.replicas;
   const int64_t batch = std::min(work.batch, work.samples);
   const int64_t block = work.weights * (machine.weight_bytes + 1);
-  const bool one_memory = machine.host_fixed_bytes == 0;  // then the rank computes on a processor
-  const int64_t of_thread = work.activation_bytes + (one_memory ? work.product_bytes : 0);
-  const int64_t learning = work.learned + 2 * work.learned / replicas +
-                           summing_floats(work.learned, batch, replicas, replica, threads);
-  costs.fixed_bytes = machine.fixed_bytes;
-  costs.stream_memory = work.stream_memory;
-  costs.assembly_bytes = one_memory ? work.assembly_bytes : 0;
-  costs.header_bytes = one_memory ? work.header_bytes : 0;
-  costs.resident_bytes =
-      block + learning * float_bytes + std::min<int64_t>(threads, batch) * of_thread;
-  costs.loaded_bytes = block + work.weights * machine.weight_bytes;
-  if (work.statistics > 0) {
-    costs.loaded_bytes +=
-        float_bytes *
-        (2 * work.statistics + summing_floats(work.statistics, batch, replicas, replica, threads));
-  }
-  if (!one_memory || replica != 0) return;
+  const int64_t of_thread = work.activation_bytes + work.product_bytes;
+  costs.resident_bytes = block + float_bytes * learning_floats(work, replicas, replica, threads) +
+                         std::min<int64_t>(threads, batch) * of_thread;
+  costs.loaded_bytes = block + work.weights * machine.weight_bytes +
+                       float_bytes * statistics_floats(work, replicas, replica, threads);
+  if (replica != 0) return;
   costs.resident_bytes += being_written(work);
   costs.loaded_bytes += being_written(work);
+}
+
+// The same where the device has memory of its own, one unit at a time; streams get what is left.
+void add_device_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
+                       PlanCosts& costs) {
+  const DeviceWork& device = work.device;
+  costs.own_device = true;
+  costs.host_bytes = host_block_bytes(work, machine, replica == 0);
+  // A unit reads three streams: input, targets, Y_homo.
+  costs.resident_bytes = device.operand_bytes + device.unit_bytes + 3 * device.sample_bytes +
+                         float_bytes * learning_floats(work, mesh.replicas, replica, 1);
+  costs.loaded_bytes = device.weight_bytes + device.forward_bytes + device.sample_bytes +
+                       float_bytes * statistics_floats(work, mesh.replicas, replica, 1);
+  costs.arriving_bytes = device.arriving_bytes;
+  const int64_t block = std::max(costs.resident_bytes, costs.loaded_bytes);
+  costs.device_stream_memory =
+      machine.memory_bytes == 0
+          ? INT64_MAX
+          : std::max<int64_t>(0, machine.memory_bytes - machine.fixed_bytes - block);
 }
 
 // Seconds to commit a file of `bytes` to the run folder.
@@ -142,7 +164,15 @@ PlanCosts plan_costs(const Workload& work, const Machine& machine, const Mesh& m
   costs.link_bytes_per_s = machine.link_bytes_per_s;
   costs.link_latency_s = machine.link_latency_s;
 
-  add_memory(work, machine, mesh, replica, costs);
+  costs.fixed_bytes = machine.fixed_bytes;
+  costs.stream_memory = work.stream_memory;
+  costs.assembly_bytes = work.assembly_bytes;
+  costs.header_bytes = work.header_bytes;
+  if (machine.own_device()) {
+    add_device_memory(work, machine, mesh, replica, costs);
+  } else {
+    add_memory(work, machine, mesh, replica, costs);
+  }
   return costs;
 }
 
@@ -152,6 +182,8 @@ PlanCosts stage_costs(const Workload& work, const Machine& machine, const Mesh& 
     const PlanCosts other = plan_costs(work, machine, mesh, replica);
     costs.resident_bytes = std::max(costs.resident_bytes, other.resident_bytes);
     costs.loaded_bytes = std::max(costs.loaded_bytes, other.loaded_bytes);
+    costs.host_bytes = std::max(costs.host_bytes, other.host_bytes);
+    costs.device_stream_memory = std::min(costs.device_stream_memory, other.device_stream_memory);
   }
   return costs;
 }
@@ -172,9 +204,13 @@ int64_t exchange_bytes(const Workload& work, int replicas) {
   return (partials + 1) * work.learned * float_bytes / replicas * (replicas - 1);
 }
 
-int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles) {
-  return machine.host_fixed_bytes + work.source_bytes + work.packed_bytes + being_written(work) +
-         (assembles ? work.assembly_bytes + work.header_bytes : 0);
+int64_t host_block_bytes(const Workload& work, const Machine& machine, bool leads) {
+  const int64_t ready = work.weights;  // signs and codes, a byte each
+  // While the block trains, the next one's weights are where its own were.
+  const int64_t making = work.weights * float_bytes + work.product_bytes / 2;
+  const int64_t learning = 2 * work.learned * float_bytes;
+  return machine.host_fixed_bytes + ready + std::max(making, learning) + work.packed_bytes +
+         (leads ? being_written(work) : 0);
 }
 
 // At the frontier, every turn of the band has its student's stream and the targets of the block

@@ -12,6 +12,18 @@ namespace bitmill {
 
 inline constexpr int64_t float_bytes = 4;  // of a float32
 
+// What a block takes on a device with memory of its own, without streams, sums and what is learned:
+// those of DeviceBlockBytes (method/device_memory.hpp).
+struct DeviceWork {
+  int64_t operand_bytes = 0;      // while it trains
+  int64_t unit_bytes = 0;         // and for the gradient of a sample
+  int64_t weight_bytes = 0;       // before and after that
+  int64_t forward_bytes = 0;      // and for the forward pass of a sample
+  int64_t sample_bytes = 0;       // of a sample of a stream as it is computed with
+  int64_t arriving_bytes = 0;     // of samples that come from the host, where some lie there
+  int64_t attention_scratch = 0;  // within unit_bytes and forward_bytes
+};
+
 // What one block of a model needs, the same for all blocks, and how it is trained.
 struct Workload {
   int blocks = 0, epochs = 0, lag = 0;
@@ -40,7 +52,9 @@ struct Workload {
   // the result's data, and the headers of the whole result.
   int64_t assembly_bytes = 0;
   int64_t header_bytes = 0;
-  int64_t stream_memory = 0;  // bytes that the streams of a rank may take; 0: no limit
+  // Bytes that the streams of a rank may take on its host; 0: no limit. The rest is scratch.
+  int64_t stream_memory = 0;
+  DeviceWork device;  // of the element type in which the device computes
 
   int64_t steps_per_epoch() const { return piece_count(samples, batch); }
 };
@@ -65,7 +79,7 @@ struct Machine {
   double write_bytes_per_s = 1;  // to the run folder, for one rank
   double write_latency_s = 0;    // for each file that is committed there
   double start_s = 0;            // from the launch of a rank to its first work
-  int64_t memory_bytes = 0;      // that a rank may use; 0: not limited
+  int64_t memory_bytes = 0;      // that a rank may use, where it computes; 0: not limited
   int64_t fixed_bytes = 0;       // that a rank holds before it has work
   int64_t host_fixed_bytes = 0;  // the same on its host; 0: device and host are one memory
   int samples_at_once = 1;       // trained side by side (threads)
@@ -73,6 +87,7 @@ struct Machine {
 
   bool is_device() const { return launch_s > 0; }
   DeviceRates device_rates() const { return {unit_flops_per_s, memory_bytes_per_s, launch_s}; }
+  bool own_device() const { return host_fixed_bytes > 0; }
   double hash_rate() const { return hash_bytes_per_s > 0 ? hash_bytes_per_s : read_bytes_per_s; }
 };
 
@@ -91,12 +106,12 @@ double adam_seconds(const Workload& work, const Machine& machine, int replicas);
 // partial sums for the owners of the slices, then the new values for everybody.
 int64_t exchange_bytes(const Workload& work, int replicas);
 
-// The most memory that a rank with work holds on its host, where its device has memory of its own:
-// the process, a block's weights on the way from disk, the packed block on the way back, what is
-// written beside training, and, on rank 0, what it assembles of the result. Streams beyond their
-// limit go to the scratch folder in pieces that are too small to count. This is an estimate: no
-// cuda backend has run on a GPU yet, so nobody could measure it.
-int64_t host_peak_bytes(const Workload& work, const Machine& machine, bool assembles);
+// The most memory that a rank with work holds on its host beside its streams, where its device has
+// memory of its own: the process; a block's weights as float32 with signs and codes of a byte each
+// while they are made ready, or these and the first learned values twice; the packed block on the
+// way back; and on a stage's leader what is written beside training. What rank 0 assembles comes on
+// top. This is an estimate: no cuda backend has run on a GPU yet, so nobody could measure it.
+int64_t host_block_bytes(const Workload& work, const Machine& machine, bool leads);
 
 // What a start pays for going on in the middle. All turns of a band are under way then, each one
 // block behind the turn before it; "a block" is one more packed block before them.

@@ -22,16 +22,19 @@ int most_replicas(const PlanRequest& request, int stages) {
   return static_cast<int>(std::min<int64_t>(request.work.batch, request.ranks / stages));
 }
 
-int64_t memory_limit(const PlanRequest& request) {
-  return request.memory_limit > 0 ? request.memory_limit : request.machine.memory_bytes;
+MemoryLimits memory_limits(const PlanRequest& request) {
+  const int64_t computing = request.machine.memory_bytes;
+  if (request.machine.own_device()) return {request.memory_limit, computing};
+  return {request.memory_limit > 0 ? request.memory_limit : computing, 0};
 }
 
-// A wavefront holds streams for as many blocks as there are turns. It is not tried when the memory
-// limit is not known.
+// A wavefront holds streams for as many blocks as there are turns. It is not tried when no memory
+// limit is known.
 std::vector<Walk> walks(const PlanRequest& request, int stages) {
   if (request.walk != Walk::automatic) return {request.walk};
   const int turns = request.work.epochs / request.work.lag;
-  if (memory_limit(request) == 0) return {Walk::sweep};
+  const MemoryLimits limits = memory_limits(request);
+  if (limits.host == 0 && limits.device == 0) return {Walk::sweep};
   if (band_width(Walk::sweep, stages, turns) == turns) return {Walk::sweep};
   return {Walk::sweep, Walk::wavefront};
 }
@@ -59,6 +62,7 @@ Simulation simulate_with_memory(const Plan& plan, const PlanCosts& costs) {
     const SimulatedStage& other = training.stages[stage];
     one.peak_stream_bytes = std::max(one.peak_stream_bytes, other.peak_stream_bytes);
     one.peak_bytes = std::max(one.peak_bytes, other.peak_bytes);
+    one.host_bytes = std::max(one.host_bytes, other.host_bytes);
   }
   return simulation;
 }
@@ -66,7 +70,8 @@ Simulation simulate_with_memory(const Plan& plan, const PlanCosts& costs) {
 // Tries meshes, and keeps the one that ends soonest and fits.
 class Search {
  public:
-  explicit Search(const PlanRequest& request) : request_(request), limit_(memory_limit(request)) {}
+  explicit Search(const PlanRequest& request)
+      : request_(request), limits_(memory_limits(request)) {}
 
   struct Found {
     Mesh mesh;
@@ -76,7 +81,26 @@ class Search {
   };
   const std::optional<Found>& best() const { return best_; }
   // The smallest memory that any tried mesh needs. Valid while none has fitted.
-  int64_t least_bytes() const { return least_bytes_.value_or(0); }
+  // The figures, and what to lower.
+  std::string why_nothing_fits() const {
+    if (limits_.device > 0 && least_device_ > limits_.device) {
+      return fmt::format(
+          "no mesh of {} ranks fits {} bytes of a device; the smallest that would is {} bytes "
+          "(--device-memory-limit {}), {} of it scratch of attention: a shorter --seq-len takes "
+          "less, and bfloat16 less than float32; streams are not in it, they go to the host by "
+          "themselves",
+          request_.ranks, limits_.device, least_device_, least_device_,
+          request_.work.device.attention_scratch);
+    }
+    return fmt::format(
+        "no mesh of {} ranks fits {} bytes a rank{}; the smallest memory that would "
+        "is {} bytes (--memory-limit {}){}",
+        request_.ranks, limits_.host, request_.machine.own_device() ? " on its host" : "",
+        least_host_, least_host_,
+        request_.work.stream_memory > 0
+            ? ""
+            : "; with --stream-memory, streams go to the scratch folder");
+  }
 
   // Tries all numbers of replicas. The plan is the same for all of them.
   void look_at(int stages, Walk walk) {
@@ -102,10 +126,11 @@ class Search {
   bool fits(const Plan& plan, const Mesh& mesh, Walk walk, bool save_beside) {
     Workload work = request_.work;
     work.save_beside = save_beside;
-    const Simulation simulation =
-        simulate_with_memory(plan, stage_costs(work, request_.machine, mesh));
-    least_bytes_ = std::min(simulation.peak_bytes(), least_bytes_.value_or(INT64_MAX));
-    if (!find_memory_fault(simulation, limit_).empty()) return false;
+    const PlanCosts costs = stage_costs(work, request_.machine, mesh);
+    const Simulation simulation = simulate_with_memory(plan, costs);
+    least_host_ = std::min(simulation.host_bytes(), least_host_);
+    least_device_ = std::min(simulation.peak_bytes(), least_device_);
+    if (!find_memory_fault(simulation, costs, limits_).empty()) return false;
     const Found found{mesh, walk, save_beside, simulation.makespan_s};
     if (!best_ || is_better(found, *best_)) best_ = found;
     return true;
@@ -117,9 +142,9 @@ class Search {
   }
 
   const PlanRequest& request_;
-  const int64_t limit_;
+  const MemoryLimits limits_;
   std::optional<Found> best_;
-  std::optional<int64_t> least_bytes_;
+  int64_t least_host_ = INT64_MAX, least_device_ = INT64_MAX;
 };
 
 // The forecast of a rank beyond the mesh. It holds the memory of its process and does nothing.
@@ -127,7 +152,7 @@ RankForecast idle_rank(const Machine& machine, int rank) {
   RankForecast idle;
   idle.rank = rank;
   idle.peak_bytes = machine.fixed_bytes;
-  idle.host_bytes = machine.host_fixed_bytes > 0 ? machine.host_fixed_bytes : machine.fixed_bytes;
+  idle.host_bytes = machine.own_device() ? machine.host_fixed_bytes : machine.fixed_bytes;
   return idle;
 }
 
@@ -147,10 +172,9 @@ RankForecast rank_at_work(const PlanRequest& request, const Forecast& whole, con
   const int64_t streams = own_part(busiest.peak_stream_bytes);
   const bool assembles = number == 0;
   rank.peak_bytes = rank_peak_bytes(own, streams, assembles);
-  rank.host_bytes = request.machine.host_fixed_bytes > 0
-                        ? host_peak_bytes(work, request.machine, assembles)
-                        : rank.peak_bytes;
-  rank.scratch_bytes = streams_in_scratch(own, streams);
+  rank.host_bytes = rank_host_bytes(own, streams, assembles);
+  rank.device_stream_bytes = stream_tiers(own, streams).device;
+  rank.scratch_bytes = stream_tiers(own, streams).scratch;
   rank.sent_bytes = own_part(busiest.sent_bytes);
   const int64_t trainings = std::ranges::count(actions, ActionKind::train, &Action::kind);
   rank.exchanged_bytes = trainings * whole.plan.lag * work.steps_per_epoch() *
@@ -175,6 +199,7 @@ Forecast simulated(const PlanRequest& request, const Mesh& mesh, Walk walk) {
 }  // namespace
 
 int64_t Forecast::peak_bytes() const { return simulation.peak_bytes(); }
+int64_t Forecast::host_bytes() const { return simulation.host_bytes(); }
 
 double Forecast::idle_fraction() const {
   double busy = 0;
@@ -211,14 +236,7 @@ Forecast choose_plan(const PlanRequest& request) {
   for (int stages = first; stages <= last; ++stages) {
     for (const Walk walk : walks(request, stages)) search.look_at(stages, walk);
   }
-  BITMILL_CHECK(
-      search.best(), UsageError,
-      fmt::format("no mesh of {} ranks fits {} bytes a rank; the smallest memory that would is {} "
-                  "bytes (--memory-limit {}){}",
-                  request.ranks, memory_limit(request), search.least_bytes(), search.least_bytes(),
-                  request.work.stream_memory > 0
-                      ? ""
-                      : "; with --stream-memory, streams go to the scratch folder"));
+  BITMILL_CHECK(search.best(), UsageError, search.why_nothing_fits());
   PlanRequest chosen = request;
   chosen.work.save_beside = search.best()->save_beside;
   return forecast(chosen, search.best()->mesh, search.best()->walk);

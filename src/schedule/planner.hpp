@@ -16,18 +16,21 @@ struct PlanRequest {
   int ranks = 1;
   int stages = 0;  // 0: any
   Walk walk = Walk::automatic;
-  int64_t memory_limit = 0;  // bytes of a rank; 0: the machine's
+  // Bytes of a rank on its host; 0: the machine's, where device and host are one memory, else none.
+  // The limit of a device with memory of its own is the machine's.
+  int64_t memory_limit = 0;
 };
 
 // Bytes that are held: the maximum over time. Bytes that are sent or exchanged: the sum over the
 // run.
 struct RankForecast {
   int rank = 0;
-  int64_t peak_bytes = 0;       // on its device, while blocks are trained
-  int64_t host_bytes = 0;       // on its host; equal to peak_bytes where both are one memory
-  int64_t scratch_bytes = 0;    // streams beyond their limit, in the scratch folder
-  int64_t sent_bytes = 0;       // to the same replica of the next stage
-  int64_t exchanged_bytes = 0;  // with the other replicas of its stage, each way
+  int64_t peak_bytes = 0;           // where it computes, while blocks are trained
+  int64_t host_bytes = 0;           // on its host; equal to peak_bytes where both are one memory
+  int64_t device_stream_bytes = 0;  // of peak_bytes, where the device has memory of its own
+  int64_t scratch_bytes = 0;        // streams beyond their limit, in the scratch folder
+  int64_t sent_bytes = 0;           // to the same replica of the next stage
+  int64_t exchanged_bytes = 0;      // with the other replicas of its stage, each way
   double busy_s = 0;
 };
 
@@ -44,6 +47,7 @@ struct Forecast {
   // Seconds from the launch to the end.
   double makespan_s() const { return ends.before_s + simulation.makespan_s + ends.after_s; }
   int64_t peak_bytes() const;    // of the rank that needs most
+  int64_t host_bytes() const;    // the same on its host
   double idle_fraction() const;  // of all ranks' time, while the plan is carried out
 };
 

@@ -211,9 +211,13 @@ class Simulator {
     SimulatedStage& result = result_.stages[stage];
     result.peak_stream_bytes = most * costs_.stream_bytes;
     result.left_over_bytes = held * costs_.stream_bytes;
-    result.peak_bytes = plan_.stages[stage].empty()
-                            ? costs_.fixed_bytes
-                            : rank_peak_bytes(costs_, result.peak_stream_bytes, stage == 0);
+    const bool idle = plan_.stages[stage].empty();
+    result.peak_bytes =
+        idle ? costs_.fixed_bytes
+             : rank_peak_bytes(costs_, result.peak_stream_bytes, /*assembles=*/stage == 0);
+    result.host_bytes =
+        idle ? costs_.fixed_bytes
+             : rank_host_bytes(costs_, result.peak_stream_bytes, /*assembles=*/stage == 0);
   }
 
   const Plan& plan_;
@@ -260,6 +264,12 @@ double Simulation::idle_fraction() const {
 int64_t Simulation::peak_bytes() const {
   int64_t most = 0;
   for (const SimulatedStage& stage : stages) most = std::max(most, stage.peak_bytes);
+  return most;
+}
+
+int64_t Simulation::host_bytes() const {
+  int64_t most = 0;
+  for (const SimulatedStage& stage : stages) most = std::max(most, stage.host_bytes);
   return most;
 }
 

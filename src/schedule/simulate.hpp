@@ -26,10 +26,17 @@ struct PlanCosts {
   int64_t resident_bytes = 0;  // of a block while it trains, with what its samples need then
   int64_t loaded_bytes = 0;    // of a block before and after that
   int64_t stream_bytes = 0;    // of one stream of the own samples
-  int64_t stream_memory = 0;   // that all streams may take, the rest is scratch; 0: no limit
+  int64_t stream_memory = 0;  // that streams may take on the host, the rest is scratch; 0: no limit
   // On rank 0 after training: what it holds at once of the result's data, and all its headers.
   int64_t assembly_bytes = 0;
   int64_t header_bytes = 0;
+
+  // Where the device has memory of its own, the bytes of a rank and of a block above are those of
+  // the device, and streams lie there as far as there is room.
+  bool own_device = false;
+  int64_t device_stream_memory = 0;  // that streams and arriving samples may take on the device
+  int64_t arriving_bytes = 0;        // of samples from the host, where not all lie on the device
+  int64_t host_bytes = 0;            // that a rank with work holds on its host beside streams
 };
 
 // Seconds of an action without waiting; 0 for receive and send.
@@ -38,7 +45,8 @@ double action_seconds(const Plan& plan, const PlanCosts& costs, const Action& ac
 struct SimulatedStage {
   std::vector<TimedAction> actions;
   double busy_s = 0;
-  int64_t peak_bytes = 0;
+  int64_t peak_bytes = 0;  // where the rank computes
+  int64_t host_bytes = 0;  // on its host; equal to peak_bytes where both are one memory
   int64_t peak_stream_bytes = 0;
   int64_t left_over_bytes = 0;  // of streams that are still held at the end: must be 0
   int64_t sent_bytes = 0;       // by one replica
@@ -52,6 +60,7 @@ struct Simulation {
   double idle_fraction() const;
   // Maximum over the stages, on the busiest replica.
   int64_t peak_bytes() const;
+  int64_t host_bytes() const;
   int64_t peak_stream_bytes() const;
 };
 

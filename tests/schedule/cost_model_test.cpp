@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "schedule/rank_memory.hpp"
+
 namespace bitmill {
 namespace {
 
@@ -150,10 +152,16 @@ TEST(CostModel, AHostOfItsOwnHoldsTheProcessABlockAndWhatIsAssembled) {
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).assembly_bytes, 2) << "one memory";
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).header_bytes, 40);
   machine.host_fixed_bytes = 100;
-  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).assembly_bytes, 0);
-  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).header_bytes, 0);
-  EXPECT_EQ(host_peak_bytes(work, machine, false), 113);
-  EXPECT_EQ(host_peak_bytes(work, machine, true), 155);
+  work.weights = 7;
+  work.learned = 1;
+  work.state_bytes = 1000;
+  work.save_beside = true;
+  EXPECT_EQ(host_block_bytes(work, machine, /*leads=*/false), 100 + 7 * 5 + 3);
+  EXPECT_EQ(host_block_bytes(work, machine, true), 100 + 7 * 5 + 3 + 1000 + 3);
+  work.learned = 10;
+  EXPECT_EQ(host_block_bytes(work, machine, false), 100 + 7 + 10 * 8 + 3) << "first values, twice";
+  EXPECT_EQ(rank_host_bytes(plan_costs(work, machine, {1, 1}, 0), 0, /*assembles=*/true),
+            100 + 7 + 10 * 8 + 3 + 1000 + 3 + 42);
 }
 
 TEST(CostModel, HashingAloneMayBeFasterThanReading) {
@@ -188,12 +196,38 @@ TEST(CostModel, MemoryOfATrainingBlockByHand) {
   const int64_t sums = 3 * 20;  // 0-1, 2, 3 at once
   EXPECT_EQ(costs.resident_bytes, 10 * 5 + 4 * (20 + 2 * 20 + sums) + 2 * 1000);
   EXPECT_EQ(costs.loaded_bytes, 10 * 5 + 10 * 4);
-  machine.host_fixed_bytes = 1;
-  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).resident_bytes, costs.resident_bytes - 2 * 100)
-      << "a device copies no operands";
-  machine.host_fixed_bytes = 0;
   work.statistics = 7;
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).loaded_bytes, 90 + 4 * (2 * 7 + 3 * 7));
+}
+
+// One unit at a time: 0, 1 and the sum 0-1 of four samples' units, of twenty learned values.
+TEST(CostModel, MemoryOfADeviceByHand) {
+  Workload work;
+  work.batch = work.samples = 4;
+  work.learned = 20;
+  work.device = {.operand_bytes = 100,
+                 .unit_bytes = 50,
+                 .weight_bytes = 70,
+                 .forward_bytes = 30,
+                 .sample_bytes = 5,
+                 .arriving_bytes = 8};
+  Machine machine;
+  machine.host_fixed_bytes = 1;
+  machine.fixed_bytes = 1000;
+  PlanCosts costs = plan_costs(work, machine, {1, 1}, 0);
+  const int64_t block = 100 + 50 + 3 * 5 + 4 * (20 + 2 * 20 + 3 * 20);
+  EXPECT_EQ(costs.resident_bytes, block);
+  EXPECT_EQ(costs.loaded_bytes, 70 + 30 + 5);
+  EXPECT_EQ(stream_tiers(costs, 1 << 30).device, 1 << 30) << "no limit is known";
+  machine.memory_bytes = 1000 + block + 28;
+  costs = plan_costs(work, machine, {1, 1}, 0);
+  EXPECT_EQ(stream_tiers(costs, 28).device, 28);
+  EXPECT_EQ(rank_peak_bytes(costs, 28, false), machine.memory_bytes);
+  EXPECT_EQ(stream_tiers(costs, 29).device, 20) << "samples arrive from the host";
+  EXPECT_EQ(stream_tiers(costs, 29).memory, 9);
+  EXPECT_EQ(rank_peak_bytes(costs, 29, false), machine.memory_bytes);
+  work.statistics = 7;
+  EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).loaded_bytes, 105 + 4 * (2 * 7 + 3 * 7));
 }
 
 // Four samples of 10 bytes a stream; a second for each of: reading a block, sending a stream

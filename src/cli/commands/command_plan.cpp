@@ -45,11 +45,13 @@ class PlanCommand : public Command {
     request_.stages = options_.stages;
     request_.walk = options_.walk;
     request_.memory_limit = settings.bytes_or("memory-limit", 0);
+    options_.device_memory_limit = settings.bytes_or("device-memory-limit", 0);
   }
 
   void check(const CheckContext& context) override {
     check_places(context.files);
     request_.machine = read_hardware(context.files, hardware_, context.threads);
+    read_device();
     const ModelConfig config = read_model_config(context.files, options_.model, options_.reading);
     check_job(config);
     request_.work = workload_of(options_, config);
@@ -80,6 +82,19 @@ class PlanCommand : public Command {
   }
 
  private:
+  // The device of the table, where it has memory of its own: how wide it computes, and the limit.
+  void read_device() {
+    Machine& machine = request_.machine;
+    const int64_t limit = options_.device_memory_limit;
+    BITMILL_CHECK(limit == 0 || machine.own_device(), UsageError,
+                  fmt::format("--device-memory-limit has no effect on {}, which has one memory: "
+                              "--memory-limit is its limit",
+                              hardware_));
+    if (!machine.own_device()) return;
+    options_.dtype = machine.weight_bytes == 2 ? Dtype::bfloat16 : Dtype::float32;
+    if (limit > 0) machine.memory_bytes = limit;
+  }
+
   // Before anything is measured.
   void check_places(Files& files) const {
     check_pictures(files, pictures_, options_.model, "");
@@ -125,7 +140,7 @@ class PlanCommand : public Command {
     replace_file(context.files, save_, hardware_text(machine, about));
   }
 
-  const QuantizeOptions options_;
+  QuantizeOptions options_;
   const std::string hardware_;
   const PictureRequest pictures_;
   const bool calibrate_;
@@ -147,7 +162,9 @@ OptionGroup plan_options() {
            {"hardware", "NAME", default_hardware,
             "what a rank can do: cpu, a100, h100, h200, or the path of a .cfg file"},
            {"memory-limit", "BYTES", "the hardware's",
-            "memory of a rank; quantize also looks at what is free on its hosts"},
+            "memory of a rank, on its host where a GPU has its own (then the normal is none); "
+            "quantize also looks at what is free on its hosts"},
+           {"device-memory-limit", "BYTES", "the hardware's", "memory of a rank's GPU"},
            {"stages", "N", "chosen", "groups of ranks that share the depth"},
            {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
            stream_memory_option(),

@@ -33,18 +33,10 @@ namespace {
 // the hosts, and no more than the hardware table says. Only half, because compare_ranks() measures
 // again later: by then ranks have read their calibration, other processes may have grown, and
 // another job may have counted on the same bytes.
-int64_t usual_memory_limit(const Machine& machine, int64_t share) {
+int64_t usual_memory_limit(int64_t table_bytes, int64_t share) {
   const int64_t usable = share / 2;
-  if (machine.memory_bytes == 0 || usable == 0) return std::max(machine.memory_bytes, usable);
-  return std::min(machine.memory_bytes, usable);
-}
-
-// A hardware table describes a machine for any backend. Forecasts are of the backend on the CPU,
-// which holds weights as float32 in the memory of the process; those of cuda are not made yet.
-void hold_as_the_backend_does(Machine& machine) {
-  machine.weight_bytes = sizeof(float);
-  machine.host_fixed_bytes = 0;
-  machine.fixed_bytes = std::max(machine.fixed_bytes, library_memory);
+  if (table_bytes == 0 || usable == 0) return std::max(table_bytes, usable);
+  return std::min(table_bytes, usable);
 }
 
 }  // namespace
@@ -56,9 +48,12 @@ void QuantizeJob::check(const CheckContext& context) {
   given_stages_ = given.stages;
   check_pictures(context.files, request_.pictures, given.model, given.output_dir);
   machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
-  hold_as_the_backend_does(machine_);
-  memory_limit_ = given.memory_limit > 0 ? given.memory_limit
-                                         : usual_memory_limit(machine_, context.least.memory);
+  const int64_t table_memory = machine_.memory_bytes;
+  hold_as_the_backend_does(given, machine_);
+  memory_limit_ =
+      given.memory_limit > 0
+          ? given.memory_limit
+          : usual_memory_limit(machine_.own_device() ? 0 : table_memory, context.least.memory);
   try {
     choose_mesh(read_model_config(context.files, given.model, given.reading));
   } catch (const FormatError&) {
@@ -69,6 +64,9 @@ void QuantizeJob::check(const CheckContext& context) {
   checked_.emplace(check_quantize(request_.options, context.files, ranks_, threads_));
   const ModelConfig& config = checked_->model.config();
   simulated_ = simulate_job(config);
+  const QuantizeOptions known = known_options();
+  set_resume_costs(*checked_, resume_costs(plan_request(known, config).work, machine_,
+                                           forecast().mesh, simulated_.plan.band));
   if (forecast().mesh.ranks() < ranks_) {
     sooner_recipe_ = find_sooner_recipe(context.files, config);
   }
@@ -125,11 +123,15 @@ void QuantizeJob::choose_mesh(const ModelConfig& config) {
 // The forecast of the job as it will be done. The mesh was chosen before the calibration was read,
 // which may have fewer or shorter windows.
 Forecast QuantizeJob::simulate_job(const ModelConfig& config) const {
+  return bitmill::forecast(plan_request(known_options(), config), forecast().mesh, forecast().walk);
+}
+
+QuantizeOptions QuantizeJob::known_options() const {
   QuantizeOptions known = options();
   known.samples = forecast().samples;
   known.seq_len = forecast().seq_len;
   known.save_beside = forecast().save_beside;
-  return bitmill::forecast(plan_request(known, config), forecast().mesh, forecast().walk);
+  return known;
 }
 
 std::optional<Forecast> QuantizeJob::forecast_with(const std::string& recipe, Files& files,

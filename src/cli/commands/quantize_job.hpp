@@ -50,6 +50,7 @@ class QuantizeJob {
   PlanRequest plan_request(const QuantizeOptions& known, const ModelConfig& config) const;
   Forecast soonest(PlanRequest request) const;
   void choose_mesh(const ModelConfig& config);
+  QuantizeOptions known_options() const;  // with the windows that were read
   Forecast simulate_job(const ModelConfig& config) const;
   // The forecast with another recipe and all else that was given. Nothing when the options
   // contradict the recipe, or the job does not fit.

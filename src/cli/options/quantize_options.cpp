@@ -102,7 +102,11 @@ OptionGroup machine_options() {
            {"stages", "N", "chosen",
             "groups of ranks that share the depth; the ranks of a group share the batch"},
            {"memory-limit", "BYTES", "none; the mesh is chosen for half of what is free per rank",
-            "memory of a rank: the mesh is chosen for it, and a job that needs more is refused"},
+            "memory of a rank on its host: the mesh is chosen for it, and a job that needs more is "
+            "refused"},
+           {"device-memory-limit", "BYTES", "what is free there, less a reserve",
+            "memory of a rank's GPU: streams that do not fit go to the host, and a job whose block "
+            "does not fit is refused"},
            {"hardware", "NAME", default_hardware,
             "what a rank can do, for the choice of the mesh and the forecast: cpu, a100, h100, "
             "h200, or the path of a .cfg file, such as bitmill plan --calibrate saves"},
@@ -303,6 +307,11 @@ QuantizeRequest read_quantize_request(Files& files, const Settings& given) {
   request.json = settings.is_on("json");
   request.pictures = read_pictures(settings);
   options.memory_limit = settings.bytes_or("memory-limit", 0);
+  options.device_memory_limit = settings.bytes_or("device-memory-limit", 0);
+  BITMILL_CHECK(options.device_memory_limit == 0 || options.backend == "cuda", UsageError,
+                fmt::format("{}: there is no GPU in this job (--backend {}); --memory-limit limits "
+                            "the memory of a rank",
+                            settings.origin("device-memory-limit"), options.backend));
   request.hardware = settings.text_or("hardware", request.hardware);
   request.given = given;
   return request;

@@ -8,7 +8,8 @@ namespace bitmill {
 
 Option stream_memory_option() {
   return {"stream-memory", "BYTES", "no limit",
-          "memory of a rank for activations between blocks; the rest goes to --scratch-dir"};
+          "memory of a rank's host for activations between blocks; the rest goes to "
+          "--scratch-dir"};
 }
 
 OptionGroup run_folder_options() {

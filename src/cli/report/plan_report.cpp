@@ -14,7 +14,7 @@
 namespace bitmill {
 namespace {
 
-bool has_own_host(const PlanRequest& request) { return request.machine.host_fixed_bytes > 0; }
+bool has_own_host(const PlanRequest& request) { return request.machine.own_device(); }
 
 // The largest value of every figure over ranks [first, first + count), except busy_s.
 RankForecast most_of(const Forecast& forecast, int first, int count) {
@@ -24,6 +24,7 @@ RankForecast most_of(const Forecast& forecast, int first, int count) {
     const RankForecast& one = forecast.ranks[static_cast<size_t>(rank)];
     most.peak_bytes = std::max(most.peak_bytes, one.peak_bytes);
     most.host_bytes = std::max(most.host_bytes, one.host_bytes);
+    most.device_stream_bytes = std::max(most.device_stream_bytes, one.device_stream_bytes);
     most.scratch_bytes = std::max(most.scratch_bytes, one.scratch_bytes);
     most.sent_bytes = std::max(most.sent_bytes, one.sent_bytes);
     most.exchanged_bytes = std::max(most.exchanged_bytes, one.exchanged_bytes);
@@ -36,10 +37,10 @@ RankForecast most_of_stage(const Forecast& forecast, int stage) {
 }
 
 // The largest figures of all ranks; memory is the figure that is compared with the limit.
-RankForecast most_of_all(const PlanRequest& request, const Forecast& forecast) {
+RankForecast most_of_all(const Forecast& forecast) {
   RankForecast most = most_of(forecast, 0, forecast.mesh.ranks());
   most.peak_bytes = forecast.peak_bytes();
-  if (!has_own_host(request)) most.host_bytes = most.peak_bytes;
+  most.host_bytes = forecast.host_bytes();
   return most;
 }
 
@@ -100,11 +101,14 @@ void add_run_rows(const PlanRequest& request, const Forecast& forecast, Table& t
 }
 
 void add_size_rows(const PlanRequest& request, const Forecast& forecast, Table& table) {
-  const RankForecast most = most_of_all(request, forecast);
+  const RankForecast most = most_of_all(forecast);
   const std::string memory =
       has_own_host(request)
-          ? fmt::format("{} of the device and {} of the host, each on the rank that needs most",
-                        format_bytes(most.peak_bytes), format_bytes(most.host_bytes))
+          ? fmt::format(
+                "{} of the device ({} of it streams, {} scratch of attention) and {} of "
+                "the host, each on the rank that needs most",
+                format_bytes(most.peak_bytes), format_bytes(most.device_stream_bytes),
+                format_bytes(request.work.device.attention_scratch), format_bytes(most.host_bytes))
           : fmt::format("{} on the rank that needs most; device and host are one memory",
                         format_bytes(most.peak_bytes));
   table.add_row({"memory", memory});
@@ -156,6 +160,7 @@ std::string stage_table(const PlanRequest& request, const Forecast& forecast) {
 void add_bytes(const RankForecast& rank, nlohmann::ordered_json& into) {
   into["peak_bytes"] = rank.peak_bytes;
   into["host_bytes"] = rank.host_bytes;
+  into["device_stream_bytes"] = rank.device_stream_bytes;
   into["scratch_bytes"] = rank.scratch_bytes;
   into["link_bytes"] = rank.sent_bytes;
   into["exchange_bytes"] = rank.exchanged_bytes;
@@ -233,31 +238,34 @@ std::string describe_forecast(const PlanRequest& request, const Forecast& foreca
 }
 
 nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast& forecast) {
-  const RankForecast most = most_of_all(request, forecast);
-  return {{"ranks", request.ranks},
-          {"stages", forecast.mesh.stages},
-          {"replicas", forecast.mesh.replicas},
-          {"walk", word_of(forecast.walk)},
-          {"lag", request.work.lag},
-          {"makespan_s", forecast.makespan_s()},
-          {"before_s", forecast.ends.before_s},
-          {"after_s", forecast.ends.after_s},
-          {"idle_fraction", forecast.idle_fraction()},
-          {"peak_bytes", most.peak_bytes},
-          {"host_bytes", most.host_bytes},
-          {"one_memory", !has_own_host(request)},
-          {"link_bytes", most.sent_bytes},
-          {"exchange_bytes", most.exchanged_bytes},
-          {"disk_bytes", disk_bytes(request, forecast)},
-          {"state_bytes", state_bytes(request, forecast)},
-          {"save_beside", forecast.save_beside},
-          {"replay_block_s", going_on_costs(request, forecast).replay_s},
-          {"kept_stream_bytes", kept_stream_bytes(request, forecast)},
-          {"result_bytes", result_bytes(request.work)},
-          {"scratch_bytes", most.scratch_bytes},
-          {"work_of_lag", work_of_lag(forecast.plan, forecast.costs)},
-          {"per_stage", stages_json(forecast)},
-          {"per_rank", ranks_json(forecast)}};
+  const RankForecast most = most_of_all(forecast);
+  return {
+      {"ranks", request.ranks},
+      {"stages", forecast.mesh.stages},
+      {"replicas", forecast.mesh.replicas},
+      {"walk", word_of(forecast.walk)},
+      {"lag", request.work.lag},
+      {"makespan_s", forecast.makespan_s()},
+      {"before_s", forecast.ends.before_s},
+      {"after_s", forecast.ends.after_s},
+      {"idle_fraction", forecast.idle_fraction()},
+      {"peak_bytes", most.peak_bytes},
+      {"host_bytes", most.host_bytes},
+      {"device_stream_bytes", most.device_stream_bytes},
+      {"device_scratch_bytes", has_own_host(request) ? request.work.device.attention_scratch : 0},
+      {"one_memory", !has_own_host(request)},
+      {"link_bytes", most.sent_bytes},
+      {"exchange_bytes", most.exchanged_bytes},
+      {"disk_bytes", disk_bytes(request, forecast)},
+      {"state_bytes", state_bytes(request, forecast)},
+      {"save_beside", forecast.save_beside},
+      {"replay_block_s", going_on_costs(request, forecast).replay_s},
+      {"kept_stream_bytes", kept_stream_bytes(request, forecast)},
+      {"result_bytes", result_bytes(request.work)},
+      {"scratch_bytes", most.scratch_bytes},
+      {"work_of_lag", work_of_lag(forecast.plan, forecast.costs)},
+      {"per_stage", stages_json(forecast)},
+      {"per_rank", ranks_json(forecast)}};
 }
 
 }  // namespace bitmill

@@ -149,6 +149,15 @@ std::string describe_forecast(const QuantizeOptions& options, const QuantizeFore
                                       options.backend)});
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
                                        format_bytes(forecast.peak_memory_bytes))});
+  if (forecast.device_block_bytes > 0) {
+    table.add_row(
+        {"GPU memory",
+         fmt::format("about {} on the busiest rank's GPU: {} of a block ({} of it scratch "
+                     "of attention), the rest streams",
+                     format_bytes(forecast.device_peak_bytes),
+                     format_bytes(forecast.device_block_bytes),
+                     format_bytes(forecast.device_scratch_bytes))});
+  }
   table.add_row({"streams", fmt::format("{} on the busiest rank, in memory or {}",
                                         format_bytes(forecast.stream_bytes), options.scratch_dir)});
   table.add_row({"disk", fmt::format("{} with the work folder {}",
@@ -191,6 +200,9 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"turns", forecast.turns},
       {"stream_bytes", forecast.stream_bytes},
       {"peak_memory_bytes", forecast.peak_memory_bytes},
+      {"device_peak_bytes", forecast.device_peak_bytes},
+      {"device_block_bytes", forecast.device_block_bytes},
+      {"device_scratch_bytes", forecast.device_scratch_bytes},
       {"state_bytes", forecast.state_bytes},
       {"save_beside", forecast.save_beside},
       {"replay_block_s", options.resume_costs.replay_s},
@@ -273,6 +285,12 @@ std::string describe_result(const QuantizeOptions& options, const QuantizeResult
       {"peak memory", fmt::format("{}{}, planned {}", format_bytes(facts.peak_memory_bytes),
                                   facts.ranks > 1 ? " (busiest rank)" : "",
                                   format_bytes(facts.planned_memory_bytes))});
+  if (result.planned_device_bytes > 0) {
+    table.add_row({"peak GPU memory", fmt::format("{} of tensors{}, planned {}",
+                                                  format_bytes(result.device_peak_bytes),
+                                                  facts.ranks > 1 ? " (busiest rank)" : "",
+                                                  format_bytes(result.planned_device_bytes))});
+  }
   table.add_row({"packed model", options.output_dir});
   table.add_row({"next", fmt::format("bitmill eval --model {} --corpus FILE --reference {}",
                                      options.output_dir, options.model)});
@@ -306,6 +324,8 @@ nlohmann::ordered_json result_json(const QuantizeOptions& options, const Quantiz
                                  {"state_bytes_written", result.state_bytes_written},
                                  {"peak_memory_bytes", facts.peak_memory_bytes},
                                  {"planned_memory_bytes", facts.planned_memory_bytes},
+                                 {"device_peak_bytes", result.device_peak_bytes},
+                                 {"planned_device_bytes", result.planned_device_bytes},
                                  {"ranks", facts.ranks},
                                  {"blocks", blocks}};
   return json;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "device/device_full.hpp"
 #include "method/input_moments.hpp"
 #include "method/loss.hpp"
 #include "model/device_weights.hpp"
@@ -21,6 +22,15 @@ namespace {
 
 constexpr int64_t closeness_values = 4;  // doubles of one Closeness
 
+// Where a GPU runs out of memory in work(), the error begins with the place.
+void naming_place(const std::string& place, const std::function<void()>& work) {
+  try {
+    with_device_errors(work);
+  } catch (const DeviceFullError& error) {
+    throw DeviceFullError(fmt::format("{}: {}", place, error.what()));
+  }
+}
+
 }  // namespace
 
 BlockCompute::BlockCompute(const ComputeContext& context)
@@ -31,6 +41,7 @@ BlockCompute::BlockCompute(const ComputeContext& context)
              context.rank.replica()),
       rotary_(
           on_device(make_rotary(context.model.config(), context.windows.seq_len), context.device)),
+      ahead_(context.model),
       losses_(at::zeros({share_.own_count()}, context.device.torch())),
       reports_(static_cast<size_t>(context.plan.blocks)),
       reported_(reports_.size(), false) {
@@ -64,7 +75,7 @@ void BlockCompute::embed(int turn) {
   const Stream student = student_inputs_[{0, turn}] = new_stream();
   const Stream teacher = context_.plan.begins_band(turn) ? new_stream() : nullptr;
   if (teacher) teacher_inputs_[0] = teacher;
-  for_own_samples({}, [&](int64_t i) {
+  for_own_samples("the embeddings", 0, {}, [&](int64_t i) {
     const at::Tensor x = context_.model.embed(context_.windows.window(share_.own()[i]));
     student->store(i, x, full_precision(StreamOrigin::embeddings, i));
     if (teacher) teacher->store(i, x, full_precision(StreamOrigin::embeddings, i));
@@ -73,12 +84,22 @@ void BlockCompute::embed(int turn) {
 
 void BlockCompute::load(int block) {
   guard_.read_block(block);
-  live_ = std::make_unique<LiveBlock>(context_.model, block, context_.options, share_.steps(),
-                                      replicas(), context_.device);
+  naming_place(fmt::format("the weights of block {}", block), [&] {
+    live_ = std::make_unique<LiveBlock>(context_.model, ahead_.take(block), block, context_.options,
+                                        share_.steps(), replicas(), context_.device);
+  });
+}
+
+void BlockCompute::at_sample(const char* what, int block, int64_t i,
+                             const std::function<void()>& task) const {
+  if (context_.device.torch().is_cpu()) return task();
+  naming_place(
+      fmt::format("{} of block {}, sample {}", what, block, share_.own()[static_cast<size_t>(i)]),
+      task);
 }
 
 at::Tensor BlockCompute::brought(const SampleStream& from, int64_t i) const {
-  return context_.device.bring(from.load(i));
+  return from.load_on(context_.device, i);
 }
 
 void BlockCompute::teach(int block, int turn, bool saved) {
@@ -92,12 +113,16 @@ void BlockCompute::teach(int block, int turn, bool saved) {
     inputs.moments = teach_homologous(block);
     inputs.saliency =
         probe_and_advance(block, SaliencyLayout(live_->shapes()), *teacher, *targets_[block]);
-    live_->quantize(std::move(inputs), backend, rotary_);
+    naming_place(fmt::format("block {}, made ready to train", block),
+                 [&] { live_->quantize(std::move(inputs), backend, rotary_); });
     return;
   }
   advance(block, *student_, *homologous_);
   if (teacher) advance(block, *teacher, *targets_[block]);
-  const at::Tensor losses = live_->restore(settled(), backend, rotary_, context_.windows.count);
+  at::Tensor losses;
+  naming_place(fmt::format("block {}, restored from its state", block), [&] {
+    losses = live_->restore(settled(), backend, rotary_, context_.windows.count);
+  });
   losses_.copy_(losses.index_select(0, at::tensor(share_.own())));
 }
 
@@ -141,11 +166,11 @@ double BlockCompute::seconds_to_leave() const {
 }
 
 void BlockCompute::advance(int block, const SampleStream& from, SampleStream& to) {
-  for_own_samples({&from}, [&](int64_t i) {
-    to.store(i,
-             context_.device.fetch(dense_block_forward(context_.model.config(), live_->weights(),
-                                                       rotary_, brought(from, i), context_.pool)),
-             full_precision(block, i));
+  for_own_samples("the forward pass", block, {&from}, [&](int64_t i) {
+    const at::Tensor out = dense_block_forward(context_.model.config(), live_->weights(), rotary_,
+                                               brought(from, i), context_.pool);
+    bring_ahead(i, {&from});
+    to.store(i, out, full_precision(block, i));
   });
 }
 
@@ -158,11 +183,13 @@ at::Tensor BlockCompute::teach_homologous(int block) {
   const MomentLayout layout(live_->shapes(), *width);
   const auto probe = [&](int64_t i, const at::Tensor& sums) {
     read_ahead(i, {student_.get()});
-    homologous_->store(i,
-                       context_.device.fetch(layout.probing_forward(
-                           context_.model.config(), live_->weights(), rotary_,
-                           brought(*student_, i), sums, context_.pool)),
-                       full_precision(block, i));
+    at_sample("the inputs' moments", block, i, [&] {
+      const at::Tensor out =
+          layout.probing_forward(context_.model.config(), live_->weights(), rotary_,
+                                 brought(*student_, i), sums, context_.pool);
+      bring_ahead(i, {student_.get()});
+      homologous_->store(i, out, full_precision(block, i));
+    });
   };
   return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.device,
                            [this] { pump(); });
@@ -173,24 +200,37 @@ at::Tensor BlockCompute::probe_and_advance(int block, const SaliencyLayout& layo
   const Saliency kind = context_.options.method.saliency;
   const auto probe = [&](int64_t i, const at::Tensor& statistics) {
     read_ahead(i, {&from});
-    to.store(i,
-             context_.device.fetch(probing_forward(context_.model.config(), live_->weights(),
-                                                   rotary_, brought(from, i), kind, layout,
-                                                   statistics, context_.pool)),
-             full_precision(block, i));
+    at_sample("the inputs' saliency", block, i, [&] {
+      const at::Tensor out =
+          probing_forward(context_.model.config(), live_->weights(), rotary_, brought(from, i),
+                          kind, layout, statistics, context_.pool);
+      bring_ahead(i, {&from});
+      to.store(i, out, full_precision(block, i));
+    });
   };
   return saliency_over_samples(kind, layout.size(), tokens(), share_, probe, replicas(),
                                context_.device, [this] { pump(); });
 }
 
+// A CPU's threads all train.
+void BlockCompute::begin_next_weights(const Position& at) {
+  if (context_.device.torch().is_cpu()) return;
+  const auto next = block_after(context_.plan, context_.rank.stage(), at.block, at.turn);
+  if (next) ahead_.begin(*next);
+}
+
 void BlockCompute::train_step(const Position& at) {
+  begin_next_weights(at);
   const SampleStream& targets = *targets_.at(at.block);
   live_->step(share_.batch_size(at.step), [&](int64_t position, const at::Tensor& gradient) {
     const int64_t i = share_.own_index(at.step, position);
     read_ahead(i, {student_.get(), &targets, homologous_.get()});
-    const TrainingSample sample{brought(*student_, i), brought(targets, i),
-                                brought(*homologous_, i)};
-    live_->student().unit_gradient(sample, live_->learned(), gradient, losses_[i]);
+    at_sample("the gradient", at.block, i, [&] {
+      const TrainingSample sample{brought(*student_, i), brought(targets, i),
+                                  brought(*homologous_, i)};
+      live_->student().unit_gradient(sample, live_->learned(), gradient, losses_[i]);
+      bring_ahead(i, {student_.get(), &targets, homologous_.get()});
+    });
   });
   // A GPU would have to finish its work first: there, the losses of an epoch are checked at its
   // end.
@@ -253,15 +293,19 @@ void BlockCompute::pack(int block, int turn) {
 
 void BlockCompute::forward(int block, int turn, bool wanted) {
   visit_ = {};
-  const BlockWeights weights = share_.own_count() > 0 ? live_->deployed_weights() : BlockWeights();
+  BlockWeights weights;
+  naming_place(fmt::format("the packed weights of block {}", block), [&] {
+    if (share_.own_count() > 0) weights = live_->deployed_weights();
+  });
   const Stream targets = targets_.at(block);
   std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
   const SampleStream* measured = last_turn(turn) ? targets.get() : nullptr;
-  for_own_samples({student_.get(), measured}, [&](int64_t i) {
-    const at::Tensor out = context_.device.fetch(dense_block_forward(
-        context_.model.config(), weights, rotary_, brought(*student_, i), context_.pool));
+  for_own_samples("the packed forward pass", block, {student_.get(), measured}, [&](int64_t i) {
+    const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
+                                               brought(*student_, i), context_.pool);
+    bring_ahead(i, {student_.get()});
     if (last_turn(turn)) {
-      const Closeness one = measure_closeness(out, targets->load(i));
+      const Closeness one = measure_closeness(context_.device.fetch(out), targets->load(i));
       double* values = closeness.data() + i * closeness_values;
       values[0] = one.squared_error;
       values[1] = one.squared_target;

@@ -24,6 +24,7 @@
 #include "pipeline/blocks/executor.hpp"
 #include "pipeline/blocks/frontier_streams.hpp"
 #include "pipeline/blocks/live_block.hpp"
+#include "pipeline/blocks/weights_ahead.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -121,8 +122,13 @@ class BlockCompute final : public Compute {
   // To be called, on any thread, before own sample i is computed. Starts to fetch from disk the
   // sample of each of `sources` that a thread will take next.
   void read_ahead(int64_t i, Sources sources) const;
+  // To be called after own sample i was queued: starts to copy the next sample of each of `sources`
+  // to the device, where it does not lie there.
+  void bring_ahead(int64_t i, Sources sources) const;
   // Calls task(i) for every own sample, in the lanes of the device; it reads sample i of `sources`.
-  void for_own_samples(Sources sources, const std::function<void(int64_t)>& task);
+  // `what`, `block`: as for at_sample().
+  void for_own_samples(const char* what, int block, Sources sources,
+                       const std::function<void(int64_t)>& task);
   // Computes Y_homo of every own sample. Returns the second moments of the linears' inputs;
   // undefined where no setting needs them.
   at::Tensor teach_homologous(int block);
@@ -130,11 +136,16 @@ class BlockCompute final : public Compute {
   at::Tensor probe_and_advance(int block, const SaliencyLayout& layout, const SampleStream& from,
                                SampleStream& to);
   void advance(int block, const SampleStream& from, SampleStream& to);
+  // Has the weights of the next block read while a GPU trains this one.
+  void begin_next_weights(const Position& at);
   // Of own sample i, for the error where it cannot be kept. `block` may be
   // StreamOrigin::embeddings.
   StreamOrigin full_precision(int block, int64_t i) const;
   StreamOrigin packed(int block, int64_t i) const;
-  // Sample i of a stream, brought to the device.
+  // Calls task() for own sample i of a block. Where a GPU runs out of memory, the error begins with
+  // `what`, which is computed, and these two.
+  void at_sample(const char* what, int block, int64_t i, const std::function<void()>& task) const;
+  // Sample i of a stream, on the device.
   at::Tensor brought(const SampleStream& from, int64_t i) const;
   // NumericError names the first own sample whose last loss is not finite.
   void check_losses(const Position& at) const;
@@ -157,6 +168,7 @@ class BlockCompute final : public Compute {
   std::unique_ptr<LiveBlock> live_;
   std::optional<StreamLink> link_;  // where there are several stages
   std::optional<FrontierStreams> frontier_;
+  WeightsAhead ahead_;
   const at::Tensor losses_;           // of this epoch: [own samples] float32, on the device
   std::vector<BlockReport> reports_;  // [blocks]
   std::vector<bool> reported_;        // [blocks]

@@ -30,10 +30,18 @@ void BlockCompute::read_ahead(int64_t i, Sources sources) const {
   }
 }
 
-void BlockCompute::for_own_samples(Sources sources, const std::function<void(int64_t)>& task) {
+// One lane: the next sample is the one that is computed next, around the end as in read_ahead().
+void BlockCompute::bring_ahead(int64_t i, Sources sources) const {
+  for (const SampleStream* source : sources) {
+    if (source != nullptr) source->bring_ahead((i + 1) % share_.own_count());
+  }
+}
+
+void BlockCompute::for_own_samples(const char* what, int block, Sources sources,
+                                   const std::function<void(int64_t)>& task) {
   const auto compute = [&](int64_t i) {
     read_ahead(i, sources);
-    task(i);
+    at_sample(what, block, i, [&] { task(i); });
   };
   if (!link_) return context_.device.for_units(share_.own_count(), compute);
   // Between two rounds of the lanes, streams move between stages.

@@ -25,8 +25,9 @@ void take_part(const std::vector<TensorSource>& tensors, int times) {
 
 }  // namespace
 
-LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
-                     int64_t steps_per_epoch, Communicator& comm, const Device& device)
+LiveBlock::LiveBlock(const SourceModel& model, BlockWeights weights, int block,
+                     const QuantizeOptions& options, int64_t steps_per_epoch, Communicator& comm,
+                     const Device& device)
     : block_(block),
       model_(model),
       options_(options),
@@ -34,7 +35,7 @@ LiveBlock::LiveBlock(const SourceModel& model, int block, const QuantizeOptions&
       device_(device),
       pool_(device.host()),
       shapes_(block_linears(model.config(), block)),
-      weights_(model.load_block(block)),
+      weights_(std::move(weights)),
       device_weights_(on_device(weights_, device)),
       rates_{options.method.schedule, options.epochs * steps_per_epoch} {}
 

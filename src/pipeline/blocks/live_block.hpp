@@ -32,9 +32,10 @@ struct InputStatistics {
 
 class LiveBlock {
  public:
-  // Reads the weights. The device outlives the block.
-  LiveBlock(const SourceModel& model, int block, const QuantizeOptions& options,
-            int64_t steps_per_epoch, Communicator& comm, const Device& device);
+  // `weights`: those of the block, by SourceModel::load_block(). The device outlives the block.
+  LiveBlock(const SourceModel& model, BlockWeights weights, int block,
+            const QuantizeOptions& options, int64_t steps_per_epoch, Communicator& comm,
+            const Device& device);
 
   const std::vector<LinearShape>& shapes() const { return shapes_; }
   // The teacher's weights on the device; valid until quantize().

@@ -47,9 +47,8 @@ at::Tensor learned_part(const LiveState& state, const Part& part) {
   return state.learned.narrow(0, part.begin, part.size());
 }
 
-// `tensor` [n] float32, wherever it lies.
-void give(const at::Tensor& tensor, Dtype dtype, ThreadPool& pool, const ByteSink& sink) {
-  const at::Tensor values = tensor.cpu();
+// `values` [n] float32, on the host.
+void give(const at::Tensor& values, Dtype dtype, ThreadPool& pool, const ByteSink& sink) {
   if (dtype == Dtype::float32) return sink(bytes_of(values));
   const std::span<const float> floats = floats_of(values);
   const auto bytes_each = static_cast<size_t>(dtype_bytes(dtype));
@@ -88,7 +87,7 @@ std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, Thr
     for (const StoredKind& kind : kinds) {
       const auto produce = [=, &pool](const ByteSink& sink) {
         give(kind.moment ? state.optimizer.collect(*kind.moment, part.begin, part.end)
-                         : learned_part(state, part),
+                         : state.optimizer.device().fetch(learned_part(state, part)),
              dtype, pool, sink);
       };
       tensors.push_back({kind.name + part.suffix, dtype, {part.size()}, produce});

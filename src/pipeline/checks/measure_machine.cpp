@@ -222,7 +222,7 @@ class Trial {
     double packing = 0, rounds = 0;
     const double restoring = together([&] {
       return mean_of(0.15 * budget_s_, [&] {
-        LiveBlock live(model_, 0, trial_, steps(), *alone_, *device_);
+        LiveBlock live(model_, model_.load_block(0), 0, trial_, steps(), *alone_, *device_);
         const double once =
             seconds_of([&] { live.restore(&run_dir_, backend_.get(), rotary_, windows_.count); });
         packing += seconds_of([&] {

@@ -130,42 +130,80 @@ Simulation simulate_saving(const Plan& plan, Workload work, const Machine& machi
   return simulate_training(plan, stage_costs(work, machine, mesh));
 }
 
+// The part of the disk that streams take which a stop keeps.
+void count_kept_streams(const ResumeCosts& costs, QuantizeForecast& forecast) {
+  const bool keeps = costs.keeps(forecast.blocks - 1);
+  const int64_t before = forecast.kept_bytes;
+  forecast.kept_bytes = keeps ? costs.streams_bytes : 0;
+  forecast.kept_from_block = keeps ? costs.blocks_worth_keeping() : 0;
+  forecast.disk_bytes += forecast.kept_bytes - before;
+}
+
 // Forecasts memory and disk. UsageError when a rank would need more memory than --memory-limit,
 // whoever chose mesh and walk. Where only the copy of a block's state is too much, there is none.
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
                         QuantizeForecast& forecast) {
   const Workload work = known_workload(options, model, forecast);
   Machine machine;
-  machine.fixed_bytes = library_memory;
   machine.samples_at_once = threads;
+  hold_as_the_backend_does(options, machine);
   const Plan schedule = plan_of(options, forecast);
   forecast.save_beside = options.save_beside;
   Simulation simulation =
       simulate_saving(schedule, work, machine, forecast.mesh, forecast.save_beside);
-  if (!find_memory_fault(simulation, options.memory_limit).empty()) {
+  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
+  const MemoryLimits limits = {options.memory_limit, options.device_memory_limit};
+  if (!find_memory_fault(simulation, costs, limits).empty()) {
     forecast.save_beside = false;
     simulation = simulate_saving(schedule, work, machine, forecast.mesh, forecast.save_beside);
   }
   forecast.stream_bytes = simulation.peak_stream_bytes();
-  forecast.peak_memory_bytes = simulation.peak_bytes();
-  const std::string fault = find_memory_fault(simulation, options.memory_limit);
+  forecast.peak_memory_bytes = simulation.host_bytes();
+  const std::string fault = find_memory_fault(simulation, costs, limits);
+  const bool of_device =
+      costs.own_device && limits.device > 0 && simulation.peak_bytes() > limits.device;
   BITMILL_CHECK(
       fault.empty(), UsageError,
-      fmt::format("{} (--memory-limit): raise it, set a lower --stream-memory, --samples, "
-                  "--seq-len or --threads, or take --walk sweep",
-                  fault));
-  const PlanCosts costs = stage_costs(work, machine, forecast.mesh);
-  forecast.state_bytes = live_files(schedule) * work.state_bytes;
-  if (options.resume_costs.keeps(schedule.blocks - 1)) {
-    forecast.kept_bytes = options.resume_costs.streams_bytes;
-    forecast.kept_from_block = options.resume_costs.blocks_worth_keeping();
+      fmt::format("{} ({}): raise it, {}", fault,
+                  of_device ? "--device-memory-limit" : "--memory-limit",
+                  of_device ? "set a shorter --seq-len, or take --dtype bfloat16"
+                            : "set a lower --stream-memory, --samples, --seq-len or --threads, or "
+                              "take --walk sweep"));
+  if (costs.own_device) {
+    forecast.device_block_bytes = std::max(costs.resident_bytes, costs.loaded_bytes);
+    forecast.device_scratch_bytes = work.device.attention_scratch;
+    forecast.device_arriving_bytes = costs.arriving_bytes;
+    forecast.device_peak_bytes = simulation.peak_bytes();
   }
+  forecast.host_stream_bytes = stream_tiers(costs, forecast.stream_bytes).memory;
+  forecast.state_bytes = live_files(schedule) * work.state_bytes;
+  // As if no stream lay on a GPU: how much is free there is not known yet.
+  const int64_t scratch = options.stream_memory > 0
+                              ? std::max<int64_t>(0, forecast.stream_bytes - options.stream_memory)
+                              : 0;
   forecast.disk_bytes = forecast.packed_bytes + forecast.turns * forecast.turn_bytes +
-                        forecast.state_bytes + forecast.kept_bytes +
-                        streams_in_scratch(costs, forecast.stream_bytes) * forecast.mesh.ranks();
+                        forecast.state_bytes + scratch * forecast.mesh.ranks();
+  count_kept_streams(options.resume_costs, forecast);
 }
 
 }  // namespace
+
+void set_resume_costs(CheckedQuantize& checked, const ResumeCosts& costs) {
+  checked.options.resume_costs = costs;
+  count_kept_streams(costs, checked.forecast);
+}
+
+void hold_as_the_backend_does(const QuantizeOptions& options, Machine& machine) {
+  machine.weight_bytes = static_cast<int>(dtype_bytes(options.dtype));
+  if (options.backend != "cuda") {
+    machine.host_fixed_bytes = 0;
+    machine.fixed_bytes = std::max(machine.fixed_bytes, library_memory);
+    return;
+  }
+  machine.host_fixed_bytes = std::max(machine.host_fixed_bytes, gpu_host_memory);
+  machine.fixed_bytes = 0;  // what CUDA itself takes of a GPU is not free there
+  machine.memory_bytes = options.device_memory_limit;
+}
 
 void check_companions(Files& files, const std::string& model_folder) {
   const std::vector<std::string> problems = companion_problems(files, model_folder);

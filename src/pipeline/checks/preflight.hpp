@@ -35,11 +35,22 @@ void check_settings(const QuantizeOptions& options, Problems& problems);
 // Opens the model, reads the calibration, and makes the forecast. Stops at the first error.
 // REQUIRES: the lag is resolved, and check_settings() finds nothing.
 CheckedQuantize open_quantize(const QuantizeOptions& options, Files& files, int ranks, int threads);
+// Replaces the costs in the options by those of the windows that were read: a planner that knew
+// them before the calibration counts on the windows that were asked for.
+void set_resume_costs(CheckedQuantize& checked, const ResumeCosts& costs);
 JobFolders job_folders(const QuantizeOptions& options, const QuantizeForecast& forecast);
 
 // Bytes that a rank needs before it has read anything: libtorch, MPI and the heap's reserve.
 // Measured.
 inline constexpr int64_t library_memory = int64_t{145} * 1000 * 1000;
+
+// The same with a GPU: CUDA's libraries, and the buffers for copies. An estimate.
+inline constexpr int64_t gpu_host_memory = int64_t{1} * 1000 * 1000 * 1000;
+
+// Sets what a rank holds before it has work, and how wide its weights are, as the backend does it;
+// a table of hardware describes a machine for any backend. With a GPU, memory_bytes becomes
+// --device-memory-limit (0: none).
+void hold_as_the_backend_does(const QuantizeOptions& options, Machine& machine);
 
 // FormatError with every file that the result takes over from the model folder and that cannot be
 // read.

@@ -5,6 +5,7 @@
 
 #include "format/packed_linear.hpp"
 #include "format/safetensors_writer.hpp"
+#include "method/device_memory.hpp"
 #include "method/grid.hpp"
 #include "method/input_moments.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
@@ -112,6 +113,29 @@ void count_kept(const ModelConfig& config, const LinearSums& sums, Workload& wor
       work.blocks * sums.linears * std::ssize(packed_parts()) * header_bytes_of_tensor;
 }
 
+// The element type in which a device with memory of its own computes.
+DeviceWork device_work(const QuantizeOptions& options, const ModelConfig& config,
+                       const Workload& work) {
+  const std::vector<LinearShape> linears = block_linears(config, 0);
+  const DeviceBlockBytes block =
+      device_block_bytes(config, linears, options.method, work.seq_len, dtype_bytes(options.dtype));
+  const int64_t values = work.seq_len * work.hidden;
+  DeviceWork device{.operand_bytes = block.operands,
+                    .unit_bytes = block.unit,
+                    .weight_bytes = block.weights,
+                    .forward_bytes = block.forward,
+                    .attention_scratch = block.attention_scratch};
+  // A unit reads three samples. One that lies on the device in the type that is computed with is
+  // used there; any other becomes a tensor of its own. One from the host arrives in a place beside
+  // that (SampleStream::bring_ahead()).
+  const int64_t computed = device_tensor_bytes(values * dtype_bytes(options.dtype));
+  const int64_t arrived = device_tensor_bytes(values * dtype_bytes(options.stream_dtype));
+  const bool same = options.dtype == options.stream_dtype;
+  device.sample_bytes = same ? 0 : computed;
+  device.arriving_bytes = 3 * (arrived + (same ? computed : 0));
+  return device;
+}
+
 }  // namespace
 
 Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) {
@@ -142,6 +166,7 @@ Workload workload_of(const QuantizeOptions& options, const ModelConfig& config) 
   work.on_device = block_step(config, linears, options.method,
                               {.seq_len = work.seq_len, .stream_bytes = work.stream_bytes});
   count_first_turn(options, sums, linears, work);
+  work.device = device_work(options, config, work);
   return work;
 }
 

@@ -1,6 +1,32 @@
 #include "pipeline/job/quantize_forecast.hpp"
 
+#include <algorithm>
+
 namespace bitmill {
+
+int64_t room_for_streams(const QuantizeForecast& forecast, int64_t device_bytes) {
+  const int64_t room = device_bytes - forecast.device_block_bytes;
+  const bool spills = forecast.stream_bytes > room;
+  return std::max<int64_t>(0, spills ? room - forecast.device_arriving_bytes : room);
+}
+
+int64_t device_bytes_with(const QuantizeForecast& forecast, int64_t device_bytes) {
+  if (forecast.device_block_bytes == 0) return 0;
+  const int64_t room = room_for_streams(forecast, device_bytes);
+  const bool spills = forecast.stream_bytes > room;
+  return forecast.device_block_bytes + std::min(room, forecast.stream_bytes) +
+         (spills ? forecast.device_arriving_bytes : 0);
+}
+
+int64_t host_bytes_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
+                        int64_t device_bytes) {
+  if (forecast.device_block_bytes == 0) return forecast.peak_memory_bytes;
+  const int64_t spilled =
+      std::max<int64_t>(0, forecast.stream_bytes - room_for_streams(forecast, device_bytes));
+  const int64_t in_memory =
+      options.stream_memory > 0 ? std::min(options.stream_memory, spilled) : spilled;
+  return forecast.peak_memory_bytes - forecast.host_stream_bytes + in_memory;
+}
 
 Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& forecast) {
   return make_plan(static_cast<int>(forecast.blocks), options.epochs, options.lag,

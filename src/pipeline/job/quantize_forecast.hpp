@@ -27,8 +27,17 @@ struct QuantizeForecast {
   Mesh mesh;                      // of the ranks that have work; the other ranks are idle
   Walk walk = Walk::sweep;        // never automatic
   int64_t stream_bytes = 0;       // on the busiest rank, in memory and scratch file together
-  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
-  bool save_beside = true;        // as in Workload: there is memory for a copy of a block's state
+  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank, on its host
+  int64_t host_stream_bytes = 0;  // of it: streams
+  // On a GPU, on the busiest rank; 0 where there is none. The most that a block needs with all
+  // streams elsewhere; of it, scratch of attention; what arriving samples take where not all
+  // streams lie there; and the most in all, with the streams that --device-memory-limit leaves room
+  // for.
+  int64_t device_block_bytes = 0;
+  int64_t device_scratch_bytes = 0;
+  int64_t device_arriving_bytes = 0;
+  int64_t device_peak_bytes = 0;
+  bool save_beside = true;  // as in Workload: there is memory for a copy of a block's state
   // Streams that a stop keeps in the run folder: their bytes, and the fewest packed blocks with
   // which it does. 0 where no stop does: then the next start replays the packed blocks.
   int64_t kept_bytes = 0;
@@ -38,6 +47,14 @@ struct QuantizeForecast {
   std::string fingerprint_json;    // everything that determines the result, and nothing else
   std::vector<std::string> notes;  // what the user should hear before the work
 };
+
+// Bytes that the streams of a rank may take on its device, where it may use `device_bytes` there.
+int64_t room_for_streams(const QuantizeForecast& forecast, int64_t device_bytes);
+// The most that a rank holds there then; 0 without a GPU.
+int64_t device_bytes_with(const QuantizeForecast& forecast, int64_t device_bytes);
+// The most that a rank holds on its host then.
+int64_t host_bytes_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
+                        int64_t device_bytes);
 
 // The plan of that run. REQUIRES: the lag of the options is resolved.
 Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& forecast);

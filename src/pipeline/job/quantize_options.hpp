@@ -60,8 +60,9 @@ struct QuantizeOptions {
   int replicas = 0;  // of each stage; 0: as many as ranks and batch allow
   Walk walk = Walk::automatic;
   int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
-  int64_t stream_memory = 0;  // bytes on this rank; 0: no limit
-  int64_t memory_limit = 0;   // bytes that the forecast of a rank may not exceed; 0: no limit
+  int64_t stream_memory = 0;        // bytes on this rank; 0: no limit
+  int64_t memory_limit = 0;         // bytes that the forecast of a rank may not exceed; 0: no limit
+  int64_t device_memory_limit = 0;  // bytes of a GPU that a rank may use; 0: what is free there
   // Whether a block's state may be written while the block is trained on, which takes memory for a
   // copy; within memory_limit. Set by whoever knows that the memory is too small.
   bool save_beside = true;

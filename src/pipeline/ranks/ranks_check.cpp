@@ -46,7 +46,10 @@ std::string to_text(const RankFacts& facts) {
               {"allow_mixed_hardware", facts.allow_mixed_hardware},
               {"memory_needed", facts.memory_needed},
               {"memory_available", facts.memory_available},
-              {"mesh", facts.mesh}}
+              {"mesh", facts.mesh},
+              {"device",
+               {facts.device.name, facts.device.usable_bytes, facts.device.needed_bytes,
+                facts.device.scratch_bytes}}}
       .dump();
 }
 
@@ -65,7 +68,9 @@ RankFacts facts_of(const json& facts) {
           facts.at("allow_mixed_hardware"),
           facts.at("memory_needed"),
           facts.at("memory_available"),
-          facts.at("mesh")};
+          facts.at("mesh"),
+          {facts.at("device").at(0), facts.at("device").at(1), facts.at("device").at(2),
+           facts.at("device").at(3)}};
 }
 
 RankResources resources_of(const json& one) {
@@ -149,15 +154,47 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
   return problems;
 }
 
+std::vector<std::string> device_problems(const std::vector<RankFacts>& all) {
+  std::vector<std::string> problems;
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const DeviceNeed& device = all[rank].device;
+    if (!all[rank].has_work() || device.needed_bytes <= device.usable_bytes) continue;
+    problems.push_back(fmt::format(
+        "{} may use {} bytes of {}, and a block and one of its samples need {} there ({} of it "
+        "scratch of attention); a shorter --seq-len takes less, and --dtype bfloat16 less than "
+        "float32; streams are not in it, they go to the host by themselves; look who else uses "
+        "this GPU (nvidia-smi)",
+        name_of(all, rank), device.usable_bytes, device.name, device.needed_bytes,
+        device.scratch_bytes));
+  }
+  return problems;
+}
+
+int64_t device_share(Communicator& comm, const Device& device, const std::string& host) {
+  const DeviceMemory memory = device.memory();
+  const std::string mine =
+      json{{"device", host + " " + device.description()}, {"usable", memory.usable_bytes()}}.dump();
+  const json own = json::parse(mine);
+  int64_t least = memory.usable_bytes(), ranks = 0;
+  for (const json& one : gather_json(comm, mine)) {
+    if (one.at("device") != own.at("device")) continue;
+    ++ranks;
+    least = std::min(least, one.at("usable").get<int64_t>());
+  }
+  return least / ranks;
+}
+
 std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,
                                      const std::string& host) {
   const std::string mine =
       to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
-               work.allow_mixed_hardware, work.memory_needed, available_memory_bytes(), work.mesh});
+               work.allow_mixed_hardware, work.memory_needed, available_memory_bytes(), work.mesh,
+               work.device});
   std::vector<RankFacts> all;
   for (const json& facts : gather_json(comm, mine)) all.push_back(facts_of(facts));
   std::vector<std::string> problems = differences(all);
   for (std::string& problem : memory_problems(all)) problems.push_back(std::move(problem));
+  for (std::string& problem : device_problems(all)) problems.push_back(std::move(problem));
   BITMILL_CHECK(problems.empty(), UsageError, fmt::format("{}", fmt::join(problems, "\n")));
   std::vector<std::string> classes;
   for (const RankFacts& facts : all) {

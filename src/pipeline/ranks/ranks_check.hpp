@@ -9,8 +9,17 @@
 
 #include "base/files.hpp"
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
 
 namespace bitmill {
+
+// Of a rank that computes on a device with memory of its own; zeros where it does not.
+struct DeviceNeed {
+  std::string name = {};      // in words
+  int64_t usable_bytes = 0;   // that this rank may use of it, by device_share()
+  int64_t needed_bytes = 0;   // at least, with all streams elsewhere
+  int64_t scratch_bytes = 0;  // of needed_bytes: scratch of attention
+};
 
 // What one rank says about the things in which all ranks must agree.
 struct RankFacts {
@@ -22,6 +31,7 @@ struct RankFacts {
   int64_t memory_needed = 0;          // bytes, estimate; 0 on an idle rank
   int64_t memory_available = 0;       // bytes, of the host; 0: not known
   std::string mesh = {};  // in words, where the planner chose it: all ranks must have the same
+  DeviceNeed device = {};
 
   bool has_work() const { return memory_needed > 0; }
 };
@@ -30,6 +40,7 @@ struct RankFacts {
 // allows it, and always on idle ranks. Pure.
 std::vector<std::string> differences(const std::vector<RankFacts>& all);
 std::vector<std::string> memory_problems(const std::vector<RankFacts>& all);
+std::vector<std::string> device_problems(const std::vector<RankFacts>& all);
 
 // What a rank is about to do, as the checks of the job found.
 struct RankWork {
@@ -38,7 +49,12 @@ struct RankWork {
   bool allow_mixed_hardware = false;
   int64_t memory_needed = 0;  // 0 on an idle rank
   std::string mesh = {};      // in words, where the planner chose it
+  DeviceNeed device = {};
 };
+
+// Collective. Bytes that this rank may use of its device: what is free there now less the reserve,
+// in equal parts for the ranks that compute on it. 0 where the device has the host's memory.
+int64_t device_share(Communicator& comm, const Device& device, const std::string& host);
 
 // Collective. UsageError, the same on every rank, with every problem, one per line. Returns the
 // numerics classes of the ranks that have work, rank 0's first.

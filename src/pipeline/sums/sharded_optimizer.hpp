@@ -41,6 +41,7 @@ class ShardedOptimizer {
   void step(int64_t batch_size, Partials own, const at::Tensor& values);
 
   int64_t steps() const { return steps_; }
+  const Device& device() const { return device_; }
 
   // Collective. Elements [begin, end) of a moment on rank 0, on the host; an empty tensor on other
   // ranks. Valid until the next step, because it may be a view where rank 0 is alone.

@@ -62,7 +62,26 @@ TEST_F(PlanCommand, ADeviceWithMemoryOfItsOwnHasAHostBesideIt) {
   EXPECT_GT(object.at("host_bytes"), 2e9);
   EXPECT_NE(object.at("host_bytes"), object.at("peak_bytes"));
   EXPECT_THAT(plan("--ranks 4 --recipe parallel --hardware h100").out,
-              HasSubstr("of the device and"));
+              AllOf(HasSubstr("of the device ("), HasSubstr("scratch of attention"),
+                    HasSubstr("of the host")));
+}
+
+TEST_F(PlanCommand, AJobThatDoesNotFitADeviceIsRefusedAndStreamsAreNoReason) {
+  const std::string job = "--recipe published --samples 1000 --hardware h100 --json ";
+  const json free = json::parse(plan(job).out);
+  const int64_t streams = free.at("device_stream_bytes");
+  ASSERT_GT(streams, 0);
+  const int64_t less = free.at("peak_bytes").get<int64_t>() - streams / 2;
+  const json tight = json::parse(plan(fmt::format("{} --device-memory-limit {}", job, less)).out);
+  EXPECT_LT(tight.at("device_stream_bytes"), streams);
+  EXPECT_GT(tight.at("host_bytes"), free.at("host_bytes"));
+  EXPECT_LE(tight.at("peak_bytes"), less);
+  const ProgramRun refused = plan(job + "--device-memory-limit 2010000000");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("fits 2010000000 bytes of a device"), HasSubstr("--seq-len"),
+                    HasSubstr("bfloat16"), HasSubstr("streams are not in it")));
+  EXPECT_THAT(plan("--device-memory-limit 1GB").err, HasSubstr("which has one memory"));
 }
 
 // 128 samples of 512 tokens and 192 channels are 50 MB, and a sweep holds three such streams.

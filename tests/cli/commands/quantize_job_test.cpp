@@ -5,11 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <sstream>
 
 #include "base/error.hpp"
 #include "cli/commands/invocation.hpp"
 #include "cli/options/hardware.hpp"
+#include "format/safetensors_writer.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -25,9 +27,14 @@ class QuantizeJobTest : public ::testing::Test {
  protected:
   // The bundled model's four blocks, 8 windows of 64 tokens.
   QuantizeJob checked(const std::string& more, int ranks, int64_t memory = plenty) {
+    return checked_words("--calib " BITMILL_SOURCE_DIR
+                         "/tests/data/books/calib.txt --samples 8 --seq-len 64 " +
+                             more,
+                         ranks, memory);
+  }
+  QuantizeJob checked_words(const std::string& more, int ranks, int64_t memory) {
     std::istringstream words("quantize --model " BITMILL_SOURCE_DIR
-                             "/tests/data/books-2M --calib " BITMILL_SOURCE_DIR
-                             "/tests/data/books/calib.txt --samples 8 --seq-len 64 --output-dir " +
+                             "/tests/data/books-2M --output-dir " +
                              folder_ / "result" + " " + more);
     const std::vector<std::string> all(std::istream_iterator<std::string>(words), {});
     QuantizeJob job(read_quantize_request(*files_, read_invocation(*files_, all).settings));
@@ -83,6 +90,21 @@ TEST_F(QuantizeJobTest, WhatFitsTheChoiceFitsTheRun) {
   EXPECT_THROW(checked(words + least, 1), UsageError);
   EXPECT_EQ(checked("--recipe parallel --walk sweep --memory-limit " + exact, 1).forecast().mesh,
             job.forecast().mesh);
+}
+
+// 128 windows are normal, and the file has three.
+TEST_F(QuantizeJobTest, WhatAStopWouldKeepIsThatOfTheWindowsThatWereRead) {
+  std::vector<int32_t> ids(size_t{3} * 32);
+  std::iota(ids.begin(), ids.end(), 7);
+  write_safetensors(*files_, folder_ / "windows.safetensors",
+                    {{"input_ids",
+                      Dtype::int32,
+                      {3, 32},
+                      [&](const ByteSink& sink) { sink(std::as_bytes(std::span(ids))); }}},
+                    {});
+  const QuantizeJob job = checked_words("--calib " + folder_ / "windows.safetensors", 1, plenty);
+  EXPECT_EQ(job.forecast().samples, 3);
+  EXPECT_EQ(job.options().resume_costs.streams_bytes, int64_t{2} * 3 * 32 * 192 * 4);
 }
 
 TEST_F(QuantizeJobTest, ATableOfHardwareSteersTheChoiceAndNotTheResult) {

@@ -109,10 +109,22 @@ TEST(PlanReport, DeviceAndHostAreOneMemoryUnlessTheTableSaysOtherwise) {
   EXPECT_EQ(all.at("host_bytes"), all.at("peak_bytes"));
   EXPECT_EQ(all.at("per_rank")[1].at("host_bytes"), all.at("per_rank")[1].at("peak_bytes"));
   one.machine.host_fixed_bytes = 7;
-  one.work.source_bytes = 30;
+  one.work.weights = 30;
+  one.work.device.attention_scratch = 11;
+  one.machine.memory_bytes = 1000000;
   all = report(one);
   EXPECT_EQ(all.at("one_memory"), false);
-  EXPECT_EQ(all.at("per_rank")[1].at("host_bytes"), 7 + 30 + 100);
+  EXPECT_EQ(all.at("per_rank")[1].at("host_bytes"), 7 + 30 * 5 + 100)
+      << "streams are on the device";
+  EXPECT_EQ(all.at("device_scratch_bytes"), 11);
+  const int64_t streams = all.at("per_rank")[1].at("device_stream_bytes");
+  EXPECT_GT(streams, 0);
+  const int64_t block = all.at("per_rank")[1].at("peak_bytes").get<int64_t>() - 1000 - streams;
+  EXPECT_GT(block, 0);
+  one.machine.memory_bytes = 1000 + block + streams - 4;  // a sample less
+  all = report(one);
+  EXPECT_EQ(all.at("per_rank")[1].at("device_stream_bytes"), streams - 4);
+  EXPECT_EQ(all.at("per_rank")[1].at("host_bytes"), 7 + 30 * 5 + 100 + 4);
   EXPECT_EQ(all.at("per_rank")[4].at("host_bytes"), 7);
   EXPECT_EQ(all.at("per_rank")[4].at("peak_bytes"), 1000);
 }
@@ -127,7 +139,8 @@ TEST(PlanReport, ThePersonsTableHasARowForEveryStage) {
                     HasSubstr("2 to 3"), HasSubstr("96 bytes"), HasSubstr("320 bytes")));
   EXPECT_THAT(text({1, 1}), Not(HasSubstr("to the next stage")));
   one.machine.host_fixed_bytes = 7;
-  EXPECT_THAT(text({2, 2}), AllOf(HasSubstr("of the device and"), HasSubstr("host  ")));
+  EXPECT_THAT(text({2, 2}),
+              AllOf(HasSubstr("of the device ("), HasSubstr("of the host"), HasSubstr("host  ")));
 }
 
 }  // namespace

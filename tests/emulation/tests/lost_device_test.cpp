@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "emulation/tests/child_run.hpp"
 
 namespace bitmill::emulation_tests {
@@ -15,14 +17,14 @@ using testing::HasSubstr;
 class LostDevice : public testing::Test {
  protected:
   ChildRun quantize(const std::string& environment, const std::string& name,
-                    const std::string& words = "") const {
+                    const std::string& words = "",
+                    const std::string& size = "--samples 2 --seq-len 16") const {
     const std::string data = std::string(BITMILL_SOURCE_DIR) + "/tests/data/";
     return run_child(environment,
                      std::string(BITMILL_PROGRAM) + " quantize --model " + data +
                          "books-2M --calib " + data +
-                         "books/calib.txt --samples 2 --seq-len 16 --epochs 2 --max-blocks 2 "
-                         "--threads 1 --output-dir " +
-                         folder_ / name + " " + words,
+                         "books/calib.txt --epochs 2 --max-blocks 2 --threads 1 " + size +
+                         " --output-dir " + folder_ / name + " " + words,
                      120);
   }
 
@@ -45,7 +47,7 @@ class LostDevice : public testing::Test {
 TEST_F(LostDevice, AJobThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   ASSERT_EQ(quantize("", "whole").exit_code, 0);
   const ChildRun lost =
-      quantize("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:80:cudaErrorECCUncorrectable", "broken");
+      quantize("BITMILL_EMULATION_FAIL=cudaMemcpyAsync:60:cudaErrorECCUncorrectable", "broken");
   EXPECT_EQ(lost.exit_code, 75) << lost.output;
   EXPECT_THAT(lost.output, AllOf(HasSubstr("backend cuda"), HasSubstr("cudaErrorECCUncorrectable"),
                                  HasSubstr("Everything that was committed is kept")));
@@ -74,6 +76,43 @@ TEST_F(LostDevice, DescentSaysThatItStaysOnTheHost) {
   EXPECT_THAT(quantize("", "without", "--dry-run").output, testing::Not(HasSubstr(words)));
   EXPECT_THAT(quantize("", "cpu", "--dry-run --init cd --backend cpu").output,
               testing::Not(HasSubstr(words)));
+}
+
+// The second piece that libtorch's allocator asks for; it gives back what it can, and asks again.
+TEST_F(LostDevice, AJobThatFindsNoMemorySaysWhereAndHowMuch) {
+  const ChildRun full = quantize("BITMILL_EMULATION_FAIL=cudaMalloc:2,cudaMalloc:3,cudaMalloc:4",
+                                 "full", "", "--samples 4 --seq-len 128");
+  EXPECT_EQ(full.exit_code, 1) << full.output;
+  EXPECT_THAT(
+      full.output,
+      AllOf(HasSubstr("the forward pass of block 0, sample 0: "),
+            HasSubstr("Tried to allocate 2.00 MiB"), HasSubstr("of which 4.00 GiB is free"),
+            HasSubstr("--device-memory-limit"), HasSubstr("--seq-len"), HasSubstr("bfloat16")));
+}
+
+// Every tensor is an allocation of its own there. Block 0 is packed by then.
+TEST_F(LostDevice, AJobThatFindsNoMemoryInMidRunKeepsWhatItHasAndTheNextStartGoesOn) {
+  ASSERT_EQ(quantize("", "whole").exit_code, 0);
+  const ChildRun full = quantize(
+      "PYTORCH_NO_CUDA_MEMORY_CACHING=1 "
+      "BITMILL_EMULATION_FAIL=cudaMalloc:1700:cudaErrorMemoryAllocation",
+      "full");
+  EXPECT_EQ(full.exit_code, 1) << full.output;
+  EXPECT_THAT(full.output,
+              AllOf(HasSubstr("the gradient of block 1, sample "), HasSubstr("out of memory"),
+                    HasSubstr(" are free"), HasSubstr("--device-memory-limit")));
+  const ChildRun again = quantize("", "full", "--resume required");
+  EXPECT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_THAT(again.output, HasSubstr("1 of 2 blocks are packed"));
+  EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("full/model.safetensors"));
+}
+
+TEST_F(LostDevice, AJobThatDoesNotFitIsRefusedBeforeItBegins) {
+  const ChildRun run = quantize("BITMILL_EMULATION_MEMORY=277000000", "small");
+  EXPECT_EQ(run.exit_code, 2) << run.output;
+  EXPECT_THAT(run.output, AllOf(HasSubstr("a block and one of its samples need "),
+                                HasSubstr("--seq-len"), HasSubstr("bfloat16")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "small.work"));
 }
 
 TEST_F(LostDevice, AutoSaysWhyTheCpuComputes) {

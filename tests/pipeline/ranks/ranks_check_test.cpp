@@ -64,6 +64,19 @@ TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {
                                                       HasSubstr("2 ranks need about 1200"))));
 }
 
+TEST(RanksCheck, ABlockThatDoesNotFitADeviceIsRefusedWithTheFiguresAndWhatToLower) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2"), facts("n3")};
+  EXPECT_THAT(device_problems(all), IsEmpty()) << "they have none";
+  all[0].device = {"a GPU", 700, 700, 50};
+  all[1].device = {"another GPU", 699, 700, 50};
+  all[2].device = {"a GPU", 0, 700, 50};
+  all[2].memory_needed = 0;
+  EXPECT_THAT(device_problems(all),
+              ElementsAre(AllOf(HasSubstr("rank 1 on n2 may use 699 bytes of another GPU"),
+                                HasSubstr("need 700 there (50 of it"), HasSubstr("--seq-len"),
+                                HasSubstr("--dtype bfloat16"))));
+}
+
 TEST(RanksCheck, ARefusalForMemoryNamesTheMeshAndWhatElseToTry) {
   std::vector<RankFacts> all = {facts("n1")};
   all[0].memory_needed = 1001;

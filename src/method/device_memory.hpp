@@ -1,0 +1,39 @@
+#pragma once
+// What a GPU holds while a block is worked on, counted from shapes before anything is there. The
+// count follows the code that makes and frees the tensors (StudentBlock, dense_block_forward() and
+// what they call, on a GPU), tensor by tensor, each rounded up as libtorch's caching allocator does
+// it. tests/device/memory_test.cpp holds it to what the allocator counts.
+//
+// Not counted: workspaces of cublasLt, and copies that device/product.hpp makes of matrices whose
+// rows do not begin at 16 bytes (there are none where widths are multiples of 8). Tensors of more
+// than 1 MiB may take up to 1 MiB more than is counted: what is left of a piece is not always cut
+// off.
+
+#include <cstdint>
+#include <span>
+
+#include "method/settings.hpp"
+#include "model/config.hpp"
+#include "model/family.hpp"
+
+namespace bitmill {
+
+// Bytes as the caching allocator counts a tensor of `bytes`.
+int64_t device_tensor_bytes(int64_t bytes);
+
+struct DeviceBlockBytes {
+  int64_t operands = 0;  // of the student, without what is learned; with rotary tables
+  int64_t unit = 0;      // the most that the gradient of one sample needs beside its three tensors
+  int64_t weights = 0;   // dense, with norms and biases; with rotary tables
+  int64_t forward = 0;  // the most that the dense forward pass of one sample needs beside its input
+  // Within unit and forward: attention_scratch_bytes() (model/device_attention.hpp).
+  int64_t attention_scratch = 0;
+};
+
+// Of a block of these linears, all quantized. `tokens` of a sample; `element_bytes`: 2 or 4. The
+// inputs' statistics of the first turn are part of `forward`, their sums are not.
+DeviceBlockBytes device_block_bytes(const ModelConfig& config, std::span<const LinearShape> linears,
+                                    const MethodSettings& method, int64_t tokens,
+                                    int64_t element_bytes);
+
+}  // namespace bitmill
