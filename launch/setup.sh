@@ -9,7 +9,7 @@
 #                                      GPU
 #   launch/setup.sh --with-transformers  the same, and a Python with transformers, for tests/python
 #   launch/setup.sh --with-cuda        the same, and nvcc 13 with the libraries that the preset `cuda`
-#                                      needs, 1.1 GB; a toolkit that is in the PATH is taken instead.
+#                                      needs, 1.1 GB; an nvcc 13 in the PATH is taken instead.
 #                                      The six may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (FindLibTorch.cmake)
 #   launch/setup.sh --print-python     print the Python with transformers (tests/python)
@@ -213,7 +213,6 @@ install_transformers() {
   printf '%s\n' "${python_wheels[@]}" >"$target/complete"
 }
 
-# As install_libtorch: whatever has the final name is complete.
 # One folder as a toolkit has it, and the names without a version that linkers look for.
 install_toolkit() {
   if [ -n "$(find_nvcc)" ]; then
@@ -235,6 +234,7 @@ install_toolkit() {
   mv "$fresh" "$toolkit"
 }
 
+# As install_libtorch: whatever has the final name is complete.
 install_headers() {
   local include target fresh folder
   include=$(header_folder)

@@ -20,10 +20,15 @@ step() {
 # configure PRESET [OPTION...]: against the libtorch that set-up left, even where an older one is
 # remembered, and `cuda` with set-up's nvcc where the PATH has none. Options go to cmake.
 configure() {
-  local libtorch more=()
+  local libtorch nvcc more=()
   libtorch=$("$root/launch/setup.sh" --print-libtorch)
-  if [ "$1" = cuda ] && ! command -v nvcc >/dev/null; then
-    more=("-DCMAKE_CUDA_COMPILER=$("$root/launch/setup.sh" --print-nvcc)")
+  if [ "$1" = cuda ]; then
+    nvcc=$("$root/launch/setup.sh" --print-nvcc)
+    if [ -z "$nvcc" ]; then
+      say "no nvcc of CUDA 13: launch/setup.sh --with-cuda fetches it"
+      return 1
+    fi
+    if [ "$nvcc" != "$(command -v nvcc)" ]; then more=("-DCMAKE_CUDA_COMPILER=$nvcc"); fi
   fi
   cmake --preset "$1" "-DLIBTORCH_ROOT=$libtorch" "${more[@]}" "${@:2}"
 }

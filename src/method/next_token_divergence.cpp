@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/pieces.hpp"
+#include "device/host_product.hpp"
 #include "device/product.hpp"
 #include "model/block_forward.hpp"
 #include "model/device_weights.hpp"
@@ -76,7 +77,7 @@ at::Tensor NextTokenDivergence::of_tile(const at::Tensor& student_in, const at::
     if (head.is_cuda()) {
       product_into(*gradient, of_logits.to(head.scalar_type()), head);
     } else {
-      at::mm_out(*gradient, of_logits, head);
+      host_product_into(*gradient, of_logits, head);
     }
   }
   return per_token;

@@ -1,6 +1,7 @@
 // How fast the kernels move memory on a GPU: bytes that must be moved, over the time between two
-// events. Prints a line a kernel; the last one is for launch/gpu-check.sh.
+// events. Prints a line a kernel, the slowest one last: launch/gpu-check.sh shows it.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -16,7 +17,7 @@ namespace {
 
 // As many rows as LLaMA-2 7B's widest linear, and four times its columns: 721 MB in float32, twelve
 // times the L2 of an H200 (60 MB).
-std::string pack_signs_line(double copy_gb_per_s) {
+KernelSpeed pack_signs_speed(double copy_gb_per_s) {
   const int64_t rows = 11008, cols = 16384, low_cols = cols * 4 / 5;
   std::vector<int32_t> columns;
   for (int64_t i = 0; i < low_cols; ++i) columns.push_back(static_cast<int32_t>(i * 5 / 4));
@@ -31,10 +32,7 @@ std::string pack_signs_line(double copy_gb_per_s) {
       median_ms([&] { cuda_check(kernels::pack_signs(task, nullptr), "pack_signs"); });
   const double bytes = static_cast<double>(rows * cols + rows + low_cols + words) * 4;
   const double gb_per_s = bytes / ms / 1e6;
-  char line[160];
-  std::snprintf(line, sizeof line, "pack_signs %.2f ms, %.0f GB/s, %.2f of a copy's", ms, gb_per_s,
-                gb_per_s / copy_gb_per_s);
-  return line;
+  return {"pack_signs", ms, gb_per_s, gb_per_s / copy_gb_per_s};
 }
 
 // What the device copies from itself to itself, read and written.
@@ -57,8 +55,15 @@ int run() {
   }
   const double copy = copy_gb_per_s();
   std::printf("copy %.0f GB/s\n", copy);
-  for (const std::string& line : step_kernel_lines(copy)) std::printf("%s\n", line.c_str());
-  std::printf("%s\n", pack_signs_line(copy).c_str());
+  std::vector<KernelSpeed> all = step_kernel_speeds(copy);
+  all.push_back(pack_signs_speed(copy));
+  for (const KernelSpeed& one : all) {
+    std::printf("%s %.3f ms, %.0f GB/s, %.2f of a copy's\n", one.name.c_str(), one.ms, one.gb_per_s,
+                one.share);
+  }
+  const auto least = std::ranges::min_element(all, {}, &KernelSpeed::share);
+  std::printf("least of %zu: %s %.2f of a copy's (goal 0.85)\n", all.size(), least->name.c_str(),
+              least->share);
   return 0;
 }
 

@@ -47,16 +47,13 @@ class Lines {
   void add(const char* name, int64_t bytes, const std::function<kernels::cudaError_t()>& run) {
     const double ms = median_ms([&] { cuda_check(run(), name); });
     const double gb_per_s = static_cast<double>(bytes) / ms / 1e6;
-    char line[160];
-    std::snprintf(line, sizeof line, "%s %.3f ms, %.0f GB/s, %.2f of a copy's", name, ms, gb_per_s,
-                  gb_per_s / copy_gb_per_s_);
-    all_.emplace_back(line);
+    all_.push_back({name, ms, gb_per_s, gb_per_s / copy_gb_per_s_});
   }
-  std::vector<std::string> take() { return std::move(all_); }
+  std::vector<KernelSpeed> take() { return std::move(all_); }
 
  private:
   const double copy_gb_per_s_;
-  std::vector<std::string> all_;
+  std::vector<KernelSpeed> all_;
 };
 
 void add_column_kernels(Lines& lines) {
@@ -191,7 +188,7 @@ void add_weight_kernels(Lines& lines) {
 
 }  // namespace
 
-std::vector<std::string> step_kernel_lines(double copy_gb_per_s) {
+std::vector<KernelSpeed> step_kernel_speeds(double copy_gb_per_s) {
   Lines lines(copy_gb_per_s);
   add_column_kernels(lines);
   add_row_kernels(lines);

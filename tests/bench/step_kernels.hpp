@@ -6,8 +6,14 @@
 
 namespace bitmill {
 
-// A line a kernel: its time at a 70B model's shapes in bfloat16, GB/s of the bytes that
-// kernels/STEP.md counts, and the part of `copy_gb_per_s` that this is. Takes a few seconds.
-std::vector<std::string> step_kernel_lines(double copy_gb_per_s);
+struct KernelSpeed {
+  std::string name;
+  double ms = 0;
+  double gb_per_s = 0;  // of the bytes that kernels/STEP.md counts
+  double share = 0;     // of what a copy moves in that time
+};
+
+// At a 70B model's shapes in bfloat16. Takes a few seconds.
+std::vector<KernelSpeed> step_kernel_speeds(double copy_gb_per_s);
 
 }  // namespace bitmill

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "checkpoint/failing_files.hpp"
+#include "device/host_product.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/checks/tune_check.hpp"
 #include "pipeline/folder/assemble.hpp"
@@ -116,6 +117,21 @@ TEST_F(Tune, BothBackendsEndNearEachOther) {
   EXPECT_THAT(record["numerics_class"].get<std::string>(), HasSubstr("reference, float32"));
   slow.backend = "cpu";
   EXPECT_THAT(tuning_message(slow), HasSubstr("backend is \"reference\" there and \"cpu\" here"));
+}
+
+TEST_F(Tune, ProductsInBfloat16EndNearFloat32WithTheSameBytesOnTwoRanks) {
+  if (!why_no_bfloat16().empty()) GTEST_SKIP() << why_no_bfloat16();
+  TuneOptions rounded = tuning("rounded");
+  rounded.dtype = Dtype::bfloat16;
+  const TuningHistory exact = tune_on(tuning("exact")).history;
+  const TuningHistory history = tune_on(rounded).history;
+  EXPECT_NEAR(history.held_out_kl.back(), exact.held_out_kl.back(),
+              0.05 * exact.held_out_kl.front());
+  EXPECT_FALSE(bytes("rounded") == bytes("exact"));
+  TuneOptions two = tuning("two");
+  two.dtype = Dtype::bfloat16;
+  tune_on(two, 2, 2);
+  EXPECT_TRUE(bytes("rounded") == bytes("two"));
 }
 
 // Stages x replicas, threads.

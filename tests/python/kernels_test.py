@@ -255,6 +255,8 @@ class Models(unittest.TestCase):
             model.dequantize()
         with self.assertRaisesRegex(ValueError, "on the kernels already"):
             package.use_kernels(model)
+        with self.assertRaisesRegex(ValueError, "no stored bits any more"):
+            model.state_dict()
 
     def test_gradients_are_refused_unless_none_are_recorded(self) -> None:
         model, ids = on_kernels(packed("tied-mha"), "int8"), torch.arange(1, 9)[None]

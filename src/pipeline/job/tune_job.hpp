@@ -36,7 +36,7 @@ struct TuneOptions {
   WindowBos window_bos = WindowBos::off;
   std::string text_key;
   std::string backend = "cpu";   // cpu, reference, or cuda
-  Dtype dtype = Dtype::float32;  // of activations and operands; bfloat16 with cuda alone
+  Dtype dtype = Dtype::float32;  // of products, and on a GPU of activations
 
   int stages = 1;             // groups of ranks that share the depth
   int64_t stream_memory = 0;  // bytes on this rank; 0: no limit

@@ -169,6 +169,15 @@ class PackedLinear(nn.Module):
         for part in PARTS:
             setattr(self, part, None)
 
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        # Without a word, torch would leave out buffers that are None.
+        if self.product is not None:
+            raise ValueError(
+                "bitmill: linears that the kernels compute have no stored bits any more: copy the "
+                "packed folder, or load the model without kernels"
+            )
+        super()._save_to_state_dict(*args, **kwargs)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.product is None:
             return nn.functional.linear(x, self.unpacked(x.dtype), self.bias)
