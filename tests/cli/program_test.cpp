@@ -94,7 +94,7 @@ TEST_F(Program, AMissingModelIsOneClearMessage) {
 
 TEST_F(Program, WrongOptionsAreRefusedBeforeAnythingIsWritten) {
   expect_usage_error(quantize("--sample 3"), "did you mean --samples?");
-  expect_usage_error(quantize("--backend reference --dtype bfloat16"), "bfloat16");
+  expect_usage_error(quantize("--backend reference --dtype bfloat16"), "computes in float32");
   expect_usage_error(quantize("--batch 9 --samples 8"), "--batch 9");
   expect_usage_error(quantize("--lag 3"), "try 2 or 4");
   expect_usage_error(quantize("--threads 0"), "--threads");
