@@ -35,9 +35,8 @@ struct FaultAdvice {
 // Meanings: CUDA Runtime API, "cudaError".
 constexpr FaultAdvice fault_advice[] = {
     {cudaErrorMemoryAllocation,
-     "look who else uses this GPU (nvidia-smi), and run the same command again; with a (lower) "
-     "--device-memory-limit more streams go to the host, which changes no result; a shorter "
-     "--seq-len takes less, and --dtype bfloat16 less than float32, but make it another job"},
+     "look who else uses this GPU (nvidia-smi), and run the same command again; a shorter "
+     "--seq-len takes less"},
     {cudaErrorNoDevice,
      "see which GPUs there are with nvidia-smi -L; CUDA_VISIBLE_DEVICES and the batch system may "
      "hide them; a container must be started with them (docker run --gpus all, apptainer run "

@@ -143,10 +143,11 @@ RankWork rank_work(const CheckedQuantize& checked, const Device& device, int64_t
           numerics_class(checked.options.backend, device),
           checked.options.allow_mixed_hardware,
           mesh.contains(rank) ? host_bytes_with(forecast, checked.options, device_bytes) : 0,
+          checked.options.memory_limit,
           fmt::format("{} x {} (stages x replicas, {})", mesh.stages, mesh.replicas,
                       word_of(forecast.walk)),
           {device.description(), device_bytes, forecast.device_block_bytes,
-           forecast.device_scratch_bytes}};
+           forecast.device_attention_bytes, checked.options.dtype == Dtype::float32}};
 }
 
 // Collective; as compare_ranks().

@@ -74,8 +74,9 @@ LiveBytes gather_live_bytes(Communicator& comm, const RunDir* run_dir) {
 
 // Whether there is memory to write states beside training. Replicas of a stage must do the same,
 // and each has made a forecast of its own: that of the leader counts.
-bool agree_to_save_beside(const QuantizeForecast& forecast, Communicator& replicas) {
-  auto beside = static_cast<std::byte>(forecast.save_beside);
+bool agree_to_save_beside(const QuantizeStart& start, Communicator& replicas) {
+  auto beside = static_cast<std::byte>(
+      saves_beside_with(start.checked.forecast, start.options(), start.device_bytes));
   replicas.broadcast(std::span(&beside, 1), 0);
   return beside != std::byte{0};
 }
@@ -120,7 +121,7 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
       start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
       join_path(options.scratch_dir, scratch_name),
       {&start.device, room_for_streams(start.checked.forecast, start.device_bytes)});
-  const bool beside = agree_to_save_beside(start.checked.forecast, rank.replicas());
+  const bool beside = agree_to_save_beside(start, rank.replicas());
   std::optional<RunWriter> writer;
   const bool collects = rank.stage() == 0 && rank.mesh().stages > 1;
   if (run_dir != nullptr) writer.emplace(*run_dir, beside, collects);

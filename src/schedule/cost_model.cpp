@@ -89,8 +89,8 @@ int64_t statistics_floats(const Workload& work, int replicas, int replica, int u
 // Memory of a block without its streams, where device and host are one. While it trains: operands
 // as wide as weights, signs and codes of one byte each, learned values with their moments and sums,
 // and for each thread the activations of one sample. Before and after that: the dense weights, what
-// is made of them, and the statistics of their inputs. The stage's leader also holds what is being
-// written.
+// is made of them, and the statistics of their inputs; where operands are narrower than float32,
+// the dense weights are there in both types. The stage's leader also holds what is being written.
 void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, int replica,
                 PlanCosts& costs) {
   const int threads = machine.samples_at_once, replicas = mesh.replicas;
@@ -99,7 +99,8 @@ void add_memory(const Workload& work, const Machine& machine, const Mesh& mesh, 
   const int64_t of_thread = work.activation_bytes + work.product_bytes;
   costs.resident_bytes = block + float_bytes * learning_floats(work, replicas, replica, threads) +
                          std::min<int64_t>(threads, batch) * of_thread;
-  costs.loaded_bytes = block + work.weights * machine.weight_bytes +
+  const int64_t narrow = machine.weight_bytes < float_bytes ? machine.weight_bytes : 0;
+  costs.loaded_bytes = block + work.weights * (float_bytes + narrow) +
                        float_bytes * statistics_floats(work, replicas, replica, threads);
   if (replica != 0) return;
   costs.resident_bytes += being_written(work);

@@ -15,13 +15,13 @@ inline constexpr int64_t float_bytes = 4;  // of a float32
 // What a block takes on a device with memory of its own, without streams, sums and what is learned:
 // those of DeviceBlockBytes (method/device_memory.hpp).
 struct DeviceWork {
-  int64_t operand_bytes = 0;      // while it trains
-  int64_t unit_bytes = 0;         // and for the gradient of a sample
-  int64_t weight_bytes = 0;       // before and after that
-  int64_t forward_bytes = 0;      // and for the forward pass of a sample
-  int64_t sample_bytes = 0;       // of a sample of a stream as it is computed with
-  int64_t arriving_bytes = 0;     // of samples that come from the host, where some lie there
-  int64_t attention_scratch = 0;  // within unit_bytes and forward_bytes
+  int64_t operand_bytes = 0;    // while it trains
+  int64_t unit_bytes = 0;       // and for the gradient of a sample
+  int64_t weight_bytes = 0;     // before and after that
+  int64_t forward_bytes = 0;    // and for the forward pass of a sample
+  int64_t sample_bytes = 0;     // of a sample of a stream as it is computed with
+  int64_t arriving_bytes = 0;   // of samples that come from the host, where some lie there
+  int64_t attention_bytes = 0;  // within unit_bytes and forward_bytes
 };
 
 // What one block of a model needs, the same for all blocks, and how it is trained.

@@ -29,7 +29,7 @@ MemoryLimits memory_limits(const PlanRequest& request) {
 }
 
 // A wavefront holds streams for as many blocks as there are turns. It is not tried when no memory
-// limit is known.
+// limit is known (of a device alone: Search::fills_unknown_host()).
 std::vector<Walk> walks(const PlanRequest& request, int stages) {
   if (request.walk != Walk::automatic) return {request.walk};
   const int turns = request.work.epochs / request.work.lag;
@@ -80,17 +80,17 @@ class Search {
     double makespan_s = 0;
   };
   const std::optional<Found>& best() const { return best_; }
-  // The smallest memory that any tried mesh needs. Valid while none has fitted.
-  // The figures, and what to lower.
+  // The smallest memory that any tried mesh needs, and what to lower. Valid while none has fitted.
   std::string why_nothing_fits() const {
     if (limits_.device > 0 && least_device_ > limits_.device) {
       return fmt::format(
-          "no mesh of {} ranks fits {} bytes of a device; the smallest that would is {} bytes "
-          "(--device-memory-limit {}), {} of it scratch of attention: a shorter --seq-len takes "
-          "less, and bfloat16 less than float32; streams are not in it, they go to the host by "
-          "themselves",
-          request_.ranks, limits_.device, least_device_, least_device_,
-          request_.work.device.attention_scratch);
+          "no mesh of {} ranks fits {} bytes of a device; the smallest that would is {} bytes, {} "
+          "of it temporary memory of attention: {}; a shorter --seq-len takes less{}; streams are "
+          "not in it, they go to the host by themselves",
+          request_.ranks, limits_.device, least_device_, request_.work.device.attention_bytes,
+          request_.device_limit_given ? "raise --device-memory-limit"
+                                      : "take a table of a larger GPU (--hardware)",
+          request_.machine.weight_bytes == 4 ? ", and bfloat16 less than float32" : "");
     }
     return fmt::format(
         "no mesh of {} ranks fits {} bytes a rank{}; the smallest memory that would "
@@ -131,9 +131,19 @@ class Search {
     least_host_ = std::min(simulation.host_bytes(), least_host_);
     least_device_ = std::min(simulation.peak_bytes(), least_device_);
     if (!find_memory_fault(simulation, costs, limits_).empty()) return false;
+    if (walk == Walk::wavefront && fills_unknown_host(simulation, costs)) return false;
     const Found found{mesh, walk, save_beside, simulation.makespan_s};
     if (!best_ || is_better(found, *best_)) best_ = found;
     return true;
+  }
+
+  // Whether streams lie on a host of which no limit is known. A sweep holds the fewest, and is
+  // taken all the same; so is a wavefront that was asked for.
+  bool fills_unknown_host(const Simulation& simulation, const PlanCosts& costs) const {
+    if (!costs.own_device || limits_.host > 0 || request_.walk != Walk::automatic) return false;
+    return std::ranges::any_of(simulation.stages, [&](const SimulatedStage& stage) {
+      return stream_tiers(costs, stage.peak_stream_bytes).device < stage.peak_stream_bytes;
+    });
   }
 
   static bool is_better(const Found& one, const Found& other) {

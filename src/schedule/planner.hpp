@@ -19,6 +19,7 @@ struct PlanRequest {
   // Bytes of a rank on its host; 0: the machine's, where device and host are one memory, else none.
   // The limit of a device with memory of its own is the machine's.
   int64_t memory_limit = 0;
+  bool device_limit_given = false;  // that limit is --device-memory-limit, not that of a table
 };
 
 // Bytes that are held: the maximum over time. Bytes that are sent or exchanged: the sum over the
@@ -57,9 +58,11 @@ Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);
 // The forecast that ends soonest, of all that fit into memory, over all numbers of stages and
 // replicas. Fewer replicas may be faster, when they divide a batch evenly. Of equal ones, the
 // forecast with the fewest ranks. Without a memory limit only sweeps are tried, which hold the
-// fewest streams. Where request.work says that states are saved beside training, and there is no
-// memory for the copy, they are saved between epochs. UsageError when the requested stages do not
-// divide the ranks, or when nothing fits; the message then says the smallest memory that would.
+// fewest streams; where the limit of a device is known and that of its host is not, also wavefronts
+// whose streams all fit the device. Where request.work says that states are saved beside training,
+// and there is no memory for the copy, they are saved between epochs. UsageError when the requested
+// stages do not divide the ranks, or when nothing fits; the message then says the smallest memory
+// that would.
 Forecast choose_plan(const PlanRequest& request);
 
 }  // namespace bitmill

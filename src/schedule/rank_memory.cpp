@@ -42,10 +42,12 @@ std::string find_memory_fault(const Simulation& simulation, const PlanCosts& cos
   for (size_t stage = 0; stage < simulation.stages.size(); ++stage) {
     const SimulatedStage& one = simulation.stages[stage];
     if (costs.own_device && limits.device > 0 && one.peak_bytes > limits.device) {
+      const bool trains = costs.resident_bytes >= costs.loaded_bytes;
       return fmt::format(
-          "a rank of stage {} needs {} bytes of its device even with all streams elsewhere ({} "
-          "while a block trains, {} before and after that), and may use {}",
-          stage, one.peak_bytes, costs.resident_bytes, costs.loaded_bytes, limits.device);
+          "a rank of stage {} needs {} bytes of its device even with all streams elsewhere: {} for "
+          "a block {}, the rest for libraries and for samples that arrive; it may use {}",
+          stage, one.peak_bytes, std::max(costs.resident_bytes, costs.loaded_bytes),
+          trains ? "that trains" : "before and after it trains", limits.device);
     }
     if (limits.host <= 0 || one.host_bytes <= limits.host) continue;
     return fmt::format(

@@ -43,7 +43,7 @@ def forecast(args, folder, recipe, ranks):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return json.loads(done.stdout)
-    needed = re.search(r"smallest memory that would is (\d+) bytes", done.stderr)
+    needed = re.search(r"smallest (?:memory )?that would is (\d+) bytes", done.stderr)
     if needed is None:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     return {"needed_bytes": int(needed[1])}

@@ -62,8 +62,8 @@ class MemoryOnDevice : public TinyJob {
       GTEST_SKIP() << "libtorch's allocator counts nothing without its cache";
     EXPECT_NEAR(static_cast<double>(peaks.measured), static_cast<double>(peaks.planned),
                 0.05 * static_cast<double>(peaks.planned))
-        << "a block " << peaks.forecast.device_block_bytes << ", scratch of attention "
-        << peaks.forecast.device_scratch_bytes << ", streams " << peaks.forecast.stream_bytes;
+        << "a block " << peaks.forecast.device_block_bytes << ", temporary memory of attention "
+        << peaks.forecast.device_attention_bytes << ", streams " << peaks.forecast.stream_bytes;
   }
 };
 
@@ -119,6 +119,10 @@ TEST_F(MemoryOnDevice, ABlockThatDoesNotFitIsRefusedWithTheFigures) {
               testing::AllOf(testing::HasSubstr(std::to_string(needed)),
                              testing::HasSubstr("--device-memory-limit"),
                              testing::HasSubstr("--seq-len"), testing::HasSubstr("bfloat16")));
+  QuantizeOptions narrow = on_device("narrow", Dtype::bfloat16);
+  narrow.device_memory_limit = 1;
+  EXPECT_THAT(message(narrow), testing::AllOf(testing::HasSubstr("--device-memory-limit"),
+                                              testing::Not(testing::HasSubstr("bfloat16"))));
 }
 
 TEST_F(MemoryOnDevice, APlanOfATrainedModelIsWithinFivePercent) {

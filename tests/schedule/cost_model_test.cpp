@@ -198,6 +198,11 @@ TEST(CostModel, MemoryOfATrainingBlockByHand) {
   EXPECT_EQ(costs.loaded_bytes, 10 * 5 + 10 * 4);
   work.statistics = 7;
   EXPECT_EQ(plan_costs(work, machine, {1, 1}, 0).loaded_bytes, 90 + 4 * (2 * 7 + 3 * 7));
+  work.statistics = 0;
+  machine.weight_bytes = 2;
+  const PlanCosts narrow = plan_costs(work, machine, {1, 1}, 0);
+  EXPECT_EQ(narrow.resident_bytes, costs.resident_bytes - 10 * 2);
+  EXPECT_EQ(narrow.loaded_bytes, 10 * 3 + 10 * (4 + 2)) << "the teacher's weights in both types";
 }
 
 // One unit at a time: 0, 1 and the sum 0-1 of four samples' units, of twenty learned values.

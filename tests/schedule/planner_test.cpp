@@ -9,7 +9,9 @@
 namespace bitmill {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 // Training is all that takes time; a sample's stream is as large as the rest of a rank.
 PlanRequest request(int ranks) {
@@ -100,6 +102,47 @@ TEST(Planner, WithoutALimitOfMemoryOnlySweepsAreChosen) {
   for (const int ranks : {1, 2, 5, 24}) {
     EXPECT_EQ(choose_plan(request(ranks)).walk, Walk::sweep) << ranks << " ranks";
   }
+}
+
+// A wavefront on one rank spares outputs of the teacher.
+TEST(Planner, WhereTheHostHasNoLimitAWavefrontIsTakenOnlyWithAllItsStreamsOnTheDevice) {
+  PlanRequest one = request(1);
+  one.work.forward_flops = 1;
+  one.machine.host_fixed_bytes = 1000;
+  one.machine.memory_bytes = int64_t{1} << 50;
+  const Forecast free = choose_plan(one);
+  ASSERT_EQ(free.walk, Walk::wavefront);
+  ASSERT_EQ(free.ranks[0].device_stream_bytes, free.simulation.peak_stream_bytes());
+  one.machine.memory_bytes = free.peak_bytes();
+  EXPECT_EQ(choose_plan(one).walk, Walk::wavefront);
+  --one.machine.memory_bytes;
+  EXPECT_EQ(choose_plan(one).walk, Walk::sweep);
+  one.memory_limit = int64_t{1} << 50;
+  EXPECT_EQ(choose_plan(one).walk, Walk::wavefront) << "the host has room";
+  one.memory_limit = 0;
+  one.walk = Walk::wavefront;
+  EXPECT_EQ(choose_plan(one).walk, Walk::wavefront) << "asked for";
+}
+
+TEST(Planner, ADeviceThatIsTooSmallIsToldWithWhatCanBeDone) {
+  PlanRequest one = request(1);
+  one.machine.host_fixed_bytes = 1000;
+  one.work.device.unit_bytes = 500;
+  one.machine.memory_bytes = 1001;
+  const auto words = [&] {
+    try {
+      choose_plan(one);
+      return std::string("it fits");
+    } catch (const UsageError& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_THAT(words(), AllOf(HasSubstr("take a table of a larger GPU"), HasSubstr("bfloat16"),
+                             Not(HasSubstr("--device-memory-limit"))));
+  one.device_limit_given = true;
+  one.machine.weight_bytes = 2;
+  EXPECT_THAT(words(), AllOf(HasSubstr("raise --device-memory-limit"), HasSubstr("--seq-len"),
+                             Not(HasSubstr("table")), Not(HasSubstr("bfloat16"))));
 }
 
 TEST(StreamsOfAStage, GrowWithTheTurnsThatWalkTogetherAndNotWithTheDepth) {

@@ -104,7 +104,7 @@ TEST(FindMemoryFault, KnowsTheDeviceFromTheHost) {
   EXPECT_THAT(find_memory_fault(simulation, costs, {5042, 1030}), IsEmpty());
   EXPECT_THAT(find_memory_fault(simulation, costs, {5042, 1029}),
               AllOf(HasSubstr("needs 1030 bytes of its device even with all streams elsewhere"),
-                    HasSubstr("(30 while a block trains, 20 before and after that)"),
+                    HasSubstr(": 30 for a block that trains, the rest"),
                     HasSubstr("may use 1029")));
   EXPECT_THAT(find_memory_fault(simulation, costs, {5041, 1030}),
               AllOf(HasSubstr("needs 5042 bytes of its host"), HasSubstr("may use 5041")));

@@ -93,6 +93,7 @@ class PlanCommand : public Command {
     if (!machine.own_device()) return;
     options_.dtype = machine.weight_bytes == 2 ? Dtype::bfloat16 : Dtype::float32;
     if (limit > 0) machine.memory_bytes = limit;
+    request_.device_limit_given = limit > 0;
   }
 
   // Before anything is measured.

@@ -92,6 +92,7 @@ PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
   request.stages = known.stages;
   request.walk = known.walk;
   request.memory_limit = memory_limit_;
+  request.device_limit_given = known.device_memory_limit > 0;
   return request;
 }
 

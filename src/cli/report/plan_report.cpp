@@ -105,10 +105,10 @@ void add_size_rows(const PlanRequest& request, const Forecast& forecast, Table& 
   const std::string memory =
       has_own_host(request)
           ? fmt::format(
-                "{} of the device ({} of it streams, {} scratch of attention) and {} of "
+                "{} of the device ({} of it streams, {} temporary memory of attention) and {} of "
                 "the host, each on the rank that needs most",
                 format_bytes(most.peak_bytes), format_bytes(most.device_stream_bytes),
-                format_bytes(request.work.device.attention_scratch), format_bytes(most.host_bytes))
+                format_bytes(request.work.device.attention_bytes), format_bytes(most.host_bytes))
           : fmt::format("{} on the rank that needs most; device and host are one memory",
                         format_bytes(most.peak_bytes));
   table.add_row({"memory", memory});
@@ -252,7 +252,7 @@ nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast&
       {"peak_bytes", most.peak_bytes},
       {"host_bytes", most.host_bytes},
       {"device_stream_bytes", most.device_stream_bytes},
-      {"device_scratch_bytes", has_own_host(request) ? request.work.device.attention_scratch : 0},
+      {"device_attention_bytes", has_own_host(request) ? request.work.device.attention_bytes : 0},
       {"one_memory", !has_own_host(request)},
       {"link_bytes", most.sent_bytes},
       {"exchange_bytes", most.exchanged_bytes},

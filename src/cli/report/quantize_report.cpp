@@ -152,11 +152,11 @@ std::string describe_forecast(const QuantizeOptions& options, const QuantizeFore
   if (forecast.device_block_bytes > 0) {
     table.add_row(
         {"GPU memory",
-         fmt::format("about {} on the busiest rank's GPU: {} of a block ({} of it scratch "
-                     "of attention), the rest streams",
+         fmt::format("about {} on the busiest rank's GPU: {} of a block ({} of it temporary "
+                     "memory of attention), the rest streams",
                      format_bytes(forecast.device_peak_bytes),
                      format_bytes(forecast.device_block_bytes),
-                     format_bytes(forecast.device_scratch_bytes))});
+                     format_bytes(forecast.device_attention_bytes))});
   }
   table.add_row({"streams", fmt::format("{} on the busiest rank, in memory or {}",
                                         format_bytes(forecast.stream_bytes), options.scratch_dir)});
@@ -202,7 +202,7 @@ nlohmann::ordered_json forecast_json(const QuantizeOptions& options,
       {"peak_memory_bytes", forecast.peak_memory_bytes},
       {"device_peak_bytes", forecast.device_peak_bytes},
       {"device_block_bytes", forecast.device_block_bytes},
-      {"device_scratch_bytes", forecast.device_scratch_bytes},
+      {"device_attention_bytes", forecast.device_attention_bytes},
       {"state_bytes", forecast.state_bytes},
       {"save_beside", forecast.save_beside},
       {"replay_block_s", options.resume_costs.replay_s},

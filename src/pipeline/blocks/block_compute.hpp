@@ -145,6 +145,10 @@ class BlockCompute final : public Compute {
   // Calls task() for own sample i of a block. Where a GPU runs out of memory, the error begins with
   // `what`, which is computed, and these two.
   void at_sample(const char* what, int block, int64_t i, const std::function<void()>& task) const;
+  // Calls work(). Where a GPU runs out of memory in it, the error ends with the options of
+  // `quantize` that take less; of naming_place() it also begins with the place.
+  void advising(const std::function<void()>& work) const;
+  void naming_place(const std::string& place, const std::function<void()>& work) const;
   // Sample i of a stream, on the device.
   at::Tensor brought(const SampleStream& from, int64_t i) const;
   // NumericError names the first own sample whose last loss is not finite.

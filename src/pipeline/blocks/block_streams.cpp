@@ -11,9 +11,13 @@
 namespace bitmill {
 
 BlockCompute::Stream BlockCompute::new_stream(int64_t samples) const {
-  return std::make_shared<SampleStream>(context_.budget, samples, context_.windows.seq_len,
-                                        context_.model.config().hidden_size,
-                                        context_.options.stream_dtype);
+  Stream stream;
+  advising([&] {
+    stream = std::make_shared<SampleStream>(context_.budget, samples, context_.windows.seq_len,
+                                            context_.model.config().hidden_size,
+                                            context_.options.stream_dtype);
+  });
+  return stream;
 }
 
 void BlockCompute::pump() {

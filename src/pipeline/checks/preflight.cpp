@@ -139,6 +139,11 @@ void count_kept_streams(const ResumeCosts& costs, QuantizeForecast& forecast) {
   forecast.disk_bytes += forecast.kept_bytes - before;
 }
 
+const char* what_a_device_needs_less_with(Dtype dtype) {
+  return dtype == Dtype::float32 ? "set a shorter --seq-len, or take --dtype bfloat16"
+                                 : "or set a shorter --seq-len";
+}
+
 // Forecasts memory and disk. UsageError when a rank would need more memory than --memory-limit,
 // whoever chose mesh and walk. Where only the copy of a block's state is too much, there is none.
 void estimate_resources(const QuantizeOptions& options, const SourceModel& model, int threads,
@@ -159,19 +164,19 @@ void estimate_resources(const QuantizeOptions& options, const SourceModel& model
   }
   forecast.stream_bytes = simulation.peak_stream_bytes();
   forecast.peak_memory_bytes = simulation.host_bytes();
+  forecast.copy_bytes = forecast.save_beside ? work.state_bytes + work.packed_bytes : 0;
   const std::string fault = find_memory_fault(simulation, costs, limits);
   const bool of_device =
       costs.own_device && limits.device > 0 && simulation.peak_bytes() > limits.device;
-  BITMILL_CHECK(
-      fault.empty(), UsageError,
-      fmt::format("{} ({}): raise it, {}", fault,
-                  of_device ? "--device-memory-limit" : "--memory-limit",
-                  of_device ? "set a shorter --seq-len, or take --dtype bfloat16"
-                            : "set a lower --stream-memory, --samples, --seq-len or --threads, or "
-                              "take --walk sweep"));
+  BITMILL_CHECK(fault.empty(), UsageError,
+                fmt::format("{} ({}): raise it, {}", fault,
+                            of_device ? "--device-memory-limit" : "--memory-limit",
+                            of_device ? what_a_device_needs_less_with(options.dtype)
+                                      : "set a lower --stream-memory, --samples, --seq-len or "
+                                        "--threads, or take --walk sweep"));
   if (costs.own_device) {
     forecast.device_block_bytes = std::max(costs.resident_bytes, costs.loaded_bytes);
-    forecast.device_scratch_bytes = work.device.attention_scratch;
+    forecast.device_attention_bytes = work.device.attention_bytes;
     forecast.device_arriving_bytes = costs.arriving_bytes;
     forecast.device_peak_bytes = simulation.peak_bytes();
   }

@@ -124,7 +124,7 @@ DeviceWork device_work(const QuantizeOptions& options, const ModelConfig& config
                     .unit_bytes = block.unit,
                     .weight_bytes = block.weights,
                     .forward_bytes = block.forward,
-                    .attention_scratch = block.attention_scratch};
+                    .attention_bytes = block.attention_scratch};
   // A unit reads three samples. One that lies on the device in the type that is computed with is
   // used there; any other becomes a tensor of its own. One from the host arrives in a place beside
   // that (SampleStream::bring_ahead()).

@@ -18,14 +18,31 @@ int64_t device_bytes_with(const QuantizeForecast& forecast, int64_t device_bytes
          (spills ? forecast.device_arriving_bytes : 0);
 }
 
-int64_t host_bytes_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
-                        int64_t device_bytes) {
+namespace {
+
+// With the copy of a state, where forecast.save_beside.
+int64_t host_bytes_with_copy(const QuantizeForecast& forecast, const QuantizeOptions& options,
+                             int64_t device_bytes) {
   if (forecast.device_block_bytes == 0) return forecast.peak_memory_bytes;
   const int64_t spilled =
       std::max<int64_t>(0, forecast.stream_bytes - room_for_streams(forecast, device_bytes));
   const int64_t in_memory =
       options.stream_memory > 0 ? std::min(options.stream_memory, spilled) : spilled;
   return forecast.peak_memory_bytes - forecast.host_stream_bytes + in_memory;
+}
+
+}  // namespace
+
+bool saves_beside_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
+                       int64_t device_bytes) {
+  if (!forecast.save_beside || options.memory_limit == 0) return forecast.save_beside;
+  return host_bytes_with_copy(forecast, options, device_bytes) <= options.memory_limit;
+}
+
+int64_t host_bytes_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
+                        int64_t device_bytes) {
+  const bool copies = saves_beside_with(forecast, options, device_bytes);
+  return host_bytes_with_copy(forecast, options, device_bytes) - (copies ? 0 : forecast.copy_bytes);
 }
 
 Plan plan_of(const QuantizeOptions& options, const QuantizeForecast& forecast) {

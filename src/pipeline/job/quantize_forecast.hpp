@@ -30,14 +30,15 @@ struct QuantizeForecast {
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank, on its host
   int64_t host_stream_bytes = 0;  // of it: streams
   // On a GPU, on the busiest rank; 0 where there is none. The most that a block needs with all
-  // streams elsewhere; of it, scratch of attention; what arriving samples take where not all
-  // streams lie there; and the most in all, with the streams that --device-memory-limit leaves room
-  // for.
+  // streams elsewhere; of it, temporary memory of attention; what arriving samples take where not
+  // all streams lie there; and the most in all, with the streams that --device-memory-limit leaves
+  // room for.
   int64_t device_block_bytes = 0;
-  int64_t device_scratch_bytes = 0;
+  int64_t device_attention_bytes = 0;
   int64_t device_arriving_bytes = 0;
   int64_t device_peak_bytes = 0;
   bool save_beside = true;  // as in Workload: there is memory for a copy of a block's state
+  int64_t copy_bytes = 0;   // of peak_memory_bytes: of that copy; 0 without save_beside
   // Streams that a stop keeps in the run folder: their bytes, and the fewest packed blocks with
   // which it does. 0 where no stop does: then the next start replays the packed blocks.
   int64_t kept_bytes = 0;
@@ -52,7 +53,12 @@ struct QuantizeForecast {
 int64_t room_for_streams(const QuantizeForecast& forecast, int64_t device_bytes);
 // The most that a rank holds there then; 0 without a GPU.
 int64_t device_bytes_with(const QuantizeForecast& forecast, int64_t device_bytes);
-// The most that a rank holds on its host then.
+// Whether states are saved beside training then: within --memory-limit, where the copy is what goes
+// first.
+bool saves_beside_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
+                       int64_t device_bytes);
+// The most that a rank holds on its host then. It may be more than --memory-limit
+// (ranks_check.hpp).
 int64_t host_bytes_with(const QuantizeForecast& forecast, const QuantizeOptions& options,
                         int64_t device_bytes);
 

@@ -49,7 +49,8 @@ std::string to_text(const RankFacts& facts) {
               {"mesh", facts.mesh},
               {"device",
                {facts.device.name, facts.device.usable_bytes, facts.device.needed_bytes,
-                facts.device.scratch_bytes}}}
+                facts.device.attention_bytes, facts.device.is_float32}},
+              {"memory_limit", facts.memory_limit}}
       .dump();
 }
 
@@ -70,7 +71,8 @@ RankFacts facts_of(const json& facts) {
           facts.at("memory_available"),
           facts.at("mesh"),
           {facts.at("device").at(0), facts.at("device").at(1), facts.at("device").at(2),
-           facts.at("device").at(3)}};
+           facts.at("device").at(3), facts.at("device").at(4)},
+          facts.at("memory_limit")};
 }
 
 RankResources resources_of(const json& one) {
@@ -151,6 +153,15 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
         host.mesh.empty() ? "" : fmt::format(" in a mesh of {}", host.mesh),
         host.mesh.empty() ? "" : "try other --stages or another --walk, "));
   }
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const RankFacts& facts = all[rank];
+    if (facts.memory_limit == 0 || facts.memory_needed <= facts.memory_limit) continue;
+    problems.push_back(fmt::format(
+        "{} may use {} bytes of its host (--memory-limit), and needs about {} there with the "
+        "streams that its GPU has no room for; raise it, or set a lower --stream-memory: what is "
+        "beyond that goes to the scratch folder",
+        name_of(all, rank), facts.memory_limit, facts.memory_needed));
+  }
   return problems;
 }
 
@@ -161,11 +172,11 @@ std::vector<std::string> device_problems(const std::vector<RankFacts>& all) {
     if (!all[rank].has_work() || device.needed_bytes <= device.usable_bytes) continue;
     problems.push_back(fmt::format(
         "{} may use {} bytes of {}, and a block and one of its samples need {} there ({} of it "
-        "scratch of attention); a shorter --seq-len takes less, and --dtype bfloat16 less than "
-        "float32; streams are not in it, they go to the host by themselves; look who else uses "
-        "this GPU (nvidia-smi)",
+        "temporary memory of attention); a shorter --seq-len takes less{}; streams are not in it, "
+        "they go to the host by themselves; look who else uses this GPU (nvidia-smi)",
         name_of(all, rank), device.usable_bytes, device.name, device.needed_bytes,
-        device.scratch_bytes));
+        device.attention_bytes,
+        device.is_float32 ? ", and --dtype bfloat16 less than float32" : ""));
   }
   return problems;
 }
@@ -189,7 +200,7 @@ std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communi
   const std::string mine =
       to_text({host, describe_program(files), work.fingerprint_json, work.numerics_class,
                work.allow_mixed_hardware, work.memory_needed, available_memory_bytes(), work.mesh,
-               work.device});
+               work.device, work.memory_limit});
   std::vector<RankFacts> all;
   for (const json& facts : gather_json(comm, mine)) all.push_back(facts_of(facts));
   std::vector<std::string> problems = differences(all);

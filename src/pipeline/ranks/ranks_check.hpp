@@ -15,10 +15,11 @@ namespace bitmill {
 
 // Of a rank that computes on a device with memory of its own; zeros where it does not.
 struct DeviceNeed {
-  std::string name = {};      // in words
-  int64_t usable_bytes = 0;   // that this rank may use of it, by device_share()
-  int64_t needed_bytes = 0;   // at least, with all streams elsewhere
-  int64_t scratch_bytes = 0;  // of needed_bytes: scratch of attention
+  std::string name = {};        // in words
+  int64_t usable_bytes = 0;     // that this rank may use of it, by device_share()
+  int64_t needed_bytes = 0;     // at least, with all streams elsewhere
+  int64_t attention_bytes = 0;  // of needed_bytes: temporary memory of attention
+  bool is_float32 = false;      // bfloat16 would need less
 };
 
 // What one rank says about the things in which all ranks must agree.
@@ -32,6 +33,7 @@ struct RankFacts {
   int64_t memory_available = 0;       // bytes, of the host; 0: not known
   std::string mesh = {};  // in words, where the planner chose it: all ranks must have the same
   DeviceNeed device = {};
+  int64_t memory_limit = 0;  // that memory_needed may not exceed; 0: none
 
   bool has_work() const { return memory_needed > 0; }
 };
@@ -48,6 +50,7 @@ struct RankWork {
   std::string numerics_class;
   bool allow_mixed_hardware = false;
   int64_t memory_needed = 0;  // 0 on an idle rank
+  int64_t memory_limit = 0;   // that memory_needed may not exceed; 0: none
   std::string mesh = {};      // in words, where the planner chose it
   DeviceNeed device = {};
 };

@@ -110,13 +110,13 @@ TEST(PlanReport, DeviceAndHostAreOneMemoryUnlessTheTableSaysOtherwise) {
   EXPECT_EQ(all.at("per_rank")[1].at("host_bytes"), all.at("per_rank")[1].at("peak_bytes"));
   one.machine.host_fixed_bytes = 7;
   one.work.weights = 30;
-  one.work.device.attention_scratch = 11;
+  one.work.device.attention_bytes = 11;
   one.machine.memory_bytes = 1000000;
   all = report(one);
   EXPECT_EQ(all.at("one_memory"), false);
   EXPECT_EQ(all.at("per_rank")[1].at("host_bytes"), 7 + 30 * 5 + 100)
       << "streams are on the device";
-  EXPECT_EQ(all.at("device_scratch_bytes"), 11);
+  EXPECT_EQ(all.at("device_attention_bytes"), 11);
   const int64_t streams = all.at("per_rank")[1].at("device_stream_bytes");
   EXPECT_GT(streams, 0);
   const int64_t block = all.at("per_rank")[1].at("peak_bytes").get<int64_t>() - 1000 - streams;

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <regex>
+#include <string>
 
 #include "emulation/tests/child_run.hpp"
 
@@ -13,6 +15,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 class LostDevice : public testing::Test {
  protected:
@@ -73,9 +76,9 @@ TEST_F(LostDevice, TuneThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
 TEST_F(LostDevice, DescentSaysThatItStaysOnTheHost) {
   const char* const words = "note: coordinate descent (--init cd)";
   EXPECT_THAT(quantize("", "with", "--dry-run --init cd").output, HasSubstr(words));
-  EXPECT_THAT(quantize("", "without", "--dry-run").output, testing::Not(HasSubstr(words)));
+  EXPECT_THAT(quantize("", "without", "--dry-run").output, Not(HasSubstr(words)));
   EXPECT_THAT(quantize("", "cpu", "--dry-run --init cd --backend cpu").output,
-              testing::Not(HasSubstr(words)));
+              Not(HasSubstr(words)));
 }
 
 // The second piece that libtorch's allocator asks for; it gives back what it can, and asks again.
@@ -87,7 +90,23 @@ TEST_F(LostDevice, AJobThatFindsNoMemorySaysWhereAndHowMuch) {
       full.output,
       AllOf(HasSubstr("the forward pass of block 0, sample 0: "),
             HasSubstr("Tried to allocate 2.00 MiB"), HasSubstr("of which 4.00 GiB is free"),
-            HasSubstr("--device-memory-limit"), HasSubstr("--seq-len"), HasSubstr("bfloat16")));
+            HasSubstr("--device-memory-limit"), HasSubstr("--seq-len"), Not(HasSubstr("--dtype"))));
+  const ChildRun wide = quantize("BITMILL_EMULATION_FAIL=cudaMalloc:2,cudaMalloc:3,cudaMalloc:4",
+                                 "wide", "--dtype float32", "--samples 4 --seq-len 128");
+  EXPECT_THAT(wide.output,
+              AllOf(HasSubstr("Tried to allocate"), HasSubstr("--dtype bfloat16 takes less")));
+}
+
+TEST_F(LostDevice, TuneThatFindsNoMemoryNamesNoOptionThatItHasNot) {
+  ASSERT_EQ(quantize("", "packed").exit_code, 0);
+  const ChildRun full = tune(
+      "PYTORCH_NO_CUDA_MEMORY_CACHING=1 "
+      "BITMILL_EMULATION_FAIL=cudaMalloc:100:cudaErrorMemoryAllocation",
+      "full");
+  EXPECT_EQ(full.exit_code, 1) << full.output;
+  EXPECT_THAT(full.output,
+              AllOf(HasSubstr("out of memory"), HasSubstr("--seq-len"),
+                    Not(HasSubstr("--device-memory-limit")), Not(HasSubstr("--dtype"))));
 }
 
 // Every tensor is an allocation of its own there. Block 0 is packed by then.
@@ -111,7 +130,24 @@ TEST_F(LostDevice, AJobThatDoesNotFitIsRefusedBeforeItBegins) {
   const ChildRun run = quantize("BITMILL_EMULATION_MEMORY=277000000", "small");
   EXPECT_EQ(run.exit_code, 2) << run.output;
   EXPECT_THAT(run.output, AllOf(HasSubstr("a block and one of its samples need "),
-                                HasSubstr("--seq-len"), HasSubstr("bfloat16")));
+                                HasSubstr("--seq-len"), Not(HasSubstr("--dtype"))));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "small.work"));
+}
+
+// Three streams of 256 samples are 75 MB. Before the GPU is looked at, all of them may lie there.
+TEST_F(LostDevice, AHostThatMayNotHoldWhatTheGpuHasNoRoomForIsRefusedBeforeTheJobBegins) {
+  const std::string size = "--samples 256 --seq-len 128";
+  const std::string planned = quantize("", "planned", "--dry-run --json", size).output;
+  std::smatch bytes;
+  ASSERT_TRUE(std::regex_search(planned, bytes, std::regex("\"peak_memory_bytes\": ?([0-9]+)")))
+      << planned;
+  const int64_t host_limit = std::stoll(bytes[1]) + 1'000'000;
+  const ChildRun run = quantize("BITMILL_EMULATION_MEMORY=300000000", "small",
+                                "--memory-limit " + std::to_string(host_limit), size);
+  EXPECT_EQ(run.exit_code, 2) << run.output;
+  EXPECT_THAT(run.output,
+              AllOf(HasSubstr("may use " + std::to_string(host_limit) + " bytes of its host"),
+                    HasSubstr("--stream-memory")));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "small.work"));
 }
 

@@ -67,14 +67,27 @@ TEST(RanksCheck, RanksOfAHostMustFitTogetherAndAnUnknownMemoryIsNoProblem) {
 TEST(RanksCheck, ABlockThatDoesNotFitADeviceIsRefusedWithTheFiguresAndWhatToLower) {
   std::vector<RankFacts> all = {facts("n1"), facts("n2"), facts("n3")};
   EXPECT_THAT(device_problems(all), IsEmpty()) << "they have none";
-  all[0].device = {"a GPU", 700, 700, 50};
-  all[1].device = {"another GPU", 699, 700, 50};
-  all[2].device = {"a GPU", 0, 700, 50};
+  all[0].device = {"a GPU", 700, 700, 50, true};
+  all[1].device = {"another GPU", 699, 700, 50, true};
+  all[2].device = {"a GPU", 0, 700, 50, true};
   all[2].memory_needed = 0;
   EXPECT_THAT(device_problems(all),
               ElementsAre(AllOf(HasSubstr("rank 1 on n2 may use 699 bytes of another GPU"),
                                 HasSubstr("need 700 there (50 of it"), HasSubstr("--seq-len"),
                                 HasSubstr("--dtype bfloat16"))));
+  all[1].device.is_float32 = false;
+  EXPECT_THAT(device_problems(all),
+              ElementsAre(AllOf(HasSubstr("--seq-len"), Not(HasSubstr("bfloat16")))));
+}
+
+// Known only now: how many streams lie on the host, because a GPU has no room for them.
+TEST(RanksCheck, ARankThatNeedsMoreThanItsLimitIsRefusedWithBothFigures) {
+  std::vector<RankFacts> all = {facts("n1"), facts("n2")};
+  all[0].memory_limit = 100;
+  all[1].memory_limit = 99;
+  EXPECT_THAT(memory_problems(all),
+              ElementsAre(AllOf(HasSubstr("rank 1 on n2 may use 99 bytes"), HasSubstr("about 100"),
+                                HasSubstr("--memory-limit"), HasSubstr("--stream-memory"))));
 }
 
 TEST(RanksCheck, ARefusalForMemoryNamesTheMeshAndWhatElseToTry) {
