@@ -83,9 +83,11 @@ void BlockCompute::embed(int turn) {
 }
 
 void BlockCompute::load(int block) {
-  guard_.read_block(block);
+  std::optional<WeightsRead> ahead = ahead_.take(block);
+  guard_.read_block(block, ahead ? ahead->hashes : ReadHashes());
+  BlockWeights weights = ahead ? std::move(ahead->weights) : context_.model.load_block(block);
   naming_place(fmt::format("the weights of block {}", block), [&] {
-    live_ = std::make_unique<LiveBlock>(context_.model, ahead_.take(block), block, context_.options,
+    live_ = std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
                                         share_.steps(), replicas(), context_.device);
   });
 }
