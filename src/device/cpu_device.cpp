@@ -31,6 +31,7 @@ class CpuDevice final : public Device {
   }
   DeviceMemory memory() const override { return {}; }
   std::string description() const override { return fmt::format("{} threads", pool_.size()); }
+  std::string identity() const override { return ""; }
   std::string numerics() const override { return "cpu"; }
 
  private:

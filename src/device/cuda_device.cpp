@@ -38,6 +38,11 @@ constexpr int64_t ring_buffer_bytes = int64_t{16} << 20;
 constexpr int64_t reserve_part = 32;
 constexpr int64_t fixed_reserve_bytes = int64_t{256} << 20;
 
+// To be raised with every change of kernels/, or of the order of products and kernels, that changes
+// the bits of a result: a run that an earlier revision began must not go on with this one. Revision
+// 1 had no number: softmax and rotation were not yet kernels of ours.
+constexpr int arithmetic_revision = 2;
+
 std::string_view element_word(at::ScalarType type) {
   return type == at::kBFloat16 ? "bfloat16" : "float32";
 }
@@ -46,6 +51,16 @@ cudaDeviceProp properties_of(int index) {
   cudaDeviceProp device;
   check_cuda(cudaGetDeviceProperties(&device, index), "cudaGetDeviceProperties");
   return device;
+}
+
+// "GPU-8a9c52ab-0f27-4b38-b9c4-2d2f0f3ac1de"
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string text = "GPU";
+  for (size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    const bool begins_group = i == 0 || (i >= 4 && i <= 10 && i % 2 == 0);
+    text += fmt::format("{}{:02x}", begins_group ? "-" : "", static_cast<uint8_t>(uuid.bytes[i]));
+  }
+  return text;
 }
 
 class CudaDevice final : public Device {
@@ -114,12 +129,14 @@ class CudaDevice final : public Device {
     return fmt::format("{} (cuda:{}), {}", properties_.name, device_.index(),
                        format_bytes(static_cast<int64_t>(properties_.totalGlobalMem)));
   }
+  std::string identity() const override { return uuid_text(properties_.uuid); }
   std::string numerics() const override {
     int runtime = 0;
     check_cuda(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-    return fmt::format("{} sm_{}{}x{}-{}-torch{}-cudart{}-cublaslt{}", properties_.name,
-                       properties_.major, properties_.minor, properties_.multiProcessorCount,
-                       element_word(element_), TORCH_VERSION, runtime, cublasLtGetVersion());
+    return fmt::format("{} sm_{}{}x{}-{}-torch{}-cudart{}-cublaslt{}-arithmetic{}",
+                       properties_.name, properties_.major, properties_.minor,
+                       properties_.multiProcessorCount, element_word(element_), TORCH_VERSION,
+                       runtime, cublasLtGetVersion(), arithmetic_revision);
   }
 
  private:

@@ -82,8 +82,13 @@ class Device {
   // "NVIDIA H200 (cuda:0), 151 GB"; "8 threads". A slice of a GPU in MIG mode has a name of its
   // own.
   virtual std::string description() const = 0;
+  // Which piece of hardware it is: the same in every process of its host that computes there,
+  // whatever number it has in each, and another one for every other GPU. A slice in MIG mode is a
+  // piece of its own. "GPU-" and CUDA's UUID, as nvidia-smi -L has it; empty where it is the host.
+  virtual std::string identity() const = 0;
   // What the bits of a result depend on besides the options, in words for the fingerprint: "cpu",
-  // or the name and kind of GPU, the type and the versions of its libraries.
+  // or the name and kind of GPU, the type, the versions of its libraries, and the revision of our
+  // own arithmetic there.
   virtual std::string numerics() const = 0;
 };
 

@@ -270,7 +270,9 @@ std::vector<float> TensorFolder::read_float32(const std::string& name) const {
   return values;
 }
 
-void TensorFolder::read_float32(const std::string& name, std::span<float> values) const {
+void TensorFolder::read_float32(
+    const std::string& name, std::span<float> values,
+    const std::function<void(std::span<const std::byte>)>& stored) const {
   const SafetensorsFile& shard = shard_of(name);
   const TensorInfo& info = shard.info(name);
   BITMILL_CHECK(is_float(info.dtype), FormatError,
@@ -282,6 +284,7 @@ void TensorFolder::read_float32(const std::string& name, std::span<float> values
   for_pieces(elements, elements_per_read, [&](int64_t first, int64_t count) {
     const auto piece = std::span(raw).first(count * width);
     shard.read_part(info, first * width, piece);
+    if (stored) stored(piece);
     to_float32(info.dtype, piece, values.subspan(first, count));
   });
   const auto bad = std::find_if_not(values.begin(), values.end(),

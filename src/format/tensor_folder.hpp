@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -51,8 +52,10 @@ class TensorFolder {
   void read_part(const std::string& name, int64_t first, std::span<std::byte> into) const;
   // Any float dtype, widened. Throws NumericError naming the first element that is not finite.
   std::vector<float> read_float32(const std::string& name) const;
-  // The same, into `values`, which has one float for each element.
-  void read_float32(const std::string& name, std::span<float> values) const;
+  // The same, into `values`, which has one float for each element. `stored`, where given, gets the
+  // tensor's bytes as they were read, piece by piece, in order.
+  void read_float32(const std::string& name, std::span<float> values,
+                    const std::function<void(std::span<const std::byte>)>& stored = {}) const;
 
  private:
   void open(Files& files, const TensorRename& rename, std::vector<std::string>& problems);

@@ -12,19 +12,18 @@
 #include <cstdint>
 #include <span>
 
+#include "method/device_pass_memory.hpp"
 #include "method/settings.hpp"
 #include "model/config.hpp"
 #include "model/family.hpp"
 
 namespace bitmill {
 
-// Bytes as the caching allocator counts a tensor of `bytes`.
-int64_t device_tensor_bytes(int64_t bytes);
-
 struct DeviceBlockBytes {
-  int64_t operands = 0;  // of the student, without what is learned; with rotary tables
-  int64_t unit = 0;      // the most that the gradient of one sample needs beside its three tensors
-  int64_t weights = 0;   // dense, with norms and biases; with rotary tables
+  // Of the student, without what is learned; with rotary tables, and with what is kept for packing.
+  int64_t operands = 0;
+  int64_t unit = 0;     // the most that the gradient of one sample needs beside its three tensors
+  int64_t weights = 0;  // dense, with norms and biases; with rotary tables
   int64_t forward = 0;  // the most that the dense forward pass of one sample needs beside its input
   // Within unit and forward: attention_scratch_bytes() (model/device_attention.hpp).
   int64_t attention_scratch = 0;

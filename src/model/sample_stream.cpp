@@ -72,9 +72,15 @@ void StreamBudget::give_back_to_device(int64_t bytes) { tier_.bytes += bytes; }
 
 std::unique_ptr<Arrival> StreamBudget::arrival(at::IntArrayRef shape, at::ScalarType type) {
   if (free_places_.empty()) {
-    if (places_ == most_places) return nullptr;
-    ++places_;
-    return tier_.device->arrival(shape, type);
+    if (device_is_full_ || places_ == most_places) return nullptr;
+    try {
+      std::unique_ptr<Arrival> place = tier_.device->arrival(shape, type);
+      ++places_;
+      return place;
+    } catch (const DeviceFullError&) {
+      device_is_full_ = true;
+      return nullptr;
+    }
   }
   std::unique_ptr<Arrival> place = std::move(free_places_.back());
   free_places_.pop_back();

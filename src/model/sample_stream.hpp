@@ -49,8 +49,10 @@ class StreamBudget {
   void give_back_to_device(int64_t bytes);
   const Device* device() const { return tier_.device; }
 
-  // A place on the device for a sample that is brought ahead; null where all are in use. All have
-  // one shape and type: that of the first. To be given back to put_back().
+  // A place on the device for a sample that is brought ahead; null where all are in use, or where
+  // the device had no memory for one: then it is not asked again, and samples that find no place
+  // come when they are needed. All have one shape and type: that of the first. To be given back to
+  // put_back().
   std::unique_ptr<Arrival> arrival(at::IntArrayRef shape, at::ScalarType type);
   void put_back(std::unique_ptr<Arrival> place);
 
@@ -68,8 +70,9 @@ class StreamBudget {
   Files& files_;
   const std::string path_;
   int64_t left_;
-  DeviceTier tier_;  // with the bytes that are left
-  int places_ = 0;   // for samples that are brought ahead
+  DeviceTier tier_;              // with the bytes that are left
+  int places_ = 0;               // for samples that are brought ahead
+  bool device_is_full_ = false;  // it had no memory for one more
   std::vector<std::unique_ptr<Arrival>> free_places_;
   int64_t scratch_end_ = 0;
   std::map<int64_t, int64_t> free_;  // offset -> bytes; neighbours are merged

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "format/companions.hpp"
 #include "format/packed_linear.hpp"
 #include "model/config_keys.hpp"
@@ -85,10 +86,10 @@ BlockWeights SourceModel::load_block(int64_t block) const {
   return weights;
 }
 
-BlockVectors SourceModel::load_vectors(int64_t block) const {
+BlockVectors SourceModel::load_vectors(int64_t block, ReadHashes* hashes) const {
   const TensorNames& names = config_.family->names;
   const auto norm = [&](std::string_view name, int64_t size) {
-    return name.empty() ? Norm{} : load_norm(block_tensor(config_, block, name), size);
+    return name.empty() ? Norm{} : load_norm(block_tensor(config_, block, name), size, hashes);
   };
   BlockVectors vectors = {.input_norm = norm(names.input_norm, config_.hidden_size),
                           .middle_norm = norm(names.middle_norm, config_.hidden_size),
@@ -97,7 +98,7 @@ BlockVectors SourceModel::load_vectors(int64_t block) const {
                           .biases = {}};
   for (const LinearSpec& spec : config_.family->linears) {
     const std::string bias = block_tensor(config_, block, spec.name) + ".bias";
-    vectors.biases.push_back(spec.has_bias(config_) ? load(bias, {spec.rows(config_)})
+    vectors.biases.push_back(spec.has_bias(config_) ? load(bias, {spec.rows(config_)}, hashes)
                                                     : at::Tensor());
   }
   return vectors;
@@ -176,25 +177,32 @@ void check_is_needed(const ModelReading& reading, const ModelConfig& config) {
   check_keys_are_needed(reading, std::array{&config});
 }
 
-Norm SourceModel::load_norm(const std::string& name, int64_t size) const {
+Norm SourceModel::load_norm(const std::string& name, int64_t size, ReadHashes* hashes) const {
   Norm norm;
   if (!config_.norm_weights) return norm;
-  norm.weight = load(name + ".weight", {size});
-  if (config_.family->norm == NormKind::layer) norm.bias = load(name + ".bias", {size});
+  norm.weight = load(name + ".weight", {size}, hashes);
+  if (config_.family->norm == NormKind::layer) norm.bias = load(name + ".bias", {size}, hashes);
   return norm;
 }
 
 // Tensors are made by torch, whose memory begins at a 64-byte boundary. The alignment of a
 // product's operands decides which code path MKL takes, and so the last bits.
-at::Tensor SourceModel::load(const std::string& name, at::IntArrayRef shape) const {
+at::Tensor SourceModel::load(const std::string& name, at::IntArrayRef shape,
+                             ReadHashes* hashes) const {
   at::Tensor out = at::empty(shape, at::kFloat);
-  tensors_.read_float32(name, floats_of(out));
+  if (hashes == nullptr) {
+    tensors_.read_float32(name, floats_of(out));
+    return out;
+  }
+  Hasher hasher;
+  tensors_.read_float32(name, floats_of(out), [&](auto bytes) { hasher.add(bytes); });
+  (*hashes)[name] = hasher.hex();
   return out;
 }
 
-at::Tensor SourceModel::load_linear(const LinearShape& shape) const {
+at::Tensor SourceModel::load_linear(const LinearShape& shape, ReadHashes* hashes) const {
   if (!is_packed(tensors_, shape.tensor)) {
-    return load(shape.tensor, {shape.rows, shape.cols});
+    return load(shape.tensor, {shape.rows, shape.cols}, hashes);
   }
   const PackedLinear packed = read_packed_linear(tensors_, shape.tensor, shape.rows, shape.cols);
   at::Tensor out = at::empty({shape.rows, shape.cols}, at::kFloat);

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ struct BlockWeights {
   std::vector<at::Tensor> linears;  // as block_linears(), [rows, cols]
 };
 
+// By tensor: hash_hex() of its bytes as they were read.
+using ReadHashes = std::map<std::string, std::string>;
+
 // From the last block's output to logits, float32.
 struct HeadWeights {
   Norm norm;              // [hidden]
@@ -55,9 +59,10 @@ class SourceModel {
   // NumericError names a tensor with a value that is not finite.
   BlockWeights load_block(int64_t block) const;
   // Parts of the same: all that is not a matrix, and the matrix [rows, cols] of one of
-  // block_linears().
-  BlockVectors load_vectors(int64_t block) const;
-  at::Tensor load_linear(const LinearShape& shape) const;
+  // block_linears(). `hashes`, where given, gets those of the tensors that were read; of a packed
+  // linear none.
+  BlockVectors load_vectors(int64_t block, ReadHashes* hashes = nullptr) const;
+  at::Tensor load_linear(const LinearShape& shape, ReadHashes* hashes = nullptr) const;
   // `like` is the head of another model. Matrices with equal values share its memory: packing does
   // not change the head, and with a large vocabulary it is larger than a block.
   HeadWeights load_head(const HeadWeights& like = {}) const;
@@ -69,8 +74,9 @@ class SourceModel {
   at::Tensor embed(std::span<const int32_t> ids, int64_t first = 0) const;
 
  private:
-  Norm load_norm(const std::string& name, int64_t size) const;
-  at::Tensor load(const std::string& name, at::IntArrayRef shape) const;
+  Norm load_norm(const std::string& name, int64_t size, ReadHashes* hashes = nullptr) const;
+  at::Tensor load(const std::string& name, at::IntArrayRef shape,
+                  ReadHashes* hashes = nullptr) const;
   void read_row(const std::string& name, int64_t row, std::span<float> values) const;
 
   ModelConfig config_;

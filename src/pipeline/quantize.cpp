@@ -127,12 +127,14 @@ void summarize(const std::string& output_dir, Files& files, QuantizeResult& resu
   result.packed_bytes = inspection.file_bytes;
 }
 
-// Collective. Bytes of its device that this rank may use.
+// Collective. Bytes of its device that this rank may use. The observer hears which GPUs are shared.
 int64_t usable_device_bytes(const CheckedQuantize& checked, Communicator& comm,
-                            const Device& device, const std::string& host) {
-  const int64_t share = device_share(comm, device, host);
+                            const Device& device, const std::string& host,
+                            QuantizeObserver& observer) {
+  const DeviceShare share = device_share(comm, device, host);
+  for (const std::string& note : share.notes) observer.phase_begins("note: " + note);
   const int64_t limit = checked.options.device_memory_limit;
-  return limit > 0 ? std::min(limit, share) : share;
+  return limit > 0 ? std::min(limit, share.bytes) : share.bytes;
 }
 
 RankWork rank_work(const CheckedQuantize& checked, const Device& device, int64_t device_bytes,
@@ -146,7 +148,7 @@ RankWork rank_work(const CheckedQuantize& checked, const Device& device, int64_t
           checked.options.memory_limit,
           fmt::format("{} x {} (stages x replicas, {})", mesh.stages, mesh.replicas,
                       word_of(forecast.walk)),
-          {device.description(), device_bytes, forecast.device_block_bytes,
+          {device.description(), device_bytes, least_device_bytes(forecast, device_bytes),
            forecast.device_attention_bytes, checked.options.dtype == Dtype::float32}};
 }
 
@@ -162,8 +164,9 @@ std::vector<std::string> compare_ranks_with(const CheckedQuantize& checked, File
 std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& files,
                                        Communicator& comm, const Device& device,
                                        const std::string& host) {
+  QuantizeObserver silent;
   return compare_ranks_with(checked, files, comm, device,
-                            usable_device_bytes(checked, comm, device, host), host);
+                            usable_device_bytes(checked, comm, device, host, silent), host);
 }
 
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
@@ -171,7 +174,7 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
                         const RunControl& control) {
   const QuantizeOptions& options = checked.options;
   observer.phase_begins("comparing what the ranks see");
-  const int64_t device_bytes = usable_device_bytes(checked, comm, device, control.host);
+  const int64_t device_bytes = usable_device_bytes(checked, comm, device, control.host, observer);
   const QuantizeStart start{checked,       files,    comm,    device,
                             device.host(), observer, control, device_bytes};
   const std::vector<std::string> classes =

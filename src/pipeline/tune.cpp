@@ -156,6 +156,8 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
   const std::string& output_dir = checked.options.output_dir;
   const TuneStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
+  const DeviceShare share = device_share(comm, device, control.host);
+  for (const std::string& note : share.notes) observer.note(note);
   const std::vector<std::string> classes =
       compare_ranks(checked, files, comm, device, control.host);
   check_same_model_everywhere(start);

@@ -112,6 +112,7 @@ void add_device_memory(const Workload& work, const Machine& machine, const Mesh&
                        PlanCosts& costs) {
   const DeviceWork& device = work.device;
   costs.own_device = true;
+  costs.host_fixed_bytes = machine.host_fixed_bytes;
   costs.host_bytes = host_block_bytes(work, machine, replica == 0);
   // A unit reads three streams: input, targets, Y_homo.
   costs.resident_bytes = device.operand_bytes + device.unit_bytes + 3 * device.sample_bytes +

@@ -216,7 +216,7 @@ class Simulator {
         idle ? costs_.fixed_bytes
              : rank_peak_bytes(costs_, result.peak_stream_bytes, /*assembles=*/stage == 0);
     result.host_bytes =
-        idle ? costs_.fixed_bytes
+        idle ? (costs_.own_device ? costs_.host_fixed_bytes : costs_.fixed_bytes)
              : rank_host_bytes(costs_, result.peak_stream_bytes, /*assembles=*/stage == 0);
   }
 

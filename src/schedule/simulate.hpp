@@ -22,10 +22,11 @@ struct PlanCosts {
   double link_bytes_per_s = 1;  // between neighbouring stages, for one replica
   double link_latency_s = 0;
 
-  int64_t fixed_bytes = 0;     // that a rank holds before it has work
-  int64_t resident_bytes = 0;  // of a block while it trains, with what its samples need then
-  int64_t loaded_bytes = 0;    // of a block before and after that
-  int64_t stream_bytes = 0;    // of one stream of the own samples
+  int64_t fixed_bytes = 0;       // that a rank holds before it has work
+  int64_t host_fixed_bytes = 0;  // the same on its host, where the device has memory of its own
+  int64_t resident_bytes = 0;    // of a block while it trains, with what its samples need then
+  int64_t loaded_bytes = 0;      // of a block before and after that
+  int64_t stream_bytes = 0;      // of one stream of the own samples
   int64_t stream_memory = 0;  // that streams may take on the host, the rest is scratch; 0: no limit
   // On rank 0 after training: what it holds at once of the result's data, and all its headers.
   int64_t assembly_bytes = 0;

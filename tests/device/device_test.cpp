@@ -43,10 +43,10 @@ TEST_F(CudaDeviceTest, SaysWhatItIs) {
   EXPECT_THAT(device->description(), MatchesRegex(".+ \\(cuda:0\\), [0-9.]+ GB"));
 }
 
-TEST_F(CudaDeviceTest, NumericsKnowTheNameTheTypeAndTheLibraries) {
+TEST_F(CudaDeviceTest, NumericsKnowTheNameTheTypeTheLibrariesAndOurRevision) {
   const std::string words = device_of(at::kBFloat16)->numerics();
   EXPECT_THAT(words, MatchesRegex(".+ sm_[0-9]+x[0-9]+-bfloat16-torch2[0-9.]+[^ ]*"
-                                  "-cudart[0-9]+-cublaslt[0-9]+"));
+                                  "-cudart[0-9]+-cublaslt[0-9]+-arithmetic[0-9]+"));
   EXPECT_NE(words, device_of(at::kFloat)->numerics());
 }
 

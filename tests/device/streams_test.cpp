@@ -1,6 +1,9 @@
 // Samples of streams that lie on a GPU, in the host's memory and in a scratch file.
 
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 
 #include "base/error.hpp"
 #include "device/gpu_fixture.hpp"
@@ -72,6 +75,25 @@ TEST_F(StreamsOnGpu, ASampleThatIsBroughtAheadIsTheOneThatWasStoredLast) {
       EXPECT_TRUE(at::equal(there.cpu(), sample(i + 10 * round).to(at::kBFloat16))) << i;
     }
   }
+}
+
+// A place for a sample that is brought ahead is a luxury. libtorch's limit stands for a full GPU.
+TEST_F(StreamsOnGpu, WhereTheDeviceIsFullSamplesComeWhenTheyAreNeeded) {
+  if (std::getenv("PYTORCH_NO_CUDA_MEMORY_CACHING") != nullptr) {
+    GTEST_SKIP() << "libtorch's allocator has no limit without its cache";
+  }
+  constexpr int64_t tokens = 1024, hidden = 4096;  // no piece of the cache has room for 16 MiB
+  const auto device = device_of(at::kFloat);
+  StreamBudget budget(*files_, int64_t{1} << 30, folder_ / "scratch", {device.get(), 0});
+  SampleStream stream(budget, 2, tokens, hidden);
+  const at::Tensor value = at::full({tokens, hidden}, 3.0F);
+  for (int64_t i = 0; i < 2; ++i) stream.store(i, value);
+  c10::cuda::CUDACachingAllocator::emptyCache();
+  c10::cuda::CUDACachingAllocator::setMemoryFraction(1e-9, 0);
+  EXPECT_NO_THROW(stream.bring_ahead(0));
+  c10::cuda::CUDACachingAllocator::setMemoryFraction(1, 0);
+  EXPECT_EQ(budget.arrival({tokens, hidden}, at::kFloat), nullptr) << "it is not asked again";
+  EXPECT_TRUE(at::equal(stream.load_on(*device, 0).cpu(), value));
 }
 
 // More samples than there are places, streams that go while their samples are under way, and work

@@ -35,6 +35,17 @@ TEST(Simulate, OneStageDoesOneThingAfterTheOther) {
                    2 * 1 + 2 + 2 * 4 + 8 + 2 * 16 + 32 + 4);
 }
 
+TEST(Simulate, AStageWithoutWorkHoldsOnItsHostWhatARankHoldsThere) {
+  PlanCosts costs;
+  costs.fixed_bytes = 3;
+  EXPECT_EQ(simulate(make_plan(1, 2, 2, 2, Walk::sweep), costs).stages[1].host_bytes, 3);
+  costs.own_device = true;
+  costs.host_fixed_bytes = 500;
+  const Simulation two = simulate(make_plan(1, 2, 2, 2, Walk::sweep), costs);
+  EXPECT_EQ(two.stages[1].host_bytes, 500);
+  EXPECT_EQ(two.stages[1].peak_bytes, 3) << "on the device";
+}
+
 TEST(Simulate, OnlyTheFirstTurnOfABlockTakesWhatComesBeforeIt) {
   PlanCosts costs;
   costs.first_s = 3;

@@ -82,9 +82,11 @@ void BlockCompute::embed(int turn) {
 }
 
 void BlockCompute::load(int block) {
-  guard_.read_block(block);
+  std::optional<WeightsRead> ahead = ahead_.take(block);
+  guard_.read_block(block, ahead ? ahead->hashes : ReadHashes());
+  BlockWeights weights = ahead ? std::move(ahead->weights) : context_.model.load_block(block);
   naming_place(fmt::format("the weights of block {}", block), [&] {
-    live_ = std::make_unique<LiveBlock>(context_.model, ahead_.take(block), block, context_.options,
+    live_ = std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
                                         share_.steps(), replicas(), context_.device);
   });
 }
@@ -107,11 +109,7 @@ void BlockCompute::advising(const std::function<void()>& work) const {
 }
 
 void BlockCompute::naming_place(const std::string& place, const std::function<void()>& work) const {
-  try {
-    advising(work);
-  } catch (const DeviceFullError& error) {
-    throw DeviceFullError(fmt::format("{}: {}", place, error.what()));
-  }
+  at_place(place, [&] { advising(work); });
 }
 
 at::Tensor BlockCompute::brought(const SampleStream& from, int64_t i) const {

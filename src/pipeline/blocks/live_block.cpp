@@ -64,6 +64,7 @@ void LiveBlock::begin_linears(const std::function<void(size_t, InitialLinear&)>&
     rest = rest.subspan(saliency.size());
     if (is_kept(options_, block_, shapes_[role].tensor)) {
       linears_.push_back({{}, device_weights_.linears[role]});
+      weight.reset();  // where the device has a copy of its own
       continue;
     }
     const at::Tensor source = take_source(role);
@@ -260,6 +261,7 @@ void LiveBlock::reload(const RunDir* run_dir, int turn) {
     if (is_kept(options_, block_, shapes_[role].tensor)) {
       linears_.push_back({{}, device_weights_.linears[role]});
       packed_.push_back(nullptr);
+      weights_.linears[role].reset();
       continue;
     }
     device_weights_.linears[role].reset();

@@ -20,17 +20,18 @@ void WeightsAhead::begin(int block) {
   give_up();
   block_ = block;
   weights_ = std::async(std::launch::async, [this, block] {
-    BlockWeights weights{model_.load_vectors(block), {}};
+    WeightsRead read;
+    read.weights.vectors = model_.load_vectors(block, &read.hashes);
     for (const LinearShape& shape : block_linears(model_.config(), block)) {
       if (unwanted_) break;
-      weights.linears.push_back(model_.load_linear(shape));
+      read.weights.linears.push_back(model_.load_linear(shape, &read.hashes));
     }
-    return weights;
+    return read;
   });
 }
 
-BlockWeights WeightsAhead::take(int block) {
-  if (block_ != block) return model_.load_block(block);
+std::optional<WeightsRead> WeightsAhead::take(int block) {
+  if (block_ != block) return std::nullopt;
   block_.reset();
   return weights_.get();
 }

@@ -1,7 +1,8 @@
 #pragma once
 // The weights of the next block, read and widened by a thread of their own while a GPU trains this
 // one. They take the memory that this block's own weights had before its training began, so the
-// plan of the host's memory does not know of them.
+// plan of the host's memory does not know of them. The same thread hashes what it reads:
+// SourceGuard then judges what was read, and not what the file holds an hour later.
 
 #include <atomic>
 #include <future>
@@ -15,6 +16,11 @@ namespace bitmill {
 // The block that a stage loads after the visit of `block` at `turn`; none after the last visit.
 std::optional<int> block_after(const Plan& plan, int stage, int block, int turn);
 
+struct WeightsRead {
+  BlockWeights weights;  // as SourceModel::load_block()
+  ReadHashes hashes;     // of their tensors
+};
+
 // One thread calls.
 class WeightsAhead {
  public:
@@ -25,9 +31,9 @@ class WeightsAhead {
 
   // Starts to read, unless this block is under way or there already. Another one is given up first.
   void begin(int block);
-  // As SourceModel::load_block(). Waits where the block is under way, and throws what its reading
-  // ended in; reads it here where it was not begun.
-  BlockWeights take(int block);
+  // Waits where the block is under way, and throws what its reading ended in. Nothing where it was
+  // not begun.
+  std::optional<WeightsRead> take(int block);
 
  private:
   void give_up();
@@ -35,7 +41,7 @@ class WeightsAhead {
   const SourceModel& model_;
   std::optional<int> block_;
   std::atomic<bool> unwanted_ = false;
-  std::future<BlockWeights> weights_;
+  std::future<WeightsRead> weights_;
 };
 
 }  // namespace bitmill

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
@@ -111,10 +112,25 @@ SourceGuard::SourceGuard(const SourceModel& model, Communicator& comm, ThreadPoo
                          RunDir* run_dir)
     : model_(model), comm_(comm), pool_(pool), run_dir_(run_dir) {}
 
-void SourceGuard::read_block(int block) {
-  if (!known_.insert(block).second) return;
+void SourceGuard::check_again(int block, const ReadHashes& read) const {
+  const TensorHashes& checked = known_.at(block);
+  for (const auto& [name, hash] : read) {
+    BITMILL_CHECK(checked.at(name) == hash, UsageError,
+                  fmt::format("rank {} read another \"{}\" from {} than earlier in this start: the "
+                              "model was changed while the job ran; put it back as it was, and "
+                              "start again",
+                              comm_.job_rank(comm_.rank()), name, model_.folder()));
+  }
+}
+
+void SourceGuard::read_block(int block, const ReadHashes& read) {
+  if (known_.contains(block)) return check_again(block, read);
   // Every rank reads all of it, because hosts may have copies of their own.
-  const TensorHashes mine = hash_tensors(model_, tensors_of_block(model_, block), pool_);
+  std::vector<std::string> others = tensors_of_block(model_, block);
+  std::erase_if(others, [&](const std::string& name) { return read.contains(name); });
+  TensorHashes mine = hash_tensors(model_, others, pool_);
+  mine.insert(read.begin(), read.end());
+  known_[block] = mine;
   const std::string hash = combined_hash(mine);
   const auto all = gather_texts(comm_, hash);
   for (size_t rank = 1; rank < all.size(); ++rank) {

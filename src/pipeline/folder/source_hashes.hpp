@@ -2,7 +2,7 @@
 // Hashes of the source's tensors. They tell what a result was made from, and whether a later start
 // of the run, or a rank on another host, still reads the same weights.
 
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,15 +36,19 @@ class SourceGuard {
 
   // Collective. UsageError, with job ranks, when a rank reads other weights than the first, or
   // other weights than those that the run began with; NumericError for a value that is not finite.
-  // Does nothing when the block was checked before.
-  void read_block(int block);
+  // `read`: hashes of tensors that this rank holds already, with finite values; the other tensors
+  // of the block are read here. When the block was checked before, only `read` is looked at, by
+  // this rank alone: UsageError where it is not what was checked.
+  void read_block(int block, const ReadHashes& read = {});
 
  private:
+  void check_again(int block, const ReadHashes& read) const;
+
   const SourceModel& model_;
   Communicator& comm_;
   ThreadPool& pool_;
   RunDir* const run_dir_;
-  std::set<int> known_;
+  std::map<int, TensorHashes> known_;  // by block: what was checked
 };
 
 // The hash of the whole source, from the hashes that the run folder keeps: those of `blocks` blocks

@@ -10,6 +10,11 @@ int64_t room_for_streams(const QuantizeForecast& forecast, int64_t device_bytes)
   return std::max<int64_t>(0, spills ? room - forecast.device_arriving_bytes : room);
 }
 
+int64_t least_device_bytes(const QuantizeForecast& forecast, int64_t device_bytes) {
+  const bool spills = forecast.stream_bytes > device_bytes - forecast.device_block_bytes;
+  return forecast.device_block_bytes + (spills ? forecast.device_arriving_bytes : 0);
+}
+
 int64_t device_bytes_with(const QuantizeForecast& forecast, int64_t device_bytes) {
   if (forecast.device_block_bytes == 0) return 0;
   const int64_t room = room_for_streams(forecast, device_bytes);

@@ -51,6 +51,9 @@ struct QuantizeForecast {
 
 // Bytes that the streams of a rank may take on its device, where it may use `device_bytes` there.
 int64_t room_for_streams(const QuantizeForecast& forecast, int64_t device_bytes);
+// The least that a rank must be able to hold there then: a block, and the places of arriving
+// samples where some streams lie elsewhere. 0 without a GPU.
+int64_t least_device_bytes(const QuantizeForecast& forecast, int64_t device_bytes);
 // The most that a rank holds there then; 0 without a GPU.
 int64_t device_bytes_with(const QuantizeForecast& forecast, int64_t device_bytes);
 // Whether states are saved beside training then: within --memory-limit, where the copy is what goes

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/format_bytes.hpp"
 #include "base/hash.hpp"
 #include "base/memory.hpp"
 #include "base/pieces.hpp"
@@ -181,18 +182,38 @@ std::vector<std::string> device_problems(const std::vector<RankFacts>& all) {
   return problems;
 }
 
-int64_t device_share(Communicator& comm, const Device& device, const std::string& host) {
-  const DeviceMemory memory = device.memory();
-  const std::string mine =
-      json{{"device", host + " " + device.description()}, {"usable", memory.usable_bytes()}}.dump();
-  const json own = json::parse(mine);
-  int64_t least = memory.usable_bytes(), ranks = 0;
-  for (const json& one : gather_json(comm, mine)) {
-    if (one.at("device") != own.at("device")) continue;
-    ++ranks;
-    least = std::min(least, one.at("usable").get<int64_t>());
+DeviceShare device_share(const std::vector<RankDevice>& all, size_t rank) {
+  std::map<std::pair<std::string, std::string>, std::vector<const RankDevice*>> gpus;
+  for (const RankDevice& one : all) {
+    if (!one.identity.empty()) gpus[{one.host, one.identity}].push_back(&one);
   }
-  return least / ranks;
+  DeviceShare share;
+  for (const auto& [key, users] : gpus) {
+    const auto ranks = std::ssize(users);
+    const RankDevice* const least = std::ranges::min(users, {}, &RankDevice::usable_bytes);
+    const int64_t bytes = least->usable_bytes / ranks;
+    if (std::ranges::find(users, &all[rank]) != users.end()) share.bytes = bytes;
+    if (ranks == 1) continue;
+    share.notes.push_back(fmt::format(
+        "{} ranks of {} share GPU {} ({}), and may use {} of it each; where the host has more "
+        "GPUs, let every rank see one of its own (CUDA_VISIBLE_DEVICES and the batch system "
+        "decide which it sees)",
+        ranks, key.first, users.front()->name, key.second, format_bytes(bytes)));
+  }
+  return share;
+}
+
+DeviceShare device_share(Communicator& comm, const Device& device, const std::string& host) {
+  const std::string mine = json{{"host", host},
+                                {"identity", device.identity()},
+                                {"name", device.description()},
+                                {"usable", device.memory().usable_bytes()}}
+                               .dump();
+  std::vector<RankDevice> all;
+  for (const json& one : gather_json(comm, mine)) {
+    all.push_back({one.at("host"), one.at("identity"), one.at("name"), one.at("usable")});
+  }
+  return device_share(all, static_cast<size_t>(comm.rank()));
 }
 
 std::vector<std::string> check_ranks(const RankWork& work, Files& files, Communicator& comm,

@@ -17,7 +17,7 @@ namespace bitmill {
 struct DeviceNeed {
   std::string name = {};        // in words
   int64_t usable_bytes = 0;     // that this rank may use of it, by device_share()
-  int64_t needed_bytes = 0;     // at least, with all streams elsewhere
+  int64_t needed_bytes = 0;     // at least, by least_device_bytes()
   int64_t attention_bytes = 0;  // of needed_bytes: temporary memory of attention
   bool is_float32 = false;      // bfloat16 would need less
 };
@@ -55,9 +55,25 @@ struct RankWork {
   DeviceNeed device = {};
 };
 
-// Collective. Bytes that this rank may use of its device: what is free there now less the reserve,
-// in equal parts for the ranks that compute on it. 0 where the device has the host's memory.
-int64_t device_share(Communicator& comm, const Device& device, const std::string& host);
+// What a rank says about the device that it computes on.
+struct RankDevice {
+  std::string host;
+  std::string identity;      // as of Device; empty: the host itself
+  std::string name;          // in words
+  int64_t usable_bytes = 0;  // free there now, less the reserve
+};
+
+struct DeviceShare {
+  // That a rank may use of its device: what is free there, in equal parts for the ranks that
+  // compute on it. 0 where the device has the host's memory.
+  int64_t bytes = 0;
+  // One sentence for each GPU that several ranks share; the same on every rank.
+  std::vector<std::string> notes;
+};
+// Pure. `all` is indexed by rank.
+DeviceShare device_share(const std::vector<RankDevice>& all, size_t rank);
+// Collective.
+DeviceShare device_share(Communicator& comm, const Device& device, const std::string& host);
 
 // Collective. UsageError, the same on every rank, with every problem, one per line. Returns the
 // numerics classes of the ranks that have work, rank 0's first.

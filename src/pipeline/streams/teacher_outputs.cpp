@@ -1,8 +1,11 @@
 #include "pipeline/streams/teacher_outputs.hpp"
 
+#include <fmt/format.h>
+
 #include <vector>
 
 #include "channel/channel.hpp"
+#include "device/device_full.hpp"
 #include "model/block_forward.hpp"
 #include "model/device_weights.hpp"
 
@@ -29,14 +32,19 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
   const Rotary rotary = on_device(make_rotary(teacher.config(), windows.seq_len), device);
   for (int64_t block = 0; block < teacher.config().blocks; ++block) {
     if (count > 0) {
-      const BlockWeights weights = load_on(device, teacher, block);
+      BlockWeights weights;
+      at_place(fmt::format("the original's weights of block {}", block),
+               [&] { weights = load_on(device, teacher, block); });
       device.for_units(count, [&](int64_t i) {
         stream->prefetch(i + device.lanes());  // the one that a lane takes next
-        const at::Tensor x = device.bring(stream->load(i));
-        stream->store(
-            i,
-            device.fetch(dense_block_forward(teacher.config(), weights, rotary, x, device.host())),
-            teacher_origin(block, own[i]));
+        at_place(fmt::format("the original's forward pass of block {}, window {}", block, own[i]),
+                 [&] {
+                   const at::Tensor x = device.bring(stream->load(i));
+                   stream->store(i,
+                                 device.fetch(dense_block_forward(teacher.config(), weights, rotary,
+                                                                  x, device.host())),
+                                 teacher_origin(block, own[i]));
+                 });
       });
     }
     block_done();

@@ -5,7 +5,8 @@
 namespace bitmill {
 
 TunedStage::TunedStage(const SourceModel& model, const PositionRange& blocks, double rate,
-                       const Rotary& rotary, const Device& device) {
+                       const Rotary& rotary, const Device& device)
+    : first_(blocks.begin) {
   std::vector<const LearnedLayout*> layouts;
   int64_t offset = 0;
   for (int64_t block = blocks.begin; block < blocks.end; ++block) {

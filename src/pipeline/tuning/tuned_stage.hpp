@@ -22,6 +22,7 @@ class TunedStage {
              const Rotary& rotary, const Device& device);
 
   int blocks() const { return static_cast<int>(blocks_.size()); }
+  int64_t number_of(int i) const { return first_ + i; }  // of block i, in the model
   const TunedBlock& block(int i) const { return *blocks_[static_cast<size_t>(i)]; }
   // Block i ready for passes with the factors last taken; see TunedBlock::expand().
   std::unique_ptr<StudentBlock> expand(int i, const Backend& backend) const {
@@ -41,6 +42,7 @@ class TunedStage {
   }
 
  private:
+  const int64_t first_;
   std::vector<std::unique_ptr<TunedBlock>> blocks_;
   std::vector<int64_t> offsets_;
   std::optional<LearnedLayout> layout_;

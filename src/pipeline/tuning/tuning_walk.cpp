@@ -1,10 +1,12 @@
 #include "pipeline/tuning/tuning_walk.hpp"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
 #include "channel/channel.hpp"
+#include "device/device_full.hpp"
 #include "model/block_forward.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -38,6 +40,16 @@ at::Tensor TuningWalk::receive(int from) {
   at::Tensor value = at::empty({context_.seq_len, context_.config.hidden_size});
   context_.rank.streams().receive(value, from);
   return context_.device.bring(value);
+}
+
+void TuningWalk::for_samples(int64_t count, const std::function<std::string(int64_t)>& place,
+                             const std::function<void(int64_t)>& task) const {
+  if (context_.device.torch().is_cpu()) return context_.device.for_units(count, task);
+  context_.device.for_units(count, [&](int64_t i) { at_place(place(i), [&] { task(i); }); });
+}
+
+std::string TuningWalk::of_block(const char* what, int i) const {
+  return fmt::format("{} of block {}", what, context_.stage.number_of(i));
 }
 
 SampleStream& TuningWalk::slots(int64_t count) {
@@ -101,10 +113,20 @@ class TuningWalk::Step {
   int64_t count(int64_t micro_batch) const {
     return cuts_[static_cast<size_t>(micro_batch)].size();
   }
-  // Runs one task for each sample, in the lanes of the device.
+  // Runs one task for each sample of a micro-batch. `what`: as for at_place().
   template <class Task>
-  void for_samples(const std::vector<at::Tensor>& samples, const Task& task) {
-    context_.device.for_units(std::ssize(samples), [&](int64_t i) { task(i); });
+  void for_samples(const std::string& what, int64_t micro_batch, const Task& task) {
+    const auto place = [&](int64_t i) {
+      return fmt::format("{}, sample {}", what,
+                         share_.own()[static_cast<size_t>(own_index(micro_batch, i))]);
+    };
+    walk_.for_samples(count(micro_batch), place, task);
+  }
+  std::unique_ptr<StudentBlock> expand(int b) {
+    std::unique_ptr<StudentBlock> student;
+    at_place(walk_.of_block("the operands", b),
+             [&] { student = context_.stage.expand(b, context_.backend); });
+    return student;
   }
   void save(int64_t slot, const at::Tensor& x) { saved_.store(slot, context_.device.fetch(x)); }
   at::Tensor saved(int64_t slot) const { return context_.device.bring(saved_.load(slot)); }
@@ -115,8 +137,8 @@ class TuningWalk::Step {
       x.push_back(walk_.take_in(ends_, own_index(micro_batch, i)));
     }
     for (int b = 0; b < context_.stage.blocks(); ++b) {
-      const auto student = context_.stage.expand(b, context_.backend);
-      for_samples(x, [&](int64_t i) {
+      const auto student = expand(b);
+      for_samples(walk_.of_block("the forward pass", b), micro_batch, [&](int64_t i) {
         save(slot(micro_batch, i, b), x[i]);
         x[i] = student->output(x[i], context_.stage.values(b));
       });
@@ -136,8 +158,8 @@ class TuningWalk::Step {
     begin_backward(micro_batch, gradients);
     sums_.open(positions);
     for (int b = context_.stage.blocks() - 1; b >= 0; --b) {
-      const auto student = context_.stage.expand(b, context_.backend);
-      for_samples(gradients, [&](int64_t i) {
+      const auto student = expand(b);
+      for_samples(walk_.of_block("the gradient", b), micro_batch, [&](int64_t i) {
         const at::Tensor unit = context_.stage.part(b, sums_.at(positions.begin + i));
         gradients[i] =
             student->backward(saved(slot(micro_batch, i, b)), gradients[i],
@@ -162,7 +184,7 @@ class TuningWalk::Step {
       }
       return;
     }
-    for_samples(gradients, [&](int64_t i) {
+    for_samples("the divergence", micro_batch, [&](int64_t i) {
       const int64_t own = own_index(micro_batch, i);
       const at::Tensor output = saved(slot(micro_batch, i, context_.stage.blocks()));
       const at::Tensor target = context_.device.bring(ends_.targets->load(ends_.first + own));
@@ -196,17 +218,24 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
        micro_batches({0, share.own_count()}, context_.rank.mesh().stages, most_in_micro_batch)) {
     std::vector<at::Tensor> x;
     for (int64_t i = cut.begin; i < cut.end; ++i) x.push_back(take_in(ends, i));
-    const auto for_samples = [&](const auto& task) { context_.device.for_units(cut.size(), task); };
+    const auto for_all = [&](const std::string& what, const auto& task) {
+      const auto place = [&](int64_t i) {
+        return fmt::format("{}, sample {}", what, share.own()[static_cast<size_t>(cut.begin + i)]);
+      };
+      for_samples(cut.size(), place, task);
+    };
     for (int b = 0; b < context_.stage.blocks(); ++b) {
-      const BlockWeights weights =
-          context_.stage.block(b).deployed(context_.stage.part(b, factors));
-      for_samples([&](int64_t i) {
+      BlockWeights weights;
+      at_place(of_block("the packed weights", b), [&] {
+        weights = context_.stage.block(b).deployed(context_.stage.part(b, factors));
+      });
+      for_all(of_block("the packed forward pass", b), [&](int64_t i) {
         x[i] = dense_block_forward(context_.config, weights, context_.rotary, x[i],
                                    context_.device.host());
       });
     }
     if (is_last()) {
-      for_samples([&](int64_t i) {
+      for_all("the divergence", [&](int64_t i) {
         const int64_t own = cut.begin + i;
         const at::Tensor target = context_.device.bring(ends.targets->load(ends.first + own));
         losses[own].fill_(static_cast<float>((*context_.divergence)(x[i], target)));

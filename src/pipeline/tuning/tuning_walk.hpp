@@ -5,7 +5,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend/backend.hpp"
@@ -80,6 +82,12 @@ class TuningWalk {
   void send_in_place(const at::Tensor& value);
   at::Tensor receive(int from);
   at::Tensor take_in(const StreamEnds& ends, int64_t own_index);
+  // Calls task(i) for each i in [0, count), in the lanes of the device. Where a GPU runs out of
+  // memory, the error begins with place(i).
+  void for_samples(int64_t count, const std::function<std::string(int64_t)>& place,
+                   const std::function<void(int64_t)>& task) const;
+  // "the forward pass of block 3": block i of the stage.
+  std::string of_block(const char* what, int i) const;
   // Room for `count` activations between two blocks, with any values.
   SampleStream& slots(int64_t count);
 

@@ -35,6 +35,7 @@ void use_device() {
   });
   device->finish();
   const float sum = device->fetch(sums).sum().item<float>();
+  std::printf("identity %s\n", device->identity().c_str());
   std::printf("%s: 8 x (1 + 1) = %g\n", device->description().c_str(), sum);
 }
 

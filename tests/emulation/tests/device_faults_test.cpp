@@ -34,6 +34,23 @@ TEST(DeviceFaults, NothingIsToldWhereNothingFails) {
   EXPECT_TRUE(run.says("bitmill emulation of sm_90 (cuda:0), 4.29 GB: 8 x (1 + 1) = 16"));
 }
 
+// "identity GPU-..." of the first device that a process sees.
+std::string identity_line(const std::string& visible) {
+  const ChildRun run = run_child("CUDA_VISIBLE_DEVICES=" + visible, DEVICE_FAULTS_PROGRAM);
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  return run.output.substr(0, run.output.find('\n'));
+}
+
+TEST(DeviceFaults, AGpuHasOneIdentityWhateverItsNumberAndEveryOtherHasAnother) {
+  const std::string first = identity_line("0,1"), second = identity_line("1,0");
+  EXPECT_THAT(first,
+              testing::MatchesRegex("identity GPU-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-"
+                                    "[0-9a-f]{12}"));
+  EXPECT_NE(first, second);
+  EXPECT_EQ(first, identity_line("0"));
+  EXPECT_EQ(second, identity_line("1"));
+}
+
 TEST(DeviceFaults, AHostWithoutADriverThatFitsIsExplained) {
   expect_told(with_failure("cudaGetDeviceCount:1:cudaErrorInsufficientDriver"), "DeviceError",
               "no GPU can be used on ", "cudaErrorInsufficientDriver");

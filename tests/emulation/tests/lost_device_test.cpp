@@ -44,8 +44,63 @@ class LostDevice : public testing::Test {
                      120);
   }
 
+  // Two ranks, each with these devices to see.
+  ChildRun two_ranks(const std::string& first_sees, const std::string& second_sees,
+                     const std::string& name) const {
+    const std::string data = std::string(BITMILL_SOURCE_DIR) + "/tests/data/";
+    const std::string job = std::string(BITMILL_PROGRAM) + " quantize --model " + data +
+                            "books-2M --calib " + data +
+                            "books/calib.txt --epochs 1 --max-blocks 1 --threads 1 --samples 2 "
+                            "--batch 2 --seq-len 16 --output-dir " +
+                            folder_ / name;
+    const auto rank = [&](const std::string& sees) {
+      return " -n 1 env CUDA_VISIBLE_DEVICES=" + sees + " " + job;
+    };
+    return run_child("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                     std::string(MPIRUN_PROGRAM) + " --oversubscribe" + rank(first_sees) + " :" +
+                         rank(second_sees),
+                     120);
+  }
+
   const TempFolder folder_;
 };
+
+// As batch systems do it: every rank sees one GPU, which it calls cuda:0.
+TEST_F(LostDevice, RanksThatSeeOneGpuEachDoNotShareIt) {
+  const ChildRun run = two_ranks("0", "1", "two");
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, testing::Not(HasSubstr("share GPU")));
+}
+
+TEST_F(LostDevice, RanksThatSeeTheSameGpuAreToldThatTheyShareIt) {
+  const ChildRun run = two_ranks("1", "1", "one");
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  const size_t first = run.output.find("note: 2 ranks of ");
+  ASSERT_NE(first, std::string::npos) << run.output;
+  EXPECT_THAT(run.output, AllOf(HasSubstr(" share GPU bitmill emulation of sm_90 (cuda:0)"),
+                                HasSubstr("CUDA_VISIBLE_DEVICES")));
+  EXPECT_EQ(run.output.find("share GPU", run.output.find("share GPU") + 1), std::string::npos)
+      << "once: " << run.output;
+}
+
+// Every tensor is an allocation of its own there.
+TEST_F(LostDevice, TuneThatFindsNoMemorySaysWhere) {
+  ASSERT_EQ(quantize("", "packed").exit_code, 0);
+  const auto fails_at = [&](int call) {
+    const std::string nth = std::to_string(call);
+    return tune("PYTORCH_NO_CUDA_MEMORY_CACHING=1 BITMILL_EMULATION_FAIL=cudaMalloc:" + nth +
+                    ":cudaErrorMemoryAllocation",
+                "full" + nth);
+  };
+  const ChildRun teacher = fails_at(120), training = fails_at(900);
+  for (const ChildRun& run : {teacher, training}) {
+    EXPECT_EQ(run.exit_code, 1) << run.output;
+    EXPECT_THAT(run.output, HasSubstr("out of memory"));
+  }
+  EXPECT_THAT(teacher.output, HasSubstr("the original's forward pass of block "));
+  EXPECT_THAT(training.output, testing::ContainsRegex("(the gradient|the forward pass) of block "
+                                                      "[0-9]+, sample [0-9]+: "));
+}
 
 TEST_F(LostDevice, AJobThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   ASSERT_EQ(quantize("", "whole").exit_code, 0);

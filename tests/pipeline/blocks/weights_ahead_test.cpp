@@ -3,8 +3,13 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
+#include "comm/self_communicator.hpp"
+#include "comm/thread_communicator.hpp"
 #include "model/tiny_model.hpp"
+#include "pipeline/folder/source_hashes.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -40,24 +45,84 @@ class WeightsAheadOfAModel : public testing::Test {
   const nlohmann::json config_ = test::tiny_config();
 };
 
-TEST_F(WeightsAheadOfAModel, WhatIsReadAheadIsTheBlock) {
+TEST_F(WeightsAheadOfAModel, WhatIsReadAheadIsTheBlockWithItsHashes) {
   const SourceModel model(*files_, folder_ / "model");
   WeightsAhead ahead(model);
   ahead.begin(1);
   ahead.begin(1);
-  EXPECT_TRUE(same(ahead.take(1), model.load_block(1)));
+  const std::optional<WeightsRead> read = ahead.take(1);
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(same(read->weights, model.load_block(1)));
   EXPECT_FALSE(same(model.load_block(0), model.load_block(1))) << "or this tests nothing";
-  EXPECT_TRUE(same(ahead.take(1), model.load_block(1))) << "once more, not ahead";
+  ThreadPool pool(1);
+  EXPECT_EQ(read->hashes, hash_tensors(model, tensors_of_block(model, 1), pool));
+  EXPECT_FALSE(ahead.take(1)) << "it was taken";
 }
 
-TEST_F(WeightsAheadOfAModel, AnotherBlockThanTheOneUnderWayIsReadHere) {
+TEST_F(WeightsAheadOfAModel, AnotherBlockThanTheOneUnderWayIsNotThere) {
   const SourceModel model(*files_, folder_ / "model");
   WeightsAhead ahead(model);
   ahead.begin(0);
-  EXPECT_TRUE(same(ahead.take(1), model.load_block(1)));
+  EXPECT_FALSE(ahead.take(1));
   ahead.begin(1);
-  EXPECT_TRUE(same(ahead.take(1), model.load_block(1)));
+  const std::optional<WeightsRead> read = ahead.take(1);
+  ASSERT_TRUE(read);
+  EXPECT_TRUE(same(read->weights, model.load_block(1)));
   ahead.begin(0);  // nobody takes it
+}
+
+// The file is again what it was when the weights are judged: only their hashes tell.
+TEST_F(WeightsAheadOfAModel, WeightsReadWhileTheFileWasAnotherOneAreRefused) {
+  test::write_model(*files_, folder_ / "other", config_, test::tiny_tensors(config_, /*seed=*/2));
+  const std::string file = "model/model.safetensors", good = folder_.read(file);
+  const std::string other = folder_.read("other/model.safetensors");
+  ASSERT_EQ(good.size(), other.size());
+  const SourceModel model(*files_, folder_ / "model");
+  ThreadPool pool(1);
+  const std::unique_ptr<Communicator> alone = self_communicator();
+  const auto read_as = [&](const std::string& content) {
+    WeightsAhead ahead(model);
+    folder_.write(file, content);
+    ahead.begin(1);
+    const std::optional<WeightsRead> read = ahead.take(1);
+    folder_.write(file, good);
+    return read->hashes;
+  };
+  SourceGuard guard(model, *alone, pool, nullptr);
+  guard.read_block(1);
+  EXPECT_NO_THROW(guard.read_block(1, read_as(good)));
+  EXPECT_THROW(guard.read_block(1, read_as(other)), UsageError);
+}
+
+TEST_F(WeightsAheadOfAModel, ARankThatReadOtherWeightsAheadIsNamed) {
+  test::write_model(*files_, folder_ / "other", config_, test::tiny_tensors(config_, /*seed=*/2));
+  const SourceModel model(*files_, folder_ / "model"), other(*files_, folder_ / "other");
+  std::vector<std::string> said(2);
+  run_ranks(2, [&](Communicator& comm) {
+    ThreadPool pool(1);
+    WeightsAhead ahead(comm.rank() == 0 ? model : other);
+    ahead.begin(1);
+    SourceGuard guard(model, comm, pool, nullptr);  // the file itself is the same for both
+    try {
+      guard.read_block(1, ahead.take(1)->hashes);
+    } catch (const UsageError& error) {
+      said[static_cast<size_t>(comm.rank())] = error.what();
+    }
+  });
+  for (const std::string& words : said) {
+    EXPECT_NE(words.find("rank 1 and rank 0 read different weights of block 1"), std::string::npos)
+        << words;
+  }
+}
+
+TEST_F(WeightsAheadOfAModel, ADamagedValueIsFoundByWhoTakesIt) {
+  const SourceModel model(*files_, folder_ / "model");
+  std::string file = folder_.read("model/model.safetensors");
+  std::fill(file.begin() + std::ssize(file) / 4, file.end(), '\xff');  // NaN in every float type
+  folder_.write("model/model.safetensors", file);
+  WeightsAhead ahead(model);
+  ahead.begin(1);
+  EXPECT_THROW(ahead.take(1), NumericError);
 }
 
 }  // namespace

@@ -44,5 +44,17 @@ TEST(QuantizeForecast, TheCopyOfAStateGoesFirstWhereTheyExceedTheLimitOfTheHost)
   EXPECT_FALSE(saves_beside_with(waits, QuantizeOptions(), 1100));
 }
 
+TEST(QuantizeForecast, PlacesForSamplesOnTheirWayAreNeededWhereStreamsSpill) {
+  QuantizeForecast one;
+  EXPECT_EQ(least_device_bytes(one, 0), 0) << "no GPU";
+  one.device_block_bytes = 100;
+  one.device_arriving_bytes = 30;
+  one.stream_bytes = 50;
+  EXPECT_EQ(least_device_bytes(one, 150), 100) << "all streams fit beside the block";
+  EXPECT_EQ(least_device_bytes(one, 149), 130);
+  EXPECT_EQ(least_device_bytes(one, 129), 130) << "more than there is: it is refused";
+  EXPECT_LE(device_bytes_with(one, 149), 149);
+}
+
 }  // namespace
 }  // namespace bitmill

@@ -109,6 +109,37 @@ TEST(RanksCheck, RanksThatChoseOtherMeshesAreNamedWithBoth) {
                                                   HasSubstr("2 x 1"), HasSubstr("--hardware"))));
 }
 
+// One entry of CUDA_VISIBLE_DEVICES for each rank: all of them compute on "cuda:0".
+TEST(DeviceShare, RanksOnGpusOfOneNameShareNothing) {
+  const std::vector<RankDevice> all = {{"n1", "GPU-a", "a GPU (cuda:0)", 1000},
+                                       {"n1", "GPU-b", "a GPU (cuda:0)", 800},
+                                       {"n2", "GPU-a", "a GPU (cuda:0)", 600}};
+  EXPECT_EQ(device_share(all, 0).bytes, 1000);
+  EXPECT_EQ(device_share(all, 1).bytes, 800);
+  EXPECT_EQ(device_share(all, 2).bytes, 600) << "another host";
+  EXPECT_THAT(device_share(all, 0).notes, IsEmpty());
+}
+
+TEST(DeviceShare, RanksOnOneGpuGetEqualPartsOfTheLeastThatOneSeesAndAllHearOfIt) {
+  const std::vector<RankDevice> all = {{"n1", "GPU-a", "a GPU (cuda:0)", 3001},
+                                       {"n1", "GPU-b", "a GPU (cuda:1)", 900},
+                                       {"n1", "GPU-a", "a GPU (cuda:1)", 2001}};
+  EXPECT_EQ(device_share(all, 0).bytes, 1000);
+  EXPECT_EQ(device_share(all, 2).bytes, 1000);
+  EXPECT_EQ(device_share(all, 1).bytes, 900);
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    EXPECT_THAT(device_share(all, rank).notes,
+                ElementsAre(AllOf(HasSubstr("2 ranks of n1 share GPU a GPU"), HasSubstr("GPU-a"),
+                                  HasSubstr("1.00 kB of it each"))));
+  }
+}
+
+TEST(DeviceShare, TheMemoryOfAHostIsNoGpuToShare) {
+  const std::vector<RankDevice> all = {{"n1", "", "2 threads", 0}, {"n1", "", "2 threads", 0}};
+  EXPECT_EQ(device_share(all, 0).bytes, 0);
+  EXPECT_THAT(device_share(all, 0).notes, IsEmpty());
+}
+
 TEST(LeastResources, AreTheFewestThreadsAndTheSmallestShareOfAHost) {
   const LeastResources least =
       least_resources({{"n1", 4, 1000}, {"n1", 4, 1100}, {"n2", 8, 700}, {"n3", 2, 0}});
