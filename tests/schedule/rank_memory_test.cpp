@@ -102,10 +102,10 @@ TEST(FindMemoryFault, KnowsTheDeviceFromTheHost) {
   EXPECT_EQ(simulation.peak_bytes(), 1030);
   EXPECT_EQ(simulation.host_bytes(), 5000 + 15 + 27);
   EXPECT_THAT(find_memory_fault(simulation, costs, {5042, 1030}), IsEmpty());
-  EXPECT_THAT(find_memory_fault(simulation, costs, {5042, 1029}),
-              AllOf(HasSubstr("needs 1030 bytes of its device even with all streams elsewhere"),
-                    HasSubstr(": 30 for a block that trains, the rest"),
-                    HasSubstr("may use 1029")));
+  EXPECT_THAT(
+      find_memory_fault(simulation, costs, {5042, 1029}),
+      AllOf(HasSubstr("needs 1030 bytes of its device even with all streams elsewhere"),
+            HasSubstr(": 30 for a block that trains, the rest"), HasSubstr("may use 1029")));
   EXPECT_THAT(find_memory_fault(simulation, costs, {5041, 1030}),
               AllOf(HasSubstr("needs 5042 bytes of its host"), HasSubstr("may use 5041")));
 }
