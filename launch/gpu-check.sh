@@ -25,9 +25,14 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
+die() {
+  printf 'launch/gpu-check.sh: %s\n' "$*" >&2
+  exit 2
+}
+
+source "$root/launch/gpu-packages.sh"
+
 readonly limit=${BITMILL_GPU_CHECK_S:-480}
-readonly unpacked=$root/build/gpu-packages
-readonly most_bundle_bytes=60000000
 build=$root/build/gpu-check
 packages=$root/build/gpu-debs
 packages_named=no
@@ -35,66 +40,12 @@ rehearsal=no
 model=
 results=
 
-# What the build includes and what its programs load, beyond what the machine has.
-readonly needed=(
-  nlohmann-json3-dev libfmt-dev libfmt9 libboost1.74-dev libboost-dev
-  libboost-program-options1.74-dev libboost-program-options1.74.0 libboost-program-options-dev
-  libxxhash-dev libxxhash0 libpcre2-dev libpcre2-8-0 libpcre2-posix3 libpcre2-16-0 libpcre2-32-0
-  libcpp-httplib-dev libcpp-httplib0.11 libbrotli-dev libbrotli1 libssl-dev libssl3 zlib1g-dev
-  libutf8proc-dev libutf8proc2 libsentencepiece-dev libsentencepiece0 libprotobuf-lite32
-  libgtest-dev libgmock-dev googletest
-  pkgconf pkgconf-bin libpkgconf3
-  openmpi-bin openmpi-common libopenmpi-dev libopenmpi3 libpmix2 libhwloc15 libevent-core-2.1-7
-  libevent-pthreads-2.1-7 libmunge2 libucx0 libfabric1 libpsm-infinipath1 libpsm2-2 libibverbs1
-  librdmacm1 libnl-3-200 libnl-route-3-200 libudev1 libnuma1 libuuid1 zlib1g)
-
 # Steps are functions, and a time limit is of a process.
 export root unpacked
 rows=()
 bad=0
 row() { rows+=("$(printf '%-34s %-9s %5d s  %s' "$1" "$2" "$3" "$4")"); }
 left() { echo $((limit - SECONDS)); }
-
-die() {
-  printf 'launch/gpu-check.sh: %s\n' "$*" >&2
-  exit 2
-}
-
-collect() {
-  rm -rf "$1.new"
-  mkdir -p "$1.new"
-  (cd "$1.new" && apt-get download -q "${needed[@]}") || die "apt-get could not download all packages"
-  rm -rf "$1"
-  mv "$1.new" "$1"
-  say "$(find "$1" -name '*.deb' | wc -l) packages, $(du -sh "$1" | cut -f1), in $1"
-}
-
-# pack FILE: what is committed, the packages, and --model's folder, as a tree named bitmill.
-pack() {
-  local tree bytes package
-  git -C "$root" rev-parse HEAD >/dev/null || die "--pack packs what is committed: it needs a git checkout"
-  tree=$(mktemp -d)
-  # shellcheck disable=SC2064 # the folder of now
-  trap "rm -rf '$tree'" EXIT
-  [ -d "$packages" ] || collect "$packages"
-  for package in "${needed[@]}"; do
-    compgen -G "$packages/${package}_*.deb" >/dev/null || die "$packages has no $package: --collect again"
-  done
-  if [ -n "$(git -C "$root" status --porcelain)" ]; then say "only what is committed is packed"; fi
-  mkdir -p "$tree/bitmill/build/gpu-debs"
-  git -C "$root" archive HEAD | tar -x -C "$tree/bitmill"
-  git -C "$root" rev-parse --short HEAD >"$tree/bitmill/build/commit"
-  cp "$packages"/*.deb "$tree/bitmill/build/gpu-debs"
-  if [ -n "$model" ]; then cp -rL "$model" "$tree/bitmill/build/check-model"; fi
-  tar -czf "$1" -C "$tree" bitmill
-  bytes=$(stat -c %s "$1")
-  if [ "$bytes" -gt $most_bundle_bytes ]; then
-    du -sh "$tree"/bitmill/build/* >&2
-    rm -f "$1"
-    die "the bundle would have $bytes bytes, more than $most_bundle_bytes; without --model a model is made there"
-  fi
-  say "$1: $bytes bytes, of $most_bundle_bytes that are allowed"
-}
 
 # timed NAME SECONDS COMMAND...: within SECONDS and the time that is left. The last line that the
 # command prints is its line in the table.
@@ -130,29 +81,6 @@ check_machine() {
   command -v python3 >/dev/null || die "no python3 here"
   version=$(python3 -c 'import torch; print(torch.__version__)') || die "python3 has no PyTorch"
   [[ $version == 2.11.* ]] || die "PyTorch here is $version; bitmill is built against 2.11"
-}
-
-# In a rehearsal without --packages the system's own are used; else those of the .deb files.
-unpack_packages() {
-  if [ "$rehearsal" = yes ] && [ "$packages_named" = no ]; then
-    say "rehearsal without --packages: the system's own libraries are used"
-    return
-  fi
-  [ -d "$packages" ] || die "no folder $packages; make it on Debian 12 with launch/gpu-check.sh --collect"
-  local package
-  rm -rf "$unpacked"
-  mkdir -p "$unpacked"
-  for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$unpacked"; done
-  local lib=$unpacked/usr/lib/x86_64-linux-gnu
-  export PATH=$unpacked/usr/bin:$PATH
-  export OPAL_PREFIX=$unpacked/usr OMPI_ALLOW_RUN_AS_ROOT=1
-  export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  local libraries=$lib:$lib/openmpi/lib:$lib/pmix2/lib:$unpacked/lib/x86_64-linux-gnu
-  export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  export LIBRARY_PATH=$lib:$lib/openmpi/lib${LIBRARY_PATH:+:$LIBRARY_PATH}
-  export CPATH=$unpacked/usr/include:$unpacked/usr/include/x86_64-linux-gnu${CPATH:+:$CPATH}
-  export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$unpacked
-  export CMAKE_PREFIX_PATH=$unpacked/usr
 }
 
 torch_folder() {
@@ -345,7 +273,7 @@ main() {
   done
   case $action in
     collect) collect "$packages"; return ;;
-    pack) pack "$bundle"; return ;;
+    pack) pack "$bundle" "$packages" "$model"; return ;;
   esac
   cd "$root"
   python=python3
@@ -362,7 +290,8 @@ main() {
   model=${model:-$job/model}
   results=${results:-$build/gpu-check-results.md}
   check_machine
-  unpack_packages
+  # In a rehearsal without --packages the system's own libraries are used.
+  if [ "$rehearsal" = no ] || [ "$packages_named" = yes ]; then use_packages "$packages"; fi
   mpirun=${OPAL_PREFIX:+$unpacked/usr/bin/mpirun.openmpi}
   mpirun=${mpirun:-mpirun}
   export rehearsal build python job model mpirun OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -4,23 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
-#include "base/error.hpp"
 #include "device/device_full.hpp"
 #include "method/input_moments.hpp"
-#include "method/loss.hpp"
 #include "model/device_weights.hpp"
-#include "model/tensor_floats.hpp"
-#include "pipeline/folder/run_log.hpp"
 #include "pipeline/sums/sample_statistics.hpp"
 
 namespace bitmill {
 namespace {
-
-constexpr int64_t closeness_values = 4;  // doubles of one Closeness
 
 std::string what_takes_less(Dtype dtype) {
   return fmt::format(
@@ -252,41 +245,6 @@ void BlockCompute::train_step(const Position& at) {
   pump();
 }
 
-void BlockCompute::check_losses(const Position& at) const {
-  const at::Tensor all = losses_.cpu();
-  const std::span<const float> losses = floats_of(all);
-  for (size_t i = 0; i < losses.size(); ++i) {
-    BITMILL_CHECK(std::isfinite(losses[i]), NumericError,
-                  fmt::format("the loss of block {}, epoch {}, sample {} is {}; {}", at.block,
-                              at.epoch, share_.own()[i], losses[i], advice_for_loss(at, i)));
-  }
-}
-
-// Streams are finite. So a loss that is not has one of two causes: what was learned so far, or
-// targets whose squares leave float32. Before the first step nothing was learned.
-std::string BlockCompute::advice_for_loss(const Position& at, size_t own) const {
-  const float target =
-      targets_.at(at.block)->load(static_cast<int64_t>(own)).abs().max().item<float>();
-  constexpr float largest_square_root = 1e18F;  // a sum of more than 100 such squares overflows
-  const PositionRange first_step =
-      owned_positions(share_.batch_size(0), share_.replicas(), share_.replica());
-  const bool untrained = at.epoch == 0 && std::cmp_less(own, first_step.size());
-  if (untrained || target > largest_square_root) {
-    return fmt::format(
-        "no rate is the cause: the full-precision output of this block reaches "
-        "{:g}, and the error is squared in float32; the model is damaged, or this "
-        "block can only be left as it is (--max-blocks, --ignore)",
-        target);
-  }
-  return fmt::format("lower --lr-scale ({}), --lr-gain ({}) and the rates of what else is learned",
-                     context_.options.method.lr_scale, context_.options.method.lr_gain);
-}
-
-std::vector<double> BlockCompute::all_losses() const {
-  const at::Tensor losses = losses_.cpu().to(at::kDouble);
-  return share_.gather_in_order(replicas(), doubles_of(losses), 1);
-}
-
 double BlockCompute::finish_epoch(const Position& at) {
   live_->finish_epoch();
   if (losses_.is_cuda()) check_losses(at);
@@ -312,19 +270,15 @@ void BlockCompute::forward(int block, int turn, bool wanted) {
     if (share_.own_count() > 0) weights = live_->deployed_weights();
   });
   const Stream targets = targets_.at(block);
-  std::vector<double> closeness(static_cast<size_t>(share_.own_count() * closeness_values));
+  std::vector<Closeness> closeness(static_cast<size_t>(share_.own_count()));
   const SampleStream* measured = last_turn(turn) ? targets.get() : nullptr;
   for_own_samples("the packed forward pass", block, {student_.get(), measured}, [&](int64_t i) {
     const at::Tensor out = dense_block_forward(context_.model.config(), weights, rotary_,
                                                brought(*student_, i), context_.pool);
     bring_ahead(i, {student_.get()});
     if (last_turn(turn)) {
-      const Closeness one = measure_closeness(context_.device.fetch(out), targets->load(i));
-      double* values = closeness.data() + i * closeness_values;
-      values[0] = one.squared_error;
-      values[1] = one.squared_target;
-      values[2] = one.cosine;
-      values[3] = one.tokens;
+      closeness[static_cast<size_t>(i)] =
+          measure_closeness(context_.device.fetch(out), targets->load(i));
     }
     student_->store(i, out, packed(block, i));
   });
@@ -332,35 +286,6 @@ void BlockCompute::forward(int block, int turn, bool wanted) {
   if (!wanted) return;
   student_inputs_[{block + 1, turn}] = student_;
   if (context_.plan.begins_band(turn)) teacher_inputs_[block + 1] = targets;
-}
-
-void BlockCompute::report_block(int block, std::span<const double> closeness) {
-  const std::vector<double> all = share_.gather_in_order(replicas(), closeness, closeness_values);
-  Closeness sum;
-  for (size_t i = 0; i < all.size(); i += closeness_values) {
-    sum.squared_error += all[i];
-    sum.squared_target += all[i + 1];
-    sum.cosine += all[i + 2];
-    sum.tokens += all[i + 3];
-  }
-  BlockReport& report = reports_[block];
-  report.cosine = sum.cosine / sum.tokens;
-  report.relative_error =
-      sum.squared_target > 0 ? std::sqrt(sum.squared_error / sum.squared_target) : 0;
-  report.bits_per_weight = live_->bits_per_weight();
-  reported_[block] = true;
-  if (context_.writer != nullptr && logged_.insert(block).second) {
-    context_.writer->begin_event(packed_line(report));
-  }
-  context_.observer.block_packed(report);
-}
-
-std::vector<BlockReport> BlockCompute::reports() const {
-  std::vector<BlockReport> known;
-  for (const BlockReport& report : reports_) {
-    if (reported_[static_cast<size_t>(report.block)]) known.push_back(report);
-  }
-  return known;
 }
 
 }  // namespace bitmill

@@ -1,7 +1,8 @@
 #pragma once
 // What each action of a plan does: the method, applied to this rank's share of the samples.
-// block_compute.cpp has the actions and the losses; block_streams.cpp has the streams that a block
-// reads and hands on: between blocks, between stages, and at a stop.
+// block_compute.cpp has the actions; block_reports.cpp has the losses and the reports;
+// block_streams.cpp has the streams that a block reads and hands on: between blocks, between
+// stages, and at a stop.
 
 #include <functional>
 #include <initializer_list>
@@ -19,6 +20,7 @@
 #include "comm/communicator.hpp"
 #include "data/windows.hpp"
 #include "device/device.hpp"
+#include "method/loss.hpp"
 #include "model/sample_stream.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/blocks/executor.hpp"
@@ -157,7 +159,7 @@ class BlockCompute final : public Compute {
   std::string advice_for_loss(const Position& at, size_t own) const;
   // Losses of this epoch, of all samples, in sample order.
   std::vector<double> all_losses() const;
-  void report_block(int block, std::span<const double> closeness);
+  void report_block(int block, std::span<const Closeness> own);
 
   const ComputeContext context_;
   SourceGuard guard_;
