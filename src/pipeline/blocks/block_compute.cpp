@@ -10,6 +10,7 @@
 #include "device/device_full.hpp"
 #include "method/input_moments.hpp"
 #include "model/device_weights.hpp"
+#include "pipeline/folder/run_log.hpp"
 #include "pipeline/sums/sample_statistics.hpp"
 
 namespace bitmill {
