@@ -10,8 +10,9 @@
 #   launch/gpu-check.sh --collect          beforehand, for a checkout that travels by itself: the
 #                                          packages alone
 #   launch/gpu-check.sh                    on the machine with the GPU
-#   launch/gpu-check.sh --rehearse         the same under the emulation, without a GPU: every step, on
-#                                          small shapes; its times say nothing
+#   launch/gpu-check.sh --rehearse         the same under the emulation, without a GPU, on small shapes:
+#                                          a few of the tests, and not the kernels' speed; its times
+#                                          say nothing
 #   ... --model DIR                        quantize this model; without it, one of SmolLM2-135M's
 #                                          shape with random weights, made there
 #   ... --packages DIR                     another folder for the packages than build/gpu-debs

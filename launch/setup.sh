@@ -9,7 +9,8 @@
 #                                      GPU
 #   launch/setup.sh --with-transformers  the same, and a Python with transformers, for tests/python
 #   launch/setup.sh --with-cuda        the same, and nvcc 13 with the libraries that the preset `cuda`
-#                                      needs, 1.1 GB; an nvcc 13 in the PATH is taken instead.
+#                                      needs, 1.1 GB, and libtorch for GPUs, some
+#                                      gigabytes; an nvcc 13 in the PATH is taken instead.
 #                                      The six may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (FindLibTorch.cmake)
 #   launch/setup.sh --print-python     print the Python with transformers (tests/python)

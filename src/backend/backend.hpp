@@ -4,7 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +34,11 @@ struct FrozenLinear {
   at::Tensor code_scale;  // [rows]
   at::Tensor code_zero;   // [rows], whole numbers 0 .. 15
 };
+
+// The numbers in an int64 tensor of columns on the host, which still owns them.
+inline std::span<const int64_t> numbers_of(const at::Tensor& columns) {
+  return {columns.const_data_ptr<int64_t>(), static_cast<size_t>(columns.numel())};
+}
 
 // The student's linear, ready for many steps. Safe from several threads. It must outlive all
 // backward passes through outputs of forward().

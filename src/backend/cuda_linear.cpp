@@ -9,6 +9,7 @@
 #include "device/kernel_input.hpp"
 #include "device/queue.hpp"
 #include "format/packed_layout.hpp"
+#include "format/packed_linear.hpp"
 #include "kernels/add_table.hpp"
 #include "kernels/gather.hpp"
 
@@ -19,15 +20,6 @@ at::Tensor operand_memory(int64_t rows, int64_t columns, at::Device device,
                           at::ScalarType element) {
   return at::zeros({rows, rounded_up(columns, kernels::operand_step)},
                    at::device(device).dtype(element));
-}
-
-std::vector<uint32_t> mask_words(const FrozenLinear& linear) {
-  std::vector<uint32_t> mask(
-      static_cast<size_t>(packed::words_for(linear.cols, packed::bits_per_word)));
-  const at::Tensor columns = linear.salient_columns.cpu().contiguous();
-  const int64_t* const column = columns.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < columns.size(0); ++i) packed::set_bit(mask.data(), column[i]);
-  return mask;
 }
 
 GatheredInput run_gather(const CudaLinearParts& linear, const at::Tensor& x,
@@ -73,7 +65,8 @@ CudaLinearParts::CudaLinearParts(const FrozenLinear& linear, const LearnedNames&
       frozen_code_scale(linear.code_scale.to(device)) {
   const at::NoGradGuard no_grad;
   make_operands(linear);
-  const std::vector<uint32_t> mask = mask_words(linear);
+  const at::Tensor salient_columns = linear.salient_columns.cpu();
+  const std::vector<uint32_t> mask = pack_mask(numbers_of(salient_columns), linear.cols);
   mask_ = words_on(device, mask);
   low_before_ = words_on(device, kernels::count_low_before(mask));
 }

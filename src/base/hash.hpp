@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,5 +30,8 @@ class Hasher {
 };
 
 std::string hash_hex(std::span<const std::byte> data);
+
+// By the name of a tensor: the hash of its bytes.
+using TensorHashes = std::map<std::string, std::string>;
 
 }  // namespace bitmill

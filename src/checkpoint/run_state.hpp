@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/files.hpp"
+#include "base/hash.hpp"
 #include "format/tensor_folder.hpp"
 
 namespace bitmill {
@@ -44,8 +45,6 @@ struct SavedBlock {
   SafetensorsFile tensors;
 };
 
-// Hashes of the source's tensors by name: XXH3-128 of a tensor's bytes.
-using TensorHashes = std::map<std::string, std::string>;
 // Stands in the place of a block's number for the hashes of tensors that belong to no packed block.
 inline constexpr int outside_blocks = -1;
 

@@ -24,8 +24,8 @@ namespace bitmill {
 class Arrival {
  public:
   virtual ~Arrival() = default;
-  // REQUIRES: nothing is under way. Queues the copy of `host` [bytes], which may be changed at
-  // once. It may begin when the last value() was taken out.
+  // Queues the copy of `host` [bytes], which may be changed at once; what was under way is given
+  // up. It may begin when the last value() was taken out.
   virtual void begin(const at::Tensor& host) = 0;
   // What arrived, in `type`, as a tensor of its own: work that is queued now comes behind the copy.
   virtual at::Tensor value(at::ScalarType type) = 0;

@@ -238,6 +238,12 @@ PackedLinear copy_packed_linear(std::span<const std::span<const std::byte>> stor
   return linear;
 }
 
+std::vector<uint32_t> pack_mask(std::span<const int64_t> salient_columns, int64_t cols) {
+  std::vector<uint32_t> out(words_for(cols, packed::bits_per_word), 0);
+  for (const int64_t column : salient_columns) packed::set_bit(out.data(), column);
+  return out;
+}
+
 bool is_packed(const TensorFolder& tensors, const std::string& name) {
   return std::any_of(parts.begin(), parts.end(),
                      [&](const PackedPart& part) { return tensors.contains(name + part.suffix); });

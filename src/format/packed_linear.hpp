@@ -61,6 +61,8 @@ PackedLinear read_packed_linear(const TensorFolder& tensors, const std::string& 
 // `name` is for errors. REQUIRES rows, cols >= 0.
 PackedLinear copy_packed_linear(std::span<const std::span<const std::byte>> stored, int64_t rows,
                                 int64_t cols, const std::string& name);
+// The mask of `cols` columns, of which these are salient.
+std::vector<uint32_t> pack_mask(std::span<const int64_t> salient_columns, int64_t cols);
 // True when any part of the linear is there: an incomplete linear counts as packed, and reading it
 // then throws.
 bool is_packed(const TensorFolder& tensors, const std::string& name);

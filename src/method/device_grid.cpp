@@ -9,10 +9,10 @@
 #include "device/kernel_input.hpp"
 #include "device/queue.hpp"
 #include "format/packed_layout.hpp"
+#include "format/packed_linear.hpp"
 #include "kernels/pack_signs.hpp"
 #include "kernels/pack_values.hpp"
 #include "kernels/row_values.hpp"
-#include "method/pack.hpp"
 
 namespace bitmill {
 namespace {
@@ -30,7 +30,8 @@ at::Tensor floats_on(at::Device gpu, std::span<const float> values) {
 
 RowStart row_start(const at::Tensor& weight, const ColumnLists& columns,
                    const MethodSettings& settings, std::span<const float> mean_square) {
-  const at::Tensor mask = words_on(weight.device(), pack_mask(columns.salient, weight.size(1)));
+  const at::Tensor mask =
+      words_on(weight.device(), pack_mask(numbers_of(columns.salient), weight.size(1)));
   const at::Tensor importance =
       settings.int4_clip ? floats_on(weight.device(), mean_square) : at::Tensor();
   const auto fresh = [&] { return at::empty({weight.size(0)}, weight.options()); };

@@ -5,7 +5,8 @@
 // it. tests/device/memory_test.cpp holds it to what the allocator counts.
 //
 // Not counted: workspaces of cublasLt, and copies that device/product.hpp makes of matrices whose
-// rows do not begin at 16 bytes (there are none where widths are multiples of 8). Tensors of more
+// rows do not begin at 16 bytes (there are none where widths are multiples of 8). Blocks whose
+// norms come after the sums (some of OPT's) are counted as if they came before. Tensors of more
 // than 1 MiB may take up to 1 MiB more than is counted: what is left of a piece is not always cut
 // off.
 

@@ -98,13 +98,6 @@ std::vector<uint32_t> words_of_signs(const at::Tensor& signs, const at::Tensor& 
 
 }  // namespace
 
-std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols) {
-  std::vector<uint32_t> out(static_cast<size_t>(packed::words_for(cols, packed::bits_per_word)), 0);
-  const int64_t* columns = salient_columns.data_ptr<int64_t>();
-  for (int64_t j = 0; j < salient_columns.size(0); ++j) packed::set_bit(out.data(), columns[j]);
-  return out;
-}
-
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned) {
   PackedLinear out;
@@ -113,7 +106,7 @@ PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
   out.salient_cols = frozen.salient_columns.size(0);
   out.signs = words_of_signs(frozen.signs, learned[part::latents]);
   out.codes = frozen.codes.is_cuda() ? fetch_words(frozen.codes) : pack_codes(frozen.codes);
-  out.mask = pack_mask(frozen.salient_columns, frozen.cols);
+  out.mask = pack_mask(numbers_of(frozen.salient_columns), frozen.cols);
   out.code_zero = pack_zeros(frozen.code_zero);
   // On the host, because some vectors may be there and others on a GPU.
   const at::Tensor row_gain = learned[part::row_gain].cpu();

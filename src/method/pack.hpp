@@ -21,9 +21,6 @@ namespace bitmill {
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned);
 
-// PackedLinear::mask of these columns, int64 on the host.
-std::vector<uint32_t> pack_mask(const at::Tensor& salient_columns, int64_t cols);
-
 // The vectors of a packed linear that tuning changes.
 struct StoredScales {
   std::vector<uint16_t> row_scale, row_mean, col_gain;  // as in PackedLinear

@@ -58,7 +58,7 @@ at::Tensor unpack_on_gpu(const Device& device, const PackedLinear& packed) {
   const at::Tensor code_scale = bring_halves(packed.code_scale, device);
   const at::Tensor code_zero = bring_zeros(packed, device);
   const at::Tensor col_gain = bring_halves(packed.col_gain, device);
-  at::Tensor dense = at::empty({packed.rows, packed.cols}, at::device(gpu).dtype(device.element()));
+  at::Tensor dense = at::empty({packed.rows, packed.cols}, at::device(gpu).dtype(device.operand()));
   const kernels::UnpackWeight task{
       word_memory(signs),
       word_memory(codes),

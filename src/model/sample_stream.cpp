@@ -29,17 +29,6 @@ constexpr int64_t alignment = 64;
 // Samples that are brought ahead at a time: a step reads one of each of three streams.
 constexpr int most_places = 3;
 
-at::ScalarType scalar_type(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::float16:
-      return at::kHalf;
-    case Dtype::bfloat16:
-      return at::kBFloat16;
-    default:
-      return at::kFloat;
-  }
-}
-
 // For a value that nobody has checked: one that arrived from elsewhere. `sample`: of the stream.
 StreamOrigin unknown_origin(int64_t sample) {
   return {"an activation that came from elsewhere", StreamOrigin::unknown, "this rank's sample",

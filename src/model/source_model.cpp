@@ -86,7 +86,7 @@ BlockWeights SourceModel::load_block(int64_t block) const {
   return weights;
 }
 
-BlockVectors SourceModel::load_vectors(int64_t block, ReadHashes* hashes) const {
+BlockVectors SourceModel::load_vectors(int64_t block, TensorHashes* hashes) const {
   const TensorNames& names = config_.family->names;
   const auto norm = [&](std::string_view name, int64_t size) {
     return name.empty() ? Norm{} : load_norm(block_tensor(config_, block, name), size, hashes);
@@ -177,7 +177,7 @@ void check_is_needed(const ModelReading& reading, const ModelConfig& config) {
   check_keys_are_needed(reading, std::array{&config});
 }
 
-Norm SourceModel::load_norm(const std::string& name, int64_t size, ReadHashes* hashes) const {
+Norm SourceModel::load_norm(const std::string& name, int64_t size, TensorHashes* hashes) const {
   Norm norm;
   if (!config_.norm_weights) return norm;
   norm.weight = load(name + ".weight", {size}, hashes);
@@ -188,7 +188,7 @@ Norm SourceModel::load_norm(const std::string& name, int64_t size, ReadHashes* h
 // Tensors are made by torch, whose memory begins at a 64-byte boundary. The alignment of a
 // product's operands decides which code path MKL takes, and so the last bits.
 at::Tensor SourceModel::load(const std::string& name, at::IntArrayRef shape,
-                             ReadHashes* hashes) const {
+                             TensorHashes* hashes) const {
   at::Tensor out = at::empty(shape, at::kFloat);
   if (hashes == nullptr) {
     tensors_.read_float32(name, floats_of(out));
@@ -200,7 +200,7 @@ at::Tensor SourceModel::load(const std::string& name, at::IntArrayRef shape,
   return out;
 }
 
-at::Tensor SourceModel::load_linear(const LinearShape& shape, ReadHashes* hashes) const {
+at::Tensor SourceModel::load_linear(const LinearShape& shape, TensorHashes* hashes) const {
   if (!is_packed(tensors_, shape.tensor)) {
     return load(shape.tensor, {shape.rows, shape.cols}, hashes);
   }

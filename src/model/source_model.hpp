@@ -5,12 +5,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/files.hpp"
+#include "base/hash.hpp"
 #include "format/tensor_folder.hpp"
 #include "model/config.hpp"
 #include "model/family.hpp"
@@ -32,9 +32,6 @@ struct BlockWeights {
   BlockVectors vectors;
   std::vector<at::Tensor> linears;  // as block_linears(), [rows, cols]
 };
-
-// By tensor: hash_hex() of its bytes as they were read.
-using ReadHashes = std::map<std::string, std::string>;
 
 // From the last block's output to logits, float32.
 struct HeadWeights {
@@ -61,8 +58,8 @@ class SourceModel {
   // Parts of the same: all that is not a matrix, and the matrix [rows, cols] of one of
   // block_linears(). `hashes`, where given, gets those of the tensors that were read; of a packed
   // linear none.
-  BlockVectors load_vectors(int64_t block, ReadHashes* hashes = nullptr) const;
-  at::Tensor load_linear(const LinearShape& shape, ReadHashes* hashes = nullptr) const;
+  BlockVectors load_vectors(int64_t block, TensorHashes* hashes = nullptr) const;
+  at::Tensor load_linear(const LinearShape& shape, TensorHashes* hashes = nullptr) const;
   // `like` is the head of another model. Matrices with equal values share its memory: packing does
   // not change the head, and with a large vocabulary it is larger than a block.
   HeadWeights load_head(const HeadWeights& like = {}) const;
@@ -74,9 +71,9 @@ class SourceModel {
   at::Tensor embed(std::span<const int32_t> ids, int64_t first = 0) const;
 
  private:
-  Norm load_norm(const std::string& name, int64_t size, ReadHashes* hashes = nullptr) const;
+  Norm load_norm(const std::string& name, int64_t size, TensorHashes* hashes = nullptr) const;
   at::Tensor load(const std::string& name, at::IntArrayRef shape,
-                  ReadHashes* hashes = nullptr) const;
+                  TensorHashes* hashes = nullptr) const;
   void read_row(const std::string& name, int64_t row, std::span<float> values) const;
 
   ModelConfig config_;

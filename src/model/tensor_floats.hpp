@@ -5,7 +5,19 @@
 #include <cstddef>
 #include <span>
 
+#include "format/dtype.hpp"
+
 namespace bitmill {
+
+// Our name of a type, and libtorch's; float32 for what is none of the three.
+inline at::ScalarType scalar_type(Dtype dtype) {
+  if (dtype == Dtype::float16) return at::kHalf;
+  return dtype == Dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+}
+inline Dtype dtype_of(at::ScalarType type) {
+  if (type == at::kHalf) return Dtype::float16;
+  return type == at::kBFloat16 ? Dtype::bfloat16 : Dtype::float32;
+}
 
 // The values of a contiguous float32 tensor. The tensor still owns them.
 inline std::span<float> floats_of(const at::Tensor& tensor) {

@@ -10,19 +10,19 @@ namespace {
 
 // Of the gradients of two samples. On a processor it is part of what a unit takes.
 double addition_seconds(const Workload& work, const Machine& machine) {
-  if (!machine.is_device()) return 0;
-  return parts_seconds(work.on_device.addition, machine.device_rates());
+  if (!machine.counts_parts()) return 0;
+  return parts_seconds(work.on_device.addition, machine.part_rates());
 }
 
 double unit_seconds(const Workload& work, const Machine& machine) {
-  const double unit = machine.is_device()
-                          ? parts_seconds(work.on_device.unit, machine.device_rates())
+  const double unit = machine.counts_parts()
+                          ? parts_seconds(work.on_device.unit, machine.part_rates())
                           : work.unit_flops / machine.unit_flops_per_s;
   return unit + machine.unit_s;
 }
 
 double forward_seconds(const Workload& work, const Machine& machine) {
-  if (machine.is_device()) return parts_seconds(work.on_device.forward, machine.device_rates());
+  if (machine.counts_parts()) return parts_seconds(work.on_device.forward, machine.part_rates());
   return work.forward_flops / (machine.forward_flops_per_s * machine.samples_at_once);
 }
 
@@ -61,7 +61,7 @@ Share share_of(const Workload& work, const Machine& machine, const Mesh& mesh, i
 // runs AdamW, and sends the new values to everybody.
 double step_seconds(const Workload& work, const Machine& machine, int replicas) {
   double adam = adam_seconds(work, machine, replicas);
-  if (machine.is_device()) adam += parts_seconds(work.on_device.step, machine.device_rates());
+  if (machine.counts_parts()) adam += parts_seconds(work.on_device.step, machine.part_rates());
   if (replicas == 1) return adam;
   return adam + 2 * machine.link_latency_s * (replicas - 1) +
          static_cast<double>(exchange_bytes(work, replicas)) / machine.link_bytes_per_s;

@@ -65,7 +65,7 @@ struct Machine {
   double forward_flops_per_s = 1;  // dense products, sustained
   double unit_flops_per_s = 1;     // of a step's gradients, when every thread has its own sample
   double unit_s = 0;               // time of a unit in addition to its products
-  // Of a kernel on a GPU, on the host. A machine that has it is a GPU: its time is that of the
+  // Of a kernel on a GPU, on the host. Where it is known, time is that of the
   // parts of Workload::on_device, at unit_flops_per_s and memory_bytes_per_s.
   double launch_s = 0;
   double thread_gain = 1;            // speed that one more thread adds to a sample, in threads
@@ -85,8 +85,8 @@ struct Machine {
   int samples_at_once = 1;       // trained side by side (threads)
   int weight_bytes = 4;          // of one weight in memory, while it is used
 
-  bool is_device() const { return launch_s > 0; }
-  DeviceRates device_rates() const { return {unit_flops_per_s, memory_bytes_per_s, launch_s}; }
+  bool counts_parts() const { return launch_s > 0; }
+  DeviceRates part_rates() const { return {unit_flops_per_s, memory_bytes_per_s, launch_s}; }
   bool own_device() const { return host_fixed_bytes > 0; }
   double hash_rate() const { return hash_bytes_per_s > 0 ? hash_bytes_per_s : read_bytes_per_s; }
 };

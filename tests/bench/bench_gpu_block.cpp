@@ -138,8 +138,8 @@ class Training {
     return all;
   }
 
-  // Operations of the products of a step, as kernels/STEP.md counts them: those that the formulas
-  // need, whatever an implementation does besides.
+  // Operations of the products of a step: those that the formulas need. kernels/STEP.md counts more
+  // for attention, whose tiles have scores that are masked.
   double operations() const { return operations_; }
 
   double loss() const { return loss_.item<double>(); }
@@ -203,10 +203,12 @@ int run(int argc, char** argv) {
   const double rate = std::max(before, product_rate(size, *device));
   const double operations = training.operations();
   fmt::print(
-      "{{\"device\": \"{}\", \"shape\": \"{}\", \"dtype\": \"{}\", \"signs\": \"{}\", "
+      "{{\"device\": \"{}\", \"shape\": \"{}\", \"sizes\": [{}, {}, {}, {}, {}, {}], \"dtype\": "
+      "\"{}\", \"signs\": \"{}\", "
       "\"steps\": {}, \"step_ms\": {:.3f}, \"product_tflops\": {:.2f}, "
       "\"step_tflops\": {:.2f}, \"share_of_product_rate\": {:.3f}, \"loss\": {:.6g}}}\n",
-      device->description(), shape.name, dtype, signs, steps, seconds * 1e3, rate * 1e-12,
+      device->description(), shape.name, shape.hidden, shape.inner, shape.heads, shape.kv_heads,
+      shape.head_dim, shape.tokens, dtype, signs, steps, seconds * 1e3, rate * 1e-12,
       operations / seconds * 1e-12, operations / seconds / rate, training.loss());
   return 0;
 }

@@ -136,7 +136,10 @@ def bitmill_step(args, shape, signs):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    if found["sizes"] != list(SHAPES[shape]):
+        raise SystemExit(f"{shape} has other sizes in block_shapes.hpp: {found['sizes']}")
+    return found
 
 
 def plain_ms(args, shape):

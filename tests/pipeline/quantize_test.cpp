@@ -14,6 +14,7 @@
 #include "format/handover/loading_keys.hpp"
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
+#include "format/packed_linear.hpp"
 #include "pipeline/checks/preflight.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/quantize_forecast.hpp"

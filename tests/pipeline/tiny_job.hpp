@@ -15,6 +15,7 @@
 #include "comm/self_communicator.hpp"
 #include "comm/thread_communicator.hpp"
 #include "data/token_text.hpp"
+#include "model/tensor_floats.hpp"
 #include "model/tiny_model.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -28,7 +29,7 @@ namespace bitmill {
 // Where a job computes.
 inline std::unique_ptr<Device> device_of(const std::string& backend, Dtype dtype,
                                          ThreadPool& pool) {
-  const at::ScalarType type = dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
+  const at::ScalarType type = scalar_type(dtype);
   return backend == "cuda" ? cuda_device({0, type}, pool) : cpu_device(pool, type);
 }
 inline std::unique_ptr<Device> device_of(const QuantizeOptions& options, ThreadPool& pool) {

@@ -71,7 +71,7 @@ Option gpu_backend_option() {
 Option dtype_option() {
   return {"dtype", "bfloat16|float32", "bfloat16 on a GPU, else float32",
           "type of products, and on a GPU of activations; what is learned is float32. bfloat16 is "
-          "faster on processors that have AVX512_BF16 or AMX, and refused on others"};
+          "for processors that have AVX512_BF16 or AMX, and refused on others"};
 }
 
 namespace {

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 
+#include "model/tensor_floats.hpp"
+
 namespace bitmill {
 
 std::unique_ptr<Device> make_device(const std::string& backend, Dtype dtype, int host_rank,
                                     ThreadPool& pool) {
-  const at::ScalarType type = dtype == Dtype::float32 ? at::kFloat : at::kBFloat16;
+  const at::ScalarType type = scalar_type(dtype);
   if (backend != "cuda") return cpu_device(pool, type);
   const auto devices = static_cast<int>(find_cuda_devices().devices.size());
   return cuda_device({host_rank % std::max(1, devices), type}, pool);
@@ -20,7 +22,7 @@ std::string backend_words(const std::string& backend, const Device& device) {
                        device.operand() == at::kFloat ? "" : ", products in bfloat16");
   }
   return fmt::format("backend {}: {}, {}", backend, device.description(),
-                     device.element() == at::kFloat ? "float32" : "bfloat16");
+                     dtype_word(dtype_of(device.element())));
 }
 
 }  // namespace bitmill

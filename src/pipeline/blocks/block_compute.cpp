@@ -77,7 +77,7 @@ void BlockCompute::embed(int turn) {
 
 void BlockCompute::load(int block) {
   std::optional<WeightsRead> ahead = ahead_.take(block);
-  guard_.read_block(block, ahead ? ahead->hashes : ReadHashes());
+  guard_.read_block(block, ahead ? ahead->hashes : TensorHashes());
   BlockWeights weights = ahead ? std::move(ahead->weights) : context_.model.load_block(block);
   naming_place(fmt::format("the weights of block {}", block), [&] {
     live_ = std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
@@ -259,7 +259,9 @@ double BlockCompute::finish_epoch(const Position& at) {
 }
 
 void BlockCompute::pack(int block, int turn) {
-  if (share_.own_count() > 0 || context_.writer != nullptr) live_->pack();
+  if (share_.own_count() > 0 || context_.writer != nullptr) {
+    naming_place(fmt::format("the packing of block {}", block), [&] { live_->pack(); });
+  }
   if (context_.writer == nullptr) return;
   context_.writer->begin_packed(block, turn, last_turn(turn), live_->packed_tensors());
 }

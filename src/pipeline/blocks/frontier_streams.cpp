@@ -39,17 +39,6 @@ int deepest_block(const KeptStreams& streams) {
   return deepest;
 }
 
-Dtype dtype_of(const at::Tensor& sample) {
-  switch (sample.scalar_type()) {
-    case at::kHalf:
-      return Dtype::float16;
-    case at::kBFloat16:
-      return Dtype::bfloat16;
-    default:
-      return Dtype::float32;
-  }
-}
-
 // What `work` fails with, where that is something that a file does; empty when it does not fail.
 template <class Work>
 std::string trouble_of(const Work& work) {
@@ -272,8 +261,8 @@ void FrontierStreams::write_part(const Order& order, const SampleStream& stream)
   const std::vector<int64_t> shape(like.sizes().begin(), like.sizes().end());
   std::vector<TensorSource> samples;
   for (int64_t i = 0; i < share_.own_count(); ++i) {
-    samples.push_back({std::to_string(share_.own()[static_cast<size_t>(i)]), dtype_of(like), shape,
-                       [&stream, i](const ByteSink& sink) {
+    samples.push_back({std::to_string(share_.own()[static_cast<size_t>(i)]),
+                       dtype_of(like.scalar_type()), shape, [&stream, i](const ByteSink& sink) {
                          stream.prefetch(i + 1);
                          sink(bytes_of(stream.load_kept(i)));
                        }});

@@ -18,7 +18,7 @@ std::optional<int> block_after(const Plan& plan, int stage, int block, int turn)
 
 struct WeightsRead {
   BlockWeights weights;  // as SourceModel::load_block()
-  ReadHashes hashes;     // of their tensors
+  TensorHashes hashes;   // of their tensors
 };
 
 // One thread calls.

@@ -112,7 +112,7 @@ SourceGuard::SourceGuard(const SourceModel& model, Communicator& comm, ThreadPoo
                          RunDir* run_dir)
     : model_(model), comm_(comm), pool_(pool), run_dir_(run_dir) {}
 
-void SourceGuard::check_again(int block, const ReadHashes& read) const {
+void SourceGuard::check_again(int block, const TensorHashes& read) const {
   const TensorHashes& checked = known_.at(block);
   for (const auto& [name, hash] : read) {
     BITMILL_CHECK(checked.at(name) == hash, UsageError,
@@ -123,7 +123,7 @@ void SourceGuard::check_again(int block, const ReadHashes& read) const {
   }
 }
 
-void SourceGuard::read_block(int block, const ReadHashes& read) {
+void SourceGuard::read_block(int block, const TensorHashes& read) {
   if (known_.contains(block)) return check_again(block, read);
   // Every rank reads all of it, because hosts may have copies of their own.
   std::vector<std::string> others = tensors_of_block(model_, block);

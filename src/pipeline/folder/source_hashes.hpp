@@ -39,10 +39,10 @@ class SourceGuard {
   // `read`: hashes of tensors that this rank holds already, with finite values; the other tensors
   // of the block are read here. When the block was checked before, only `read` is looked at, by
   // this rank alone: UsageError where it is not what was checked.
-  void read_block(int block, const ReadHashes& read = {});
+  void read_block(int block, const TensorHashes& read = {});
 
  private:
-  void check_again(int block, const ReadHashes& read) const;
+  void check_again(int block, const TensorHashes& read) const;
 
   const SourceModel& model_;
   Communicator& comm_;

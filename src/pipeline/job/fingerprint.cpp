@@ -16,6 +16,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "format/packed_layout.hpp"
+#include "model/tensor_floats.hpp"
 
 namespace bitmill {
 namespace {
@@ -142,7 +143,7 @@ std::string numerics_class(const std::string& backend) { return class_of_cpu(bac
 
 std::string numerics_class(const std::string& backend, const Device& device) {
   if (device.torch().is_cpu()) {
-    return class_of_cpu(backend, device.operand() == at::kFloat ? "float32" : "bfloat16");
+    return class_of_cpu(backend, dtype_word(dtype_of(device.operand())));
   }
   // The host makes masks and descent, and rounds what is stored.
   return fmt::format("{}, {}, {}, {}", backend, device.numerics(), processor(),
