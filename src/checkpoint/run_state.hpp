@@ -16,7 +16,6 @@
 //     failure.json               why the last start failed, when starting again would not help
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>

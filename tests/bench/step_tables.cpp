@@ -155,7 +155,7 @@ PageStep page_step(const PageCase& which) {
   const Workload work = work_of(which);
   const Machine machine = machine_of(which);
   PageStep step;
-  step.rates = machine.device_rates();
+  step.rates = machine.part_rates();
   add_parts(work.on_device.unit, which.batch, step.rates, step);
   add_parts(work.on_device.addition, which.batch - 1, step.rates, step);
   add_parts(work.on_device.step, 1, step.rates, step);
