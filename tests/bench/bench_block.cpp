@@ -2,6 +2,7 @@
 // side by side and puts the table together. Prints one JSON object on rank 0.
 //
 //   bench_block matmul SECONDS
+//   bench_block attention SHAPE SECONDS    forward and backward of one sample, one thread
 //   bench_block step VARIANT SHAPE BATCH THREADS SECONDS
 //     VARIANT: cpu, reference, plain; bfloat16: cpu with products in bfloat16; signs: cpu, signs
 //     learned too; bfloat16-signs
@@ -10,7 +11,9 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -23,6 +26,7 @@
 #include "comm/mpi_session.hpp"
 #include "comm/self_communicator.hpp"
 #include "device/host_product.hpp"
+#include "model/attention.hpp"
 #include "pipeline/sums/sharded_optimizer.hpp"
 #include "schedule/reduction_tree.hpp"
 
@@ -115,6 +119,23 @@ void measure_step(const std::string& variant, const Shape& shape, int64_t batch,
   }
 }
 
+// What a step spends on attention, which its GFLOP/s do not count.
+void measure_attention(const Shape& shape, double seconds, Communicator& comm) {
+  const at::AutoGradMode grad_mode(true);
+  ThreadPool pool(1);
+  const auto random = [&](int64_t heads) {
+    return at::randn({shape.tokens, heads, shape.head_dim}).requires_grad_(true);
+  };
+  const at::Tensor query = random(shape.heads), key = random(shape.kv_heads);
+  const at::Tensor value = random(shape.kv_heads);
+  const at::Tensor gradient = at::randn({shape.tokens, shape.heads, shape.head_dim});
+  const auto [times, took] = repeat(seconds, comm, [&] {
+    const at::Tensor out = causal_attention(query, key, value, pool);
+    torch::autograd::grad({out}, {query, key, value}, {gradient});
+  });
+  if (comm.rank() == 0) fmt::print("{{\"ms\": {:.3f}}}\n", took / static_cast<double>(times) * 1e3);
+}
+
 int run(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   at::set_num_threads(1);
@@ -123,12 +144,15 @@ int run(int argc, char** argv) {
   const auto comm = session ? session->world() : self_communicator();
   if (mode == "matmul" && argc == 3) {
     measure_matmul(std::stod(argv[2]), *comm);
+  } else if (mode == "attention" && argc == 4) {
+    measure_attention(find_shape(argv[2]), std::stod(argv[3]), *comm);
   } else if (mode == "step" && argc == 7) {
     measure_step(argv[2], find_shape(argv[3]), std::stoll(argv[4]), std::stoi(argv[5]),
                  std::stod(argv[6]), *comm);
   } else {
     fmt::print(stderr,
                "usage: bench_block matmul SECONDS\n"
+               "       bench_block attention SHAPE SECONDS\n"
                "       bench_block step cpu|bfloat16|signs|bfloat16-signs|reference|plain SHAPE "
                "BATCH THREADS SECONDS\n");
     return 2;
