@@ -110,6 +110,7 @@ class TuningWalk::Step {
   int64_t own_index(int64_t micro_batch, int64_t i) const {
     return share_.own_index(step_, cuts_[static_cast<size_t>(micro_batch)].begin + i);
   }
+  Draw draw(int64_t micro_batch, int64_t i) const { return ends_.draw(own_index(micro_batch, i)); }
   int64_t count(int64_t micro_batch) const {
     return cuts_[static_cast<size_t>(micro_batch)].size();
   }
@@ -140,7 +141,7 @@ class TuningWalk::Step {
       const auto student = expand(b);
       for_samples(walk_.of_block("the forward pass", b), micro_batch, [&](int64_t i) {
         save(slot(micro_batch, i, b), x[i]);
-        x[i] = student->output(x[i], context_.stage.values(b));
+        x[i] = student->output(x[i], context_.stage.values(b), draw(micro_batch, i));
       });
     }
     for (int64_t i = 0; i < std::ssize(x); ++i) {
@@ -161,9 +162,9 @@ class TuningWalk::Step {
       const auto student = expand(b);
       for_samples(walk_.of_block("the gradient", b), micro_batch, [&](int64_t i) {
         const at::Tensor unit = context_.stage.part(b, sums_.at(positions.begin + i));
-        gradients[i] =
-            student->backward(saved(slot(micro_batch, i, b)), gradients[i],
-                              context_.stage.values(b), unit, b > 0 || !walk_.is_first());
+        gradients[i] = student->backward(saved(slot(micro_batch, i, b)), gradients[i],
+                                         context_.stage.values(b), unit, b > 0 || !walk_.is_first(),
+                                         draw(micro_batch, i));
         context_.stage.block(b).scale(unit);
       });
     }
