@@ -14,7 +14,6 @@ enum class RandomPurpose : uint32_t {
   test_data = 2,
   calibration_order = 3,
   sampling = 4,
-  sampling = 4,
   corpus_order = 5,
   adapter_values = 7,
   dropout = 8,

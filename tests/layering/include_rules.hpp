@@ -50,7 +50,8 @@ inline const std::map<std::string, std::vector<std::string>>& room_order() {
       {"src/format", {"handover", ""}},
       {"src/comm", {"", "watch"}},
       {"src/pipeline",
-       {"job", "ranks", "streams", "sums", "folder", "training", "blocks", "tuning", "checks", ""}},
+       {"job", "ranks", "streams", "sums", "folder", "training", "blocks", "tuning", "adapting",
+        "checks", ""}},
       {"src/cli", {"report", "options", "process", "commands", ""}},
   };
   return table;

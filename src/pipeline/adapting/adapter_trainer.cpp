@@ -59,6 +59,7 @@ AdapterTrainer::AdapterTrainer(const AdapterContext& context)
       own_losses_(at::zeros({train_.own_count()})) {
   state_.values = stage_.first();
   file_.restore(context_.writer != nullptr ? &context_.writer->dir() : nullptr, state_);
+  take_losses();
   stage_.take(state_.values);
   if (is_last_stage() && context_.options.loss == TrainingLoss::cross_entropy) {
     cross_entropy_.emplace(context_.base, context_.device);
@@ -186,6 +187,40 @@ AdapterTrainer::Word AdapterTrainer::own_word(const std::vector<int64_t>& own) c
   return word;
 }
 
+// Values of all samples in sample order, on every rank. `own` is read on the last stage only.
+std::vector<float> AdapterTrainer::gather_losses(const SampleShare& share,
+                                                 const at::Tensor& own) const {
+  std::vector<double> all(static_cast<size_t>(share.samples()));
+  if (is_last_stage()) {
+    const at::Tensor mine = own.to(at::kDouble);
+    all = share.gather_in_order(context_.rank.replicas(), doubles_of(mine), 1);
+  }
+  const Mesh& mesh = context_.rank.mesh();
+  context_.rank.control().broadcast(std::as_writable_bytes(std::span(all)),
+                                    mesh.rank_of(mesh.stages - 1, 0));
+  return {all.begin(), all.end()};
+}
+
+// Of the first `steps` steps, those after the last measurement; in the order of the sequences.
+std::vector<float> AdapterTrainer::losses_since_measure(int64_t steps) const {
+  const std::vector<float> all = gather_losses(train_, own_losses_);
+  return {all.begin() + first_since_measure(), all.begin() + steps * context_.options.batch};
+}
+
+int64_t AdapterTrainer::first_since_measure() const {
+  return state_.history.measures() * context_.forecast.steps_per_measure * context_.options.batch;
+}
+
+// The opposite of losses_since_measure(), for a state that was restored.
+void AdapterTrainer::take_losses() {
+  const int64_t first = first_since_measure(), end = first + std::ssize(state_.losses);
+  for (int64_t own = 0; own < train_.own_count(); ++own) {
+    const int64_t sequence = train_.own()[static_cast<size_t>(own)];
+    if (sequence < first || sequence >= end) continue;
+    own_losses_[own].fill_(state_.losses[static_cast<size_t>(sequence - first)]);
+  }
+}
+
 // Every rank decides alike what follows from the step.
 void AdapterTrainer::agree(int64_t step, const std::vector<int64_t>& own) {
   PreprocessObserver::Step done{step + 1, 0, 0};
@@ -214,8 +249,8 @@ void AdapterTrainer::finish_epoch(int epoch) {
 
 // Adds the held-out loss of what the result would be now to the history; the same on all ranks.
 void AdapterTrainer::measure() {
-  const std::vector<char> storable = gather_value(
-      context_.rank.control(), static_cast<char>(stage_.can_store(state_.values)));
+  const std::vector<char> storable =
+      gather_value(context_.rank.control(), static_cast<char>(stage_.can_store(state_.values)));
   BITMILL_CHECK(std::ranges::count(storable, 0) == 0, NumericError,
                 fmt::format("a merged weight does not fit the type of its weight in {}: the "
                             "training diverged; begin anew with a lower --lr and --resume never",
@@ -223,6 +258,35 @@ void AdapterTrainer::measure() {
   const at::Tensor losses = at::zeros({held_out_.own_count()});
   walk_->measure(held_out_, *held_out_ends_, state_.values, losses);
   state_.history.held_out.push_back(mean(gather_losses(held_out_, losses)));
+}
+
+void AdapterTrainer::save_epoch(const StepsDone& done, double seconds) {
+  state_.steps = std::min(done.steps, context_.forecast.steps);
+  file_.save(state_, context_.writer, measure_line(seconds));
+  last_save_ = std::chrono::steady_clock::now();
+  context_.observer.measured(state_.history, state_.steps);
+}
+
+void AdapterTrainer::save_steps(const StepsDone& done) {
+  state_.steps = done.steps;
+  state_.losses = losses_since_measure(done.steps);
+  file_.save(state_, context_.writer, "");
+  last_save_ = std::chrono::steady_clock::now();
+}
+
+void AdapterTrainer::settle() {
+  if (context_.writer != nullptr) context_.writer->settle();
+}
+
+// Values that are not finite become null.
+std::string AdapterTrainer::measure_line(double seconds) const {
+  return nlohmann::json{{"block", all_adapters},
+                        {"epoch", state_.history.measures() - 1},
+                        {"steps", state_.steps},
+                        {"loss", state_.history.train.back()},
+                        {"held_out", state_.history.held_out.back()},
+                        {"seconds", seconds}}
+      .dump();
 }
 
 }  // namespace bitmill

@@ -26,8 +26,8 @@ inline constexpr double adapter_decay = 0.01;
 // At most so many sequences of the text that is held out are measured.
 inline constexpr int64_t most_held_out = 64;
 
-// With TrainingLoss::divergence the teacher computes its outputs for so many sequences at a time, or
-// for one step: every time it is read from disk once.
+// With TrainingLoss::divergence the teacher computes its outputs for so many sequences at a time,
+// or for one step: every time it is read from disk once.
 inline constexpr int64_t sequences_of_teacher = 64;
 
 struct AdapterContext {
@@ -88,7 +88,10 @@ class AdapterTrainer : private Trained {
   Word own_word(const std::vector<int64_t>& own) const;
   void agree(int64_t step, const std::vector<int64_t>& own);
   void measure();
+  std::vector<float> gather_losses(const SampleShare& share, const at::Tensor& own) const;
   std::vector<float> losses_since_measure(int64_t steps) const;
+  int64_t first_since_measure() const;  // number of the first sequence
+  void take_losses();
   std::string measure_line(double seconds) const;
 
   const AdapterContext context_;
