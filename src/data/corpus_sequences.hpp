@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/files.hpp"
+#include "data/corpus_index.hpp"
 #include "data/training_corpus.hpp"
 
 namespace bitmill {
@@ -29,8 +30,18 @@ class CorpusSequences {
   virtual std::vector<std::string> notes() const = 0;
 };
 
-// Of texts, on their index.
+// Of texts, on their index (corpus_index.hpp).
 std::unique_ptr<CorpusSequences> open_text_sequences(Files& files, const CorpusOptions& options);
+IndexedFiles indexed_files(const CorpusOptions& options);
+
+// Of token files. What is prepared is one small file, which says that all ids were looked at, and
+// their hash.
+std::unique_ptr<CorpusSequences> open_token_sequences(Files& files, const CorpusOptions& options);
+void prepare_token_files(Files& files, const CorpusOptions& options);
+bool token_files_are_prepared(Files& files, const CorpusOptions& options);
+void remove_prepared_token_files(Files& files, const CorpusOptions& options);
+// UsageError where some are token files, and some are not.
+bool holds_token_files(Files& files, const CorpusOptions& options);
 
 // floor(ratio * amount), without overflow, of the ratio that is held out.
 int64_t held_out_of(const CorpusOptions& options, int64_t amount);

@@ -145,7 +145,7 @@ CorpusText join_lines(std::string_view content, const std::string& path, CorpusL
     if (line.find_first_not_of(blanks) == line.npos) continue;
     const std::string where = fmt::format("{}, line {}", path, number);
     const CorpusText text = lines.read(line, where);
-    if (!is_first) check_same_kind(text, joined, where);
+    if (!is_first) check_same_kind(text.is_chat, joined.is_chat, where);
     if (!is_first && !text.is_chat) joined.text += "\n\n";
     joined.text += text.text;
     joined.is_chat = text.is_chat;
@@ -195,12 +195,11 @@ CorpusText CorpusLines::read(std::string_view line, const std::string& where) co
   }
 }
 
-void check_same_kind(const CorpusText& text, const CorpusText& before, const std::string& where) {
+void check_same_kind(bool is_chat, bool chats_before, const std::string& where) {
   BITMILL_CHECK(
-      text.is_chat == before.is_chat, FormatError,
+      is_chat == chats_before, FormatError,
       fmt::format("{}: {}, and the lines before have {}: give files with one or the other", where,
-                  text.is_chat ? "messages of a chat" : "a text",
-                  text.is_chat ? "texts" : "chats"));
+                  is_chat ? "messages of a chat" : "a text", chats_before ? "chats" : "texts"));
 }
 
 bool holds_json_lines(std::string_view begin, const std::string& path) {

@@ -38,8 +38,8 @@ class CorpusLines {
   const std::unique_ptr<Template> template_;  // read for the first chat
 };
 
-// FormatError where one of the two is a chat, and the other is not.
-void check_same_kind(const CorpusText& text, const CorpusText& before, const std::string& where);
+// FormatError where a line is a chat, and those before are not, or the other way round.
+void check_same_kind(bool is_chat, bool chats_before, const std::string& where);
 
 // The text of a file. The endings .txt and .jsonl are believed. Any other file is judged by its
 // content: where the first line is a JSON object, it is read like .jsonl, else as it is.

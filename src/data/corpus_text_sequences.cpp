@@ -6,17 +6,13 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/format_bytes.hpp"
 #include "data/corpus_index.hpp"
 #include "data/corpus_sequences.hpp"
 #include "data/corpus_tokens.hpp"
 
 namespace bitmill {
 namespace {
-
-IndexedFiles indexed_files(const CorpusOptions& options) {
-  return {options.paths, options.text_key, options.model_folder, options.least_bytes,
-          options.scratch_dir};
-}
 
 // What both cuts of texts share.
 class TextSequences : public CorpusSequences {
@@ -29,6 +25,11 @@ class TextSequences : public CorpusSequences {
   int64_t documents() const final { return index_.documents(); }
   int64_t text_bytes() const final { return index_.text_bytes(); }
   std::string fingerprint() const final { return index_.content_hash(); }
+  std::vector<std::string> notes() const override {
+    if (index_.left_out() == 0) return {};
+    return {fmt::format("{} documents are left out, and {} are used: they have fewer than {} bytes",
+                        index_.left_out(), index_.documents(), options_.least_bytes)};
+  }
 
  protected:
   // The first byte that is held out, as the ratio has it.
@@ -74,7 +75,19 @@ class DocumentSequences final : public TextSequences {
         fmt::format("none of the {} documents has two tokens: give another text", there));
   }
 
-  std::vector<std::string> notes() const override { return {}; }
+  std::vector<std::string> notes() const override {
+    auto notes = TextSequences::notes();
+    const int64_t mean = index_.text_bytes() / index_.documents();
+    // No text has so few tokens.
+    constexpr int64_t most_bytes_of_token = 16;
+    if (mean / most_bytes_of_token >= options_.seq_len) {
+      notes.push_back(
+          fmt::format("documents have {} on average, and only their first {} tokens "
+                      "are used: --pack uses all of them",
+                      format_bytes(mean), options_.seq_len));
+    }
+    return notes;
+  }
 
  private:
   int64_t training_ = 0;  // documents; those behind them are held out
@@ -121,7 +134,11 @@ class PackedSequences final : public TextSequences {
     return ids;
   }
 
-  std::vector<std::string> notes() const override { return {tokens_.border_note()}; }
+  std::vector<std::string> notes() const override {
+    auto notes = TextSequences::notes();
+    notes.push_back(tokens_.border_note());
+    return notes;
+  }
 
  private:
   // floor(bytes * number / count), without overflow.
@@ -171,6 +188,11 @@ class PackedSequences final : public TextSequences {
 };
 
 }  // namespace
+
+IndexedFiles indexed_files(const CorpusOptions& options) {
+  return {options.paths, options.text_key, options.model_folder, options.least_bytes,
+          options.scratch_dir};
+}
 
 std::unique_ptr<CorpusSequences> open_text_sequences(Files& files, const CorpusOptions& options) {
   if (options.cut == CorpusCut::packed) return std::make_unique<PackedSequences>(files, options);

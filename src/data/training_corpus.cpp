@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstddef>
+#include <span>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
+#include "data/corpus_index.hpp"
 #include "data/corpus_order.hpp"
 #include "data/corpus_sequences.hpp"
 
@@ -23,6 +27,9 @@ void check_corpus_options(const CorpusOptions& options) {
                 fmt::format("--seq-len is {}, and a sequence needs at least 2 tokens: one to "
                             "predict, and one to predict it from",
                             options.seq_len));
+  BITMILL_CHECK(options.least_bytes >= 1, UsageError,
+                fmt::format("the least length of a document is {} bytes, and must be at least 1",
+                            options.least_bytes));
 }
 
 }  // namespace
@@ -31,7 +38,8 @@ class TrainingCorpus::Impl {
  public:
   Impl(Files& files, CorpusOptions options) : options_(std::move(options)) {
     check_corpus_options(options_);
-    sequences_ = open_text_sequences(files, options_);
+    sequences_ = holds_token_files(files, options_) ? open_token_sequences(files, options_)
+                                                    : open_text_sequences(files, options_);
     there_ = sequences_->count(CorpusPart::training);
     size_ = options_.wanted > 0 ? std::min(options_.wanted, there_) : there_;
     if (options_.held_out_numerator > 0) {
@@ -60,6 +68,29 @@ class TrainingCorpus::Impl {
         fmt::format("every one of the {} sequences of the corpus shares text with the evaluation: "
                     "train on another text, or evaluate on another one",
                     there_));
+  }
+
+  // The content, and some sequences, in which tokenizer and chat template show.
+  std::string fingerprint() const {
+    constexpr int64_t samples = 16;
+    Hasher hasher;
+    hasher.add_text(sequences_->fingerprint());
+    for (int64_t i = 0; i < std::min(samples, there_); ++i) {
+      const auto ids = sequences_->sequence(CorpusPart::training, i * (there_ - 1) / samples);
+      hasher.add(std::as_bytes(std::span(ids)));
+    }
+    return hasher.hex();
+  }
+
+  std::vector<std::string> notes() const {
+    auto notes = sequences_->notes();
+    if (options_.wanted > there_) {
+      notes.push_back(
+          fmt::format("the corpus has {} sequences, fewer than the {} that are wanted: "
+                      "each is used more than once",
+                      there_, options_.wanted));
+    }
+    return notes;
   }
 
   std::vector<int32_t> held_out_sequence(int64_t i) const {
@@ -103,8 +134,8 @@ void TrainingCorpus::leave_out(EvaluationText evaluation) {
 }
 int64_t TrainingCorpus::documents() const { return impl_->sequences().documents(); }
 int64_t TrainingCorpus::text_bytes() const { return impl_->sequences().text_bytes(); }
-std::string TrainingCorpus::fingerprint() const { return impl_->sequences().fingerprint(); }
-std::vector<std::string> TrainingCorpus::notes() const { return impl_->sequences().notes(); }
+std::string TrainingCorpus::fingerprint() const { return impl_->fingerprint(); }
+std::vector<std::string> TrainingCorpus::notes() const { return impl_->notes(); }
 
 std::vector<int64_t> TrainingCorpus::overlapping_positions(int64_t count,
                                                            const EvaluationText& evaluation) const {
@@ -115,10 +146,29 @@ std::vector<int64_t> TrainingCorpus::overlapping_positions(int64_t count,
   return found;
 }
 
-// In this first form texts are held in memory: nothing is written.
-CorpusDiskBytes corpus_disk_bytes(Files&, const CorpusOptions&) { return {}; }
-void prepare_corpus(Files& files, const CorpusOptions& options) { TrainingCorpus(files, options); }
-void remove_prepared_corpus(Files&, const CorpusOptions&) {}
+CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options) {
+  check_corpus_options(options);
+  if (holds_token_files(files, options)) return {};
+  const IndexBytes bytes = corpus_index_bytes(files, indexed_files(options));
+  return {bytes.unpacked, bytes.index};
+}
+
+void prepare_corpus(Files& files, const CorpusOptions& options) {
+  check_corpus_options(options);
+  if (holds_token_files(files, options)) return prepare_token_files(files, options);
+  write_corpus_index(files, indexed_files(options));
+}
+
+bool corpus_is_prepared(Files& files, const CorpusOptions& options) {
+  check_corpus_options(options);
+  if (holds_token_files(files, options)) return token_files_are_prepared(files, options);
+  return corpus_index_exists(files, indexed_files(options));
+}
+
+void remove_prepared_corpus(Files& files, const CorpusOptions& options) {
+  if (holds_token_files(files, options)) return remove_prepared_token_files(files, options);
+  remove_corpus_index(files, indexed_files(options));
+}
 
 int64_t held_out_of(const CorpusOptions& options, int64_t amount) {
   const int64_t whole = options.held_out_denominator, share = options.held_out_numerator;

@@ -10,8 +10,10 @@
 //
 // Ranks. Nothing here knows of ranks. Where all ranks see one scratch folder, one rank prepares and
 // the others wait for it (a broadcast) before they open. Where each host has its own, one rank of
-// each host prepares. Every rank may prepare as well: it costs time, but harms nothing, as results
-// are equal and appear by rename. Preparing what is there already only reads its head.
+// each host prepares; corpus_is_prepared() tells where that is still needed. Two hosts may prepare
+// in one folder at the same time: files have names of their host until they are whole, and both
+// make the same. On one host only one process may prepare at a time. What is there is not made
+// again.
 //
 // Same sequences. sequence(i) depends on the content of the files, their order, the options below
 // and the tokenizer; never on ranks, threads, scratch folder, compression, or calls before.
@@ -55,10 +57,10 @@ struct CorpusOptions {
   uint64_t seed = 0;
   // Ratio of the text, at its end, that is never trained on: 0 <= numerator < denominator.
   int64_t held_out_numerator = 0, held_out_denominator = 1;
-  std::string scratch_dir;  // for index and unpacked files; not read for token files
+  std::string scratch_dir;  // for the index and unpacked files
 };
 
-// Bytes that prepare_corpus() writes and does not find there yet.
+// What prepare_corpus() writes and does not find there yet.
 struct CorpusDiskBytes {
   int64_t unpacked = 0;  // exact: compressed files are read once to the end to know it
   int64_t index = 0;     // at most: 32 for every least_bytes of text
@@ -66,14 +68,18 @@ struct CorpusDiskBytes {
 CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options);
 
 // Unpacks compressed files into options.scratch_dir, and writes the index of all files: 32 bytes
-// for each document. Reads every file once; memory: the longest line of JSON and its value, which
-// may have 64 MiB, and a few MiB. Nothing unfinished ever has a final name.
+// for each document. Reads every file once, and compressed ones twice. Memory: a few MiB, a window
+// of zstd, and the longest line of JSON with its value; a line has at most 64 MiB. Nothing
+// unfinished ever has a final name.
 //
 // UsageError: no file; a file that is no text; token files and texts together; no document with
 // least_bytes (says how long the longest is). FormatError with file and line: empty files, bytes 0,
 // invalid UTF-8, a line of JSON that is too long, is none, or lacks the key (says which are there);
 // compressed files that end early or are damaged. FileError: the disk is full, with what to do.
 void prepare_corpus(Files& files, const CorpusOptions& options);
+
+// Whether prepare_corpus() would find everything there.
+bool corpus_is_prepared(Files& files, const CorpusOptions& options);
 
 // Removes what prepare_corpus() wrote for these options. No error where nothing is there.
 void remove_prepared_corpus(Files& files, const CorpusOptions& options);
