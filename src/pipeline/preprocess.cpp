@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -46,13 +48,22 @@ Plan folder_plan(const PreprocessForecast& forecast) {
   return make_plan(1, measures, measures, 1, Walk::sweep);
 }
 
-// Where all ranks see one folder, the first makes the index and the others find it; where a host
-// has a folder of its own, each of its ranks makes it, with equal bytes.
+// Whether no rank before this one is on its host.
+bool is_first_of_host(const PreprocessStart& start) {
+  const std::vector<std::string> hosts = gather_texts(start.comm, start.control.host);
+  const auto first = std::ranges::find(hosts, start.control.host);
+  return first - hosts.begin() == start.comm.rank();
+}
+
+// Where all ranks see one folder, rank 0 makes the index and the others find it; where a host has a
+// folder of its own, one of its ranks makes it there.
 void prepare_text(const PreprocessStart& start, const CorpusOptions& corpus) {
   start.observer.phase_begins("reading the corpus once, for its index");
+  const bool is_first = is_first_of_host(start);
   if (start.comm.rank() == 0) prepare_corpus(start.files, corpus);
   start.comm.barrier();
-  prepare_corpus(start.files, corpus);
+  if (is_first && !corpus_is_prepared(start.files, corpus)) prepare_corpus(start.files, corpus);
+  start.comm.barrier();
 }
 
 TrainingText text_of(const std::shared_ptr<const TrainingCorpus>& corpus) {

@@ -15,7 +15,7 @@ bool has(const Names& names, std::string_view name) {
 }  // namespace
 
 const Names& commands_not_yet() {
-  static const Names names = {"preprocess", "splat", "landmarks"};
+  static const Names names = {"splat", "landmarks"};
   return names;
 }
 

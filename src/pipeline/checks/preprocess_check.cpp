@@ -65,6 +65,12 @@ std::string_view word_of_role(const ModelConfig& config, LinearRole role) {
 
 // Whether the adapters fit the model.
 void check_adapters(const PreprocessOptions& options, const ModelConfig& config) {
+  for (const LinearRole role : options.lora.targets) {
+    BITMILL_CHECK(!options.targets_by_hand || config.family->position(role) >= 0, UsageError,
+                  fmt::format("--targets names a gate, and blocks of {} have none; their linears "
+                              "are q, k, v, o, fc1 and fc2",
+                              config.family->architecture));
+  }
   std::vector<std::string> problems;
   for (const LinearShape& shape : block_linears(config, 0)) {
     if (!options.lora.targets.contains(shape.role)) continue;

@@ -32,10 +32,11 @@ struct PreprocessOptions {
   std::string scratch_dir;  // for streams that do not fit stream_memory
   std::string corpus_dir;   // for the index of the corpus, and unpacked texts
 
-  LoraSettings lora;     // with the seed of everything that is drawn
-  int64_t steps = 0;     // 0: usual_sequences / batch
-  int64_t batch = 2;     // sequences of a step
-  double warmup = 0.05;  // share of the steps in which the rate rises
+  LoraSettings lora;             // with the seed of everything that is drawn
+  bool targets_by_hand = false;  // whether the user named lora.targets: then all must be there
+  int64_t steps = 0;             // 0: usual_sequences / batch
+  int64_t batch = 2;             // sequences of a step
+  double warmup = 0.05;          // share of the steps in which the rate rises
   TrainingLoss loss = TrainingLoss::cross_entropy;
   bool pack = false;             // full windows instead of documents that are cut at seq_len
   int64_t seq_len = 0;           // 0: min(2048, the model's context)
