@@ -3,6 +3,7 @@
 
 #include "pipeline/preprocess.hpp"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
