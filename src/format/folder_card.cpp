@@ -150,6 +150,7 @@ void complete_preprocessed_folder(Files& files, const std::string& folder, const
   facts.steps = settings.value("steps", int64_t{0});
   facts.batch = settings.value("batch", int64_t{0});
   facts.seq_len = settings.value("seq_len", int64_t{0});
+  facts.loss = text_at(settings, "loss");
   facts.held_out_before = record.value("held_out_before", 0.0);
   facts.held_out_after = record.value("held_out_after", 0.0);
   replace_file(files, join_path(folder, "README.md"), preprocessed_card(facts));

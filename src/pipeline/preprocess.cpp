@@ -9,7 +9,9 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "comm/gather.hpp"
+#include "data/token_text.hpp"
 #include "data/training_corpus.hpp"
 #include "format/tensor_folder.hpp"
 #include "pipeline/adapting/adapter_trainer.hpp"
@@ -72,14 +74,38 @@ TrainingText text_of(const std::shared_ptr<const TrainingCorpus>& corpus) {
           corpus->fingerprint()};
 }
 
+// No sequence of the training shares text with the evaluation from here on. Returns a hash of it.
+std::string leave_out(const PreprocessStart& start, TrainingCorpus& corpus) {
+  const PreprocessOptions& options = start.options();
+  const int64_t vocabulary = start.checked.original.config().vocab_size;
+  EvaluationText evaluation;
+  Hasher hasher;
+  for (const std::string& path : options.evaluation) {
+    const Tokens tokens = read_tokens(start.files, path, options.model, vocabulary);
+    evaluation.add(tokens.ids);
+    hasher.add(std::as_bytes(std::span(tokens.ids)));
+  }
+  // All of a small corpus, and a look at a large one.
+  constexpr int64_t most_looked_at = 1000;
+  const int64_t looked_at = std::min(corpus.size(), most_looked_at);
+  const auto sharing = std::ssize(corpus.overlapping_positions(looked_at, evaluation));
+  start.observer.note(fmt::format(
+      "{} of the first {} sequences share text with --evaluation; all that do are replaced by "
+      "others",
+      sharing, looked_at));
+  corpus.leave_out(std::move(evaluation));
+  return hasher.hex();
+}
+
 void open_text(PreprocessStart& start) {
   const CorpusOptions options =
       corpus_options(start.options(), start.checked.forecast, start.checked.original.config());
   prepare_text(start, options);
-  const auto corpus = std::make_shared<const TrainingCorpus>(start.files, options);
+  const auto corpus = std::make_shared<TrainingCorpus>(start.files, options);
   for (const std::string& note : corpus->notes()) start.observer.note(note);
-  start.text = text_of(corpus);
   nlohmann::json fingerprint = nlohmann::json::parse(start.checked.forecast.fingerprint_json);
+  if (!start.options().evaluation.empty()) fingerprint["evaluation"] = leave_out(start, *corpus);
+  start.text = text_of(corpus);
   fingerprint["corpus"] = start.text.fingerprint;
   start.fingerprint_json = fingerprint.dump();
 }
@@ -201,25 +227,30 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
   PreprocessStart start{checked,       files,    comm,    device,
                         device.host(), observer, control, /*fingerprint_json=*/{},
                         /*text=*/{}};
-  open_text(start);
   observer.phase_begins("comparing what the ranks see");
+  compare_ranks(checked, files, comm, device, control.host);
+  check_same_base_everywhere(start);
+  const Sources sources = hash_sources(start);
+  open_text(start);
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.note(note);
   const std::vector<std::string> classes =
       check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
-  check_same_base_everywhere(start);
   PreprocessResult result;
   result.already_done =
       check_output(options.output_dir, files, preprocess_record, start.fingerprint_json, comm);
-  const Sources sources = hash_sources(start);
   if (!result.already_done) {
     train_in_session(start, classes, sources, result);
   } else if (comm.rank() == 0) {
     verify_what_is_there(start, sources);
   }
-  if (comm.rank() == 0) {
+  if (is_first_of_host(start)) {
     remove_prepared_corpus(files,
                            corpus_options(options, checked.forecast, checked.original.config()));
+    const std::string& folder = options.corpus_dir;
+    if (files.is_directory(folder) && files.list(folder).empty()) files.remove_tree(folder);
+  }
+  if (comm.rank() == 0) {
     result.result_bytes = TensorFolder(files, options.output_dir).file_bytes();
   }
   comm.barrier();

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "method/adapted_linear.hpp"
+#include "method/block_configs.hpp"
 #include "method/next_token_loss.hpp"
 #include "model/one_thread.hpp"
 #include "model/tiny_model.hpp"
@@ -79,6 +80,46 @@ TEST(AdaptedLinear, WithoutADrawNothingIsLeftOut) {
                    b = at::randn({5, 2});
   const at::Tensor y = adapted_linear(x, w, a, b, {0.5, 0.9, 0}, {}, pool);
   EXPECT_TRUE(at::allclose(y, x.mm(w.t()) + 0.5 * x.mm(a.t()).mm(b.t()), 1e-5, 1e-5));
+}
+
+// Along its own gradient the output times g must rise by the gradient's norm, with the inputs that
+// the draw leaves out left out in both passes.
+TEST(AdaptedBlock, TheGradientIsTheSlopeOfTheOutputUnderTheSameDraw) {
+  ThreadPool pool(1, [] { at::set_num_threads(1); });
+  for (const ModelConfig& config : {test::llama(), test::opt()}) {
+    at::manual_seed(3);
+    std::vector<BlockLinear> linears;
+    std::vector<LearnedTensors> learned;
+    for (const LinearShape& shape : block_linears(config, 0)) {
+      BlockLinear& linear = linears.emplace_back();
+      linear.kept = at::randn({shape.rows, shape.cols}) * 0.3;
+      if (shape.role == LinearRole::attention_output) continue;
+      linear.adapter = Adapter{0.5, 0.4, static_cast<uint32_t>(linears.size())};
+      learned.push_back({{std::string(part::lora_a), {3, shape.cols}, 1},
+                         {std::string(part::lora_b), {shape.rows, 3}, 1}});
+    }
+    const LearnedLayout layout(learned);
+    const auto backend = reference_backend();
+    const Rotary rotary = make_rotary(config, 8);
+    const StudentBlock block(config, test::random_vectors(config), linears, layout, {}, *backend,
+                             rotary, pool);
+    const at::Tensor x = at::randn({8, config.hidden_size}), g = at::randn_like(x);
+    const at::Tensor values = at::randn({layout.size()}) * 0.3, gradient = at::empty_like(values);
+    const Draw draw = draw_of(7, 8);
+    block.backward(x, g, values, gradient, false, draw);
+    const double norm = gradient.norm().item<double>();
+    const auto at_distance = [&](double h) {
+      const at::Tensor moved = values + gradient * (h / norm);
+      return (block.output(x, moved, draw) * g).to(at::kDouble).sum().item<double>();
+    };
+    constexpr double h = 1e-2;
+    const double slope = (at_distance(h) - at_distance(-h)) / (2 * h);
+    EXPECT_NEAR(slope, norm, 0.01 * norm) << config.family->architecture;
+    // Another draw is another function.
+    const at::Tensor other = at::empty_like(values);
+    block.backward(x, g, values, other, false, draw_of(7, 9));
+    EXPECT_GT((other - gradient).norm().item<double>(), 0.1 * norm);
+  }
 }
 
 // A model with more positions than a tile has and a large vocabulary.

@@ -22,9 +22,12 @@ namespace {
 using testing::HasSubstr;
 
 TEST_F(Preprocess, LowersTheLossAndWritesAnOrdinaryModel) {
-  const PreprocessResult result = adapt(adapting("merged"));
+  PreprocessOptions o = adapting("merged");
+  o.steps = 90;
+  o.lora.rank = 8;
+  const PreprocessResult result = adapt(o);
   const std::vector<float>& held_out = result.history.held_out;
-  ASSERT_EQ(held_out.size(), 13);
+  ASSERT_EQ(held_out.size(), 19);  // the base, and every five steps
   EXPECT_LT(held_out.back(), 0.9F * held_out.front());
   EXPECT_LT(result.history.train.back(), result.history.train.front());
   const SourceModel merged(*files_, folder_ / "merged"), original(*files_, folder_ / "model");
@@ -32,7 +35,7 @@ TEST_F(Preprocess, LowersTheLossAndWritesAnOrdinaryModel) {
   const auto config = nlohmann::json::parse(folder_.read("merged/config.json"));
   EXPECT_FALSE(config.contains("quantization_config"));
   const auto& record = config.at(nlohmann::json::json_pointer(preprocess_record));
-  EXPECT_EQ(record["settings"]["rank"], 2);
+  EXPECT_EQ(record["settings"]["rank"], 8);
   EXPECT_EQ(record["held_out_after"].get<float>(), held_out.back());
   EXPECT_THAT(folder_.read("merged/README.md"), HasSubstr("preprocessed for quantization"));
 }
@@ -57,20 +60,72 @@ TEST_F(Preprocess, TheResultIsTheBasePlusAChangeOfTheAdaptersRank) {
   }
 }
 
+// Rows of six tokens are documents of six tokens: what stands behind them is padding.
+TEST_F(Preprocess, PaddingChangesNoLossAndNoBytesOnAnotherMesh) {
+  Tokens rows;
+  rows.windows = 60;
+  rows.window_len = 6;
+  for (int i = 0; i < 360; ++i) rows.ids.push_back((i * 7 + i / 50) % 31);
+  write_token_file(*files_, folder_ / "rows.safetensors", rows);
+  for (const TrainingLoss loss : {TrainingLoss::cross_entropy, TrainingLoss::divergence}) {
+    const auto job = [&](const char* name, int64_t seq_len) {
+      PreprocessOptions o = adapting(fmt::format("{}-{}", name, word_of(loss)));
+      o.corpus = {folder_ / "rows.safetensors"};
+      o.pack = false;
+      o.loss = loss;
+      o.seq_len = seq_len;
+      o.steps = 5;
+      o.lora.dropout = 0;  // its numbers depend on the place in a padded tensor
+      return o;
+    };
+    const PreprocessOptions tight = job("tight", 6), wide = job("wide", 11);
+    const std::vector<float> expected = adapt(tight).history.held_out;
+    const std::vector<float> padded = adapt(wide).history.held_out;
+    ASSERT_EQ(padded.size(), expected.size());
+    EXPECT_NE(expected.front(), expected.back());
+    for (size_t i = 0; i < padded.size(); ++i) {
+      EXPECT_NEAR(padded[i], expected[i], 1e-4 * expected[i]) << word_of(loss) << i;
+    }
+    PreprocessOptions mesh = job("mesh", 11);
+    mesh.stages = 2;
+    adapt(mesh, 4);
+    EXPECT_TRUE(bytes(file_name(mesh.output_dir)) == bytes(file_name(wide.output_dir)));
+  }
+}
+
+TEST_F(Preprocess, TextOfAnEvaluationIsNotTrainedOn) {
+  class Notes : public PreprocessObserver {
+   public:
+    void note(const std::string& sentence) override { all += sentence + "\n"; }
+    std::string all;
+  };
+  PreprocessOptions o = adapting("merged");
+  o.steps = 2;
+  Tokens evaluation;
+  for (int i = 0; i < 9; ++i) evaluation.ids.push_back((i * 7) % 31);  // as the corpus begins
+  write_token_file(*files_, folder_ / "evaluation.safetensors", evaluation);
+  o.evaluation = {folder_ / "evaluation.safetensors"};
+  Notes notes;
+  adapt_heard(o, notes);
+  EXPECT_THAT(notes.all, HasSubstr("share text with --evaluation"));
+  o.evaluation.clear();
+  EXPECT_THAT(adapting_message(o), HasSubstr("evaluation is only"));
+}
+
 // Stages x replicas, threads.
 struct AdaptedMesh {
   Mesh mesh;
   int threads;
 };
-constexpr std::array<AdaptedMesh, 6> adapted_meshes = {
-    {{{1, 1}, 3}, {{2, 1}, 1}, {{1, 2}, 2}, {{2, 2}, 1}, {{1, 3}, 1}, {{4, 1}, 1}}};
+constexpr std::array<AdaptedMesh, 7> adapted_meshes = {
+    {{{1, 1}, 3}, {{2, 1}, 1}, {{1, 2}, 2}, {{2, 2}, 1}, {{1, 3}, 1}, {{4, 1}, 1}, {{1, 4}, 1}}};
 
 TEST_F(Preprocess, BytesAreTheSameForAnyRanksStagesThreadsAndStreams) {
   pack(4);
   for (const TrainingLoss loss : {TrainingLoss::cross_entropy, TrainingLoss::divergence}) {
     const std::string word(word_of(loss));
     PreprocessOptions one = adapting("one-" + word);
-    one.steps = 7;
+    one.steps = 4;
     one.loss = loss;
     const PreprocessResult expected = adapt(one);
     for (const AdaptedMesh& many : adapted_meshes) {
@@ -91,15 +146,19 @@ TEST_F(Preprocess, BytesAreTheSameForAnyRanksStagesThreadsAndStreams) {
 
 TEST_F(Preprocess, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
   for (const TrainingLoss loss : {TrainingLoss::cross_entropy, TrainingLoss::divergence}) {
-    PreprocessOptions whole = adapting(fmt::format("whole-{}", word_of(loss)));
-    whole.loss = loss;
+    const auto short_job = [&](const std::string& name) {
+      PreprocessOptions o = adapting(fmt::format("{}-{}", name, word_of(loss)));
+      o.loss = loss;
+      o.steps = 7;
+      return o;
+    };
+    const PreprocessOptions whole = short_job("whole");
     const PreprocessResult expected = adapt(whole);
     int stops = 0;
-    for (int leave_at = 0; leave_at < 24; leave_at += 5) {
-      PreprocessOptions o = adapting(fmt::format("at-{}-{}", word_of(loss), leave_at));
-      o.loss = loss;
-      const Mesh first = adapted_meshes[leave_at / 5 % 5].mesh;
-      const Mesh second = adapted_meshes[(leave_at / 5 + 2) % 5].mesh;
+    for (int leave_at = 0; leave_at < 8; leave_at += 2) {
+      PreprocessOptions o = short_job(fmt::format("at{}", leave_at));
+      const Mesh first = adapted_meshes[leave_at / 2 % 5].mesh;
+      const Mesh second = adapted_meshes[(leave_at / 2 + 2) % 5].mesh;
       // Counted over all ranks: every one of them asks.
       std::atomic<int> left = leave_at * first.ranks();
       control_.wishes.asked = [&left] { return left-- <= 0 ? "SIGTERM" : ""; };
@@ -117,7 +176,7 @@ TEST_F(Preprocess, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
       EXPECT_EQ(result.history.train, expected.history.train) << leave_at;
       EXPECT_EQ(result.history.held_out, expected.history.held_out) << leave_at;
     }
-    EXPECT_GE(stops, 3);
+    EXPECT_GE(stops, 2);
   }
 }
 
@@ -206,6 +265,13 @@ TEST_F(Preprocess, WhatDoesNotFitTheModelIsNamed) {
   o = adapting("merged");
   o.packed = o.model;
   EXPECT_THAT(adapting_message(o), HasSubstr("is not packed"));
+}
+
+TEST_F(Preprocess, TargetsThatTheFamilyLacksAreNamed) {
+  PreprocessOptions o = adapting("merged");
+  o.named_targets = {"q", "fc1"};
+  o.lora.targets = {LinearRole::query, LinearRole::up};
+  EXPECT_THAT(adapting_message(o), HasSubstr("blocks of LlamaForCausalLM have no fc1"));
 }
 
 TEST_F(Preprocess, ABaseOfAnotherModelIsRefused) {

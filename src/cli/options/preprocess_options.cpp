@@ -7,9 +7,12 @@
 #include <array>
 #include <climits>
 #include <set>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
@@ -37,6 +40,9 @@ OptionGroup preprocess_input_options() {
        {"corpus", "FILES", "",
         "the text to train on, file,file,...: texts, JSON lines (.jsonl), both also as .gz or "
         ".zst, or token files; may be larger than memory"},
+       {"evaluation", "FILES", "",
+        "texts of an evaluation, file,file,...: no sequence that has 32 tokens in a row in common "
+        "with them is trained on; another takes its place"},
        text_key_option(),
        {"packed", "DIR", "none: it is made first",
         "the base: a packed folder that was made from --model"},
@@ -80,7 +86,7 @@ OptionGroup adapter_options() {
         "at --seq-len and padded"},
        {"held-out", "RATIO", "0.01",
         "part of the text, at its end, that is not trained on; up to 64 sequences of it are "
-        "measured twenty times in a run. It decides nothing"},
+        "measured in every twentieth of a run. It decides nothing"},
        {"seed", "N", "0", "of the adapters' first values, the order of the text and the dropout"}}};
 }
 
@@ -94,11 +100,11 @@ OptionGroup preprocess_machine_options() {
            {"save-every", "TIME", "10m", "time between two states of a run: 90, 15m, 2h"}}};
 }
 
-std::set<LinearRole> read_targets(const Settings& settings) {
+std::set<LinearRole> read_targets(const Settings& settings, const std::vector<std::string>& words) {
   std::set<LinearRole> targets;
   std::vector<std::string> known;
   for (const auto& [word, role] : target_words) known.emplace_back(word);
-  for (const std::string& word : read_list(settings, "targets", "names of linears")) {
+  for (const std::string& word : words) {
     const auto found = std::ranges::find(known, word);
     BITMILL_CHECK(found != known.end(), UsageError,
                   fmt::format("{}: \"{}\" is no linear; the names are {}",
@@ -115,13 +121,14 @@ void read_lora(const Settings& settings, PreprocessOptions& options) {
   lora.dropout = settings.rate_or("dropout", lora.dropout);
   lora.rate = settings.rate_or("lr", lora.rate);
   lora.seed = settings.seed_or("seed", lora.seed);
-  options.targets_by_hand = settings.has("targets");
-  if (options.targets_by_hand) lora.targets = read_targets(settings);
+  options.named_targets = read_list(settings, "targets", "names of linears");
+  if (!options.named_targets.empty()) lora.targets = read_targets(settings, options.named_targets);
 }
 
 void read_training(const Settings& settings, PreprocessOptions& options) {
   options.corpus = read_list(settings, "corpus", "names of files");
   options.text_key = settings.text_or("text-key", "");
+  options.evaluation = read_list(settings, "evaluation", "names of files");
   options.warmup = settings.rate_or("warmup", options.warmup);
   options.steps = settings.whole_or("steps", options.steps, 1, INT_MAX);
   options.batch = settings.whole_or("batch", options.batch, 1, INT_MAX);
@@ -155,6 +162,10 @@ QuantizeRequest base_request(Files& files, const Settings& settings,
         "stream-memory", "scratch-dir", "time-limit", "allow-mixed-hardware"}) {
     if (settings.has(name)) base.add(name, {settings.text_or(name, ""), settings.origin(name)});
   }
+  // The key is of the corpus; it is for the calibration, too, where that has JSON lines.
+  if (settings.has("text-key") && settings.text_or("calib", "").ends_with(".jsonl")) {
+    base.add("text-key", {settings.text_or("text-key", ""), settings.origin("text-key")});
+  }
   return read_quantize_request(files, base);
 }
 
@@ -186,8 +197,13 @@ PreprocessRequest read_preprocess_request(Files& files, const Settings& settings
   request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
-  options.corpus_dir = settings.has("scratch-dir") ? join_path(options.scratch_dir, "corpus")
-                                                   : options.work_dir + "-corpus";
+  // A folder of this run alone: several runs may have one scratch folder.
+  Hasher of_run;
+  const std::string path = files.resolve(options.work_dir);
+  of_run.add(std::as_bytes(std::span(path)));
+  options.corpus_dir = settings.has("scratch-dir")
+                           ? join_path(options.scratch_dir, "corpus-" + of_run.hex())
+                           : options.work_dir + "-corpus";
   options.packed = settings.folder_or("packed", "");
   if (options.packed.empty()) {
     options.packed = options.work_dir + "-base";

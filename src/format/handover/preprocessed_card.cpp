@@ -35,16 +35,17 @@ std::string preprocessed_card(const PreprocessedFacts& facts) {
       "{}\n{}\n\n# {}, preprocessed for quantization\n\n"
       "An ordinary model, of the size of `{}` and loaded like it, made by bitmill {}. Its weights "
       "were moved to where binarization hurts less (PTQ1.61, Zhao et al., ACL 2025, arXiv "
-      "2502.13179, \"restorative LoRA\"): the original was packed to about 1.6 bits, adapters of "
+      "2502.13179, \"restorative LoRA\"): the original was packed, adapters of "
       "rank {} were trained on the packed weights, {} steps of {} sequences of up to {} tokens, "
       "and "
       "both were added up. It is worse than the original until it is quantized, and meant for "
       "`bitmill quantize --model .` alone.\n\n"
-      "Loss on text that was held out, nats per token: {:.4f} packed, {:.4f} here. Nothing else "
+      "{} on text that was held out, nats per token: {:.4f} packed, {:.4f} here. Nothing else "
       "was measured when this folder was written. All settings are in `config.json`, "
       "`bitmill_preprocess`.\n\n## Licence\n\n{}",
       front, our_card_line, code_name(facts.base_name), original, code_name(facts.version),
-      facts.rank, facts.steps, facts.batch, facts.seq_len, facts.held_out_before,
+      facts.rank, facts.steps, facts.batch, facts.seq_len,
+      facts.loss == "kl" ? "Divergence from the original" : "Cross-entropy", facts.held_out_before,
       facts.held_out_after, licence_text(facts.source));
 }
 

@@ -14,6 +14,7 @@ struct PreprocessedFacts {
   SourceCard source;
   std::string version;  // of the bitmill that made it
   int64_t rank = 0, steps = 0, batch = 0, seq_len = 0;
+  std::string loss;                                // "ce" or "kl": what the next two are
   double held_out_before = 0, held_out_after = 0;  // nats per token
 };
 

@@ -107,12 +107,15 @@ void AdapterTrainer::hold_held_out() {
   }
   if (context_.options.loss != TrainingLoss::divergence) return;
   context_.observer.phase_begins("the original's outputs for the text that is held out");
-  held_out_targets_ = teach(sequences);
+  held_out_targets_ = teach(sequences, [&] {
+    if (context_.stop.stop_here()) context_.stop.leave("before the next step of the adapters");
+  });
   held_out_ends_->hold_targets(held_out_targets_.get(), 0);
 }
 
 // The outputs of the original for sequences of this replica, on the last stage.
-std::unique_ptr<SampleStream> AdapterTrainer::teach(const std::vector<TokenIds>& sequences) {
+std::unique_ptr<SampleStream> AdapterTrainer::teach(const std::vector<TokenIds>& sequences,
+                                                    const std::function<void()>& block_done) {
   Windows windows{std::ssize(sequences), context_.forecast.seq_len, {}};
   for (TokenIds ids : sequences) {
     ids.resize(static_cast<size_t>(windows.seq_len), 0);
@@ -121,7 +124,7 @@ std::unique_ptr<SampleStream> AdapterTrainer::teach(const std::vector<TokenIds>&
   std::vector<int64_t> all(sequences.size());
   std::iota(all.begin(), all.end(), 0);
   return teacher_outputs(context_.original, windows, all, context_.rank, context_.budget,
-                         context_.device, [] {});
+                         context_.device, block_done);
 }
 
 // Where the teacher has not come to this step yet.
@@ -138,7 +141,11 @@ void AdapterTrainer::teach_chunk(int64_t step) {
       sequences.push_back(context_.text.sequence(train_.own()[static_cast<size_t>(own)]));
     }
   }
-  chunk_targets_ = teach(sequences);
+  chunk_targets_ = teach(sequences, [&] {
+    if (!context_.stop.stop_here()) return;
+    save_steps({state_.history.measures(), step});
+    context_.stop.leave(fmt::format("before step {} of the adapters", step + 1));
+  });
   train_ends_->hold_targets(chunk_targets_.get(), first);
 }
 

@@ -4,6 +4,7 @@
 // measurements of the text that is held out.
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,7 +84,9 @@ class AdapterTrainer : private Trained {
   std::vector<int64_t> own_of(int64_t step) const;
   void hold_sequences(int64_t step);
   void hold_held_out();
-  std::unique_ptr<SampleStream> teach(const std::vector<TokenIds>& sequences);
+  // `block_done` is called on every rank after every block of the teacher; it may leave.
+  std::unique_ptr<SampleStream> teach(const std::vector<TokenIds>& sequences,
+                                      const std::function<void()>& block_done);
   void teach_chunk(int64_t step);
   Word own_word(const std::vector<int64_t>& own) const;
   void agree(int64_t step, const std::vector<int64_t>& own);

@@ -65,11 +65,14 @@ std::string_view word_of_role(const ModelConfig& config, LinearRole role) {
 
 // Whether the adapters fit the model.
 void check_adapters(const PreprocessOptions& options, const ModelConfig& config) {
-  for (const LinearRole role : options.lora.targets) {
-    BITMILL_CHECK(!options.targets_by_hand || config.family->position(role) >= 0, UsageError,
-                  fmt::format("--targets names a gate, and blocks of {} have none; their linears "
-                              "are q, k, v, o, fc1 and fc2",
-                              config.family->architecture));
+  const bool gated = config.family->is_gated();
+  for (const std::string& word : options.named_targets) {
+    const bool of_gated = word == "gate" || word == "up" || word == "down";
+    const bool of_plain = word == "fc1" || word == "fc2";
+    BITMILL_CHECK(gated ? !of_plain : !of_gated, UsageError,
+                  fmt::format("--targets: blocks of {} have no {}; their linears are {}",
+                              config.family->architecture, word,
+                              gated ? "q, k, v, o, gate, up and down" : "q, k, v, o, fc1 and fc2"));
   }
   std::vector<std::string> problems;
   for (const LinearShape& shape : block_linears(config, 0)) {
@@ -201,6 +204,19 @@ int64_t adapter_bytes(const PreprocessOptions& options, const PreprocessForecast
   return of_stage * (2 + sums) + piece_count(2 * of_stage, replicas);
 }
 
+// What adapters keep of a sample for its backward pass, beside what linears do: masks, the inputs
+// that remain, and the products with A.
+int64_t adapter_input_bytes(const PreprocessOptions& options,
+                            const std::vector<LinearShape>& linears, int64_t tokens) {
+  int64_t values = 0;
+  for (const LinearShape& shape : linears) {
+    if (!options.lora.targets.contains(shape.role)) continue;
+    values += options.lora.rank + shape.rows;
+    if (options.lora.dropout > 0) values += 2 * shape.cols;
+  }
+  return values * tokens * float_bytes;
+}
+
 }  // namespace
 
 PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const ModelConfig& config,
@@ -223,14 +239,16 @@ PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const M
       2 * (state_vectors * forecast.values + forecast.steps * options.batch) * float_bytes;
   const int64_t lanes = std::min<int64_t>(
       threads, std::min(piece_count(options.batch, mesh.replicas), most_in_micro_batch));
-  const int64_t logits =
-      3 * std::min(tokens_per_tile, forecast.seq_len) * config.vocab_size * float_bytes;
+  const bool teaches = options.loss == TrainingLoss::divergence;
+  const int64_t logits = (teaches ? 4 : 3) * std::min(tokens_per_tile, forecast.seq_len) *
+                         config.vocab_size * float_bytes;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
   const int64_t packed_blocks = (base_bytes - 2 * outer_elements(config)) / config.blocks *
                                 piece_count(config.blocks, mesh.stages);
   forecast.peak_memory_bytes =
-      library_memory + std::max<int64_t>(0, packed_blocks) + weights + head +
-      std::max(threads * logits, lanes * activation_bytes(linears, forecast.seq_len) +
+      library_memory + std::max<int64_t>(0, packed_blocks) + weights + (teaches ? 2 : 1) * head +
+      std::max(threads * logits, lanes * (activation_bytes(linears, forecast.seq_len) +
+                                          adapter_input_bytes(options, linears, forecast.seq_len)) +
                                      threads * product_bytes(linears)) +
       in_memory + most_in_micro_batch * sample +
       sent_ahead_bytes(mesh.stages, piece_count(options.batch, mesh.replicas), sample) +
@@ -270,6 +288,13 @@ JobFolders job_folders(const PreprocessOptions& options, const PreprocessForecas
   folders.state_bytes = forecast.state_bytes;
   folders.rank_scratch_bytes = forecast.scratch_bytes;
   folders.scratch_bytes = forecast.scratch_bytes * forecast.mesh.ranks();
+  // Index and unpacked texts lie beside the work folder, or in the scratch folder.
+  if (options.corpus_dir.starts_with(options.work_dir)) {
+    folders.state_bytes += forecast.corpus_bytes;
+  } else {
+    folders.rank_scratch_bytes += forecast.corpus_bytes;
+    folders.scratch_bytes += forecast.corpus_bytes;
+  }
   return folders;
 }
 
@@ -315,12 +340,6 @@ void look_at_corpus(const PreprocessOptions& options, Files& files, const ModelC
     const CorpusDiskBytes disk =
         corpus_disk_bytes(files, corpus_options(options, forecast, config));
     forecast.corpus_bytes = disk.unpacked + disk.index;
-    const std::string place = nearest_existing(files, files.resolve(options.corpus_dir));
-    const int64_t free = files.free_bytes(place);
-    BITMILL_CHECK(forecast.corpus_bytes <= free, FileError,
-                  fmt::format("index and unpacked texts of --corpus take up to {} bytes in {}, and "
-                              "{} has {} free; give another --scratch-dir",
-                              forecast.corpus_bytes, options.corpus_dir, place, free));
   });
 }
 

@@ -46,7 +46,7 @@ PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const M
 CorpusOptions corpus_options(const PreprocessOptions& options, const PreprocessForecast& forecast,
                              const ModelConfig& config);
 
-// Where the output folder holds the finished result of this configuration; see check_output().
+// The folders of the job, for check_folders().
 JobFolders job_folders(const PreprocessOptions& options, const PreprocessForecast& forecast);
 
 }  // namespace bitmill

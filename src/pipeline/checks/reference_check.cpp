@@ -100,7 +100,11 @@ std::string other_source_note(Files& files, const SourceModel& model, const Sour
 void check_made_from(Files& files, const SourceModel& model, const SourceModel& original,
                      const std::string& original_hash) {
   const std::string recorded = recorded_source(files, model.folder());
-  BITMILL_CHECK(recorded.empty() || recorded == original_hash, UsageError,
+  BITMILL_CHECK(!recorded.empty(), UsageError,
+                fmt::format("config.json of {} does not name the model that it was made from "
+                            "({}/source_hash); quantize {} anew",
+                            model.folder(), quantize_record, original.folder()));
+  BITMILL_CHECK(recorded == original_hash, UsageError,
                 fmt::format("{} was made from another model than {}: its config.json names the "
                             "source_hash {}, and that of the tensors there is {}; give the model "
                             "it was made from as --model, or quantize this one",

@@ -22,21 +22,24 @@ inline constexpr int64_t usual_sequences = 20'000;
 
 // Every setting, resolved.
 struct PreprocessOptions {
-  std::string model;                // the 16-bit folder
-  std::string packed;               // the base: a packed folder that was made from it
-  ModelReading reading;             // how both are read
-  std::string output_dir;           // made by the job; may exist when empty
-  std::vector<std::string> corpus;  // texts
-  std::string text_key;             // of JSON lines
+  std::string model;                    // the 16-bit folder
+  std::string packed;                   // the base: a packed folder that was made from it
+  ModelReading reading;                 // how both are read
+  std::string output_dir;               // made by the job; may exist when empty
+  std::vector<std::string> evaluation;  // texts that must not be trained on
+  std::vector<std::string> corpus;      // texts
+  std::string text_key;                 // of JSON lines
   std::string work_dir;
   std::string scratch_dir;  // for streams that do not fit stream_memory
   std::string corpus_dir;   // for the index of the corpus, and unpacked texts
 
-  LoraSettings lora;             // with the seed of everything that is drawn
-  bool targets_by_hand = false;  // whether the user named lora.targets: then all must be there
-  int64_t steps = 0;             // 0: usual_sequences / batch
-  int64_t batch = 2;             // sequences of a step
-  double warmup = 0.05;          // share of the steps in which the rate rises
+  LoraSettings lora;  // with the seed of everything that is drawn
+  // The words that the user gave for lora.targets; empty: the default, of which a family may lack
+  // some.
+  std::vector<std::string> named_targets;
+  int64_t steps = 0;     // 0: usual_sequences / batch
+  int64_t batch = 2;     // sequences of a step
+  double warmup = 0.05;  // share of the steps in which the rate rises
   TrainingLoss loss = TrainingLoss::cross_entropy;
   bool pack = false;             // full windows instead of documents that are cut at seq_len
   int64_t seq_len = 0;           // 0: min(2048, the model's context)
