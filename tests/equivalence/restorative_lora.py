@@ -15,7 +15,7 @@ import sys
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import LlamaForCausalLM
 
 
 class Adapted(torch.nn.Module):
@@ -55,8 +55,8 @@ def main() -> None:
     with safe_open(inputs, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}
         settings = {key: float(value) for key, value in file.metadata().items() if key != "format"}
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32,
-                                                 attn_implementation="eager")
+    model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32,
+                                             attn_implementation="eager")
     model.requires_grad_(False)
     scale = settings["alpha"] / settings["rank"]
     adapters = add_adapters(model, tensors, scale)

@@ -109,7 +109,7 @@ TEST_F(Preprocess, TextOfAnEvaluationIsNotTrainedOn) {
   adapt_heard(o, notes);
   EXPECT_THAT(notes.all, HasSubstr("share text with --evaluation"));
   o.evaluation.clear();
-  EXPECT_THAT(adapting_message(o), HasSubstr("evaluation is only"));
+  EXPECT_THAT(adapting_message(o), HasSubstr("evaluation is \""));
 }
 
 // Stages x replicas, threads.
