@@ -10,6 +10,7 @@
 #include "format/inspection.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
+#include "pipeline/folder/joined_claim.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
@@ -85,37 +86,50 @@ void open_session(const TuneStart& start, const Sources& sources,
         fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
                     session.done()[whole_model].epochs, options.epochs));
   }
-  constexpr int64_t floats_per_factor = 4;  // the factor, two moments, the best factor
-  session.dir().rehearse_save(start.checked.forecast.factors * floats_per_factor *
-                              static_cast<int64_t>(sizeof(float)));
+  session.dir().rehearse_save(start.checked.forecast.trial_bytes);
 }
 
 // `session` is null except on rank 0. Fills in the history and what is known of the saving.
 void train(const TuneStart& start, const Sources& sources, RunSession* session,
            TuneResult& result) {
   const TuneOptions& options = start.options();
-  MeshRank rank(start.checked.forecast.mesh, start.comm);
+  const TuneForecast& forecast = start.checked.forecast;
+  MeshRank rank(forecast.mesh, start.comm);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
                                 fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
+  // Where signs are learned, the leaders of the other stages write the parts of their blocks, under
+  // rank 0's claim.
+  std::unique_ptr<Claim> claim;
+  if (forecast.parts.signs) {
+    claim = broadcast_claim(start.comm, options.work_dir, start.files, session, rank.leads());
+  }
+  std::optional<RunDir> joined;
+  if (claim && session == nullptr) joined.emplace(start.files, *claim, rank.stage());
+  RunDir* const run_dir = session != nullptr ? &session->dir() : (joined ? &*joined : nullptr);
   std::optional<RunWriter> writer;
   if (session != nullptr) writer.emplace(session->dir(), /*beside=*/true);
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
-  Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,
-               start.checked.windows, rank, leads, budget, start.device, stop, start.observer});
+  Tuner tuner({options, forecast, start.checked.model, start.checked.teacher, start.checked.windows,
+               rank, run_dir, leads, budget, start.device, stop, start.observer});
   tuner.run();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
-    write_tuned(options, start.files, start.checked.model, session->dir(), best,
-                {start.checked.forecast.fingerprint_json, sources.hash(),
-                 session->numerics_classes(), tuner.history()},
-                start.pool, start.observer);
+    write_tuned(
+        options, forecast.parts, start.files, start.checked.model, session->dir(),
+        {best, tuner.best_signs()},
+        {forecast.fingerprint_json, sources.hash(), session->numerics_classes(), tuner.history()},
+        rank, start.pool, start.observer);
     session->finish();
+  } else if (run_dir != nullptr) {
+    give_signs(start.checked.model, tuner.best_signs(), rank);
   }
   result.history = tuner.history();
-  if (leads != nullptr) result.state_wait_seconds = leads->seconds_waited();
+  if (leads != nullptr) {
+    result.state_wait_seconds = leads->seconds_waited() + tuner.seconds_saving_parts();
+  }
 }
 
 void train_in_session(const TuneStart& start, const std::vector<std::string>& numerics_classes,

@@ -37,7 +37,11 @@ OptionGroup tuning_options() {
        window_bos_option(),
        {"epochs", "N", "6", "passes over the windows, at most"},
        {"batch", "N", "4", "windows per optimiser step, over all ranks"},
-       {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
+       {"lr", "RATE", "2e-3", "learning rate of the scales' factors; falls to 0 along a cosine"},
+       {"learn-signs", "", "",
+        "train every sign, too, with the scales: far better, with more work, memory and state"},
+       {"lr-sign", "RATE", "3e-3",
+        "learning rate of the signs' latents; falls to 0 along a cosine"},
        {"held-out", "RATIO", "0.1",
         "share of the windows that are not trained on; they decide which epoch is kept. They come "
         "from the last part of a text, or are the last rows of a token file. The packed model may "
@@ -83,6 +87,10 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.rate = settings.rate_or("lr", options.rate);
+  options.learn_signs = settings.is_on("learn-signs");
+  options.sign_rate = settings.rate_or("lr-sign", options.sign_rate);
+  BITMILL_CHECK(options.learn_signs || !settings.has("lr-sign"), UsageError,
+                fmt::format("{} has no effect without --learn-signs", settings.origin("lr-sign")));
   options.held_out = read_held_out(settings, options.held_out);
   const BackendChoice choice = read_backend_choice(settings);
   options.backend = choice.backend;

@@ -118,6 +118,18 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
   shown_.begin();
 }
 
+std::string what_is_trained(const TuneForecast& forecast) {
+  const std::string factors = format_count(forecast.factors) + " factors";
+  return forecast.parts.signs
+             ? fmt::format("{} and {} signs", factors, format_count(forecast.latents))
+             : factors;
+}
+
+std::string rate_words(const TuneOptions& options) {
+  return options.learn_signs ? fmt::format("{} and {} for signs", options.rate, options.sign_rate)
+                             : fmt::to_string(options.rate);
+}
+
 std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& forecast) {
   const int ranks = forecast.mesh.ranks();
   const int64_t idle = ranks - useful_ranks(options, forecast);
@@ -176,6 +188,7 @@ nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForec
           {"blocks", forecast.blocks},
           {"linears", forecast.linears},
           {"factors", forecast.factors},
+          {"signs", forecast.latents},
           {"train_windows", forecast.train},
           {"held_out_windows", forecast.held_out},
           {"seq_len", forecast.seq_len},

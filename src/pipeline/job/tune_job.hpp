@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "method/settings.hpp"
+#include "method/tuned_parts.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "schedule/mesh.hpp"
@@ -28,7 +29,9 @@ struct TuneOptions {
   int64_t seq_len = 0;          // 0: as in QuantizeOptions
   int epochs = 6;
   int64_t batch = 4;
-  double rate = 2e-3;          // of every factor; falls to 0 along a cosine
+  double rate = 2e-3;  // of every factor; falls to 0 along a cosine
+  bool learn_signs = false;
+  double sign_rate = 3e-3;     // of the signs' latents; falls as `rate` does
   ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, its last part
   uint64_t seed = 0;
   bool seed_by_hand = false;             // these four as in QuantizeOptions
@@ -48,7 +51,9 @@ struct TuneOptions {
 struct TuneForecast {
   int64_t blocks = 0;
   int64_t linears = 0;   // packed linears
+  TunedParts parts;      // what is learned
   int64_t factors = 0;   // learned factors
+  int64_t latents = 0;   // learned signs
   int64_t train = 0;     // windows
   int64_t held_out = 0;  // windows
   int64_t seq_len = 0;
@@ -58,6 +63,7 @@ struct TuneForecast {
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
   int64_t scratch_bytes = 0;      // of the streams that do not fit the busiest rank's memory
   int64_t state_bytes = 0;        // in the run folder, at most
+  int64_t trial_bytes = 0;        // of the trial save of a start
   std::string fingerprint_json;
   std::vector<std::string> notes;  // what the user should hear before the work
 };

@@ -34,6 +34,12 @@ bool all_finite(std::span<const float> values) {
   return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
 }
 
+int64_t small_size(const TrainedStage& stage) {
+  int64_t size = 0;
+  for (int i = 0; i < stage.blocks(); ++i) size += stage.block(i).layout().small_size();
+  return size;
+}
+
 SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
   return {samples, batch, rank.mesh().replicas, rank.replica()};
 }
@@ -50,25 +56,28 @@ Tuner::Tuner(const TunerContext& context)
       stage_(blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
                              context.rank.stage()),
              [&](int64_t block) {
-               return std::make_unique<TunedBlock>(context.model, block, context.options.rate,
-                                                   rotary_, context.device);
+               return std::make_unique<TunedBlock>(context.model, block, context.forecast.parts,
+                                                   &context.teacher, rotary_, context.device);
              }),
-      pieces_(context.rank, stage_.layout().size()),
+      pieces_(context.rank, small_size(stage_)),
       optimizer_(
-          stage_.layout(),
+          stage_,
           {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
           context.rank.replicas(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
-  state_.factors = stage_.first();
-  state_.best = state_.factors.clone();
+  state_.trained = stage_.first();
+  keep_best();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
-  restore_tuning(context.writer != nullptr ? &context.writer->dir() : nullptr, state_, optimizer_,
-                 pieces_, context.rank);
+  restore_tuning(state_, place());
   own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
-  stage_.take(state_.factors);
+  stage_.take(state_.trained);
   make_streams();
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
                             context_.budget, context_.device, context_.forecast.seq_len});
+}
+
+TuningPlace Tuner::place() {
+  return {stage_, optimizer_, pieces_, context_.rank, context_.run_dir, context_.device.host()};
 }
 
 void Tuner::make_streams() {
@@ -139,9 +148,8 @@ DivergenceEnds Tuner::ends(int64_t first) const {
 
 // Returns false where a divergence is not finite: the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
-  Partials sums = walk_->train(train_, step, ends(0), own_losses_);
-  optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
-  stage_.take(state_.factors);
+  optimizer_.step(train_.batch_size(step), walk_->train(train_, step, ends(0), own_losses_),
+                  state_.trained);
   context_.observer.step_done(epoch, step);
   return everywhere(all_finite(floats_of(own_losses_)));
 }
@@ -151,15 +159,26 @@ void Tuner::finish_epoch(int /*epoch*/) {
   const std::vector<float> losses = gather(train_, own_losses_);
   history.train_kl.push_back(mean(losses));
   history.held_out_kl.push_back(all_finite(losses) ? measure() : infinite);
-  if (history.best() == history.epochs()) state_.best = state_.factors.clone();
+  if (history.best() == history.epochs()) keep_best();
 }
 
-// Returns the held-out divergence of the current factors, the same on all ranks.
+// Only the leader of the stage writes signs.
+void Tuner::keep_best() {
+  state_.best = stage_.small(state_.trained);
+  if (!context_.forecast.parts.signs || context_.run_dir == nullptr) return;
+  state_.best_signs.resize(static_cast<size_t>(stage_.blocks()));
+  for (int i = 0; i < stage_.blocks(); ++i) {
+    const auto& block = dynamic_cast<const TunedBlock&>(stage_.block(i));
+    state_.best_signs[static_cast<size_t>(i)] = block.signs(stage_.part(i, state_.trained));
+  }
+}
+
+// Returns the held-out divergence of what is trained now, the same on all ranks.
 float Tuner::measure() {
   float divergence = infinite;
-  if (everywhere(stage_.can_store(state_.factors))) {
+  if (everywhere(stage_.can_store(state_.trained))) {
     const at::Tensor losses = at::zeros({held_out_.own_count()});
-    walk_->measure(held_out_, ends(train_.own_count()), state_.factors, losses);
+    walk_->measure(held_out_, ends(train_.own_count()), state_.trained, losses);
     divergence = mean(gather(held_out_, losses));
   }
   return divergence;
@@ -186,7 +205,6 @@ std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own
   return floats;
 }
 
-// Everything that is learned is small: the state that is handed over is a copy in any case.
 void Tuner::take_state(const StepsDone& done) {
   state_.steps = done.steps;
   state_.losses = gather(train_, own_losses_);
@@ -194,17 +212,33 @@ void Tuner::take_state(const StepsDone& done) {
 
 void Tuner::save_epoch(const StepsDone& done, double seconds) {
   take_state(done);
-  const std::vector<TensorSource> tensors = tensors_to_save(state_, optimizer_, pieces_);
-  if (context_.writer != nullptr) {
-    context_.writer->save_epoch(saved_progress(state_), tensors, epoch_line(seconds));
-  }
+  commit(epoch_line(seconds));
   context_.observer.epoch_done(state_.history, seconds);
 }
 
 void Tuner::save_steps(const StepsDone& done) {
   take_state(done);
-  const std::vector<TensorSource> tensors = tensors_to_save(state_, optimizer_, pieces_);
-  if (context_.writer != nullptr) context_.writer->save_steps(saved_progress(state_), tensors);
+  commit("");
+}
+
+// What is small is handed over as a copy, and written beside training. Parts are not: a copy of
+// latents and moments would take as much memory as all of them.
+void Tuner::commit(const std::string& line) {
+  const bool has_parts = stage_.layout().has_large();
+  const Stopwatch watch;
+  save_parts(state_, place());
+  const std::vector<TensorSource> tensors = tensors_to_save(state_, place());
+  RunWriter* const writer = context_.writer;
+  if (writer == nullptr) return;
+  if (has_parts) seconds_saving_parts_ += watch.seconds();
+  if (line.empty()) {
+    writer->save_steps(saved_progress(state_), tensors);
+  } else {
+    writer->save_epoch(saved_progress(state_), tensors, line);
+  }
+  if (!has_parts) return;
+  writer->settle();
+  context_.run_dir->remove_parts(state_.steps, state_.steps);
 }
 
 void Tuner::settle() {
