@@ -105,6 +105,8 @@ inline const std::vector<PlaceRule>& place_rules() {
        "sentencepiece only in src/data/sentencepiece_model.cpp"},
       {std::regex(R"(#\s*include <utf8proc)"), std::regex("^src/data/normal_form"),
        "utf8proc only in src/data/normal_form.cpp"},
+      {std::regex(R"(#\s*include <(zlib|zstd)\.h>)"), std::regex("^src/data/corpus_unpack"),
+       "zlib and zstd only in src/data/corpus_unpack.cpp"},
       {std::regex(R"(#\s*include <httplib)"), std::regex("^src/serve/(http_|connection_threads)"),
        "httplib only in src/serve/http_* and connection_threads"},
       {std::regex(R"(#\s*include <boost/)"), std::regex("^src/cli/"),
