@@ -20,6 +20,7 @@
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tuning/tuned_folder.hpp"
 #include "pipeline/tuning/tuner.hpp"
+#include "pipeline/tuning/tuning_text.hpp"
 
 namespace bitmill {
 namespace {
@@ -33,19 +34,21 @@ struct TuneStart {
   ThreadPool& pool;  // the device's host
   TuneObserver& observer;
   const RunControl& control;
+  const TuningText* text = nullptr;  // of a corpus
 
   const TuneOptions& options() const { return checked.options; }
 };
 
 // In the run folder the whole model is one block, trained in one turn.
-Plan folder_plan(const TuneOptions& options) {
-  return make_plan(1, options.epochs, options.epochs, 1, Walk::sweep);
+Plan folder_plan(const TuneForecast& forecast) {
+  return make_plan(1, forecast.epochs, forecast.epochs, 1, Walk::sweep);
 }
 
 struct Sources {
   TensorHashes model, teacher;
-  // The two hashes are joined, not the two maps: both models have the same names of tensors.
-  std::string hash() const { return combined_hash(model) + combined_hash(teacher); }
+  std::string text = {};  // of a corpus
+  // The hashes are joined, not the two maps: both models have the same names of tensors.
+  std::string hash() const { return combined_hash(model) + combined_hash(teacher) + text; }
 };
 
 // Every rank has verified its own copy, so the copies must be compared.
@@ -60,13 +63,25 @@ void check_same_model_everywhere(const TuneStart& start) {
   }
 }
 
+std::optional<TuningText> open_text(const TuneStart& start) {
+  std::optional<TuningText> text;
+  if (start.options().corpus.empty()) return text;
+  start.observer.phase_begins("reading the corpus once, for its index");
+  const TuneForecast& forecast = start.checked.forecast;
+  text.emplace(corpus_of(start.options(), forecast, start.checked.model.config()), forecast,
+               start.checked.windows, start.files, start.comm, start.control.host);
+  for (const std::string& note : text->notes()) start.observer.note(note);
+  return text;
+}
+
 // The packed model was hashed when it was verified. Those hashes are used here again: both are
 // hashes of a tensor's bytes.
 Sources hash_sources(const TuneStart& start) {
   start.observer.phase_begins("hashing the reference");
   const SourceModel &model = start.checked.model, &teacher = start.checked.teacher;
   Sources sources = {start.checked.hashes,
-                     hash_together(teacher, teacher.tensors().names(), start.comm, start.pool)};
+                     hash_together(teacher, teacher.tensors().names(), start.comm, start.pool),
+                     start.text != nullptr ? start.text->hash() : ""};
   const std::string note =
       other_source_note(start.files, model, teacher, combined_hash(sources.teacher));
   if (!note.empty()) start.observer.note(note);
@@ -78,13 +93,16 @@ Sources hash_sources(const TuneStart& start) {
 void open_session(const TuneStart& start, const Sources& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
   const TuneOptions& options = start.options();
-  session.open({start.checked.forecast.fingerprint_json, numerics_classes}, folder_plan(options),
-               {{outside_blocks, sources.teacher}, {whole_model, sources.model}});
+  TensorHashes outside = sources.teacher;
+  if (!sources.text.empty()) outside["the text of --corpus"] = sources.text;
+  session.open({start.checked.forecast.fingerprint_json, numerics_classes},
+               folder_plan(start.checked.forecast),
+               {{outside_blocks, outside}, {whole_model, sources.model}});
   start.control.work_dir_answers();
   if (session.goes_on()) {
     start.observer.phase_begins(
         fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
-                    session.done()[whole_model].epochs, options.epochs));
+                    session.done()[whole_model].epochs, start.checked.forecast.epochs));
   }
   session.dir().rehearse_save(start.checked.forecast.trial_bytes);
 }
@@ -113,7 +131,7 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, forecast, start.checked.model, start.checked.teacher, start.checked.windows,
-               rank, run_dir, leads, budget, start.device, stop, start.observer});
+               start.text, rank, run_dir, leads, budget, start.device, stop, start.observer});
   tuner.run();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
@@ -168,7 +186,7 @@ std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files,
 TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, const Device& device,
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
-  const TuneStart start{checked, files, comm, device, device.host(), observer, control};
+  TuneStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.note(note);
@@ -180,6 +198,8 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
   // there.
   result.already_done =
       check_output(output_dir, files, tuning_record, checked.forecast.fingerprint_json, comm);
+  const std::optional<TuningText> text = open_text(start);
+  start.text = text ? &*text : nullptr;
   const Sources sources = hash_sources(start);
   if (!result.already_done) {
     train_in_session(start, classes, sources, result);
@@ -191,6 +211,7 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
     result.bits_per_weight = inspection.bits_per_weight();
     result.packed_bytes = inspection.file_bytes;
   }
+  if (text) text->remove_index();
   comm.barrier();
   return result;
 }

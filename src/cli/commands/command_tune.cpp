@@ -45,7 +45,7 @@ class TuneCommand : public Command {
                                 : describe_forecast(options, forecast));
       return;
     }
-    TuneProgress progress(context.console, context.activity, forecast, options.epochs, clock);
+    TuneProgress progress(context.console, context.activity, forecast, forecast.epochs, clock);
     const std::string report_path = join_path(options.work_dir, "trouble.json");
     // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
     // ranks judge only when rank 0 is lost.
@@ -73,12 +73,12 @@ class TuneCommand : public Command {
     console.say(fmt::format(
         "bitmill tune: {} towards {} on {} with {} each, {} of {}, {}\n"
         "{} of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
-        "{}, rate {}, {} epochs at most{}",
+        "{}, rate {}, at most {}{}",
         options.model, options.reference, format_number_of("rank", ranks_),
         format_number_of("thread", threads_), format_number_of("stage", forecast.mesh.stages),
         format_number_of("replica", forecast.mesh.replicas), backend_words(options.backend, device),
         what_is_trained(forecast), forecast.linears, forecast.train, forecast.seq_len,
-        forecast.held_out, options.batch, rate_words(options), options.epochs,
+        forecast.held_out, options.batch, rate_words(options), of_epochs(options, forecast),
         options.shuffle_seed ? fmt::format("; windows shuffled by seed {}", *options.shuffle_seed)
                              : ""));
     for (const std::string& note :

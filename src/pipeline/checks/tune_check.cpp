@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -27,6 +28,7 @@
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/sums/sample_share.hpp"
+#include "pipeline/tuning/tuning_text.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 #include "schedule/micro_batches.hpp"
 
@@ -43,6 +45,9 @@ void check_settings(const TuneOptions& options, Problems& problems) {
   check(options.samples >= 2, "--samples", fmt::to_string(options.samples),
         "at least 2: one is held out");
   check(options.epochs >= 1, "--epochs", fmt::to_string(options.epochs), "at least 1");
+  check(options.train_windows >= 1, "--train-windows", fmt::to_string(options.train_windows),
+        "at least 1");
+  check(options.portion >= 1, "--portion", fmt::to_string(options.portion), "at least 1");
   check(options.batch >= 1, "--batch", fmt::to_string(options.batch), "at least 1");
   check(std::isfinite(options.rate) && options.rate > 0, "--lr", fmt::to_string(options.rate),
         "a finite number above 0");
@@ -87,11 +92,31 @@ void count_linears(const SourceModel& model, TuneForecast& forecast) {
   }
 }
 
+// Portions of equal size: steps have the same windows however large a portion is.
+void count_portions(const TuneOptions& options, TuneForecast& forecast) {
+  const int64_t portions = piece_count(options.train_windows, options.portion);
+  forecast.train = options.train_windows / portions / options.batch * options.batch;
+  BITMILL_CHECK(forecast.train > 0, UsageError,
+                fmt::format("--batch {} is more than the windows of a portion: {} windows of the "
+                            "corpus come in portions of {} at most; lower --batch, or raise "
+                            "--train-windows or --portion",
+                            options.batch, options.train_windows, options.portion));
+  BITMILL_CHECK(portions <= INT_MAX / options.epochs, UsageError,
+                fmt::format("{} epochs of {} portions are too many", options.epochs, portions));
+  forecast.epochs = static_cast<int>(portions) * options.epochs;
+  // A portion early in the corpus is learned at a high rate: that it gains nothing says little.
+  forecast.patience = forecast.epochs;
+  forecast.steps_per_epoch = forecast.train / options.batch;
+}
+
 void count_windows(const TuneOptions& options, const Calibration& calibration,
                    TuneForecast& forecast) {
   const int64_t windows = calibration.windows.count;
   forecast.seq_len = calibration.windows.seq_len;
   forecast.held_out = calibration.held_out;
+  if (!options.corpus.empty()) return count_portions(options, forecast);
+  forecast.epochs = options.epochs;
+  forecast.patience = usual_patience;
   forecast.train = windows - forecast.held_out;
   if (forecast.train < options.batch) {
     const bool held_out_alone = options.batch < windows;  // one held-out window would leave enough
@@ -114,7 +139,18 @@ Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
   return {stages, ranks / stages};
 }
 
-std::string make_fingerprint(const TuneOptions& options, const TunedParts& parts,
+// What is known of the corpus before it is read. tune() also compares a hash of its text with that
+// which the run began with.
+json describe_corpus(const TuneOptions& options, Files& files) {
+  std::vector<int64_t> sizes;
+  for (const std::string& path : options.corpus) sizes.push_back(files.open(path)->size());
+  return {{"bytes", sizes},
+          {"train_windows", options.train_windows},
+          {"portion", options.portion},
+          {"passes", options.epochs}};
+}
+
+std::string make_fingerprint(const TuneOptions& options, const TuneForecast& forecast, Files& files,
                              const SourceModel& model, const SourceModel& teacher,
                              const Windows& windows) {
   json fingerprint = {{"job", "tune"},
@@ -123,15 +159,16 @@ std::string make_fingerprint(const TuneOptions& options, const TunedParts& parts
                       {"model", json::parse(describe_model(model))},
                       {"reference", json::parse(describe_model(teacher))},
                       {"windows", windows.hash()},
-                      {"epochs", options.epochs},
+                      {"epochs", forecast.epochs},
                       {"batch", options.batch},
                       {"lr", options.rate},
                       {"held_out", options.held_out.text()},
                       {"backend", options.backend}};
   if (options.dtype != Dtype::float32) fingerprint["dtype"] = dtype_word(options.dtype);
-  if (parts.signs) {
-    fingerprint["lr_sign"] = parts.sign_rate;
-    fingerprint["learned_code_scales"] = parts.code_scales;
+  if (!options.corpus.empty()) fingerprint["corpus"] = describe_corpus(options, files);
+  if (forecast.parts.signs) {
+    fingerprint["lr_sign"] = forecast.parts.sign_rate;
+    fingerprint["learned_code_scales"] = forecast.parts.code_scales;
   }
   record_window_settings(options.shuffle_seed, windows, fingerprint);
   return fingerprint.dump();
@@ -140,6 +177,7 @@ std::string make_fingerprint(const TuneOptions& options, const TunedParts& parts
 JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast) {
   JobFolders folders = common_folders(options, forecast);
   folders.models = {{"--model", options.model}, {"--reference", options.reference}};
+  for (const std::string& path : options.corpus) folders.models.emplace_back("--corpus", path);
   folders.state_bytes = forecast.state_bytes;
   folders.rank_scratch_bytes = forecast.scratch_bytes;
   folders.scratch_bytes = forecast.scratch_bytes * forecast.mesh.ranks();
@@ -255,6 +293,29 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   });
 }
 
+// With a corpus, only the windows that are held out are used.
+void keep_held_out(Calibration& calibration) {
+  Windows& windows = calibration.windows;
+  const auto others = (windows.count - calibration.held_out) * windows.seq_len;
+  windows.ids.erase(windows.ids.begin(), windows.ids.begin() + others);
+  windows.count = calibration.held_out;
+}
+
+void look_at_corpus(const TuneOptions& options, Files& files, const ModelConfig& config,
+                    TuneForecast& forecast, Problems& problems) {
+  problems.in("corpus");
+  problems.attempt([&] {
+    const CorpusDiskBytes disk = corpus_disk_bytes(files, corpus_of(options, forecast, config));
+    forecast.corpus_bytes = disk.unpacked + disk.index;
+    const std::string place = nearest_existing(files, files.resolve(options.corpus_dir));
+    const int64_t free = files.free_bytes(place);
+    BITMILL_CHECK(forecast.corpus_bytes <= free, FileError,
+                  fmt::format("index and unpacked texts of --corpus take up to {} bytes in {}, and "
+                              "{} has {} free; give another --scratch-dir",
+                              forecast.corpus_bytes, options.corpus_dir, place, free));
+  });
+}
+
 // The forecast, as far as it can be made.
 TuneForecast make_forecast(const TuneOptions& options, Files& files, const Found& found, int ranks,
                            int threads, Problems& problems) {
@@ -273,7 +334,7 @@ TuneForecast make_forecast(const TuneOptions& options, Files& files, const Found
     count_windows(options, *found.calibration, forecast);
     forecast.mesh = choose_mesh(options, forecast.blocks, ranks);
     estimate_resources(options, *found.model, threads, forecast);
-    forecast.fingerprint_json = make_fingerprint(options, forecast.parts, *found.model,
+    forecast.fingerprint_json = make_fingerprint(options, forecast, files, *found.model,
                                                  *found.teacher, found.calibration->windows);
   });
   return forecast;
@@ -307,7 +368,11 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   Found found;
   look_at_models(options, files, found, problems);
   look_at_calibration(options, files, found, problems);
+  if (!options.corpus.empty() && found.calibration) keep_held_out(*found.calibration);
   TuneForecast forecast = make_forecast(options, files, found, ranks, threads, problems);
+  if (!options.corpus.empty() && problems.count() == 0) {
+    look_at_corpus(options, files, found.model->config(), forecast, problems);
+  }
   look_at_folders(options, forecast, files, problems);
   problems.throw_if_any();
   return {options,

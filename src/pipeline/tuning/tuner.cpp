@@ -60,10 +60,10 @@ Tuner::Tuner(const TunerContext& context)
                                                    &context.teacher, rotary_, context.device);
              }),
       pieces_(context.rank, small_size(stage_)),
-      optimizer_(
-          stage_,
-          {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
-          context.rank.replicas(), context.device),
+      optimizer_(stage_,
+                 {RateSchedule::cosine_to_zero,
+                  context.forecast.epochs * context.forecast.steps_per_epoch},
+                 context.rank.replicas(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
   state_.trained = stage_.first();
   keep_best();
@@ -71,7 +71,7 @@ Tuner::Tuner(const TunerContext& context)
   restore_tuning(state_, place());
   own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
   stage_.take(state_.trained);
-  make_streams();
+  make_streams(std::min(state_.history.epochs(), context_.forecast.epochs - 1));
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
                             context_.budget, context_.device, context_.forecast.seq_len});
 }
@@ -80,34 +80,43 @@ TuningPlace Tuner::place() {
   return {stage_, optimizer_, pieces_, context_.rank, context_.run_dir, context_.device.host()};
 }
 
-void Tuner::make_streams() {
+void Tuner::make_streams(int epoch) {
+  epoch_of_streams_ = epoch;
   std::vector<int64_t> own = train_.own();
   for (const int64_t held_out : held_out_.own()) own.push_back(context_.forecast.train + held_out);
-  make_targets(own);
-  if (is_last_stage()) divergence_.emplace(context_.model, context_.teacher, context_.device);
+  inputs_.reset();  // gives its part of the budget back first
+  targets_.reset();
+  const Windows of_text = context_.text != nullptr
+                              ? context_.text->windows(epoch, own, context_.device.host())
+                              : Windows();
+  const Windows& windows = context_.text != nullptr ? of_text : context_.windows;
+  make_targets(windows, own);
+  if (is_last_stage() && !divergence_)
+    divergence_.emplace(context_.model, context_.teacher, context_.device);
   if (context_.rank.stage() != 0) return;
   inputs_ =
       std::make_unique<SampleStream>(context_.budget, std::ssize(own), context_.forecast.seq_len,
                                      context_.model.config().hidden_size);
   context_.device.host().parallel_for(std::ssize(own), [&](int64_t i) {
-    inputs_->store(i, context_.model.embed(context_.windows.window(own[i])));
+    inputs_->store(i, context_.model.embed(windows.window(own[i])));
   });
 }
 
 // Ranks cannot leave before a block is done. So for a deadline a block counts as a step.
-void Tuner::make_targets(std::span<const int64_t> own) {
+void Tuner::make_targets(const Windows& windows, std::span<const int64_t> own) {
   context_.observer.phase_begins("the original's outputs, block by block");
   const int64_t blocks = context_.teacher.config().blocks;
   const auto leave_if_agreed = [&] {
     if (!context_.stop.stop_here()) return;
+    settle();
     context_.stop.leave(
         fmt::format("after {} epochs of the model, before its next step", state_.history.epochs()));
   };
   int64_t done = 0;
   context_.observer.teacher_done(done, blocks);
   Stopwatch watch;
-  targets_ = teacher_outputs(context_.teacher, context_.windows, own, context_.rank,
-                             context_.budget, context_.device, [&] {
+  targets_ = teacher_outputs(context_.teacher, windows, own, context_.rank, context_.budget,
+                             context_.device, [&] {
                                context_.observer.teacher_done(++done, blocks);
                                context_.stop.step_took(watch.seconds());
                                leave_if_agreed();
@@ -138,7 +147,7 @@ void Tuner::measure_as_given() {
 
 // Whether there is another epoch; `epoch` is always history.epochs().
 bool Tuner::wants_epoch(int /*epoch*/) {
-  return !state_.history.has_ended(context_.options.epochs);
+  return !state_.history.has_ended(context_.forecast.epochs, context_.forecast.patience);
 }
 
 DivergenceEnds Tuner::ends(int64_t first) const {
@@ -148,6 +157,7 @@ DivergenceEnds Tuner::ends(int64_t first) const {
 
 // Returns false where a divergence is not finite: the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
+  if (context_.text != nullptr && epoch != epoch_of_streams_) make_streams(epoch);
   optimizer_.step(train_.batch_size(step), walk_->train(train_, step, ends(0), own_losses_),
                   state_.trained);
   context_.observer.step_done(epoch, step);

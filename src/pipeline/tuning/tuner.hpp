@@ -17,6 +17,7 @@
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/training/step_loop.hpp"
 #include "pipeline/tuning/tuning_state.hpp"
+#include "pipeline/tuning/tuning_text.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 
 namespace bitmill {
@@ -26,7 +27,8 @@ struct TunerContext {
   const TuneForecast& forecast;
   const SourceModel& model;
   const SourceModel& teacher;
-  const Windows& windows;
+  const Windows& windows;  // with a corpus, only those that are held out
+  const TuningText* text;  // of a corpus, else null
   MeshRank& rank;
   // On rank 0, and where signs are learned, on the leader of every stage; else null.
   RunDir* run_dir;
@@ -66,8 +68,9 @@ class Tuner : private Trained {
   double seconds_to_leave() const override;
 
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
-  void make_streams();
-  void make_targets(std::span<const int64_t> own);
+  // The windows of an epoch, as they come into the model, and as they should leave it.
+  void make_streams(int epoch);
+  void make_targets(const Windows& windows, std::span<const int64_t> own);
   void measure_as_given();
   float measure();
   // From sample `first` of the own streams on.
@@ -96,6 +99,7 @@ class Tuner : private Trained {
   std::unique_ptr<SampleStream> inputs_, targets_;  // of own windows, the held-out ones last
   std::optional<NextTokenDivergence> divergence_;   // on the last stage
   std::optional<TuningWalk> walk_;
+  int epoch_of_streams_ = 0;
   double seconds_saving_parts_ = 0;
 };
 
