@@ -71,6 +71,10 @@ std::optional<TuningText> open_text(const TuneStart& start) {
   text.emplace(corpus_of(start.options(), forecast, start.checked.model.config()), forecast,
                start.checked.windows, start.files, start.comm, start.control.host);
   for (const std::string& note : text->notes()) start.observer.note(note);
+  start.observer.note(
+      fmt::format("sequences of the corpus that share text with the {} windows that are held out "
+                  "are left out",
+                  forecast.held_out));
   return text;
 }
 

@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <climits>
+#include <span>
 #include <sstream>
 #include <string>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/hash.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
@@ -53,6 +56,8 @@ OptionGroup tuning_options() {
         "train every sign, too, with the scales: far better, with more work, memory and state"},
        {"lr-sign", "RATE", "3e-3",
         "learning rate of the signs' latents; falls to 0 along a cosine"},
+       {"sign-state", "32|16", "32",
+        "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
        {"held-out", "RATIO", "0.1",
         "share of the windows that are not trained on; they decide which epoch is kept. They come "
         "from the last part of a text, or are the last rows of a token file. The packed model may "
@@ -75,6 +80,14 @@ ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
   } catch (const UsageError& error) {
     throw UsageError(fmt::format("{}: {}", settings.origin("held-out"), error.what()));
   }
+}
+
+// No file of the corpus may lie in the run folder, which is the usual scratch folder. Elsewhere
+// each run has a folder of its own: a job removes its index at its end.
+std::string corpus_folder(const TuneOptions& options) {
+  if (options.scratch_dir == options.work_dir) return options.output_dir + ".corpus";
+  return join_path(options.scratch_dir,
+                   "corpus-" + hash_hex(std::as_bytes(std::span(options.work_dir))));
 }
 
 void take_corpus(const Settings& settings, TuneOptions& options) {
@@ -115,8 +128,11 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.rate = settings.rate_or("lr", options.rate);
   options.learn_signs = settings.is_on("learn-signs");
   options.sign_rate = settings.rate_or("lr-sign", options.sign_rate);
-  BITMILL_CHECK(options.learn_signs || !settings.has("lr-sign"), UsageError,
-                fmt::format("{} has no effect without --learn-signs", settings.origin("lr-sign")));
+  options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
+  for (const char* option : {"lr-sign", "sign-state"}) {
+    BITMILL_CHECK(options.learn_signs || !settings.has(option), UsageError,
+                  fmt::format("{} has no effect without --learn-signs", settings.origin(option)));
+  }
   options.held_out = read_held_out(settings, options.held_out);
   const BackendChoice choice = read_backend_choice(settings);
   options.backend = choice.backend;
@@ -124,9 +140,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
-  // No file of the corpus may lie in the run folder, which is the usual scratch folder.
-  options.corpus_dir = options.scratch_dir == options.work_dir ? options.output_dir + ".corpus"
-                                                               : options.scratch_dir;
+  options.corpus_dir = corpus_folder(options);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
   return request;

@@ -168,6 +168,7 @@ std::string make_fingerprint(const TuneOptions& options, const TuneForecast& for
   if (!options.corpus.empty()) fingerprint["corpus"] = describe_corpus(options, files);
   if (forecast.parts.signs) {
     fingerprint["lr_sign"] = forecast.parts.sign_rate;
+    if (options.half_latents) fingerprint["sign_state_bits"] = 16;
     fingerprint["learned_code_scales"] = forecast.parts.code_scales;
   }
   record_window_settings(options.shuffle_seed, windows, fingerprint);
@@ -236,7 +237,8 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   // while a file is being replaced.
   constexpr int64_t state_vectors = 4;
   // Latents have two moments, too, and the best signs a bit each.
-  const int64_t sign_bytes = forecast.latents * 3 * float_bytes + forecast.latents / 8;
+  const int64_t each = options.half_latents ? dtype_bytes(Dtype::bfloat16) : float_bytes;
+  const int64_t sign_bytes = forecast.latents * 3 * each + forecast.latents / 8;
   forecast.state_bytes =
       2 * ((state_vectors * forecast.factors + forecast.train) * float_bytes + sign_bytes);
   forecast.trial_bytes = std::max(state_vectors * forecast.factors * float_bytes,

@@ -32,6 +32,7 @@ struct TuneOptions {
   double rate = 2e-3;  // of every factor; falls to 0 along a cosine
   bool learn_signs = false;
   double sign_rate = 3e-3;     // of the signs' latents; falls as `rate` does
+  bool half_latents = false;   // latents and their moments are rounded to 16 bits after an epoch
   ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, its last part
   uint64_t seed = 0;
   bool seed_by_hand = false;             // these four as in QuantizeOptions
@@ -56,14 +57,14 @@ struct TuneOptions {
 // What a run would do and need.
 struct TuneForecast {
   int64_t blocks = 0;
-  int64_t linears = 0;   // packed linears
-  TunedParts parts;      // what is learned
-  int64_t factors = 0;   // learned factors
-  int64_t latents = 0;   // learned signs
-  int epochs = 0;        // at most; of a corpus, portions
-  int patience = usual_patience;      // so many epochs without gain end the tuning
-  int64_t train = 0;     // windows of an epoch
-  int64_t held_out = 0;  // windows
+  int64_t linears = 0;            // packed linears
+  TunedParts parts;               // what is learned
+  int64_t factors = 0;            // learned factors
+  int64_t latents = 0;            // learned signs
+  int epochs = 0;                 // at most; of a corpus, portions
+  int patience = usual_patience;  // so many epochs without gain end the tuning
+  int64_t train = 0;              // windows of an epoch
+  int64_t held_out = 0;           // windows
   int64_t seq_len = 0;
   int64_t steps_per_epoch = 0;
   Mesh mesh;

@@ -165,6 +165,8 @@ bool Tuner::take_step(int epoch, int64_t step) {
 }
 
 void Tuner::finish_epoch(int /*epoch*/) {
+  // The model is measured with what is saved.
+  if (context_.options.half_latents) round_latents(state_, place());
   TuningHistory& history = state_.history;
   const std::vector<float> losses = gather(train_, own_losses_);
   history.train_kl.push_back(mean(losses));
@@ -236,7 +238,9 @@ void Tuner::save_steps(const StepsDone& done) {
 void Tuner::commit(const std::string& line) {
   const bool has_parts = stage_.layout().has_large();
   const Stopwatch watch;
-  save_parts(state_, place());
+  // In the middle of an epoch nothing is rounded yet.
+  const bool half = context_.options.half_latents && !line.empty();
+  save_parts(state_, place(), half ? Dtype::bfloat16 : Dtype::float32);
   const std::vector<TensorSource> tensors = tensors_to_save(state_, place());
   RunWriter* const writer = context_.writer;
   if (writer == nullptr) return;

@@ -122,11 +122,11 @@ std::vector<TensorSource> tensors_to_save(const TuningState& state, const Tuning
           as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
 }
 
-void save_parts(const TuningState& state, const TuningPlace& place) {
+void save_parts(const TuningState& state, const TuningPlace& place, Dtype large) {
   if (!place.stage.layout().has_large()) return;
   for (int i = 0; i < place.stage.blocks(); ++i) {
     const BlockState block(state, place, i);
-    std::vector<TensorSource> tensors = large_state_tensors(block.live, Dtype::float32, place.pool);
+    std::vector<TensorSource> tensors = large_state_tensors(block.live, large, place.pool);
     if (place.run_dir == nullptr) {
       take_part(tensors, RunDir::produced_per_write);
       continue;
@@ -138,6 +138,12 @@ void save_parts(const TuningState& state, const TuningPlace& place) {
     place.run_dir->write_part(block.number, state.steps, tensors);
   }
   place.rank.control().barrier();
+}
+
+void round_latents(const TuningState& state, const TuningPlace& place) {
+  for (int i = 0; i < place.stage.blocks(); ++i) {
+    round_large(BlockState(state, place, i).live, place.pool);
+  }
 }
 
 Progress saved_progress(const TuningState& state) {

@@ -71,9 +71,13 @@ struct TuningPlace {
 std::vector<TensorSource> tensors_to_save(const TuningState& state, const TuningPlace& place);
 Progress saved_progress(const TuningState& state);
 // Collective over the mesh; does nothing where nothing large is trained. Writes the blocks' parts,
-// one tensor in memory at a time. When it returns, all parts of all stages are on the disk, and the
-// one file may be committed. Rank 0 removes the parts of older states after that.
-void save_parts(const TuningState& state, const TuningPlace& place);
+// one tensor in memory at a time; latents and moments in `large`, float32 or bfloat16. When it
+// returns, all parts of all stages are on the disk, and the one file may be committed. Rank 0
+// removes the parts of older states after that.
+void save_parts(const TuningState& state, const TuningPlace& place, Dtype large);
+// Collective over the replicas of a stage. Rounds latents and their moments to bfloat16: what they
+// lose when they are kept in 16 bits.
+void round_latents(const TuningState& state, const TuningPlace& place);
 // Restores the saved state; tensors stay where they are. Changes nothing where none was saved.
 // Removes parts that no committed state has. Collective over the mesh.
 void restore_tuning(TuningState& state, const TuningPlace& place);

@@ -199,6 +199,25 @@ TEST_F(TuneSigns, StateHasAPartForEveryBlockAndNoOlderOnes) {
                                                 HasSubstr("is damaged")));
 }
 
+TEST_F(TuneSigns, In16BitsTheStateIsHalfAsLargeAndStopsAndMeshesGiveTheSameBytes) {
+  const auto with_half = [&](const std::string& name) {
+    TuneOptions o = with_signs(name);
+    o.half_latents = true;
+    return o;
+  };
+  const CheckedTune whole = check_tune(with_signs("r"), *files_, 1, 1);
+  const CheckedTune half = check_tune(with_half("r"), *files_, 1, 1);
+  EXPECT_LT(half.forecast.state_bytes, 0.7 * whole.forecast.state_bytes);
+  const TuneResult expected = tune_on(with_half("one"));
+  ASSERT_GT(expected.history.best(), 0);
+  EXPECT_NE(tune_on(with_signs("full")).history.held_out_kl, expected.history.held_out_kl);
+  TuneOptions many = with_half("many");
+  stop_tuning(many, 7);
+  many.stages = 2;
+  tune_on(many, 4);
+  EXPECT_TRUE(bytes("many") == bytes("one"));
+}
+
 TEST_F(TuneSigns, ScalesAloneAndSignsAreDifferentJobs) {
   const TuneOptions o = with_signs("tuned");
   tune_on(o);
