@@ -22,7 +22,7 @@ const Names& commands_not_yet() {
 const Names& options_not_yet(std::string_view command) {
   static const std::map<std::string_view, Names> table = {
       {"quantize", {"keep-latents"}},
-      {"tune", {"learn-signs", "lr-sign", "corpus", "sign-state", "sign-blocks"}},
+      {"tune", {"sign-blocks"}},
       {"eval", {"head"}},
   };
   static const Names none;
