@@ -17,7 +17,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t bytes_of_end = 16;  // behind the table
+constexpr std::string_view index_magic = "bmindex1";
+constexpr int64_t bytes_of_hash = 32;
+constexpr int64_t bytes_of_end = bytes_of_hash + 16;  // behind the table
 
 void check_index(bool is_fine, const InputFile& file) {
   BITMILL_CHECK(
@@ -58,7 +60,7 @@ IndexTable parse_table(const std::string& text, const std::string& where) {
 
 }  // namespace
 
-std::string table_text(const IndexTable& table) {
+std::string index_end(const IndexTable& table) {
   nlohmann::ordered_json object;
   object["documents"] = table.documents;
   object["text_bytes"] = table.text_bytes;
@@ -68,22 +70,28 @@ std::string table_text(const IndexTable& table) {
   for (const IndexedFile& file : table.files) {
     object["files"].push_back({{"bytes", file.content_bytes}, {"lines", file.is_json_lines}});
   }
-  return json_text(object);
+  std::string end = json_text(object);
+  const uint64_t length = end.size();
+  end += hash_hex(std::as_bytes(std::span(end)));
+  end.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  end += index_magic;
+  return end;
 }
 
 IndexTable read_index_table(const InputFile& file) {
   check_index(file.size() >= bytes_of_end, file);
   const std::string end = read_string(file, file.size() - bytes_of_end, bytes_of_end);
   uint64_t length = 0;
-  std::memcpy(&length, end.data(), sizeof(length));
+  std::memcpy(&length, end.data() + bytes_of_hash, sizeof(length));
   check_index(
       end.ends_with(index_magic) && length <= static_cast<uint64_t>(file.size() - bytes_of_end),
       file);
   const int64_t records = file.size() - bytes_of_end - static_cast<int64_t>(length);
   constexpr int64_t most_bytes = int64_t{64} << 20;  // of a table: far more than a million files
   check_index(static_cast<int64_t>(length) <= most_bytes, file);
-  const IndexTable table =
-      parse_table(read_string(file, records, static_cast<int64_t>(length)), file.path());
+  const std::string text = read_string(file, records, static_cast<int64_t>(length));
+  check_index(end.starts_with(hash_hex(std::as_bytes(std::span(text)))), file);
+  const IndexTable table = parse_table(text, file.path());
   constexpr auto record_bytes = static_cast<int64_t>(sizeof(IndexRecord));
   check_index(table.documents >= 1 && records % record_bytes == 0 &&
                   records / record_bytes == table.documents &&

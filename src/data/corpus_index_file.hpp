@@ -3,8 +3,9 @@
 //
 //   records   32 bytes for each document, in order
 //   table     JSON, IndexTable
+//   32 bytes  hash of the table
 //   8 bytes   length of the table, little-endian
-//   8 bytes   index_magic
+//   8 bytes   "bmindex1"
 
 #include <cstdint>
 #include <cstring>
@@ -29,8 +30,6 @@ struct IndexRecord {
 };
 static_assert(sizeof(IndexRecord) == 32);
 
-inline constexpr std::string_view index_magic = "bmindex1";
-
 struct IndexedFile {
   int64_t content_bytes = 0;
   bool is_json_lines = false;
@@ -45,7 +44,8 @@ struct IndexTable {
   std::vector<IndexedFile> files;
 };
 
-std::string table_text(const IndexTable& table);
+// All that stands behind the records.
+std::string index_end(const IndexTable& table);
 // FormatError for anything that write_corpus_index() does not write. Reads all records once.
 IndexTable read_index_table(const InputFile& file);
 

@@ -106,11 +106,8 @@ class IndexWriter {
     flush();
     table_.content_hash = content.hex();
     table_.record_hash = record_hasher_.hex();
-    const std::string text = table_text(table_);
-    const uint64_t length = text.size();
-    append(text);
-    beside_.append(std::as_bytes(std::span(&length, 1)));
-    append(index_magic);
+    const std::string end = index_end(table_);
+    beside_.append(std::as_bytes(std::span(end)));
     beside_.finish();
   }
 
@@ -170,7 +167,6 @@ class IndexWriter {
     beside_.append(bytes);
     records_.clear();
   }
-  void append(std::string_view text) { beside_.append(std::as_bytes(std::span(text))); }
 
   void check_documents() const {
     if (table_.documents > 0) return;

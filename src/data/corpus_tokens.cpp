@@ -13,22 +13,24 @@
 namespace bitmill {
 namespace {
 
-constexpr std::string_view blanks_between_words = " \t\r\n";
+// Where no word begins for so long, a character is taken: some languages have no spaces.
+constexpr size_t farthest_word = 128;  // bytes
 
-// A word that is longer than this is cut: languages without spaces have no blank for a long time.
-constexpr size_t longest_word = 64;  // bytes
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-// The first place at or behind `place` where a word or, far from any blank, a character begins.
+// The first place at or behind `place` where the text may be cut without a change of its tokens:
+// at a single space in a line, or at its end. Far from any, the first character.
 size_t next_word(std::string_view text, size_t place, bool keeps_space) {
   if (place == 0) return 0;
-  const size_t blank = text.find_first_of(blanks_between_words, place - 1);
-  if (blank == text.npos || blank > place + longest_word) {
-    while (place < text.size() && (static_cast<unsigned char>(text[place]) & 0xC0) == 0x80) ++place;
-    return place;
+  const size_t last = std::min(text.size(), place + farthest_word);
+  for (size_t space = text.find(' ', place); space < last; space = text.find(' ', space + 1)) {
+    const bool is_single =
+        !is_blank(text[space - 1]) && space + 1 < text.size() && !is_blank(text[space + 1]);
+    if (is_single) return keeps_space ? space : space + 1;
   }
-  const size_t word = text.find_first_not_of(blanks_between_words, blank);
-  if (word == text.npos) return text.size();
-  return keeps_space && word > place && text[word - 1] == ' ' ? word - 1 : word;
+  if (last == text.size()) return last;
+  while (place < text.size() && (static_cast<unsigned char>(text[place]) & 0xC0) == 0x80) ++place;
+  return place;
 }
 
 // Whether the tokens of a text are those of its words with the spaces before them; else the spaces
@@ -84,8 +86,8 @@ void CorpusTokens::append(TextStretch stretch, int64_t wanted, std::vector<int32
     const TextStretch part{place, std::min(stretch.end, document.end())};
     append_document(document, index_.read(number), part, wanted, ids);
     place = part.end;
-    const bool goes_on = place < index_.text_bytes() && index_.document(number + 1).continues;
-    if (place < document.end() || goes_on) continue;
+    if (place < document.end()) continue;
+    if (place < index_.text_bytes() && index_.document(number + 1).continues) continue;
     ids.insert(ids.end(), behind_.begin(), behind_.end());
     ids.insert(ids.end(), border_.begin(), border_.end());
   }

@@ -28,7 +28,8 @@ class CorpusTokens {
                int64_t vocab_size);
 
   // Where a word begins, or else a character or a document, at or behind a place of the text. The
-  // space before a word belongs to it where the tokenizer's tokens begin with spaces.
+  // space before a word belongs to it where the tokenizer's tokens begin with spaces; else the
+  // tokenizer adds it.
   int64_t word_begin(int64_t place) const;
 
   // Adds tokens of the stretch to `ids` until it has `wanted`, or the stretch ends. What the
