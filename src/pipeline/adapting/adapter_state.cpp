@@ -47,8 +47,9 @@ std::vector<float> read_vector(const SafetensorsFile* file, const char* name, Co
 
 std::string values_name(int64_t block) { return fmt::format("{}.{}", values_kind, block); }
 
-AdapterFile::AdapterFile(MeshRank& rank, ShardedOptimizer& optimizer, std::vector<int64_t> sizes)
-    : rank_(rank), optimizer_(optimizer), sizes_(std::move(sizes)) {}
+AdapterFile::AdapterFile(MeshRank& rank, StageOptimizer& optimizer, const Device& device,
+                         std::vector<int64_t> sizes)
+    : rank_(rank), optimizer_(optimizer), device_(device), sizes_(std::move(sizes)) {}
 
 int AdapterFile::stage_of(int64_t block) const {
   const int stages = rank_.mesh().stages;
@@ -58,11 +59,15 @@ int AdapterFile::stage_of(int64_t block) const {
   return stages - 1;
 }
 
+int AdapterFile::place_of(int64_t block) const {
+  const int stages = rank_.mesh().stages;
+  return static_cast<int>(block -
+                          blocks_of_stage(std::ssize(sizes_), stages, stage_of(block)).begin);
+}
+
 int64_t AdapterFile::first_of(int64_t block) const {
   int64_t first = 0;
-  const int64_t begin =
-      blocks_of_stage(std::ssize(sizes_), rank_.mesh().stages, stage_of(block)).begin;
-  for (int64_t before = begin; before < block; ++before) {
+  for (int64_t before = block - place_of(block); before < block; ++before) {
     first += sizes_[static_cast<size_t>(before)];
   }
   return first;
@@ -77,9 +82,9 @@ void AdapterFile::produce(const AdapterState& state, int64_t block, const Kind& 
   const bool is_here = rank_.stage() == owner, is_first = rank_.stage() == 0 && rank_.leads();
   at::Tensor values;
   if (is_here && kind.moment) {
-    values = optimizer_.collect(*kind.moment, first, first + size);
+    values = optimizer_.of(place_of(block)).collect(*kind.moment, 0, size);
   } else if (is_here) {
-    values = optimizer_.device().fetch(state.values.narrow(0, first, size));
+    values = device_.fetch(state.values.narrow(0, first, size));
   }
   if (owner != 0 && is_here && rank_.leads()) rank_.control().send(bytes_of(values), 0);
   if (!is_first) return;
@@ -141,9 +146,9 @@ void AdapterFile::restore(const RunDir* run_dir, AdapterState& state) {
     read(values_kind);
     if (is_here) state.values.narrow(0, first, size).copy_(values);
     read("first_moment");
-    if (is_here) optimizer_.hand_out(Moment::first, first, first + size, values);
+    if (is_here) optimizer_.of(place_of(block)).hand_out(Moment::first, 0, size, values);
     read("second_moment");
-    if (is_here) optimizer_.hand_out(Moment::second, first, first + size, values);
+    if (is_here) optimizer_.of(place_of(block)).hand_out(Moment::second, 0, size, values);
   }
   state.losses = read_vector(file, "losses", comm);
   state.history.train = read_vector(file, "train_loss", comm);

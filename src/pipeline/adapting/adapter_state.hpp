@@ -13,7 +13,7 @@
 #include "checkpoint/run_writer.hpp"
 #include "pipeline/job/preprocess_job.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
-#include "pipeline/sums/sharded_optimizer.hpp"
+#include "pipeline/tuning/stage_optimizer.hpp"
 
 namespace bitmill {
 
@@ -32,7 +32,8 @@ std::string values_name(int64_t block);
 class AdapterFile {
  public:
   // `sizes`: how many numbers each block of the model has. All arguments outlive it.
-  AdapterFile(MeshRank& rank, ShardedOptimizer& optimizer, std::vector<int64_t> sizes);
+  AdapterFile(MeshRank& rank, StageOptimizer& optimizer, const Device& device,
+              std::vector<int64_t> sizes);
 
   // Collective over the mesh; `writer` on rank 0, else null. Rank 0 holds one tensor of one block
   // at a time. Returns when the state is committed. `event`: the line about the measurement that
@@ -47,10 +48,12 @@ class AdapterFile {
   std::vector<TensorSource> tensors(const AdapterState& state);
   void produce(const AdapterState& state, int64_t block, const Kind& kind, const ByteSink& sink);
   int stage_of(int64_t block) const;
+  int place_of(int64_t block) const;      // among the blocks of its stage
   int64_t first_of(int64_t block) const;  // of its values within those of its stage
 
   MeshRank& rank_;
-  ShardedOptimizer& optimizer_;
+  StageOptimizer& optimizer_;
+  const Device& device_;
   const std::vector<int64_t> sizes_;
 };
 

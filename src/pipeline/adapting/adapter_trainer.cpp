@@ -54,8 +54,9 @@ AdapterTrainer::AdapterTrainer(const AdapterContext& context)
                                                   context.options.lora, rotary_, context.device);
              }),
       rates_{RateSchedule::cosine_to_zero, context.forecast.steps, context.forecast.warmup_steps},
-      optimizer_(stage_.layout(), rates_, context.rank.replicas(), context.device),
-      file_(context.rank, optimizer_, block_sizes(context.base.config(), context.options.lora)),
+      optimizer_(stage_, rates_, context.rank.replicas(), context.device),
+      file_(context.rank, optimizer_, context.device,
+            block_sizes(context.base.config(), context.options.lora)),
       own_losses_(at::zeros({train_.own_count()})) {
   state_.values = stage_.first();
   file_.restore(context_.writer != nullptr ? &context_.writer->dir() : nullptr, state_);
@@ -171,11 +172,10 @@ bool AdapterTrainer::take_step(int epoch, int64_t step) {
   const int64_t number = epoch * steps_per_epoch() + step;
   teach_chunk(number);
   hold_sequences(number);
-  Partials sums = walk_->train(train_, number, *train_ends_, own_losses_);
+  std::vector<Partials> sums = walk_->train(train_, number, *train_ends_, own_losses_);
   agree(number, own_of(number));
   state_.values.mul_(1 - context_.options.lora.rate * rates_.factor(number) * adapter_decay);
   optimizer_.step(train_.batch_size(number), std::move(sums), state_.values);
-  stage_.take(state_.values);
   return number + 1 < context_.forecast.steps;
 }
 

@@ -17,6 +17,7 @@
 #include "pipeline/job/preprocess_job.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/training/step_loop.hpp"
+#include "pipeline/tuning/stage_optimizer.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 
 namespace bitmill {
@@ -103,7 +104,7 @@ class AdapterTrainer : private Trained {
   const SampleShare train_, held_out_;
   TrainedStage stage_;
   const RateCurve rates_;
-  ShardedOptimizer optimizer_;
+  StageOptimizer optimizer_;
   AdapterFile file_;
   AdapterState state_;
   // The loss of each own sequence, [own sequences] float32, on the host; filled on the last stage.

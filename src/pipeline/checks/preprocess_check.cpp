@@ -192,16 +192,15 @@ int64_t stream_bytes(const PreprocessOptions& options, const PreprocessForecast&
   return samples * sample;
 }
 
-// What is trained, on the busiest rank: values and their copy for the passes; the moments of its
-// slice; the gradients of its samples and their partial sums, and what travels between replicas.
+// What is trained, on the busiest rank: values, and the moments of its slice; the gradients that
+// are added up, of all blocks and of the one that is computed, and that block's values once more.
 int64_t adapter_bytes(const PreprocessOptions& options, const PreprocessForecast& forecast) {
   const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
-  const int64_t of_stage = piece_count(forecast.values, forecast.blocks) *
-                           piece_count(forecast.blocks, stages) * float_bytes;
-  const int64_t own = piece_count(options.batch, replicas);
-  const int64_t width = std::min(own, most_in_micro_batch);
-  const int64_t sums = width + static_cast<int64_t>(std::log2(own)) + 1;
-  return of_stage * (2 + sums) + piece_count(2 * of_stage, replicas);
+  const int64_t of_block = piece_count(forecast.values, forecast.blocks) * float_bytes;
+  const int64_t of_stage = of_block * piece_count(forecast.blocks, stages);
+  const SumsHeld sums = most_sums_held(options.batch, forecast.mesh);
+  return of_stage * (1 + sums.between) + of_block * (1 + sums.of_block) +
+         piece_count(2 * of_stage, replicas);
 }
 
 // What adapters keep of a sample for its backward pass, beside what linears do: masks, the inputs
