@@ -11,6 +11,7 @@ readonly needed=(
   libboost-program-options1.74-dev libboost-program-options1.74.0 libboost-program-options-dev
   libxxhash-dev libxxhash0 libpcre2-dev libpcre2-8-0 libpcre2-posix3 libpcre2-16-0 libpcre2-32-0
   libcpp-httplib-dev libcpp-httplib0.11 libbrotli-dev libbrotli1 libssl-dev libssl3 zlib1g-dev
+  libzstd-dev libzstd1
   libutf8proc-dev libutf8proc2 libsentencepiece-dev libsentencepiece0 libprotobuf-lite32
   libgtest-dev libgmock-dev googletest
   pkgconf pkgconf-bin libpkgconf3

@@ -28,7 +28,7 @@ readonly deps=${BITMILL_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/bitmill}
 debian_packages=(
   ca-certificates g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev
   nlohmann-json3-dev libfmt-dev libboost-program-options-dev libxxhash-dev libpcre2-dev
-  libutf8proc-dev libsentencepiece-dev libcpp-httplib-dev
+  libutf8proc-dev libsentencepiece-dev libcpp-httplib-dev zlib1g-dev libzstd-dev
   libgtest-dev libgmock-dev python3 python3-venv)
 # libpmix-dev: without its link libpmix.so, Slurm cannot load its pmix plugin.
 readonly fault_packages=(slurmctld slurmd slurm-client munge libpmix-dev faketime)

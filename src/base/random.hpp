@@ -13,7 +13,11 @@ enum class RandomPurpose : uint32_t {
   calibration_windows = 1,
   test_data = 2,
   calibration_order = 3,
-  sampling = 4
+  sampling = 4,
+  corpus_order = 5,
+  adapter_values = 7,
+  dropout = 8,
+  dropout_key = 9
 };
 
 // 128 random bits.

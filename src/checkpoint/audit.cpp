@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -20,21 +19,6 @@
 
 namespace bitmill {
 namespace {
-
-// "0003.1.safetensors" -> (3, 1), "0003.json" -> (3, 0).
-struct BlockName {
-  int block = 0;
-  int turn = 0;
-};
-std::optional<BlockName> parse_name(const std::string& name) {
-  BlockName parsed;
-  const char* const end = name.data() + name.size();
-  auto [at, error] = std::from_chars(name.data(), end, parsed.block);
-  if (error != std::errc() || at == end || *at != '.') return std::nullopt;
-  std::from_chars(at + 1, end, parsed.turn);
-  if (parsed.block < 0 || parsed.turn < 0) return std::nullopt;
-  return parsed;
-}
 
 constexpr int most_attempts = 5;
 
@@ -56,6 +40,7 @@ class Audit {
     list_single_files();
     list_blocks(layout::packed);
     list_live();
+    list_parts();
     list_blocks(layout::set_aside);
     list_sources();
     list_streams();
@@ -101,18 +86,18 @@ class Audit {
   void list_blocks(const char* folder) {
     const bool packed = folder == layout::packed;
     for (const std::string& name : names_in(folder)) {
-      const auto key = parse_name(name);
+      const auto key = parse_block_name(name);
       const std::string path = join_path(join_path(state_.path(), folder), name);
       if (!key) {
         faults_of_listing(path, "is not a name that a run gives to a file; remove it");
       } else if (packed) {
-        packed_.insert({key->block, key->turn});
+        packed_.insert({key->block, key->turn()});
         items_.push_back(
-            {path, [this, key] { state_.open_packed(key->block, key->turn); }, "", key->block});
+            {path, [this, key] { state_.open_packed(key->block, key->turn()); }, "", key->block});
       } else {
-        set_aside_.insert({key->block, key->turn});
+        set_aside_.insert({key->block, key->turn()});
         items_.push_back(
-            {path, [this, key] { state_.recorded_content(key->block, key->turn); },
+            {path, [this, key] { state_.recorded_content(key->block, key->turn()); },
              "it may be removed, but then its replacement cannot be compared with it"});
       }
     }
@@ -120,7 +105,7 @@ class Audit {
 
   void list_live() {
     for (const std::string& name : names_in(layout::live)) {
-      const auto key = parse_name(name);
+      const auto key = parse_block_name(name);
       const std::string path = join_path(join_path(state_.path(), layout::live), name);
       if (!key) {
         faults_of_listing(path, "is not a name that a run gives to a file; remove it");
@@ -131,9 +116,24 @@ class Audit {
     }
   }
 
+  // A part of another step than that of the state in live/ was not committed, or is not needed any
+  // more.
+  void list_parts() {
+    for (const std::string& name : names_in(layout::parts)) {
+      const auto key = parse_block_name(name);
+      const std::string path = join_path(join_path(state_.path(), layout::parts), name);
+      if (!key) {
+        faults_of_listing(path, "is not a name that a run gives to a file; remove it");
+        continue;
+      }
+      items_.push_back({path, [this, key] { state_.open_part(key->block, key->number); },
+                        "start over with --resume never, unless live/ is of another step"});
+    }
+  }
+
   void list_sources() {
     for (const std::string& name : names_in(layout::sources)) {
-      const auto key = parse_name(name);
+      const auto key = parse_block_name(name);
       const std::string path = join_path(join_path(state_.path(), layout::sources), name);
       const int block = key ? key->block : outside_blocks;
       items_.push_back({path, [this, block] { state_.source(block); },

@@ -16,11 +16,13 @@ inline constexpr const char* beat = "beat";
 inline constexpr const char* record = "run.json";
 inline constexpr const char* packed = "blocks";
 inline constexpr const char* live = "live";
+inline constexpr const char* parts = "parts";  // of live states
 inline constexpr const char* set_aside = "redo";
 inline constexpr const char* sources = "sources";
 inline constexpr const char* other_events = "events";  // of writers other than rank 0
 inline constexpr const char* streams = "streams";      // kept at a stop
-inline constexpr std::array folders = {packed, live, set_aside, sources, other_events, streams};
+inline constexpr std::array folders = {packed,  live,         parts,  set_aside,
+                                       sources, other_events, streams};
 inline constexpr const char* done = "DONE";
 inline constexpr const char* failure = "failure.json";
 

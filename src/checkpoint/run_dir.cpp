@@ -130,10 +130,34 @@ void RunDir::write_live(const Progress& progress, const std::vector<TensorSource
       {layout::steps_key, std::to_string(progress.steps)}};
   if (!event.empty()) metadata[layout::event_key] = event;
   write_hashed(files_, path, claim_.beside(path), tensors, hash_content(tensors), metadata);
+  count_live(tensors);
+}
+
+void RunDir::count_live(const std::vector<TensorSource>& tensors) {
   int64_t bytes = 0;
   for (const TensorSource& tensor : tensors) bytes += tensor.bytes();
   live_bytes_.largest = std::max(live_bytes_.largest, bytes);
   live_bytes_.written += bytes;
+}
+
+void RunDir::write_part(int part, int64_t steps, const std::vector<TensorSource>& tensors) {
+  const TimedScope timed(seconds_writing_);
+  claim_.check();
+  const std::string path = state_.part_path(part, steps);
+  write_hashed(
+      files_, path, claim_.beside(path), tensors, hash_content(tensors),
+      {{layout::block_key, std::to_string(part)}, {layout::steps_key, std::to_string(steps)}});
+  count_live(tensors);
+}
+
+void RunDir::remove_parts(int64_t least, int64_t most) {
+  claim_.check();
+  for (const std::string& name : files_.list(in_state(layout::parts))) {
+    const auto key = parse_block_name(name);
+    if (is_unfinished_name(name) || !key) continue;
+    if (least <= key->number && key->number <= most) continue;
+    files_.remove(join_path(in_state(layout::parts), name));
+  }
 }
 
 std::string RunDir::write_packed(int block, int turn, bool last,

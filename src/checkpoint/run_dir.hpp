@@ -54,7 +54,15 @@ class RunDir {
   // events(), the next start does it.
   void write_live(const Progress& progress, const std::vector<TensorSource>& tensors,
                   const std::string& event = "");
-  // What write_live() has committed so far.
+  // A state that is too large for one file has parts: files of their own, which several processes
+  // write. They count from the write_live() of the same steps on: so all parts of a state are
+  // committed together. It must come after all of them. Produces the tensors as write_live() does.
+  void write_part(int part, int64_t steps, const std::vector<TensorSource>& tensors);
+  // Removes parts of states with fewer steps than `least` or more than `most`. For writer 0 alone,
+  // after write_live(): parts of older states are not needed any more, and in a new start those of
+  // newer ones were never committed.
+  void remove_parts(int64_t least, int64_t most);
+  // What write_live() and write_part() have committed so far.
   const LiveBytes& live_bytes() const { return live_bytes_; }
 
   // Commits a turn: on return its tensors survive a crash. Produces each of them twice. `last`:
@@ -78,7 +86,7 @@ class RunDir {
   // problem that would make a save fail after hours shows now. Returns the seconds of the writing.
   double rehearse_save(int64_t bytes);
 
-  // Seconds that write_live() and write_packed() have taken so far.
+  // Seconds that write_live(), write_part() and write_packed() have taken so far.
   double seconds_writing() const { return seconds_writing_; }
 
   // Collects the last events. Marks the run as done; then removes packed blocks, live state,
@@ -97,6 +105,7 @@ class RunDir {
   void remove_unfinished(const std::string& folder);
   void remove_all();
   std::vector<std::string> events_of_live() const;
+  void count_live(const std::vector<TensorSource>& tensors);
   void remove_if_there(const std::string& path);
   std::string in_state(const char* name) const;
   bool holds_files(const char* folder) const;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -139,6 +140,13 @@ SavedBlock RunState::open_live(int block) const {
   return {progress, std::move(file)};
 }
 
+SafetensorsFile RunState::open_part(int part, int64_t steps) const {
+  SafetensorsFile file = open_hashed(files_, part_path(part, steps));
+  check_key(file, layout::block_key, part);
+  check_key(file, layout::steps_key, steps);
+  return file;
+}
+
 bool RunState::has_set_aside(int block, int turn) const {
   return files_.exists(set_aside_path(block, turn));
 }
@@ -166,6 +174,12 @@ std::string RunState::live_path(int block) const {
   return join_path(join_path(path_, layout::live), fmt::format("{:04}.safetensors", block));
 }
 
+std::string RunState::part_path(int part, int64_t steps) const {
+  assert(part >= 0 && steps >= 0);
+  return join_path(join_path(path_, layout::parts),
+                   fmt::format("{:04}.{}.safetensors", part, steps));
+}
+
 std::string RunState::set_aside_path(int block, int turn) const {
   return join_path(join_path(path_, layout::set_aside),
                    fmt::format("{:04}.{}.safetensors", block, turn));
@@ -174,6 +188,16 @@ std::string RunState::set_aside_path(int block, int turn) const {
 std::string RunState::source_path(int block) const {
   return join_path(join_path(path_, layout::sources),
                    block == outside_blocks ? "outside.json" : fmt::format("{:04}.json", block));
+}
+
+std::optional<BlockName> parse_block_name(const std::string& name) {
+  BlockName parsed;
+  const char* const end = name.data() + name.size();
+  auto [at, error] = std::from_chars(name.data(), end, parsed.block);
+  if (error != std::errc() || at == end || *at != '.') return std::nullopt;
+  std::from_chars(at + 1, end, parsed.number);
+  if (parsed.block < 0 || parsed.number < 0) return std::nullopt;
+  return parsed;
 }
 
 Occupancy inspect_work_dir(Files& files, const std::string& work_dir) {

@@ -8,6 +8,8 @@
 //     blocks/0003.1.safetensors  the packed tensors of block 3 at the end of turn 1, in final form
 //     live/0003.safetensors      learned values and optimiser state of block 3 after its last
 //                                finished epoch, or step
+//     parts/0003.40.safetensors  what the live state after step 40 has of block 3, where a state is
+//                                too large for one file: the state in live/ says which step counts
 //     redo/0003.1.safetensors    set aside by --redo-blocks, to be compared with its replacement
 //     sources/0003.json          hashes of the source's tensors of block 3, as first read
 //     events/0002.jsonl          lines of the leader of stage 2 (event_log.hpp)
@@ -80,6 +82,10 @@ class RunState {
   // Verified like a packed block, with one tensor in memory at a time.
   SavedBlock open_live(int block) const;
 
+  // A part of the live state after `steps` steps. Verified like a packed block: FormatError when
+  // damaged, FileError when missing.
+  SafetensorsFile open_part(int part, int64_t steps) const;
+
   bool has_set_aside(int block, int turn) const;
 
   // `block`: a block's number, or outside_blocks.
@@ -88,6 +94,7 @@ class RunState {
 
   std::string packed_path(int block, int turn) const;
   std::string live_path(int block) const;
+  std::string part_path(int part, int64_t steps) const;
   std::string set_aside_path(int block, int turn) const;
   std::string source_path(int block) const;
 
@@ -95,6 +102,16 @@ class RunState {
   Files& files_;
   std::string path_;
 };
+
+// The name of a block's file: "0003.1.safetensors" is of block 3 and turn 1, or step 1; "0003.json"
+// has 0 there. Nothing where it is no such name.
+struct BlockName {
+  int block = 0;
+  int64_t number = 0;
+
+  int turn() const { return static_cast<int>(number); }
+};
+std::optional<BlockName> parse_block_name(const std::string& name);
 
 enum class Occupancy { nothing, unfinished, finished };
 

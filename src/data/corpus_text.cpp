@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -112,68 +113,30 @@ std::string advice_for(const json& object) {
       chat_key);
 }
 
-// Joins what lines hold: texts, or chats, but never both.
-class LineJoiner {
- public:
-  // `key` is empty where nobody named one.
-  LineJoiner(Files& files, const std::string& model_folder, const std::string& key)
-      : files_(files), model_folder_(model_folder), key_(key) {}
+// The value that a line is asked for: a string, or a list of messages.
+const json& value_of(const json& object, const std::string& text_key, const std::string& where) {
+  const auto chat = object.find(chat_key);
+  const bool chat_is_meant =
+      text_key.empty() && !object.contains(usual_key) && chat != object.end() && chat->is_array();
+  const std::string key = !text_key.empty() ? text_key : chat_is_meant ? chat_key : usual_key;
+  BITMILL_CHECK(
+      object.is_object(), FormatError,
+      fmt::format("{}: expected an object with \"{}\", found {}", where, key, object.type_name()));
+  const auto found = object.find(key);
+  BITMILL_CHECK(found != object.end(), FormatError,
+                fmt::format("{}: there is no \"{}\"; the keys are {}; {}", where, key,
+                            describe_keys(object), advice_for(object)));
+  BITMILL_CHECK(found->is_string() || found->is_array(), FormatError,
+                fmt::format("{}: \"{}\" is neither a string nor a list of messages, but {}; the "
+                            "keys are {}",
+                            where, key, found->type_name(), describe_keys(object)));
+  return *found;
+}
 
-  void add(const json& object, const std::string& where) {
-    const json& value = value_of(object, where);
-    const bool is_chat = value.is_array();
-    BITMILL_CHECK(
-        is_first_ || is_chat == joined_.is_chat, FormatError,
-        fmt::format("{}: {}, and the lines before have {}: give files with one or the other", where,
-                    is_chat ? "messages of a chat" : "a text", is_chat ? "texts" : "chats"));
-    if (!is_first_ && !is_chat) joined_.text += "\n\n";
-    joined_.text += is_chat ? rendered(value, where) : value.get_ref<const std::string&>();
-    joined_.is_chat = is_chat;
-    is_first_ = false;
-  }
-
-  CorpusText take() { return std::move(joined_); }
-
- private:
-  // A string, or a list of messages.
-  const json& value_of(const json& object, const std::string& where) const {
-    const auto chat = object.find(chat_key);
-    const bool chat_is_meant =
-        key_.empty() && !object.contains(usual_key) && chat != object.end() && chat->is_array();
-    const std::string key = !key_.empty() ? key_ : chat_is_meant ? chat_key : usual_key;
-    BITMILL_CHECK(object.is_object(), FormatError,
-                  fmt::format("{}: expected an object with \"{}\", found {}", where, key,
-                              object.type_name()));
-    const auto found = object.find(key);
-    BITMILL_CHECK(found != object.end(), FormatError,
-                  fmt::format("{}: there is no \"{}\"; the keys are {}; {}", where, key,
-                              describe_keys(object), advice_for(object)));
-    BITMILL_CHECK(found->is_string() || found->is_array(), FormatError,
-                  fmt::format("{}: \"{}\" is neither a string nor a list of messages, but {}; the "
-                              "keys are {}",
-                              where, key, found->type_name(), describe_keys(object)));
-    return *found;
-  }
-
-  std::string rendered(const json& messages, const std::string& where) {
-    const auto chat = read_chat_messages(messages, where);
-    if (!template_) template_ = read_chat_template(files_, model_folder_);
-    try {
-      return template_->render(chat, {});
-    } catch (const FormatError& error) {
-      throw FormatError(fmt::format("{}: {}", where, error.what()));
-    }
-  }
-
-  Files& files_;
-  const std::string& model_folder_;
-  const std::string& key_;
-  std::optional<ChatTemplate> template_;  // read for the first chat
-  CorpusText joined_;
-  bool is_first_ = true;
-};
-
-CorpusText join_lines(std::string_view content, const std::string& path, LineJoiner joiner) {
+// The lines of a file, joined: texts, or chats, but never both.
+CorpusText join_lines(std::string_view content, const std::string& path, CorpusLines& lines) {
+  CorpusText joined;
+  bool is_first = true;
   int64_t number = 0;
   while (!content.empty()) {
     const std::string_view line = content.substr(0, content.find('\n'));
@@ -181,9 +144,14 @@ CorpusText join_lines(std::string_view content, const std::string& path, LineJoi
     ++number;
     if (line.find_first_not_of(blanks) == line.npos) continue;
     const std::string where = fmt::format("{}, line {}", path, number);
-    joiner.add(parse_json(line, where), where);
+    const CorpusText text = lines.read(line, where);
+    if (!is_first) check_same_kind(text.is_chat, joined.is_chat, where);
+    if (!is_first && !text.is_chat) joined.text += "\n\n";
+    joined.text += text.text;
+    joined.is_chat = text.is_chat;
+    is_first = false;
   }
-  return joiner.take();
+  return joined;
 }
 
 }  // namespace
@@ -200,15 +168,53 @@ bool is_token_file(Files& files, const std::string& path) {
   return begin.back() == '{' && header <= static_cast<uint64_t>(file->size()) - sizeof(header);
 }
 
+struct CorpusLines::Template {
+  std::once_flag once;
+  std::optional<ChatTemplate> chat;
+};
+
+CorpusLines::CorpusLines(Files& files, std::string model_folder, std::string text_key)
+    : files_(files),
+      model_folder_(std::move(model_folder)),
+      text_key_(std::move(text_key)),
+      template_(std::make_unique<Template>()) {}
+
+CorpusLines::~CorpusLines() = default;
+
+CorpusText CorpusLines::read(std::string_view line, const std::string& where) const {
+  const json object = parse_json(line, where);
+  const json& value = value_of(object, text_key_, where);
+  if (value.is_string()) return {value.get_ref<const std::string&>(), /*is_chat=*/false};
+  const auto chat = read_chat_messages(value, where);
+  std::call_once(template_->once,
+                 [&] { template_->chat = read_chat_template(files_, model_folder_); });
+  try {
+    return {template_->chat->render(chat, {}), /*is_chat=*/true};
+  } catch (const FormatError& error) {
+    throw FormatError(fmt::format("{}: {}", where, error.what()));
+  }
+}
+
+void check_same_kind(bool is_chat, bool chats_before, const std::string& where) {
+  BITMILL_CHECK(
+      is_chat == chats_before, FormatError,
+      fmt::format("{}: {}, and the lines before have {}: give files with one or the other", where,
+                  is_chat ? "messages of a chat" : "a text", chats_before ? "chats" : "texts"));
+}
+
+bool holds_json_lines(std::string_view begin, const std::string& path) {
+  if (has_believed_ending(path)) return path.ends_with(".jsonl");
+  check_is_text(begin, path);
+  return is_json_object(first_text_line(begin));
+}
+
 CorpusText read_corpus_text(Files& files, const std::string& path, const std::string& text_key,
                             const std::string& model_folder) {
   std::string content = read_text(files, path);
-  bool is_lines = path.ends_with(".jsonl");
-  if (!has_believed_ending(path)) {
-    check_is_text(content, path);
-    is_lines = is_json_object(first_text_line(content));
+  if (holds_json_lines(content, path)) {
+    CorpusLines lines(files, model_folder, text_key);
+    return join_lines(content, path, lines);
   }
-  if (is_lines) return join_lines(content, path, LineJoiner(files, model_folder, text_key));
   BITMILL_CHECK(
       text_key.empty(), UsageError,
       fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines", text_key, path));

@@ -12,6 +12,7 @@
 #include "format/config_file.hpp"
 #include "format/handover/loading_keys.hpp"
 #include "format/handover/model_card.hpp"
+#include "format/handover/preprocessed_card.hpp"
 #include "format/handover/source_card.hpp"
 #include "format/inspection.hpp"
 
@@ -135,6 +136,24 @@ void complete_exported_folder(Files& files, const std::string& packed, const std
   facts.file_bytes = inspect_folder(files, folder).file_bytes;
   facts.exported_dtype = dtype_word(dtype);
   write_card(files, folder, std::move(facts));
+}
+
+void complete_preprocessed_folder(Files& files, const std::string& folder, const json& record) {
+  set_source_card_aside(files, folder);
+  const json base = object_at(record, "base_model"), settings = object_at(record, "settings");
+  PreprocessedFacts facts;
+  facts.base_name = text_at(base, "name");
+  facts.hub_id = text_at(base, "hub_id");
+  facts.source = read_source_card(files, folder);
+  facts.version = text_at(record, "version");
+  facts.rank = settings.value("rank", int64_t{0});
+  facts.steps = settings.value("steps", int64_t{0});
+  facts.batch = settings.value("batch", int64_t{0});
+  facts.seq_len = settings.value("seq_len", int64_t{0});
+  facts.loss = text_at(settings, "loss");
+  facts.held_out_before = record.value("held_out_before", 0.0);
+  facts.held_out_after = record.value("held_out_after", 0.0);
+  replace_file(files, join_path(folder, "README.md"), preprocessed_card(facts));
 }
 
 }  // namespace bitmill

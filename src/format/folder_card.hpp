@@ -23,4 +23,8 @@ void complete_packed_folder(Files& files, const std::string& folder);
 void complete_exported_folder(Files& files, const std::string& packed, const std::string& folder,
                               Dtype dtype);
 
+// The same for a folder that `preprocess` made; `record`: what its config.json tells of that.
+void complete_preprocessed_folder(Files& files, const std::string& folder,
+                                  const nlohmann::json& record);
+
 }  // namespace bitmill

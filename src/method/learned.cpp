@@ -44,7 +44,6 @@ LearnedLayout::LearnedLayout(std::span<const LearnedTensors> linears) {
 LearnedLayout::LearnedLayout(std::span<const LearnedLayout* const> blocks) {
   int linears = 0;
   for (const LearnedLayout* block : blocks) {
-    assert(!block->has_large());
     int last = 0;
     for (LearnedSegment segment : block->segments_) {
       last = std::max(last, segment.linear + 1);
@@ -55,7 +54,8 @@ LearnedLayout::LearnedLayout(std::span<const LearnedLayout* const> blocks) {
     linears += last;
     size_ += block->size_;
   }
-  small_size_ = size_;
+  const auto large = std::ranges::find(segments_, true, &LearnedSegment::large);
+  small_size_ = large == segments_.end() ? size_ : large->offset;
 }
 
 void LearnedLayout::add(int linear, const LearnedTensor& tensor) {
@@ -91,14 +91,16 @@ at::Tensor LearnedLayout::initial_values(std::span<const LearnedTensors> linears
 
 void LearnedLayout::clear_small(const at::Tensor& flat) const {
   const at::NoGradGuard no_grad;
-  flat.narrow(0, 0, small_size_).zero_();
-  int64_t end = small_size_;  // of the elements that are cleared or belong to large segments
+  const auto clear = [&](int64_t begin, int64_t end) {
+    if (end > begin) flat.narrow(0, begin, end - begin).zero_();
+  };
+  int64_t end = 0;  // of the elements that are cleared or belong to large segments
   for (const LearnedSegment& segment : segments_) {
     if (!segment.large) continue;
-    if (segment.offset > end) flat.narrow(0, end, segment.offset - end).zero_();
+    clear(end, segment.offset);
     end = segment.offset + segment.size;
   }
-  if (size_ > end) flat.narrow(0, end, size_ - end).zero_();
+  clear(end, size_);
 }
 
 at::Tensor LearnedLayout::view(const at::Tensor& flat, const LearnedSegment& segment) {

@@ -50,7 +50,8 @@ class LearnedLayout {
   // First the tensors of all linears that are not large, linear by linear; behind them the large
   // ones, linear by linear.
   explicit LearnedLayout(std::span<const LearnedTensors> linears);
-  // The layouts of several blocks, one behind the other. REQUIRES: no large tensor.
+  // The layouts of several blocks, one behind the other, each with its large tensors behind its
+  // others.
   explicit LearnedLayout(std::span<const LearnedLayout* const> blocks);
 
   const std::vector<LearnedSegment>& segments() const { return segments_; }

@@ -88,11 +88,17 @@ std::vector<uint32_t> pack_zeros(const at::Tensor& given) {
   return out;
 }
 
+}  // namespace
+
+std::vector<uint32_t> pack_latents(const at::Tensor& latents) {
+  return latents.is_cuda() ? pack_on_gpu(latents) : pack_signs<float>(latents);
+}
+
+namespace {
+
 // The signs of a linear on either device.
 std::vector<uint32_t> words_of_signs(const at::Tensor& signs, const at::Tensor& latents) {
-  if (latents.defined()) {
-    return latents.is_cuda() ? pack_on_gpu(latents) : pack_signs<float>(latents);
-  }
+  if (latents.defined()) return pack_latents(latents);
   return signs.is_cuda() ? fetch_words(signs) : pack_signs<int8_t>(signs);
 }
 
@@ -122,9 +128,12 @@ PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
 StoredScales round_scales(const std::string& name, const PackedLinear& packed,
                           const LearnedLinear& learned) {
   const at::Tensor row_gain = learned[part::row_gain];
-  return {round_to_half(learned[part::row_scale] * row_gain, name + ".row_scale"),
-          round_to_half(widened(packed.row_mean) * row_gain, name + ".row_mean"),
-          round_to_half(learned[part::col_gain], name + ".col_gain")};
+  const at::Tensor code_scale = learned[part::code_scale];
+  return {
+      round_to_half(learned[part::row_scale] * row_gain, name + ".row_scale"),
+      round_to_half(widened(packed.row_mean) * row_gain, name + ".row_mean"),
+      round_to_half(learned[part::col_gain], name + ".col_gain"),
+      code_scale.defined() ? round_to_half(code_scale, name + ".code_scale") : packed.code_scale};
 }
 
 at::Tensor widened(const std::vector<uint16_t>& halves) {
@@ -159,9 +168,9 @@ InitialLinear unpack_vectors(const PackedLinear& packed) {
   return {std::move(frozen), widened(packed.row_scale)};
 }
 
-void bring_words(const PackedLinear& packed, const Device& device, InitialLinear& out) {
+void bring_words(const PackedLinear& packed, const Device& device, bool signs, InitialLinear& out) {
   FrozenLinear& frozen = out.frozen;
-  frozen.signs = words_on(device.torch(), packed.signs).view({packed.rows, -1});
+  if (signs) frozen.signs = words_on(device.torch(), packed.signs).view({packed.rows, -1});
   frozen.codes = words_on(device.torch(), packed.codes).view({packed.rows, -1});
   for (at::Tensor* vector :
        {&frozen.row_mean, &frozen.code_scale, &frozen.code_zero, &out.row_scale}) {
@@ -169,20 +178,26 @@ void bring_words(const PackedLinear& packed, const Device& device, InitialLinear
   }
 }
 
-void unpack_on_threads(const PackedLinear& packed, ThreadPool& pool, InitialLinear& out) {
-  const int64_t low = packed.low_cols(), salient = packed.salient_cols;
-  const int64_t sign_words = packed::words_for(low, packed::bits_per_word);
-  const int64_t code_words = packed::words_for(salient, packed::codes_per_word);
+void unpack_signs(const PackedLinear& packed, ThreadPool& pool, InitialLinear& out) {
+  const int64_t low = packed.low_cols();
+  const int64_t words = packed::words_for(low, packed::bits_per_word);
   out.frozen.signs = at::empty({packed.rows, low}, at::kChar);
-  out.frozen.codes = at::empty({packed.rows, salient}, at::kByte);
   auto* signs = out.frozen.signs.data_ptr<int8_t>();
-  auto* codes = out.frozen.codes.data_ptr<uint8_t>();
   pool.parallel_for(packed.rows, [&](int64_t row) {
-    const uint32_t* const row_signs = packed.signs.data() + row * sign_words;
-    const uint32_t* const row_codes = packed.codes.data() + row * code_words;
+    const uint32_t* const row_signs = packed.signs.data() + row * words;
     for (int64_t j = 0; j < low; ++j) {
       signs[row * low + j] = packed::get_bit(row_signs, j) != 0 ? 1 : -1;
     }
+  });
+}
+
+void unpack_codes(const PackedLinear& packed, ThreadPool& pool, InitialLinear& out) {
+  const int64_t salient = packed.salient_cols;
+  const int64_t words = packed::words_for(salient, packed::codes_per_word);
+  out.frozen.codes = at::empty({packed.rows, salient}, at::kByte);
+  auto* codes = out.frozen.codes.data_ptr<uint8_t>();
+  pool.parallel_for(packed.rows, [&](int64_t row) {
+    const uint32_t* const row_codes = packed.codes.data() + row * words;
     for (int64_t c = 0; c < salient; ++c) {
       codes[row * salient + c] = static_cast<uint8_t>(packed::get_code(row_codes, c));
     }
@@ -191,13 +206,14 @@ void unpack_on_threads(const PackedLinear& packed, ThreadPool& pool, InitialLine
 
 }  // namespace
 
-InitialLinear unpack_linear(const PackedLinear& packed, const Device& device) {
+InitialLinear unpack_linear(const PackedLinear& packed, const Device& device, bool signs) {
   InitialLinear out = unpack_vectors(packed);
   if (device.torch().is_cuda()) {
-    bring_words(packed, device, out);
-  } else {
-    unpack_on_threads(packed, device.host(), out);
+    bring_words(packed, device, signs, out);
+    return out;
   }
+  if (signs) unpack_signs(packed, device.host(), out);
+  unpack_codes(packed, device.host(), out);
   return out;
 }
 

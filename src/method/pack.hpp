@@ -21,12 +21,17 @@ namespace bitmill {
 PackedLinear pack_linear(const std::string& name, const FrozenLinear& frozen,
                          const LearnedLinear& learned);
 
+// The words of the signs of latents [rows, low], wherever these are; as in PackedLinear, on the
+// host.
+std::vector<uint32_t> pack_latents(const at::Tensor& latents);
+
 // The vectors of a packed linear that tuning changes.
 struct StoredScales {
-  std::vector<uint16_t> row_scale, row_mean, col_gain;  // as in PackedLinear
+  std::vector<uint16_t> row_scale, row_mean, col_gain, code_scale;  // as in PackedLinear
 };
-// Computed and rounded as above, from learned values and the mean in `packed`. For the values that
-// unpack_linear() gives, the result is equal to what `packed` has.
+// Computed and rounded as above, from learned values, and from the mean in `packed`. code_scale is
+// that of `packed` where it is not learned. For the values that unpack_linear() gives, the result
+// is equal to what `packed` has.
 StoredScales round_scales(const std::string& name, const PackedLinear& packed,
                           const LearnedLinear& learned);
 
@@ -36,7 +41,8 @@ StoredScales round_scales(const std::string& name, const PackedLinear& packed,
 at::Tensor widened(const std::vector<uint16_t>& halves);
 
 // The stored alpha r1 becomes alpha, the stored mu r1 becomes mu, and r1 is 1. The stored r2 is not
-// in the result. It is on the device, as FrozenLinear says: to a GPU go the packed words.
-InitialLinear unpack_linear(const PackedLinear& packed, const Device& device);
+// in the result. It is on the device, as FrozenLinear says: to a GPU go the packed words. `signs`:
+// false where they are learned, and left undefined.
+InitialLinear unpack_linear(const PackedLinear& packed, const Device& device, bool signs = true);
 
 }  // namespace bitmill

@@ -54,30 +54,37 @@ StudentBlock::StudentBlock(const ModelConfig& config, BlockVectors vectors,
       rotary_(rotary),
       pool_(pool) {
   for (const BlockLinear& linear : linears) {
-    student_of_.push_back(linear.quantized() ? static_cast<int>(students_.size()) : -1);
-    kept_.push_back(linear.kept);
+    Linear& one = linears_.emplace_back(Linear{-1, linear.kept, linear.adapter});
+    if (!linear.learns()) continue;
+    one.learns = static_cast<int>(students_.size());
+    students_.emplace_back();
     if (linear.quantized()) {
-      students_.push_back(
-          backend.prepare(linear.initial.frozen, layout.names(student_of_.back()), pool));
+      students_.back() = backend.prepare(linear.initial.frozen, layout.names(one.learns), pool);
     }
   }
 }
 
-at::Tensor StudentBlock::forward(const at::Tensor& x,
-                                 const std::vector<LearnedLinear>& learned) const {
+at::Tensor StudentBlock::forward(const at::Tensor& x, const std::vector<LearnedLinear>& learned,
+                                 const Draw& draw) const {
   return block_forward(
       config_, vectors_, rotary_, x,
-      [&](size_t linear, const at::Tensor& input) {
-        const int student = student_of_[linear];
-        if (student < 0) return dense_linear(input, kept_[linear], pool_);
-        return students_[student]->forward(input, learned[student]);
+      [&](size_t index, const at::Tensor& input) {
+        const Linear& linear = linears_[index];
+        if (linear.learns < 0) return dense_linear(input, linear.kept, pool_);
+        const auto number = static_cast<size_t>(linear.learns);
+        const LearnedLinear& values = learned[number];
+        if (!linear.adapter) return students_[number]->forward(input, values);
+        return adapted_linear(input, linear.kept, values[part::lora_a], values[part::lora_b],
+                              *linear.adapter, draw, pool_);
       },
       pool_);
 }
 
 void StudentBlock::begin_step(const at::Tensor& learned) {
   const std::vector<LearnedLinear> views = layout_.views(learned);
-  for (size_t i = 0; i < views.size(); ++i) students_[i]->begin_step(views[i]);
+  for (size_t i = 0; i < views.size(); ++i) {
+    if (students_[i]) students_[i]->begin_step(views[i]);
+  }
 }
 
 void StudentBlock::unit_gradient(const TrainingSample& sample, const at::Tensor& learned,
@@ -86,26 +93,28 @@ void StudentBlock::unit_gradient(const TrainingSample& sample, const at::Tensor&
   Leaves leaves(layout_, learned, gradient);
   const at::Tensor value =
       sample_loss(forward(sample.input, leaves.linears), sample.normal, sample.homologous, loss_);
-  // Without inputs, every linear is kept.
+  // Without inputs, no linear learns.
   if (!leaves.inputs.empty()) leaves.store(gradients_of(value, {}, leaves.inputs));
   loss.copy_(value.detach());
 }
 
-at::Tensor StudentBlock::output(const at::Tensor& x, const at::Tensor& learned) const {
+at::Tensor StudentBlock::output(const at::Tensor& x, const at::Tensor& learned,
+                                const Draw& draw) const {
   const at::NoGradGuard no_grad;
-  return forward(x, layout_.views(learned));
+  return forward(x, layout_.views(learned), draw);
 }
 
 at::Tensor StudentBlock::backward(const at::Tensor& x, const at::Tensor& output_gradient,
                                   const at::Tensor& learned, const at::Tensor& gradient,
-                                  bool wants_input) const {
+                                  bool wants_input, const Draw& draw) const {
   const at::AutoGradMode grad_mode(true);
   Leaves leaves(layout_, learned, gradient);
   const at::Tensor input = x.detach().requires_grad_(wants_input);
   torch::autograd::variable_list inputs = leaves.inputs;
   if (wants_input) inputs.push_back(input);
   if (inputs.empty()) return {};
-  const auto gradients = gradients_of(forward(input, leaves.linears), output_gradient, inputs);
+  const auto gradients =
+      gradients_of(forward(input, leaves.linears, draw), output_gradient, inputs);
   leaves.store(gradients);
   return wants_input ? gradients.back() : at::Tensor();
 }

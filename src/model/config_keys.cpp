@@ -46,7 +46,7 @@ constexpr std::array neutral_keys = {
                 "tensors say that. (quantization_config is read elsewhere: "
                 "format/packed_folder.hpp)",
                 R"(
-     _commit_hash _name_or_path base_model bf16 dtype finetuning_task fp16 fp32 is_llama_config
+     _commit_hash _name_or_path base_model bf16 bitmill_preprocess dtype finetuning_task fp16 fp32 is_llama_config
      language library_name license model_name name_or_path paddlenlp_version
      quantization_config tags torch_dtype transformers.js_config transformers_version
      unsloth_fixed unsloth_version use_bfloat16)"},

@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cassert>
 #include <memory>
 #include <optional>
 
@@ -13,6 +11,7 @@
 #include "comm/gather.hpp"
 #include "pipeline/blocks/block_compute.hpp"
 #include "pipeline/checks/preflight.hpp"
+#include "pipeline/folder/joined_claim.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/quantize_options.hpp"
@@ -22,28 +21,6 @@
 
 namespace bitmill {
 namespace {
-
-// What another rank needs to join rank 0's claim and write to the run folder.
-struct JoiningPass {
-  int generation = 0;
-  std::array<char, 64> token = {};
-};
-// All ranks with work write under rank 0's claim: the leaders of the other stages the files of
-// their own blocks, and each rank its samples of the streams that a stop keeps. Null on a rank that
-// does not join.
-std::unique_ptr<Claim> broadcast_claim(Communicator& comm, const QuantizeOptions& options,
-                                       Files& files, const RunSession* session, bool joins) {
-  JoiningPass pass;
-  if (session != nullptr) {
-    const Claim::Pass own = session->pass();
-    pass.generation = own.generation;
-    assert(own.token.size() < pass.token.size());
-    std::copy(own.token.begin(), own.token.end(), pass.token.begin());
-  }
-  comm.broadcast(std::as_writable_bytes(std::span(&pass, 1)), 0);
-  if (!joins) return nullptr;
-  return Claim::join(files, options.work_dir, {pass.generation, pass.token.data()});
-}
 
 // Rank 0 reads the run folder, and every rank gets what was found.
 std::vector<BlockDone> broadcast_done(Communicator& comm, const RunSession* session,
@@ -166,7 +143,7 @@ void train_blocks(const QuantizeStart& start, const Plan& plan, RunSession* sess
   MeshRank rank(start.checked.forecast.mesh, start.comm);
   const bool leads = rank.has_work() && rank.leads();
   const std::unique_ptr<Claim> claim =
-      broadcast_claim(start.comm, start.options(), start.files, session, rank.has_work());
+      broadcast_claim(start.comm, start.options().work_dir, start.files, session, rank.has_work());
   std::optional<RunDir> joined;
   if (leads && session == nullptr) joined.emplace(start.files, *claim, rank.stage());
   RunDir* run_dir = joined ? &*joined : nullptr;

@@ -10,6 +10,7 @@
 #include "format/inspection.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
+#include "pipeline/folder/joined_claim.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
@@ -19,6 +20,7 @@
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tuning/tuned_folder.hpp"
 #include "pipeline/tuning/tuner.hpp"
+#include "pipeline/tuning/tuning_text.hpp"
 
 namespace bitmill {
 namespace {
@@ -32,19 +34,21 @@ struct TuneStart {
   ThreadPool& pool;  // the device's host
   TuneObserver& observer;
   const RunControl& control;
+  const TuningText* text = nullptr;  // of a corpus
 
   const TuneOptions& options() const { return checked.options; }
 };
 
 // In the run folder the whole model is one block, trained in one turn.
-Plan folder_plan(const TuneOptions& options) {
-  return make_plan(1, options.epochs, options.epochs, 1, Walk::sweep);
+Plan folder_plan(const TuneForecast& forecast) {
+  return make_plan(1, forecast.epochs, forecast.epochs, 1, Walk::sweep);
 }
 
 struct Sources {
   TensorHashes model, teacher;
-  // The two hashes are joined, not the two maps: both models have the same names of tensors.
-  std::string hash() const { return combined_hash(model) + combined_hash(teacher); }
+  std::string text = {};  // of a corpus
+  // The hashes are joined, not the two maps: both models have the same names of tensors.
+  std::string hash() const { return combined_hash(model) + combined_hash(teacher) + text; }
 };
 
 // Every rank has verified its own copy, so the copies must be compared.
@@ -59,13 +63,29 @@ void check_same_model_everywhere(const TuneStart& start) {
   }
 }
 
+std::optional<TuningText> open_text(const TuneStart& start) {
+  std::optional<TuningText> text;
+  if (start.options().corpus.empty()) return text;
+  start.observer.phase_begins("reading the corpus once, for its index");
+  const TuneForecast& forecast = start.checked.forecast;
+  text.emplace(corpus_of(start.options(), forecast, start.checked.model.config()), forecast,
+               start.checked.windows, start.files, start.comm, start.control.host);
+  for (const std::string& note : text->notes()) start.observer.note(note);
+  start.observer.note(
+      fmt::format("sequences of the corpus that share text with the {} windows that are held out "
+                  "are left out",
+                  forecast.held_out));
+  return text;
+}
+
 // The packed model was hashed when it was verified. Those hashes are used here again: both are
 // hashes of a tensor's bytes.
 Sources hash_sources(const TuneStart& start) {
   start.observer.phase_begins("hashing the reference");
   const SourceModel &model = start.checked.model, &teacher = start.checked.teacher;
   Sources sources = {start.checked.hashes,
-                     hash_together(teacher, teacher.tensors().names(), start.comm, start.pool)};
+                     hash_together(teacher, teacher.tensors().names(), start.comm, start.pool),
+                     start.text != nullptr ? start.text->hash() : ""};
   const std::string note =
       other_source_note(start.files, model, teacher, combined_hash(sources.teacher));
   if (!note.empty()) start.observer.note(note);
@@ -77,45 +97,61 @@ Sources hash_sources(const TuneStart& start) {
 void open_session(const TuneStart& start, const Sources& sources,
                   const std::vector<std::string>& numerics_classes, RunSession& session) {
   const TuneOptions& options = start.options();
-  session.open({start.checked.forecast.fingerprint_json, numerics_classes}, folder_plan(options),
-               {{outside_blocks, sources.teacher}, {whole_model, sources.model}});
+  TensorHashes outside = sources.teacher;
+  if (!sources.text.empty()) outside["the text of --corpus"] = sources.text;
+  session.open({start.checked.forecast.fingerprint_json, numerics_classes},
+               folder_plan(start.checked.forecast),
+               {{outside_blocks, outside}, {whole_model, sources.model}});
   start.control.work_dir_answers();
   if (session.goes_on()) {
     start.observer.phase_begins(
         fmt::format("going on with the tuning in {}: {} of {} epochs are done", options.work_dir,
-                    session.done()[whole_model].epochs, options.epochs));
+                    session.done()[whole_model].epochs, start.checked.forecast.epochs));
   }
-  constexpr int64_t floats_per_factor = 4;  // the factor, two moments, the best factor
-  session.dir().rehearse_save(start.checked.forecast.factors * floats_per_factor *
-                              static_cast<int64_t>(sizeof(float)));
+  session.dir().rehearse_save(start.checked.forecast.trial_bytes);
 }
 
 // `session` is null except on rank 0. Fills in the history and what is known of the saving.
 void train(const TuneStart& start, const Sources& sources, RunSession* session,
            TuneResult& result) {
   const TuneOptions& options = start.options();
-  MeshRank rank(start.checked.forecast.mesh, start.comm);
+  const TuneForecast& forecast = start.checked.forecast;
+  MeshRank rank(forecast.mesh, start.comm);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
                                 fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
+  // Where signs are learned, the leaders of the other stages write the parts of their blocks, under
+  // rank 0's claim.
+  std::unique_ptr<Claim> claim;
+  if (forecast.parts.signs) {
+    claim = broadcast_claim(start.comm, options.work_dir, start.files, session, rank.leads());
+  }
+  std::optional<RunDir> joined;
+  if (claim && session == nullptr) joined.emplace(start.files, *claim, rank.stage());
+  RunDir* const run_dir = session != nullptr ? &session->dir() : (joined ? &*joined : nullptr);
   std::optional<RunWriter> writer;
   if (session != nullptr) writer.emplace(session->dir(), /*beside=*/true);
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
-  Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,
-               start.checked.windows, rank, leads, budget, start.device, stop, start.observer});
+  Tuner tuner({options, forecast, start.checked.model, start.checked.teacher, start.checked.windows,
+               start.text, rank, run_dir, leads, budget, start.device, stop, start.observer});
   tuner.run();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
-    write_tuned(options, start.files, start.checked.model, session->dir(), best,
-                {start.checked.forecast.fingerprint_json, sources.hash(),
-                 session->numerics_classes(), tuner.history()},
-                start.pool, start.observer);
+    write_tuned(
+        options, forecast.parts, start.files, start.checked.model, session->dir(),
+        {best, tuner.best_signs()},
+        {forecast.fingerprint_json, sources.hash(), session->numerics_classes(), tuner.history()},
+        rank, start.pool, start.observer);
     session->finish();
+  } else if (run_dir != nullptr) {
+    give_signs(start.checked.model, tuner.best_signs(), rank);
   }
   result.history = tuner.history();
-  if (leads != nullptr) result.state_wait_seconds = leads->seconds_waited();
+  if (leads != nullptr) {
+    result.state_wait_seconds = leads->seconds_waited() + tuner.seconds_saving_parts();
+  }
 }
 
 void train_in_session(const TuneStart& start, const std::vector<std::string>& numerics_classes,
@@ -154,7 +190,7 @@ std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files,
 TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, const Device& device,
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
-  const TuneStart start{checked, files, comm, device, device.host(), observer, control};
+  TuneStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.note(note);
@@ -166,6 +202,8 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
   // there.
   result.already_done =
       check_output(output_dir, files, tuning_record, checked.forecast.fingerprint_json, comm);
+  const std::optional<TuningText> text = open_text(start);
+  start.text = text ? &*text : nullptr;
   const Sources sources = hash_sources(start);
   if (!result.already_done) {
     train_in_session(start, classes, sources, result);
@@ -177,6 +215,7 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
     result.bits_per_weight = inspection.bits_per_weight();
     result.packed_bytes = inspection.file_bytes;
   }
+  if (text) text->remove_index();
   comm.barrier();
   return result;
 }

@@ -1,7 +1,8 @@
 #pragma once
-// The second job: the scales of a packed model, tuned end to end against the next-token
-// distribution of the model it was made from (METHOD.md, "Tuning"). The result is a packed folder
-// of the same tensors and bits, never worse than the given one on windows that are not trained on.
+// The second job: the scales of a packed model, and its signs where they are learned, tuned end to
+// end against the next-token distribution of the model it was made from (METHOD.md, "Tuning"). The
+// result is a packed folder of the same tensors and bits, never worse than the given one on windows
+// that are not trained on.
 
 #include <cstdint>
 #include <string>

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/files.hpp"
 #include "cli/program_fixture.hpp"
 
 namespace bitmill {
@@ -128,6 +129,48 @@ TEST_F(Program, TuningStoppedByItsTimeLimitIsGoneOnWith) {
   EXPECT_EQ(found.at("tuning").at("epochs_done"), 2);
   EXPECT_EQ(run("verify --work-dir " + folder_ / "tuned.work").exit_code, 0);
   EXPECT_EQ(run("inspect " + folder_ / "tuned").exit_code, 0);
+}
+
+TEST_F(Program, PreprocessMakesItsBaseStopsAtItsTimeLimitAndGoesOn) {
+  const std::string words =
+      "preprocess --model " + books + " --corpus " + calib + " --calib " + calib +
+      " --base-recipe parallel --samples 2 --seq-len 16 --pack --steps 3 --rank 2 --targets q,down"
+      " --threads 1 --json --output-dir " +
+      folder_ / "merged";
+  const ProgramRun planned = run(words + " --dry-run");
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  const auto forecast = nlohmann::json::parse(planned.out);
+  EXPECT_EQ(forecast.at("steps"), 3);
+  EXPECT_GT(forecast.at("peak_memory_bytes"), 100'000'000);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "merged.work-base"));
+  EXPECT_EQ(run(words + " --time-limit 0").exit_code, 75);  // in the base
+
+  const ProgramRun done = run(words);
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.err, HasSubstr("step 3/3 · loss"));
+  const auto figures = nlohmann::json::parse(done.out);
+  EXPECT_EQ(figures.at("steps"), 3);
+  for (const char* key : {"loss", "held_out", "seconds"}) EXPECT_GT(figures.at(key), 0) << key;
+  const std::string base = folder_ / "merged.work-base";
+  EXPECT_EQ(run("inspect " + base).exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "merged.work-corpus"));
+  const auto found =
+      nlohmann::json::parse(run("status --json --work-dir " + folder_ / "merged.work").out);
+  EXPECT_EQ(found.at("job"), "preprocess");
+  EXPECT_EQ(found.at("preprocess").at("steps_done"), 3);
+  EXPECT_EQ(run("verify --work-dir " + folder_ / "merged.work").exit_code, 0);
+
+  const std::string on_base = "preprocess --model " + books + " --corpus " + calib + " --packed " +
+                              base +
+                              " --seq-len 16 --pack --steps 3 --rank 2 --targets q,down"
+                              " --threads 1 --json --output-dir ";
+  EXPECT_EQ(run(on_base + folder_ / "other" + " --time-limit 0").exit_code, 75);
+  ASSERT_EQ(run(on_base + folder_ / "other").exit_code, 0);
+  EXPECT_EQ(read_text(*posix_files(), folder_ / "other/model.safetensors"),
+            read_text(*posix_files(), folder_ / "merged/model.safetensors"));
+  EXPECT_THAT(run(on_base + folder_ / "third" + " --samples 3").err,
+              HasSubstr("exclude each other"));
+  EXPECT_THAT(run(on_base + folder_ / "third" + " --dropout 1").err, HasSubstr("below 1"));
 }
 
 TEST_F(Program, ATokenFileStandsForItsText) {

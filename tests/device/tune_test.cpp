@@ -114,6 +114,33 @@ TEST_F(TuneOnDevice, AnyRanksStagesAndStopsGiveTheSameBytes) {
   }
 }
 
+TEST_F(TuneOnDevice, SignsHaveTheSameBytesOnAnyRanksStagesAndStopsAndAreNearTheCpus) {
+  const auto with_signs = [&](const std::string& name) {
+    TuneOptions o = on_device(name);
+    o.learn_signs = true;
+    o.sign_rate = 0.1;  // there are nine steps
+    return o;
+  };
+  TuneOptions host = with_signs("host");
+  host.backend = "cpu";
+  const TuningHistory here = tune_on(host).history;
+  const TuningHistory whole = tune_on(with_signs("whole")).history;
+  ASSERT_GT(whole.best(), 0);
+  EXPECT_NEAR(whole.held_out_kl.back(), here.held_out_kl.back(), 0.05F * here.held_out_kl.front());
+  TuneOptions replicas = with_signs("replicas"), stages = with_signs("stages");
+  tune_on(replicas, 2);
+  stages.stages = 2;
+  tune_on(stages, 4);
+  TuneOptions stopped = with_signs("stopped");
+  stop_tuning(stopped, 7);  // after some steps
+  stopped.resume = Resume::required;
+  stopped.stages = 2;
+  tune_on(stopped, 2);
+  for (const char* name : {"replicas", "stages", "stopped"}) {
+    EXPECT_TRUE(bytes(name) == bytes("whole")) << name;
+  }
+}
+
 // What goes from stage to stage and waits in streams is float32 there, which loses nothing.
 TEST_F(TuneOnDevice, Bfloat16HasTheSameBytesOnAnyStages) {
   tune_on(on_device("one", Dtype::bfloat16));
@@ -135,11 +162,13 @@ TEST_F(TuneOnDevice, TheResultSaysWhatComputedAndAnotherDtypeIsAnotherJob) {
   EXPECT_THAT(tuning_message(o), testing::HasSubstr("dtype is \"bfloat16\" there"));
 }
 
+// The window of a latent is applied by who steps, not by this backend.
 TEST_F(TuneOnDevice, GradientOfTheWholeModelIsAutogradsInFloat64) {
   ThreadPool pool(1);
   for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
     const auto device = device_of("cuda", dtype, pool);
-    TunedModel whole(*files_, folder_ / "packed", folder_ / "model", *device);
+    TunedModel whole(*files_, folder_ / "packed", folder_ / "model", *device,
+                     {.code_scales = true, .signs = true});
     const at::Tensor factors = whole.some_factors();
     at::Tensor mine;
     whole.run(factors, &mine);

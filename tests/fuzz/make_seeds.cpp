@@ -90,6 +90,8 @@ void add_tensor_files(Seeds& seeds) {
             R"({"metadata": {"total_size": 4}, "weight_map": {"t": "a.safetensors", )"
             R"("u": "b.safetensors"}})");
   seeds.add("text_file", "lines", "{\"text\": \"ab\"}\n\n{\"text\": \"b a\", \"n\": 1}\n");
+  seeds.add("corpus", "lines", "{\"text\": \"abab\"}\n\n{\"text\": \"abba\", \"n\": 1}\n");
+  seeds.add("corpus", "texts", "abab ba\n<|endoftext|>\nab ab ab ab ab\n\nab<|endoftext|>aa bb ab");
 }
 
 // Two letters and their merge, in each of the forms that folders hold.

@@ -50,7 +50,8 @@ inline const std::map<std::string, std::vector<std::string>>& room_order() {
       {"src/format", {"handover", ""}},
       {"src/comm", {"", "watch"}},
       {"src/pipeline",
-       {"job", "ranks", "streams", "sums", "folder", "training", "blocks", "tuning", "checks", ""}},
+       {"job", "ranks", "streams", "sums", "folder", "training", "blocks", "tuning", "adapting",
+        "checks", ""}},
       {"src/cli", {"report", "options", "process", "commands", ""}},
   };
   return table;
@@ -105,6 +106,8 @@ inline const std::vector<PlaceRule>& place_rules() {
        "sentencepiece only in src/data/sentencepiece_model.cpp"},
       {std::regex(R"(#\s*include <utf8proc)"), std::regex("^src/data/normal_form"),
        "utf8proc only in src/data/normal_form.cpp"},
+      {std::regex(R"(#\s*include <(zlib|zstd)\.h>)"), std::regex("^src/data/corpus_unpack"),
+       "zlib and zstd only in src/data/corpus_unpack.cpp"},
       {std::regex(R"(#\s*include <httplib)"), std::regex("^src/serve/(http_|connection_threads)"),
        "httplib only in src/serve/http_* and connection_threads"},
       {std::regex(R"(#\s*include <boost/)"), std::regex("^src/cli/"),

@@ -71,6 +71,7 @@ struct CommandEntry {
 // One for each command, in command_NAME.cpp, where NAME is what the user types.
 CommandEntry quantize_entry();
 CommandEntry tune_entry();
+CommandEntry preprocess_entry();
 CommandEntry eval_entry();
 CommandEntry generate_entry();
 CommandEntry serve_entry();

@@ -20,6 +20,13 @@ nlohmann::ordered_json tuning_json(const TuningStatus& tuning) {
   return json;
 }
 
+nlohmann::ordered_json preprocess_json(const PreprocessStatus& status) {
+  nlohmann::ordered_json json = {
+      {"steps_done", status.steps_done}, {"steps", status.steps}, {"held_out", nullptr}};
+  if (status.held_out) json["held_out"] = *status.held_out;
+  return json;
+}
+
 nlohmann::ordered_json status_json(const RunStatus& status) {
   nlohmann::ordered_json live = nlohmann::ordered_json::array();
   for (const LiveStatus& one : status.live) {
@@ -28,6 +35,7 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
   nlohmann::ordered_json json = {{"state", word_of(status.phase)},
                                  {"job", nullptr},
                                  {"tuning", nullptr},
+                                 {"preprocess", nullptr},
                                  {"blocks_total", status.blocks_total},
                                  {"blocks_done", status.blocks_done},
                                  {"live", live},
@@ -41,6 +49,7 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
                                  {"last_events", status.last_events}};
   if (!status.job.empty()) json["job"] = status.job;
   if (status.tuning) json["tuning"] = tuning_json(*status.tuning);
+  if (status.preprocess) json["preprocess"] = preprocess_json(*status.preprocess);
   if (status.last_loss) json["loss"] = *status.last_loss;
   if (status.epoch_s) json["epoch_s"] = *status.epoch_s;
   if (status.eta_s) json["eta_s"] = *status.eta_s;

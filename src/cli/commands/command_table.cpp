@@ -12,9 +12,10 @@ namespace bitmill {
 const std::vector<CommandEntry>& command_table() {
   static const std::vector<CommandEntry> table = [] {
     std::vector<CommandEntry> entries = {
-        quantize_entry(), tune_entry(),    eval_entry(),   generate_entry(), serve_entry(),
-        bench_entry(),    inspect_entry(), export_entry(), tokenize_entry(), run_entry(),
-        status_entry(),   verify_entry(),  report_entry(), plan_entry(),     devices_entry()};
+        quantize_entry(), tune_entry(),     preprocess_entry(), eval_entry(),
+        generate_entry(), serve_entry(),    bench_entry(),      inspect_entry(),
+        export_entry(),   tokenize_entry(), run_entry(),        status_entry(),
+        verify_entry(),   report_entry(),   plan_entry(),       devices_entry()};
     for (CommandEntry& entry : entries) {
       if (entry.watched) entry.options.back().options.push_back(timeout_option());
     }

@@ -45,7 +45,7 @@ class TuneCommand : public Command {
                                 : describe_forecast(options, forecast));
       return;
     }
-    TuneProgress progress(context.console, context.activity, forecast, options.epochs, clock);
+    TuneProgress progress(context.console, context.activity, forecast, forecast.epochs, clock);
     const std::string report_path = join_path(options.work_dir, "trouble.json");
     // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
     // ranks judge only when rank 0 is lost.
@@ -72,13 +72,13 @@ class TuneCommand : public Command {
     const TuneForecast& forecast = checked_->forecast;
     console.say(fmt::format(
         "bitmill tune: {} towards {} on {} with {} each, {} of {}, {}\n"
-        "{} factors of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
-        "{}, rate {}, {} epochs at most{}",
+        "{} of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
+        "{}, rate {}, at most {}{}",
         options.model, options.reference, format_number_of("rank", ranks_),
         format_number_of("thread", threads_), format_number_of("stage", forecast.mesh.stages),
         format_number_of("replica", forecast.mesh.replicas), backend_words(options.backend, device),
-        format_count(forecast.factors), forecast.linears, forecast.train, forecast.seq_len,
-        forecast.held_out, options.batch, options.rate, options.epochs,
+        what_is_trained(forecast), forecast.linears, forecast.train, forecast.seq_len,
+        forecast.held_out, options.batch, rate_words(options), of_epochs(options, forecast),
         options.shuffle_seed ? fmt::format("; windows shuffled by seed {}", *options.shuffle_seed)
                              : ""));
     for (const std::string& note :
@@ -99,11 +99,12 @@ class TuneCommand : public Command {
 
 CommandEntry tune_entry() {
   return {.name = "tune",
-          .summary = "tune the scales of a packed model towards its original",
+          .summary = "tune the scales and signs of a packed model towards its original",
           .about =
               "Trains the scales of a packed model, all blocks together, towards the next-token "
-              "distribution of the 16-bit model it was made from. Signs, codes and the stored bits "
-              "stay; the result is never worse on the windows that are held out.",
+              "distribution of the 16-bit model it was made from; with --learn-signs every sign, "
+              "too. Codes and the stored form stay; the result is never worse on the windows that "
+              "are held out.",
           .usage = {"tune --model PACKED --reference DIR --output-dir DIR --calib FILE [options]"},
           .example =
               "bitmill tune --model /tmp/books-packed --reference tests/data/books-2M "

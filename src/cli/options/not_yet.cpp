@@ -15,14 +15,14 @@ bool has(const Names& names, std::string_view name) {
 }  // namespace
 
 const Names& commands_not_yet() {
-  static const Names names = {"preprocess", "splat", "landmarks"};
+  static const Names names = {"splat", "landmarks"};
   return names;
 }
 
 const Names& options_not_yet(std::string_view command) {
   static const std::map<std::string_view, Names> table = {
       {"quantize", {"keep-latents"}},
-      {"tune", {"learn-signs", "lr-sign", "corpus", "sign-state", "sign-blocks"}},
+      {"tune", {"sign-blocks"}},
       {"eval", {"head"}},
   };
   static const Names none;

@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <climits>
+#include <span>
+#include <sstream>
 #include <string>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/hash.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
@@ -14,17 +19,22 @@ namespace bitmill {
 namespace {
 
 OptionGroup tune_input_options() {
-  return {"what to do",
-          {{"model", "DIR", "", "the packed folder"},
-           {"reference", "DIR", "", "the 16-bit folder it was made from"},
-           {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
-           {"calib", "FILE", "", std::string("calibration text: ") + corpus_kinds},
-           text_key_option(),
-           allow_key_option(),
-           tensor_prefix_option(),
-           config_option(),
-           {"dry-run", "", "", "check everything, say what would be done, and stop"},
-           json_option("the result")}};
+  return {
+      "what to do",
+      {{"model", "DIR", "", "the packed folder"},
+       {"reference", "DIR", "", "the 16-bit folder it was made from"},
+       {"output-dir", "DIR", "", "where the tuned folder goes; must be empty or not exist"},
+       {"calib", "FILE", "", std::string("calibration text: ") + corpus_kinds},
+       {"corpus", "FILES", "",
+        "texts to train on, commas between them (text, JSON lines, or token files; .gz and .zst "
+        "of texts), of any size, once through; then --calib only gives the windows that are "
+        "held out, and text that these have is not trained on"},
+       text_key_option(),
+       allow_key_option(),
+       tensor_prefix_option(),
+       config_option(),
+       {"dry-run", "", "", "check everything, say what would be done, and stop"},
+       json_option("the result")}};
 }
 
 OptionGroup tuning_options() {
@@ -35,9 +45,19 @@ OptionGroup tuning_options() {
        {"seed", "N", "0", "decides the positions of the calibration windows in a text"},
        shuffle_seed_option(),
        window_bos_option(),
-       {"epochs", "N", "6", "passes over the windows, at most"},
+       {"train-windows", "N", "4096", "windows of the corpus that are trained on"},
+       {"portion", "N", "512",
+        "so many windows of the corpus at most are one epoch: after it the model is measured, and "
+        "the state saved"},
+       {"epochs", "N", "6, and 1 with --corpus", "passes over the windows, at most"},
        {"batch", "N", "4", "windows per optimiser step, over all ranks"},
-       {"lr", "RATE", "2e-3", "learning rate of all factors; falls to 0 along a cosine"},
+       {"lr", "RATE", "2e-3", "learning rate of the scales' factors; falls to 0 along a cosine"},
+       {"learn-signs", "", "",
+        "train every sign, too, with the scales: far better, with more work, memory and state"},
+       {"lr-sign", "RATE", "3e-3",
+        "learning rate of the signs' latents; falls to 0 along a cosine"},
+       {"sign-state", "32|16", "32",
+        "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
        {"held-out", "RATIO", "0.1",
         "share of the windows that are not trained on; they decide which epoch is kept. They come "
         "from the last part of a text, or are the last rows of a token file. The packed model may "
@@ -62,6 +82,27 @@ ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
   }
 }
 
+// No file of the corpus may lie in the run folder, which is the usual scratch folder. Elsewhere
+// each run has a folder of its own: a job removes its index at its end.
+std::string corpus_folder(const TuneOptions& options) {
+  if (options.scratch_dir == options.work_dir) return options.output_dir + ".corpus";
+  return join_path(options.scratch_dir,
+                   "corpus-" + hash_hex(std::as_bytes(std::span(options.work_dir))));
+}
+
+void take_corpus(const Settings& settings, TuneOptions& options) {
+  std::istringstream names(settings.text_or("corpus", ""));
+  for (std::string name; std::getline(names, name, ',');) options.corpus.push_back(name);
+  BITMILL_CHECK(std::ranges::find(options.corpus, "") == options.corpus.end(), UsageError,
+                fmt::format("{}: a file without a name", settings.origin("corpus")));
+  options.train_windows = settings.whole_or("train-windows", options.train_windows, 1, INT64_MAX);
+  options.portion = settings.whole_or("portion", options.portion, 1, INT64_MAX);
+  for (const char* option : {"train-windows", "portion"}) {
+    BITMILL_CHECK(!options.corpus.empty() || !settings.has(option), UsageError,
+                  fmt::format("{} has no effect without --corpus", settings.origin(option)));
+  }
+}
+
 }  // namespace
 
 OptionGroups tune_option_groups() {
@@ -80,9 +121,18 @@ TuneRequest read_tune_request(const Settings& settings) {
   options.samples_by_hand = settings.has("samples");
   options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
   take_calibration(settings, options);
-  options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
+  take_corpus(settings, options);
+  options.epochs = static_cast<int>(
+      settings.whole_or("epochs", options.corpus.empty() ? options.epochs : 1, 1, INT_MAX));
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.rate = settings.rate_or("lr", options.rate);
+  options.learn_signs = settings.is_on("learn-signs");
+  options.sign_rate = settings.rate_or("lr-sign", options.sign_rate);
+  options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
+  for (const char* option : {"lr-sign", "sign-state"}) {
+    BITMILL_CHECK(options.learn_signs || !settings.has(option), UsageError,
+                  fmt::format("{} has no effect without --learn-signs", settings.origin(option)));
+  }
   options.held_out = read_held_out(settings, options.held_out);
   const BackendChoice choice = read_backend_choice(settings);
   options.backend = choice.backend;
@@ -90,6 +140,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
+  options.corpus_dir = corpus_folder(options);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
   return request;

@@ -33,6 +33,17 @@ void add_tuning(const RunStatus& status, Table& table) {
   }
 }
 
+void add_preprocess(const RunStatus& status, Table& table) {
+  if (!status.preprocess) return;
+  const PreprocessStatus& training = *status.preprocess;
+  std::string text = fmt::format("step {} of {}", training.steps_done, training.steps);
+  if (training.held_out) text += fmt::format(" · held-out loss {:.4g} nats", *training.held_out);
+  table.add_row({"training", text});
+  if (status.last_loss) {
+    table.add_row({"training loss", fmt::format("{:.4g} nats", *status.last_loss)});
+  }
+}
+
 }  // namespace
 
 const char* word_of(RunPhase phase) {
@@ -55,10 +66,14 @@ std::string status_table(const RunStatus& status) {
   table.add_row({"state", word_of(status.phase)});
   if (tunes) {
     add_tuning(status, table);
+  } else if (status.job == "preprocess") {
+    add_preprocess(status, table);
   } else {
     add_blocks(status, table);
   }
-  if (status.epoch_s) table.add_row({"pace", format_seconds(*status.epoch_s) + " an epoch"});
+  if (status.epoch_s)
+    table.add_row({"pace", format_seconds(*status.epoch_s) +
+                               (status.preprocess ? " a measurement" : " an epoch")});
   if (status.eta_s) {
     table.add_row(
         {"work left", (tunes ? "at most about " : "about ") + format_seconds(*status.eta_s)});

@@ -110,12 +110,31 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
   }
   if (history.diverged()) return console_.say(describe_divergence(history));
   const int64_t steps =
-      (history.has_ended(epochs_) ? epochs_ : history.epochs()) * forecast_.steps_per_epoch;
+      (history.has_ended(epochs_, forecast_.patience) ? epochs_ : history.epochs()) *
+      forecast_.steps_per_epoch;
   console_.say(fmt::format("epoch {}/{} · training KL {} · held-out KL {} · {} · {}",
                            history.epochs(), epochs_, format_kl(history.train_kl.back()),
                            format_kl(history.held_out_kl.back()), format_seconds(seconds),
                            eta(steps, clock_())));
   shown_.begin();
+}
+
+std::string what_is_trained(const TuneForecast& forecast) {
+  const std::string factors = format_count(forecast.factors) + " factors";
+  return forecast.parts.signs
+             ? fmt::format("{} and {} signs", factors, format_count(forecast.latents))
+             : factors;
+}
+
+std::string rate_words(const TuneOptions& options) {
+  return options.learn_signs ? fmt::format("{} and {} for signs", options.rate, options.sign_rate)
+                             : fmt::to_string(options.rate);
+}
+
+std::string of_epochs(const TuneOptions& options, const TuneForecast& forecast) {
+  return options.corpus.empty() ? format_number_of("epoch", forecast.epochs)
+                                : fmt::format("{}, a portion of the corpus each",
+                                              format_number_of("epoch", forecast.epochs));
 }
 
 std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& forecast) {
@@ -147,7 +166,7 @@ std::string describe_forecast(const TuneOptions& options, const TuneForecast& fo
   table.add_row({"work", fmt::format("{} of {} per epoch, at most {}",
                                      format_number_of("step", forecast.steps_per_epoch),
                                      format_number_of("window", options.batch),
-                                     format_number_of("epoch", options.epochs))});
+                                     of_epochs(options, forecast))});
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
                                        format_bytes(forecast.peak_memory_bytes))});
   table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(forecast.state_bytes),
@@ -176,7 +195,10 @@ nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForec
           {"blocks", forecast.blocks},
           {"linears", forecast.linears},
           {"factors", forecast.factors},
+          {"signs", forecast.latents},
           {"train_windows", forecast.train},
+          {"epochs", forecast.epochs},
+          {"corpus_bytes", forecast.corpus_bytes},
           {"held_out_windows", forecast.held_out},
           {"seq_len", forecast.seq_len},
           {"steps_per_epoch", forecast.steps_per_epoch},

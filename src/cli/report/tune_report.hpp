@@ -44,6 +44,12 @@ class TuneProgress final : public TuneObserver {
   int64_t steps_of_start_ = 0;  // steps done since then
 };
 
+// "1.2 M factors", or "1.2 M factors and 30 M signs"; "3 epochs", or "3 epochs, a portion of
+// the corpus each"; "0.002", or "0.002 and 0.003 for signs".
+std::string what_is_trained(const TuneForecast& forecast);
+std::string of_epochs(const TuneOptions& options, const TuneForecast& forecast);
+std::string rate_words(const TuneOptions& options);
+
 // Notes for people before the work; empty when there is nothing to say.
 std::string idle_ranks_note(const TuneOptions& options, const TuneForecast& forecast);
 std::string few_held_out_note(const TuneForecast& forecast);

@@ -14,17 +14,6 @@
 #include "pipeline/blocks/packed_broadcast.hpp"
 
 namespace bitmill {
-namespace {
-
-// On a rank that does not write: producing a tensor is collective.
-void take_part(const std::vector<TensorSource>& tensors, int times) {
-  for (int i = 0; i < times; ++i) {
-    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
-  }
-}
-
-}  // namespace
-
 LiveBlock::LiveBlock(const SourceModel& model, BlockWeights weights, int block,
                      const QuantizeOptions& options, int64_t steps_per_epoch, Communicator& comm,
                      const Device& device)

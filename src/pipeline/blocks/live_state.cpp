@@ -24,13 +24,19 @@ struct Part {
   int64_t size() const { return end - begin; }
 };
 
-std::vector<Part> parts_of(const LearnedLayout& layout) {
-  std::vector<Part> parts = {{"", false, 0, layout.small_size()}};
+std::vector<Part> large_parts_of(const LearnedLayout& layout) {
+  std::vector<Part> parts;
   for (const LearnedSegment& segment : layout.segments()) {
     if (!segment.large) continue;
     parts.push_back({fmt::format(".{}.{}", segment.name, segment.linear), true, segment.offset,
                      segment.offset + segment.size});
   }
+  return parts;
+}
+
+std::vector<Part> parts_of(const LearnedLayout& layout) {
+  std::vector<Part> parts = large_parts_of(layout);
+  parts.insert(parts.begin(), {"", false, 0, layout.small_size()});
   return parts;
 }
 
@@ -78,11 +84,10 @@ at::Tensor read_floats(const SafetensorsFile& file, const std::string& name, int
   return values;
 }
 
-}  // namespace
-
-std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, ThreadPool& pool) {
+std::vector<TensorSource> tensors_of(const LiveState& state, const std::vector<Part>& parts,
+                                     Dtype large, ThreadPool& pool) {
   std::vector<TensorSource> tensors;
-  for (const Part& part : parts_of(state.layout)) {
+  for (const Part& part : parts) {
     const Dtype dtype = part.large ? large : Dtype::float32;
     for (const StoredKind& kind : kinds) {
       const auto produce = [=, &pool](const ByteSink& sink) {
@@ -96,8 +101,9 @@ std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, Thr
   return tensors;
 }
 
-void restore_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm) {
-  for (const Part& part : parts_of(state.layout)) {
+void restore_parts(const LiveState& state, const std::vector<Part>& parts,
+                   const SafetensorsFile* file, Communicator& comm) {
+  for (const Part& part : parts) {
     for (const StoredKind& kind : kinds) {
       at::Tensor values;
       if (file != nullptr) values = read_floats(*file, kind.name + part.suffix, part.size());
@@ -110,6 +116,31 @@ void restore_state(const LiveState& state, const SafetensorsFile* file, Communic
       learned_part(state, part).copy_(values);
     }
   }
+}
+
+}  // namespace
+
+std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, ThreadPool& pool) {
+  return tensors_of(state, parts_of(state.layout), large, pool);
+}
+
+std::vector<TensorSource> large_state_tensors(const LiveState& state, Dtype large,
+                                              ThreadPool& pool) {
+  return tensors_of(state, large_parts_of(state.layout), large, pool);
+}
+
+void take_part(const std::vector<TensorSource>& tensors, int times) {
+  for (int i = 0; i < times; ++i) {
+    for (const TensorSource& tensor : tensors) tensor.produce([](std::span<const std::byte>) {});
+  }
+}
+
+void restore_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm) {
+  restore_parts(state, parts_of(state.layout), file, comm);
+}
+
+void restore_large_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm) {
+  restore_parts(state, large_parts_of(state.layout), file, comm);
 }
 
 void broadcast_tensor(const SafetensorsFile* file, const std::string& name,

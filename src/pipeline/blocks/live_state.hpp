@@ -31,9 +31,16 @@ struct LiveState {
 // and `pool`.
 std::vector<TensorSource> state_tensors(const LiveState& state, Dtype large, ThreadPool& pool);
 
+// The same of large segments alone.
+std::vector<TensorSource> large_state_tensors(const LiveState& state, Dtype large,
+                                              ThreadPool& pool);
+// On a rank that does not write, while rank 0 produces all of the tensors, in order, `times` times.
+void take_part(const std::vector<TensorSource>& tensors, int times);
+
 // Collective; `file` on rank 0, else null. Restores everything except the optimiser's count of
 // steps.
 void restore_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm);
+void restore_large_state(const LiveState& state, const SafetensorsFile* file, Communicator& comm);
 
 // Collective; `file` on rank 0, else null. Reads the bytes of a tensor of the file into `into` on
 // every rank. FormatError when the tensor does not have into.size() bytes.

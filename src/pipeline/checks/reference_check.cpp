@@ -83,8 +83,8 @@ void check_same_model(const SourceModel& model, const SourceModel& teacher) {
   compare_rope(a.rope, b.rope, differences);
   BITMILL_CHECK(
       differences.phrases().empty(), UsageError,
-      fmt::format("{} is not the model that {} was made from: {}; give that one as --reference",
-                  teacher.folder(), model.folder(), fmt::join(differences.phrases(), "; ")));
+      fmt::format("{} is not the model that {} was made from: {}; give that one", teacher.folder(),
+                  model.folder(), fmt::join(differences.phrases(), "; ")));
 }
 
 std::string other_source_note(Files& files, const SourceModel& model, const SourceModel& teacher,
@@ -95,6 +95,20 @@ std::string other_source_note(Files& files, const SourceModel& model, const Sour
       "the tensors of {} are not those that {} was made from: their source_hash is {}, and its "
       "config.json names {}. It is tuned towards them anyway",
       teacher.folder(), model.folder(), teacher_hash, recorded);
+}
+
+void check_made_from(Files& files, const SourceModel& model, const SourceModel& original,
+                     const std::string& original_hash) {
+  const std::string recorded = recorded_source(files, model.folder());
+  BITMILL_CHECK(!recorded.empty(), UsageError,
+                fmt::format("config.json of {} does not name the model that it was made from "
+                            "({}/source_hash); quantize {} anew",
+                            model.folder(), quantize_record, original.folder()));
+  BITMILL_CHECK(recorded == original_hash, UsageError,
+                fmt::format("{} was made from another model than {}: its config.json names the "
+                            "source_hash {}, and that of the tensors there is {}; give the model "
+                            "it was made from as --model, or quantize this one",
+                            model.folder(), original.folder(), recorded, original_hash));
 }
 
 }  // namespace bitmill

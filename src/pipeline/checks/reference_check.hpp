@@ -20,4 +20,9 @@ void check_same_model(const SourceModel& model, const SourceModel& teacher);
 std::string other_source_note(Files& files, const SourceModel& model, const SourceModel& teacher,
                               const std::string& teacher_hash);
 
+// For a job whose result would be wrong: UsageError where config.json of `model` names another
+// source, or none.
+void check_made_from(Files& files, const SourceModel& model, const SourceModel& original,
+                     const std::string& original_hash);
+
 }  // namespace bitmill

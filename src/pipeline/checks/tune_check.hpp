@@ -18,7 +18,7 @@ struct CheckedTune {
   SourceModel model;    // packed
   TensorHashes hashes;  // of all tensors of the packed model
   SourceModel teacher;  // the reference: headers only; tune() hashes its weights
-  Windows windows;      // the last ones are held out
+  Windows windows;      // the last ones are held out; with a corpus, all
 };
 
 // Checks everything that can be checked before the work; touches nothing. Every rank calls it; it

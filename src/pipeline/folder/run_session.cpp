@@ -64,6 +64,10 @@ WorkFolder work_folder(const TuneOptions& options) {
   return {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
 }
 
+WorkFolder work_folder(const PreprocessOptions& options) {
+  return {options.work_dir, options.resume, {}, false, options.allow_mixed_hardware};
+}
+
 void check_work_dir(const WorkFolder& folder, Files& files, const std::string& fingerprint_json) {
   const Occupancy found = inspect_work_dir(files, folder.path);
   const bool goes_on = found == Occupancy::unfinished && folder.resume != Resume::never;

@@ -10,6 +10,7 @@
 
 #include "checkpoint/heartbeat.hpp"
 #include "checkpoint/run_dir.hpp"
+#include "pipeline/job/preprocess_job.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/job/tune_job.hpp"
@@ -27,6 +28,7 @@ struct WorkFolder {
 };
 WorkFolder work_folder(const QuantizeOptions& options);
 WorkFolder work_folder(const TuneOptions& options);
+WorkFolder work_folder(const PreprocessOptions& options);
 
 // UsageError when folder.resume does not fit what the run folder holds: a run of another
 // configuration (the message has the field and both values), no run to go on with, or files of

@@ -25,16 +25,21 @@ struct Extent {
   int64_t blocks = 0;
   int epochs = 0;
   int turns = 1;
+  int64_t steps = 0;  // of `preprocess`
 };
 
 constexpr const char* quantize_job = "quantize";
 constexpr const char* tune_job = "tune";
+constexpr const char* preprocess_job = "preprocess";
 
 // The job of a run of which only the reason of its failure is left; empty where that does not tell.
 std::string job_of(const std::string& fingerprint_json) {
   const json fingerprint = json::parse(fingerprint_json, nullptr, /*allow_exceptions=*/false);
   if (!fingerprint.is_object()) return "";
-  return fingerprint.value("job", json()) == tune_job ? tune_job : quantize_job;
+  for (const char* job : {tune_job, preprocess_job}) {
+    if (fingerprint.value("job", json()) == job) return job;
+  }
+  return quantize_job;
 }
 
 Extent read_extent(const RunState& state) {
@@ -47,9 +52,12 @@ Extent read_extent(const RunState& state) {
     return value;
   };
   Extent extent;
-  if (json_string_or(fingerprint, "job", quantize_job, where) == tune_job) {
-    // `tune` saves the whole model as one block.
-    return {tune_job, 1, static_cast<int>(count(fingerprint, "epochs", 1)), 1};
+  const std::string job = json_string_or(fingerprint, "job", quantize_job, where);
+  if (job == tune_job || job == preprocess_job) {
+    // These save the whole model as one block.
+    extent = {job, 1, static_cast<int>(count(fingerprint, "epochs", 1)), 1};
+    if (job == preprocess_job) extent.steps = json_int(fingerprint, "steps", where);
+    return extent;
   }
   extent.job = quantize_job;
   extent.blocks = count(fingerprint.value("model", json()), "blocks", 1);
@@ -154,6 +162,17 @@ TuningStatus tuning_status(const Extent& extent, const RunStatus& status, const 
   return tuning;
 }
 
+PreprocessStatus preprocess_status(const RunState& state, const Extent& extent,
+                                   const Logged& logged, bool finished) {
+  PreprocessStatus status{0, extent.steps, logged.last_held_out};
+  if (finished) {
+    status.steps_done = extent.steps;
+  } else if (state.has_live(0)) {
+    status.steps_done = state.live_progress(0).steps;
+  }
+  return status;
+}
+
 }  // namespace
 
 RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTiming& timing) {
@@ -184,6 +203,9 @@ RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTimi
   const int64_t left =
       finished ? 0 : extent.blocks * extent.epochs - read_blocks(state, extent, status);
   if (extent.job == tune_job) status.tuning = tuning_status(extent, status, logged, finished);
+  if (extent.job == preprocess_job) {
+    status.preprocess = preprocess_status(state, extent, logged, finished);
+  }
   if (finished) {
     status.phase = RunPhase::done;
     status.blocks_done = extent.blocks;

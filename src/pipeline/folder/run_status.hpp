@@ -24,10 +24,18 @@ struct TuningStatus {
   std::optional<double> held_out_kl;  // nats per token, after the last logged epoch
 };
 
+// Of a run of `preprocess`.
+struct PreprocessStatus {
+  int64_t steps_done = 0, steps = 0;
+  std::optional<double> held_out;  // nats per token, after the last measurement
+};
+
 struct RunStatus {
   RunPhase phase = RunPhase::stopped;
-  std::string job;  // "quantize" or "tune"; empty where nothing in the folder tells
+  // "quantize", "tune" or "preprocess"; empty where nothing in the folder tells.
+  std::string job;
   std::optional<TuningStatus> tuning;
+  std::optional<PreprocessStatus> preprocess;
   int64_t blocks_total = 0;
   int64_t blocks_done = 0;
   std::vector<LiveStatus> live;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "method/settings.hpp"
+#include "method/tuned_parts.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "schedule/mesh.hpp"
@@ -28,13 +29,22 @@ struct TuneOptions {
   int64_t seq_len = 0;          // 0: as in QuantizeOptions
   int epochs = 6;
   int64_t batch = 4;
-  double rate = 2e-3;          // of every factor; falls to 0 along a cosine
+  double rate = 2e-3;  // of every factor; falls to 0 along a cosine
+  bool learn_signs = false;
+  double sign_rate = 3e-3;     // of the signs' latents; falls as `rate` does
+  bool half_latents = false;   // latents and their moments are rounded to 16 bits after an epoch
   ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, its last part
   uint64_t seed = 0;
   bool seed_by_hand = false;             // these four as in QuantizeOptions
   std::optional<uint64_t> shuffle_seed;  // of the windows that are trained on
   WindowBos window_bos = WindowBos::off;
   std::string text_key;
+  // Where there are files here, windows of their text are trained on, `portion` of them in an epoch
+  // at most, and `calib` only gives the windows that are held out.
+  std::vector<std::string> corpus;
+  std::string corpus_dir;        // for the corpus' index and unpacked files
+  int64_t train_windows = 4096;  // of the corpus
+  int64_t portion = 512;
   std::string backend = "cpu";   // cpu, reference, or cuda
   Dtype dtype = Dtype::float32;  // of products, and on a GPU of activations
 
@@ -47,17 +57,23 @@ struct TuneOptions {
 // What a run would do and need.
 struct TuneForecast {
   int64_t blocks = 0;
-  int64_t linears = 0;   // packed linears
-  int64_t factors = 0;   // learned factors
-  int64_t train = 0;     // windows
-  int64_t held_out = 0;  // windows
+  int64_t linears = 0;            // packed linears
+  TunedParts parts;               // what is learned
+  int64_t factors = 0;            // learned factors
+  int64_t latents = 0;            // learned signs
+  int epochs = 0;                 // at most; of a corpus, portions
+  int patience = usual_patience;  // so many epochs without gain end the tuning
+  int64_t train = 0;              // windows of an epoch
+  int64_t held_out = 0;           // windows
   int64_t seq_len = 0;
   int64_t steps_per_epoch = 0;
   Mesh mesh;
   int64_t packed_bytes = 0;       // of the result's tensors
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
+  int64_t corpus_bytes = 0;       // of the corpus' index and unpacked files, at most
   int64_t scratch_bytes = 0;      // of the streams that do not fit the busiest rank's memory
   int64_t state_bytes = 0;        // in the run folder, at most
+  int64_t trial_bytes = 0;        // of the trial save of a start
   std::string fingerprint_json;
   std::vector<std::string> notes;  // what the user should hear before the work
 };

@@ -5,6 +5,8 @@
 
 namespace bitmill {
 
+inline constexpr int usual_patience = 2;  // epochs without gain
+
 // Divergences from the teacher in nats per token, means over windows. Infinite where an epoch
 // diverged: the divergence of a step is not finite, or a scale does not fit float16. No epoch
 // follows such an epoch. The divergence of the model as given is finite.
@@ -18,8 +20,9 @@ struct TuningHistory {
   int best() const;
   // True when the last epoch diverged.
   bool diverged() const;
-  // True after most_epochs, when the last two epochs gained nothing, or when the last one diverged.
-  bool has_ended(int most_epochs) const;
+  // True after most_epochs, when the last `patience` epochs gained nothing, or when the last one
+  // diverged.
+  bool has_ended(int most_epochs, int patience = usual_patience) const;
 };
 
 }  // namespace bitmill

@@ -16,7 +16,7 @@ namespace {
 StreamOrigin teacher_origin(int64_t block, int64_t window) {
   return {
       "block", block, "window", window,
-      "the original (--reference) overflows float32 there, or is damaged; no rate is the cause"};
+      "the original overflows float32 there, or is damaged; no rate is the cause"};
 }
 
 std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows& windows,

@@ -23,6 +23,11 @@ void round_to_bfloat(const at::Tensor& values, ThreadPool& pool) {
   });
 }
 
+double RateCurve::factor(int64_t step) const {
+  if (step < warmup_steps) return static_cast<double>(step) / static_cast<double>(warmup_steps);
+  return rate_factor(schedule, step - warmup_steps, total_steps - warmup_steps);
+}
+
 ShardedOptimizer::ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates,
                                    Communicator& comm, const Device& device)
     : comm_(comm),
@@ -41,7 +46,7 @@ void ShardedOptimizer::step(int64_t batch_size, Partials own, const at::Tensor& 
 
 // The loss of a step is the mean over the samples that its batch really has.
 void ShardedOptimizer::apply(int64_t batch_size, const at::Tensor& sum, const at::Tensor& values) {
-  const double factor = rate_factor(rates_.schedule, steps_, rates_.total_steps);
+  const double factor = rates_.factor(steps_);
   adamw_.step(++steps_, factor, sum, batch_size, values.narrow(0, sum_.begin(), sum.numel()),
               device_.host());
   sum_.gather(values);

@@ -20,6 +20,10 @@ namespace bitmill {
 struct RateCurve {
   RateSchedule schedule = RateSchedule::constant;
   int64_t total_steps = 1;
+  int64_t warmup_steps = 0;  // over which the rate rises from 0; the schedule follows
+
+  // What multiplies every rate at this step, counted from 0.
+  double factor(int64_t step) const;
 };
 
 enum class Moment { first, second };

@@ -11,6 +11,7 @@ namespace bitmill {
 
 at::Tensor SumMemory::take(const FlatShape& shape) {
   for (const at::Tensor& one : all_) {
+    if (one.numel() != shape.length) continue;
     if (one.use_count() == 1 && one.storage().use_count() == 1) return one;
   }
   return all_.emplace_back(at::empty({shape.length}, at::dtype(shape.dtype).device(shape.device)));

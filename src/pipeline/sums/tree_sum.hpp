@@ -37,7 +37,7 @@ using Partials = std::map<int64_t, at::Tensor>;
 class SumMemory {
  public:
   // A tensor of that shape, with any values: one that nobody refers to any more, or a new one. One
-  // thread at a time may call. REQUIRES: always the same shape.
+  // thread at a time may call. REQUIRES: always the same dtype and device.
   at::Tensor take(const FlatShape& shape);
 
  private:

@@ -44,15 +44,16 @@ class StepLoop {
     return goes_on;
   }
 
-  // Called before `step`. A later feature that saves in the middle of a long epoch belongs here.
-  // All ranks must do the same: what only one rank knows, such as the time, decides nothing until
-  // the ranks have agreed on it.
+  // Called before `step`. All ranks must do the same: what only one rank knows, such as the time,
+  // decides nothing until the ranks have agreed on it.
   void between_steps(int64_t step) {
-    if (!leaves_here()) return;
+    const bool leaves = leaves_here();
+    if (!leaves && !trained_.wants_save()) return;
     const Stopwatch watch;
     trained_.save_steps(done_);
     save_seconds_ = watch.seconds();
     stop_.save_took(save_seconds_);  // the advice of leave() depends on whether anything was saved
+    if (!leaves) return;
     leave(fmt::format("after step {} of epoch {}", step, done_.epochs));
   }
 

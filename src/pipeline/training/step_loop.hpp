@@ -44,6 +44,9 @@ class Trained {
   virtual void save_epoch(const StepsDone& done, double seconds) = 0;
   // Commits the state in the middle of an epoch. Returns when it and all before it are committed.
   virtual void save_steps(const StepsDone& done) = 0;
+  // Asked between two steps: whether the state is to be saved here, though nobody leaves. The same
+  // on all ranks.
+  virtual bool wants_save() { return false; }
   // Returns when all that was saved is committed.
   virtual void settle() = 0;
   // Seconds that a stop may take on this rank in addition to the saving: what is under way is

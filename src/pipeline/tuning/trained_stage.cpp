@@ -17,14 +17,37 @@ TrainedStage::TrainedStage(const PositionRange& blocks, const Maker& make) : fir
 }
 
 at::Tensor TrainedStage::first() const {
-  std::vector<at::Tensor> all;
-  for (const auto& block : blocks_) all.push_back(block->first());
+  if (blocks_.empty()) return at::empty({0});
+  at::Tensor all;
+  for (int i = 0; i < blocks(); ++i) {
+    const at::Tensor one = block(i).first();
+    if (!all.defined()) all = at::empty({layout_->size()}, one.options());
+    part(i, all).copy_(one);
+  }
+  return all;
+}
+
+at::Tensor TrainedStage::small(const at::Tensor& flat) const {
+  std::vector<at::Tensor> all = {at::empty({0}, flat.options())};
+  for (int i = 0; i < blocks(); ++i) {
+    all.push_back(part(i, flat).narrow(0, 0, block(i).layout().small_size()));
+  }
   return at::cat(all);
 }
 
-void TrainedStage::take(const at::Tensor& trained) {
-  values_ = trained.clone();
-  for (int i = 0; i < blocks(); ++i) block(i).scale(values(i));
+void TrainedStage::set_small(const at::Tensor& flat, const at::Tensor& values) const {
+  int64_t first = 0;
+  for (int i = 0; i < blocks(); ++i) {
+    const int64_t size = block(i).layout().small_size();
+    part(i, flat).narrow(0, 0, size).copy_(values.narrow(0, first, size));
+    first += size;
+  }
+}
+
+at::Tensor TrainedStage::values(int i) const {
+  at::Tensor values = part(i, trained_).clone();
+  block(i).scale(values);
+  return values;
 }
 
 bool TrainedStage::can_store(const at::Tensor& trained) const {

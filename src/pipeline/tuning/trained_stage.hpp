@@ -26,21 +26,23 @@ class TrainedStage {
   int blocks() const { return static_cast<int>(blocks_.size()); }
   int64_t number_of(int i) const { return first_ + i; }  // of block i, in the model
   const TrainedBlock& block(int i) const { return *blocks_[static_cast<size_t>(i)]; }
-  // Block i ready for passes with what was last taken; see TrainedBlock::expand().
-  std::unique_ptr<StudentBlock> expand(int i, const Backend& backend) const {
-    return block(i).expand(backend, values(i));
-  }
   const LearnedLayout& layout() const { return *layout_; }
   // What is trained, [layout().size()], before the first step. The caller owns it.
   at::Tensor first() const;
 
-  // Sets what is trained, [layout().size()], for every later pass; it is copied.
-  void take(const at::Tensor& trained);
+  // What is not large of a flat tensor over the stage, of all blocks, one behind the other; memory
+  // of its own, where `flat` is. set_small() is the reverse.
+  at::Tensor small(const at::Tensor& flat) const;
+  void set_small(const at::Tensor& flat, const at::Tensor& values) const;
+
+  // Sets what is trained, [layout().size()], for every later pass. It is not copied, because it may
+  // be as large as the weights: values() is of what it holds then.
+  void take(const at::Tensor& trained) { trained_ = trained; }
   // Whether all blocks can be stored so.
   bool can_store(const at::Tensor& trained) const;
-  // values(i): the learned values of block i, made from what was last taken. part(i, flat): the
-  // part of block i of a flat tensor over the stage, a view.
-  at::Tensor values(int i) const { return part(i, values_); }
+  // The learned values of block i, made from what was last taken: memory of its own.
+  at::Tensor values(int i) const;
+  // The part of block i of a flat tensor over the stage, a view.
   at::Tensor part(int i, const at::Tensor& flat) const {
     return flat.narrow(0, offsets_[static_cast<size_t>(i)], block(i).layout().size());
   }
@@ -50,7 +52,7 @@ class TrainedStage {
   std::vector<std::unique_ptr<TrainedBlock>> blocks_;
   std::vector<int64_t> offsets_;
   std::optional<LearnedLayout> layout_;
-  at::Tensor values_;
+  at::Tensor trained_;
 };
 
 }  // namespace bitmill

@@ -34,6 +34,12 @@ bool all_finite(std::span<const float> values) {
   return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
 }
 
+int64_t small_size(const TrainedStage& stage) {
+  int64_t size = 0;
+  for (int i = 0; i < stage.blocks(); ++i) size += stage.block(i).layout().small_size();
+  return size;
+}
+
 SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
   return {samples, batch, rank.mesh().replicas, rank.replica()};
 }
@@ -50,55 +56,67 @@ Tuner::Tuner(const TunerContext& context)
       stage_(blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
                              context.rank.stage()),
              [&](int64_t block) {
-               return std::make_unique<TunedBlock>(context.model, block, context.options.rate,
-                                                   rotary_, context.device);
+               return std::make_unique<TunedBlock>(context.model, block, context.forecast.parts,
+                                                   &context.teacher, rotary_, context.device);
              }),
-      pieces_(context.rank, stage_.layout().size()),
-      optimizer_(
-          stage_.layout(),
-          {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
-          context.rank.replicas(), context.device),
+      pieces_(context.rank, small_size(stage_)),
+      optimizer_(stage_,
+                 {RateSchedule::cosine_to_zero,
+                  context.forecast.epochs * context.forecast.steps_per_epoch},
+                 context.rank.replicas(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
-  state_.factors = stage_.first();
-  state_.best = state_.factors.clone();
+  state_.trained = stage_.first();
+  keep_best();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
-  restore_tuning(context.writer != nullptr ? &context.writer->dir() : nullptr, state_, optimizer_,
-                 pieces_, context.rank);
+  restore_tuning(state_, place());
   own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
-  stage_.take(state_.factors);
-  make_streams();
+  stage_.take(state_.trained);
+  make_streams(std::min(state_.history.epochs(), context_.forecast.epochs - 1));
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
                             context_.budget, context_.device, context_.forecast.seq_len});
 }
 
-void Tuner::make_streams() {
+TuningPlace Tuner::place() {
+  return {stage_, optimizer_, pieces_, context_.rank, context_.run_dir, context_.device.host()};
+}
+
+void Tuner::make_streams(int epoch) {
+  epoch_of_streams_ = epoch;
   std::vector<int64_t> own = train_.own();
   for (const int64_t held_out : held_out_.own()) own.push_back(context_.forecast.train + held_out);
-  make_targets(own);
-  if (is_last_stage()) divergence_.emplace(context_.model, context_.teacher, context_.device);
+  inputs_.reset();  // gives its part of the budget back first
+  targets_.reset();
+  const Windows of_text = context_.text != nullptr
+                              ? context_.text->windows(epoch, own, context_.device.host())
+                              : Windows();
+  const Windows& windows = context_.text != nullptr ? of_text : context_.windows;
+  make_targets(windows, own);
+  if (is_last_stage() && !divergence_)
+    divergence_.emplace(context_.model, context_.teacher, context_.device);
   if (context_.rank.stage() != 0) return;
   inputs_ =
       std::make_unique<SampleStream>(context_.budget, std::ssize(own), context_.forecast.seq_len,
                                      context_.model.config().hidden_size);
   context_.device.host().parallel_for(std::ssize(own), [&](int64_t i) {
-    inputs_->store(i, context_.model.embed(context_.windows.window(own[i])));
+    inputs_->store(i, context_.model.embed(windows.window(own[i])));
   });
 }
 
 // Ranks cannot leave before a block is done. So for a deadline a block counts as a step.
-void Tuner::make_targets(std::span<const int64_t> own) {
+void Tuner::make_targets(const Windows& windows, std::span<const int64_t> own) {
   context_.observer.phase_begins("the original's outputs, block by block");
   const int64_t blocks = context_.teacher.config().blocks;
   const auto leave_if_agreed = [&] {
     if (!context_.stop.stop_here()) return;
+    settle();
     context_.stop.leave(
         fmt::format("after {} epochs of the model, before its next step", state_.history.epochs()));
   };
   int64_t done = 0;
   context_.observer.teacher_done(done, blocks);
   Stopwatch watch;
-  targets_ = teacher_outputs(context_.teacher, context_.windows, own, context_.rank,
-                             context_.budget, context_.device, [&] {
+  targets_ = teacher_outputs(context_.teacher, windows, own, context_.rank, context_.budget,
+                             context_.device, [&] {
                                context_.observer.teacher_done(++done, blocks);
                                context_.stop.step_took(watch.seconds());
                                leave_if_agreed();
@@ -129,7 +147,7 @@ void Tuner::measure_as_given() {
 
 // Whether there is another epoch; `epoch` is always history.epochs().
 bool Tuner::wants_epoch(int /*epoch*/) {
-  return !state_.history.has_ended(context_.options.epochs);
+  return !state_.history.has_ended(context_.forecast.epochs, context_.forecast.patience);
 }
 
 DivergenceEnds Tuner::ends(int64_t first) const {
@@ -139,27 +157,40 @@ DivergenceEnds Tuner::ends(int64_t first) const {
 
 // Returns false where a divergence is not finite: the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
-  Partials sums = walk_->train(train_, step, ends(0), own_losses_);
-  optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
-  stage_.take(state_.factors);
+  if (context_.text != nullptr && epoch != epoch_of_streams_) make_streams(epoch);
+  optimizer_.step(train_.batch_size(step), walk_->train(train_, step, ends(0), own_losses_),
+                  state_.trained);
   context_.observer.step_done(epoch, step);
   return everywhere(all_finite(floats_of(own_losses_)));
 }
 
 void Tuner::finish_epoch(int /*epoch*/) {
+  // The model is measured with what is saved.
+  if (context_.options.half_latents) round_latents(state_, place());
   TuningHistory& history = state_.history;
   const std::vector<float> losses = gather(train_, own_losses_);
   history.train_kl.push_back(mean(losses));
   history.held_out_kl.push_back(all_finite(losses) ? measure() : infinite);
-  if (history.best() == history.epochs()) state_.best = state_.factors.clone();
+  if (history.best() == history.epochs()) keep_best();
 }
 
-// Returns the held-out divergence of the current factors, the same on all ranks.
+// Only the leader of the stage writes signs.
+void Tuner::keep_best() {
+  state_.best = stage_.small(state_.trained);
+  if (!context_.forecast.parts.signs || context_.run_dir == nullptr) return;
+  state_.best_signs.resize(static_cast<size_t>(stage_.blocks()));
+  for (int i = 0; i < stage_.blocks(); ++i) {
+    const auto& block = dynamic_cast<const TunedBlock&>(stage_.block(i));
+    state_.best_signs[static_cast<size_t>(i)] = block.signs(stage_.part(i, state_.trained));
+  }
+}
+
+// Returns the held-out divergence of what is trained now, the same on all ranks.
 float Tuner::measure() {
   float divergence = infinite;
-  if (everywhere(stage_.can_store(state_.factors))) {
+  if (everywhere(stage_.can_store(state_.trained))) {
     const at::Tensor losses = at::zeros({held_out_.own_count()});
-    walk_->measure(held_out_, ends(train_.own_count()), state_.factors, losses);
+    walk_->measure(held_out_, ends(train_.own_count()), state_.trained, losses);
     divergence = mean(gather(held_out_, losses));
   }
   return divergence;
@@ -186,7 +217,6 @@ std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own
   return floats;
 }
 
-// Everything that is learned is small: the state that is handed over is a copy in any case.
 void Tuner::take_state(const StepsDone& done) {
   state_.steps = done.steps;
   state_.losses = gather(train_, own_losses_);
@@ -194,17 +224,35 @@ void Tuner::take_state(const StepsDone& done) {
 
 void Tuner::save_epoch(const StepsDone& done, double seconds) {
   take_state(done);
-  const std::vector<TensorSource> tensors = tensors_to_save(state_, optimizer_, pieces_);
-  if (context_.writer != nullptr) {
-    context_.writer->save_epoch(saved_progress(state_), tensors, epoch_line(seconds));
-  }
+  commit(epoch_line(seconds));
   context_.observer.epoch_done(state_.history, seconds);
 }
 
 void Tuner::save_steps(const StepsDone& done) {
   take_state(done);
-  const std::vector<TensorSource> tensors = tensors_to_save(state_, optimizer_, pieces_);
-  if (context_.writer != nullptr) context_.writer->save_steps(saved_progress(state_), tensors);
+  commit("");
+}
+
+// What is small is handed over as a copy, and written beside training. Parts are not: a copy of
+// latents and moments would take as much memory as all of them.
+void Tuner::commit(const std::string& line) {
+  const bool has_parts = stage_.layout().has_large();
+  const Stopwatch watch;
+  // In the middle of an epoch nothing is rounded yet.
+  const bool half = context_.options.half_latents && !line.empty();
+  save_parts(state_, place(), half ? Dtype::bfloat16 : Dtype::float32);
+  const std::vector<TensorSource> tensors = tensors_to_save(state_, place());
+  RunWriter* const writer = context_.writer;
+  if (writer == nullptr) return;
+  if (has_parts) seconds_saving_parts_ += watch.seconds();
+  if (line.empty()) {
+    writer->save_steps(saved_progress(state_), tensors);
+  } else {
+    writer->save_epoch(saved_progress(state_), tensors, line);
+  }
+  if (!has_parts) return;
+  writer->settle();
+  context_.run_dir->remove_parts(state_.steps, state_.steps);
 }
 
 void Tuner::settle() {

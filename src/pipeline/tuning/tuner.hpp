@@ -1,6 +1,6 @@
 #pragma once
-// Trains the factors, on one rank of the mesh: says what a step and an epoch are. The loop over
-// them is in training/step_loop.hpp.
+// Trains factors and signs, on one rank of the mesh: says what a step and an epoch are. The loop
+// over them is in training/step_loop.hpp.
 
 #include <functional>
 #include <memory>
@@ -17,6 +17,7 @@
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/training/step_loop.hpp"
 #include "pipeline/tuning/tuning_state.hpp"
+#include "pipeline/tuning/tuning_text.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 
 namespace bitmill {
@@ -26,9 +27,12 @@ struct TunerContext {
   const TuneForecast& forecast;
   const SourceModel& model;
   const SourceModel& teacher;
-  const Windows& windows;
+  const Windows& windows;  // with a corpus, only those that are held out
+  const TuningText* text;  // of a corpus, else null
   MeshRank& rank;
-  RunWriter* writer;  // on rank 0, else null
+  // On rank 0, and where signs are learned, on the leader of every stage; else null.
+  RunDir* run_dir;
+  RunWriter* writer;  // of the same folder on rank 0, else null
   StreamBudget& budget;
   const Device& device;  // where this rank computes
   StopControl& stop;     // of the whole mesh, because every step needs all ranks of it
@@ -45,8 +49,12 @@ class Tuner : private Trained {
   void run();
 
   const TuningHistory& history() const { return state_.history; }
-  // The best factors, of all blocks, on every rank.
+  // Collective. The best factors, of all blocks, on every rank.
   at::Tensor best() const { return pieces_.join(state_.best); }
+  // The best signs of the blocks of this stage, where they are learned: on its leader.
+  const std::vector<BlockSigns>& best_signs() const { return state_.best_signs; }
+  // Seconds that training stood still while the parts of states were written.
+  double seconds_saving_parts() const { return seconds_saving_parts_; }
 
  private:
   std::string name() const override { return "the model"; }
@@ -60,13 +68,19 @@ class Tuner : private Trained {
   double seconds_to_leave() const override;
 
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
-  void make_streams();
-  void make_targets(std::span<const int64_t> own);
+  // The windows of an epoch, as they come into the model, and as they should leave it.
+  void make_streams(int epoch);
+  void make_targets(const Windows& windows, std::span<const int64_t> own);
   void measure_as_given();
   float measure();
   // From sample `first` of the own streams on.
   DivergenceEnds ends(int64_t first) const;
+  void keep_best();
   void take_state(const StepsDone& done);
+  // Begins to commit the state; `line` as RunWriter::save_epoch() takes it, empty in the middle of
+  // an epoch.
+  void commit(const std::string& line);
+  TuningPlace place();
   std::string epoch_line(double seconds) const;
   bool everywhere(bool here) const;
   std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
@@ -77,7 +91,7 @@ class Tuner : private Trained {
   const SampleShare train_, held_out_;
   TrainedStage stage_;
   const StagePieces pieces_;
-  ShardedOptimizer optimizer_;
+  StageOptimizer optimizer_;
   TuningState state_;
   // The loss of each own training window in the current epoch, [own training windows] float32, on
   // the host; filled on the last stage only.
@@ -85,6 +99,8 @@ class Tuner : private Trained {
   std::unique_ptr<SampleStream> inputs_, targets_;  // of own windows, the held-out ones last
   std::optional<NextTokenDivergence> divergence_;   // on the last stage
   std::optional<TuningWalk> walk_;
+  int epoch_of_streams_ = 0;
+  double seconds_saving_parts_ = 0;
 };
 
 }  // namespace bitmill

@@ -21,6 +21,26 @@ TensorSource as_source(const std::string& name, const at::Tensor& values) {
           }};
 }
 
+std::string name_of_signs(size_t linear) { return fmt::format("best_signs.{}", linear); }
+
+TensorSource as_source(size_t linear, const std::vector<uint32_t>& words) {
+  return {name_of_signs(linear), Dtype::int32, {std::ssize(words)}, [&words](const ByteSink& sink) {
+            sink(std::as_bytes(std::span(words)));
+          }};
+}
+
+// What is trained of block i of the stage, for the files of its state.
+struct BlockState {
+  BlockState(const TuningState& state, const TuningPlace& place, int i)
+      : trained(place.stage.part(i, state.trained)),
+        live{place.stage.block(i).layout(), trained, place.optimizer.of(i)},
+        number(static_cast<int>(place.stage.number_of(i))) {}
+
+  const at::Tensor trained;
+  const LiveState live;
+  const int number;  // of the block in the model
+};
+
 // Rank 0 reads the saved state, and every rank gets it.
 class Restorer {
  public:
@@ -89,35 +109,88 @@ at::Tensor StagePieces::own(const at::Tensor& whole) const {
   return whole.narrow(0, first_, own_size_).clone();
 }
 
-std::vector<TensorSource> tensors_to_save(const TuningState& state, ShardedOptimizer& optimizer,
-                                          const StagePieces& pieces) {
-  const int64_t size = state.factors.numel();
-  return {as_source("factors", pieces.join(state.factors)),
-          as_source("first_moment", pieces.join(optimizer.collect(Moment::first, 0, size))),
-          as_source("second_moment", pieces.join(optimizer.collect(Moment::second, 0, size))),
+std::vector<TensorSource> tensors_to_save(const TuningState& state, const TuningPlace& place) {
+  const StagePieces& pieces = place.pieces;
+  const at::Tensor first = place.optimizer.collect_small(Moment::first);
+  const at::Tensor second = place.optimizer.collect_small(Moment::second);
+  return {as_source("factors", pieces.join(place.stage.small(state.trained))),
+          as_source("first_moment", pieces.join(first)),
+          as_source("second_moment", pieces.join(second)),
           as_source("best", pieces.join(state.best)),
           as_source("losses", at::tensor(state.losses)),
           as_source("train_kl", at::tensor(state.history.train_kl)),
           as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
 }
 
+void save_parts(const TuningState& state, const TuningPlace& place, Dtype large) {
+  if (!place.stage.layout().has_large()) return;
+  for (int i = 0; i < place.stage.blocks(); ++i) {
+    const BlockState block(state, place, i);
+    std::vector<TensorSource> tensors = large_state_tensors(block.live, large, place.pool);
+    if (place.run_dir == nullptr) {
+      take_part(tensors, RunDir::produced_per_write);
+      continue;
+    }
+    const BlockSigns& signs = state.best_signs[static_cast<size_t>(i)];
+    for (size_t linear = 0; linear < signs.size(); ++linear) {
+      tensors.push_back(as_source(linear, signs[linear]));
+    }
+    place.run_dir->write_part(block.number, state.steps, tensors);
+  }
+  place.rank.control().barrier();
+}
+
+void round_latents(const TuningState& state, const TuningPlace& place) {
+  for (int i = 0; i < place.stage.blocks(); ++i) {
+    round_large(BlockState(state, place, i).live, place.pool);
+  }
+}
+
 Progress saved_progress(const TuningState& state) {
   return {whole_model, state.history.epochs(), state.steps};
 }
 
-void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer& optimizer,
-                    const StagePieces& pieces, MeshRank& rank) {
-  Restorer saved(run_dir, rank);
-  if (!saved.found()) return;
+namespace {
+
+// On the leader of a stage, into signs that have their sizes.
+void read_signs(const SafetensorsFile& file, BlockSigns& signs) {
+  for (size_t linear = 0; linear < signs.size(); ++linear) {
+    const TensorInfo& info = file.info(name_of_signs(linear));
+    check_size(info.elements(), std::ssize(signs[linear]), info.name.c_str());
+    file.read(info, std::as_writable_bytes(std::span(signs[linear])));
+  }
+}
+
+void restore_parts(TuningState& state, const TuningPlace& place) {
+  if (!place.stage.layout().has_large()) return;
+  for (int i = 0; i < place.stage.blocks(); ++i) {
+    const BlockState block(state, place, i);
+    std::optional<SafetensorsFile> file;
+    if (place.run_dir != nullptr) {
+      file.emplace(place.run_dir->state().open_part(block.number, state.steps));
+      read_signs(*file, state.best_signs[static_cast<size_t>(i)]);
+    }
+    restore_large_state(block.live, file ? &*file : nullptr, place.rank.replicas());
+  }
+}
+
+}  // namespace
+
+void restore_tuning(TuningState& state, const TuningPlace& place) {
+  RunDir* const head = place.rank.control().rank() == 0 ? place.run_dir : nullptr;
+  Restorer saved(head, place.rank);
+  if (!saved.found()) {
+    if (head != nullptr) head->remove_parts(1, 0);  // all
+    return;
+  }
   const auto piece = [&](const char* name) {
     const at::Tensor whole = saved.tensor(name);
-    check_size(whole.numel(), pieces.size(), name);
-    return pieces.own(whole);
+    check_size(whole.numel(), place.pieces.size(), name);
+    return place.pieces.own(whole);
   };
-  state.factors.copy_(piece("factors"));
-  const int64_t size = state.factors.numel();
-  optimizer.hand_out(Moment::first, 0, size, piece("first_moment"));
-  optimizer.hand_out(Moment::second, 0, size, piece("second_moment"));
+  place.stage.set_small(state.trained, piece("factors"));
+  place.optimizer.hand_out_small(Moment::first, piece("first_moment"));
+  place.optimizer.hand_out_small(Moment::second, piece("second_moment"));
   state.best.copy_(piece("best"));
   const auto windows = std::ssize(state.losses);
   state.losses = saved.vector("losses");
@@ -126,7 +199,9 @@ void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer&
   state.history.held_out_kl = saved.vector("held_out_kl");
   check_size(std::ssize(state.history.held_out_kl), state.history.epochs() + 1, "held_out_kl");
   state.steps = saved.steps();
-  optimizer.set_steps(state.steps);
+  place.optimizer.set_steps(state.steps);
+  restore_parts(state, place);
+  if (head != nullptr) head->remove_parts(state.steps, state.steps);
 }
 
 }  // namespace bitmill

@@ -1,29 +1,37 @@
 #pragma once
-// How far tuning has come: saves it to the run folder and restores it from there. It is one file,
-// so that all blocks are always saved at the same step. In the run folder the whole model counts as
-// block 0.
+// How far tuning has come: saves it to the run folder and restores it from there. In the run folder
+// the whole model counts as block 0. What is small of all blocks, and all that is the same for the
+// whole model, is one file. Latents of signs and their moments are too large for that: each block
+// has a part of its own, which the leader of its stage writes. All of them are always committed at
+// the same step.
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <vector>
 
+#include "base/thread_pool.hpp"
 #include "checkpoint/run_writer.hpp"
+#include "method/tuned_block.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
-#include "pipeline/sums/sharded_optimizer.hpp"
+#include "pipeline/tuning/stage_optimizer.hpp"
 
 namespace bitmill {
 
 inline constexpr int whole_model = 0;
 
-// The state when it is saved. Each stage has its own factors; the rest is the same on all ranks.
+// The state when it is saved. Each stage has what is trained of its own blocks; the rest is the
+// same on all ranks.
 struct TuningState {
   TuningHistory history;
   int64_t steps = 0;          // of the optimiser, including those of an unfinished epoch
   std::vector<float> losses;  // [training windows] of an unfinished epoch
-  at::Tensor factors;         // of this stage, on the device
-  at::Tensor best;            // of this stage, after history.best() epochs; its own memory there
+  at::Tensor trained;         // of this stage, on the device
+  at::Tensor best;            // the factors in it, after history.best() epochs; its own memory
+  // The signs of the stage's blocks after as many epochs: on the leader of the stage, where they
+  // are learned; else empty.
+  std::vector<BlockSigns> best_signs;
 };
 
 // Joins the pieces that the stages have of a flat tensor, and cuts it again. The flat tensor is
@@ -47,14 +55,31 @@ class StagePieces {
   int64_t size_ = 0;
 };
 
-// Collective over the mesh. The tensors of the file, which own their bytes; whole on every rank.
-std::vector<TensorSource> tensors_to_save(const TuningState& state, ShardedOptimizer& optimizer,
-                                          const StagePieces& pieces);
+// Whose state it is. All of it outlives every call. `run_dir`: on rank 0, and where there are
+// parts, on the leader of every stage; else null. `pieces`: of what is small.
+struct TuningPlace {
+  const TrainedStage& stage;
+  StageOptimizer& optimizer;
+  const StagePieces& pieces;
+  MeshRank& rank;
+  RunDir* run_dir;
+  ThreadPool& pool;
+};
+
+// Collective over the mesh. The tensors of the one file, which own their bytes; whole on every
+// rank.
+std::vector<TensorSource> tensors_to_save(const TuningState& state, const TuningPlace& place);
 Progress saved_progress(const TuningState& state);
+// Collective over the mesh; does nothing where nothing large is trained. Writes the blocks' parts,
+// one tensor in memory at a time; latents and moments in `large`, float32 or bfloat16. When it
+// returns, all parts of all stages are on the disk, and the one file may be committed. Rank 0
+// removes the parts of older states after that.
+void save_parts(const TuningState& state, const TuningPlace& place, Dtype large);
+// Collective over the replicas of a stage. Rounds latents and their moments to bfloat16: what they
+// lose when they are kept in 16 bits.
+void round_latents(const TuningState& state, const TuningPlace& place);
 // Restores the saved state; tensors stay where they are. Changes nothing where none was saved.
-// Collective over the mesh; run_dir
-// on rank 0, else null.
-void restore_tuning(const RunDir* run_dir, TuningState& state, ShardedOptimizer& optimizer,
-                    const StagePieces& pieces, MeshRank& rank);
+// Removes parts that no committed state has. Collective over the mesh.
+void restore_tuning(TuningState& state, const TuningPlace& place);
 
 }  // namespace bitmill

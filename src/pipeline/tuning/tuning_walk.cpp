@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 
 #include "channel/channel.hpp"
 #include "device/device_full.hpp"
@@ -22,6 +23,21 @@ int64_t sent_ahead_bytes(int stages, int64_t own, int64_t sample_bytes) {
   }
   const int64_t measuring = Channel::most_under_way(static_cast<size_t>(sample_bytes));
   return std::max(training, measuring) * sample_bytes;
+}
+
+SumsHeld most_sums_held(int64_t batch, const Mesh& mesh) {
+  SumsHeld most;
+  for (int replica = 0; replica < mesh.replicas; ++replica) {
+    const PositionRange own = owned_positions(batch, mesh.replicas, replica);
+    const std::vector<TreeAddition> additions = local_additions(batch, mesh.replicas, replica);
+    size_t made = 0;
+    for (const PositionRange& cut : micro_batches(own, mesh.stages, most_in_micro_batch)) {
+      while (made < additions.size() && additions[made].node.end <= cut.end) ++made;
+      most.between = std::max(most.between, cut.end - own.begin - static_cast<int64_t>(made));
+      most.of_block = std::max(most.of_block, cut.size());
+    }
+  }
+  return most;
 }
 
 TuningWalk::TuningWalk(const WalkContext& context) : context_(context) {}
@@ -87,11 +103,16 @@ class TuningWalk::Step {
                                 std::ssize(cuts_))),
         width_(cuts_.empty() ? 0 : cuts_.front().size()),
         levels_(context_.stage.blocks() + (walk.is_last() ? 1 : 0)),
-        saved_(walk.slots(live_ * width_ * levels_)),
-        sums_(share.batch_size(step), share.replicas(), share.replica(),
-              {context_.stage.layout().size(), at::kFloat, context_.device.torch()}) {}
+        saved_(walk.slots(live_ * width_ * levels_)) {
+    for (int b = 0; b < context_.stage.blocks(); ++b) {
+      sums_.emplace_back(
+          share.batch_size(step), share.replicas(), share.replica(),
+          FlatShape{context_.stage.block(b).layout().size(), at::kFloat, context_.device.torch()},
+          &walk.sums_memory_);
+    }
+  }
 
-  Partials carry_out() {
+  std::vector<Partials> carry_out() {
     for (const MicroAction& action : actions_) {
       if (action.forward) {
         forward(action.micro_batch);
@@ -100,7 +121,9 @@ class TuningWalk::Step {
       }
     }
     context_.rank.streams().flush();
-    return sums_.take();
+    std::vector<Partials> all;
+    for (GrowingSums& sums : sums_) all.push_back(sums.take());
+    return all;
   }
 
  private:
@@ -110,6 +133,7 @@ class TuningWalk::Step {
   int64_t own_index(int64_t micro_batch, int64_t i) const {
     return share_.own_index(step_, cuts_[static_cast<size_t>(micro_batch)].begin + i);
   }
+  Draw draw(int64_t micro_batch, int64_t i) const { return ends_.draw(own_index(micro_batch, i)); }
   int64_t count(int64_t micro_batch) const {
     return cuts_[static_cast<size_t>(micro_batch)].size();
   }
@@ -122,11 +146,18 @@ class TuningWalk::Step {
     };
     walk_.for_samples(count(micro_batch), place, task);
   }
-  std::unique_ptr<StudentBlock> expand(int b) {
+  // A block of the stage, ready for passes.
+  struct Expanded {
+    at::Tensor values;  // learned
     std::unique_ptr<StudentBlock> student;
-    at_place(walk_.of_block("the operands", b),
-             [&] { student = context_.stage.expand(b, context_.backend); });
-    return student;
+  };
+  Expanded expand(int b) {
+    Expanded block;
+    at_place(walk_.of_block("the operands", b), [&] {
+      block.values = context_.stage.values(b);
+      block.student = context_.stage.block(b).expand(context_.backend, block.values);
+    });
+    return block;
   }
   void save(int64_t slot, const at::Tensor& x) { saved_.store(slot, context_.device.fetch(x)); }
   at::Tensor saved(int64_t slot) const { return context_.device.bring(saved_.load(slot)); }
@@ -137,10 +168,10 @@ class TuningWalk::Step {
       x.push_back(walk_.take_in(ends_, own_index(micro_batch, i)));
     }
     for (int b = 0; b < context_.stage.blocks(); ++b) {
-      const auto student = expand(b);
+      const Expanded block = expand(b);
       for_samples(walk_.of_block("the forward pass", b), micro_batch, [&](int64_t i) {
         save(slot(micro_batch, i, b), x[i]);
-        x[i] = student->output(x[i], context_.stage.values(b));
+        x[i] = block.student->output(x[i], block.values, draw(micro_batch, i));
       });
     }
     for (int64_t i = 0; i < std::ssize(x); ++i) {
@@ -156,15 +187,19 @@ class TuningWalk::Step {
     const PositionRange& positions = cuts_[static_cast<size_t>(micro_batch)];
     std::vector<at::Tensor> gradients(static_cast<size_t>(positions.size()));
     begin_backward(micro_batch, gradients);
-    sums_.open(positions);
     for (int b = context_.stage.blocks() - 1; b >= 0; --b) {
-      const auto student = expand(b);
+      const Expanded block = expand(b);
+      GrowingSums& sums = sums_[static_cast<size_t>(b)];
+      sums.open(positions);
       for_samples(walk_.of_block("the gradient", b), micro_batch, [&](int64_t i) {
-        const at::Tensor unit = context_.stage.part(b, sums_.at(positions.begin + i));
-        gradients[i] =
-            student->backward(saved(slot(micro_batch, i, b)), gradients[i],
-                              context_.stage.values(b), unit, b > 0 || !walk_.is_first());
+        const at::Tensor& unit = sums.at(positions.begin + i);
+        gradients[i] = block.student->backward(saved(slot(micro_batch, i, b)), gradients[i],
+                                               block.values, unit, b > 0 || !walk_.is_first(),
+                                               draw(micro_batch, i));
         context_.stage.block(b).scale(unit);
+      });
+      sums.merge_before(positions.end, [&](const at::Tensor& into, const at::Tensor& from) {
+        add_spread(into, from, context_.device.host());
       });
     }
     if (!walk_.is_first()) {
@@ -172,8 +207,6 @@ class TuningWalk::Step {
         walk_.send(gradient, context_.rank.previous());
       }
     }
-    sums_.merge_before(positions.end,
-                       [](const at::Tensor& into, const at::Tensor& from) { into.add_(from); });
   }
 
   // Fills in the gradients of the stage's outputs.
@@ -203,11 +236,11 @@ class TuningWalk::Step {
   const int64_t width_;  // most samples of a micro-batch
   const int levels_;
   SampleStream& saved_;
-  GrowingSums sums_;
+  std::deque<GrowingSums> sums_;  // of each block; they cannot be moved
 };
 
-Partials TuningWalk::train(const SampleShare& share, int64_t step, const WalkEnds& ends,
-                           const at::Tensor& losses) {
+std::vector<Partials> TuningWalk::train(const SampleShare& share, int64_t step,
+                                        const WalkEnds& ends, const at::Tensor& losses) {
   return Step(*this, share, step, ends, losses).carry_out();
 }
 

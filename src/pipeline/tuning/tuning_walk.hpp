@@ -29,6 +29,13 @@ inline constexpr int64_t most_in_micro_batch = 8;
 // `own`: samples of a batch on a replica; `sample_bytes`: the activations of one.
 int64_t sent_ahead_bytes(int stages, int64_t own, int64_t sample_bytes);
 
+// How many gradients a rank holds at once, at most, on the busiest rank of a mesh.
+struct SumsHeld {
+  int64_t between = 0;   // of every block, between two micro-batches
+  int64_t of_block = 0;  // of the one block that is computed, more than these
+};
+SumsHeld most_sums_held(int64_t batch, const Mesh& mesh);
+
 struct WalkContext {
   MeshRank& rank;
   const TrainedStage& stage;
@@ -42,18 +49,20 @@ struct WalkContext {
 
 // Samples come from streams on the host, are computed on the device, and go back.
 //
-// All stages of a replica make every call together. Memory of a rank: the operands of one block,
-// and, for every sample between its two passes, the inputs of the stage's blocks; those keep to the
-// budget. Beside it what a slow neighbour has not taken: sent_ahead_bytes().
+// All stages of a replica make every call together. Memory of a rank: the operands and learned
+// values of one block; the gradients that are added up, of one block for every sample of a
+// micro-batch, and of every block for what is left of the batch's samples; and, for every sample
+// between its two passes, the inputs of the stage's blocks, which keep to the budget. Beside it
+// what a slow neighbour has not taken: sent_ahead_bytes().
 class TuningWalk {
  public:
   explicit TuningWalk(const WalkContext& context);
 
-  // Trains the batch of `step`. Returns the sums that this replica can make alone of the gradients
-  // of what the stage trains. On the last stage `losses` (float32) gets the loss of each sample of
-  // the batch, at its own index, finite or not.
-  Partials train(const SampleShare& share, int64_t step, const WalkEnds& ends,
-                 const at::Tensor& losses);
+  // Trains the batch of `step`. Returns, for each block of the stage, the sums that this replica
+  // can make alone of the gradients of what is trained of it. On the last stage `losses` (float32)
+  // gets the loss of each sample of the batch, at its own index, finite or not.
+  std::vector<Partials> train(const SampleShare& share, int64_t step, const WalkEnds& ends,
+                              const at::Tensor& losses);
   // Only the forward pass, for all own samples, with the model as it would be stored with
   // `trained`. On the last stage `losses` gets the loss of each sample. REQUIRES: can_store() of
   // `trained` on every stage.
@@ -86,6 +95,7 @@ class TuningWalk {
   const WalkContext context_;
   // Kept from step to step: to map it anew would cost a page fault for every 4 KiB.
   std::unique_ptr<SampleStream> slots_;
+  SumMemory sums_memory_;  // the same, of gradients
 };
 
 }  // namespace bitmill

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "method/adapted_linear.hpp"
 #include "method/next_token_divergence.hpp"
 #include "model/sample_stream.hpp"
 
@@ -20,6 +21,9 @@ class WalkEnds {
   // finite or not. When `gradient` is given, it becomes d loss / d output [T, hidden]. Safe from
   // several threads on a CPU.
   virtual double loss(int64_t own, const at::Tensor& output, at::Tensor* gradient) const = 0;
+  // Called on every stage, also by several threads: the draw of the sample's dropout, the same in
+  // both of its passes.
+  virtual Draw draw(int64_t /*own*/) const { return {}; }
 };
 
 // Towards the outputs of a teacher: `divergence` from the stored `targets`. Own sample i is at

@@ -46,7 +46,7 @@ class SlowNeighbour : public Tune {
     const Rotary rotary = make_rotary(model.config(), walk_tokens);
     const auto device = cpu_device(pool);
     TrainedStage stage(blocks_of_stage(2, 2, rank.stage()), [&](int64_t block) {
-      return std::make_unique<TunedBlock>(model, block, 1, rotary, *device);
+      return std::make_unique<TunedBlock>(model, block, TunedParts(), nullptr, rotary, *device);
     });
     stage.take(at::ones({stage.layout().size()}));
     const auto backend = cpu_backend();

@@ -93,7 +93,7 @@ TEST_F(Tune, AStageCanStoreFactorsWhoseScalesFitFloat16) {
   ThreadPool pool(1);
   const auto device = cpu_device(pool);
   const TrainedStage stage({0, 2}, [&](int64_t block) {
-    return std::make_unique<TunedBlock>(model, block, 1e-2, rotary, *device);
+    return std::make_unique<TunedBlock>(model, block, TunedParts(), nullptr, rotary, *device);
   });
   const at::Tensor factors = at::ones({stage.layout().size()});
   EXPECT_TRUE(stage.can_store(factors));

@@ -28,6 +28,34 @@ TEST_F(Tune, GradientOfTheWholeModelIsAutogradsOnDenseWeights) {
   }
 }
 
+// The gradient of a sign goes to its latent where this is within the window, and is 0 elsewhere.
+TEST_F(Tune, GradientOfSignsAndCodeScalesIsAutogradsOnDenseWeights) {
+  ThreadPool pool(2);
+  const auto device = cpu_device(pool);
+  TunedModel whole(*files_, folder_ / "packed", folder_ / "model", *device,
+                   {.code_scales = true, .signs = true});
+  const at::Tensor trained = whole.some_factors();
+  at::Tensor mine;
+  whole.run(trained, &mine);
+  const at::Tensor theirs = whole.autograd_gradient(trained);
+  int outside = 0, latents = 0;
+  for (const LearnedSegment& segment : whole.layout().segments()) {
+    const at::Tensor a = mine.narrow(0, segment.offset, segment.size);
+    at::Tensor b = theirs.narrow(0, segment.offset, segment.size);
+    if (segment.large) {
+      const at::Tensor inside = trained.narrow(0, segment.offset, segment.size).abs() < 1.5;
+      latents += static_cast<int>(segment.size);
+      outside += static_cast<int>(segment.size - inside.sum().item<int64_t>());
+      b = b * inside;
+    }
+    EXPECT_GT(b.norm().item<float>(), 0);
+    EXPECT_LE((a - b).norm().item<float>(), 1e-4F * b.norm().item<float>() + 1e-7F)
+        << "linear " << segment.linear << ", " << segment.name;
+  }
+  EXPECT_GT(outside, 0);
+  EXPECT_LT(outside, latents / 2);
+}
+
 // Along the gradient of each kind of factor alone, the loss must rise by that gradient's norm.
 TEST_F(Tune, GradientOfTheWholeModelIsTheSlopeOfTheLoss) {
   ThreadPool pool(1);

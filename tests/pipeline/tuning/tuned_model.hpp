@@ -1,6 +1,6 @@
 #pragma once
-// A whole packed model with factors, one window, on one rank: its loss and gradient by the walk of
-// `tune`, and by autograd in float64.
+// A whole packed model with factors, and perhaps latents, one window, on one rank: its loss and
+// gradient by the walk of `tune`, and by autograd in float64.
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -21,7 +21,7 @@ class TunedModel {
  public:
   // The device outlives it.
   TunedModel(Files& files, const std::string& folder, const std::string& reference,
-             const Device& device)
+             const Device& device, const TunedParts& parts = {})
       : device_(device),
         pool_(device.host()),
         model_(files, folder),
@@ -30,7 +30,8 @@ class TunedModel {
         rotary_(on_device(host_rotary_, device)),
         stage_({0, model_.config().blocks},
                [&](int64_t block) {
-                 return std::make_unique<TunedBlock>(model_, block, 1, rotary_, device);
+                 return std::make_unique<TunedBlock>(model_, block, parts, &teacher_, rotary_,
+                                                     device);
                }),
         budget_(files, INT64_MAX, folder + ".scratch"),
         divergence_(model_, teacher_, device) {
@@ -46,9 +47,13 @@ class TunedModel {
 
   const LearnedLayout& layout() const { return stage_.layout(); }
 
-  // Factors that are not 1, so that one in a wrong place shows.
+  // Factors that are not 1, so that one in a wrong place shows; and latents, some of them outside
+  // of the window.
   at::Tensor some_factors() const {
-    return 1 + 0.3 * at::sin(at::arange(layout().size()).to(at::kFloat));
+    const at::Tensor all = device_.fetch(stage_.first()) * 1.2;
+    const at::Tensor factors = stage_.small(all);
+    stage_.set_small(all, 1 + 0.3 * at::sin(at::arange(factors.numel()).to(at::kFloat)));
+    return all;
   }
 
   double run(const at::Tensor& factors, at::Tensor* gradient = nullptr) {
@@ -64,14 +69,24 @@ class TunedModel {
     const at::Tensor losses = at::zeros({1});
     const auto sums =
         walk.train(share, 0, DivergenceEnds(&inputs, &targets, &divergence_, 0, device_), losses);
-    if (gradient != nullptr) *gradient = device_.fetch(sums.at(0));
+    if (gradient != nullptr) {
+      std::vector<at::Tensor> blocks;
+      for (const Partials& block : sums) blocks.push_back(device_.fetch(block.at(0)));
+      *gradient = at::cat(blocks);
+    }
     return losses.item<double>();
   }
 
-  // The same in float64, by dense weights that autograd builds from factors and what is stored.
+  // The same in float64, by dense weights that autograd builds from factors and what is stored. The
+  // gradient of a latent is that of its sign, wherever the latent is.
   at::Tensor autograd_gradient(const at::Tensor& factors) {
     const at::AutoGradMode grad_mode(true);
-    const std::vector<LearnedLinear> leaves = layout().views(factors.to(at::kDouble));
+    const at::Tensor values = factors.to(at::kDouble);
+    for (const LearnedSegment& segment : layout().segments()) {
+      const at::Tensor view = LearnedLayout::view(values, segment);
+      if (segment.large) view.copy_(at::where(view >= 0, 1.0, -1.0));
+    }
+    const std::vector<LearnedLinear> leaves = layout().views(values);
     const at::Tensor gradient = at::zeros_like(factors);
     torch::autograd::variable_list inputs;
     for (const LearnedSegment& segment : layout().segments()) {
@@ -93,7 +108,7 @@ class TunedModel {
     const auto gradients = torch::autograd::grad({loss}, inputs);
     for (size_t i = 0; i < gradients.size(); ++i) {
       const LearnedSegment& segment = layout().segments()[i];
-      gradient.narrow(0, segment.offset, segment.size).copy_(gradients[i]);
+      gradient.narrow(0, segment.offset, segment.size).copy_(gradients[i].flatten());
     }
     return gradient;
   }
@@ -127,14 +142,16 @@ class TunedModel {
           read_packed_linear(model_.tensors(), shape.tensor, shape.rows, shape.cols);
       const InitialLinear linear = unpack_linear(packed, *cpu_device(pool_));
       const LearnedLinear& factor = leaves[next++];
-      const at::Tensor low =
-          factor[part::row_gain].unsqueeze(1) *
-          (wide(widened(packed.col_gain)) * factor[part::col_gain]) *
-          ((wide(linear.row_scale) * factor[part::row_scale]).unsqueeze(1) * linear.frozen.signs +
-           wide(linear.frozen.row_mean).unsqueeze(1));
-      weights.push_back(wide(at::tensor(dequantize(packed)))
-                            .view({shape.rows, shape.cols})
-                            .index_copy(1, linear.frozen.low_columns, low));
+      const at::Tensor low = factor[part::row_gain].unsqueeze(1) *
+                             (wide(widened(packed.col_gain)) * factor[part::col_gain]) *
+                             ((wide(linear.row_scale) * factor[part::row_scale]).unsqueeze(1) *
+                                  learned_or(factor, part::latents, linear.frozen.signs) +
+                              wide(linear.frozen.row_mean).unsqueeze(1));
+      at::Tensor dense = wide(at::tensor(dequantize(packed))).view({shape.rows, shape.cols});
+      if (const at::Tensor code_scale = factor[part::code_scale]; code_scale.defined()) {
+        dense = dense * code_scale.unsqueeze(1);
+      }
+      weights.push_back(dense.index_copy(1, linear.frozen.low_columns, low));
     }
     return block_forward(
         model_.config(), wide(model_.load_vectors(block)),

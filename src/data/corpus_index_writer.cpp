@@ -1,0 +1,270 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/format_bytes.hpp"
+#include "base/hash.hpp"
+#include "base/host_name.hpp"
+#include "data/corpus_index.hpp"
+#include "data/corpus_index_file.hpp"
+#include "data/corpus_splitter.hpp"
+#include "data/corpus_unpack.hpp"
+
+namespace bitmill {
+namespace {
+
+// To be raised when the same files begin to give other documents.
+constexpr const char* rules_version = "documents 1";
+
+std::string beside_name(const std::string& path) { return path + ".new-" + host_name(); }
+
+// A file that gets its name when it is whole. Until then it lies beside, under a name of this host,
+// so that hosts with one scratch folder do not meet. It is removed when it is not finished.
+class FileBeside {
+ public:
+  FileBeside(Files& files, const std::string& path)
+      : files_(files), path_(path), beside_(beside_name(path)) {
+    attempt([&] { file_ = files_.create(beside_); });
+  }
+  ~FileBeside() {
+    if (is_whole_) return;
+    try {
+      file_.reset();
+      files_.remove(beside_);
+    } catch (const Error&) {  // there is nothing, or no way to it: the first error says more
+    }
+  }
+  FileBeside(const FileBeside&) = delete;
+  FileBeside& operator=(const FileBeside&) = delete;
+
+  void append(std::span<const std::byte> bytes) {
+    attempt([&] { file_->append(bytes); });
+  }
+  void finish() {
+    attempt([&] {
+      file_->sync();
+      file_->close();
+      files_.rename(beside_, path_);
+      is_whole_ = true;
+      files_.sync_directory(parent_path(path_));
+    });
+  }
+
+ private:
+  template <class Action>
+  void attempt(const Action& action) {
+    try {
+      action();
+    } catch (const FileError& error) {
+      throw FileError(fmt::format(
+          "{}; the corpus is unpacked and indexed in {}, which has {} free: make room, or give "
+          "another --scratch-dir",
+          error.what(), parent_path(path_), free_words()));
+    }
+  }
+  std::string free_words() const {
+    try {
+      return format_bytes(files_.free_bytes(parent_path(path_)));
+    } catch (const Error&) {
+      return "an unknown number of bytes";
+    }
+  }
+
+  Files& files_;
+  const std::string path_, beside_;
+  std::unique_ptr<OutputFile> file_;
+  bool is_whole_ = false;
+};
+
+void unpack(Files& files, const std::string& path, const std::string& target) {
+  FileBeside beside(files, target);
+  read_content(files, path,
+               [&](std::string_view piece) { beside.append(std::as_bytes(std::span(piece))); });
+  beside.finish();
+}
+
+// Writes the records of all files, and counts on the way.
+class IndexWriter {
+ public:
+  IndexWriter(Files& files, const IndexedFiles& indexed)
+      : files_(files),
+        indexed_(indexed),
+        lines_(files, indexed.model_folder, indexed.text_key),
+        beside_(files, index_path(files, indexed)) {}
+
+  void write() {
+    Hasher content;
+    content.add_text(rules_version);
+    content.add_text(indexed_.text_key);
+    content.add_text(std::to_string(indexed_.least_bytes));
+    for (const std::string& path : indexed_.paths) content.add_text(add_file(path));
+    check_documents();
+    flush();
+    table_.content_hash = content.hex();
+    table_.record_hash = record_hasher_.hex();
+    const std::string end = index_end(table_);
+    beside_.append(std::as_bytes(std::span(end)));
+    beside_.finish();
+  }
+
+ private:
+  // Returns the hash of its content.
+  std::string add_file(const std::string& path) {
+    Hasher hasher;
+    std::optional<DocumentSplitter> splitter;
+    // The begin of the file, until it is known what it holds.
+    std::string begin;
+    const auto start = [&] {
+      const bool is_lines = holds_json_lines(begin, name_of_content(path));
+      BITMILL_CHECK(is_lines || indexed_.text_key.empty(), UsageError,
+                    fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines",
+                                indexed_.text_key, path));
+      table_.files.push_back({0, is_lines});
+      splitter.emplace(path, SplitRules{is_lines, indexed_.least_bytes}, lines_,
+                       [this](const FoundDocument& found) { add(found); });
+      splitter->add(std::exchange(begin, {}));
+    };
+    constexpr size_t enough = size_t{1} << 20;
+    const std::string content = content_path(files_, path, indexed_.scratch_dir);
+    const int64_t bytes = read_content(files_, content, [&](std::string_view piece) {
+      hasher.add(std::as_bytes(std::span(piece)));
+      if (splitter) return splitter->add(piece);
+      begin += piece;
+      if (begin.size() >= enough) start();
+    });
+    BITMILL_CHECK(bytes > 0, FormatError, fmt::format("{} is empty: give a text", path));
+    if (!splitter) start();
+    splitter->finish();
+    table_.files.back().content_bytes = bytes;
+    table_.left_out += splitter->left_out();
+    longest_left_out_ = std::max(longest_left_out_, splitter->longest_left_out());
+    return hasher.hex();
+  }
+
+  void add(const FoundDocument& found) {
+    IndexRecord record;
+    record.begin = static_cast<uint64_t>(table_.text_bytes);
+    record.offset = static_cast<uint64_t>(found.offset);
+    record.stored = static_cast<uint32_t>(found.stored.size());
+    record.bytes = static_cast<uint32_t>(found.text_bytes);
+    record.check = check_of(found.stored);
+    record.file = static_cast<uint32_t>(table_.files.size() - 1) & 0x7FFFFFFFu;
+    record.continues = found.continues ? 1 : 0;
+    records_.push_back(record);
+    ++table_.documents;
+    table_.text_bytes += found.text_bytes;
+    constexpr size_t records_at_once = size_t{1} << 15;  // 1 MiB
+    if (records_.size() == records_at_once) flush();
+  }
+
+  void flush() {
+    const auto bytes = std::as_bytes(std::span(records_));
+    record_hasher_.add(bytes);
+    beside_.append(bytes);
+    records_.clear();
+  }
+
+  void check_documents() const {
+    if (table_.documents > 0) return;
+    const std::string where = indexed_.paths.size() == 1
+                                  ? indexed_.paths.front()
+                                  : fmt::format("{} and {} more files", indexed_.paths.front(),
+                                                indexed_.paths.size() - 1);
+    throw UsageError(
+        longest_left_out_ == 0
+            ? fmt::format("{}: there are only blanks: give a text", where)
+            : fmt::format("{}: no document is long enough: the longest of {} has {} bytes, and "
+                          "shorter ones than {} are left out; give longer documents",
+                          where, table_.left_out, longest_left_out_, indexed_.least_bytes));
+  }
+
+  Files& files_;
+  const IndexedFiles& indexed_;
+  const CorpusLines lines_;
+  FileBeside beside_;
+  std::vector<IndexRecord> records_;  // that are not written yet
+  Hasher record_hasher_;
+  IndexTable table_;
+  int64_t longest_left_out_ = 0;
+};
+
+// A name for what follows from these words.
+std::string scratch_name(const std::vector<std::string>& words, const char* ending) {
+  Hasher hasher;
+  for (const std::string& word : words) hasher.add_text(word);
+  return fmt::format("corpus-{}.{}", hasher.hex().substr(0, 16), ending);
+}
+
+}  // namespace
+
+std::string index_path(Files& files, const IndexedFiles& indexed) {
+  std::vector<std::string> words = {rules_version, indexed.text_key, indexed.model_folder,
+                                    std::to_string(indexed.least_bytes)};
+  for (const std::string& path : indexed.paths) {
+    words.push_back(files.resolve(path));
+    words.push_back(std::to_string(files.open(path)->size()));
+  }
+  return join_path(indexed.scratch_dir, scratch_name(words, "index"));
+}
+
+std::string content_path(Files& files, const std::string& path, const std::string& scratch_dir) {
+  if (packing_of(files, path) == Packing::none) return path;
+  const auto size = std::to_string(files.open(path)->size());
+  return join_path(scratch_dir, scratch_name({files.resolve(path), size}, "text"));
+}
+
+IndexBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed) {
+  IndexBytes bytes;
+  int64_t text = 0, pieces = 0;
+  for (const std::string& path : indexed.paths) {
+    const std::string content = content_path(files, path, indexed.scratch_dir);
+    int64_t size = 0;
+    if (files.exists(content)) {
+      size = files.open(content)->size();
+    } else {
+      size = read_content(files, path, [](std::string_view) {});
+      bytes.unpacked += size;
+    }
+    text += size;
+    pieces += size / (longest_piece / 2) + 1;
+  }
+  if (files.exists(index_path(files, indexed))) return bytes;
+  const int64_t table = 4096 + 64 * std::ssize(indexed.paths);
+  bytes.index = bytes_of_record * (text / indexed.least_bytes + pieces) + table;
+  return bytes;
+}
+
+bool corpus_index_exists(Files& files, const IndexedFiles& indexed) {
+  return files.exists(index_path(files, indexed)) &&
+         std::ranges::all_of(indexed.paths, [&](const std::string& path) {
+           return files.exists(content_path(files, path, indexed.scratch_dir));
+         });
+}
+
+void write_corpus_index(Files& files, const IndexedFiles& indexed) {
+  files.make_directories(indexed.scratch_dir);
+  for (const std::string& path : indexed.paths) {
+    const std::string content = content_path(files, path, indexed.scratch_dir);
+    if (!files.exists(content)) unpack(files, path, content);
+  }
+  if (!files.exists(index_path(files, indexed))) IndexWriter(files, indexed).write();
+}
+
+void remove_corpus_index(Files& files, const IndexedFiles& indexed) {
+  const auto remove = [&](const std::string& path) {
+    for (const std::string& name : {path, beside_name(path)}) {
+      if (files.exists(name)) files.remove(name);
+    }
+  };
+  remove(index_path(files, indexed));
+  for (const std::string& path : indexed.paths) {
+    const std::string content = content_path(files, path, indexed.scratch_dir);
+    if (content != path) remove(content);
+  }
+}
+
+}  // namespace bitmill

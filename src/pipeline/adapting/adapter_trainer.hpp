@@ -1,0 +1,122 @@
+#pragma once
+// Trains the adapters of a packed base on a text, on one rank of the mesh: says what a step is. The
+// loop over steps is in training/step_loop.hpp; what it calls an epoch are the steps between two
+// measurements of the text that is held out.
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.hpp"
+#include "device/device.hpp"
+#include "pipeline/adapting/adapter_state.hpp"
+#include "pipeline/adapting/sequence_ends.hpp"
+#include "pipeline/job/preprocess_job.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/training/step_loop.hpp"
+#include "pipeline/tuning/stage_optimizer.hpp"
+#include "pipeline/tuning/tuning_walk.hpp"
+
+namespace bitmill {
+
+// torch.optim.AdamW's: every value shrinks by this share of its rate in every step.
+inline constexpr double adapter_decay = 0.01;
+
+// At most so many sequences of the text that is held out are measured.
+inline constexpr int64_t most_held_out = 64;
+
+// With TrainingLoss::divergence the teacher computes its outputs for so many sequences at a time,
+// or for one step: every time it is read from disk once.
+inline constexpr int64_t sequences_of_teacher = 64;
+
+struct AdapterContext {
+  const PreprocessOptions& options;
+  const PreprocessForecast& forecast;
+  const SourceModel& base;
+  const SourceModel& original;
+  const TrainingText& text;
+  MeshRank& rank;
+  RunWriter* writer;  // on rank 0, else null; not beside training
+  StreamBudget& budget;
+  const Device& device;  // where this rank computes
+  StopControl& stop;     // of the whole mesh, because every step needs all ranks of it
+  PreprocessObserver& observer;
+};
+
+class AdapterTrainer : private Trained {
+ public:
+  // Collective over the mesh, like every call here. Restores the state in the run folder, if there
+  // is one.
+  explicit AdapterTrainer(const AdapterContext& context);
+
+  // Trains to the end; the last state is committed then. AgreedStop at a safe point, after the
+  // state was saved. NumericError, on every rank, when a loss is not finite; what was saved before
+  // stays.
+  void run();
+
+  const PreprocessHistory& history() const { return state_.history; }
+
+ private:
+  // What the ranks tell each other after the passes of a step.
+  struct Word {
+    int64_t tokens = 0;   // of the replica's sequences; from the first stage
+    double loss_sum = 0;  // over them; from the last stage
+    char finite = 1;      // whether all losses are
+    char save_due = 0;    // from rank 0
+  };
+
+  std::string name() const override { return "the adapters"; }
+  int64_t steps_per_epoch() const override { return context_.forecast.steps_per_measure; }
+  bool wants_epoch(int epoch) override;
+  bool take_step(int epoch, int64_t step) override;
+  void finish_epoch(int epoch) override;
+  void save_epoch(const StepsDone& done, double seconds) override;
+  void save_steps(const StepsDone& done) override;
+  bool wants_save() override { return save_due_; }
+  void settle() override;
+  double seconds_to_leave() const override { return 0; }
+
+  bool is_first_stage() const { return context_.rank.stage() == 0; }
+  bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
+  SequenceLoss loss() const;
+  std::vector<int64_t> own_of(int64_t step) const;
+  void hold_sequences(int64_t step);
+  void hold_held_out();
+  // `block_done` is called on every rank after every block of the teacher; it may leave.
+  std::unique_ptr<SampleStream> teach(const std::vector<TokenIds>& sequences,
+                                      const std::function<void()>& block_done);
+  void teach_chunk(int64_t step);
+  Word own_word(const std::vector<int64_t>& own) const;
+  void agree(int64_t step, const std::vector<int64_t>& own);
+  void measure();
+  std::vector<float> gather_losses(const SampleShare& share, const at::Tensor& own) const;
+  std::vector<float> losses_since_measure(int64_t steps) const;
+  int64_t first_since_measure() const;  // number of the first sequence
+  void take_losses();
+  std::string measure_line(double seconds) const;
+
+  const AdapterContext context_;
+  const std::unique_ptr<Backend> backend_;
+  const Rotary rotary_;  // on the device
+  const SampleShare train_, held_out_;
+  TrainedStage stage_;
+  const RateCurve rates_;
+  StageOptimizer optimizer_;
+  AdapterFile file_;
+  AdapterState state_;
+  // The loss of each own sequence, [own sequences] float32, on the host; filled on the last stage.
+  const at::Tensor own_losses_;
+  std::optional<NextTokenLoss> cross_entropy_;  // on the last stage, one of the two
+  std::optional<NextTokenDivergence> divergence_;
+  std::optional<SequenceEnds> train_ends_, held_out_ends_;
+  std::unique_ptr<SampleStream> held_out_targets_, chunk_targets_;
+  int64_t chunk_end_ = 0;  // the first step after those that the teacher has done
+  std::optional<TuningWalk> walk_;
+  std::chrono::steady_clock::time_point last_save_ = std::chrono::steady_clock::now();
+  bool save_due_ = false;
+};
+
+}  // namespace bitmill

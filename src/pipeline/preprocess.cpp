@@ -1,0 +1,260 @@
+#include "pipeline/preprocess.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "comm/gather.hpp"
+#include "data/token_text.hpp"
+#include "data/training_corpus.hpp"
+#include "format/tensor_folder.hpp"
+#include "pipeline/adapting/adapter_trainer.hpp"
+#include "pipeline/adapting/merged_folder.hpp"
+#include "pipeline/checks/reference_check.hpp"
+#include "pipeline/folder/assemble.hpp"
+#include "pipeline/folder/run_session.hpp"
+#include "pipeline/folder/source_hashes.hpp"
+#include "pipeline/folder/writer_wishes.hpp"
+#include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/mesh_rank.hpp"
+#include "pipeline/ranks/ranks_check.hpp"
+#include "pipeline/ranks/stop_control.hpp"
+
+namespace bitmill {
+namespace {
+
+// One start, for the functions below.
+struct PreprocessStart {
+  const CheckedPreprocess& checked;
+  Files& files;
+  Communicator& comm;
+  const Device& device;
+  ThreadPool& pool;  // the device's host
+  PreprocessObserver& observer;
+  const RunControl& control;
+  std::string fingerprint_json;  // with the text
+  TrainingText text;
+
+  const PreprocessOptions& options() const { return checked.options; }
+};
+
+// In the run folder the whole model is one block, trained in one turn.
+Plan folder_plan(const PreprocessForecast& forecast) {
+  const auto measures = static_cast<int>(piece_count(forecast.steps, forecast.steps_per_measure));
+  return make_plan(1, measures, measures, 1, Walk::sweep);
+}
+
+// Whether no rank before this one is on its host.
+bool is_first_of_host(const PreprocessStart& start) {
+  const std::vector<std::string> hosts = gather_texts(start.comm, start.control.host);
+  const auto first = std::ranges::find(hosts, start.control.host);
+  return first - hosts.begin() == start.comm.rank();
+}
+
+// Where all ranks see one folder, rank 0 makes the index and the others find it; where a host has a
+// folder of its own, one of its ranks makes it there.
+void prepare_text(const PreprocessStart& start, const CorpusOptions& corpus) {
+  start.observer.phase_begins("reading the corpus once, for its index");
+  const bool is_first = is_first_of_host(start);
+  if (start.comm.rank() == 0) prepare_corpus(start.files, corpus);
+  start.comm.barrier();
+  if (is_first && !corpus_is_prepared(start.files, corpus)) prepare_corpus(start.files, corpus);
+  start.comm.barrier();
+}
+
+TrainingText text_of(const std::shared_ptr<const TrainingCorpus>& corpus) {
+  return {[corpus](int64_t position) { return corpus->sequence(position); },
+          [corpus](int64_t i) { return corpus->held_out_sequence(i); }, corpus->held_out_size(),
+          corpus->fingerprint()};
+}
+
+// No sequence of the training shares text with the evaluation from here on. Returns a hash of it.
+std::string leave_out(const PreprocessStart& start, TrainingCorpus& corpus) {
+  const PreprocessOptions& options = start.options();
+  const int64_t vocabulary = start.checked.original.config().vocab_size;
+  EvaluationText evaluation;
+  Hasher hasher;
+  for (const std::string& path : options.evaluation) {
+    const Tokens tokens = read_tokens(start.files, path, options.model, vocabulary);
+    evaluation.add(tokens.ids);
+    hasher.add(std::as_bytes(std::span(tokens.ids)));
+  }
+  // All of a small corpus, and a look at a large one.
+  constexpr int64_t most_looked_at = 1000;
+  const int64_t looked_at = std::min(corpus.size(), most_looked_at);
+  const auto sharing = std::ssize(corpus.overlapping_positions(looked_at, evaluation));
+  start.observer.note(fmt::format(
+      "{} of the first {} sequences share text with --evaluation; all that do are replaced by "
+      "others",
+      sharing, looked_at));
+  corpus.leave_out(std::move(evaluation));
+  return hasher.hex();
+}
+
+void open_text(PreprocessStart& start) {
+  const CorpusOptions options =
+      corpus_options(start.options(), start.checked.forecast, start.checked.original.config());
+  prepare_text(start, options);
+  const auto corpus = std::make_shared<TrainingCorpus>(start.files, options);
+  for (const std::string& note : corpus->notes()) start.observer.note(note);
+  nlohmann::json fingerprint = nlohmann::json::parse(start.checked.forecast.fingerprint_json);
+  if (!start.options().evaluation.empty()) fingerprint["evaluation"] = leave_out(start, *corpus);
+  start.text = text_of(corpus);
+  fingerprint["corpus"] = start.text.fingerprint;
+  start.fingerprint_json = fingerprint.dump();
+}
+
+std::vector<std::string> check_all_ranks(const CheckedPreprocess& checked,
+                                         const std::string& fingerprint, Files& files,
+                                         Communicator& comm, const Device& device,
+                                         const std::string& host) {
+  return check_ranks({fingerprint, numerics_class(checked.options.backend, device),
+                      checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
+                     files, comm, host);
+}
+
+// Every rank has verified its own copy, so the copies must be compared.
+void check_same_base_everywhere(const PreprocessStart& start) {
+  const std::vector<std::string> all =
+      gather_texts(start.comm, combined_hash(start.checked.hashes));
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    BITMILL_CHECK(all[rank] == all[0], UsageError,
+                  fmt::format("rank {} and rank 0 have different packed models in {}: the copies "
+                              "on their hosts differ; copy it anew",
+                              rank, start.options().packed));
+  }
+}
+
+struct Sources {
+  TensorHashes base, original;
+  // The two hashes are joined, not the two maps: both models have the same names of tensors.
+  std::string hash() const { return combined_hash(base) + combined_hash(original); }
+};
+
+Sources hash_sources(const PreprocessStart& start) {
+  start.observer.phase_begins("hashing the original");
+  const SourceModel& original = start.checked.original;
+  Sources sources = {start.checked.hashes,
+                     hash_together(original, original.tensors().names(), start.comm, start.pool)};
+  check_made_from(start.files, start.checked.base, original, combined_hash(sources.original));
+  return sources;
+}
+
+// On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
+// save there.
+void open_session(const PreprocessStart& start, const Sources& sources,
+                  const std::vector<std::string>& numerics_classes, RunSession& session) {
+  const PreprocessForecast& forecast = start.checked.forecast;
+  session.open({start.fingerprint_json, numerics_classes}, folder_plan(forecast),
+               {{outside_blocks, sources.original}, {all_adapters, sources.base}});
+  start.control.work_dir_answers();
+  if (session.goes_on()) {
+    start.observer.phase_begins(
+        fmt::format("going on with the training in {}: {} of {} steps are done",
+                    start.options().work_dir, session.done()[all_adapters].steps, forecast.steps));
+  }
+  session.dir().rehearse_save(forecast.state_bytes / 2);
+}
+
+// `session` is null except on rank 0. Fills in the history.
+void train(const PreprocessStart& start, const Sources& sources, RunSession* session,
+           PreprocessResult& result) {
+  const PreprocessOptions& options = start.options();
+  const CheckedPreprocess& checked = start.checked;
+  MeshRank rank(checked.forecast.mesh, start.comm);
+  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
+  StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
+                      join_path(options.scratch_dir,
+                                fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
+  std::optional<RunWriter> writer;
+  if (session != nullptr) writer.emplace(session->dir(), /*beside=*/false);
+  RunWriter* const leads = writer ? &*writer : nullptr;
+  StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
+  AdapterTrainer trainer({options, checked.forecast, checked.base, checked.original, start.text,
+                          rank, leads, budget, start.device, stop, start.observer});
+  trainer.run();
+  if (session != nullptr) {
+    write_merged(
+        options, start.files, checked.base, checked.original, session->dir(),
+        {start.fingerprint_json, sources.hash(), session->numerics_classes(), trainer.history()},
+        start.pool, start.observer);
+    session->finish();
+  }
+  result.history = trainer.history();
+}
+
+void train_in_session(const PreprocessStart& start,
+                      const std::vector<std::string>& numerics_classes, const Sources& sources,
+                      PreprocessResult& result) {
+  std::optional<RunSession> session;
+  if (start.comm.rank() == 0) {
+    session.emplace(work_folder(start.options()), start.files, start.control,
+                    [&](const std::string& text) { start.observer.phase_begins(text); });
+  }
+  RunSession* const held = session ? &*session : nullptr;
+  hold_session(held, [&] {
+    if (held) open_session(start, sources, numerics_classes, *held);
+    train(start, sources, held, result);
+    if (held) result.state_seconds = held->dir().seconds_writing();
+  });
+}
+
+// Verifies the result of an earlier job, on rank 0.
+void verify_what_is_there(const PreprocessStart& start, const Sources& sources) {
+  const PreprocessOptions& options = start.options();
+  if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
+  start.observer.phase_begins("verifying the result that is there");
+  verify_merged(options, start.files, sources.hash(), start.pool);
+}
+
+}  // namespace
+
+void compare_ranks(const CheckedPreprocess& checked, Files& files, Communicator& comm,
+                   const Device& device, const std::string& host) {
+  check_all_ranks(checked, checked.forecast.fingerprint_json, files, comm, device, host);
+}
+
+PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Communicator& comm,
+                            const Device& device, PreprocessObserver& observer,
+                            const RunControl& control) {
+  const PreprocessOptions& options = checked.options;
+  PreprocessStart start{checked,       files,    comm,    device,
+                        device.host(), observer, control, /*fingerprint_json=*/{},
+                        /*text=*/{}};
+  observer.phase_begins("comparing what the ranks see");
+  compare_ranks(checked, files, comm, device, control.host);
+  check_same_base_everywhere(start);
+  const Sources sources = hash_sources(start);
+  open_text(start);
+  const DeviceShare share = device_share(comm, device, control.host);
+  for (const std::string& note : share.notes) observer.note(note);
+  const std::vector<std::string> classes =
+      check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
+  PreprocessResult result;
+  result.already_done =
+      check_output(options.output_dir, files, preprocess_record, start.fingerprint_json, comm);
+  if (!result.already_done) {
+    train_in_session(start, classes, sources, result);
+  } else if (comm.rank() == 0) {
+    verify_what_is_there(start, sources);
+  }
+  if (is_first_of_host(start)) {
+    remove_prepared_corpus(files,
+                           corpus_options(options, checked.forecast, checked.original.config()));
+    const std::string& folder = options.corpus_dir;
+    if (files.is_directory(folder) && files.list(folder).empty()) files.remove_tree(folder);
+  }
+  if (comm.rank() == 0) {
+    result.result_bytes = TensorFolder(files, options.output_dir).file_bytes();
+  }
+  comm.barrier();
+  return result;
+}
+
+}  // namespace bitmill

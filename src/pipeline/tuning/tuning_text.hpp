@@ -1,0 +1,51 @@
+#pragma once
+// The text that a tuning trains on, where it is larger than a set of windows: a corpus in portions.
+// An epoch of the tuning is one portion.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/files.hpp"
+#include "base/thread_pool.hpp"
+#include "comm/communicator.hpp"
+#include "data/training_corpus.hpp"
+#include "data/windows.hpp"
+#include "model/config.hpp"
+#include "pipeline/job/tune_job.hpp"
+
+namespace bitmill {
+
+// How the corpus of these options is read.
+CorpusOptions corpus_of(const TuneOptions& options, const TuneForecast& forecast,
+                        const ModelConfig& config);
+
+class TuningText {
+ public:
+  // Collective over all ranks of the job, on `host` each. Makes the index of the corpus on the
+  // first rank of every host, and opens it on every rank. Sequences that share text with
+  // `held_out`, windows that are not trained on, are left out. All arguments outlive it.
+  TuningText(const CorpusOptions& corpus, const TuneForecast& forecast, const Windows& held_out,
+             Files& files, Communicator& comm, const std::string& host);
+
+  // The windows of an epoch, its training windows first, those that are held out behind them. Only
+  // the windows in `own`, numbers of such windows, are filled in.
+  Windows windows(int epoch, std::span<const int64_t> own, ThreadPool& pool) const;
+  // Hash of the text.
+  std::string hash() const { return corpus_->fingerprint(); }
+  std::vector<std::string> notes() const { return corpus_->notes(); }
+  // When the result is there: removes the index, on the rank that has made it.
+  void remove_index() const;
+
+ private:
+  const CorpusOptions options_;
+  const TuneForecast& forecast_;
+  const Windows& held_out_;
+  Files& files_;
+  bool made_index_ = false;
+  std::optional<TrainingCorpus> corpus_;
+};
+
+}  // namespace bitmill
