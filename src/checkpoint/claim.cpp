@@ -52,18 +52,20 @@ struct Watched {
   double silent_s = 0;  // seconds since the last beat that was seen, or since watching began
 };
 
-// Watches the counter until it moves, but at most for timing.stale_after.
+// Watches the counter until it moves, but at most until it was silent for timing.stale_after.
 Watched watch(Files& files, const std::string& state_path, const ClaimTiming& timing) {
-  const auto begin = SteadyClock::now();
   const std::string first = read_beat(files, state_path);
-  while (SteadyClock::now() - begin < timing.stale_after) {
+  SteadyClock::duration silent{};
+  while (silent < timing.stale_after) {
+    const auto begin = SteadyClock::now();
     std::this_thread::sleep_for(timing.poll);
     const std::string now = read_beat(files, state_path);
     if (now != first && !now.empty()) return {true, 0};
     if (!files.exists(state_path)) return {true, 0};  // somebody else has taken it over
+    silent += std::min<SteadyClock::duration>(SteadyClock::now() - begin,
+                                              timing.poll + timing.longest_look);
   }
-  const std::chrono::duration<double> silent = SteadyClock::now() - begin;
-  return {false, silent.count()};
+  return {false, std::chrono::duration<double>(silent).count()};
 }
 
 [[noreturn]] void refuse(const std::string& work_dir, const std::optional<HolderRecord>& record,

@@ -10,7 +10,8 @@
 //   state-0007/holder.json   who holds it, and whether it was given back (hashed JSON)
 //   state-0007/beat          a counter that moves while the holder lives
 //
-// Only that counter decides whether a holder lives; the taker watches it on its own steady clock.
+// Only that counter decides whether a holder lives; the taker watches it on its own steady clock,
+// while the folder answers.
 // There is one exception: a holder of this machine whose process is gone need not be watched.
 
 #include <atomic>
@@ -48,9 +49,13 @@ struct ClaimTiming {
   // A holder writes a beat each second. When no beat is seen for this time, it counts as dead.
   std::chrono::milliseconds stale_after{20'000};
   std::chrono::milliseconds poll{250};
+  // More of one look at the counter does not count as silence: while the folder does not answer the
+  // taker, its holder cannot beat, either.
+  std::chrono::milliseconds longest_look{2'000};
 };
 
-// Whether the holder's counter moves. Watches it for up to timing.stale_after.
+// Whether the holder's counter moves. Watches it for up to timing.stale_after, longer on a folder
+// that is slow to answer.
 bool is_alive(Files& files, const std::string& state_path, const ClaimTiming& timing);
 
 class Claim {

@@ -108,6 +108,31 @@ TEST_F(RunDirTest, SilentHolderIsReplacedAndFindsOutBeforeItWrites) {
   EXPECT_FALSE(RunState(*files_, second->state_path()).has_packed(0, 0));
 }
 
+// Stands still once, when the counter is read for the second time. Its holder beats right after
+// that.
+class StandingFiles : public ForwardingFiles {
+ public:
+  explicit StandingFiles(Claim& holder) : holder_(holder) {}
+  std::unique_ptr<InputFile> open(const std::string& path) override {
+    if (!path.ends_with("/beat")) return ForwardingFiles::open(path);
+    ++reads_;
+    if (reads_ == 2) std::this_thread::sleep_for(300ms);
+    if (reads_ == 3) holder_.beat();
+    return ForwardingFiles::open(path);
+  }
+
+ private:
+  Claim& holder_;
+  int reads_ = 0;
+};
+
+TEST_F(RunDirTest, AFolderThatStandsStillDoesNotMakeItsHolderSilent) {
+  const auto first = claim();
+  first->beat();
+  StandingFiles files(*first);
+  EXPECT_TRUE(is_alive(files, first->state_path(), {200ms, 5ms, 10ms}));
+}
+
 TEST_F(RunDirTest, ReleasedClaimIsTakenAtOnce) {
   claim()->release("stopped");
   const auto second = claim(1h);

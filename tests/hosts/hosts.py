@@ -29,10 +29,8 @@ BASE = pathlib.Path("/run/hosts")  # in the /run of the test
 SHARED = BASE / "shared"  # where every host mounts the shared folder
 VOLUME = "v0"
 STORE_ADDRESS = "10.99.0.254"
-PROGRAMS = ("unshare", "nsenter", "ip", "ssh", "ssh-keygen", "/usr/sbin/sshd", "glusterd", "gluster",
+PROGRAMS = ("unshare", "nsenter", "setpriv", "ip", "ssh", "ssh-keygen", "/usr/sbin/sshd", "glusterd", "gluster",
             "glusterfs", "mpirun")
-# Seconds until a GlusterFS client gives up a brick that is silent; GlusterFS's own default.
-PING_TIMEOUT = 42
 PATIENCE = 60  # seconds until a wait has failed
 
 
@@ -60,8 +58,12 @@ def enter():
                            capture_output=True, text=True)
     if tried.returncode != 0:
         skip(f"namespaces, a bridge and veth devices cannot be made here: {tried.stderr.strip()}")
-    words = [*prefix, sys.executable, *sys.argv]
-    os.execvpe(words[0], words, {**os.environ, "PATH": search, "BITMILL_HOSTS": "inside"})
+    # All ends with this process, also when it is killed. bash, as the first process inside, buries
+    # those whose parents have died: a host does not end before all of its dead are buried.
+    words = ["setpriv", "--pdeathsig", "KILL", *prefix, "bash", "-c", '"$@"; exit $?', "bash",
+             sys.executable, *sys.argv]
+    done = subprocess.run(words, env={**os.environ, "PATH": search, "BITMILL_HOSTS": "inside"})
+    sys.exit(done.returncode if done.returncode >= 0 else 1)
 
 
 def call(*words, **options):
@@ -148,9 +150,10 @@ class Process:
         pids = [self.nsenter.pid]
         for pid in pids:
             pids.extend(children(pid))
-        for pid in reversed(pids):
-            kill(pid)
-        self.nsenter.wait()
+        if self.nsenter.poll() is None:
+            for pid in reversed(pids):
+                kill(pid)
+            self.nsenter.wait()
 
 
 class Host:
@@ -160,6 +163,7 @@ class Host:
         self.name = f"host{number}"
         self.address = f"10.99.0.{number}"
         self.port = f"port{number}"  # our end of its cable
+        self.begun = []  # processes that tests began here
         self.init = None
 
     def start(self):
@@ -207,7 +211,8 @@ while sleep 1000; do :; done"""
         return [f"{name}={value}" for name, value in values.items()]
 
     def begin(self, *words, **environment):
-        return Process(self, words, environment)
+        self.begun.append(Process(self, words, environment))
+        return self.begun[-1]
 
     def run(self, *words, patience=PATIENCE, **environment):
         """Waits for its end; what it said. AssertionError when it fails."""
@@ -260,6 +265,8 @@ while sleep 1000; do :; done"""
         """As with a plug that is pulled: all its processes are gone, nobody is told."""
         self.cut()
         os.kill(self.init, signal.SIGKILL)
+        for process in self.begun:
+            process.kill()
         self.outer.wait()
         until(lambda: not pathlib.Path(f"/proc/{self.init}").exists(), f"{self.name} gone")
         self.init = None
@@ -271,6 +278,8 @@ while sleep 1000; do :; done"""
 
     def thaw(self):
         self.send_all(signal.SIGCONT)
+        for process in self.begun:  # nsenter stops where its child does
+            kill(process.nsenter.pid, signal.SIGCONT)
 
     def send_all(self, number):
         own = os.readlink(f"/proc/{self.init}/ns/pid")
@@ -391,15 +400,16 @@ class Lab:
         self.gluster("start", VOLUME, "force")
 
     def fill(self):
-        """Takes all room of the first brick, and returns the file that holds it."""
-        filler = self.bricks[0] / "filler"
-        with open(filler, "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 16))
-            except OSError:
-                pass  # now it is full
-        return filler
+        """Takes all room of the bricks, and returns the files that hold it."""
+        fillers = [brick / "filler" for brick in self.bricks]
+        for filler in fillers:
+            with open(filler, "wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(bytes(1 << 16))
+                except OSError:
+                    pass  # now it is full
+        return fillers
 
     def read_only(self, on=True):
         self.gluster("set", VOLUME, "features.read-only", "on" if on else "off")

@@ -73,8 +73,8 @@ class Network(OnHosts):
         job = self.start(host1, [host2, host3])
         job.wait_for_epochs(6)
         self.disturb(host3.cut)
-        # ssh is silent for as long as it takes to be sure: (8 / 15 + 2) times 15 seconds.
-        self.assert_ends(job, 1, SILENT.format(1, "host3"), "rank 0 runs on another host", within=90)
+        # ssh counts three silences of 15 seconds.
+        self.assert_ends(job, 75, SILENT.format(1, "host3"), within=120)
         self.assert_nothing_left(host1, host2)
         host3.mend()
         self.assert_finishes(host2, [host2, host3], "--resume", "required")
