@@ -184,6 +184,19 @@ bool Claim::make_first(int generation) {
   return true;
 }
 
+// Of all who believe that they have renamed a folder to state_path_, one makes the mark. On a
+// shared file system that keeps names in memory, as GlusterFS and NFS do, a host may know a folder
+// by its old name for a second after another host has renamed it. Linux takes a rename between two
+// names of one folder for done, and does not ask the server.
+bool Claim::mark_taken() {
+  const auto mark = [&](int generation) {
+    return join_path(state_path_, layout::taken + std::to_string(generation));
+  };
+  if (!files_.make_directory(mark(generation_))) return false;
+  files_.remove_tree(mark(generation_ - 1));
+  return true;
+}
+
 bool Claim::take_over(const StateFolder& found) {
   const std::string target = join_path(work_dir_, state_name(found.generation + 1));
   try {
@@ -202,6 +215,7 @@ bool Claim::take_over(const StateFolder& found) {
         static_cast<int>(std::min<int64_t>(predecessor_->starts_without_commit + 1, most_starts));
   }
   try {
+    if (!mark_taken()) return false;
     files_.sync_directory(work_dir_);
     write_record();
   } catch (const FileError&) {

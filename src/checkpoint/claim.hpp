@@ -2,13 +2,14 @@
 // Makes sure that a run folder has one writer, without locks, on any shared file system.
 //
 // All state of a run lies in one folder, <work>/state-0007. The number is the generation of the
-// claim. A process takes the run over with one rename, state-0007 -> state-0008. When several try,
-// one wins. After the rename the paths of the former holder do not exist any more, so a holder that
-// was stopped and wakes up cannot harm its successor. The folder of a new run is prepared under
-// another name, then renamed.
+// claim. A process takes the run over with one rename, state-0007 -> state-0008, and a mark in the
+// folder. When several try, one wins. After the rename the paths of the former holder do not exist
+// any more, so a holder that was stopped and wakes up cannot harm its successor. The folder of a
+// new run is prepared under another name, then renamed.
 //
 //   state-0007/holder.json   who holds it, and whether it was given back (hashed JSON)
 //   state-0007/beat          a counter that moves while the holder lives
+//   state-0007/taken-7       whoever made this empty folder holds generation 7; not in a new run
 //
 // Only that counter decides whether a holder lives; the taker watches it on its own steady clock,
 // while the folder answers.
@@ -105,6 +106,7 @@ class Claim {
   Claim(Files& files, std::string work_dir, const Holder& me);
   bool make_first(int generation);
   bool take_over(const StateFolder& found);
+  bool mark_taken();
   void write_record();
 
   Files& files_;

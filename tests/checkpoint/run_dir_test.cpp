@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -131,6 +132,38 @@ TEST_F(RunDirTest, AFolderThatStandsStillDoesNotMakeItsHolderSilent) {
   first->beat();
   StandingFiles files(*first);
   EXPECT_TRUE(is_alive(files, first->state_path(), {200ms, 5ms, 10ms}));
+}
+
+// As on a host that still knows the folder by its old name: its rename works, and changes nothing.
+class OldNameFiles : public ForwardingFiles {
+ public:
+  explicit OldNameFiles(std::function<void()> before_rename)
+      : before_rename_(std::move(before_rename)) {}
+  void rename(const std::string& from, const std::string& to) override {
+    if (to.ends_with("/state-0002")) return before_rename_();
+    ForwardingFiles::rename(from, to);
+  }
+
+ private:
+  std::function<void()> before_rename_;
+};
+
+TEST_F(RunDirTest, ARenameThatAnotherHostHasDoneTakesNothing) {
+  claim();
+  std::unique_ptr<Claim> winner;
+  OldNameFiles files([&] { winner = claim(); });
+  EXPECT_THAT(
+      [&] {
+        Claim::take(files, path_, this_process("n2", ""), {0ms, 5ms}, [](auto&) {});
+      },
+      throws<UsageError>("is held by another run"));
+  EXPECT_NO_THROW(winner->check());
+}
+
+TEST_F(RunDirTest, EveryTakerLeavesOneMark) {
+  for (int start = 0; start < 4; ++start) claim();
+  EXPECT_TRUE(files_->is_directory(folder_ / "work/state-0004/taken-4"));
+  EXPECT_FALSE(files_->exists(folder_ / "work/state-0004/taken-3"));
 }
 
 TEST_F(RunDirTest, ReleasedClaimIsTakenAtOnce) {

@@ -298,6 +298,7 @@ class Lab:
 
     def __init__(self, count, bricks="one", size=64):
         self.has_volume = False
+        self.is_read_only = False
         self.size = size
         self.prepare(count)
         if bricks:
@@ -371,10 +372,13 @@ class Lab:
                 words = words_of(entry.name)
                 if os.path.basename(words[0]) == "glusterfsd" and f"{brick}/data" in words:
                     return int(entry.name)
-        raise AssertionError(f"nobody serves {brick}")
+        return None
 
     def restore(self):
-        """Undoes whatever was done to hosts and cables, and ends what runs on the hosts."""
+        """Undoes whatever was done to hosts, cables and the shared folder, and ends what runs on the
+        hosts."""
+        if self.has_volume:
+            self.restore_volume()
         for host in self.hosts:
             if host.init is None:
                 host.start()
@@ -385,6 +389,17 @@ class Lab:
             for pid in host.processes("bash", "mpirun", "orted", "bitmill"):
                 if pid != host.init:
                     kill(pid)
+
+    def restore_volume(self):
+        for brick in self.bricks:
+            (brick / "filler").unlink(missing_ok=True)
+            pid = self.brick_process(brick)
+            if pid:
+                kill(pid, signal.SIGCONT)
+        if not all(self.brick_process(brick) for brick in self.bricks):
+            self.start_bricks()
+        if self.is_read_only:
+            self.read_only(False)
 
     def kill_brick(self, number=0):
         os.kill(self.brick_process(self.bricks[number]), signal.SIGKILL)
@@ -398,6 +413,7 @@ class Lab:
 
     def start_bricks(self):
         self.gluster("start", VOLUME, "force")
+        time.sleep(4)  # clients look for lost bricks every three seconds
 
     def fill(self):
         """Takes all room of the bricks, and returns the files that hold it."""
@@ -412,6 +428,7 @@ class Lab:
         return fillers
 
     def read_only(self, on=True):
+        self.is_read_only = on
         self.gluster("set", VOLUME, "features.read-only", "on" if on else "off")
 
 

@@ -22,7 +22,7 @@ class Network(OnHosts):
     def test_a_host_that_is_gone_is_named_and_the_job_goes_on_with_the_others(self):
         host1, host2, host3 = self.hosts
         job = self.start_and_disturb(self.hosts, host3.die)
-        self.assert_ends(job, 75, SILENT.format(2, "host3"), "mpirun stood still")
+        self.assert_ends(job, 75, SILENT.format(2, "host3"), "mpirun had not ended")
         self.assert_nothing_left(host1, host2)
         self.assert_finishes(host1, [host1, host2], "--resume", "required")
 

@@ -23,7 +23,7 @@ class TwoHosts(OnHosts):
         host1, host2 = self.hosts
         job = self.start_and_disturb([host1, host2], host2.cut)
         self.assert_ends(job, 75, r"rank 1 on host2 has not been heard of for 8\.\d+ s \(--timeout\)",
-                         r"it was last in block \d+, \w+", "mpirun stood still")
+                         r"it was last in block \d+, \w+", "mpirun had not ended")
         self.assert_nothing_left(host1)
         host2.mend()
         self.assert_finishes(host1, [host1], "--resume", "required")
