@@ -3,6 +3,8 @@
 #
 #   launch/setup.sh                    install what is missing; a second run changes nothing
 #   launch/setup.sh --with-slurm       the same, and a Slurm to test under (its daemons stay off)
+#   launch/setup.sh --with-hosts       the same, and what makes several hosts on one machine for tests:
+#                                      GlusterFS, sshd, and what --with-slurm installs (all stay off)
 #   launch/setup.sh --with-clang       the same, and the compiler of the fuzzers
 #   launch/setup.sh --with-tidy        the same, and clang-tidy
 #   launch/setup.sh --with-emulation   the same, and what the preset `emulated` needs: CUDA without a
@@ -11,7 +13,7 @@
 #   launch/setup.sh --with-cuda        the same, and nvcc 13 with the libraries that the preset `cuda`
 #                                      needs, 1.1 GB, and libtorch for GPUs, some
 #                                      gigabytes; an nvcc 13 in the PATH is taken instead.
-#                                      The six may be given together
+#                                      The seven may be given together
 #   launch/setup.sh --print-libtorch   print the <site-packages>/torch in use (FindLibTorch.cmake)
 #   launch/setup.sh --print-python     print the Python with transformers (tests/python)
 #   launch/setup.sh --print-nvcc       print the nvcc in use, nothing where there is none (steps.sh)
@@ -32,6 +34,7 @@ debian_packages=(
   libgtest-dev libgmock-dev python3 python3-venv)
 # libpmix-dev: without its link libpmix.so, Slurm cannot load its pmix plugin.
 readonly fault_packages=(slurmctld slurmd slurm-client munge libpmix-dev faketime)
+readonly host_packages=(glusterfs-server glusterfs-client openssh-server iproute2)
 # libFuzzer and the sanitizers are in the second.
 readonly clang_packages=(clang-16 libclang-rt-16-dev)
 readonly tidy_packages=(clang-tidy)
@@ -286,9 +289,10 @@ main() {
       --with-cuda) ;;  # looked for above
       --with-emulation) with_emulation=yes debian_packages+=(iproute2) ;;
       --with-slurm) debian_packages+=("${fault_packages[@]}") ;;
+      --with-hosts) debian_packages+=("${fault_packages[@]}" "${host_packages[@]}") ;;
       --with-clang) debian_packages+=("${clang_packages[@]}") ;;
       --with-tidy) debian_packages+=("${tidy_packages[@]}") ;;
-      *) die "unknown option $option (there are --with-slurm, --with-clang, --with-tidy," \
+      *) die "unknown option $option (there are --with-slurm, --with-hosts, --with-clang, --with-tidy," \
         "--with-emulation, --with-transformers, --with-cuda, --print-libtorch, --print-python," \
         "--print-nvcc and --print-headers)" ;;
     esac

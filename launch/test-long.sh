@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes too long for launch/test.sh, one part after the other; all of them, or those that are
-# named: launch/test-long.sh alone asan tsan fuzz slurm tidy. A part that fails does not stop the others.
+# named: launch/test-long.sh alone asan tsan fuzz slurm hosts tidy. A part that fails does not stop the others.
 # Each part's seconds and end come last. tests/LONG.md keeps what came out.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
@@ -13,7 +13,7 @@ part_alone() {
 sanitized() {
   configure "$1" && cmake --build --preset "$1" &&
     ctest --preset "$1" --no-tests=error --parallel "$(nproc)" \
-      --label-exclude '^(faults|slurm|long)$'
+      --label-exclude '^(faults|slurm|hosts|long)$'
 }
 part_asan() { sanitized asan; }
 part_tsan() { sanitized tsan; }
@@ -26,7 +26,13 @@ part_fuzz() {
 
 part_slurm() {
   configure cpu && cmake --build --preset cpu &&
-    ctest --preset cpu --no-tests=error --label-regex '^long$'
+    ctest --preset cpu --no-tests=error --label-regex '^long$' --label-exclude '^hosts$'
+}
+
+# Several hosts on this machine.
+part_hosts() {
+  configure cpu && cmake --build --preset cpu --target bitmill &&
+    ctest --preset cpu --verbose --no-tests=error --label-regex '^hosts$'
 }
 
 # The folders that see nothing or little of libtorch: its headers make a source take much longer.
@@ -37,11 +43,11 @@ part_tidy() {
 
 main() {
   cd "$root" || exit 1
-  launch/setup.sh --with-slurm --with-clang --with-tidy || exit 1
+  launch/setup.sh --with-slurm --with-hosts --with-clang --with-tidy || exit 1
   local parts=("$@") ends=() failed=0 name began end
-  ((${#parts[@]})) || parts=(alone asan tsan fuzz slurm tidy)
+  ((${#parts[@]})) || parts=(alone asan tsan fuzz slurm hosts tidy)
   for name in "${parts[@]}"; do
-    declare -F "part_$name" >/dev/null || { say "no part '$name': alone, asan, tsan, fuzz, slurm, tidy"; exit 2; }
+    declare -F "part_$name" >/dev/null || { say "no part '$name': alone, asan, tsan, fuzz, slurm, hosts, tidy"; exit 2; }
   done
   for name in "${parts[@]}"; do
     say "$name"

@@ -36,7 +36,7 @@ fuzz() {
 
 main() {
   cd "$root"
-  step "set-up" launch/setup.sh --with-slurm --with-clang --with-emulation \
+  step "set-up" launch/setup.sh --with-slurm --with-hosts --with-clang --with-emulation \
     --with-transformers
   step "configure" configure cpu
   step "build" cmake --build --preset cpu

@@ -52,18 +52,20 @@ struct Watched {
   double silent_s = 0;  // seconds since the last beat that was seen, or since watching began
 };
 
-// Watches the counter until it moves, but at most for timing.stale_after.
+// Watches the counter until it moves, but at most until it was silent for timing.stale_after.
 Watched watch(Files& files, const std::string& state_path, const ClaimTiming& timing) {
-  const auto begin = SteadyClock::now();
   const std::string first = read_beat(files, state_path);
-  while (SteadyClock::now() - begin < timing.stale_after) {
+  SteadyClock::duration silent{};
+  while (silent < timing.stale_after) {
+    const auto begin = SteadyClock::now();
     std::this_thread::sleep_for(timing.poll);
     const std::string now = read_beat(files, state_path);
     if (now != first && !now.empty()) return {true, 0};
     if (!files.exists(state_path)) return {true, 0};  // somebody else has taken it over
+    silent += std::min<SteadyClock::duration>(SteadyClock::now() - begin,
+                                              timing.poll + timing.longest_look);
   }
-  const std::chrono::duration<double> silent = SteadyClock::now() - begin;
-  return {false, silent.count()};
+  return {false, std::chrono::duration<double>(silent).count()};
 }
 
 [[noreturn]] void refuse(const std::string& work_dir, const std::optional<HolderRecord>& record,
@@ -182,6 +184,19 @@ bool Claim::make_first(int generation) {
   return true;
 }
 
+// Of all who believe that they have renamed a folder to state_path_, one makes the mark. On a
+// shared file system that keeps names in memory, as GlusterFS and NFS do, a host may know a folder
+// by its old name for a second after another host has renamed it. Linux takes a rename between two
+// names of one folder for done, and does not ask the server.
+bool Claim::mark_taken() {
+  const auto mark = [&](int generation) {
+    return join_path(state_path_, layout::taken + std::to_string(generation));
+  };
+  if (!files_.make_directory(mark(generation_))) return false;
+  files_.remove_tree(mark(generation_ - 1));
+  return true;
+}
+
 bool Claim::take_over(const StateFolder& found) {
   const std::string target = join_path(work_dir_, state_name(found.generation + 1));
   try {
@@ -200,6 +215,7 @@ bool Claim::take_over(const StateFolder& found) {
         static_cast<int>(std::min<int64_t>(predecessor_->starts_without_commit + 1, most_starts));
   }
   try {
+    if (!mark_taken()) return false;
     files_.sync_directory(work_dir_);
     write_record();
   } catch (const FileError&) {

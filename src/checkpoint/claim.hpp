@@ -2,15 +2,17 @@
 // Makes sure that a run folder has one writer, without locks, on any shared file system.
 //
 // All state of a run lies in one folder, <work>/state-0007. The number is the generation of the
-// claim. A process takes the run over with one rename, state-0007 -> state-0008. When several try,
-// one wins. After the rename the paths of the former holder do not exist any more, so a holder that
-// was stopped and wakes up cannot harm its successor. The folder of a new run is prepared under
-// another name, then renamed.
+// claim. A process takes the run over with one rename, state-0007 -> state-0008, and a mark in the
+// folder. When several try, one wins. After the rename the paths of the former holder do not exist
+// any more, so a holder that was stopped and wakes up cannot harm its successor. The folder of a
+// new run is prepared under another name, then renamed.
 //
 //   state-0007/holder.json   who holds it, and whether it was given back (hashed JSON)
 //   state-0007/beat          a counter that moves while the holder lives
+//   state-0007/taken-7       whoever made this empty folder holds generation 7; not in a new run
 //
-// Only that counter decides whether a holder lives; the taker watches it on its own steady clock.
+// Only that counter decides whether a holder lives; the taker watches it on its own steady clock,
+// while the folder answers.
 // There is one exception: a holder of this machine whose process is gone need not be watched.
 
 #include <atomic>
@@ -48,9 +50,13 @@ struct ClaimTiming {
   // A holder writes a beat each second. When no beat is seen for this time, it counts as dead.
   std::chrono::milliseconds stale_after{20'000};
   std::chrono::milliseconds poll{250};
+  // More of one look at the counter does not count as silence: while the folder does not answer the
+  // taker, its holder cannot beat, either.
+  std::chrono::milliseconds longest_look{2'000};
 };
 
-// Whether the holder's counter moves. Watches it for up to timing.stale_after.
+// Whether the holder's counter moves. Watches it for up to timing.stale_after, longer on a folder
+// that is slow to answer.
 bool is_alive(Files& files, const std::string& state_path, const ClaimTiming& timing);
 
 class Claim {
@@ -100,6 +106,7 @@ class Claim {
   Claim(Files& files, std::string work_dir, const Holder& me);
   bool make_first(int generation);
   bool take_over(const StateFolder& found);
+  bool mark_taken();
   void write_record();
 
   Files& files_;

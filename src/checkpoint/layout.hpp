@@ -13,6 +13,7 @@ inline constexpr const char* trouble_being_written = "trouble.json.new";  // by 
 // In the state folder.
 inline constexpr const char* holder = "holder.json";
 inline constexpr const char* beat = "beat";
+inline constexpr const char* taken = "taken-";  // and the generation: an empty folder
 inline constexpr const char* record = "run.json";
 inline constexpr const char* packed = "blocks";
 inline constexpr const char* live = "live";

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -106,6 +107,63 @@ TEST_F(RunDirTest, SilentHolderIsReplacedAndFindsOutBeforeItWrites) {
   first->beat();
   EXPECT_NO_THROW(second->check());
   EXPECT_FALSE(RunState(*files_, second->state_path()).has_packed(0, 0));
+}
+
+// Stands still once, when the counter is read for the second time. Its holder beats right after
+// that.
+class StandingFiles : public ForwardingFiles {
+ public:
+  explicit StandingFiles(Claim& holder) : holder_(holder) {}
+  std::unique_ptr<InputFile> open(const std::string& path) override {
+    if (!path.ends_with("/beat")) return ForwardingFiles::open(path);
+    ++reads_;
+    if (reads_ == 2) std::this_thread::sleep_for(300ms);
+    if (reads_ == 3) holder_.beat();
+    return ForwardingFiles::open(path);
+  }
+
+ private:
+  Claim& holder_;
+  int reads_ = 0;
+};
+
+TEST_F(RunDirTest, AFolderThatStandsStillDoesNotMakeItsHolderSilent) {
+  const auto first = claim();
+  first->beat();
+  StandingFiles files(*first);
+  EXPECT_TRUE(is_alive(files, first->state_path(), {200ms, 5ms, 10ms}));
+}
+
+// As on a host that still knows the folder by its old name: its rename works, and changes nothing.
+class OldNameFiles : public ForwardingFiles {
+ public:
+  explicit OldNameFiles(std::function<void()> before_rename)
+      : before_rename_(std::move(before_rename)) {}
+  void rename(const std::string& from, const std::string& to) override {
+    if (to.ends_with("/state-0002")) return before_rename_();
+    ForwardingFiles::rename(from, to);
+  }
+
+ private:
+  std::function<void()> before_rename_;
+};
+
+TEST_F(RunDirTest, ARenameThatAnotherHostHasDoneTakesNothing) {
+  claim();
+  std::unique_ptr<Claim> winner;
+  OldNameFiles files([&] { winner = claim(); });
+  EXPECT_THAT(
+      [&] {
+        Claim::take(files, path_, this_process("n2", ""), {0ms, 5ms}, [](auto&) {});
+      },
+      throws<UsageError>("is held by another run"));
+  EXPECT_NO_THROW(winner->check());
+}
+
+TEST_F(RunDirTest, EveryTakerLeavesOneMark) {
+  for (int start = 0; start < 4; ++start) claim();
+  EXPECT_TRUE(files_->is_directory(folder_ / "work/state-0004/taken-4"));
+  EXPECT_FALSE(files_->exists(folder_ / "work/state-0004/taken-3"));
 }
 
 TEST_F(RunDirTest, ReleasedClaimIsTakenAtOnce) {

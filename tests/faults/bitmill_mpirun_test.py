@@ -35,14 +35,15 @@ def runs(pid):
 class Job:
     """bitmill-mpirun with two stand-in ranks, and where they are."""
 
-    def __init__(self, folder, command="work", exit_code=None, files=(), path=None, **options):
+    def __init__(self, folder, command="work", exit_code=None, files=(), path=None, hosts=(),
+                 **options):
         self.folder = pathlib.Path(folder)
         program = self.folder / "bitmill-of-another-name"
         shutil.copy(HERE / "stand_in_bitmill.py", program)
         program.chmod(0o755)
         for name in files:
             (self.folder / name).touch()
-        words = [WRAPPER, "-n", "2", program, command, folder]
+        words = [WRAPPER, "-n", "2", *hosts, program, command, folder]
         if exit_code is not None:
             words.append(str(exit_code))
         environment = dict(os.environ, OMPI_MCA_odls_base_sigkill_timeout="1",
@@ -132,23 +133,47 @@ class BitmillMpirun(unittest.TestCase):
         self.assertEqual(job.status(), 1)
         self.assertIn("mpirun ended with 137", job.said())
 
-    def test_an_mpirun_that_outlives_its_ranks_is_ended(self):
+    def fake_mpirun(self, text):
+        """A PATH that begins with an mpirun of these words, which then does not end."""
         fake = pathlib.Path(self.folder) / "path" / "mpirun"
-        fake.parent.mkdir()
-        fake.write_text("#!/usr/bin/python3\nimport os, subprocess, sys, time\n"
-                        "os.environ['OMPI_COMM_WORLD_RANK'] = '0'\n"
-                        "subprocess.run(sys.argv[3:])\ntime.sleep(1000)\n")
+        fake.parent.mkdir(exist_ok=True)
+        fake.write_text(f"#!/usr/bin/python3\nimport os, subprocess, sys, time\n{text}"
+                        "time.sleep(1000)\n")
         fake.chmod(0o755)
-        path = f"{fake.parent}:{os.environ['PATH']}"
+        return f"{fake.parent}:{os.environ['PATH']}"
+
+    def test_an_mpirun_that_outlives_its_ranks_is_ended(self):
+        path = self.fake_mpirun("os.environ['OMPI_COMM_WORLD_RANK'] = '0'\n"
+                                "begin = [os.path.basename(word) for word in sys.argv]"
+                                ".index('bitmill-of-another-name')\n"
+                                "subprocess.run(sys.argv[begin:])\n")
         # Without a work folder nobody knows that another start would get further.
-        for files, verdict, status in ((["no-note", "brief"], 75, 1), (["brief"], 75, 75),
-                                       (["brief"], 1, 1)):
-            job = self.start("work", files=files, path=path)
+        for files, verdict, status, hosts in (
+                (["no-note", "brief"], 75, 1, []), (["brief"], 75, 75, []), (["brief"], 1, 1, []),
+                (["brief"], 75, 75, ["--host", "here:1,there:1"])):
+            job = self.start("work", files=files, path=path, hosts=hosts)
             job.verdict(verdict)
             self.assertEqual(job.status(), status)
             self.assertEqual("stood still" in job.said(), "no-note" in files)
+            self.assertEqual("cannot reach another host" in job.said(), bool(hosts))
             job.errors.close()
             (job.folder / "no-note").unlink(missing_ok=True)
+
+    def test_an_mpirun_without_ranks_here_is_ended_when_its_daemons_are(self):
+        # The daemons' ssh ends, for a host that is lost, and the words name the folder of the run.
+        path = self.fake_mpirun("print(os.environ['OMPI_MCA_plm_rsh_args'], file=sys.stderr)\n"
+                                "subprocess.run(['sleep', '3'])\n")
+        program = pathlib.Path(self.folder) / "bitmill"
+        shutil.copy(HERE / "stand_in_bitmill.py", program)
+        work_dir = pathlib.Path(self.folder) / "packed.work"
+        work_dir.mkdir()
+        for verdict in (75, 1):
+            (work_dir / "verdict").write_text(str(verdict))
+            run = subprocess.run([WRAPPER, "--host", "there:2", program, "quantize", "--timeout=2m",
+                                  "--output-dir", f"{self.folder}/packed/"], capture_output=True,
+                                 text=True, timeout=PATIENCE, env=dict(os.environ, PATH=path))
+            self.assertEqual(run.returncode, verdict, run.stderr)
+            self.assertIn("ServerAliveInterval=15 -o ServerAliveCountMax=10", run.stderr)
 
     def where_it_puts_shared_memory(self, size, fill, tmpdir="/tmp", ranks=2):
         """(exit status, the folder that ranks are told, what was said), where /dev/shm has SIZE
