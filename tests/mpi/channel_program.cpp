@@ -1,16 +1,24 @@
-// The contract of channels under a real mpirun: both forms, on messages of one call and of several.
-// Exit code 0, or the job is aborted.
+// The contract of channels under a real mpirun. Exit code 0, or the job is aborted.
+//
+//   channel_program         through the host: both forms, on messages of one call and of several
+//   channel_program nccl    from GPU to GPU; every rank takes the GPU of its number on the host
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "base/error.hpp"
+#include "base/thread_pool.hpp"
 #include "channel/agreed_form.hpp"
 #include "channel/channel_contract.hpp"
 #include "channel/direct_mover.hpp"
 #include "channel/host_form.hpp"
+#include "channel/nccl.hpp"
 #include "comm/mpi_session.hpp"
+#include "device/device.hpp"
 
 namespace bitmill {
 namespace {
@@ -35,9 +43,20 @@ void run_forms(Communicator& comm) {
   });
 }
 
-int run() {
+void run_nccl(Communicator& comm, int host_rank) {
+  ThreadPool pool(1);
+  const auto device = cuda_device({host_rank, at::kFloat}, pool);
+  const auto words = comm.split(0);
+  run_rules(comm, "nccl", [&] { return nccl_form(*words, *device, {}); });
+}
+
+int run(const std::string& mode) {
   MpiSession session;
   try {
+    if (mode == "nccl") {
+      run_nccl(*session.world(), session.host_rank());
+      return 0;
+    }
     run_forms(*session.world());
     run_forms(*session.world(65521));
     return 0;
@@ -50,4 +69,4 @@ int run() {
 }  // namespace
 }  // namespace bitmill
 
-int main() { return bitmill::run(); }
+int main(int argc, char** argv) { return bitmill::run(argc > 1 ? argv[1] : ""); }
