@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/error.hpp"
 #include "method/pack.hpp"
 #include "model/device_weights.hpp"
 #include "model/family.hpp"
@@ -43,6 +44,8 @@ TunedBlock::TunedBlock(const SourceModel& model, int64_t block, double rate, con
   base_ = layout_->initial_values(learned, device.torch());
 }
 
+at::Tensor TunedBlock::first() const { return at::ones_like(base_); }
+
 void TunedBlock::scale(const at::Tensor& flat) const { flat.mul_(base_); }
 
 std::unique_ptr<StudentBlock> TunedBlock::expand(const Backend& backend,
@@ -73,6 +76,15 @@ std::vector<TunedBlock::NamedScales> TunedBlock::stored(const at::Tensor& factor
     all.push_back({name, round_scales(name, *linear.packed, learned[all.size()])});
   }
   return all;
+}
+
+bool TunedBlock::can_store(const at::Tensor& factors) const {
+  try {
+    stored(factors);
+  } catch (const NumericError&) {
+    return false;
+  }
+  return true;
 }
 
 BlockWeights TunedBlock::deployed(const at::Tensor& factors) const {

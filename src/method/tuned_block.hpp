@@ -14,13 +14,14 @@
 #include "format/packed_linear.hpp"
 #include "method/pack.hpp"
 #include "method/student_block.hpp"
+#include "method/trained_block.hpp"
 #include "model/source_model.hpp"
 
 namespace bitmill {
 
 // The block stays packed in memory. expand() makes what a pass needs, and the caller drops it
 // afterwards.
-class TunedBlock {
+class TunedBlock final : public TrainedBlock {
  public:
   // Block `block` of a packed model, to be computed on `device`; the packed words and linears that
   // are not packed, which are not changed, wait on the host. `model`, `device` and `rotary`, which
@@ -30,24 +31,22 @@ class TunedBlock {
              const Device& device);
 
   // The segments of each packed linear hold its factors: row_scale (of alpha r1 alone), row_gain
-  // (the common one) and col_gain. Flat tensors are [layout().size()] float32, on the device.
-  const LearnedLayout& layout() const { return *layout_; }
-  // Multiplies `flat`, in place, by the learned values at factors of 1. This turns factors into
-  // learned values, and a gradient of learned values into a gradient of factors.
-  void scale(const at::Tensor& flat) const;
-
-  // The block with operands on the device, which are large: at most one should live at a time. They
-  // are ready for passes with `values`, learned values.
-  std::unique_ptr<StudentBlock> expand(const Backend& backend, const at::Tensor& values) const;
+  // (the common one) and col_gain.
+  const LearnedLayout& layout() const override { return *layout_; }
+  at::Tensor first() const override;
+  void scale(const at::Tensor& flat) const override;
+  std::unique_ptr<StudentBlock> expand(const Backend& backend,
+                                       const at::Tensor& values) const override;
 
   // The scales of the packed linears, in order, with these factors, rounded once to what is stored.
   struct NamedScales {
     std::string name;  // of the weight
     StoredScales scales;
   };
+  // NumericError where one does not fit.
   std::vector<NamedScales> stored(const at::Tensor& factors) const;
-  // The block as it would be read back with these factors, on the device.
-  BlockWeights deployed(const at::Tensor& factors) const;
+  bool can_store(const at::Tensor& factors) const override;
+  BlockWeights deployed(const at::Tensor& factors) const override;
 
  private:
   struct Linear {

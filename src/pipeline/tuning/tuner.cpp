@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/stopwatch.hpp"
 #include "comm/gather.hpp"
+#include "method/tuned_block.hpp"
 #include "model/device_weights.hpp"
 #include "model/tensor_floats.hpp"
 #include "pipeline/streams/teacher_outputs.hpp"
@@ -46,17 +47,19 @@ Tuner::Tuner(const TunerContext& context)
           on_device(make_rotary(context.model.config(), context.forecast.seq_len), context.device)),
       train_(share_of(context.rank, context.forecast.train, context.options.batch)),
       held_out_(share_of(context.rank, context.forecast.held_out, context.forecast.held_out)),
-      stage_(context.model,
-             blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
+      stage_(blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
                              context.rank.stage()),
-             context.options.rate, rotary_, context.device),
+             [&](int64_t block) {
+               return std::make_unique<TunedBlock>(context.model, block, context.options.rate,
+                                                   rotary_, context.device);
+             }),
       pieces_(context.rank, stage_.layout().size()),
       optimizer_(
           stage_.layout(),
           {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
           context.rank.replicas(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
-  state_.factors = at::ones({stage_.layout().size()}, context.device.torch());
+  state_.factors = stage_.first();
   state_.best = state_.factors.clone();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
   restore_tuning(context.writer != nullptr ? &context.writer->dir() : nullptr, state_, optimizer_,
@@ -65,8 +68,7 @@ Tuner::Tuner(const TunerContext& context)
   stage_.take(state_.factors);
   make_streams();
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
-                            divergence_ ? &*divergence_ : nullptr, context_.budget, context_.device,
-                            context_.forecast.seq_len});
+                            context_.budget, context_.device, context_.forecast.seq_len});
 }
 
 void Tuner::make_streams() {
@@ -130,9 +132,14 @@ bool Tuner::wants_epoch(int /*epoch*/) {
   return !state_.history.has_ended(context_.options.epochs);
 }
 
+DivergenceEnds Tuner::ends(int64_t first) const {
+  return {inputs_.get(), targets_.get(), divergence_ ? &*divergence_ : nullptr, first,
+          context_.device};
+}
+
 // Returns false where a divergence is not finite: the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
-  Partials sums = walk_->train(train_, step, {inputs_.get(), targets_.get(), 0}, own_losses_);
+  Partials sums = walk_->train(train_, step, ends(0), own_losses_);
   optimizer_.step(train_.batch_size(step), std::move(sums), state_.factors);
   stage_.take(state_.factors);
   context_.observer.step_done(epoch, step);
@@ -152,8 +159,7 @@ float Tuner::measure() {
   float divergence = infinite;
   if (everywhere(stage_.can_store(state_.factors))) {
     const at::Tensor losses = at::zeros({held_out_.own_count()});
-    walk_->measure(held_out_, {inputs_.get(), targets_.get(), train_.own_count()}, state_.factors,
-                   losses);
+    walk_->measure(held_out_, ends(train_.own_count()), state_.factors, losses);
     divergence = mean(gather(held_out_, losses));
   }
   return divergence;

@@ -64,6 +64,8 @@ class Tuner : private Trained {
   void make_targets(std::span<const int64_t> own);
   void measure_as_given();
   float measure();
+  // From sample `first` of the own streams on.
+  DivergenceEnds ends(int64_t first) const;
   void take_state(const StepsDone& done);
   std::string epoch_line(double seconds) const;
   bool everywhere(bool here) const;
@@ -73,7 +75,7 @@ class Tuner : private Trained {
   const std::unique_ptr<Backend> backend_;
   const Rotary rotary_;  // on the device
   const SampleShare train_, held_out_;
-  TunedStage stage_;
+  TrainedStage stage_;
   const StagePieces pieces_;
   ShardedOptimizer optimizer_;
   TuningState state_;

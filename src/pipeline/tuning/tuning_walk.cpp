@@ -61,8 +61,8 @@ SampleStream& TuningWalk::slots(int64_t count) {
   return *slots_;
 }
 
-at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
-  if (is_first()) return context_.device.bring(ends.inputs->load(ends.first + own_index));
+at::Tensor TuningWalk::take_in(const WalkEnds& ends, int64_t own_index) {
+  if (is_first()) return ends.input(own_index);
   return receive(context_.rank.previous());
 }
 
@@ -70,7 +70,7 @@ at::Tensor TuningWalk::take_in(const StreamEnds& ends, int64_t own_index) {
 // micro-batch reuses the slots of one that has finished.
 class TuningWalk::Step {
  public:
-  Step(TuningWalk& walk, const SampleShare& share, int64_t step, const StreamEnds& ends,
+  Step(TuningWalk& walk, const SampleShare& share, int64_t step, const WalkEnds& ends,
        const at::Tensor& losses)
       : walk_(walk),
         context_(walk.context_),
@@ -184,11 +184,10 @@ class TuningWalk::Step {
       }
       return;
     }
-    for_samples("the divergence", micro_batch, [&](int64_t i) {
+    for_samples("the loss", micro_batch, [&](int64_t i) {
       const int64_t own = own_index(micro_batch, i);
       const at::Tensor output = saved(slot(micro_batch, i, context_.stage.blocks()));
-      const at::Tensor target = context_.device.bring(ends_.targets->load(ends_.first + own));
-      losses_[own].fill_(static_cast<float>((*context_.divergence)(output, target, &gradients[i])));
+      losses_[own].fill_(static_cast<float>(ends_.loss(own, output, &gradients[i])));
     });
   }
 
@@ -196,7 +195,7 @@ class TuningWalk::Step {
   const WalkContext& context_;
   const SampleShare& share_;
   const int64_t step_;
-  const StreamEnds& ends_;
+  const WalkEnds& ends_;
   const at::Tensor losses_;
   const std::vector<PositionRange> cuts_;
   const std::vector<MicroAction> actions_;
@@ -207,13 +206,13 @@ class TuningWalk::Step {
   GrowingSums sums_;
 };
 
-Partials TuningWalk::train(const SampleShare& share, int64_t step, const StreamEnds& ends,
+Partials TuningWalk::train(const SampleShare& share, int64_t step, const WalkEnds& ends,
                            const at::Tensor& losses) {
   return Step(*this, share, step, ends, losses).carry_out();
 }
 
-void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
-                         const at::Tensor& factors, const at::Tensor& losses) {
+void TuningWalk::measure(const SampleShare& share, const WalkEnds& ends, const at::Tensor& trained,
+                         const at::Tensor& losses) {
   for (const PositionRange& cut :
        micro_batches({0, share.own_count()}, context_.rank.mesh().stages, most_in_micro_batch)) {
     std::vector<at::Tensor> x;
@@ -227,7 +226,7 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
     for (int b = 0; b < context_.stage.blocks(); ++b) {
       BlockWeights weights;
       at_place(of_block("the packed weights", b), [&] {
-        weights = context_.stage.block(b).deployed(context_.stage.part(b, factors));
+        weights = context_.stage.block(b).deployed(context_.stage.part(b, trained));
       });
       for_all(of_block("the packed forward pass", b), [&](int64_t i) {
         x[i] = dense_block_forward(context_.config, weights, context_.rotary, x[i],
@@ -235,10 +234,9 @@ void TuningWalk::measure(const SampleShare& share, const StreamEnds& ends,
       });
     }
     if (is_last()) {
-      for_all("the divergence", [&](int64_t i) {
+      for_all("the loss", [&](int64_t i) {
         const int64_t own = cut.begin + i;
-        const at::Tensor target = context_.device.bring(ends.targets->load(ends.first + own));
-        losses[own].fill_(static_cast<float>((*context_.divergence)(x[i], target)));
+        losses[own].fill_(static_cast<float>(ends.loss(own, x[i], nullptr)));
       });
     } else {
       for (const at::Tensor& output : x) send_in_place(output);

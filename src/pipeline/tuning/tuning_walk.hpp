@@ -1,6 +1,6 @@
 #pragma once
-// Takes the samples of a replica through the stages of a model whose scales are tuned: forward, the
-// divergence from the teacher, and backward, in micro-batches (schedule/micro_batches.hpp).
+// Takes the samples of a replica through the stages of a model that is trained end to end: forward,
+// the loss, and backward, in micro-batches (schedule/micro_batches.hpp).
 
 #include <ATen/core/Tensor.h>
 
@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "backend/backend.hpp"
-#include "method/next_token_divergence.hpp"
 #include "model/sample_stream.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/sums/sample_share.hpp"
 #include "pipeline/sums/tree_sum.hpp"
-#include "pipeline/tuning/tuned_stage.hpp"
+#include "pipeline/tuning/trained_stage.hpp"
+#include "pipeline/tuning/walk_ends.hpp"
 
 namespace bitmill {
 
@@ -25,26 +25,18 @@ namespace bitmill {
 // blocks of its samples wait in memory for the backward pass: this favours small ones.
 inline constexpr int64_t most_in_micro_batch = 8;
 
-// What the first and the last stage have of this rank's own samples. Sample i is at first + i.
-struct StreamEnds {
-  const SampleStream* inputs = nullptr;   // on the first stage: embeddings
-  const SampleStream* targets = nullptr;  // on the last: outputs of the teacher's last block
-  int64_t first = 0;
-};
-
 // The most bytes that the busiest rank has sent and a neighbour has not taken, outside the budget.
 // `own`: samples of a batch on a replica; `sample_bytes`: the activations of one.
 int64_t sent_ahead_bytes(int stages, int64_t own, int64_t sample_bytes);
 
 struct WalkContext {
   MeshRank& rank;
-  const TunedStage& stage;
+  const TrainedStage& stage;
   const ModelConfig& config;
   const Rotary& rotary;
   const Backend& backend;
-  const NextTokenDivergence* divergence;  // on the last stage
   StreamBudget& budget;
-  const Device& device;  // where stage, rotary and divergence are
+  const Device& device;  // where stage, rotary and ends are
   int64_t seq_len;
 };
 
@@ -58,14 +50,14 @@ class TuningWalk {
   explicit TuningWalk(const WalkContext& context);
 
   // Trains the batch of `step`. Returns the sums that this replica can make alone of the gradients
-  // of the stage's factors. On the last stage `losses` (float32) gets the divergence of each sample
-  // of the batch, at its own index, finite or not.
-  Partials train(const SampleShare& share, int64_t step, const StreamEnds& ends,
+  // of what the stage trains. On the last stage `losses` (float32) gets the loss of each sample of
+  // the batch, at its own index, finite or not.
+  Partials train(const SampleShare& share, int64_t step, const WalkEnds& ends,
                  const at::Tensor& losses);
   // Only the forward pass, for all own samples, with the model as it would be stored with
-  // `factors`. On the last stage `losses` gets the divergence of each sample. REQUIRES: can_store()
-  // of the factors on every stage.
-  void measure(const SampleShare& share, const StreamEnds& ends, const at::Tensor& factors,
+  // `trained`. On the last stage `losses` gets the loss of each sample. REQUIRES: can_store() of
+  // `trained` on every stage.
+  void measure(const SampleShare& share, const WalkEnds& ends, const at::Tensor& trained,
                const at::Tensor& losses);
 
  private:
@@ -81,7 +73,7 @@ class TuningWalk {
   // there is place.
   void send_in_place(const at::Tensor& value);
   at::Tensor receive(int from);
-  at::Tensor take_in(const StreamEnds& ends, int64_t own_index);
+  at::Tensor take_in(const WalkEnds& ends, int64_t own_index);
   // Calls task(i) for each i in [0, count), in the lanes of the device. Where a GPU runs out of
   // memory, the error begins with place(i).
   void for_samples(int64_t count, const std::function<std::string(int64_t)>& place,

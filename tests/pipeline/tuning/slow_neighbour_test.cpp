@@ -9,6 +9,7 @@
 
 #include "channel/channel.hpp"
 #include "comm/waiting_communicator.hpp"
+#include "method/tuned_block.hpp"
 #include "pipeline/tune_job.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 #include "schedule/micro_batches.hpp"
@@ -20,7 +21,7 @@ constexpr int64_t walk_tokens = 9, walk_hidden = 12;
 constexpr int64_t walk_windows = 60;  // windows, more than any limit below
 
 using CarryOut =
-    std::function<void(TuningWalk&, const TunedStage&, const SampleShare&, const StreamEnds&)>;
+    std::function<void(TuningWalk&, const TrainedStage&, const SampleShare&, const WalkEnds&)>;
 
 class SlowNeighbour : public Tune {
  protected:
@@ -44,28 +45,30 @@ class SlowNeighbour : public Tune {
     const SourceModel model(*files_, folder_ / "packed"), teacher(*files_, folder_ / "model");
     const Rotary rotary = make_rotary(model.config(), walk_tokens);
     const auto device = cpu_device(pool);
-    TunedStage stage(model, blocks_of_stage(2, 2, rank.stage()), 1, rotary, *device);
+    TrainedStage stage(blocks_of_stage(2, 2, rank.stage()), [&](int64_t block) {
+      return std::make_unique<TunedBlock>(model, block, 1, rotary, *device);
+    });
     stage.take(at::ones({stage.layout().size()}));
     const auto backend = cpu_backend();
     StreamBudget budget(*files_, INT64_MAX, folder_ / ("scratch" + std::to_string(rank.stage())));
     std::optional<NextTokenDivergence> divergence;
     if (rank.stage() == 1) divergence.emplace(model, teacher, pool);
-    TuningWalk walk({rank, stage, model.config(), rotary, *backend,
-                     divergence ? &*divergence : nullptr, budget, *device, walk_tokens});
+    TuningWalk walk({rank, stage, model.config(), rotary, *backend, budget, *device, walk_tokens});
     SampleStream ends(budget, walk_windows, walk_tokens, walk_hidden);
     for (int64_t i = 0; i < walk_windows; ++i) ends.store(i, at::ones({walk_tokens, walk_hidden}));
     world.barrier();
     if (rank.stage() == slow) std::this_thread::sleep_for(std::chrono::milliseconds(400));
     const bool first = rank.stage() == 0;
     carry(walk, stage, SampleShare(walk_windows, walk_windows, 1, 0),
-          {first ? &ends : nullptr, first ? nullptr : &ends, 0});
+          DivergenceEnds(first ? &ends : nullptr, first ? nullptr : &ends,
+                         divergence ? &*divergence : nullptr, 0, *device));
   }
 };
 
 // A sample is small here, so as many as a channel ever lets be under way.
 TEST_F(SlowNeighbour, TakesNoMoreMemoryForWindowsThatAreHeldOutThanThereIsPlaceFor) {
-  const int64_t most = most_kept(1, [](TuningWalk& walk, const TunedStage& stage,
-                                       const SampleShare& share, const StreamEnds& ends) {
+  const int64_t most = most_kept(1, [](TuningWalk& walk, const TrainedStage& stage,
+                                       const SampleShare& share, const WalkEnds& ends) {
     const at::Tensor losses = at::zeros({walk_windows});
     walk.measure(share, ends, at::ones({stage.layout().size()}), losses);
   });
@@ -77,8 +80,8 @@ TEST_F(SlowNeighbour, TakesNoMoreMemoryForWindowsThatAreHeldOutThanThereIsPlaceF
 
 TEST_F(SlowNeighbour, TakesNoMoreMemoryInATrainingStepThanIsCounted) {
   for (const int slow : {0, 1}) {
-    const int64_t most = most_kept(slow, [](TuningWalk& walk, const TunedStage&,
-                                            const SampleShare& share, const StreamEnds& ends) {
+    const int64_t most = most_kept(slow, [](TuningWalk& walk, const TrainedStage&,
+                                            const SampleShare& share, const WalkEnds& ends) {
       const at::Tensor losses = at::zeros({walk_windows});
       walk.train(share, 0, ends, losses);
     });

@@ -12,12 +12,13 @@
 #include <thread>
 
 #include "checkpoint/run_dir.hpp"
+#include "method/tuned_block.hpp"
 #include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/tune.hpp"
 #include "pipeline/tune_job.hpp"
-#include "pipeline/tuning/tuned_stage.hpp"
+#include "pipeline/tuning/trained_stage.hpp"
 #include "pipeline/tuning/tuning_state.hpp"
 
 namespace bitmill {
@@ -91,7 +92,9 @@ TEST_F(Tune, AStageCanStoreFactorsWhoseScalesFitFloat16) {
   const Rotary rotary = make_rotary(model.config(), 9);
   ThreadPool pool(1);
   const auto device = cpu_device(pool);
-  const TunedStage stage(model, {0, 2}, 1e-2, rotary, *device);
+  const TrainedStage stage({0, 2}, [&](int64_t block) {
+    return std::make_unique<TunedBlock>(model, block, 1e-2, rotary, *device);
+  });
   const at::Tensor factors = at::ones({stage.layout().size()});
   EXPECT_TRUE(stage.can_store(factors));
   const int64_t last = stage.layout().segments().back().offset;

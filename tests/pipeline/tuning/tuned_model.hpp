@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "method/pack.hpp"
+#include "method/tuned_block.hpp"
 #include "model/block_forward.hpp"
 #include "model/device_weights.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
@@ -27,7 +28,10 @@ class TunedModel {
         teacher_(files, reference),
         host_rotary_(make_rotary(model_.config(), tokens)),
         rotary_(on_device(host_rotary_, device)),
-        stage_(model_, {0, model_.config().blocks}, 1, rotary_, device),
+        stage_({0, model_.config().blocks},
+               [&](int64_t block) {
+                 return std::make_unique<TunedBlock>(model_, block, 1, rotary_, device);
+               }),
         budget_(files, INT64_MAX, folder + ".scratch"),
         divergence_(model_, teacher_, device) {
     at::set_num_threads(1);
@@ -52,14 +56,14 @@ class TunedModel {
     MeshRank rank({1, 1}, *comm);
     const auto backend = make_backend("cpu", device_);
     stage_.take(device_.bring(factors, at::kFloat));
-    TuningWalk walk(
-        {rank, stage_, model_.config(), rotary_, *backend, &divergence_, budget_, device_, tokens});
+    TuningWalk walk({rank, stage_, model_.config(), rotary_, *backend, budget_, device_, tokens});
     SampleStream inputs(budget_, 1, tokens, 12), targets(budget_, 1, tokens, 12);
     inputs.store(0, input_);
     targets.store(0, target_);
     const SampleShare share(1, 1, 1, 0);
     const at::Tensor losses = at::zeros({1});
-    const auto sums = walk.train(share, 0, {&inputs, &targets, 0}, losses);
+    const auto sums =
+        walk.train(share, 0, DivergenceEnds(&inputs, &targets, &divergence_, 0, device_), losses);
     if (gradient != nullptr) *gradient = device_.fetch(sums.at(0));
     return losses.item<double>();
   }
@@ -142,7 +146,7 @@ class TunedModel {
   ThreadPool& pool_;
   const SourceModel model_, teacher_;
   const Rotary host_rotary_, rotary_;
-  TunedStage stage_;
+  TrainedStage stage_;
   StreamBudget budget_;
   const NextTokenDivergence divergence_;
   std::vector<int32_t> ids_;
