@@ -7,7 +7,8 @@
 //
 // Contract of every form:
 //  - a tensor is contiguous, of any dtype and size, also empty, and lies at place(). Sender and
-//    receiver know dtype and size. Where the numbers of bytes differ, the receiver throws CommError;
+//    receiver know dtype and size. Where the numbers of bytes differ, the receiver throws
+//    CommError;
 //  - on a GPU, a sent tensor is what work makes of it that was queued before; what was received
 //    may be used at once by work that is queued after;
 //  - tensors of one pair and direction arrive in the order in which they were sent;

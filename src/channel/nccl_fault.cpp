@@ -12,8 +12,10 @@ constexpr std::string_view interface_advice =
     "set NCCL_SOCKET_IFNAME, on every host, to the interface by which the hosts reach each other "
     "(ip -br address lists them), and let a firewall pass connections between them";
 constexpr std::string_view memory_advice =
-    "NCCL needs /dev/shm with some tens of megabytes for every GPU: see df -h /dev/shm; a container "
-    "gets more with docker run --shm-size=1g or --ipc=host; NCCL_SHM_DISABLE=1 does without, and is "
+    "NCCL needs /dev/shm with some tens of megabytes for every GPU: see df -h /dev/shm; a "
+    "container "
+    "gets more with docker run --shm-size=1g or --ipc=host; NCCL_SHM_DISABLE=1 does without, and "
+    "is "
     "slower";
 constexpr std::string_view debug_advice = "; with NCCL_DEBUG=INFO it says more";
 

@@ -132,9 +132,9 @@ void NcclLane::take_off() {
 
 void NcclLane::check_patience() {
   if (setting_.others_may_be_late || still_.seconds() < setting_.patience_s) return;
-  throw_nccl_late(setting_.patience_s, setting_.place,
-                  comm_ && operations_.front()->posted ? operations_.front()->doing
-                                                       : setting_.doing);
+  throw_nccl_late(
+      setting_.patience_s, setting_.place,
+      comm_ && operations_.front()->posted ? operations_.front()->doing : setting_.doing);
 }
 
 }  // namespace bitmill

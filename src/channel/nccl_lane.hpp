@@ -33,10 +33,10 @@ class LookedTime {
 class NcclLane {
  public:
   struct Setting {
-    std::string place;    // this rank, its host and device
-    std::string doing;    // connecting: "connecting rank 1 to rank 2"
-    at::Device device;    // current in every call
-    double patience_s;    // of a transfer, and of the connection; see below
+    std::string place;        // this rank, its host and device
+    std::string doing;        // connecting: "connecting rank 1 to rank 2"
+    at::Device device;        // current in every call
+    double patience_s;        // of a transfer, and of the connection; see below
     bool others_may_be_late;  // then nothing here has a limit: the peer may come much later
   };
 

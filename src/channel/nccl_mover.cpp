@@ -31,9 +31,8 @@ NcclMover::~NcclMover() = default;
 at::Device NcclMover::place() const { return device_.torch(); }
 
 std::unique_ptr<Transfer> NcclMover::send(const at::Tensor& value, int to) {
-  return lane_to(to).add(
-      {piece(true, 1, value)},
-      fmt::format("sending {} bytes to rank {}", value.nbytes(), ids_->job_rank(to)));
+  return lane_to(to).add({piece(true, 1, value)}, fmt::format("sending {} bytes to rank {}",
+                                                              value.nbytes(), ids_->job_rank(to)));
 }
 
 std::unique_ptr<Transfer> NcclMover::receive(const at::Tensor& room, int from) {
@@ -53,8 +52,8 @@ std::unique_ptr<Transfer> NcclMover::exchange(std::span<const at::Tensor> to,
     pieces.push_back(piece(false, p, from[i]));
     bytes += moved_bytes(to[i]) + moved_bytes(from[i]);
   }
-  return lane_of_all().add(std::move(pieces), fmt::format("exchanging {} bytes with {} ranks",
-                                                          bytes, ids_->size() - 1));
+  return lane_of_all().add(
+      std::move(pieces), fmt::format("exchanging {} bytes with {} ranks", bytes, ids_->size() - 1));
 }
 
 NcclLane::Setting NcclMover::setting(std::string doing, bool others_may_be_late) const {
@@ -87,9 +86,9 @@ NcclLane& NcclMover::lane_of_all() {
     ncclUniqueId id;
     if (ids_->rank() == 0) id = new_nccl_id(place_);
     ids_->broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
-    all_ = std::make_unique<NcclLane>(
-        setting(fmt::format("connecting {} ranks", ids_->size()), false),
-        NcclMembers{id, ids_->size(), ids_->rank()}, nullptr, nullptr);
+    all_ =
+        std::make_unique<NcclLane>(setting(fmt::format("connecting {} ranks", ids_->size()), false),
+                                   NcclMembers{id, ids_->size(), ids_->rank()}, nullptr, nullptr);
   }
   return *all_;
 }
@@ -101,8 +100,7 @@ std::string nccl_version() {
 }
 
 std::unique_ptr<Form> nccl_form(Communicator& comm, const Device& device, NcclPatience patience) {
-  return std::make_unique<AgreedForm>(comm,
-                                      std::make_unique<NcclMover>(comm, device, patience));
+  return std::make_unique<AgreedForm>(comm, std::make_unique<NcclMover>(comm, device, patience));
 }
 
 }  // namespace bitmill

@@ -139,13 +139,13 @@ UseOfDevices use_of_devices(const CheckedQuantize& checked, Communicator& comm,
   const QuantizeForecast& forecast = checked.forecast;
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.phase_begins("note: " + note);
-  const TensorWay way = choose_way(comm, forecast.mesh, device, control.host,
-                                   control.transfer_patience_s);
+  const TensorWay way =
+      choose_way(comm, forecast.mesh, device, control.host, control.transfer_patience_s);
   if (!way.words.empty()) observer.phase_begins(way.words);
-  const int64_t travelling = travelling_bytes(
-      way, forecast.mesh,
-      forecast.seq_len * checked.model.config().hidden_size *
-          dtype_bytes(checked.options.stream_dtype));
+  const int64_t travelling =
+      travelling_bytes(way, forecast.mesh,
+                       forecast.seq_len * checked.model.config().hidden_size *
+                           dtype_bytes(checked.options.stream_dtype));
   const int64_t left = std::max<int64_t>(0, share.bytes - travelling);
   const int64_t limit = checked.options.device_memory_limit;
   return {way, limit > 0 ? std::min(limit, left) : left};

@@ -9,11 +9,11 @@
 #include "base/thread_pool.hpp"
 #include "comm/communicator.hpp"
 #include "device/device.hpp"
-#include "pipeline/ranks/tensor_way.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/ranks/tensor_way.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {

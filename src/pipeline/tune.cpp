@@ -32,6 +32,7 @@ struct TuneStart {
   ThreadPool& pool;  // the device's host
   TuneObserver& observer;
   const RunControl& control;
+  const TensorWay way;
 
   const TuneOptions& options() const { return checked.options; }
 };
@@ -94,7 +95,7 @@ void open_session(const TuneStart& start, const Sources& sources,
 void train(const TuneStart& start, const Sources& sources, RunSession* session,
            TuneResult& result) {
   const TuneOptions& options = start.options();
-  MeshRank rank(start.checked.forecast.mesh, start.comm);
+  MeshRank rank(start.checked.forecast.mesh, start.comm, start.way);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
@@ -105,7 +106,13 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, start.checked.forecast, start.checked.model, start.checked.teacher,
                start.checked.windows, rank, leads, budget, start.device, stop, start.observer});
-  tuner.run();
+  try {
+    tuner.run();
+  } catch (const AgreedStop&) {
+    rank.part();
+    throw;
+  }
+  rank.part();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
     write_tuned(options, start.files, start.checked.model, session->dir(), best,
@@ -154,10 +161,13 @@ std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files,
 TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, const Device& device,
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
-  const TuneStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.note(note);
+  const TensorWay way =
+      choose_way(comm, checked.forecast.mesh, device, control.host, control.transfer_patience_s);
+  if (!way.words.empty()) observer.phase_begins(way.words);
+  const TuneStart start{checked, files, comm, device, device.host(), observer, control, way};
   const std::vector<std::string> classes =
       compare_ranks(checked, files, comm, device, control.host);
   check_same_model_everywhere(start);

@@ -76,9 +76,8 @@ TEST_P(NcclChannel, ATransferTakesItsPlaceInTheQueueOfTheDevice) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(, NcclChannel, testing::Values(2, 3, 4), [](const auto& test) {
-  return fmt::format("With{}", test.param);
-});
+INSTANTIATE_TEST_SUITE_P(, NcclChannel, testing::Values(2, 3, 4),
+                         [](const auto& test) { return fmt::format("With{}", test.param); });
 
 TEST(Nccl, SaysItsVersion) {
   if (!find_cuda_devices().compiled) GTEST_SKIP() << "built without CUDA";
@@ -92,9 +91,9 @@ TEST(NcclFault, AdviceNamesWhatHasToBeSet) {
   EXPECT_THAT(nccl_advice(ncclSystemError, "Error while creating shared memory segment /dev/shm/n"),
               testing::AllOf(testing::HasSubstr("--shm-size"),
                              testing::Not(testing::HasSubstr("NCCL_SOCKET_IFNAME"))));
-  EXPECT_THAT(nccl_advice(ncclSystemError, ""),
-              testing::AllOf(testing::HasSubstr("--shm-size"),
-                             testing::HasSubstr("NCCL_SOCKET_IFNAME")));
+  EXPECT_THAT(
+      nccl_advice(ncclSystemError, ""),
+      testing::AllOf(testing::HasSubstr("--shm-size"), testing::HasSubstr("NCCL_SOCKET_IFNAME")));
   EXPECT_THAT(nccl_advice(ncclInvalidUsage, "Duplicate GPU detected : rank 0 and rank 1"),
               testing::HasSubstr("CUDA_VISIBLE_DEVICES"));
   EXPECT_THAT(nccl_advice(ncclInvalidUsage, ""), testing::HasSubstr("one version of NCCL"));

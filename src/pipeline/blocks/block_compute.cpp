@@ -7,8 +7,8 @@
 #include <limits>
 #include <utility>
 
-#include "device/device_full.hpp"
 #include "channel/channel.hpp"
+#include "device/device_full.hpp"
 #include "method/input_moments.hpp"
 #include "model/device_weights.hpp"
 #include "pipeline/folder/run_log.hpp"
@@ -83,9 +83,9 @@ void BlockCompute::load(int block) {
   guard_.read_block(block, ahead ? ahead->hashes : TensorHashes());
   BlockWeights weights = ahead ? std::move(ahead->weights) : context_.model.load_block(block);
   naming_place(fmt::format("the weights of block {}", block), [&] {
-    live_ = std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
-                                        share_.steps(), context_.rank.replica_links(),
-                                        context_.device);
+    live_ =
+        std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
+                                    share_.steps(), context_.rank.replica_links(), context_.device);
   });
 }
 

@@ -119,8 +119,8 @@ void BlockCompute::send(int block, int turn) {
   }
   student_.reset();
   streams.push_back(std::move(student_inputs_.extract({block + 1, turn}).mapped()));
-  link_->send(std::make_shared<SampleBox>(block + 1, turn, std::move(streams),
-                                          context_.rank.carrier()));
+  link_->send(
+      std::make_shared<SampleBox>(block + 1, turn, std::move(streams), context_.rank.carrier()));
 }
 
 bool BlockCompute::all_sent() {

@@ -26,8 +26,8 @@ void take_part(const std::vector<TensorSource>& tensors, int times) {
 }  // namespace
 
 LiveBlock::LiveBlock(const SourceModel& model, BlockWeights weights, int block,
-                     const QuantizeOptions& options, int64_t steps_per_epoch, const Replicas& replicas,
-                     const Device& device)
+                     const QuantizeOptions& options, int64_t steps_per_epoch,
+                     const Replicas& replicas, const Device& device)
     : block_(block),
       model_(model),
       options_(options),

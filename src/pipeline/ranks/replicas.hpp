@@ -8,10 +8,11 @@ namespace bitmill {
 class Channel;
 
 struct Replicas {
-  // Tensors travel through the host's memory, by `words`.
-  Replicas(Communicator& words) : words(words) {}  // NOLINT: one is as good as the other
-  // Tensors travel by the channel, which has the same ranks, where it takes them from a GPU.
-  Replicas(Communicator& words, Channel& tensors) : words(words), tensors(&tensors) {}
+  // Tensors travel through the host's memory, by these words. Not explicit: it is what a
+  // communicator alone can do.
+  Replicas(Communicator& comm) : words(comm) {}
+  // Tensors travel by the channel, which has the same ranks.
+  Replicas(Communicator& comm, Channel& channel) : words(comm), tensors(&channel) {}
 
   Communicator& words;
   Channel* tensors = nullptr;

@@ -29,8 +29,8 @@ std::string why_not_own_gpus(const std::vector<RankOnGpu>& all) {
   }
   for (const auto& [gpu, ranks] : users) {
     if (ranks.size() == 1) continue;
-    return fmt::format("ranks {} share one GPU of {}, which NCCL refuses", fmt::join(ranks, " and "),
-                       gpu.first);
+    return fmt::format("ranks {} share one GPU of {}, which NCCL refuses",
+                       fmt::join(ranks, " and "), gpu.first);
   }
   return "";
 }
@@ -47,10 +47,10 @@ void refuse_versions(const std::map<std::string, std::string>& versions) {
   for (const auto& [version, host] : versions) {
     words.push_back(fmt::format("{} on {}", version.empty() ? "none" : version, host));
   }
-  throw UsageError(
-      fmt::format("the ranks have different versions of NCCL: {}; install one on all hosts (bitmill "
-                  "devices shows it), and look into LD_LIBRARY_PATH, which may put another first",
-                  fmt::join(words, ", ")));
+  throw UsageError(fmt::format(
+      "the ranks have different versions of NCCL: {}; install one on all hosts (bitmill "
+      "devices shows it), and look into LD_LIBRARY_PATH, which may put another first",
+      fmt::join(words, ", ")));
 }
 
 }  // namespace

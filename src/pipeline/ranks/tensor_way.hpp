@@ -22,7 +22,8 @@ struct RankOnGpu {
 
 struct TensorWay {
   bool by_nccl = false;
-  std::string words = {};  // which way, and why; empty where no tensor leaves a GPU for another rank
+  std::string words =
+      {};  // which way, and why; empty where no tensor leaves a GPU for another rank
   const Device* device = nullptr;
   double patience_s = 150;  // as for NcclPatience
 };

@@ -14,8 +14,9 @@ class SampleBox final : public StreamBox {
  public:
   using Streams = std::vector<std::shared_ptr<SampleStream>>;
 
-  // For `block` at `turn`. At least one stream; all have the same count, shape and dtype. `carrier`:
-  // the GPU from which samples travel (MeshRank::carrier()); null: from the host's memory.
+  // For `block` at `turn`. At least one stream; all have the same count, shape and dtype.
+  // `carrier`: the GPU from which samples travel (MeshRank::carrier()); null: from the host's
+  // memory.
   SampleBox(int block, int turn, Streams streams, const Device* carrier = nullptr);
 
   int block() const { return block_; }

@@ -20,8 +20,8 @@ using SampleUnit = std::function<void(int64_t i, const at::Tensor& values)>;
 // Collective. A mean of vectors that may be as large as a weight: the sum over samples of units
 // ([size] float32, on the device), divided by `divisor`. Summed in slices.
 at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& share,
-                             const SampleUnit& unit, const Replicas& replicas,
-                             const Device& device, const std::function<void()>& between = {});
+                             const SampleUnit& unit, const Replicas& replicas, const Device& device,
+                             const std::function<void()>& between = {});
 
 // Collective. The saliency of a block's input channels, [size] float32, from units [size] float64
 // on the device.

@@ -57,7 +57,7 @@ Tuner::Tuner(const TunerContext& context)
       optimizer_(
           stage_.layout(),
           {RateSchedule::cosine_to_zero, context.options.epochs * context.forecast.steps_per_epoch},
-          context.rank.replicas(), context.device),
+          context.rank.replica_links(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
   state_.factors = stage_.first();
   state_.best = state_.factors.clone();
