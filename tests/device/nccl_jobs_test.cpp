@@ -45,6 +45,7 @@ class NcclJobs : public Tune {
     QuantizeOptions o = options(name);
     o.backend = "cuda";
     o.dtype = dtype;
+    o.batch = 4;  // at least one sample for every replica
     return o;
   }
 
@@ -190,12 +191,13 @@ TEST_F(NcclJobs, TuneHasTheSameBytesOnEveryMeshAndThroughTheHost) {
       TuneOptions o = tuning(name + "-" + type);
       o.backend = "cuda";
       o.dtype = dtype;
+      o.batch = 4;
       return o;
     };
     tune_on_gpus(job_of("one"), {1, 1});
     tune_on_gpus(job_of("host"), {2, 1}, Gpus::shared);
     EXPECT_TRUE(bytes("host-" + type) == bytes("one-" + type));
-    for (const Shape shape : {Shape{2, 1}, Shape{1, 3}, Shape{2, 2}}) {
+    for (const Shape shape : {Shape{1, 3}, Shape{2, 2}}) {
       const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
       EXPECT_THAT(tune_on_gpus(job_of(mesh), shape), testing::HasSubstr(by_nccl));
       EXPECT_TRUE(bytes(mesh + "-" + type) == bytes("one-" + type)) << mesh << ", " << type;
