@@ -46,6 +46,7 @@ class NcclJobs : public Tune {
     o.backend = "cuda";
     o.dtype = dtype;
     o.batch = 4;  // at least one sample for every replica
+    o.samples = 8;
     return o;
   }
 
