@@ -2,9 +2,11 @@
 //
 //   channel_program         through the host: both forms, on messages of one call and of several
 //   channel_program nccl    from GPU to GPU; every rank takes the GPU of its number on the host
+//   channel_program late    the same with a patience of a second; 7 where a peer was given up
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -43,23 +45,27 @@ void run_forms(Communicator& comm) {
   });
 }
 
-void run_nccl(Communicator& comm, int host_rank) {
+void run_nccl(Communicator& comm, int host_rank, NcclPatience patience) {
   ThreadPool pool(1);
-  const auto device = cuda_device({host_rank, at::kFloat}, pool);
+  const auto devices = static_cast<int>(find_cuda_devices().devices.size());
+  const auto device = cuda_device({host_rank % std::max(1, devices), at::kFloat}, pool);
   const auto words = comm.split(0);
-  run_rules(comm, "nccl", [&] { return nccl_form(*words, *device, {}); });
+  run_rules(comm, "nccl", [&] { return nccl_form(*words, *device, patience); });
 }
 
 int run(const std::string& mode) {
   MpiSession session;
   try {
-    if (mode == "nccl") {
-      run_nccl(*session.world(), session.host_rank());
+    if (mode == "nccl" || mode == "late") {
+      run_nccl(*session.world(), session.host_rank(), {mode == "late" ? 1.0 : 150.0});
       return 0;
     }
     run_forms(*session.world());
     run_forms(*session.world(65521));
     return 0;
+  } catch (const PeerLostError& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    MpiSession::abort(7);
   } catch (const Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     MpiSession::abort(1);
