@@ -76,7 +76,8 @@ std::optional<RankOperation> rank_operation(const char* name) {
   constexpr size_t most_digits = 9;  // more do not fit into an int
   if (!is_number(rank) || !is_number(nth) || nth.find_first_not_of('0') == std::string::npos ||
       std::max(rank.size(), nth.size()) > most_digits) {
-    refuse(name, value, "rank:operation, as in 1:2; operations count from 1; rank:init while it connects");
+    refuse(name, value,
+           "rank:operation, as in 1:2; operations count from 1; rank:init while it connects");
   }
   return RankOperation{std::stoi(rank), std::stoi(nth)};
 }
