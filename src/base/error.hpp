@@ -40,6 +40,10 @@ class DeviceLostError : public DeviceError {
 class CommError : public Error {
   using Error::Error;
 };
+// Another rank, its host or the network was lost while all went well: another start may succeed.
+class PeerLostError : public CommError {
+  using CommError::CommError;
+};
 // The run was asked to stop. Finished work is committed, and the next start goes on from there:
 // exit code 75.
 class StopError : public Error {

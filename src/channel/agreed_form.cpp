@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -59,7 +58,7 @@ void AgreedForm::exchange(std::span<const at::Tensor> to, std::span<const at::Te
   check_sizes(to, from);
   const auto own = static_cast<size_t>(words_.rank());
   if (from[own].defined() && from[own].nbytes() > 0) {
-    std::memcpy(from[own].data_ptr(), to[own].data_ptr(), from[own].nbytes());
+    from[own].view({-1}).copy_(to[own].view({-1}));
   }
   const auto moving = mover_->exchange(to, from);
   for (Wait wait(words_, "an exchange of tensors with all ranks"); !moving->done();) wait();

@@ -29,6 +29,7 @@ class AgreedForm final : public Form {
   ~AgreedForm() override;
 
   Communicator& communicator() override { return words_; }
+  at::Device place() const override { return mover_->place(); }
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) override;

@@ -113,7 +113,7 @@ void Channel::exchange(std::span<const at::Tensor> to, std::span<const at::Tenso
                             size_of(to[own]), size_of(from[own])));
   for (const auto& tensors : {to, from}) {
     for ([[maybe_unused]] const at::Tensor& tensor : tensors) {
-      assert(!tensor.defined() || tensor.is_contiguous());
+      assert(!tensor.defined() || (tensor.is_contiguous() && tensor.device() == place()));
     }
   }
   [[maybe_unused]] const bool nothing_before = quiet();
@@ -151,7 +151,7 @@ void Channel::move_on() {
 }
 
 void Channel::check(const char* call, [[maybe_unused]] const at::Tensor& tensor, int peer) const {
-  assert(tensor.defined() && tensor.is_contiguous());
+  assert(tensor.defined() && tensor.is_contiguous() && tensor.device() == place());
   BITMILL_CHECK(0 <= peer && peer < size() && peer != rank(), CommError,
                 fmt::format("{} on rank {} of {}: rank {} is not another one of them", call, rank(),
                             size(), peer));

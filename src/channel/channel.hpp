@@ -2,11 +2,15 @@
 // Sends tensors from rank to rank: the only way by which activations and gradients travel. Order,
 // limit and lifetimes are kept here; a Form (form.hpp) moves the bytes. HostForm moves them through
 // a Communicator. Some transports (NCCL) must not begin a transfer unless the other side begins it,
-// too. For these AgreedForm says "ready" and "go" before a Mover moves anything.
+// too. For these AgreedForm says "ready" and "go" before a Mover moves anything. nccl.hpp makes the
+// form by which tensors go from GPU to GPU.
 //
 // Contract of every form:
-//  - a tensor is contiguous, of any dtype and size, also empty. Sender and receiver know both.
-//    Where the numbers of bytes differ, the receiver throws CommError;
+//  - a tensor is contiguous, of any dtype and size, also empty, and lies at place(). Sender and
+//    receiver know dtype and size. Where the numbers of bytes differ, the receiver throws
+//    CommError;
+//  - on a GPU, a sent tensor is what work makes of it that was queued before; what was received
+//    may be used at once by work that is queued after;
 //  - tensors of one pair and direction arrive in the order in which they were sent;
 //  - the channel holds a tensor that is sent, or the room for one that comes, until its transfer is
 //    done. Until then nobody may write to either, nor read the room;
@@ -46,6 +50,8 @@ class Channel {
 
   int rank() const { return form_->communicator().rank(); }
   int size() const { return form_->communicator().size(); }
+  // Where tensors that travel lie: in the host's memory, or on this rank's GPU.
+  at::Device place() const { return form_->place(); }
 
   // The transfer tells when the tensor has moved. Nobody has to ask it, and it may be destroyed
   // before.
@@ -98,8 +104,9 @@ class Channel {
   std::string what_is_under_way();
   void check(const char* call, const at::Tensor& tensor, int peer) const;
 
-  const std::unique_ptr<Form> form_;
   std::map<int, Lane> sends_, receives_;  // by the other rank
+  // Ends first: until then, a transfer that failed may use its tensor.
+  const std::unique_ptr<Form> form_;
 };
 
 }  // namespace bitmill

@@ -18,6 +18,8 @@ class Form {
   // The ranks are those of this communicator. Wait (comm/wait.hpp) tells it what this rank waits
   // for.
   virtual Communicator& communicator() = 0;
+  // Where tensors must lie.
+  virtual at::Device place() const = 0;
 
   // Offers `value` to rank `to` without waiting. Its bytes move when that rank has accepted it.
   // Channel keeps the tensor until the transfer is done, and asks the transfers of one pair in

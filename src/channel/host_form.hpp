@@ -16,6 +16,7 @@ class HostForm final : public Form {
   explicit HostForm(Communicator& comm) : comm_(comm) {}
 
   Communicator& communicator() override { return comm_; }
+  at::Device place() const override { return at::kCPU; }
   std::unique_ptr<Transfer> offer(const at::Tensor& value, int to) override;
   std::unique_ptr<Transfer> accept(const at::Tensor& room, int from) override;
   void exchange(std::span<const at::Tensor> to, std::span<const at::Tensor> from) override;

@@ -1,6 +1,7 @@
 #pragma once
-// Moves tensors after sender and receiver have agreed. With this, NCCL, or any other transport that
-// does not ask the receiver first, can become a form of Channel. AgreedForm calls it.
+// Moves tensors after sender and receiver have agreed. With this, NCCL (nccl_mover.hpp), or any
+// other transport that does not ask the receiver first, becomes a form of Channel. AgreedForm calls
+// it.
 
 #include <ATen/core/Tensor.h>
 
@@ -19,6 +20,8 @@ namespace bitmill {
 class Mover {
  public:
   virtual ~Mover() = default;
+  // Where tensors must lie.
+  virtual at::Device place() const = 0;
   // Both begin without waiting, and never return null. The caller keeps the tensor until the
   // transfer is done, and asks the transfers of one pair and direction in their order.
   virtual std::unique_ptr<Transfer> send(const at::Tensor& value, int to) = 0;

@@ -121,9 +121,8 @@ struct CudaDeviceInfo {
 struct CudaHost {
   bool compiled = false;  // whether this build has CUDA
   std::string problem;    // why no device can be used, in words; empty where one can
-  // The newest CUDA that the driver knows, CUDA's runtime, NCCL: "13.0"; empty where unknown. No
-  // part of bitmill is linked to NCCL yet.
-  std::string driver, runtime, nccl;
+  // The newest CUDA that the driver knows, and CUDA's runtime: "13.0"; empty where unknown.
+  std::string driver, runtime;
   std::vector<CudaDeviceInfo> devices;  // that this process may see
 };
 enum class DeviceLook {

@@ -157,8 +157,8 @@ SampleStream::~SampleStream() {
 
 at::Tensor SampleStream::load(int64_t sample) const { return load_kept(sample).to(at::kFloat); }
 
-at::Tensor SampleStream::room() const {
-  return at::empty({seq_len_, hidden_}, scalar_type(dtype_));
+at::Tensor SampleStream::room(const at::Device& place) const {
+  return at::empty({seq_len_, hidden_}, at::device(place).dtype(scalar_type(dtype_)));
 }
 
 at::Tensor SampleStream::place_of(int64_t sample) const {
@@ -176,6 +176,12 @@ at::Tensor SampleStream::load_kept(int64_t sample) const {
   at::Tensor value = room();
   budget_.scratch().read(scratch_offset(sample), bytes_of(value));
   return value;
+}
+
+at::Tensor SampleStream::load_kept_on(const Device& device, int64_t sample) const {
+  if (device.torch().is_cpu()) return load_kept(sample);
+  if (is_on_device(sample)) return place_of(sample);
+  return device.bring(load_kept(sample), scalar_type(dtype_));
 }
 
 // Cast on the device, whatever the way: the same bits.
@@ -243,6 +249,7 @@ void SampleStream::keep(int64_t sample, const at::Tensor& whole) {
     return;
   }
   forget_ahead(sample);
+  if (whole.is_cuda()) return keep(sample, budget_.device()->fetch(whole, scalar_type(dtype_)));
   if (sample >= in_memory_) {
     budget_.scratch().write(scratch_offset(sample), bytes_of(whole));
     budget_.scratch().begin_write_out(scratch_offset(sample), sample_bytes());

@@ -110,15 +110,20 @@ class SampleStream {
   // was queued. Only one thread may call it and load_on() then. Like prefetch() beyond the last
   // sample. REQUIRES: the sample was stored.
   void bring_ahead(int64_t sample) const;
-  at::Tensor room() const;  // an empty tensor for one sample, in the stream's dtype, on the host
+  // As load_kept(), on `device`: of a GPU, without waiting for what is queued there, and the
+  // stream's own memory where the sample lies there.
+  at::Tensor load_kept_on(const Device& device, int64_t sample) const;
+  // An empty tensor for one sample, in the stream's dtype.
+  at::Tensor room(const at::Device& place = at::kCPU) const;
   // Copies `value`, [seq_len, hidden], float32 or a device's element type, which is rounded to
   // nearest even. NumericError, with the place of `origin`, for a value that is not finite or
   // beyond the range of the stream's dtype (check_stream()). Safe from several threads on different
   // samples. A value on the budget's device stays there where the sample lies there; it waits for
   // what was queued, as it tells whether the value can be kept.
   void store(int64_t sample, const at::Tensor& value, const StreamOrigin& origin);
-  // The same for a value of which no origin is known: one that arrived, as load_kept() returns it,
-  // or one of training, which may diverge. In a float32 stream it is not checked.
+  // The same for a value of which no origin is known: one that arrived, as load_kept() or
+  // load_kept_on() returns it, or one of training, which may diverge. In a float32 stream it is not
+  // checked.
   void store(int64_t sample, const at::Tensor& value);
 
   // How many samples lie on the device, and in the host's memory.

@@ -127,14 +127,28 @@ void summarize(const std::string& output_dir, Files& files, QuantizeResult& resu
   result.packed_bytes = inspection.file_bytes;
 }
 
-// Collective. Bytes of its device that this rank may use. The observer hears which GPUs are shared.
-int64_t usable_device_bytes(const CheckedQuantize& checked, Communicator& comm,
-                            const Device& device, const std::string& host,
+struct UseOfDevices {
+  TensorWay way;
+  int64_t bytes = 0;  // of its device that this rank may use
+};
+
+// Collective. The observer hears which GPUs are shared, and how tensors travel.
+UseOfDevices use_of_devices(const CheckedQuantize& checked, Communicator& comm,
+                            const Device& device, const RunControl& control,
                             QuantizeObserver& observer) {
-  const DeviceShare share = device_share(comm, device, host);
+  const QuantizeForecast& forecast = checked.forecast;
+  const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.phase_begins("note: " + note);
+  const TensorWay way =
+      choose_way(comm, forecast.mesh, device, control.host, control.transfer_patience_s);
+  if (!way.words.empty()) observer.phase_begins(way.words);
+  const int64_t travelling =
+      travelling_bytes(way, forecast.mesh,
+                       forecast.seq_len * checked.model.config().hidden_size *
+                           dtype_bytes(checked.options.stream_dtype));
+  const int64_t left = std::max<int64_t>(0, share.bytes - travelling);
   const int64_t limit = checked.options.device_memory_limit;
-  return limit > 0 ? std::min(limit, share.bytes) : share.bytes;
+  return {way, limit > 0 ? std::min(limit, left) : left};
 }
 
 RankWork rank_work(const CheckedQuantize& checked, const Device& device, int64_t device_bytes,
@@ -165,8 +179,10 @@ std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& fi
                                        Communicator& comm, const Device& device,
                                        const std::string& host) {
   QuantizeObserver silent;
-  return compare_ranks_with(checked, files, comm, device,
-                            usable_device_bytes(checked, comm, device, host, silent), host);
+  RunControl control;
+  control.host = host;
+  const UseOfDevices use = use_of_devices(checked, comm, device, control, silent);
+  return compare_ranks_with(checked, files, comm, device, use.bytes, host);
 }
 
 QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicator& comm,
@@ -174,9 +190,10 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
                         const RunControl& control) {
   const QuantizeOptions& options = checked.options;
   observer.phase_begins("comparing what the ranks see");
-  const int64_t device_bytes = usable_device_bytes(checked, comm, device, control.host, observer);
-  const QuantizeStart start{checked,       files,    comm,    device,
-                            device.host(), observer, control, device_bytes};
+  const UseOfDevices use = use_of_devices(checked, comm, device, control, observer);
+  const int64_t device_bytes = use.bytes;
+  const QuantizeStart start{checked,  files,   comm,         device, device.host(),
+                            observer, control, device_bytes, use.way};
   const std::vector<std::string> classes =
       compare_ranks_with(checked, files, comm, device, device_bytes, control.host);
 

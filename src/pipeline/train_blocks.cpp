@@ -140,7 +140,7 @@ void collect_events(RunSession& session, const QuantizeStart& start) {
 void train_blocks(const QuantizeStart& start, const Plan& plan, RunSession* session,
                   QuantizeResult& result) {
   const std::vector<BlockDone> done = broadcast_done(start.comm, session, plan);
-  MeshRank rank(start.checked.forecast.mesh, start.comm);
+  MeshRank rank(start.checked.forecast.mesh, start.comm, start.way);
   const bool leads = rank.has_work() && rank.leads();
   const std::unique_ptr<Claim> claim =
       broadcast_claim(start.comm, start.options().work_dir, start.files, session, rank.has_work());
@@ -152,8 +152,14 @@ void train_blocks(const QuantizeStart& start, const Plan& plan, RunSession* sess
   if (claim) frontier.emplace(start.files, *claim);
   std::vector<BlockReport> reports;
   const auto train = [&](const StopWishes& wishes) {
-    reports = train_stage(start, plan, done, wishes, rank, run_dir, frontier ? &*frontier : nullptr,
-                          result.state_wait_seconds);
+    try {
+      reports = train_stage(start, plan, done, wishes, rank, run_dir,
+                            frontier ? &*frontier : nullptr, result.state_wait_seconds);
+    } catch (const AgreedStop&) {
+      rank.part();
+      throw;
+    }
+    rank.part();
   };
   try {
     work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes, train);

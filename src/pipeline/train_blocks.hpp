@@ -13,6 +13,7 @@
 #include "pipeline/job/observer.hpp"
 #include "pipeline/job/run_control.hpp"
 #include "pipeline/quantize.hpp"
+#include "pipeline/ranks/tensor_way.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {
@@ -27,6 +28,7 @@ struct QuantizeStart {
   QuantizeObserver& observer;
   const RunControl& control;
   int64_t device_bytes = 0;  // that this rank may use of a device with memory of its own
+  TensorWay way = {};
 
   const QuantizeOptions& options() const { return checked.options; }
   std::function<void(const std::string&)> say() const {

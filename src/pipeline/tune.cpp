@@ -34,6 +34,7 @@ struct TuneStart {
   ThreadPool& pool;  // the device's host
   TuneObserver& observer;
   const RunControl& control;
+  const TensorWay way;
   const TuningText* text = nullptr;  // of a corpus
 
   const TuneOptions& options() const { return checked.options; }
@@ -116,7 +117,7 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
            TuneResult& result) {
   const TuneOptions& options = start.options();
   const TuneForecast& forecast = start.checked.forecast;
-  MeshRank rank(forecast.mesh, start.comm);
+  MeshRank rank(forecast.mesh, start.comm, start.way);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
@@ -136,7 +137,13 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, forecast, start.checked.model, start.checked.teacher, start.checked.windows,
                start.text, rank, run_dir, leads, budget, start.device, stop, start.observer});
-  tuner.run();
+  try {
+    tuner.run();
+  } catch (const AgreedStop&) {
+    rank.part();
+    throw;
+  }
+  rank.part();
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
     write_tuned(
@@ -190,10 +197,13 @@ std::vector<std::string> compare_ranks(const CheckedTune& checked, Files& files,
 TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, const Device& device,
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
-  TuneStart start{checked, files, comm, device, device.host(), observer, control};
   observer.phase_begins("comparing what the ranks see");
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.note(note);
+  const TensorWay way =
+      choose_way(comm, checked.forecast.mesh, device, control.host, control.transfer_patience_s);
+  if (!way.words.empty()) observer.phase_begins(way.words);
+  TuneStart start{checked, files, comm, device, device.host(), observer, control, way};
   const std::vector<std::string> classes =
       compare_ranks(checked, files, comm, device, control.host);
   check_same_model_everywhere(start);

@@ -27,6 +27,12 @@ struct Side {
   Communicator& comm;
   Channel& channel;
 
+  // Where the channel takes tensors.
+  at::Tensor letter(int from, int to, int64_t values, at::ScalarType type = at::kFloat) const;
+  at::Tensor room(int64_t values, at::ScalarType type = at::kFloat) const {
+    return at::full({values}, 99, at::TensorOptions(type).device(channel.place()));
+  }
+
   int after() const { return (comm.rank() + 1) % comm.size(); }
   int before() const { return (comm.rank() + comm.size() - 1) % comm.size(); }
 };
@@ -36,13 +42,17 @@ inline at::Tensor letter(int from, int to, int64_t values, at::ScalarType type =
   return at::arange(values, at::kInt).mul_(7).add_(from * 31 + to * 17).remainder_(251).to(type);
 }
 
+inline at::Tensor Side::letter(int from, int to, int64_t values, at::ScalarType type) const {
+  return channel_contract::letter(from, to, values, type).to(channel.place());
+}
+
 inline bool is_letter(const at::Tensor& tensor, int from, int to) {
-  return at::equal(tensor, letter(from, to, tensor.numel(), tensor.scalar_type()));
+  return at::equal(tensor.cpu(), letter(from, to, tensor.numel(), tensor.scalar_type()));
 }
 
 inline at::Tensor received(Channel& channel, int from, int64_t values,
                            at::ScalarType type = at::kFloat) {
-  at::Tensor room = at::full({values}, 99, at::TensorOptions(type));
+  at::Tensor room = at::full({values}, 99, at::TensorOptions(type).device(channel.place()));
   channel.receive(room, from);
   return room;
 }
@@ -52,7 +62,7 @@ inline void tensors_of_any_size_arrive_in_order(const Side& side) {
   const std::array<int64_t, 8> sizes = {1, 0, 70001, 3 << 20, 17, 0, 33, 1 << 20};
   const int me = side.comm.rank();
   for (const int64_t values : sizes) {
-    side.channel.start_send(letter(me, side.after() + static_cast<int>(values % 100), values),
+    side.channel.start_send(side.letter(me, side.after() + static_cast<int>(values % 100), values),
                             side.after());
   }
   for (const int64_t values : sizes) {
@@ -67,7 +77,7 @@ inline void tensors_of_any_size_arrive_in_order(const Side& side) {
 inline void tensors_of_any_dtype_arrive(const Side& side) {
   for (const at::ScalarType type :
        {at::kFloat, at::kHalf, at::kBFloat16, at::kByte, at::kInt, at::kDouble}) {
-    side.channel.start_send(letter(side.comm.rank(), side.after(), 1001, type), side.after());
+    side.channel.start_send(side.letter(side.comm.rank(), side.after(), 1001, type), side.after());
     require(side.comm,
             is_letter(received(side.channel, side.before(), 1001, type), side.before(),
                       side.comm.rank()),
@@ -84,7 +94,7 @@ inline void nobody_waits_for_another_while_all_send(const Side& side) {
   const int me = side.comm.rank();
   for (int round = 0; round < rounds; ++round) {
     for (int p = 0; p < side.comm.size(); ++p) {
-      if (p != me) side.channel.start_send(letter(me + round, p, values), p);
+      if (p != me) side.channel.start_send(side.letter(me + round, p, values), p);
     }
   }
   side.comm.barrier();
@@ -101,7 +111,7 @@ inline void nobody_waits_for_another_while_all_send(const Side& side) {
 inline void nothing_comes_unless_it_was_sent(const Side& side) {
   for (int p = 0; p < side.comm.size(); ++p) {
     if (p == side.comm.rank()) continue;
-    require(side.comm, !side.channel.start_receive(at::empty({3}), p), "there is no tensor");
+    require(side.comm, !side.channel.start_receive(side.room(3), p), "there is no tensor");
   }
   side.comm.barrier();
   require(side.comm, side.channel.quiet(), "and nothing is under way");
@@ -111,9 +121,9 @@ inline void nothing_comes_unless_it_was_sent(const Side& side) {
 // Both receives are started before done() of either one is called.
 inline void started_receives_fill_their_own_rooms(const Side& side) {
   const int me = side.comm.rank();
-  const auto first = side.channel.start_send(letter(me, 1, 300001), side.after());
-  const auto second = side.channel.start_send(letter(me, 2, 5), side.after());
-  std::array<at::Tensor, 2> rooms = {at::empty({300001}), at::empty({5})};
+  const auto first = side.channel.start_send(side.letter(me, 1, 300001), side.after());
+  const auto second = side.channel.start_send(side.letter(me, 2, 5), side.after());
+  std::array<at::Tensor, 2> rooms = {side.room(300001), side.room(5)};
   std::array<std::unique_ptr<Transfer>, 2> coming;
   for (size_t i = 0; i < rooms.size(); ++i) {
     while (!coming[i]) coming[i] = side.channel.start_receive(rooms[i], side.before());
@@ -132,7 +142,7 @@ inline void a_late_receiver_gets_everything(const Side& side) {
   constexpr int64_t values = 20001;
   const int last = side.comm.size() - 1;
   if (side.comm.rank() == 0) {
-    for (int i = 0; i < count; ++i) side.channel.start_send(letter(i, last, values), last);
+    for (int i = 0; i < count; ++i) side.channel.start_send(side.letter(i, last, values), last);
   }
   side.comm.barrier();  // nobody has received anything
   if (side.comm.rank() == last) {
@@ -146,7 +156,7 @@ inline void a_late_receiver_gets_everything(const Side& side) {
 // The channel itself keeps the tensor, and only so long.
 inline void a_tensor_is_kept_until_it_is_through(const Side& side) {
   const int me = side.comm.rank();
-  at::Tensor value = letter(me, side.after(), 1 << 20);
+  at::Tensor value = side.letter(me, side.after(), 1 << 20);
   const at::Tensor seen = value;
   side.channel.start_send(value, side.after());
   value.reset();
@@ -165,8 +175,8 @@ inline void exchange_swaps_unequal_entries(const Side& side) {
   for (int round = 0; round < 3; ++round) {
     std::vector<at::Tensor> to, from;
     for (int p = 0; p < side.comm.size(); ++p) {
-      to.push_back(values(me, p) == 0 ? at::Tensor() : letter(me + round, p, values(me, p)));
-      from.push_back(values(p, me) == 0 ? at::Tensor() : at::empty({values(p, me)}));
+      to.push_back(values(me, p) == 0 ? at::Tensor() : side.letter(me + round, p, values(me, p)));
+      from.push_back(values(p, me) == 0 ? at::Tensor() : side.room(values(p, me)));
     }
     side.channel.exchange(to, from);
     for (int p = 0; p < side.comm.size(); ++p) {
@@ -183,15 +193,15 @@ inline void exchange_swaps_unequal_entries(const Side& side) {
 inline void exchange_and_tensors_take_turns(const Side& side) {
   const int me = side.comm.rank();
   for (int round = 0; round < 3; ++round) {
-    side.channel.start_send(letter(me, round, 100 + round), side.after());
+    side.channel.start_send(side.letter(me, round, 100 + round), side.after());
     require(side.comm,
             is_letter(received(side.channel, side.before(), 100 + round), side.before(), round),
             "a tensor before an exchange");
     side.channel.flush();
     std::vector<at::Tensor> to, from;
     for (int p = 0; p < side.comm.size(); ++p) {
-      to.push_back(letter(me, p, 50));
-      from.push_back(at::empty({50}));
+      to.push_back(side.letter(me, p, 50));
+      from.push_back(side.room(50));
     }
     side.channel.exchange(to, from);
     for (int p = 0; p < side.comm.size(); ++p) {
@@ -201,7 +211,7 @@ inline void exchange_and_tensors_take_turns(const Side& side) {
 }
 
 inline void wrong_arguments_are_refused(const Side& side) {
-  const at::Tensor value = at::zeros({4});
+  const at::Tensor value = side.room(4);
   for (const int nobody : {-1, side.comm.size(), side.comm.rank()}) {
     comm_error(side.comm, "a tensor to nobody", [&] { side.channel.start_send(value, nobody); });
     comm_error(side.comm, "a tensor from nobody",
@@ -220,7 +230,7 @@ inline void wrong_arguments_are_refused(const Side& side) {
 
 // From rank 0 to rank 1. The channel cannot be used afterwards.
 inline void a_tensor_of_another_size_is_refused(const Side& side) {
-  if (side.comm.rank() == 0) side.channel.start_send(at::zeros({3}), 1);
+  if (side.comm.rank() == 0) side.channel.start_send(side.room(3), 1);
   if (side.comm.rank() == 1) {
     const std::string words =
         comm_error(side.comm, "12 bytes into 20", [&] { received(side.channel, 0, 5); });

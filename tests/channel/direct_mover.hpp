@@ -34,6 +34,7 @@ class DirectMover final : public Mover {
   // `data` outlives it, and nothing else is sent over it; `ledger` may be null.
   DirectMover(Communicator& data, Ledger* ledger) : data_(data), ledger_(ledger) {}
 
+  at::Device place() const override { return at::kCPU; }
   std::unique_ptr<Transfer> send(const at::Tensor& value, int to) override {
     if (ledger_ != nullptr) note_send(ledger_->pair(data_.rank(), to));
     return data_.start_send(bytes(value), to);

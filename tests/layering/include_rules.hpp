@@ -21,8 +21,8 @@ inline const std::map<std::string, Names>& allowed_folders() {
       {"src/data", {"base", "format"}},
       {"src/schedule", {"base"}},
       {"src/comm", {"base"}},
-      {"src/channel", {"base", "comm"}},
       {"src/device", {"base", "kernels"}},
+      {"src/channel", {"base", "comm", "device", "kernels"}},
       {"src/checkpoint", {"base", "format"}},
       {"src/model", {"base", "format", "device", "kernels"}},
       {"src/backend", {"base", "format", "device", "kernels"}},
@@ -36,7 +36,7 @@ inline const std::map<std::string, Names>& allowed_folders() {
       {"src/serve", {"base", "data", "model", "infer"}},
       {"src/cli",
        {"base", "format", "data", "schedule", "comm", "checkpoint", "device", "model", "backend",
-        "product", "method", "pipeline", "eval", "infer", "serve"}},
+        "product", "method", "pipeline", "eval", "infer", "serve", "channel"}},
       {"kernels", {}},
   };
   return table;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/host_name.hpp"
+#include "channel/nccl.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/process/launch.hpp"
 #include "cli/report/quantity.hpp"
@@ -33,7 +34,7 @@ std::string devices_json(const CudaHost& host) {
   return json_line({{"devices", devices},
                     {"driver", host.driver},
                     {"runtime", host.runtime},
-                    {"nccl", host.nccl},
+                    {"nccl", nccl_version()},
                     {"compiled", host.compiled},
                     {"problem", host.problem},
                     {"host", host_name()}});
@@ -79,7 +80,8 @@ std::string devices_text(const CudaHost& host) {
   Table versions({{"", Table::Align::left}, {"", Table::Align::left}});
   versions.add_row({"driver", version_or(host.driver, "none is loaded")});
   versions.add_row({"runtime", version_or(host.runtime, "unknown")});
-  versions.add_row({"NCCL", host.nccl.empty() ? "this bitmill is not linked to it" : host.nccl});
+  const std::string nccl = nccl_version();
+  versions.add_row({"NCCL", nccl.empty() ? "does not say its version" : nccl});
   return text + versions.text();
 }
 

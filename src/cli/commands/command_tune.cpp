@@ -53,6 +53,7 @@ class TuneCommand : public Command {
     RunControl control =
         make_run_control(context.stop, request_.time_limit_s,
                          [&](const std::string& text) { context.console.say(text); });
+    control.transfer_patience_s = context.watch.transfer_patience_s();
     control.work_dir_answers = [&] {
       context.watch.set_report_path(report_path);
       leave_run_note(context.files, options.work_dir);

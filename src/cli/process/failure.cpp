@@ -62,6 +62,8 @@ Failure describe_failure(const std::exception_ptr& error) {
     return {exit_code::stopped, e.what(), false};
   } catch (const DeviceLostError& e) {
     return {exit_code::stopped, e.what(), false, true};
+  } catch (const PeerLostError& e) {
+    return {exit_code::stopped, e.what(), true};
   } catch (const CommError& e) {
     return {exit_code::failed, e.what(), true};
   } catch (const Error& e) {

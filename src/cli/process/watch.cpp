@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <future>
+#include <limits>
 #include <thread>
 #include <vector>
 
@@ -76,7 +77,7 @@ int64_t read_timeout(const Settings& settings) {
 }
 
 Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const ThreadPool& pool)
-    : pool_(pool), host_(host), comm_(comm) {
+    : pool_(pool), host_(host), timeout_(timeout), comm_(comm) {
   check_same_timeout(comm, timeout);
   if (comm.size() == 1 || timeout == 0) return;
   WatchdogSettings settings;
@@ -87,6 +88,12 @@ Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const
       WatchdogCalls{[this] { return sample(); },
                     [this](const Trouble& trouble) { report(trouble); }, leave_at_once,
                     [this](const Trouble& trouble) { record(trouble); }});
+}
+
+double Watch::transfer_patience_s() const {
+  constexpr double shortest = 30;  // to begin, NCCL takes seconds
+  if (timeout_ == 0) return std::numeric_limits<double>::infinity();
+  return std::max(shortest, static_cast<double>(timeout_) / 2);
 }
 
 void Watch::set_report_path(const std::string& path) {

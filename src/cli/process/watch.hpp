@@ -32,6 +32,10 @@ class Watch {
   Communicator& comm() { return comm_; }
   Activity& activity() { return activity_; }
 
+  // Seconds that a transfer between two GPUs may take: less than what ends the job, but enough to
+  // begin with. Without a timeout, any time.
+  double transfer_patience_s() const;
+
   // The file in which the judge writes, as JSON, what every rank did last, before a verdict or a
   // failure ends the job. Its folder must exist. Every rank sets it, because any may become the
   // judge.
@@ -50,6 +54,7 @@ class Watch {
 
   const ThreadPool& pool_;
   const std::string host_;
+  const int64_t timeout_;
   WatchedCommunicator comm_;
   Activity activity_;
   std::mutex mutex_;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "channel/channel.hpp"
 #include "device/device_full.hpp"
 #include "method/input_moments.hpp"
 #include "model/device_weights.hpp"
@@ -55,7 +56,9 @@ BlockCompute::BlockCompute(const ComputeContext& context)
   }
   if (context.rank.mesh().stages == 1) return;
   link_.emplace(
-      context.rank, [like = new_stream(0)] { return like->room(); }, context.plan.link_capacity);
+      context.rank,
+      [like = new_stream(0), place = context.rank.streams().place()] { return like->room(place); },
+      context.plan.link_capacity);
 }
 
 BlockCompute::~BlockCompute() = default;
@@ -80,8 +83,9 @@ void BlockCompute::load(int block) {
   guard_.read_block(block, ahead ? ahead->hashes : TensorHashes());
   BlockWeights weights = ahead ? std::move(ahead->weights) : context_.model.load_block(block);
   naming_place(fmt::format("the weights of block {}", block), [&] {
-    live_ = std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
-                                        share_.steps(), replicas(), context_.device);
+    live_ =
+        std::make_unique<LiveBlock>(context_.model, std::move(weights), block, context_.options,
+                                    share_.steps(), context_.rank.replica_links(), context_.device);
   });
 }
 
@@ -199,8 +203,8 @@ at::Tensor BlockCompute::teach_homologous(int block) {
       homologous_->store(i, out, full_precision(block, i));
     });
   };
-  return mean_over_samples(layout.size(), tokens(), share_, probe, replicas(), context_.device,
-                           [this] { pump(); });
+  return mean_over_samples(layout.size(), tokens(), share_, probe, context_.rank.replica_links(),
+                           context_.device, [this] { pump(); });
 }
 
 at::Tensor BlockCompute::probe_and_advance(int block, const SaliencyLayout& layout,

@@ -119,7 +119,8 @@ void BlockCompute::send(int block, int turn) {
   }
   student_.reset();
   streams.push_back(std::move(student_inputs_.extract({block + 1, turn}).mapped()));
-  link_->send(std::make_shared<SampleBox>(block + 1, turn, std::move(streams)));
+  link_->send(
+      std::make_shared<SampleBox>(block + 1, turn, std::move(streams), context_.rank.carrier()));
 }
 
 bool BlockCompute::all_sent() {
@@ -132,7 +133,7 @@ void BlockCompute::expect(int block, int turn) {
   link_->expect(streams * share_.own_count(), [this, block, turn, streams] {
     SampleBox::Streams all;
     for (int i = 0; i < streams; ++i) all.push_back(new_stream());
-    return std::make_shared<SampleBox>(block, turn, std::move(all));
+    return std::make_shared<SampleBox>(block, turn, std::move(all), context_.rank.carrier());
   });
 }
 

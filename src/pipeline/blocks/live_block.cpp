@@ -15,12 +15,13 @@
 
 namespace bitmill {
 LiveBlock::LiveBlock(const SourceModel& model, BlockWeights weights, int block,
-                     const QuantizeOptions& options, int64_t steps_per_epoch, Communicator& comm,
-                     const Device& device)
+                     const QuantizeOptions& options, int64_t steps_per_epoch,
+                     const Replicas& replicas, const Device& device)
     : block_(block),
       model_(model),
       options_(options),
-      comm_(comm),
+      replicas_(replicas),
+      comm_(replicas.words),
       device_(device),
       pool_(device.host()),
       shapes_(block_linears(model.config(), block)),
@@ -86,7 +87,7 @@ void LiveBlock::begin_training(const Backend* backend, const Rotary& rotary) {
   layout_.emplace(learned);
   learned_ = layout_->initial_values(learned, device_.torch());
   learned.clear();
-  optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, comm_, device_);
+  optimizer_ = std::make_unique<ShardedOptimizer>(*layout_, rates_, replicas_, device_);
   if (backend == nullptr) return;
   student_ =
       std::make_unique<StudentBlock>(model_.config(), device_weights_.vectors, linears_, *layout_,

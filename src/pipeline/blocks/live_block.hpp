@@ -34,7 +34,7 @@ class LiveBlock {
  public:
   // `weights`: those of the block, by SourceModel::load_block(). The device outlives the block.
   LiveBlock(const SourceModel& model, BlockWeights weights, int block,
-            const QuantizeOptions& options, int64_t steps_per_epoch, Communicator& comm,
+            const QuantizeOptions& options, int64_t steps_per_epoch, const Replicas& replicas,
             const Device& device);
 
   const std::vector<LinearShape>& shapes() const { return shapes_; }
@@ -101,7 +101,8 @@ class LiveBlock {
   const int block_;
   const SourceModel& model_;
   const QuantizeOptions& options_;
-  Communicator& comm_;
+  const Replicas replicas_;
+  Communicator& comm_;  // its words
   const Device& device_;
   ThreadPool& pool_;  // the host's
   const std::vector<LinearShape> shapes_;

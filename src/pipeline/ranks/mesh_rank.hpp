@@ -4,6 +4,9 @@
 #include <memory>
 
 #include "comm/communicator.hpp"
+#include "device/device.hpp"
+#include "pipeline/ranks/replicas.hpp"
+#include "pipeline/ranks/tensor_way.hpp"
 #include "schedule/mesh.hpp"
 
 namespace bitmill {
@@ -12,9 +15,13 @@ class Channel;
 
 class MeshRank {
  public:
-  // Collective over `world`, which outlives it.
-  MeshRank(const Mesh& mesh, Communicator& world);
+  // Collective over `world`, which outlives it. So does the device of the way.
+  MeshRank(const Mesh& mesh, Communicator& world, const TensorWay& way = {});
   ~MeshRank();
+  // Collective over the ranks with work. To be called when nothing is under way any more, before
+  // any of them ends: where tensors go from GPU to GPU, what left one rank may not yet have come to
+  // the other.
+  void part();
 
   const Mesh& mesh() const { return mesh_; }
   // False on an idle rank; then nothing below may be called.
@@ -26,6 +33,10 @@ class MeshRank {
 
   // The replicas of this stage, by replica.
   Communicator& replicas() { return *replicas_; }
+  // The same, with the way of their tensors.
+  Replicas replica_links();
+  // The GPU from which tensors travel; null: they travel through the host's memory.
+  const Device* carrier() const { return way_.by_nccl ? way_.device : nullptr; }
   // Two worlds of all ranks with work. Activations and gradients travel in streams(); messages that
   // must not wait behind them travel in control().
   Channel& streams() { return *streams_; }
@@ -39,8 +50,9 @@ class MeshRank {
   const bool has_work_;
   const int stage_;
   const int replica_;
-  std::unique_ptr<Communicator> replicas_, control_, under_streams_;
-  std::unique_ptr<Channel> streams_;
+  const TensorWay way_;
+  std::unique_ptr<Communicator> replicas_, control_, under_streams_, under_slices_;
+  std::unique_ptr<Channel> streams_, slices_;
 };
 
 }  // namespace bitmill

@@ -4,8 +4,8 @@
 
 namespace bitmill {
 
-SampleBox::SampleBox(int block, int turn, Streams streams)
-    : block_(block), turn_(turn), streams_(std::move(streams)) {}
+SampleBox::SampleBox(int block, int turn, Streams streams, const Device* carrier)
+    : block_(block), turn_(turn), streams_(std::move(streams)), carrier_(carrier) {}
 
 int64_t SampleBox::count() const { return std::ssize(streams_) * streams_.front()->count(); }
 
@@ -18,7 +18,8 @@ SampleStream& SampleBox::stream_of(int64_t i) const {
 at::Tensor SampleBox::read(int64_t i) {
   const SampleStream& stream = stream_of(i);
   stream.prefetch(place_of(i) + 2);
-  return stream.load_kept(place_of(i));
+  return carrier_ == nullptr ? stream.load_kept(place_of(i))
+                             : stream.load_kept_on(*carrier_, place_of(i));
 }
 
 void SampleBox::keep(int64_t i, const at::Tensor& sample) {

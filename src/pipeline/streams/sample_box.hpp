@@ -15,7 +15,9 @@ class SampleBox final : public StreamBox {
   using Streams = std::vector<std::shared_ptr<SampleStream>>;
 
   // For `block` at `turn`. At least one stream; all have the same count, shape and dtype.
-  SampleBox(int block, int turn, Streams streams);
+  // `carrier`: the GPU from which samples travel (MeshRank::carrier()); null: from the host's
+  // memory.
+  SampleBox(int block, int turn, Streams streams, const Device* carrier = nullptr);
 
   int block() const { return block_; }
   int turn() const { return turn_; }
@@ -31,6 +33,7 @@ class SampleBox final : public StreamBox {
 
   const int block_, turn_;
   const Streams streams_;
+  const Device* const carrier_;
 };
 
 }  // namespace bitmill

@@ -53,11 +53,12 @@ std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows&
 }
 
 // Reads a sample, perhaps from disk, only when the channel has place for it.
-void send_all(const SampleStream& stream, Channel& channel, int to) {
+void send_all(const SampleStream& stream, Channel& channel, const Device* carrier, int to) {
   const size_t bytes = stream.room().nbytes();
   for (int64_t i = 0; i < stream.count(); ++i) {
     channel.wait_for_place(bytes, to);
-    channel.start_send(stream.load_kept(i), to);
+    channel.start_send(carrier == nullptr ? stream.load_kept(i) : stream.load_kept_on(*carrier, i),
+                       to);
   }
   channel.flush();
 }
@@ -77,7 +78,7 @@ std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const 
   auto computed = compute(teacher, windows, mine, budget, device, block_done);
   if (stages == 1) return computed;
   if (rank.stage() != last) {
-    send_all(*computed, rank.streams(), rank.mesh().rank_of(last, rank.replica()));
+    send_all(*computed, rank.streams(), rank.carrier(), rank.mesh().rank_of(last, rank.replica()));
     return nullptr;
   }
   auto all = std::make_unique<SampleStream>(budget, std::ssize(own), windows.seq_len,
@@ -87,9 +88,9 @@ std::unique_ptr<SampleStream> teacher_outputs(const SourceModel& teacher, const 
       all->store(i, computed->load(i / stages));
       continue;
     }
-    const at::Tensor value = all->room();
+    const at::Tensor value = all->room(rank.streams().place());
     rank.streams().receive(value, rank.mesh().rank_of(stage_of(i), rank.replica()));
-    all->store(i, value);
+    all->store(i, device.fetch(value));
   }
   return all;
 }

@@ -35,9 +35,9 @@ void join_partials(const Partials& own, int64_t n, const SampleShare& share, Com
 }  // namespace
 
 at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& share,
-                             const SampleUnit& unit, Communicator& comm, const Device& device,
+                             const SampleUnit& unit, const Replicas& replicas, const Device& device,
                              const std::function<void()>& between) {
-  SlicedSum sum(size, comm, device);
+  SlicedSum sum(size, replicas, device);
   const at::Tensor mean = at::zeros({size}, device.torch());
   const at::Tensor own = mean.narrow(0, sum.begin(), sum.end() - sum.begin());
   for (int64_t step = 0; step < share.steps(); ++step) {

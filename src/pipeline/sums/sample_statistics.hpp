@@ -10,6 +10,7 @@
 #include "comm/communicator.hpp"
 #include "device/device.hpp"
 #include "method/settings.hpp"
+#include "pipeline/ranks/replicas.hpp"
 #include "pipeline/sums/sample_share.hpp"
 
 namespace bitmill {
@@ -19,7 +20,7 @@ using SampleUnit = std::function<void(int64_t i, const at::Tensor& values)>;
 // Collective. A mean of vectors that may be as large as a weight: the sum over samples of units
 // ([size] float32, on the device), divided by `divisor`. Summed in slices.
 at::Tensor mean_over_samples(int64_t size, double divisor, const SampleShare& share,
-                             const SampleUnit& unit, Communicator& comm, const Device& device,
+                             const SampleUnit& unit, const Replicas& replicas, const Device& device,
                              const std::function<void()>& between = {});
 
 // Collective. The saliency of a block's input channels, [size] float32, from units [size] float64

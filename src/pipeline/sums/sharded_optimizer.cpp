@@ -29,11 +29,11 @@ double RateCurve::factor(int64_t step) const {
 }
 
 ShardedOptimizer::ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates,
-                                   Communicator& comm, const Device& device)
-    : comm_(comm),
+                                   const Replicas& replicas, const Device& device)
+    : comm_(replicas.words),
       device_(device),
       rates_(rates),
-      sum_(layout.size(), comm, device),
+      sum_(layout.size(), replicas, device),
       adamw_(layout, sum_.begin(), sum_.end(), device.torch()) {}
 
 void ShardedOptimizer::step(int64_t batch_size, const SumUnit& unit, const at::Tensor& values) {

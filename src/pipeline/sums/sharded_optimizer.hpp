@@ -12,6 +12,7 @@
 #include "device/device.hpp"
 #include "method/adamw.hpp"
 #include "method/learned.hpp"
+#include "pipeline/ranks/replicas.hpp"
 #include "pipeline/sums/sliced_sum.hpp"
 
 namespace bitmill {
@@ -33,9 +34,8 @@ void round_to_bfloat(const at::Tensor& values, ThreadPool& pool);
 
 class ShardedOptimizer {
  public:
-  // Every rank of `comm` is a replica. The layout may have any size. Values, gradients and moments
-  // lie on the device.
-  ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates, Communicator& comm,
+  // The layout may have any size. Values, gradients and moments lie on the device.
+  ShardedOptimizer(const LearnedLayout& layout, const RateCurve& rates, const Replicas& replicas,
                    const Device& device);
 
   // Collective. `unit` fills in the gradient of one sample, [layout.size()]. `values`, of the same

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "channel/host_form.hpp"
+#include "comm/communicator.hpp"
 #include "model/tensor_floats.hpp"
 
 namespace bitmill {
@@ -16,15 +18,19 @@ int64_t floats_per_slice(int64_t floats_per_exchange, int replicas) {
 
 }  // namespace
 
-SlicedSum::SlicedSum(int64_t size, Communicator& comm, const Device& device,
+SlicedSum::SlicedSum(int64_t size, const Replicas& replicas, const Device& device,
                      int64_t floats_per_exchange)
-    : comm_(comm),
+    : comm_(replicas.words),
+      by_host_(replicas.tensors != nullptr
+                   ? nullptr
+                   : std::make_unique<Channel>(std::make_unique<HostForm>(replicas.words))),
+      channel_(by_host_ ? *by_host_ : *replicas.tensors),
       device_(device),
       merge_([&device](const at::Tensor& into, const at::Tensor& from) {
         add_spread(into, from, device.host());
       }),
-      bounds_(slice_bounds(size, comm.size())),
-      floats_per_slice_(floats_per_slice(floats_per_exchange, comm.size())) {}
+      bounds_(slice_bounds(size, comm_.size())),
+      floats_per_slice_(floats_per_slice(floats_per_exchange, comm_.size())) {}
 
 at::Tensor SlicedSum::reduce(int64_t batch_size, const SumUnit& unit,
                              const std::function<void()>& between) {
@@ -55,21 +61,16 @@ void SlicedSum::finish_piece(int64_t batch_size, const Partials& own, int64_t fi
   const int replicas = comm_.size(), replica = comm_.rank();
   const Piece mine = piece(replica, first);
   std::vector<at::Tensor> outgoing, incoming;
-  std::vector<std::span<const std::byte>> to;
-  std::vector<std::span<std::byte>> from;
   for (int peer = 0; peer < replicas; ++peer) {
     const Piece theirs = piece(peer, first);
-    outgoing.push_back(at::empty({std::ssize(own), theirs.count}));
+    outgoing.push_back(room(std::ssize(own), theirs.count));
     int64_t row = 0;
     for (const auto& [position, sum] : own) {
       outgoing[peer][row++].copy_(sum.narrow(0, begin(peer) + theirs.first, theirs.count));
     }
-    incoming.push_back(
-        at::empty({std::ssize(local_partials(batch_size, replicas, peer)), mine.count}));
-    to.push_back(bytes_of(outgoing[peer]));
-    from.push_back(bytes_of(incoming[peer]));
+    incoming.push_back(room(std::ssize(local_partials(batch_size, replicas, peer)), mine.count));
   }
-  comm_.exchange(to, from);
+  channel_.exchange(outgoing, incoming);
 
   Partials partials;
   for (int peer = 0; peer < replicas; ++peer) {
@@ -82,13 +83,27 @@ void SlicedSum::finish_piece(int64_t batch_size, const Partials& own, int64_t fi
       .copy_(finish_tree(batch_size, replicas, partials, merge_));
 }
 
+at::Tensor SlicedSum::room(int64_t rows, int64_t columns) const {
+  return at::empty({rows, columns}, channel_.place());
+}
+
 void SlicedSum::gather(const at::Tensor& values) {
   if (comm_.size() == 1) return;
+  if (values.device() == channel_.place()) {
+    std::vector<at::Tensor> to, from;
+    for (int rank = 0; rank < comm_.size(); ++rank) {
+      const bool other = rank != comm_.rank();  // the own slice is in its place already
+      to.push_back(other ? values.narrow(0, begin(), slice_size(comm_.rank())) : at::Tensor());
+      from.push_back(other ? values.narrow(0, begin(rank), slice_size(rank)) : at::Tensor());
+    }
+    channel_.exchange(to, from);
+    return;
+  }
   std::vector<size_t> bounds;
   for (const int64_t bound : bounds_) bounds.push_back(static_cast<size_t>(bound) * sizeof(float));
   const at::Tensor host = device_.fetch(values);
   all_gather_slices(comm_, bytes_of(host), bounds);
-  if (values.is_cuda()) values.copy_(host);
+  values.copy_(host);
 }
 
 }  // namespace bitmill

@@ -9,10 +9,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
-#include "comm/communicator.hpp"
+#include "channel/channel.hpp"
 #include "device/device.hpp"
+#include "pipeline/ranks/replicas.hpp"
 #include "pipeline/sums/tree_sum.hpp"
 #include "schedule/reduction_tree.hpp"
 
@@ -20,9 +22,9 @@ namespace bitmill {
 
 class SlicedSum {
  public:
-  // Every rank of `comm` is a replica; sums have `size` elements, float32, and lie on the device.
-  // Between ranks they travel through the host's memory.
-  SlicedSum(int64_t size, Communicator& comm, const Device& device,
+  // Sums have `size` elements, float32, and lie on the device. Between replicas they travel from
+  // there, where replicas.tensors takes them so, or through the host's memory.
+  SlicedSum(int64_t size, const Replicas& replicas, const Device& device,
             int64_t floats_per_exchange = largest_exchange_floats);
 
   // Collective. Returns this rank's slice, elements [begin(), end()), of the sum over the batch.
@@ -54,7 +56,11 @@ class SlicedSum {
   Piece piece(int rank, int64_t first) const;
   int64_t slice_size(int rank) const { return end(rank) - begin(rank); }
 
+  at::Tensor room(int64_t rows, int64_t columns) const;  // where the channel takes tensors
+
   Communicator& comm_;
+  const std::unique_ptr<Channel> by_host_;  // where the replicas have no channel of their own
+  Channel& channel_;
   const Device& device_;
   const Merge merge_;
   SumMemory memory_;

@@ -7,7 +7,7 @@
 namespace bitmill {
 
 StageOptimizer::StageOptimizer(const TrainedStage& stage, const RateCurve& rates,
-                               Communicator& replicas, const Device& device)
+                               const Replicas& replicas, const Device& device)
     : stage_(stage) {
   for (int i = 0; i < stage.blocks(); ++i) {
     blocks_.push_back(

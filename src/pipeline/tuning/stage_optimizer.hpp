@@ -8,7 +8,6 @@
 #include <memory>
 #include <vector>
 
-#include "comm/communicator.hpp"
 #include "device/device.hpp"
 #include "pipeline/sums/sharded_optimizer.hpp"
 #include "pipeline/tuning/trained_stage.hpp"
@@ -18,7 +17,7 @@ namespace bitmill {
 class StageOptimizer {
  public:
   // `replicas`: those of the stage. All arguments that are references outlive it.
-  StageOptimizer(const TrainedStage& stage, const RateCurve& rates, Communicator& replicas,
+  StageOptimizer(const TrainedStage& stage, const RateCurve& rates, const Replicas& replicas,
                  const Device& device);
 
   // Collective over the replicas: one step of all blocks, with the sums of TuningWalk::train().

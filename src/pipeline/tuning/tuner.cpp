@@ -63,7 +63,7 @@ Tuner::Tuner(const TunerContext& context)
       optimizer_(stage_,
                  {RateSchedule::cosine_to_zero,
                   context.forecast.epochs * context.forecast.steps_per_epoch},
-                 context.rank.replicas(), context.device),
+                 context.rank.replica_links(), context.device),
       own_losses_(at::zeros({train_.own_count()})) {
   state_.trained = stage_.first();
   keep_best();

@@ -42,18 +42,26 @@ SumsHeld most_sums_held(int64_t batch, const Mesh& mesh) {
 
 TuningWalk::TuningWalk(const WalkContext& context) : context_(context) {}
 
+at::Tensor TuningWalk::to_travel(const at::Tensor& value) const {
+  if (context_.rank.carrier() == nullptr) return context_.device.fetch(value);
+  return value.detach().to(context_.device.element()).contiguous();
+}
+
 void TuningWalk::send(const at::Tensor& value, int to) {
-  context_.rank.streams().start_send(context_.device.fetch(value), to);
+  context_.rank.streams().start_send(to_travel(value), to);
 }
 
 void TuningWalk::send_in_place(const at::Tensor& value) {
-  const at::Tensor host = context_.device.fetch(value);
-  context_.rank.streams().wait_for_place(host.nbytes(), context_.rank.next());
-  send(host, context_.rank.next());
+  const at::Tensor ready = to_travel(value);
+  context_.rank.streams().wait_for_place(ready.nbytes(), context_.rank.next());
+  context_.rank.streams().start_send(ready, context_.rank.next());
 }
 
 at::Tensor TuningWalk::receive(int from) {
-  at::Tensor value = at::empty({context_.seq_len, context_.config.hidden_size});
+  const bool by_host = context_.rank.carrier() == nullptr;
+  const at::Tensor value = at::empty({context_.seq_len, context_.config.hidden_size},
+                                     at::device(context_.rank.streams().place())
+                                         .dtype(by_host ? at::kFloat : context_.device.element()));
   context_.rank.streams().receive(value, from);
   return context_.device.bring(value);
 }

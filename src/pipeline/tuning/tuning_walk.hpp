@@ -74,9 +74,12 @@ class TuningWalk {
 
   bool is_first() const { return context_.rank.stage() == 0; }
   bool is_last() const { return context_.rank.stage() == context_.rank.mesh().stages - 1; }
-  // The activations of one sample, or their gradients, to and from a neighbouring stage, through
-  // the host. Sending does not wait for the neighbour, so two stages that send to each other cannot
-  // block. The order of the forwards and backwards of a step limits what is under way.
+  // What is sent of a value, where the channel takes it: float32 on the host; on a GPU what the
+  // next stage computes with, so that nothing is lost and as little as can be moves.
+  at::Tensor to_travel(const at::Tensor& value) const;
+  // The activations of one sample, or their gradients, to and from a neighbouring stage. Sending
+  // does not wait for the neighbour, so two stages that send to each other cannot block. The order
+  // of the forwards and backwards of a step limits what is under way.
   void send(const at::Tensor& value, int to);
   // To the next stage, where nothing comes back that could limit what is under way: waits until
   // there is place.

@@ -49,6 +49,8 @@ void ncclComm::join_background() {
 }
 
 void ncclComm::connect(const ncclUniqueId& id) {
+  die_or_stall();
+  if (aborted_) return fail(ncclInternalError, "given up while it connects");
   const auto& devices = bitmill::fake_cuda::settings().devices;
   Joined joined = bitmill::fake_nccl::join(id, rank, count, devices.at(static_cast<size_t>(device)),
                                            [this] { return aborted_.load(); });
@@ -134,13 +136,17 @@ bool ncclComm::poll_once(Open* open) {
   return !aborted_;
 }
 
+void ncclComm::die_or_stall() const {
+  const auto& settings = bitmill::fake_cuda::settings();
+  if (is_at(settings.nccl_dies)) _exit(0);
+  while (is_at(settings.nccl_stalls) && !aborted_) short_pause();
+}
+
 void ncclComm::carry_out(const std::vector<Operation>& operations) {
   const std::lock_guard lock(one_at_a_time_);
   if (aborted_) return;
   ++operations_;
-  const auto& settings = bitmill::fake_cuda::settings();
-  if (is_at(settings.nccl_dies)) _exit(0);
-  while (is_at(settings.nccl_stalls) && !aborted_) short_pause();
+  die_or_stall();
   Open open{std::vector<std::deque<Operation>>(links_.size()),
             std::vector<std::deque<Operation>>(links_.size())};
   for (const Operation& operation : operations) {

@@ -57,6 +57,8 @@ struct ncclComm {
 
  private:
   void hang(ncclResult_t result, const std::string& why);
+  // As the settings wish for the operation at hand.
+  void die_or_stall() const;
   bool is_at(const std::optional<bitmill::fake_cuda::RankOperation>& operation) const;
   // The transfers of one carry_out(), by peer.
   struct Open;

@@ -93,10 +93,20 @@ TEST(Ranks, RankThatDiesSilentlyIsFoundByADeadlineAlone) {
   expect_found_by_deadline({statuses[0], statuses[2]});
 }
 
+TEST(Ranks, ARankMayDieOrStallWhileItConnects) {
+  const Statuses dead = three_ranks("ring", "BITMILL_EMULATION_NCCL_DIE=1:init");
+  EXPECT_EQ(dead[1], 0);
+  EXPECT_NE(dead[0], right);
+  EXPECT_NE(dead[2], right);
+  for (const int status : three_ranks("ring", "BITMILL_EMULATION_NCCL_STALL=1:init")) {
+    EXPECT_NE(status, right);
+  }
+}
+
 TEST(Ranks, AFaultThatIsNotUnderstoodEndsTheProcess) {
   for (const char* setting :
        {"DIE=", "DIE=1", "DIE=1:", "DIE=:2", "DIE=1:0", "DIE=one:2", "DIE=1:2x", "DIE=1:-2",
-        "DIE=1:99999999999", "STALL=1;2", "SILENT=yes", "SILENT=2"}) {
+        "DIE=1:99999999999", "DIE=1:Init", "DIE=one:init", "STALL=1;2", "SILENT=yes", "SILENT=2"}) {
     const TempFolder folder;
     const std::string variable = std::string("BITMILL_EMULATION_NCCL_") + setting;
     const ChildRun run =

@@ -1,0 +1,31 @@
+#pragma once
+// Tensors from GPU to GPU by NCCL. A build without CUDA has no_nccl.cpp in its place.
+
+#include <memory>
+#include <string>
+
+#include "channel/form.hpp"
+#include "comm/communicator.hpp"
+#include "device/device.hpp"
+
+namespace bitmill {
+
+// Of the library that this process has loaded: "2.28.9". Empty in a build without it.
+std::string nccl_version();
+
+// How long a transfer may take that its receiver has begun.
+struct NcclPatience {
+  double seconds = 150;
+};
+
+// Collective over `comm`, which outlives the form, and which nobody else uses. Every rank has a GPU
+// of its own: NCCL refuses two ranks on one. Tensors lie on `device`, which outlives the form and
+// is the calling thread's current one in every call.
+//
+// A rank does not wait for ever: a transfer that its receiver has begun and that is not through
+// after `patience` ends in a PeerLostError. A receiver whose sender does not come says what it
+// waits for, as everywhere (comm/wait.hpp).
+// UsageError in a build without NCCL.
+std::unique_ptr<Form> nccl_form(Communicator& comm, const Device& device, NcclPatience patience);
+
+}  // namespace bitmill

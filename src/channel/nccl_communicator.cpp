@@ -1,0 +1,59 @@
+#include "channel/nccl_communicator.hpp"
+
+#include <utility>
+
+#include "channel/nccl_fault.hpp"
+
+namespace bitmill {
+namespace {
+
+// A transfer occupies so many multiprocessors at most. Transfers of several communicators run side
+// by side, and none must wait for a place that another one holds: a rank has up to five (two
+// neighbours, two directions, the replicas), and a GPU from some 60 multiprocessors on.
+constexpr int most_multiprocessors = 8;
+
+}  // namespace
+
+NcclCommunicator::NcclCommunicator(const NcclMembers& members, std::string place, std::string doing)
+    : place_(std::move(place)), doing_(std::move(doing)) {
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  config.maxCTAs = most_multiprocessors;
+  ncclComm_t comm = nullptr;
+  const ncclResult_t begun =
+      ncclCommInitRankConfig(&comm, members.ranks, members.id, members.rank, &config);
+  comm_ = UniqueHandle<Traits>(comm);
+  check_nccl(begun, comm, place_, doing_);
+}
+
+bool NcclCommunicator::ready() {
+  ncclResult_t state = ncclSuccess;
+  check_nccl(ncclCommGetAsyncError(comm_.get(), &state), comm_.get(), place_, doing_);
+  check_nccl(state, comm_.get(), place_, doing_);
+  return state == ncclSuccess;
+}
+
+void NcclCommunicator::post(std::span<const NcclPiece> pieces, cudaStream_t stream,
+                            const std::string& doing) {
+  doing_ = doing;
+  check_nccl(ncclGroupStart(), comm_.get(), place_, doing_);
+  ncclResult_t first_error = ncclSuccess;
+  for (const NcclPiece& piece : pieces) {
+    const ncclResult_t begun =
+        piece.sends ? ncclSend(piece.data, piece.bytes, ncclUint8, piece.peer, comm_.get(), stream)
+                    : ncclRecv(piece.data, piece.bytes, ncclUint8, piece.peer, comm_.get(), stream);
+    const bool failed = begun != ncclSuccess && begun != ncclInProgress;
+    if (failed && first_error == ncclSuccess) first_error = begun;
+  }
+  const ncclResult_t ended = ncclGroupEnd();
+  check_nccl(first_error, comm_.get(), place_, doing_);
+  check_nccl(ended, comm_.get(), place_, doing_);
+}
+
+ncclUniqueId new_nccl_id(const std::string& place) {
+  ncclUniqueId id;
+  check_nccl(ncclGetUniqueId(&id), nullptr, place, "making the id of a communicator");
+  return id;
+}
+
+}  // namespace bitmill

@@ -1,0 +1,210 @@
+// Whole jobs whose tensors travel from GPU to GPU: the same bytes on any mesh, and as through the
+// host. Ranks are threads, each with a GPU of its own.
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "device/device.hpp"
+#include "pipeline/tune_job.hpp"
+
+namespace bitmill {
+namespace {
+
+// Keeps what rank 0 is told.
+struct HeardQuantize : QuantizeObserver {
+  void phase_begins(const std::string& text) override { heard += text + "\n"; }
+  std::string heard;
+};
+struct HeardTune : TuneObserver {
+  void phase_begins(const std::string& text) override { heard += text + "\n"; }
+  std::string heard;
+};
+
+struct Shape {
+  int stages, replicas;
+  int ranks() const { return stages * replicas; }
+};
+
+// Whether every rank has a GPU of its own, or all share the first one.
+enum class Gpus { own, shared };
+
+class NcclJobs : public Tune {
+ protected:
+  void SetUp() override {
+    const auto gpus = std::ssize(find_cuda_devices().devices);
+    if (gpus < 4) GTEST_SKIP() << "4 GPUs are needed, and there are " << gpus;
+  }
+
+  QuantizeOptions job(const std::string& name, Dtype dtype = Dtype::float32) {
+    QuantizeOptions o = options(name);
+    o.backend = "cuda";
+    o.dtype = dtype;
+    o.batch = 4;  // at least one sample for every replica
+    o.samples = 8;
+    return o;
+  }
+
+  static void learn_signs(QuantizeOptions& o) {
+    o.method.learned = {true, true, true};
+    o.method.lr_sign = 3e-3;
+    o.method.int4_clip = true;  // moments of the inputs are summed in slices, too
+  }
+
+  template <class Work>
+  static void on_gpus(int ranks, Gpus gpus, Dtype dtype, const Work& work) {
+    on_ranks(ranks, 1, [&](Communicator& comm, ThreadPool& pool) {
+      const auto device =
+          cuda_device({gpus == Gpus::own ? comm.rank() : 0, scalar_type(dtype)}, pool);
+      work(comm, pool, *device);
+    });
+  }
+
+  // Returns what rank 0 was told.
+  std::string quantize_on(QuantizeOptions o, Shape shape, Gpus gpus = Gpus::own) {
+    o.stages = shape.stages;
+    std::string told;
+    on_gpus(shape.ranks(), gpus, o.dtype,
+            [&](Communicator& comm, ThreadPool& pool, const Device& device) {
+              HeardQuantize heard;
+              quantize(check_quantize(o, *files_, comm.size(), pool.size()), *files_, comm, device,
+                       heard, control_);
+              if (comm.rank() == 0) told = heard.heard;
+            });
+    return told;
+  }
+
+  std::string tune_on_gpus(TuneOptions o, Shape shape, Gpus gpus = Gpus::own) {
+    o.stages = shape.stages;
+    std::string told;
+    on_gpus(shape.ranks(), gpus, o.dtype,
+            [&](Communicator& comm, ThreadPool& pool, const Device& device) {
+              HeardTune heard;
+              tune(check_tune(o, *files_, comm.size(), pool.size()), *files_, comm, device, heard,
+                   control_);
+              if (comm.rank() == 0) told = heard.heard;
+            });
+    return told;
+  }
+
+  // Makes the next jobs leave when they could have left `times` times before.
+  void leave_after(int times) {
+    control_.wishes.asked = [times, left = 0]() mutable {
+      return left++ == times ? "SIGTERM" : "";
+    };
+  }
+  void stay() {
+    control_.wishes.asked = [] { return ""; };
+  }
+};
+
+constexpr const char* by_nccl = "tensors travel from GPU to GPU by NCCL 2.";
+
+TEST_F(NcclJobs, EveryMeshLagAndWhatIsLearnedGivesTheSameBytes) {
+  for (const bool signs : {false, true}) {
+    for (const int lag : {2, 1}) {
+      const auto name = [&](const std::string& mesh) {
+        return fmt::format("{}-{}-{}", mesh, signs, lag);
+      };
+      const auto job_of = [&](const std::string& mesh) {
+        QuantizeOptions o = job(name(mesh));
+        if (signs) learn_signs(o);
+        o.lag = lag;
+        return o;
+      };
+      quantize_on(job_of("one"), {1, 1});
+      for (const Shape shape : {Shape{2, 1}, Shape{1, 2}, Shape{2, 2}}) {
+        const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
+        EXPECT_THAT(quantize_on(job_of(mesh), shape), testing::HasSubstr(by_nccl)) << mesh;
+        EXPECT_TRUE(bytes(name(mesh)) == bytes(name("one"))) << name(mesh);
+      }
+    }
+  }
+}
+
+TEST_F(NcclJobs, FourStagesAndThreeReplicasGiveTheSameBytesInBothTypes) {
+  use_blocks(4);
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    const std::string type(dtype_word(dtype));
+    quantize_on(job("one-" + type, dtype), {1, 1});
+    for (const Shape shape : {Shape{4, 1}, Shape{1, 3}}) {
+      const std::string name = fmt::format("{}x{}-{}", shape.stages, shape.replicas, type);
+      quantize_on(job(name, dtype), shape);
+      EXPECT_TRUE(bytes(name) == bytes("one-" + type)) << name;
+    }
+  }
+}
+
+// What is drawn: the mesh of each of two starts, when the first is asked to leave, the lag, the
+// type, and where streams lie.
+TEST_F(NcclJobs, ARunThatWasLeftGoesOnOnAnotherMeshWithTheSameBytes) {
+  const auto seed = std::random_device{}();
+  std::cout << "seed " << seed << "\n";
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  std::mt19937 random(seed);
+  const auto draw = [&](int count) { return static_cast<int>(random() % count); };
+  const std::vector<Shape> shapes = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {1, 4}};
+  for (int run = 0; run < 3; ++run) {
+    QuantizeOptions o =
+        job(fmt::format("left-{}", run), draw(2) ? Dtype::bfloat16 : Dtype::float32);
+    if (draw(2)) learn_signs(o);
+    o.lag = 1 + draw(2);
+    o.device_memory_limit = draw(2) ? 0 : 300000;  // some samples lie on the host
+    QuantizeOptions whole = o;
+    whole.output_dir = folder_ / fmt::format("whole-{}", run);
+    whole.work_dir = whole.scratch_dir = whole.output_dir + ".work";
+    const Shape first = shapes[static_cast<size_t>(draw(5))];
+    const Shape second = shapes[static_cast<size_t>(draw(5))];
+    leave_after(2 + draw(12));
+    bool left = false;
+    try {
+      quantize_on(o, first);
+    } catch (const AgreedStop&) {
+      left = true;
+    }
+    stay();
+    if (left) o.resume = Resume::required;
+    quantize_on(o, second);
+    quantize_on(whole, {1, 1});
+    EXPECT_TRUE(bytes(fmt::format("left-{}", run)) == bytes(fmt::format("whole-{}", run)))
+        << first.stages << "x" << first.replicas << ", then " << second.stages << "x"
+        << second.replicas;
+  }
+}
+
+TEST_F(NcclJobs, RanksThatShareAGpuSendThroughTheHostAndSaySo) {
+  EXPECT_THAT(quantize_on(job("shared"), {2, 2}, Gpus::shared),
+              testing::HasSubstr("through the host's memory: ranks 0 and 1 and 2 and 3 share one "
+                                 "GPU of this host, which NCCL refuses"));
+  quantize_on(job("own"), {2, 2});
+  EXPECT_TRUE(bytes("own") == bytes("shared"));
+}
+
+TEST_F(NcclJobs, TuneHasTheSameBytesOnEveryMeshAndThroughTheHost) {
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    const std::string type(dtype_word(dtype));
+    const auto job_of = [&](const std::string& name) {
+      TuneOptions o = tuning(name + "-" + type);
+      o.backend = "cuda";
+      o.dtype = dtype;
+      o.batch = 4;
+      return o;
+    };
+    tune_on_gpus(job_of("one"), {1, 1});
+    tune_on_gpus(job_of("host"), {2, 1}, Gpus::shared);
+    EXPECT_TRUE(bytes("host-" + type) == bytes("one-" + type));
+    for (const Shape shape : {Shape{1, 3}, Shape{2, 2}}) {
+      const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
+      EXPECT_THAT(tune_on_gpus(job_of(mesh), shape), testing::HasSubstr(by_nccl));
+      EXPECT_TRUE(bytes(mesh + "-" + type) == bytes("one-" + type)) << mesh << ", " << type;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitmill
