@@ -134,7 +134,7 @@ TEST_F(Program, TuningStoppedByItsTimeLimitIsGoneOnWith) {
 TEST_F(Program, PreprocessMakesItsBaseStopsAtItsTimeLimitAndGoesOn) {
   const std::string words =
       "preprocess --model " + books + " --corpus " + calib + " --calib " + calib +
-      " --base-recipe parallel --samples 2 --seq-len 16 --pack --steps 3 --rank 2 --targets q,down"
+      " --base-recipe parallel --samples 8 --seq-len 16 --pack --steps 3 --rank 2 --targets q,down"
       " --threads 1 --json --output-dir " +
       folder_ / "merged";
   const ProgramRun planned = run(words + " --dry-run");
