@@ -23,23 +23,24 @@ class TuneCorpus : public Tune {
  protected:
   TuneCorpus() { write_corpus(0); }
 
-  // 600 ids, 66 windows of 9.
+  // 1,000 ids, 111 windows of 9, of much the same kind as the calibration.
   void write_corpus(int32_t shift) {
     Tokens tokens;
-    for (int32_t i = 0; i < 600; ++i) tokens.ids.push_back((i * i / 7 + 3 * i + shift) % 31);
+    for (int32_t i = 0; i < 1000; ++i) tokens.ids.push_back((i * 7 + i / 6 + i / 50 + shift) % 31);
     write_token_file(*files_, folder_ / "corpus.safetensors", tokens);
   }
 
-  // Three portions of three steps.
+  // Three portions of five steps; 10 windows are held out.
   TuneOptions on_corpus(const std::string& name) {
     TuneOptions o = tuning(name);
     o.corpus = {folder_ / "corpus.safetensors"};
     o.corpus_dir = folder_ / (name + ".corpus");
-    o.train_windows = 36;
-    o.portion = 12;
+    o.samples = 40;
+    o.train_windows = 60;
+    o.portion = 20;
     o.epochs = 1;
     o.learn_signs = true;
-    o.sign_rate = 0.1;
+    o.sign_rate = 0.01;
     return o;
   }
 };
@@ -84,28 +85,31 @@ TEST_F(TuneCorpus, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
   EXPECT_GE(stops, 3);
 }
 
-// An epoch trains on windows that no other epoch has: with one portion more the first ones stay.
+// An epoch trains on windows that no other epoch has; those that are held out stay.
 TEST_F(TuneCorpus, EveryPortionHasWindowsOfItsOwn) {
-  TuneOptions o = on_corpus("few");
+  Tokens tokens;  // without text that is held out, and without repetitions
+  for (int32_t i = 0; i < 1000; ++i) tokens.ids.push_back((i * i / 7 + 3 * i) % 31);
+  write_token_file(*files_, folder_ / "corpus.safetensors", tokens);
+  const TuneOptions o = on_corpus("few");
   const CheckedTune checked = check_tune(o, *files_, 1, 1);
-  EXPECT_EQ(checked.windows.count, 3);
+  EXPECT_EQ(checked.windows.count, 10);
   EXPECT_EQ(checked.forecast.epochs, 3);
   const auto comm = self_communicator();
   ThreadPool pool(2);
   const TuningText text(corpus_of(o, checked.forecast, checked.model.config()), checked.forecast,
                         checked.windows, *files_, *comm, "here");
   std::vector<int64_t> own;
-  for (int64_t i = 0; i < 15; ++i) own.push_back(i);
+  for (int64_t i = 0; i < 30; ++i) own.push_back(i);
   std::vector<std::vector<int32_t>> seen;
   for (int epoch = 0; epoch < 3; ++epoch) {
     const Windows windows = text.windows(epoch, own, pool);
-    ASSERT_EQ(windows.count, 15);
-    for (int64_t i = 0; i < 12; ++i) {
+    ASSERT_EQ(windows.count, 30);
+    for (int64_t i = 0; i < 20; ++i) {
       const auto window = windows.window(i);
       seen.emplace_back(window.begin(), window.end());
     }
-    for (int64_t i = 0; i < 3; ++i) {
-      EXPECT_TRUE(std::ranges::equal(windows.window(12 + i), checked.windows.window(i)));
+    for (int64_t i = 0; i < 10; ++i) {
+      EXPECT_TRUE(std::ranges::equal(windows.window(20 + i), checked.windows.window(i)));
     }
   }
   std::ranges::sort(seen);
@@ -119,7 +123,7 @@ TEST_F(TuneCorpus, ACorpusThatWasChangedBetweenTwoStartsIsRefused) {
   files_->remove_tree(o.corpus_dir);  // as where each host has a scratch folder of its own
   EXPECT_THAT(tuning_message(o), HasSubstr("the text of --corpus"));
   TuneOptions other = o;
-  other.portion = 18;
+  other.portion = 30;
   EXPECT_THAT(tuning_message(other), HasSubstr("corpus"));
 }
 
