@@ -77,7 +77,7 @@ CorpusText CorpusIndex::read(int64_t number) const {
   const auto changed = [&](bool is_changed) {
     BITMILL_CHECK(!is_changed, FormatError,
                   fmt::format("{} was changed since the corpus was indexed: document {}, at byte "
-                              "{}, is another one; begin anew, or bring the old file back",
+                              "{}, is another one; another start makes a new index",
                               paths_[found.file], number, uint64_t{found.offset}));
   };
   const auto file = files_.open(table_->contents[found.file]);

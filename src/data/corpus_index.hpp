@@ -6,6 +6,7 @@
 // depends on. Unpacked files lie beside it.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@
 namespace bitmill {
 
 struct IndexRecord;  // corpus_index_file.hpp
+
+// Hears how many bytes were read or unpacked since it heard last. What it throws ends the work.
+using CorpusProgress = std::function<void(int64_t bytes)>;
 
 // What an index depends on.
 struct IndexedFiles {
@@ -33,12 +37,14 @@ std::string index_path(Files& files, const IndexedFiles& indexed);
 // Where the content of `path` lies: `path` itself where it is not compressed.
 std::string content_path(Files& files, const std::string& path, const std::string& scratch_dir);
 
-// Unpacks what is compressed, and writes the index, where they are not there yet. Files are written
-// beside, under a name with this host's, synced and renamed. Errors as in prepare_corpus().
-void write_corpus_index(Files& files, const IndexedFiles& indexed);
+// Unpacks what is compressed, and writes the index, where they are not there yet, or were made of
+// files that have changed since. Files are written beside, under a name of this process, synced and
+// renamed. Errors as in prepare_corpus(); an index that is damaged is one.
+void write_corpus_index(Files& files, const IndexedFiles& indexed, const CorpusProgress& progress);
 
-// Whether all of it is there.
+// Whether all of it is there. Does not look whether the files have changed.
 bool corpus_index_exists(Files& files, const IndexedFiles& indexed);
+// With what this host left unfinished. No process may be preparing there.
 void remove_corpus_index(Files& files, const IndexedFiles& indexed);
 
 // What write_corpus_index() would write: exact for unpacked files, which are read to their end to

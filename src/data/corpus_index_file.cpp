@@ -52,8 +52,9 @@ IndexTable parse_table(const std::string& text, const std::string& where) {
   table.content_hash = json_string(object, "content", where);
   table.record_hash = json_string(object, "records", where);
   for (const json& file : object.value("files", json::array())) {
-    table.files.push_back(
-        {json_int(file, "bytes", where), json_bool_or(file, "lines", false, where)});
+    table.files.push_back({json_int(file, "bytes", where),
+                           json_bool_or(file, "lines", false, where),
+                           json_string(file, "hash", where)});
   }
   return table;
 }
@@ -68,7 +69,8 @@ std::string index_end(const IndexTable& table) {
   object["content"] = table.content_hash;
   object["records"] = table.record_hash;
   for (const IndexedFile& file : table.files) {
-    object["files"].push_back({{"bytes", file.content_bytes}, {"lines", file.is_json_lines}});
+    object["files"].push_back(
+        {{"bytes", file.content_bytes}, {"lines", file.is_json_lines}, {"hash", file.source_hash}});
   }
   std::string end = json_text(object);
   const uint64_t length = end.size();

@@ -33,6 +33,7 @@ static_assert(sizeof(IndexRecord) == 32);
 struct IndexedFile {
   int64_t content_bytes = 0;
   bool is_json_lines = false;
+  std::string source_hash;  // of the file as it was given, compressed or not
 };
 
 struct IndexTable {

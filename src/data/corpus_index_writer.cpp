@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <optional>
@@ -20,14 +21,15 @@ namespace {
 // To be raised when the same files begin to give other documents.
 constexpr const char* rules_version = "documents 1";
 
-std::string beside_name(const std::string& path) { return path + ".new-" + host_name(); }
+// Every process has a name of its own, so that several may prepare in one folder.
+std::string beside_begin(const std::string& path) { return path + ".new-" + host_name() + "-"; }
 
-// A file that gets its name when it is whole. Until then it lies beside, under a name of this host,
-// so that hosts with one scratch folder do not meet. It is removed when it is not finished.
+// A file that gets its name when it is whole. Until then it lies beside. It is removed when it is
+// not finished.
 class FileBeside {
  public:
   FileBeside(Files& files, const std::string& path)
-      : files_(files), path_(path), beside_(beside_name(path)) {
+      : files_(files), path_(path), beside_(beside_begin(path) + std::to_string(::getpid())) {
     attempt([&] { file_ = files_.create(beside_); });
   }
   ~FileBeside() {
@@ -80,19 +82,52 @@ class FileBeside {
   bool is_whole_ = false;
 };
 
-void unpack(Files& files, const std::string& path, const std::string& target) {
+void unpack(Files& files, const std::string& path, const std::string& target,
+            const CorpusProgress& progress) {
   FileBeside beside(files, target);
-  read_content(files, path,
-               [&](std::string_view piece) { beside.append(std::as_bytes(std::span(piece))); });
+  bool is_first = true;
+  read_content(files, path, [&](std::string_view piece) {
+    BITMILL_CHECK(!is_first || !begins_packed(piece), FormatError,
+                  fmt::format("{} was compressed twice: unpack it once", path));
+    is_first = false;
+    beside.append(std::as_bytes(std::span(piece)));
+    progress(std::ssize(piece));
+  });
   beside.finish();
+}
+
+std::string hash_of_file(Files& files, const std::string& path, const CorpusProgress& progress) {
+  Hasher hasher;
+  const auto file = files.open(path);
+  constexpr int64_t piece = int64_t{1} << 20;
+  std::vector<std::byte> bytes(static_cast<size_t>(piece));
+  for (int64_t offset = 0; offset < file->size(); offset += piece) {
+    const int64_t size = std::min(piece, file->size() - offset);
+    const auto part = std::span(bytes).first(static_cast<size_t>(size));
+    file->read(offset, part);
+    hasher.add(part);
+    progress(size);
+  }
+  return hasher.hex();
+}
+
+// Whether the begin of a file says what it holds: 1 MiB is enough for a text, and a first line that
+// may be JSON is read to its end.
+bool has_first_line(std::string_view begin) {
+  constexpr size_t enough = size_t{1} << 20;
+  if (begin.size() < enough) return false;
+  const size_t first = begin.find_first_not_of(" \t\r\n");
+  if (first == begin.npos || begin[first] != '{') return true;
+  return std::ssize(begin) > longest_json_line || begin.find('\n', first) != begin.npos;
 }
 
 // Writes the records of all files, and counts on the way.
 class IndexWriter {
  public:
-  IndexWriter(Files& files, const IndexedFiles& indexed)
+  IndexWriter(Files& files, const IndexedFiles& indexed, const CorpusProgress& progress)
       : files_(files),
         indexed_(indexed),
+        progress_(progress),
         lines_(files, indexed.model_folder, indexed.text_key),
         beside_(files, index_path(files, indexed)) {}
 
@@ -123,23 +158,25 @@ class IndexWriter {
       BITMILL_CHECK(is_lines || indexed_.text_key.empty(), UsageError,
                     fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines",
                                 indexed_.text_key, path));
-      table_.files.push_back({0, is_lines});
+      table_.files.push_back({0, is_lines, ""});
       splitter.emplace(path, SplitRules{is_lines, indexed_.least_bytes}, lines_,
                        [this](const FoundDocument& found) { add(found); });
       splitter->add(std::exchange(begin, {}));
     };
-    constexpr size_t enough = size_t{1} << 20;
     const std::string content = content_path(files_, path, indexed_.scratch_dir);
     const int64_t bytes = read_content(files_, content, [&](std::string_view piece) {
       hasher.add(std::as_bytes(std::span(piece)));
+      progress_(std::ssize(piece));
       if (splitter) return splitter->add(piece);
       begin += piece;
-      if (begin.size() >= enough) start();
+      if (has_first_line(begin)) start();
     });
     BITMILL_CHECK(bytes > 0, FormatError, fmt::format("{} is empty: give a text", path));
     if (!splitter) start();
     splitter->finish();
     table_.files.back().content_bytes = bytes;
+    table_.files.back().source_hash =
+        content == path ? hasher.hex() : hash_of_file(files_, path, progress_);
     table_.left_out += splitter->left_out();
     longest_left_out_ = std::max(longest_left_out_, splitter->longest_left_out());
     return hasher.hex();
@@ -184,6 +221,7 @@ class IndexWriter {
 
   Files& files_;
   const IndexedFiles& indexed_;
+  const CorpusProgress& progress_;
   const CorpusLines lines_;
   FileBeside beside_;
   std::vector<IndexRecord> records_;  // that are not written yet
@@ -197,6 +235,17 @@ std::string scratch_name(const std::vector<std::string>& words, const char* endi
   Hasher hasher;
   for (const std::string& word : words) hasher.add_text(word);
   return fmt::format("corpus-{}.{}", hasher.hex().substr(0, 16), ending);
+}
+
+// Whether everything is there, and made of the files as they are now.
+bool index_is_true(Files& files, const IndexedFiles& indexed, const CorpusProgress& progress) {
+  if (!corpus_index_exists(files, indexed)) return false;
+  const IndexTable table = read_index_table(*files.open(index_path(files, indexed)));
+  for (size_t i = 0; i < indexed.paths.size(); ++i) {
+    if (i >= table.files.size()) return false;
+    if (hash_of_file(files, indexed.paths[i], progress) != table.files[i].source_hash) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -245,19 +294,25 @@ bool corpus_index_exists(Files& files, const IndexedFiles& indexed) {
          });
 }
 
-void write_corpus_index(Files& files, const IndexedFiles& indexed) {
+void write_corpus_index(Files& files, const IndexedFiles& indexed, const CorpusProgress& progress) {
+  if (index_is_true(files, indexed, progress)) return;
   files.make_directories(indexed.scratch_dir);
   for (const std::string& path : indexed.paths) {
     const std::string content = content_path(files, path, indexed.scratch_dir);
-    if (!files.exists(content)) unpack(files, path, content);
+    if (content != path) unpack(files, path, content, progress);
   }
-  if (!files.exists(index_path(files, indexed))) IndexWriter(files, indexed).write();
+  IndexWriter(files, indexed, progress).write();
 }
 
 void remove_corpus_index(Files& files, const IndexedFiles& indexed) {
+  if (!files.exists(indexed.scratch_dir)) return;
+  const auto names = files.list(indexed.scratch_dir);
   const auto remove = [&](const std::string& path) {
-    for (const std::string& name : {path, beside_name(path)}) {
-      if (files.exists(name)) files.remove(name);
+    const std::string name = file_name(path), unfinished = file_name(beside_begin(path));
+    for (const std::string& there : names) {
+      if (there == name || there.starts_with(unfinished)) {
+        files.remove(join_path(indexed.scratch_dir, there));
+      }
     }
   };
   remove(index_path(files, indexed));

@@ -37,7 +37,8 @@ IndexedFiles indexed_files(const CorpusOptions& options);
 // Of token files. What is prepared is one small file, which says that all ids were looked at, and
 // their hash.
 std::unique_ptr<CorpusSequences> open_token_sequences(Files& files, const CorpusOptions& options);
-void prepare_token_files(Files& files, const CorpusOptions& options);
+void prepare_token_files(Files& files, const CorpusOptions& options,
+                         const CorpusProgress& progress);
 bool token_files_are_prepared(Files& files, const CorpusOptions& options);
 void remove_prepared_token_files(Files& files, const CorpusOptions& options);
 // UsageError where some are token files, and some are not.

@@ -94,7 +94,10 @@ void DocumentSplitter::take_texts(bool is_end) {
   while (!rest().empty()) {
     const size_t border = rest().find(document_border, searched_);
     const size_t length = std::min(border, rest().size());
-    if (static_cast<int64_t>(length) > longest_piece) {
+    // Where more bytes may come, the last ones may be the begin of a border.
+    const bool is_open = border == std::string_view::npos && !is_end;
+    const size_t sure = length - (is_open ? std::min(length, document_border.size()) : 0);
+    if (static_cast<int64_t>(sure) > longest_piece) {
       const size_t end = end_of_piece(rest());
       take_text(rest().substr(0, end), /*is_end_of_document=*/false);
       drop(end);
@@ -126,7 +129,7 @@ void DocumentSplitter::take_text(std::string_view stored, bool is_end_of_documen
                   "as with iconv",
                   line_of(stored.data() + invalid), static_cast<unsigned char>(stored[invalid])));
   const int64_t bytes = std::ssize(stored);
-  if (!continues && is_end_of_document && bytes < rules_.least_bytes) return leave_out(bytes);
+  if (is_end_of_document && bytes < rules_.least_bytes) return leave_out(bytes);
   found_({offset_of(stored), stored, {}, continues, bytes});
 }
 

@@ -71,8 +71,9 @@ class TokenSequences final : public CorpusSequences {
   int64_t text_bytes() const override { return tokens_ * int64_t{sizeof(int32_t)}; }
   std::string fingerprint() const override { return content_hash_; }
   std::vector<std::string> notes() const override {
-    if (options_.least_bytes == CorpusOptions{}.least_bytes) return {};
-    return {"the least length of documents has no effect: token files have sequences"};
+    if (longest_row_ <= options_.seq_len) return {};
+    return {fmt::format("rows have up to {} tokens, and only their first {} are used", longest_row_,
+                        options_.seq_len)};
   }
 
  private:
@@ -99,6 +100,7 @@ class TokenSequences final : public CorpusSequences {
     const int64_t ids = source.file->info(token_tensor).elements();
     if (shape.is_windows()) {
       source.stride = shape.window_len;
+      longest_row_ = std::max(longest_row_, shape.window_len);
       BITMILL_CHECK(shape.window_len >= 2, FormatError,
                     fmt::format("{} has rows of one token: nothing follows it", path));
       BITMILL_CHECK(
@@ -125,7 +127,7 @@ class TokenSequences final : public CorpusSequences {
   const CorpusOptions options_;
   const std::string content_hash_;
   std::vector<Source> sources_;  // by first_row
-  int64_t rows_ = 0, tokens_ = 0;
+  int64_t rows_ = 0, tokens_ = 0, longest_row_ = 0;
   int64_t training_ = 0;  // rows; those behind them are held out
 };
 
@@ -142,19 +144,22 @@ bool holds_token_files(Files& files, const CorpusOptions& options) {
   return false;
 }
 
-void prepare_token_files(Files& files, const CorpusOptions& options) {
+// Files that are there already are looked at once more: they may have changed.
+void prepare_token_files(Files& files, const CorpusOptions& options,
+                         const CorpusProgress& progress) {
   BITMILL_CHECK(options.text_key.empty(), UsageError,
                 fmt::format("--text-key {} has no effect: {} is a token file", options.text_key,
                             options.paths.front()));
   const std::string path = token_index_path(files, options);
-  if (files.exists(path)) return;
   Hasher hasher;
   hasher.add_text(token_rules_version);
   for (const std::string& source : options.paths) {
     const SafetensorsFile file(files, source);
     hasher.add(std::as_bytes(std::span(file.info(token_tensor).shape)));
-    visit_token_file(file, options.vocab_size,
-                     [&](std::span<const int32_t> ids) { hasher.add(std::as_bytes(ids)); });
+    visit_token_file(file, options.vocab_size, [&](std::span<const int32_t> ids) {
+      hasher.add(std::as_bytes(ids));
+      progress(static_cast<int64_t>(ids.size_bytes()));
+    });
   }
   files.make_directories(options.scratch_dir);
   replace_file(files, path, json_text({{"content", hasher.hex()}}));

@@ -84,9 +84,10 @@ void CorpusTokens::append(TextStretch stretch, int64_t wanted, std::vector<int32
     const int64_t number = index_.document_at(place);
     const IndexedDocument document = index_.document(number);
     const TextStretch part{place, std::min(stretch.end, document.end())};
-    append_document(document, index_.read(number), part, wanted, ids);
+    const CorpusText text = index_.read(number);
+    append_document(document, text, part, wanted, ids);
     place = part.end;
-    if (place < document.end()) continue;
+    if (place < document.end() || text.is_chat) continue;  // a template ends its chats
     if (place < index_.text_bytes() && index_.document(number + 1).continues) continue;
     ids.insert(ids.end(), behind_.begin(), behind_.end());
     ids.insert(ids.end(), border_.begin(), border_.end());

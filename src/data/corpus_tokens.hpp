@@ -34,7 +34,7 @@ class CorpusTokens {
 
   // Adds tokens of the stretch to `ids` until it has `wanted`, or the stretch ends. What the
   // tokenizer puts before and behind a text stands at the borders of documents; where it puts
-  // nothing there, the EOS stands behind each.
+  // nothing there, the EOS stands behind each. A chat has what its template writes, and no more.
   void append(TextStretch stretch, int64_t wanted, std::vector<int32_t>& ids) const;
   // The first tokens of one document, `wanted` at most: as the tokenizer makes them of a text.
   std::vector<int32_t> front_of(int64_t document, int64_t wanted) const;

@@ -177,6 +177,10 @@ void unpack_with(Files& files, const std::string& path, Counted& counted) {
 
 }  // namespace
 
+bool begins_packed(std::string_view content) {
+  return content.starts_with(gzip_begin) || content.starts_with(zstd_begin);
+}
+
 Packing packing_of(Files& files, const std::string& path) {
   std::array<char, 4> begin = {};
   const auto file = files.open(path);

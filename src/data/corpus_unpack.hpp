@@ -14,6 +14,8 @@ namespace bitmill {
 
 enum class Packing { none, gzip, zstd };
 
+// Whether a content begins as compressed files do.
+bool begins_packed(std::string_view content);
 // By the first bytes of the file. FormatError where the name ends in .gz or .zst, and the content
 // is something else.
 Packing packing_of(Files& files, const std::string& path);

@@ -153,10 +153,10 @@ CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options) {
   return {bytes.unpacked, bytes.index};
 }
 
-void prepare_corpus(Files& files, const CorpusOptions& options) {
+void prepare_corpus(Files& files, const CorpusOptions& options, const CorpusProgress& progress) {
   check_corpus_options(options);
-  if (holds_token_files(files, options)) return prepare_token_files(files, options);
-  write_corpus_index(files, indexed_files(options));
+  if (holds_token_files(files, options)) return prepare_token_files(files, options, progress);
+  write_corpus_index(files, indexed_files(options), progress);
 }
 
 bool corpus_is_prepared(Files& files, const CorpusOptions& options) {

@@ -10,19 +10,18 @@
 //
 // Ranks. Nothing here knows of ranks. Where all ranks see one scratch folder, one rank prepares and
 // the others wait for it (a broadcast) before they open. Where each host has its own, one rank of
-// each host prepares; corpus_is_prepared() tells where that is still needed. Two hosts may prepare
-// in one folder at the same time: files have names of their host until they are whole, and both
-// make the same. On one host only one process may prepare at a time. What is there is not made
-// again.
+// each host prepares. Several processes may prepare in one folder at the same time: files have
+// names of their process until they are whole, and all make the same. A job whose corpus another
+// job may use too gives its runs folders of their own: remove_prepared_corpus() does not ask.
 //
 // Same sequences. sequence(i) depends on the content of the files, their order, the options below
 // and the tokenizer; never on ranks, threads, scratch folder, compression, or calls before.
 //
 // Resume. A job's state needs one number, the position it goes on with. fingerprint() belongs into
 // the job's fingerprint: a corpus that was changed between two starts has another one, and the job
-// refuses to go on. A file that changes while a job runs is noticed when one of its documents is
-// read: FormatError. An index in the scratch folder is taken as it is while all files have the
-// sizes that it was made from; documents that changed within are found as just said.
+// refuses to go on. A start that prepares reads all files once more, and makes a new index where
+// one has changed. A text that changes while a job runs is noticed when one of its documents is
+// read: FormatError. Token files are only held to the vocabulary then.
 
 #include <cstdint>
 #include <memory>
@@ -30,6 +29,7 @@
 #include <vector>
 
 #include "base/files.hpp"
+#include "data/corpus_index.hpp"
 #include "data/corpus_overlap.hpp"
 
 namespace bitmill {
@@ -65,6 +65,7 @@ struct CorpusDiskBytes {
   int64_t unpacked = 0;  // exact: compressed files are read once to the end to know it
   int64_t index = 0;     // at most: 32 for every least_bytes of text
 };
+// One rank of a host should ask.
 CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options);
 
 // Unpacks compressed files into options.scratch_dir, and writes the index of all files: 32 bytes
@@ -76,9 +77,13 @@ CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options);
 // least_bytes (says how long the longest is). FormatError with file and line: empty files, bytes 0,
 // invalid UTF-8, a line of JSON that is too long, is none, or lacks the key (says which are there);
 // compressed files that end early or are damaged. FileError: the disk is full, with what to do.
-void prepare_corpus(Files& files, const CorpusOptions& options);
+//
+// `progress` hears how many bytes were done since it heard last, about every MiB. What it throws
+// ends the work, and nothing unfinished stays.
+void prepare_corpus(
+    Files& files, const CorpusOptions& options, const CorpusProgress& progress = [](int64_t) {});
 
-// Whether prepare_corpus() would find everything there.
+// Whether everything has been prepared, of files of these sizes. Does not read them.
 bool corpus_is_prepared(Files& files, const CorpusOptions& options);
 
 // Removes what prepare_corpus() wrote for these options. No error where nothing is there.

@@ -20,6 +20,10 @@ IndexedFiles indexed_of(std::vector<std::string> paths, const std::string& scrat
   return {std::move(paths), "", "/no model", 1, scratch};
 }
 
+void index_all(Files& files, const IndexedFiles& indexed) {
+  write_corpus_index(files, indexed, [](int64_t) {});
+}
+
 std::vector<std::string> texts_of(const CorpusIndex& index) {
   std::vector<std::string> texts;
   for (int64_t i = 0; i < index.documents(); ++i) texts.push_back(index.read(i).text);
@@ -34,7 +38,7 @@ TEST(CorpusIndex, DocumentsOfAllFilesFollowEachOther) {
   files.put("/d.jsonl.zst", corpora::zstd("{\"text\": \"too\"}"));
   const auto indexed = indexed_of({"/a.txt", "/b.jsonl", "/c.txt.gz", "/d.jsonl.zst"}, "/scratch");
   EXPECT_FALSE(corpus_index_exists(files, indexed));
-  write_corpus_index(files, indexed);
+  index_all(files, indexed);
   EXPECT_TRUE(corpus_index_exists(files, indexed));
   const CorpusIndex index(files, indexed);
   EXPECT_THAT(texts_of(index), ElementsAre("one", "three", "\xC3\xA9\n", "packed", "too"));
@@ -56,11 +60,12 @@ TEST(CorpusIndex, WhatIsThereIsNotMadeAgain) {
   const auto indexed = indexed_of({"/a.txt.gz"}, "/scratch");
   const IndexBytes before = corpus_index_bytes(files, indexed);
   EXPECT_EQ(before.unpacked, 3);
-  write_corpus_index(files, indexed);
+  index_all(files, indexed);
   EXPECT_GE(before.index, std::ssize(files.get(index_path(files, indexed))));
-  files.put(index_path(files, indexed), "not made again");
-  write_corpus_index(files, indexed);
-  EXPECT_EQ(files.get(index_path(files, indexed)), "not made again");
+  const std::string unpacked = content_path(files, "/a.txt.gz", "/scratch");
+  files.put(unpacked, "not made again");
+  index_all(files, indexed);
+  EXPECT_EQ(files.get(unpacked), "not made again");
   const IndexBytes after = corpus_index_bytes(files, indexed);
   EXPECT_EQ(after.unpacked, 0);
   EXPECT_EQ(after.index, 0);
@@ -77,7 +82,7 @@ TEST(CorpusIndex, TheForecastOfTheIndexIsAnUpperBound) {
   for (const int64_t least : {1, 3}) {
     indexed.least_bytes = least;
     const int64_t forecast = corpus_index_bytes(files, indexed).index;
-    write_corpus_index(files, indexed);
+    index_all(files, indexed);
     EXPECT_GE(forecast, std::ssize(files.get(index_path(files, indexed))));
   }
 }
@@ -86,7 +91,7 @@ TEST(CorpusIndex, AFileThatChangedIsNoticedWhenItIsRead) {
   MemoryFiles files;
   files.put("/a.txt", "one<|endoftext|>two");
   const auto indexed = indexed_of({"/a.txt"}, "/scratch");
-  write_corpus_index(files, indexed);
+  index_all(files, indexed);
   {
     const CorpusIndex index(files, indexed);
     files.put("/a.txt", "one<|endoftext|>toe");
@@ -100,11 +105,65 @@ TEST(CorpusIndex, AFileThatChangedIsNoticedWhenItIsRead) {
               HasSubstr("there is no index of the corpus"));
 }
 
+TEST(CorpusIndex, AFileThatWasEditedToTheSameSizeIsIndexedAnew) {
+  MemoryFiles files;
+  files.put("/a.txt", "one<|endoftext|>two");
+  files.put("/b.txt.gz", corpora::gzip("six"));
+  const auto indexed = indexed_of({"/a.txt", "/b.txt.gz"}, "/scratch");
+  index_all(files, indexed);
+  const std::string hash = CorpusIndex(files, indexed).content_hash();
+  files.put("/a.txt", "one<|endoftext|>toe");
+  index_all(files, indexed);
+  EXPECT_THAT(texts_of(CorpusIndex(files, indexed)), ElementsAre("one", "toe", "six"));
+  EXPECT_NE(CorpusIndex(files, indexed).content_hash(), hash);
+  ASSERT_EQ(corpora::gzip("ten").size(), corpora::gzip("six").size());
+  files.put("/b.txt.gz", corpora::gzip("ten"));
+  index_all(files, indexed);
+  EXPECT_THAT(texts_of(CorpusIndex(files, indexed)), ElementsAre("one", "toe", "ten"));
+}
+
+TEST(CorpusIndex, WhoListensMayEndTheWork) {
+  MemoryFiles files;
+  files.put("/a.txt.gz", corpora::gzip(std::string(3'000'000, 'x')));
+  const auto indexed = indexed_of({"/a.txt.gz"}, "/scratch");
+  int64_t done = 0;
+  const auto stop_after = [&](int64_t most) {
+    return [&done, most](int64_t bytes) {
+      done += bytes;
+      if (done > most) throw StopError("stopped");
+    };
+  };
+  for (const int64_t most : {1'000'000, 4'000'000}) {  // while it unpacks, while it indexes
+    done = 0;
+    EXPECT_THROW(write_corpus_index(files, indexed, stop_after(most)), StopError);
+    EXPECT_FALSE(files.exists(index_path(files, indexed)));
+    for (const auto& name : files.list("/scratch")) EXPECT_EQ(name.find(".new"), name.npos);
+  }
+  index_all(files, indexed);
+  EXPECT_EQ(CorpusIndex(files, indexed).text_bytes(), 3'000'000);
+}
+
+TEST(CorpusIndex, ALongFirstLineOfJsonIsReadAsJson) {
+  MemoryFiles files;
+  files.put("/a", "{\"text\": \"" + std::string(3'000'000, 'x') + "\"}\n{\"text\": \"y\"}\n");
+  const auto indexed = indexed_of({"/a"}, "/scratch");
+  index_all(files, indexed);
+  EXPECT_EQ(CorpusIndex(files, indexed).text_bytes(), 3'000'001);
+}
+
+TEST(CorpusIndex, WhatWasCompressedTwiceIsRefused) {
+  MemoryFiles files;
+  files.put("/a.txt.gz", corpora::gzip(corpora::zstd("text")));
+  const auto indexed = indexed_of({"/a.txt.gz"}, "/scratch");
+  EXPECT_THAT(corpora::refusal<FormatError>([&] { index_all(files, indexed); }),
+              HasSubstr("/a.txt.gz was compressed twice"));
+}
+
 TEST(CorpusIndex, EveryFlippedBitAndEveryCutOfAnIndexIsNoticed) {
   MemoryFiles files;
   files.put("/a.txt", "one<|endoftext|>two");
   const auto indexed = indexed_of({"/a.txt"}, "/scratch");
-  write_corpus_index(files, indexed);
+  index_all(files, indexed);
   const std::string path = index_path(files, indexed), good = files.get(path);
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
@@ -128,8 +187,7 @@ TEST(CorpusIndex, ADiskThatFillsLeavesNothingHalf) {
     const std::string scratch = folder / fmt::format("scratch-{}", fail_at);
     const auto indexed = indexed_of({path}, scratch);
     FailingFiles failing(fail_at);
-    const std::string refused =
-        corpora::refusal<FileError>([&] { write_corpus_index(failing, indexed); });
+    const std::string refused = corpora::refusal<FileError>([&] { index_all(failing, indexed); });
     if (!failing.failed()) break;
     ++failures;
     EXPECT_THAT(refused, HasSubstr("injected"));
@@ -140,7 +198,7 @@ TEST(CorpusIndex, ADiskThatFillsLeavesNothingHalf) {
         EXPECT_EQ(name.find(".new"), name.npos) << name;
       }
     }
-    write_corpus_index(*files, indexed);
+    index_all(*files, indexed);
     EXPECT_THAT(texts_of(CorpusIndex(*files, indexed)), ElementsAre(text));
   }
   EXPECT_GE(failures, 10);
@@ -155,7 +213,7 @@ TEST(CorpusIndex, ATextOfBlanksAndAnEmptyFileAreRefused) {
   const auto refused = [&](const std::string& path, int64_t least) {
     auto indexed = indexed_of({path}, "/scratch");
     indexed.least_bytes = least;
-    return corpora::refusal([&] { write_corpus_index(files, indexed); });
+    return corpora::refusal([&] { index_all(files, indexed); });
   };
   EXPECT_THAT(refused("/blank.txt", 1), HasSubstr("/blank.txt: there are only blanks"));
   EXPECT_THAT(refused("/empty.txt", 1), HasSubstr("/empty.txt is empty"));
@@ -171,7 +229,7 @@ TEST(CorpusIndex, OtherKindsOfFilesAreRefusedByWhatTheyAre) {
   const auto refused = [&](const std::string& path, const std::string& key) {
     auto indexed = indexed_of({path}, "/scratch");
     indexed.text_key = key;
-    return corpora::refusal<UsageError>([&] { write_corpus_index(files, indexed); });
+    return corpora::refusal<UsageError>([&] { index_all(files, indexed); });
   };
   EXPECT_THAT(refused("/table", ""), HasSubstr("/table is no text, but a Parquet table"));
   EXPECT_THAT(refused("/text.txt", "body"), HasSubstr("--text-key body has no effect"));

@@ -112,7 +112,9 @@ TEST(CorpusSplitter, DocumentsDoNotDependOnHowTheBytesArrive) {
   // Borders and characters across the ends of what arrives, where pieces are cut as well.
   std::string large(longest_piece - 4, 'x');
   large += "<|endoftext|>" + std::string(longest_piece + 5, 'y');
-  EXPECT_EQ(split(large, {}, 65'537), split(large, {}));
+  for (const size_t pace : {size_t{65'537}, size_t{longest_piece}, size_t{longest_piece} + 3}) {
+    EXPECT_EQ(split(large, {}, pace), split(large, {}, large.size()));
+  }
 }
 
 TEST(CorpusSplitter, WhatIsNoTextIsNamedByItsLine) {

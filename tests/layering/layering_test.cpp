@@ -109,6 +109,8 @@ TEST(Layering, ASourceHasAHeaderOfItsNameOrOneThatListsIt) {
       {std::regex("src/channel/no_nccl"), "channel/nccl.hpp"},
       {std::regex("src/cli/main"), "cli/program.hpp"},
       {std::regex("src/cli/commands/command_[a-z]+"), "cli/commands/command.hpp"},
+      {std::regex("src/data/corpus_(text|token)_sequences"), "data/corpus_sequences.hpp"},
+      {std::regex("src/data/corpus_index_writer"), "data/corpus_index.hpp"},
       {std::regex("src/data/decode_bytes"), "data/decode_step.hpp"},
       {std::regex("src/data/(sentencepiece_reader|tiktoken|tokenizer_json|vocab_merges)"),
        "data/tokenizer_kinds.hpp"},
