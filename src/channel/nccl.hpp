@@ -13,7 +13,7 @@ namespace bitmill {
 // Of the library that this process has loaded: "2.28.9". Empty in a build without it.
 std::string nccl_version();
 
-// How long a transfer may take that its receiver has begun.
+// How long a connection or an exchange may take in which the others take part already.
 struct NcclPatience {
   double seconds = 150;
 };
@@ -22,9 +22,9 @@ struct NcclPatience {
 // of its own: NCCL refuses two ranks on one. Tensors lie on `device`, which outlives the form and
 // is the calling thread's current one in every call.
 //
-// A rank does not wait for ever: a transfer that its receiver has begun and that is not through
-// after `patience` ends in a PeerLostError. A receiver whose sender does not come says what it
-// waits for, as everywhere (comm/wait.hpp).
+// A sender whose receiver has begun to connect, and a rank in an exchange that its GPU has come to,
+// give up after `patience`: PeerLostError. A neighbour that does not come is waited for, and who
+// waits says so (comm/wait.hpp).
 // UsageError in a build without NCCL.
 std::unique_ptr<Form> nccl_form(Communicator& comm, const Device& device, NcclPatience patience);
 

@@ -23,20 +23,21 @@ NcclCommunicator::NcclCommunicator(const NcclMembers& members, std::string place
   const ncclResult_t begun =
       ncclCommInitRankConfig(&comm, members.ranks, members.id, members.rank, &config);
   comm_ = UniqueHandle<Traits>(comm);
-  check_nccl(begun, comm, place_, doing_);
+  check_nccl(begun, comm, place_, doing_, false);
 }
 
 bool NcclCommunicator::ready() {
   ncclResult_t state = ncclSuccess;
-  check_nccl(ncclCommGetAsyncError(comm_.get(), &state), comm_.get(), place_, doing_);
-  check_nccl(state, comm_.get(), place_, doing_);
+  check_nccl(ncclCommGetAsyncError(comm_.get(), &state), comm_.get(), place_, doing_, connected_);
+  check_nccl(state, comm_.get(), place_, doing_, connected_);
+  connected_ = connected_ || state == ncclSuccess;
   return state == ncclSuccess;
 }
 
 void NcclCommunicator::post(std::span<const NcclPiece> pieces, cudaStream_t stream,
                             const std::string& doing) {
   doing_ = doing;
-  check_nccl(ncclGroupStart(), comm_.get(), place_, doing_);
+  check_nccl(ncclGroupStart(), comm_.get(), place_, doing_, connected_);
   ncclResult_t first_error = ncclSuccess;
   for (const NcclPiece& piece : pieces) {
     const ncclResult_t begun =
@@ -46,13 +47,13 @@ void NcclCommunicator::post(std::span<const NcclPiece> pieces, cudaStream_t stre
     if (failed && first_error == ncclSuccess) first_error = begun;
   }
   const ncclResult_t ended = ncclGroupEnd();
-  check_nccl(first_error, comm_.get(), place_, doing_);
-  check_nccl(ended, comm_.get(), place_, doing_);
+  check_nccl(first_error, comm_.get(), place_, doing_, connected_);
+  check_nccl(ended, comm_.get(), place_, doing_, connected_);
 }
 
 ncclUniqueId new_nccl_id(const std::string& place) {
   ncclUniqueId id;
-  check_nccl(ncclGetUniqueId(&id), nullptr, place, "making the id of a communicator");
+  check_nccl(ncclGetUniqueId(&id), nullptr, place, "making the id of a communicator", false);
   return id;
 }
 

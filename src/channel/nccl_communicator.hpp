@@ -38,8 +38,6 @@ class NcclCommunicator {
   // memory may be used again when the stream has come through. REQUIRES: ready().
   void post(std::span<const NcclPiece> pieces, cudaStream_t stream, const std::string& doing);
 
-  const std::string& doing() const { return doing_; }
-
  private:
   struct Traits {
     using Type = ncclComm_t;
@@ -49,6 +47,7 @@ class NcclCommunicator {
 
   const std::string place_;
   std::string doing_;
+  bool connected_ = false;  // ready() was true once
   UniqueHandle<Traits> comm_;
 };
 

@@ -75,10 +75,15 @@ std::string nccl_advice(ncclResult_t result, std::string_view detail) {
       words = says(detail, "Duplicate GPU")
                   ? "two ranks see one GPU: let every rank see one of its own "
                     "(CUDA_VISIBLE_DEVICES, and what the batch system gives)"
-                  : "one version of NCCL must be on all hosts (bitmill devices shows it)";
+              : says(detail, "version")
+                  ? "one version of NCCL must be on all hosts (bitmill devices shows it)"
+                  : "this is most likely a mistake of bitmill: please report it";
       break;
     case ncclUnhandledCudaError:
-      words = "the GPU or its driver failed: see nvidia-smi, and the kernel's log (dmesg)";
+      words = says(detail, "out of memory")
+                  ? "the GPU has no memory left for NCCL's buffers: see nvidia-smi; a lower "
+                    "--device-memory-limit leaves more"
+                  : "the GPU or its driver failed: see nvidia-smi, and the kernel's log (dmesg)";
       break;
     default:
       words = "this is most likely a mistake of bitmill or of NCCL: please report it";
@@ -87,13 +92,15 @@ std::string nccl_advice(ncclResult_t result, std::string_view detail) {
 }
 
 void check_nccl(ncclResult_t result, ncclComm_t comm, std::string_view place,
-                std::string_view doing) {
+                std::string_view doing, bool connected) {
   if (result == ncclSuccess || result == ncclInProgress) return;
   const char* const last = ncclGetLastError(comm);
   const std::string detail = last != nullptr ? last : "";
   const std::string text = fmt::format("{}: NCCL, {}: {}; {}", place, doing,
                                        nccl_words(result, detail), nccl_advice(result, detail));
-  if (result == ncclRemoteError) throw PeerLostError(text);
+  const bool by_others =
+      result == ncclRemoteError || result == ncclSystemError || result == ncclInternalError;
+  if (connected && by_others) throw PeerLostError(text);
   throw CommError(text);
 }
 

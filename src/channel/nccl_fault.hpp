@@ -16,10 +16,10 @@ std::string nccl_advice(ncclResult_t result, std::string_view detail);
 
 // Throws where `result` is neither success nor "in progress". `place` is this rank, host and
 // device, `doing` what it was about to do: both stand in the message. PeerLostError where another
-// rank or the network failed while all were connected: the next start may go on. Otherwise
+// rank or the network failed after all were `connected`: the next start may go on. Otherwise
 // CommError.
 void check_nccl(ncclResult_t result, ncclComm_t comm, std::string_view place,
-                std::string_view doing);
+                std::string_view doing, bool connected);
 // For a transfer, or a connection, that is not through after its time.
 [[noreturn]] void throw_nccl_late(double seconds, std::string_view place, std::string_view doing);
 

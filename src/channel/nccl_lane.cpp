@@ -130,11 +130,18 @@ void NcclLane::take_off() {
   }
 }
 
+// The clock of a transfer runs only when the GPU has come to it.
 void NcclLane::check_patience() {
-  if (setting_.others_may_be_late || still_.seconds() < setting_.patience_s) return;
-  throw_nccl_late(
-      setting_.patience_s, setting_.place,
-      comm_ && operations_.front()->posted ? operations_.front()->doing : setting_.doing);
+  const Operation& first = *operations_.front();
+  const bool connecting = !first.posted;
+  const bool limited =
+      setting_.limit == Limit::everything || (setting_.limit == Limit::connecting && connecting);
+  if (!limited || !has_come(first.before.get())) {
+    still_.restart();
+    return;
+  }
+  if (still_.seconds() < setting_.patience_s) return;
+  throw_nccl_late(setting_.patience_s, setting_.place, connecting ? setting_.doing : first.doing);
 }
 
 }  // namespace bitmill

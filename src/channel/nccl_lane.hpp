@@ -32,12 +32,19 @@ class LookedTime {
 
 class NcclLane {
  public:
+  // What has a limit. The peer of a pair posts only when it looks at the channel again, which may
+  // take as long as what it computes: the watchdog judges that.
+  enum class Limit {
+    nothing,     // the peer may come much later
+    connecting,  // the peer has begun to connect
+    everything,  // all ranks are in the same call
+  };
   struct Setting {
-    std::string place;        // this rank, its host and device
-    std::string doing;        // connecting: "connecting rank 1 to rank 2"
-    at::Device device;        // current in every call
-    double patience_s;        // of a transfer, and of the connection; see below
-    bool others_may_be_late;  // then nothing here has a limit: the peer may come much later
+    std::string place;  // this rank, its host and device
+    std::string doing;  // while it connects: "connecting to rank 2"
+    at::Device device;  // current in every call
+    double patience_s;
+    Limit limit;
   };
 
   // The other members get `id` from this rank. `telling`: the message that carries it.

@@ -56,15 +56,17 @@ std::unique_ptr<Transfer> NcclMover::exchange(std::span<const at::Tensor> to,
       std::move(pieces), fmt::format("exchanging {} bytes with {} ranks", bytes, ids_->size() - 1));
 }
 
-NcclLane::Setting NcclMover::setting(std::string doing, bool others_may_be_late) const {
-  return {place_, std::move(doing), device_.torch(), patience_s_, others_may_be_late};
+NcclLane::Setting NcclMover::setting(std::string doing, NcclLane::Limit limit) const {
+  return {place_, std::move(doing), device_.torch(), patience_s_, limit};
 }
 
 NcclLane& NcclMover::lane_to(int rank) {
   std::unique_ptr<NcclLane>& lane = to_[rank];
   if (!lane) {
     lane = std::make_unique<NcclLane>(
-        setting(fmt::format("connecting to rank {}", ids_->job_rank(rank)), false), *ids_, rank);
+        setting(fmt::format("connecting to rank {}", ids_->job_rank(rank)),
+                NcclLane::Limit::connecting),
+        *ids_, rank);
   }
   return *lane;
 }
@@ -75,7 +77,8 @@ NcclLane& NcclMover::lane_from(int rank) {
     auto id = std::make_shared<const ncclUniqueId>(new_nccl_id(place_));
     auto telling = ids_->start_send(std::as_bytes(std::span(id.get(), 1)), rank);
     lane = std::make_unique<NcclLane>(
-        setting(fmt::format("connecting to rank {}", ids_->job_rank(rank)), true),
+        setting(fmt::format("connecting to rank {}", ids_->job_rank(rank)),
+                NcclLane::Limit::nothing),
         NcclMembers{*id, 2, 1}, std::move(telling), id);
   }
   return *lane;
@@ -86,9 +89,9 @@ NcclLane& NcclMover::lane_of_all() {
     ncclUniqueId id;
     if (ids_->rank() == 0) id = new_nccl_id(place_);
     ids_->broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
-    all_ =
-        std::make_unique<NcclLane>(setting(fmt::format("connecting {} ranks", ids_->size()), false),
-                                   NcclMembers{id, ids_->size(), ids_->rank()}, nullptr, nullptr);
+    all_ = std::make_unique<NcclLane>(
+        setting(fmt::format("connecting {} ranks", ids_->size()), NcclLane::Limit::everything),
+        NcclMembers{id, ids_->size(), ids_->rank()}, nullptr, nullptr);
   }
   return *all_;
 }

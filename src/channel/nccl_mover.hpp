@@ -31,7 +31,7 @@ class NcclMover final : public Mover {
                                      std::span<const at::Tensor> from) override;
 
  private:
-  NcclLane::Setting setting(std::string doing, bool others_may_be_late) const;
+  NcclLane::Setting setting(std::string doing, NcclLane::Limit limit) const;
   NcclLane& lane_to(int rank);
   NcclLane& lane_from(int rank);
   NcclLane& lane_of_all();

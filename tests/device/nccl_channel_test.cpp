@@ -96,14 +96,24 @@ TEST(NcclFault, AdviceNamesWhatHasToBeSet) {
       testing::AllOf(testing::HasSubstr("--shm-size"), testing::HasSubstr("NCCL_SOCKET_IFNAME")));
   EXPECT_THAT(nccl_advice(ncclInvalidUsage, "Duplicate GPU detected : rank 0 and rank 1"),
               testing::HasSubstr("CUDA_VISIBLE_DEVICES"));
-  EXPECT_THAT(nccl_advice(ncclInvalidUsage, ""), testing::HasSubstr("one version of NCCL"));
+  EXPECT_THAT(nccl_advice(ncclInvalidUsage, "Mismatched NCCL version detected"),
+              testing::HasSubstr("one version of NCCL"));
 }
 
 TEST(NcclFault, ALostPeerIsToldFromAMistake) {
-  EXPECT_NO_THROW(check_nccl(ncclInProgress, nullptr, "rank 1", "sending"));
-  EXPECT_THROW(check_nccl(ncclRemoteError, nullptr, "rank 1", "sending"), PeerLostError);
+  EXPECT_NO_THROW(check_nccl(ncclInProgress, nullptr, "rank 1", "sending", true));
+  for (const ncclResult_t lost : {ncclRemoteError, ncclSystemError}) {
+    EXPECT_THROW(check_nccl(lost, nullptr, "rank 1", "sending", true), PeerLostError);
+    try {
+      check_nccl(lost, nullptr, "rank 1", "connecting", false);
+      ADD_FAILURE();
+    } catch (const PeerLostError&) {
+      ADD_FAILURE() << "what never worked will not work the next time";
+    } catch (const CommError&) {
+    }
+  }
   try {
-    check_nccl(ncclInvalidArgument, nullptr, "rank 1 on n1", "sending 4 bytes to rank 2");
+    check_nccl(ncclInvalidArgument, nullptr, "rank 1 on n1", "sending 4 bytes to rank 2", true);
     ADD_FAILURE();
   } catch (const PeerLostError&) {
     ADD_FAILURE() << "a mistake is no lost peer";

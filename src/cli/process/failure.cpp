@@ -63,7 +63,7 @@ Failure describe_failure(const std::exception_ptr& error) {
   } catch (const DeviceLostError& e) {
     return {exit_code::stopped, e.what(), false, true};
   } catch (const PeerLostError& e) {
-    return {exit_code::stopped, e.what(), true};
+    return {exit_code::stopped, e.what(), true, true};
   } catch (const CommError& e) {
     return {exit_code::failed, e.what(), true};
   } catch (const Error& e) {

@@ -153,6 +153,9 @@ TEST(Failures, EveryKindHasItsExitCode) {
   EXPECT_EQ(failure(DeviceError("x")).exit_code, 1);
   EXPECT_EQ(failure(DeviceLostError("x")).exit_code, 75);
   EXPECT_TRUE(failure(DeviceLostError("x")).alone);  // nobody waits for a barrier with it
+  EXPECT_EQ(failure(PeerLostError("x")).exit_code, 75);
+  EXPECT_TRUE(failure(PeerLostError("x")).alone);
+  EXPECT_TRUE(failure(PeerLostError("x")).from_peer);
   EXPECT_FALSE(failure(StopError("x")).alone);
   EXPECT_EQ(failure(std::bad_alloc()).exit_code, 1);
   EXPECT_THAT(failure(std::bad_alloc()).message, HasSubstr("out of memory"));
