@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/device.hpp"
+#include "pipeline/ranks/replicas.hpp"
 #include "pipeline/sums/sharded_optimizer.hpp"
 #include "pipeline/tuning/trained_stage.hpp"
 
