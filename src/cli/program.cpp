@@ -168,6 +168,7 @@ int begin(const std::vector<std::string>& words) {
     return failure ? report(console, *failure) : code;
   }
   keep_libtorch_single_threaded();
+  load_kernels_at_start(launch);
   const Request request = read_request(words);
   // Listen before the ranks meet: if a signal ended a rank while it starts, this would look like a
   // failure.

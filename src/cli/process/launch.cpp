@@ -84,6 +84,10 @@ Launch read_launch(const Environment& environment) {
   return {};
 }
 
+void load_kernels_at_start(const Launch& launch) {
+  if (launch.ranks > 1 || !launch.ranks_known) ::setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+}
+
 std::string foreign_launcher(const Launch& launch, int mpi_ranks, const std::string& library) {
   const bool alone = launch.ranks_known && launch.ranks == 1 && launch.rank == 0;
   if (!launch.under_mpi || mpi_ranks > 1 || alone) return "";

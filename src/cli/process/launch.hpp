@@ -31,6 +31,11 @@ std::string rank_name(int rank, int ranks);
 // task would do the whole work, into the same folder.
 Launch read_launch(const Environment& environment);
 
+// With several ranks, CUDA is to load all kernels when it begins: a kernel that it loads when it is
+// first used waits for the whole GPU, and so for a transfer that waits for the other rank, which
+// may be waiting in the same way. Before anything asks CUDA. The environment's own wish wins.
+void load_kernels_at_start(const Launch& launch);
+
 // Whether a launcher of another MPI started this process: MPI, in the words of `library`, knows
 // only one rank, while the launcher started several, or does not say how many. Each process would
 // take itself for the only one and do the whole work. The message has both names and what to do;

@@ -60,12 +60,12 @@ TensorWay choose_way(const std::vector<RankOnGpu>& all) {
   for (const RankOnGpu& one : all) {
     if (one.identity.empty()) return {};
   }
-  const auto versions = versions_of(all);
-  if (versions.size() > 1) refuse_versions(versions);
   constexpr const char* by_host = "tensors travel between ranks through the host's memory: ";
-  if (all.front().nccl.empty()) return {false, std::string(by_host) + "built without NCCL"};
   const std::string shared = why_not_own_gpus(all);
   if (!shared.empty()) return {false, by_host + shared};
+  const auto versions = versions_of(all);
+  if (versions.size() > 1) refuse_versions(versions);
+  if (all.front().nccl.empty()) return {false, std::string(by_host) + "built without NCCL"};
   return {true, fmt::format("tensors travel from GPU to GPU by NCCL {}: each of {} ranks has a GPU "
                             "of its own",
                             all.front().nccl, all.size())};
@@ -73,12 +73,11 @@ TensorWay choose_way(const std::vector<RankOnGpu>& all) {
 
 TensorWay choose_way(Communicator& comm, const Mesh& mesh, const Device& device,
                      const std::string& host, double patience_s) {
-  const std::string mine =
-      json{host, device.identity(), device.description(), nccl_version()}.dump();
+  const std::string mine = json{host, device.identity(), nccl_version()}.dump();
   std::vector<RankOnGpu> all;
   for (const std::string& text : gather_texts(comm, mine)) {
     const json one = json::parse(text);
-    if (std::ssize(all) < mesh.ranks()) all.push_back({one[0], one[1], one[2], one[3]});
+    if (std::ssize(all) < mesh.ranks()) all.push_back({one[0], one[1], one[2]});
   }
   TensorWay way = choose_way(all);
   way.device = &device;

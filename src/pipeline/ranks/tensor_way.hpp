@@ -16,7 +16,6 @@ namespace bitmill {
 struct RankOnGpu {
   std::string host;
   std::string identity;  // as of Device; empty: the rank computes on its host
-  std::string name;      // of the GPU, in words
   std::string nccl;      // the version of NCCL here; empty: built without
 };
 

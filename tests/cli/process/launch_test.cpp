@@ -222,5 +222,18 @@ TEST(Failures, TheCauseSpeaksBeforeItsConsequencesAndLowerRanksFirst) {
   EXPECT_LT(seconds_before_report(cause, 1000), seconds_before_report(consequence, 0));
 }
 
+TEST(Launch, SeveralRanksLoadTheirKernelsAtTheStartUnlessTheEnvironmentSaysOtherwise) {
+  constexpr const char* name = "CUDA_MODULE_LOADING";
+  ::unsetenv(name);
+  load_kernels_at_start({});
+  EXPECT_EQ(std::getenv(name), nullptr);
+  load_kernels_at_start({.under_mpi = true, .ranks = 2});
+  EXPECT_STREQ(std::getenv(name), "EAGER");
+  ::setenv(name, "LAZY", 1);
+  load_kernels_at_start({.under_mpi = true, .ranks_known = false});
+  EXPECT_STREQ(std::getenv(name), "LAZY");
+  ::unsetenv(name);
+}
+
 }  // namespace
 }  // namespace bitmill

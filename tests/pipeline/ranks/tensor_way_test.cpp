@@ -11,8 +11,8 @@ namespace {
 
 using testing::HasSubstr;
 
-const RankOnGpu n1a = {"n1", "GPU-a", "H200", "2.28.9"}, n1b = {"n1", "GPU-b", "H200", "2.28.9"},
-                n2a = {"n2", "GPU-a", "H200", "2.28.9"};
+const RankOnGpu n1a = {"n1", "GPU-a", "2.28.9"}, n1b = {"n1", "GPU-b", "2.28.9"},
+                n2a = {"n2", "GPU-a", "2.28.9"};
 
 TEST(TensorWay, GpusOfTheirOwnAreJoinedByNcclAndPeopleHearIt) {
   const TensorWay way = choose_way({n1a, n1b, n2a});
@@ -36,7 +36,7 @@ TEST(TensorWay, ABuildWithoutNcclSaysSo) {
 }
 
 TEST(TensorWay, NothingIsSaidWhereNothingTravelsFromAGpu) {
-  const RankOnGpu host = {"n1", "", "8 threads", "2.28.9"};
+  const RankOnGpu host = {"n1", "", "2.28.9"};
   for (const auto& all : {std::vector<RankOnGpu>{n1a}, {host, host}, {n1a, host}}) {
     EXPECT_FALSE(choose_way(all).by_nccl);
     EXPECT_EQ(choose_way(all).words, "");
@@ -52,6 +52,10 @@ TEST(TensorWay, DifferentVersionsOfNcclAreRefusedWithTheirHosts) {
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("2.21.5 on n2, 2.28.9 on n1; install one on all hosts"));
   }
+  // Where NCCL is not used, its versions may differ.
+  other.identity = "GPU-a";
+  other.host = "n1";
+  EXPECT_THAT(choose_way({n1a, other}).words, HasSubstr("through the host's memory"));
 }
 
 TEST(TensorWay, WhatTravelsIsCountedOnTheGpu) {
