@@ -40,6 +40,7 @@ struct PreprocessStart {
   const RunControl& control;
   std::string fingerprint_json;  // with the text
   TrainingText text;
+  TensorWay way;
 
   const PreprocessOptions& options() const { return checked.options; }
 };
@@ -167,7 +168,7 @@ void train(const PreprocessStart& start, const Sources& sources, RunSession* ses
            PreprocessResult& result) {
   const PreprocessOptions& options = start.options();
   const CheckedPreprocess& checked = start.checked;
-  MeshRank rank(checked.forecast.mesh, start.comm);
+  MeshRank rank(checked.forecast.mesh, start.comm, start.way);
   // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       join_path(options.scratch_dir,
@@ -178,7 +179,13 @@ void train(const PreprocessStart& start, const Sources& sources, RunSession* ses
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   AdapterTrainer trainer({options, checked.forecast, checked.base, checked.original, start.text,
                           rank, leads, budget, start.device, stop, start.observer});
-  trainer.run();
+  try {
+    trainer.run();
+  } catch (const AgreedStop&) {
+    rank.part();
+    throw;
+  }
+  rank.part();
   if (session != nullptr) {
     write_merged(
         options, start.files, checked.base, checked.original, session->dir(),
@@ -224,9 +231,9 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
                             const Device& device, PreprocessObserver& observer,
                             const RunControl& control) {
   const PreprocessOptions& options = checked.options;
-  PreprocessStart start{checked,       files,    comm,    device,
-                        device.host(), observer, control, /*fingerprint_json=*/{},
-                        /*text=*/{}};
+  PreprocessStart start{checked,       files,     comm,    device,
+                        device.host(), observer,  control, /*fingerprint_json=*/{},
+                        /*text=*/{},   /*way=*/{}};
   observer.phase_begins("comparing what the ranks see");
   compare_ranks(checked, files, comm, device, control.host);
   check_same_base_everywhere(start);
@@ -234,6 +241,9 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
   open_text(start);
   const DeviceShare share = device_share(comm, device, control.host);
   for (const std::string& note : share.notes) observer.note(note);
+  start.way =
+      choose_way(comm, checked.forecast.mesh, device, control.host, control.transfer_patience_s);
+  if (!start.way.words.empty()) observer.phase_begins(start.way.words);
   const std::vector<std::string> classes =
       check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
   PreprocessResult result;

@@ -54,7 +54,7 @@ AdapterTrainer::AdapterTrainer(const AdapterContext& context)
                                                   context.options.lora, rotary_, context.device);
              }),
       rates_{RateSchedule::cosine_to_zero, context.forecast.steps, context.forecast.warmup_steps},
-      optimizer_(stage_, rates_, context.rank.replicas(), context.device),
+      optimizer_(stage_, rates_, context.rank.replica_links(), context.device),
       file_(context.rank, optimizer_, context.device,
             block_sizes(context.base.config(), context.options.lora)),
       own_losses_(at::zeros({train_.own_count()})) {
