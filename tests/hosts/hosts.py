@@ -235,6 +235,8 @@ while sleep 1000; do :; done"""
                     here = os.readlink(entry / "ns/pid") == own
                 except OSError:
                     continue
+                if words[0] == "bash" and len(words) > 1:
+                    words = words[1:]  # a script is called as it is called, not as bash is
                 if here and os.path.basename(words[0]) in names:
                     found[int(entry.name)] = " ".join(words).strip()
         return found
@@ -386,7 +388,7 @@ class Lab:
             host.isolate(False)
             host.limit(None)
             host.thaw()
-            for pid in host.processes("bash", "mpirun", "orted", "bitmill"):
+            for pid in host.processes("bitmill-mpirun", "mpirun", "orted", "bitmill"):
                 if pid != host.init:
                     kill(pid)
 

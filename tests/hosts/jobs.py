@@ -125,9 +125,10 @@ class OnHosts(unittest.TestCase):
 
     def assert_nothing_left(self, *hosts, within=5):
         for host in hosts:
-            until(lambda: not host.processes(*REMAINS),
-                  f"{host.name} without processes of the job, which still has {host.processes(*REMAINS)}",
-                  within)
+            try:
+                until(lambda: not host.processes(*REMAINS), "no process of the job", within)
+            except AssertionError as error:
+                raise AssertionError(f"{host.name}: {error}: {host.processes(*REMAINS)}") from None
 
     def assert_finishes(self, on, hosts, *options, within=120, **more):
         """The same words once more, from `on` on `hosts`: the bytes of a run that nobody touched."""
