@@ -49,8 +49,10 @@ def enter():
     missing = [name for name in PROGRAMS if shutil.which(name, path=search) is None]
     if missing:
         skip(f"there is no {', '.join(missing)} here (launch/setup.sh --with-hosts)")
-    if not os.path.exists("/dev/fuse"):
-        skip("there is no /dev/fuse here")
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        skip(f"no file system can be mounted by FUSE here: {error}")
     prefix = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
               "--mount-proc"]
     trial = "ip link add b0 type bridge && ip link add e0 type veth peer name e1"
