@@ -48,7 +48,8 @@ bool corpus_index_exists(Files& files, const IndexedFiles& indexed);
 void remove_corpus_index(Files& files, const IndexedFiles& indexed);
 
 // What write_corpus_index() would write: exact for unpacked files, which are read to their end to
-// know it; at most, for the index.
+// know it; at most, for the index. Looks at the first MiB of each file, and throws what
+// write_corpus_index() would throw there.
 struct IndexBytes {
   int64_t unpacked = 0;
   int64_t index = 0;

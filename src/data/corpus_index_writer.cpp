@@ -121,6 +121,45 @@ bool has_first_line(std::string_view begin) {
   return std::ssize(begin) > longest_json_line || begin.find('\n', first) != begin.npos;
 }
 
+// Whether the file is read line by line, judged by its begin.
+bool is_read_by_lines(std::string_view begin, const std::string& path,
+                      const IndexedFiles& indexed) {
+  const bool is_lines = holds_json_lines(begin, name_of_content(path));
+  BITMILL_CHECK(is_lines || indexed.text_key.empty(), UsageError,
+                fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines",
+                            indexed.text_key, path));
+  return is_lines;
+}
+
+void check_not_empty(int64_t bytes, const std::string& path) {
+  BITMILL_CHECK(bytes > 0, FormatError, fmt::format("{} is empty: give a text", path));
+}
+
+constexpr size_t bytes_of_begin = size_t{1} << 20;
+
+// Refuses what add_file() would refuse in the first bytes_of_begin, or all, of a content: its kind,
+// and a first line of JSON. Nothing where that line is longer.
+void check_begin(std::string_view begin, const std::string& path, const IndexedFiles& indexed,
+                 const CorpusLines& lines) {
+  check_not_empty(std::ssize(begin), path);
+  const bool is_whole = begin.size() < bytes_of_begin;
+  if (!is_whole && !has_first_line(begin)) return;
+  if (!is_read_by_lines(begin, path, indexed)) return;
+  const size_t first = begin.find_first_not_of(" \t\r\n");
+  const size_t end = first == begin.npos ? begin.npos : begin.find('\n', first);
+  if (end == begin.npos) return;
+  const auto before =
+      std::count(begin.begin(), begin.begin() + static_cast<ptrdiff_t>(first), '\n');
+  lines.read(begin.substr(first, end - first), fmt::format("{}, line {}", path, before + 1));
+}
+
+std::string begin_of(Files& files, const std::string& path) {
+  const auto file = files.open(path);
+  std::string begin(static_cast<size_t>(std::min(file->size(), int64_t{bytes_of_begin})), '\0');
+  file->read(0, std::as_writable_bytes(std::span(begin)));
+  return begin;
+}
+
 // Writes the records of all files, and counts on the way.
 class IndexWriter {
  public:
@@ -154,10 +193,7 @@ class IndexWriter {
     // The begin of the file, until it is known what it holds.
     std::string begin;
     const auto start = [&] {
-      const bool is_lines = holds_json_lines(begin, name_of_content(path));
-      BITMILL_CHECK(is_lines || indexed_.text_key.empty(), UsageError,
-                    fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines",
-                                indexed_.text_key, path));
+      const bool is_lines = is_read_by_lines(begin, path, indexed_);
       table_.files.push_back({0, is_lines, ""});
       splitter.emplace(path, SplitRules{is_lines, indexed_.least_bytes}, lines_,
                        [this](const FoundDocument& found) { add(found); });
@@ -171,7 +207,7 @@ class IndexWriter {
       begin += piece;
       if (has_first_line(begin)) start();
     });
-    BITMILL_CHECK(bytes > 0, FormatError, fmt::format("{} is empty: give a text", path));
+    check_not_empty(bytes, path);
     if (!splitter) start();
     splitter->finish();
     table_.files.back().content_bytes = bytes;
@@ -269,13 +305,21 @@ std::string content_path(Files& files, const std::string& path, const std::strin
 IndexBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed) {
   IndexBytes bytes;
   int64_t text = 0, pieces = 0;
+  const CorpusLines lines(files, indexed.model_folder, indexed.text_key);
   for (const std::string& path : indexed.paths) {
     const std::string content = content_path(files, path, indexed.scratch_dir);
     int64_t size = 0;
     if (files.exists(content)) {
+      check_begin(begin_of(files, content), path, indexed, lines);
       size = files.open(content)->size();
     } else {
-      size = read_content(files, path, [](std::string_view) {});
+      std::string begin;
+      size = read_content(files, path, [&](std::string_view piece) {
+        if (begin.size() == bytes_of_begin) return;
+        begin += piece.substr(0, bytes_of_begin - begin.size());
+        if (begin.size() == bytes_of_begin) check_begin(begin, path, indexed, lines);
+      });
+      if (begin.size() < bytes_of_begin) check_begin(begin, path, indexed, lines);
       bytes.unpacked += size;
     }
     text += size;

@@ -66,6 +66,8 @@ struct CorpusDiskBytes {
   int64_t index = 0;     // at most: 32 for every least_bytes of text
 };
 // One rank of a host should ask.
+// UsageError or FormatError where the first MiB of a text shows that prepare_corpus() would refuse
+// it.
 CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options);
 
 // Unpacks compressed files into options.scratch_dir, and writes the index of all files: 32 bytes

@@ -305,6 +305,28 @@ TEST_F(TrainingCorpusTest, NobodyOpensWhatNobodyPrepared) {
   remove_prepared_corpus(*files_, options);
 }
 
+TEST_F(TrainingCorpusTest, WhatCannotBeIndexedIsSeenAtItsBeginBeforeAnyWork) {
+  const auto told = [&](const std::string& name, const std::string& content) {
+    try {
+      corpus_disk_bytes(*files_, options_of(folder_.write(name, content)));
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  EXPECT_THAT(told("program", std::string("\x7f\0ELF", 5)), HasSubstr("byte 1 is 0"));
+  EXPECT_THAT(told("empty.txt", ""), HasSubstr("is empty"));
+  EXPECT_THAT(told("no.txt.gz", corpora::gzip("")), HasSubstr("is empty"));
+  const std::string lines = "\n{\"body\": \"a text\"}\n";
+  EXPECT_THAT(told("a.jsonl", lines), AllOf(HasSubstr("a.jsonl, line 2"), HasSubstr("body")));
+  EXPECT_THAT(told("b.jsonl.gz", corpora::gzip(lines)), HasSubstr("line 2"));
+  EXPECT_EQ(told("a.txt", as_text(made_documents(3))), "nothing");
+  // A first line of JSON that does not end within the begin.
+  const std::string longest = "{\"text\": \"" + std::string(size_t{2} << 20, 'a') + "\"}\n";
+  EXPECT_EQ(told("long", longest), "nothing");
+  EXPECT_EQ(told("long.gz", corpora::gzip(longest)), "nothing");
+}
+
 TEST_F(TrainingCorpusTest, BadOptionsAreRefused) {
   auto options = options_of(folder_.write("a.txt", as_text(made_documents(9))));
   options.paths.clear();
