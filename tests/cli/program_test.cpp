@@ -49,9 +49,10 @@ TEST_F(Program, NoWordsAtAllIsAMistakeThatIsExplained) {
 TEST_F(Program, AnUnknownCommandListsWhatThereIs) {
   const ProgramRun result = run("quantise");
   expect_usage_error(result, "did you mean quantize?");
-  EXPECT_THAT(result.err,
-              HasSubstr("quantize, tune, eval, generate, serve, bench, inspect, export, "
-                        "tokenize, run"));
+  EXPECT_THAT(
+      result.err,
+      HasSubstr("quantize, tune, preprocess, eval, generate, serve, bench, inspect, export, "
+                "tokenize, run"));
   expect_usage_error(run("splat"), "bitmill splat is not there yet");
   expect_usage_error(run("help splat"), "bitmill splat is not there yet");
 }

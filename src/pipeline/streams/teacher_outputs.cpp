@@ -14,9 +14,8 @@ namespace {
 
 // No rate is the cause of what the original computes.
 StreamOrigin teacher_origin(int64_t block, int64_t window) {
-  return {
-      "block", block, "window", window,
-      "the original overflows float32 there, or is damaged; no rate is the cause"};
+  return {"block", block, "window", window,
+          "the original overflows float32 there, or is damaged; no rate is the cause"};
 }
 
 std::unique_ptr<SampleStream> compute(const SourceModel& teacher, const Windows& windows,

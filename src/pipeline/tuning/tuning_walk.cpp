@@ -201,9 +201,9 @@ class TuningWalk::Step {
       sums.open(positions);
       for_samples(walk_.of_block("the gradient", b), micro_batch, [&](int64_t i) {
         const at::Tensor& unit = sums.at(positions.begin + i);
-        gradients[i] = block.student->backward(saved(slot(micro_batch, i, b)), gradients[i],
-                                               block.values, unit, b > 0 || !walk_.is_first(),
-                                               draw(micro_batch, i));
+        gradients[i] =
+            block.student->backward(saved(slot(micro_batch, i, b)), gradients[i], block.values,
+                                    unit, b > 0 || !walk_.is_first(), draw(micro_batch, i));
         context_.stage.block(b).scale(unit);
       });
       sums.merge_before(positions.end, [&](const at::Tensor& into, const at::Tensor& from) {
