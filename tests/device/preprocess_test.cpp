@@ -42,8 +42,9 @@ TEST_F(PreprocessOnDevice, LossesAreThoseOfTheCpu) {
 
 TEST_F(PreprocessOnDevice, AnyMeshGivesTheSameBytes) {
   for (const TrainingLoss loss : {TrainingLoss::cross_entropy, TrainingLoss::divergence}) {
+    const std::string last(word_of(loss));
     const auto job = [&](const std::string& name, int stages) {
-      PreprocessOptions o = on_device(name + word_of(loss));
+      PreprocessOptions o = on_device(name + last);
       o.loss = loss;
       o.stages = stages;
       return o;
@@ -51,7 +52,7 @@ TEST_F(PreprocessOnDevice, AnyMeshGivesTheSameBytes) {
     adapt(job("whole", 1));
     adapt(job("replicas", 1), 2);
     adapt(job("mesh", 2), 4);
-    const std::string last = word_of(loss);
+
     EXPECT_TRUE(bytes("replicas" + last) == bytes("whole" + last)) << last;
     EXPECT_TRUE(bytes("mesh" + last) == bytes("whole" + last)) << last;
   }
