@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "device/device.hpp"
 #include "format/dtype.hpp"
 #include "pipeline/preprocess_job.hpp"
@@ -33,7 +35,8 @@ TEST_F(PreprocessOnDevice, LossesAreThoseOfTheCpu) {
   const std::vector<float> rounded = adapt(on_device("rounded", Dtype::bfloat16)).history.held_out;
   ASSERT_EQ(exact.size(), expected.size());
   ASSERT_EQ(rounded.size(), expected.size());
-  EXPECT_LT(expected.back(), 0.99F * expected.front());
+  // There is something to agree on.
+  EXPECT_GT(std::abs(expected.back() - expected.front()), 0.005F * expected.front());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_NEAR(exact[i], expected[i], 1e-4 * expected[i]) << i;
     EXPECT_NEAR(rounded[i], expected[i], 0.02 * expected[i]) << i;
@@ -52,7 +55,6 @@ TEST_F(PreprocessOnDevice, AnyMeshGivesTheSameBytes) {
     adapt(job("whole", 1));
     adapt(job("replicas", 1), 2);
     adapt(job("mesh", 2), 4);
-
     EXPECT_TRUE(bytes("replicas" + last) == bytes("whole" + last)) << last;
     EXPECT_TRUE(bytes("mesh" + last) == bytes("whole" + last)) << last;
   }
