@@ -36,7 +36,7 @@ TEST_F(PreprocessOnDevice, LossesAreThoseOfTheCpu) {
   ASSERT_EQ(exact.size(), expected.size());
   ASSERT_EQ(rounded.size(), expected.size());
   // There is something to agree on.
-  EXPECT_GT(std::abs(expected.back() - expected.front()), 0.005F * expected.front());
+  EXPECT_GT(std::abs(expected.back() - expected.front()), 0.002F * expected.front());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_NEAR(exact[i], expected[i], 1e-4 * expected[i]) << i;
     EXPECT_NEAR(rounded[i], expected[i], 0.02 * expected[i]) << i;
