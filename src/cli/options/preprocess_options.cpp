@@ -41,7 +41,7 @@ OptionGroup preprocess_input_options() {
         "the text to train on, file,file,...: texts, JSON lines (.jsonl), both also as .gz or "
         ".zst, or token files; may be larger than memory"},
        {"evaluation", "FILES", "",
-        "texts of an evaluation, file,file,...: no sequence that has 32 tokens in a row in common "
+        "texts of an evaluation, file,file,...: no sequence that has 48 tokens in a row in common "
         "with them is trained on; another takes its place"},
        text_key_option(),
        {"packed", "DIR", "none: it is made first",

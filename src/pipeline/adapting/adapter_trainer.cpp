@@ -19,15 +19,6 @@
 namespace bitmill {
 namespace {
 
-float mean(const std::vector<float>& values) {
-  return static_cast<float>(std::accumulate(values.begin(), values.end(), 0.0) /
-                            static_cast<double>(values.size()));
-}
-
-SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
-  return {samples, batch, rank.mesh().replicas, rank.replica()};
-}
-
 std::vector<int64_t> block_sizes(const ModelConfig& config, const LoraSettings& settings) {
   std::vector<int64_t> sizes;
   for (int64_t block = 0; block < config.blocks; ++block) {
@@ -194,23 +185,9 @@ AdapterTrainer::Word AdapterTrainer::own_word(const std::vector<int64_t>& own) c
   return word;
 }
 
-// Values of all samples in sample order, on every rank. `own` is read on the last stage only.
-std::vector<float> AdapterTrainer::gather_losses(const SampleShare& share,
-                                                 const at::Tensor& own) const {
-  std::vector<double> all(static_cast<size_t>(share.samples()));
-  if (is_last_stage()) {
-    const at::Tensor mine = own.to(at::kDouble);
-    all = share.gather_in_order(context_.rank.replicas(), doubles_of(mine), 1);
-  }
-  const Mesh& mesh = context_.rank.mesh();
-  context_.rank.control().broadcast(std::as_writable_bytes(std::span(all)),
-                                    mesh.rank_of(mesh.stages - 1, 0));
-  return {all.begin(), all.end()};
-}
-
 // Of the first `steps` steps, those after the last measurement; in the order of the sequences.
 std::vector<float> AdapterTrainer::losses_since_measure(int64_t steps) const {
-  const std::vector<float> all = gather_losses(train_, own_losses_);
+  const std::vector<float> all = gather_losses(context_.rank, train_, own_losses_);
   return {all.begin() + first_since_measure(), all.begin() + steps * context_.options.batch};
 }
 
@@ -249,7 +226,7 @@ void AdapterTrainer::agree(int64_t step, const std::vector<int64_t>& own) {
 
 void AdapterTrainer::finish_epoch(int epoch) {
   const int64_t steps = std::min((epoch + 1) * steps_per_epoch(), context_.forecast.steps);
-  state_.history.train.push_back(mean(losses_since_measure(steps)));
+  state_.history.train.push_back(mean_loss(losses_since_measure(steps)));
   state_.losses.clear();
   measure();
 }
@@ -264,7 +241,7 @@ void AdapterTrainer::measure() {
                             context_.options.model));
   const at::Tensor losses = at::zeros({held_out_.own_count()});
   walk_->measure(held_out_, *held_out_ends_, state_.values, losses);
-  state_.history.held_out.push_back(mean(gather_losses(held_out_, losses)));
+  state_.history.held_out.push_back(mean_loss(gather_losses(context_.rank, held_out_, losses)));
 }
 
 void AdapterTrainer::save_epoch(const StepsDone& done, double seconds) {

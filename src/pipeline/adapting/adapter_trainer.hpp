@@ -17,6 +17,7 @@
 #include "pipeline/job/preprocess_job.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/training/step_loop.hpp"
+#include "pipeline/tuning/sample_losses.hpp"
 #include "pipeline/tuning/stage_optimizer.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
 
@@ -92,7 +93,6 @@ class AdapterTrainer : private Trained {
   Word own_word(const std::vector<int64_t>& own) const;
   void agree(int64_t step, const std::vector<int64_t>& own);
   void measure();
-  std::vector<float> gather_losses(const SampleShare& share, const at::Tensor& own) const;
   std::vector<float> losses_since_measure(int64_t steps) const;
   int64_t first_since_measure() const;  // number of the first sequence
   void take_losses();

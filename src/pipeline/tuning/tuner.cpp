@@ -23,13 +23,6 @@ namespace {
 
 constexpr float infinite = std::numeric_limits<float>::infinity();
 
-// The mean; `infinite` where it is not finite.
-float mean(const std::vector<float>& values) {
-  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  const auto result = static_cast<float>(sum / static_cast<double>(values.size()));
-  return std::isfinite(result) ? result : infinite;
-}
-
 bool all_finite(std::span<const float> values) {
   return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
 }
@@ -38,10 +31,6 @@ int64_t small_size(const TrainedStage& stage) {
   int64_t size = 0;
   for (int i = 0; i < stage.blocks(); ++i) size += stage.block(i).layout().small_size();
   return size;
-}
-
-SampleShare share_of(const MeshRank& rank, int64_t samples, int64_t batch) {
-  return {samples, batch, rank.mesh().replicas, rank.replica()};
 }
 
 }  // namespace
@@ -168,8 +157,8 @@ void Tuner::finish_epoch(int /*epoch*/) {
   // The model is measured with what is saved.
   if (context_.options.half_latents) round_latents(state_, place());
   TuningHistory& history = state_.history;
-  const std::vector<float> losses = gather(train_, own_losses_);
-  history.train_kl.push_back(mean(losses));
+  const std::vector<float> losses = gather_losses(context_.rank, train_, own_losses_);
+  history.train_kl.push_back(mean_loss(losses));
   history.held_out_kl.push_back(all_finite(losses) ? measure() : infinite);
   if (history.best() == history.epochs()) keep_best();
 }
@@ -191,7 +180,7 @@ float Tuner::measure() {
   if (everywhere(stage_.can_store(state_.trained))) {
     const at::Tensor losses = at::zeros({held_out_.own_count()});
     walk_->measure(held_out_, ends(train_.own_count()), state_.trained, losses);
-    divergence = mean(gather(held_out_, losses));
+    divergence = mean_loss(gather_losses(context_.rank, held_out_, losses));
   }
   return divergence;
 }
@@ -202,24 +191,9 @@ bool Tuner::everywhere(bool here) const {
   return std::ranges::all_of(all, [](char one) { return one != 0; });
 }
 
-// Values of all samples in sample order, on every rank. `own` is read on the last stage only.
-std::vector<float> Tuner::gather(const SampleShare& share, const at::Tensor& own) const {
-  std::vector<double> all(static_cast<size_t>(share.samples()));
-  if (is_last_stage()) {
-    const at::Tensor mine = own.to(at::kDouble);
-    all = share.gather_in_order(context_.rank.replicas(), doubles_of(mine), 1);
-  }
-  const Mesh& mesh = context_.rank.mesh();
-  context_.rank.control().broadcast(std::as_writable_bytes(std::span(all)),
-                                    mesh.rank_of(mesh.stages - 1, 0));
-  std::vector<float> floats;
-  for (const double value : all) floats.push_back(static_cast<float>(value));
-  return floats;
-}
-
 void Tuner::take_state(const StepsDone& done) {
   state_.steps = done.steps;
-  state_.losses = gather(train_, own_losses_);
+  state_.losses = gather_losses(context_.rank, train_, own_losses_);
 }
 
 void Tuner::save_epoch(const StepsDone& done, double seconds) {

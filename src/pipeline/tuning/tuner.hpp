@@ -16,6 +16,7 @@
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
 #include "pipeline/training/step_loop.hpp"
+#include "pipeline/tuning/sample_losses.hpp"
 #include "pipeline/tuning/tuning_state.hpp"
 #include "pipeline/tuning/tuning_text.hpp"
 #include "pipeline/tuning/tuning_walk.hpp"
@@ -83,7 +84,6 @@ class Tuner : private Trained {
   TuningPlace place();
   std::string epoch_line(double seconds) const;
   bool everywhere(bool here) const;
-  std::vector<float> gather(const SampleShare& share, const at::Tensor& own) const;
 
   const TunerContext context_;
   const std::unique_ptr<Backend> backend_;
