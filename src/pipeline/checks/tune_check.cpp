@@ -116,7 +116,9 @@ void count_windows(const TuneOptions& options, const Calibration& calibration,
   forecast.held_out = calibration.held_out;
   if (!options.corpus.empty()) return count_portions(options, forecast);
   forecast.epochs = options.epochs;
-  forecast.patience = usual_patience;
+  // With signs an epoch that gains nothing says little while the rate is high: most is gained as it
+  // falls.
+  forecast.patience = options.learn_signs ? forecast.epochs : usual_patience;
   forecast.train = windows - forecast.held_out;
   if (forecast.train < options.batch) {
     const bool held_out_alone = options.batch < windows;  // one held-out window would leave enough
