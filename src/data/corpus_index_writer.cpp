@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <optional>
@@ -7,12 +6,12 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/format_bytes.hpp"
 #include "base/hash.hpp"
-#include "base/host_name.hpp"
+#include "data/corpus_begin.hpp"
 #include "data/corpus_index.hpp"
 #include "data/corpus_index_file.hpp"
 #include "data/corpus_splitter.hpp"
+#include "data/corpus_unfinished.hpp"
 #include "data/corpus_unpack.hpp"
 
 namespace bitmill {
@@ -21,70 +20,9 @@ namespace {
 // To be raised when the same files begin to give other documents.
 constexpr const char* rules_version = "documents 1";
 
-// Every process has a name of its own, so that several may prepare in one folder.
-std::string beside_begin(const std::string& path) { return path + ".new-" + host_name() + "-"; }
-
-// A file that gets its name when it is whole. Until then it lies beside. It is removed when it is
-// not finished.
-class FileBeside {
- public:
-  FileBeside(Files& files, const std::string& path)
-      : files_(files), path_(path), beside_(beside_begin(path) + std::to_string(::getpid())) {
-    attempt([&] { file_ = files_.create(beside_); });
-  }
-  ~FileBeside() {
-    if (is_whole_) return;
-    try {
-      file_.reset();
-      files_.remove(beside_);
-    } catch (const Error&) {  // there is nothing, or no way to it: the first error says more
-    }
-  }
-  FileBeside(const FileBeside&) = delete;
-  FileBeside& operator=(const FileBeside&) = delete;
-
-  void append(std::span<const std::byte> bytes) {
-    attempt([&] { file_->append(bytes); });
-  }
-  void finish() {
-    attempt([&] {
-      file_->sync();
-      file_->close();
-      files_.rename(beside_, path_);
-      is_whole_ = true;
-      files_.sync_directory(parent_path(path_));
-    });
-  }
-
- private:
-  template <class Action>
-  void attempt(const Action& action) {
-    try {
-      action();
-    } catch (const FileError& error) {
-      throw FileError(fmt::format(
-          "{}; the corpus is unpacked and indexed in {}, which has {} free: make room, or give "
-          "another --scratch-dir",
-          error.what(), parent_path(path_), free_words()));
-    }
-  }
-  std::string free_words() const {
-    try {
-      return format_bytes(files_.free_bytes(parent_path(path_)));
-    } catch (const Error&) {
-      return "an unknown number of bytes";
-    }
-  }
-
-  Files& files_;
-  const std::string path_, beside_;
-  std::unique_ptr<OutputFile> file_;
-  bool is_whole_ = false;
-};
-
 void unpack(Files& files, const std::string& path, const std::string& target,
             const CorpusProgress& progress) {
-  FileBeside beside(files, target);
+  UnfinishedFile beside(files, target);
   bool is_first = true;
   read_content(files, path, [&](std::string_view piece) {
     BITMILL_CHECK(!is_first || !begins_packed(piece), FormatError,
@@ -109,55 +47,6 @@ std::string hash_of_file(Files& files, const std::string& path, const CorpusProg
     progress(size);
   }
   return hasher.hex();
-}
-
-// Whether the begin of a file says what it holds: 1 MiB is enough for a text, and a first line that
-// may be JSON is read to its end.
-bool has_first_line(std::string_view begin) {
-  constexpr size_t enough = size_t{1} << 20;
-  if (begin.size() < enough) return false;
-  const size_t first = begin.find_first_not_of(" \t\r\n");
-  if (first == begin.npos || begin[first] != '{') return true;
-  return std::ssize(begin) > longest_json_line || begin.find('\n', first) != begin.npos;
-}
-
-// Whether the file is read line by line, judged by its begin.
-bool is_read_by_lines(std::string_view begin, const std::string& path,
-                      const IndexedFiles& indexed) {
-  const bool is_lines = holds_json_lines(begin, name_of_content(path));
-  BITMILL_CHECK(is_lines || indexed.text_key.empty(), UsageError,
-                fmt::format("--text-key {} has no effect: {} is a text, and no JSON lines",
-                            indexed.text_key, path));
-  return is_lines;
-}
-
-void check_not_empty(int64_t bytes, const std::string& path) {
-  BITMILL_CHECK(bytes > 0, FormatError, fmt::format("{} is empty: give a text", path));
-}
-
-constexpr size_t bytes_of_begin = size_t{1} << 20;
-
-// Refuses what add_file() would refuse in the first bytes_of_begin, or all, of a content: its kind,
-// and a first line of JSON. Nothing where that line is longer.
-void check_begin(std::string_view begin, const std::string& path, const IndexedFiles& indexed,
-                 const CorpusLines& lines) {
-  check_not_empty(std::ssize(begin), path);
-  const bool is_whole = begin.size() < bytes_of_begin;
-  if (!is_whole && !has_first_line(begin)) return;
-  if (!is_read_by_lines(begin, path, indexed)) return;
-  const size_t first = begin.find_first_not_of(" \t\r\n");
-  const size_t end = first == begin.npos ? begin.npos : begin.find('\n', first);
-  if (end == begin.npos) return;
-  const auto before =
-      std::count(begin.begin(), begin.begin() + static_cast<ptrdiff_t>(first), '\n');
-  lines.read(begin.substr(first, end - first), fmt::format("{}, line {}", path, before + 1));
-}
-
-std::string begin_of(Files& files, const std::string& path) {
-  const auto file = files.open(path);
-  std::string begin(static_cast<size_t>(std::min(file->size(), int64_t{bytes_of_begin})), '\0');
-  file->read(0, std::as_writable_bytes(std::span(begin)));
-  return begin;
 }
 
 // Writes the records of all files, and counts on the way.
@@ -193,7 +82,7 @@ class IndexWriter {
     // The begin of the file, until it is known what it holds.
     std::string begin;
     const auto start = [&] {
-      const bool is_lines = is_read_by_lines(begin, path, indexed_);
+      const bool is_lines = is_read_by_lines(begin, path, indexed_.text_key);
       table_.files.push_back({0, is_lines, ""});
       splitter.emplace(path, SplitRules{is_lines, indexed_.least_bytes}, lines_,
                        [this](const FoundDocument& found) { add(found); });
@@ -259,7 +148,7 @@ class IndexWriter {
   const IndexedFiles& indexed_;
   const CorpusProgress& progress_;
   const CorpusLines lines_;
-  FileBeside beside_;
+  UnfinishedFile beside_;
   std::vector<IndexRecord> records_;  // that are not written yet
   Hasher record_hasher_;
   IndexTable table_;
@@ -310,16 +199,16 @@ IndexBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed) {
     const std::string content = content_path(files, path, indexed.scratch_dir);
     int64_t size = 0;
     if (files.exists(content)) {
-      check_begin(begin_of(files, content), path, indexed, lines);
+      check_begin(begin_of(files, content), path, indexed.text_key, lines);
       size = files.open(content)->size();
     } else {
       std::string begin;
       size = read_content(files, path, [&](std::string_view piece) {
         if (begin.size() == bytes_of_begin) return;
         begin += piece.substr(0, bytes_of_begin - begin.size());
-        if (begin.size() == bytes_of_begin) check_begin(begin, path, indexed, lines);
+        if (begin.size() == bytes_of_begin) check_begin(begin, path, indexed.text_key, lines);
       });
-      if (begin.size() < bytes_of_begin) check_begin(begin, path, indexed, lines);
+      if (begin.size() < bytes_of_begin) check_begin(begin, path, indexed.text_key, lines);
       bytes.unpacked += size;
     }
     text += size;
@@ -352,7 +241,7 @@ void remove_corpus_index(Files& files, const IndexedFiles& indexed) {
   if (!files.exists(indexed.scratch_dir)) return;
   const auto names = files.list(indexed.scratch_dir);
   const auto remove = [&](const std::string& path) {
-    const std::string name = file_name(path), unfinished = file_name(beside_begin(path));
+    const std::string name = file_name(path), unfinished = file_name(unfinished_begin(path));
     for (const std::string& there : names) {
       if (there == name || there.starts_with(unfinished)) {
         files.remove(join_path(indexed.scratch_dir, there));

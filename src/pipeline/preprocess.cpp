@@ -1,7 +1,6 @@
 #include "pipeline/preprocess.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -10,7 +9,6 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "comm/gather.hpp"
 #include "data/token_text.hpp"
 #include "data/training_corpus.hpp"
 #include "format/tensor_folder.hpp"
@@ -19,12 +17,15 @@
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
+#include "pipeline/folder/shared_corpus.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
 #include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/streams/stream_scratch.hpp"
 
 namespace bitmill {
 namespace {
@@ -49,24 +50,6 @@ struct PreprocessStart {
 Plan folder_plan(const PreprocessForecast& forecast) {
   const auto measures = static_cast<int>(piece_count(forecast.steps, forecast.steps_per_measure));
   return make_plan(1, measures, measures, 1, Walk::sweep);
-}
-
-// Whether no rank before this one is on its host.
-bool is_first_of_host(const PreprocessStart& start) {
-  const std::vector<std::string> hosts = gather_texts(start.comm, start.control.host);
-  const auto first = std::ranges::find(hosts, start.control.host);
-  return first - hosts.begin() == start.comm.rank();
-}
-
-// Where all ranks see one folder, rank 0 makes the index and the others find it; where a host has a
-// folder of its own, one of its ranks makes it there.
-void prepare_text(const PreprocessStart& start, const CorpusOptions& corpus) {
-  start.observer.phase_begins("reading the corpus once, for its index");
-  const bool is_first = is_first_of_host(start);
-  if (start.comm.rank() == 0) prepare_corpus(start.files, corpus);
-  start.comm.barrier();
-  if (is_first && !corpus_is_prepared(start.files, corpus)) prepare_corpus(start.files, corpus);
-  start.comm.barrier();
 }
 
 TrainingText text_of(const std::shared_ptr<const TrainingCorpus>& corpus) {
@@ -101,7 +84,8 @@ std::string leave_out(const PreprocessStart& start, TrainingCorpus& corpus) {
 void open_text(PreprocessStart& start) {
   const CorpusOptions options =
       corpus_options(start.options(), start.checked.forecast, start.checked.original.config());
-  prepare_text(start, options);
+  start.observer.phase_begins("reading the corpus once, for its index");
+  prepare_together(start.files, options, start.comm, start.control.host);
   const auto corpus = std::make_shared<TrainingCorpus>(start.files, options);
   for (const std::string& note : corpus->notes()) start.observer.note(note);
   nlohmann::json fingerprint = nlohmann::json::parse(start.checked.forecast.fingerprint_json);
@@ -118,18 +102,6 @@ std::vector<std::string> check_all_ranks(const CheckedPreprocess& checked,
   return check_ranks({fingerprint, numerics_class(checked.options.backend, device),
                       checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
                      files, comm, host);
-}
-
-// Every rank has verified its own copy, so the copies must be compared.
-void check_same_base_everywhere(const PreprocessStart& start) {
-  const std::vector<std::string> all =
-      gather_texts(start.comm, combined_hash(start.checked.hashes));
-  for (size_t rank = 1; rank < all.size(); ++rank) {
-    BITMILL_CHECK(all[rank] == all[0], UsageError,
-                  fmt::format("rank {} and rank 0 have different packed models in {}: the copies "
-                              "on their hosts differ; copy it anew",
-                              rank, start.options().packed));
-  }
 }
 
 struct Sources {
@@ -169,23 +141,15 @@ void train(const PreprocessStart& start, const Sources& sources, RunSession* ses
   const PreprocessOptions& options = start.options();
   const CheckedPreprocess& checked = start.checked;
   MeshRank rank(checked.forecast.mesh, start.comm, start.way);
-  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
-                      join_path(options.scratch_dir,
-                                fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
+                      stream_scratch_path(options.scratch_dir, start.comm.rank()));
   std::optional<RunWriter> writer;
   if (session != nullptr) writer.emplace(session->dir(), /*beside=*/false);
   RunWriter* const leads = writer ? &*writer : nullptr;
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   AdapterTrainer trainer({options, checked.forecast, checked.base, checked.original, start.text,
                           rank, leads, budget, start.device, stop, start.observer});
-  try {
-    trainer.run();
-  } catch (const AgreedStop&) {
-    rank.part();
-    throw;
-  }
-  rank.part();
+  rank.carry_out([&] { trainer.run(); });
   if (session != nullptr) {
     write_merged(
         options, start.files, checked.base, checked.original, session->dir(),
@@ -199,17 +163,13 @@ void train(const PreprocessStart& start, const Sources& sources, RunSession* ses
 void train_in_session(const PreprocessStart& start,
                       const std::vector<std::string>& numerics_classes, const Sources& sources,
                       PreprocessResult& result) {
-  std::optional<RunSession> session;
-  if (start.comm.rank() == 0) {
-    session.emplace(work_folder(start.options()), start.files, start.control,
-                    [&](const std::string& text) { start.observer.phase_begins(text); });
-  }
-  RunSession* const held = session ? &*session : nullptr;
-  hold_session(held, [&] {
-    if (held) open_session(start, sources, numerics_classes, *held);
-    train(start, sources, held, result);
-    if (held) result.state_seconds = held->dir().seconds_writing();
-  });
+  result.state_seconds = work_in_session(
+      work_folder(start.options()), start.files, start.comm, start.control,
+      [&](const std::string& text) { start.observer.phase_begins(text); },
+      [&](RunSession* session) {
+        if (session != nullptr) open_session(start, sources, numerics_classes, *session);
+        train(start, sources, session, result);
+      });
 }
 
 // Verifies the result of an earlier job, on rank 0.
@@ -236,14 +196,14 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
                         /*text=*/{},   /*way=*/{}};
   observer.phase_begins("comparing what the ranks see");
   compare_ranks(checked, files, comm, device, control.host);
-  check_same_base_everywhere(start);
+  check_same_everywhere(checked.hashes, options.packed, comm);
   const Sources sources = hash_sources(start);
   open_text(start);
-  const DeviceShare share = device_share(comm, device, control.host);
-  for (const std::string& note : share.notes) observer.note(note);
-  start.way =
-      choose_way(comm, checked.forecast.mesh, device, control.host, control.transfer_patience_s);
-  if (!start.way.words.empty()) observer.phase_begins(start.way.words);
+  start.way = device_use(
+                  comm, checked.forecast.mesh, device, control,
+                  [&](const std::string& note) { observer.note(note); },
+                  [&](const std::string& text) { observer.phase_begins(text); })
+                  .way;
   const std::vector<std::string> classes =
       check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
   PreprocessResult result;
@@ -254,12 +214,8 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
   } else if (comm.rank() == 0) {
     verify_what_is_there(start, sources);
   }
-  if (is_first_of_host(start)) {
-    remove_prepared_corpus(files,
-                           corpus_options(options, checked.forecast, checked.original.config()));
-    const std::string& folder = options.corpus_dir;
-    if (files.is_directory(folder) && files.list(folder).empty()) files.remove_tree(folder);
-  }
+  remove_together(files, corpus_options(options, checked.forecast, checked.original.config()), comm,
+                  control.host);
   if (comm.rank() == 0) {
     result.result_bytes = TensorFolder(files, options.output_dir).file_bytes();
   }

@@ -16,6 +16,7 @@
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/job/quantize_options.hpp"
+#include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
 #include "pipeline/train_blocks.hpp"
 
@@ -107,17 +108,13 @@ void train_in_session(const QuantizeStart& start, const std::vector<std::string>
   const Plan plan = plan_of(options, start.checked.forecast);
   // The source is read before a run is begun, or discarded with --resume never.
   const std::map<int, TensorHashes> sources = read_sources(start);
-  std::optional<RunSession> session;
-  if (start.comm.rank() == 0) {
-    session.emplace(work_folder(options), start.files, start.control, start.say());
-  }
-  RunSession* const held = session ? &*session : nullptr;
-  hold_session(held, [&] {
-    if (held) open_session(start, plan, sources, numerics_classes, *held);
-    train_and_assemble(start, plan, held, result);
-    result.planned_state_bytes = live_file_bytes(options, start.checked.model.config());
-    if (held) result.state_seconds = held->dir().seconds_writing();
-  });
+  result.state_seconds = work_in_session(
+      work_folder(options), start.files, start.comm, start.control, start.say(),
+      [&](RunSession* session) {
+        if (session != nullptr) open_session(start, plan, sources, numerics_classes, *session);
+        train_and_assemble(start, plan, session, result);
+        result.planned_state_bytes = live_file_bytes(options, start.checked.model.config());
+      });
 }
 
 void summarize(const std::string& output_dir, Files& files, QuantizeResult& result) {
@@ -127,28 +124,22 @@ void summarize(const std::string& output_dir, Files& files, QuantizeResult& resu
   result.packed_bytes = inspection.file_bytes;
 }
 
-struct UseOfDevices {
-  TensorWay way;
-  int64_t bytes = 0;  // of its device that this rank may use
-};
-
 // Collective. The observer hears which GPUs are shared, and how tensors travel.
-UseOfDevices use_of_devices(const CheckedQuantize& checked, Communicator& comm,
-                            const Device& device, const RunControl& control,
-                            QuantizeObserver& observer) {
+DeviceUse use_of_devices(const CheckedQuantize& checked, Communicator& comm, const Device& device,
+                         const RunControl& control, QuantizeObserver& observer) {
   const QuantizeForecast& forecast = checked.forecast;
-  const DeviceShare share = device_share(comm, device, control.host);
-  for (const std::string& note : share.notes) observer.phase_begins("note: " + note);
-  const TensorWay way =
-      choose_way(comm, forecast.mesh, device, control.host, control.transfer_patience_s);
-  if (!way.words.empty()) observer.phase_begins(way.words);
+  DeviceUse use = device_use(
+      comm, forecast.mesh, device, control,
+      [&](const std::string& note) { observer.phase_begins("note: " + note); },
+      [&](const std::string& text) { observer.phase_begins(text); });
   const int64_t travelling =
-      travelling_bytes(way, forecast.mesh,
+      travelling_bytes(use.way, forecast.mesh,
                        forecast.seq_len * checked.model.config().hidden_size *
                            dtype_bytes(checked.options.stream_dtype));
-  const int64_t left = std::max<int64_t>(0, share.bytes - travelling);
+  use.bytes = std::max<int64_t>(0, use.bytes - travelling);
   const int64_t limit = checked.options.device_memory_limit;
-  return {way, limit > 0 ? std::min(limit, left) : left};
+  if (limit > 0) use.bytes = std::min(limit, use.bytes);
+  return use;
 }
 
 RankWork rank_work(const CheckedQuantize& checked, const Device& device, int64_t device_bytes,
@@ -181,7 +172,7 @@ std::vector<std::string> compare_ranks(const CheckedQuantize& checked, Files& fi
   QuantizeObserver silent;
   RunControl control;
   control.host = host;
-  const UseOfDevices use = use_of_devices(checked, comm, device, control, silent);
+  const DeviceUse use = use_of_devices(checked, comm, device, control, silent);
   return compare_ranks_with(checked, files, comm, device, use.bytes, host);
 }
 
@@ -190,7 +181,7 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
                         const RunControl& control) {
   const QuantizeOptions& options = checked.options;
   observer.phase_begins("comparing what the ranks see");
-  const UseOfDevices use = use_of_devices(checked, comm, device, control, observer);
+  const DeviceUse use = use_of_devices(checked, comm, device, control, observer);
   const int64_t device_bytes = use.bytes;
   const QuantizeStart start{checked,  files,   comm,         device, device.host(),
                             observer, control, device_bytes, use.way};

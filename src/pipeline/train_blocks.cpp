@@ -1,7 +1,6 @@
 #include "pipeline/train_blocks.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "pipeline/ranks/idle_ranks.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/streams/stream_scratch.hpp"
 
 namespace bitmill {
 namespace {
@@ -92,11 +92,9 @@ std::vector<BlockReport> train_stage(const QuantizeStart& start, const Plan& pla
                                      double& waited_s) {
   const QuantizeOptions& options = start.options();
   const std::unique_ptr<Backend> backend = make_backend(options.backend, start.device);
-  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
-  const std::string scratch_name = fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid());
   StreamBudget budget(
       start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
-      join_path(options.scratch_dir, scratch_name),
+      stream_scratch_path(options.scratch_dir, start.comm.rank()),
       {&start.device, room_for_streams(start.checked.forecast, start.device_bytes)});
   const bool beside = agree_to_save_beside(start, rank.replicas());
   std::optional<RunWriter> writer;
@@ -152,14 +150,10 @@ void train_blocks(const QuantizeStart& start, const Plan& plan, RunSession* sess
   if (claim) frontier.emplace(start.files, *claim);
   std::vector<BlockReport> reports;
   const auto train = [&](const StopWishes& wishes) {
-    try {
+    rank.carry_out([&] {
       reports = train_stage(start, plan, done, wishes, rank, run_dir,
                             frontier ? &*frontier : nullptr, result.state_wait_seconds);
-    } catch (const AgreedStop&) {
-      rank.part();
-      throw;
-    }
-    rank.part();
+    });
   };
   try {
     work_beside_idle_ranks(start.comm, rank.mesh().ranks(), start.control.wishes, train);

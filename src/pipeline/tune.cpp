@@ -1,7 +1,6 @@
 #include "pipeline/tune.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <optional>
 
@@ -15,9 +14,11 @@
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
 #include "pipeline/ranks/stop_control.hpp"
+#include "pipeline/streams/stream_scratch.hpp"
 #include "pipeline/tuning/tuned_folder.hpp"
 #include "pipeline/tuning/tuner.hpp"
 #include "pipeline/tuning/tuning_text.hpp"
@@ -51,18 +52,6 @@ struct Sources {
   // The hashes are joined, not the two maps: both models have the same names of tensors.
   std::string hash() const { return combined_hash(model) + combined_hash(teacher) + text; }
 };
-
-// Every rank has verified its own copy, so the copies must be compared.
-void check_same_model_everywhere(const TuneStart& start) {
-  const std::string hash = combined_hash(start.checked.hashes);
-  const std::vector<std::string> all = gather_texts(start.comm, hash);
-  for (size_t rank = 1; rank < all.size(); ++rank) {
-    BITMILL_CHECK(all[rank] == all[0], UsageError,
-                  fmt::format("rank {} and rank 0 have different packed models in {}: the copies "
-                              "on their hosts differ; copy it anew",
-                              rank, start.options().model));
-  }
-}
 
 std::optional<TuningText> open_text(const TuneStart& start) {
   std::optional<TuningText> text;
@@ -118,10 +107,8 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   const TuneOptions& options = start.options();
   const TuneForecast& forecast = start.checked.forecast;
   MeshRank rank(forecast.mesh, start.comm, start.way);
-  // The rank number differs between ranks, the process id between jobs that share a scratch folder.
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
-                      join_path(options.scratch_dir,
-                                fmt::format("streams-{}-{}.tmp", start.comm.rank(), ::getpid())));
+                      stream_scratch_path(options.scratch_dir, start.comm.rank()));
   // Where signs are learned, the leaders of the other stages write the parts of their blocks, under
   // rank 0's claim.
   std::unique_ptr<Claim> claim;
@@ -137,13 +124,7 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   StopControl stop(rank.control(), with_failures_of(leads, start.control.wishes));
   Tuner tuner({options, forecast, start.checked.model, start.checked.teacher, start.checked.windows,
                start.text, rank, run_dir, leads, budget, start.device, stop, start.observer});
-  try {
-    tuner.run();
-  } catch (const AgreedStop&) {
-    rank.part();
-    throw;
-  }
-  rank.part();
+  rank.carry_out([&] { tuner.run(); });
   const at::Tensor best = tuner.best();
   if (session != nullptr) {
     write_tuned(
@@ -163,17 +144,13 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
 
 void train_in_session(const TuneStart& start, const std::vector<std::string>& numerics_classes,
                       const Sources& sources, TuneResult& result) {
-  std::optional<RunSession> session;
-  if (start.comm.rank() == 0) {
-    session.emplace(work_folder(start.options()), start.files, start.control,
-                    [&](const std::string& text) { start.observer.phase_begins(text); });
-  }
-  RunSession* const held = session ? &*session : nullptr;
-  hold_session(held, [&] {
-    if (held) open_session(start, sources, numerics_classes, *held);
-    train(start, sources, held, result);
-    if (held) result.state_seconds = held->dir().seconds_writing();
-  });
+  result.state_seconds = work_in_session(
+      work_folder(start.options()), start.files, start.comm, start.control,
+      [&](const std::string& text) { start.observer.phase_begins(text); },
+      [&](RunSession* session) {
+        if (session != nullptr) open_session(start, sources, numerics_classes, *session);
+        train(start, sources, session, result);
+      });
 }
 
 // Verifies the result of an earlier job, on rank 0.
@@ -198,15 +175,14 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
                 TuneObserver& observer, const RunControl& control) {
   const std::string& output_dir = checked.options.output_dir;
   observer.phase_begins("comparing what the ranks see");
-  const DeviceShare share = device_share(comm, device, control.host);
-  for (const std::string& note : share.notes) observer.note(note);
-  const TensorWay way =
-      choose_way(comm, checked.forecast.mesh, device, control.host, control.transfer_patience_s);
-  if (!way.words.empty()) observer.phase_begins(way.words);
-  TuneStart start{checked, files, comm, device, device.host(), observer, control, way};
+  const DeviceUse use = device_use(
+      comm, checked.forecast.mesh, device, control,
+      [&](const std::string& note) { observer.note(note); },
+      [&](const std::string& text) { observer.phase_begins(text); });
+  TuneStart start{checked, files, comm, device, device.host(), observer, control, use.way};
   const std::vector<std::string> classes =
       compare_ranks(checked, files, comm, device, control.host);
-  check_same_model_everywhere(start);
+  check_same_everywhere(checked.hashes, checked.options.model, comm);
   TuneResult result;
   // Checked again: meanwhile another job may have made the result, or somebody may have written
   // there.
@@ -225,7 +201,7 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
     result.bits_per_weight = inspection.bits_per_weight();
     result.packed_bytes = inspection.file_bytes;
   }
-  if (text) text->remove_index();
+  if (text) text->remove_index(comm, control.host);
   comm.barrier();
   return result;
 }

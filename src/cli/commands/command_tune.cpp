@@ -114,8 +114,8 @@ CommandEntry tune_entry() {
           .options = tune_option_groups(),
           .stops_on_signals = true,
           .watched = true,
-          .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
-            return std::make_unique<TuneCommand>(read_tune_request(settings));
+          .make = [](Files& files, const Settings& settings) -> std::unique_ptr<Command> {
+            return std::make_unique<TuneCommand>(read_tune_request(files, settings));
           }};
 }
 

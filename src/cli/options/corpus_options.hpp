@@ -1,8 +1,12 @@
 #pragma once
 // Options of every command that reads a text or a token file.
 
+#include <string>
+
+#include "base/files.hpp"
 #include "cli/options/option_list.hpp"
 #include "data/window_bos.hpp"
+#include "method/settings.hpp"
 
 namespace bitmill {
 
@@ -15,6 +19,13 @@ Option window_bos_option();
 Option shuffle_seed_option();
 
 WindowBos read_window_bos(const Settings& settings);
+
+// The ratio of --held-out; `normal` where it is not given.
+ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal);
+// Where a job keeps the index of its corpus, and what it unpacks: a folder of this run alone, which
+// the job removes at its end; never in the run folder, where nothing else may lie.
+std::string corpus_folder(Files& files, const std::string& work_dir,
+                          const std::string& scratch_dir);
 
 // Fills what the options of jobs with a calibration have in common.
 template <class Options>

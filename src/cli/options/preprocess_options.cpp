@@ -7,12 +7,10 @@
 #include <array>
 #include <climits>
 #include <set>
-#include <span>
 #include <string>
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/hash.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
@@ -136,11 +134,7 @@ void read_training(const Settings& settings, PreprocessOptions& options) {
   constexpr std::array losses = {TrainingLoss::cross_entropy, TrainingLoss::divergence};
   options.loss = losses[settings.word_or("loss", {"ce", "kl"}, 0)];
   options.pack = settings.is_on("pack");
-  try {
-    options.held_out = ExactRatio::parse(settings.text_or("held-out", options.held_out.text()));
-  } catch (const UsageError& error) {
-    throw UsageError(fmt::format("{}: {}", settings.origin("held-out"), error.what()));
-  }
+  options.held_out = read_held_out(settings, options.held_out);
   if (settings.has("save-every")) {
     options.save_every_s = static_cast<double>(parse_seconds(settings.text_or("save-every", "")));
   }
@@ -197,13 +191,7 @@ PreprocessRequest read_preprocess_request(Files& files, const Settings& settings
   request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
-  // A folder of this run alone: several runs may have one scratch folder.
-  Hasher of_run;
-  const std::string path = files.resolve(options.work_dir);
-  of_run.add(std::as_bytes(std::span(path)));
-  options.corpus_dir = settings.has("scratch-dir")
-                           ? join_path(options.scratch_dir, "corpus-" + of_run.hex())
-                           : options.work_dir + "-corpus";
+  options.corpus_dir = corpus_folder(files, options.work_dir, options.scratch_dir);
   options.packed = settings.folder_or("packed", "");
   if (options.packed.empty()) {
     options.packed = options.work_dir + "-base";

@@ -2,15 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <climits>
-#include <span>
-#include <sstream>
 #include <string>
 
 #include "base/error.hpp"
-#include "base/files.hpp"
-#include "base/hash.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
@@ -74,27 +69,8 @@ OptionGroup tune_machine_options() {
             "groups of ranks that share the depth; the ranks of a group share the batch"}}};
 }
 
-ExactRatio read_held_out(const Settings& settings, const ExactRatio& normal) {
-  try {
-    return ExactRatio::parse(settings.text_or("held-out", normal.text()));
-  } catch (const UsageError& error) {
-    throw UsageError(fmt::format("{}: {}", settings.origin("held-out"), error.what()));
-  }
-}
-
-// No file of the corpus may lie in the run folder, which is the usual scratch folder. Elsewhere
-// each run has a folder of its own: a job removes its index at its end.
-std::string corpus_folder(const TuneOptions& options) {
-  if (options.scratch_dir == options.work_dir) return options.output_dir + ".corpus";
-  return join_path(options.scratch_dir,
-                   "corpus-" + hash_hex(std::as_bytes(std::span(options.work_dir))));
-}
-
 void take_corpus(const Settings& settings, TuneOptions& options) {
-  std::istringstream names(settings.text_or("corpus", ""));
-  for (std::string name; std::getline(names, name, ',');) options.corpus.push_back(name);
-  BITMILL_CHECK(std::ranges::find(options.corpus, "") == options.corpus.end(), UsageError,
-                fmt::format("{}: a file without a name", settings.origin("corpus")));
+  options.corpus = read_list(settings, "corpus", "names of files");
   options.train_windows = settings.whole_or("train-windows", options.train_windows, 1, INT64_MAX);
   options.portion = settings.whole_or("portion", options.portion, 1, INT64_MAX);
   for (const char* option : {"train-windows", "portion"}) {
@@ -109,7 +85,7 @@ OptionGroups tune_option_groups() {
   return {tune_input_options(), tuning_options(), tune_machine_options(), run_folder_options()};
 }
 
-TuneRequest read_tune_request(const Settings& settings) {
+TuneRequest read_tune_request(Files& files, const Settings& settings) {
   settings.require({"model", "reference", "output-dir", "calib"}, "tune");
   TuneRequest request;
   TuneOptions& options = request.options;
@@ -140,7 +116,7 @@ TuneRequest read_tune_request(const Settings& settings) {
   request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
   take_run_folder(settings, request);
-  options.corpus_dir = corpus_folder(options);
+  options.corpus_dir = corpus_folder(files, options.work_dir, options.scratch_dir);
   request.dry_run = settings.is_on("dry-run");
   request.json = settings.is_on("json");
   return request;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/files.hpp"
 #include "cli/options/option_list.hpp"
 #include "pipeline/job/tune_job.hpp"
 
@@ -20,6 +21,6 @@ struct TuneRequest {
 };
 
 // UsageError for values that are missing or out of range.
-TuneRequest read_tune_request(const Settings& settings);
+TuneRequest read_tune_request(Files& files, const Settings& settings);
 
 }  // namespace bitmill

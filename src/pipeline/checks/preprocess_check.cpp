@@ -20,8 +20,9 @@
 #include "pipeline/adapting/merged_folder.hpp"
 #include "pipeline/checks/calibration.hpp"
 #include "pipeline/checks/preflight.hpp"
+#include "pipeline/checks/preprocess_forecast.hpp"
 #include "pipeline/checks/reference_check.hpp"
-#include "pipeline/checks/workload.hpp"
+#include "pipeline/checks/whole_model_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/sums/sample_share.hpp"
@@ -31,9 +32,6 @@ namespace bitmill {
 namespace {
 
 using nlohmann::json;
-
-// The held-out text is measured so often in a run.
-constexpr int64_t measures_per_run = 20;
 
 void check_settings(const PreprocessOptions& options, Problems& problems) {
   const auto check = [&](bool fine, const char* option, const std::string& value,
@@ -91,15 +89,6 @@ void check_adapters(const PreprocessOptions& options, const ModelConfig& config)
   BITMILL_CHECK(any, UsageError, "--targets names no linear of this model");
 }
 
-Mesh choose_mesh(const PreprocessOptions& options, int64_t blocks, int ranks) {
-  const int stages = options.stages;
-  BITMILL_CHECK(stages >= 1 && stages <= blocks && ranks % stages == 0, UsageError,
-                fmt::format("--stages is {}: it must divide the {} ranks there are, and be at most "
-                            "the {} blocks",
-                            stages, ranks, blocks));
-  return {stages, ranks / stages};
-}
-
 std::vector<std::string> target_words(const PreprocessOptions& options, const ModelConfig& config) {
   std::vector<std::string> words;
   for (const LinearShape& shape : block_linears(config, 0)) {
@@ -138,123 +127,7 @@ std::string make_fingerprint(const PreprocessOptions& options, const PreprocessF
   return fingerprint.dump();
 }
 
-void count_steps(const PreprocessOptions& options, const ModelConfig& config,
-                 PreprocessForecast& forecast) {
-  forecast.blocks = config.blocks;
-  forecast.seq_len = options.seq_len > 0 ? options.seq_len : default_seq_len(config);
-  forecast.steps =
-      options.steps > 0 ? options.steps : std::max<int64_t>(1, usual_sequences / options.batch);
-  forecast.steps_per_measure = piece_count(forecast.steps, measures_per_run);
-  // Rounded up, as transformers does.
-  forecast.warmup_steps = std::min(
-      forecast.steps - 1,
-      static_cast<int64_t>(std::ceil(options.warmup * static_cast<double>(forecast.steps))));
-  for (int64_t block = 0; block < config.blocks; ++block) {
-    forecast.values += lora_values(config, options.lora, block);
-    for (const LinearShape& shape : block_linears(config, block)) {
-      forecast.adapters += options.lora.targets.contains(shape.role) ? 1 : 0;
-    }
-  }
-}
-
-// Of the original's 16-bit tensors.
-int64_t outer_elements(const ModelConfig& config) {
-  int64_t elements = 0;
-  for (const TensorShape& tensor : outer_tensors(config)) {
-    int64_t size = 1;
-    for (const int64_t length : tensor.shape) size *= length;
-    elements += size;
-  }
-  return elements;
-}
-
-// The tensors of a base in which every linear is packed.
-int64_t usual_base_bytes(const ModelConfig& config) {
-  constexpr int64_t half_bytes = 2;
-  const Workload work = workload_of(QuantizeOptions(), config);
-  return config.blocks * work.packed_bytes + half_bytes * outer_elements(config);
-}
-
-// Streams of a rank: for each sample between its two passes the inputs of the stage's blocks, and
-// its output; with a teacher, its outputs.
-int64_t stream_bytes(const PreprocessOptions& options, const PreprocessForecast& forecast,
-                     int64_t sample) {
-  const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
-  const auto cuts =
-      micro_batches({0, piece_count(options.batch, replicas)}, stages, most_in_micro_batch);
-  const int64_t width = cuts.empty() ? 0 : cuts.front().size();
-  const int64_t live = std::min<int64_t>(stages, std::ssize(cuts));
-  int64_t samples = live * width * (piece_count(forecast.blocks, stages) + (stages == 1 ? 1 : 0));
-  if (options.loss == TrainingLoss::divergence) {
-    samples += 2 * piece_count(std::max(sequences_of_teacher, options.batch), replicas) +
-               piece_count(most_held_out, replicas);
-  }
-  return samples * sample;
-}
-
-// What is trained, on the busiest rank: values, and the moments of its slice; the gradients that
-// are added up, of all blocks and of the one that is computed, and that block's values once more.
-int64_t adapter_bytes(const PreprocessOptions& options, const PreprocessForecast& forecast) {
-  const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
-  const int64_t of_block = piece_count(forecast.values, forecast.blocks) * float_bytes;
-  const int64_t of_stage = of_block * piece_count(forecast.blocks, stages);
-  const SumsHeld sums = most_sums_held(options.batch, forecast.mesh);
-  return of_stage * (1 + sums.between) + of_block * (1 + sums.of_block) +
-         piece_count(2 * of_stage, replicas);
-}
-
-// What adapters keep of a sample for its backward pass, beside what linears do: masks, the inputs
-// that remain, and the products with A.
-int64_t adapter_input_bytes(const PreprocessOptions& options,
-                            const std::vector<LinearShape>& linears, int64_t tokens) {
-  int64_t values = 0;
-  for (const LinearShape& shape : linears) {
-    if (!options.lora.targets.contains(shape.role)) continue;
-    values += options.lora.rank + shape.rows;
-    if (options.lora.dropout > 0) values += 2 * shape.cols;
-  }
-  return values * tokens * float_bytes;
-}
-
 }  // namespace
-
-PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const ModelConfig& config,
-                                       int64_t base_bytes, const Mesh& mesh, int threads) {
-  PreprocessForecast forecast;
-  forecast.mesh = mesh;
-  count_steps(options, config, forecast);
-  if (base_bytes == 0) base_bytes = usual_base_bytes(config);
-  const std::vector<LinearShape> linears = block_linears(config, 0);
-  int64_t weights = 0;
-  for (const LinearShape& shape : linears) weights += shape.rows * shape.cols * float_bytes;
-  const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
-  const int64_t streams = stream_bytes(options, forecast, sample);
-  const int64_t in_memory =
-      options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
-  forecast.scratch_bytes = streams - in_memory;
-  // Values and both moments, twice while the file is being replaced.
-  constexpr int64_t state_vectors = 3;
-  forecast.state_bytes =
-      2 * (state_vectors * forecast.values + forecast.steps * options.batch) * float_bytes;
-  const int64_t lanes = std::min<int64_t>(
-      threads, std::min(piece_count(options.batch, mesh.replicas), most_in_micro_batch));
-  const bool teaches = options.loss == TrainingLoss::divergence;
-  const int64_t logits = (teaches ? 4 : 3) * std::min(tokens_per_tile, forecast.seq_len) *
-                         config.vocab_size * float_bytes;
-  const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
-  const int64_t packed_blocks = (base_bytes - 2 * outer_elements(config)) / config.blocks *
-                                piece_count(config.blocks, mesh.stages);
-  forecast.peak_memory_bytes =
-      library_memory + std::max<int64_t>(0, packed_blocks) + weights + (teaches ? 2 : 1) * head +
-      std::max(threads * logits, lanes * (activation_bytes(linears, forecast.seq_len) +
-                                          adapter_input_bytes(options, linears, forecast.seq_len)) +
-                                     threads * product_bytes(linears)) +
-      in_memory + most_in_micro_batch * sample +
-      sent_ahead_bytes(mesh.stages, piece_count(options.batch, mesh.replicas), sample) +
-      adapter_bytes(options, forecast);
-  forecast.fingerprint_json = unknown_fingerprint;
-  return forecast;
-}
 
 CorpusOptions corpus_options(const PreprocessOptions& options, const PreprocessForecast& forecast,
                              const ModelConfig& config) {
@@ -357,7 +230,7 @@ PreprocessForecast make_forecast(const PreprocessOptions& options, const Found& 
                                 "context of {} tokens",
                                 options.seq_len, config.context));
     }
-    const Mesh mesh = choose_mesh(options, config.blocks, ranks);
+    const Mesh mesh = mesh_of_stages(options.stages, config.blocks, ranks);
     const int64_t base_bytes = found.base ? found.base->tensors().tensor_bytes() : 0;
     forecast = forecast_preprocess(options, config, base_bytes, mesh, threads);
     forecast.result_bytes = found.original->tensors().tensor_bytes();
@@ -368,20 +241,6 @@ PreprocessForecast make_forecast(const PreprocessOptions& options, const Found& 
   });
   if (problems.count() == 0) look_at_corpus(options, files, config, forecast, problems);
   return forecast;
-}
-
-void look_at_folders(const PreprocessOptions& options, const PreprocessForecast& forecast,
-                     Files& files, Problems& problems) {
-  problems.in("folders");
-  const JobFolders folders = job_folders(options, forecast);
-  // This comes first, because the messages of the next checks may tell the user to remove a folder.
-  if (!problems.attempt([&] { check_places(folders, files); })) return;
-  if (!problems.attempt([&] {
-        check_output(options.output_dir, files, preprocess_record, unknown_fingerprint);
-      })) {
-    return;
-  }
-  problems.attempt([&] { check_folders(folders, files); });
 }
 
 // Everything; `found` gets what was opened.
@@ -397,7 +256,7 @@ PreprocessForecast check_all(const PreprocessOptions& options, Files& files, int
   }
   look_at_models(options, files, found, problems);
   PreprocessForecast forecast = make_forecast(options, found, ranks, threads, files, problems);
-  look_at_folders(options, forecast, files, problems);
+  look_at_folders(job_folders(options, forecast), preprocess_record, files, problems);
   problems.throw_if_any();
   return forecast;
 }

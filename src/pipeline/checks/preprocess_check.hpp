@@ -36,12 +36,6 @@ CheckedPreprocess check_preprocess(const PreprocessOptions& options, Files& file
 PreprocessForecast check_before_base(const PreprocessOptions& options, Files& files, int ranks,
                                      int threads);
 
-// Sizes of a job, from config.json alone. `base_bytes`: of the base's tensors; 0: estimated, with
-// every linear packed. Fills values, seq_len, peak_memory_bytes, scratch_bytes, state_bytes and
-// steps of a forecast; its mesh is given.
-PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const ModelConfig& config,
-                                       int64_t base_bytes, const Mesh& mesh, int threads);
-
 // How the corpus of the job is read. REQUIRES: the forecast is of these options.
 CorpusOptions corpus_options(const PreprocessOptions& options, const PreprocessForecast& forecast,
                              const ModelConfig& config);

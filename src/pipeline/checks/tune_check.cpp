@@ -24,6 +24,8 @@
 #include "pipeline/checks/folders_check.hpp"
 #include "pipeline/checks/preflight.hpp"
 #include "pipeline/checks/reference_check.hpp"
+#include "pipeline/checks/tune_forecast.hpp"
+#include "pipeline/checks/whole_model_check.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
@@ -66,79 +68,6 @@ TensorHashes check_packed(Files& files, const std::string& folder) {
                   "folder as --reference",
                   folder));
   return verify_packed_folder(files, folder, {});
-}
-
-// Whether quantize has learned the 4-bit scales of the folder: then signs are tuned with them.
-bool has_learned_code_scales(Files& files, const std::string& folder) {
-  const json config = read_config_json(files, folder);
-  const json::json_pointer rate(std::string(quantize_record) + "/settings/method/lr_code_scale");
-  return config.contains(rate);
-}
-
-TunedParts parts_of(const TuneOptions& options, Files& files) {
-  return {.rate = options.rate,
-          .code_scales = options.learn_signs && has_learned_code_scales(files, options.model),
-          .signs = options.learn_signs,
-          .sign_rate = options.sign_rate};
-}
-
-void count_linears(const SourceModel& model, TuneForecast& forecast) {
-  for (const std::string& name : packed_names(model.tensors())) {
-    const PackedShape shape = read_packed_shape(model.tensors(), name);
-    ++forecast.linears;
-    const int64_t low = shape.cols - shape.salient_cols;
-    forecast.factors += (forecast.parts.code_scales ? 3 : 2) * shape.rows + low;
-    if (forecast.parts.signs) forecast.latents += shape.rows * low;
-  }
-}
-
-// Portions of equal size: steps have the same windows however large a portion is.
-void count_portions(const TuneOptions& options, TuneForecast& forecast) {
-  const int64_t portions = piece_count(options.train_windows, options.portion);
-  forecast.train = options.train_windows / portions / options.batch * options.batch;
-  BITMILL_CHECK(forecast.train > 0, UsageError,
-                fmt::format("--batch {} is more than the windows of a portion: {} windows of the "
-                            "corpus come in portions of {} at most; lower --batch, or raise "
-                            "--train-windows or --portion",
-                            options.batch, options.train_windows, options.portion));
-  BITMILL_CHECK(portions <= INT_MAX / options.epochs, UsageError,
-                fmt::format("{} epochs of {} portions are too many", options.epochs, portions));
-  forecast.epochs = static_cast<int>(portions) * options.epochs;
-  // A portion early in the corpus is learned at a high rate: that it gains nothing says little.
-  forecast.patience = forecast.epochs;
-  forecast.steps_per_epoch = forecast.train / options.batch;
-}
-
-void count_windows(const TuneOptions& options, const Calibration& calibration,
-                   TuneForecast& forecast) {
-  const int64_t windows = calibration.windows.count;
-  forecast.seq_len = calibration.windows.seq_len;
-  forecast.held_out = calibration.held_out;
-  if (!options.corpus.empty()) return count_portions(options, forecast);
-  forecast.epochs = options.epochs;
-  // With signs an epoch that gains nothing says little while the rate is high: most is gained as it
-  // falls.
-  forecast.patience = options.learn_signs ? forecast.epochs : usual_patience;
-  forecast.train = windows - forecast.held_out;
-  if (forecast.train < options.batch) {
-    const bool held_out_alone = options.batch < windows;  // one held-out window would leave enough
-    throw UsageError(
-        fmt::format("--batch {} is more than the {} windows that are trained on: {} of {} are held "
-                    "out{}; lower {}, or give more windows (--samples, --calib)",
-                    options.batch, forecast.train, forecast.held_out, windows,
-                    held_out_alone ? fmt::format(" (--held-out {})", options.held_out.text()) : "",
-                    held_out_alone ? "--held-out or --batch" : "--batch"));
-  }
-  forecast.steps_per_epoch = piece_count(forecast.train, options.batch);
-}
-
-Mesh choose_mesh(const TuneOptions& options, int64_t blocks, int ranks) {
-  const int stages = options.stages;
-  BITMILL_CHECK(stages >= 1 && stages <= blocks && ranks % stages == 0, UsageError,
-                fmt::format("--stages is {}: it must divide the {} ranks there are, and be at most "
-                            "the {} blocks",
-                            stages, ranks, blocks));
-  return {stages, ranks / stages};
 }
 
 // What is known of the corpus before it is read. tune() also compares a hash of its text with that
@@ -185,74 +114,6 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
   folders.rank_scratch_bytes = forecast.scratch_bytes;
   folders.scratch_bytes = forecast.scratch_bytes * forecast.mesh.ranks();
   return folders;
-}
-
-// Bytes that learned signs take on the busiest rank: latents of its stage, and again those of the
-// block that is computed; the best signs; its part of their moments; gradients
-// (TuningWalk::train()); what the exchange of gradients takes, block by block; and for every thread
-// the copies of inputs and gradients of which the gradient of signs is the product.
-int64_t sign_memory(const TuneOptions& options, const ModelConfig& config, int threads,
-                    const TuneForecast& forecast) {
-  if (!forecast.parts.signs) return 0;
-  const auto [stages, replicas] = forecast.mesh;
-  const int64_t block = forecast.latents / forecast.blocks;
-  const int64_t stage = block * piece_count(forecast.blocks, stages);
-  const SumsHeld sums = most_sums_held(options.batch, forecast.mesh);
-  const int64_t exchange =
-      replicas == 1 ? 0 : block / replicas + exchange_floats(block, options.batch, replicas, 0);
-  int64_t widest = 0;
-  for (const LinearShape& shape : block_linears(config, 0)) {
-    widest = std::max(widest, shape.rows + shape.cols);
-  }
-  const int64_t floats = stage + block + 2 * stage / replicas + sums.between * stage +
-                         sums.of_block * block + exchange + threads * widest * forecast.seq_len;
-  return floats * float_bytes + stage / 8;
-}
-
-// Memory of the busiest rank: the packed blocks of its stage; one block as float32 and again as
-// operands; its own head; beside it the larger of two: the other model's head, while the two heads
-// are compared, or four times the logits of a tile of tokens for every thread; the streams; for
-// every thread what a sample needs within a block; a micro-batch between two blocks; what is sent
-// ahead of a slow neighbour; factors, their moments and gradients, and the state that is being
-// written; and what learned signs take.
-void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
-                        TuneForecast& forecast) {
-  const ModelConfig& config = model.config();
-  const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
-  const std::vector<LinearShape> linears = block_linears(config, 0);
-  int64_t weights = 0;
-  for (const LinearShape& shape : linears) weights += shape.rows * shape.cols * float_bytes;
-  const int64_t of_thread = activation_bytes(linears, forecast.seq_len) + product_bytes(linears);
-  const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
-  const SampleShare busiest(forecast.train, options.batch, replicas, replicas - 1);
-  const int64_t own_of_batch = piece_count(options.batch, replicas);
-  const int64_t blocks = piece_count(forecast.blocks, stages);
-  const int64_t streams = sample * (2 * (busiest.own_count() + forecast.held_out / replicas + 1) +
-                                    own_of_batch * (blocks + 1));
-  const int64_t in_memory =
-      options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
-  forecast.scratch_bytes = streams - in_memory;
-  const int64_t logits =
-      4 * std::min(tokens_per_tile, forecast.seq_len) * config.vocab_size * float_bytes;
-  const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
-  // Factors, their two moments, the best factors, and the losses of an epoch. All of it twice,
-  // while a file is being replaced.
-  constexpr int64_t state_vectors = 4;
-  // Latents have two moments, too, and the best signs a bit each.
-  const int64_t each = options.half_latents ? dtype_bytes(Dtype::bfloat16) : float_bytes;
-  const int64_t sign_bytes = forecast.latents * 3 * each + forecast.latents / 8;
-  forecast.state_bytes =
-      2 * ((state_vectors * forecast.factors + forecast.train) * float_bytes + sign_bytes);
-  forecast.trial_bytes = std::max(state_vectors * forecast.factors * float_bytes,
-                                  std::min(most_rehearsed_bytes, sign_bytes / forecast.blocks));
-  // The state is joined for all stages, and copied to be written beside training.
-  const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch) +
-                          2 * state_vectors * forecast.factors * float_bytes;
-  forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
-                               9 * weights / 4 + head + std::max(head, threads * logits) +
-                               in_memory + threads * of_thread + most_in_micro_batch * sample +
-                               sent_ahead_bytes(stages, own_of_batch, sample) + factors +
-                               sign_memory(options, config, threads, forecast);
 }
 
 // What the checks have found so far. What could not be read is empty.
@@ -330,32 +191,14 @@ TuneForecast make_forecast(const TuneOptions& options, Files& files, const Found
   if (problems.count() > 0) return forecast;
   problems.in("settings");
   problems.attempt([&] {
-    forecast.blocks = found.model->config().blocks;
-    forecast.parts = parts_of(options, files);
-    count_linears(*found.model, forecast);
     forecast.notes = found.model->notes();
     std::ranges::copy(found.calibration->notes, std::back_inserter(forecast.notes));
-    count_windows(options, *found.calibration, forecast);
-    forecast.mesh = choose_mesh(options, forecast.blocks, ranks);
-    estimate_resources(options, *found.model, threads, forecast);
+    forecast.mesh = mesh_of_stages(options.stages, found.model->config().blocks, ranks);
+    forecast_tune(options, files, *found.model, *found.calibration, threads, forecast);
     forecast.fingerprint_json = make_fingerprint(options, forecast, files, *found.model,
                                                  *found.teacher, found.calibration->windows);
   });
   return forecast;
-}
-
-void look_at_folders(const TuneOptions& options, const TuneForecast& forecast, Files& files,
-                     Problems& problems) {
-  problems.in("folders");
-  const JobFolders folders = job_folders(options, forecast);
-  // This comes first, because the messages of the next checks may tell the user to remove a folder.
-  if (!problems.attempt([&] { check_places(folders, files); })) return;
-  if (!problems.attempt([&] {
-        check_output(options.output_dir, files, tuning_record, forecast.fingerprint_json);
-      })) {
-    return;
-  }
-  problems.attempt([&] { check_folders(folders, files); });
 }
 
 }  // namespace
@@ -377,7 +220,7 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
   if (!options.corpus.empty() && problems.count() == 0) {
     look_at_corpus(options, files, found.model->config(), forecast, problems);
   }
-  look_at_folders(options, forecast, files, problems);
+  look_at_folders(job_folders(options, forecast), tuning_record, files, problems);
   problems.throw_if_any();
   return {options,
           std::move(forecast),

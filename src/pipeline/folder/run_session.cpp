@@ -228,6 +228,17 @@ void hold_session(RunSession* session, const std::function<void()>& work) {
   }
 }
 
+double work_in_session(const WorkFolder& folder, Files& files, Communicator& comm,
+                       const RunControl& control,
+                       const std::function<void(const std::string&)>& say,
+                       const std::function<void(RunSession*)>& work) {
+  std::optional<RunSession> session;
+  if (comm.rank() == 0) session.emplace(folder, files, control, say);
+  RunSession* const held = session ? &*session : nullptr;
+  hold_session(held, [&] { work(held); });
+  return held != nullptr ? held->dir().seconds_writing() : 0;
+}
+
 void finish_left_over(const std::string& work_dir, const std::string& fingerprint_json,
                       const std::function<bool(const RunState&)>& made_it, Files& files,
                       const RunControl& control,

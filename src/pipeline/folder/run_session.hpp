@@ -10,6 +10,7 @@
 
 #include "checkpoint/heartbeat.hpp"
 #include "checkpoint/run_dir.hpp"
+#include "comm/communicator.hpp"
 #include "pipeline/job/preprocess_job.hpp"
 #include "pipeline/job/quantize_options.hpp"
 #include "pipeline/job/run_control.hpp"
@@ -85,6 +86,13 @@ class RunSession {
 // DeviceLostError or a ClaimError the claim is not released: after the first two, the next start
 // finds out that nobody holds the folder any more, and the run does not count as failed.
 void hold_session(RunSession* session, const std::function<void()>& work);
+
+// Collective. Rank 0 claims the folder; `work` gets the session there, and null on the other ranks.
+// As hold_session(). Returns the seconds that rank 0 has spent writing state; 0 elsewhere.
+double work_in_session(const WorkFolder& folder, Files& files, Communicator& comm,
+                       const RunControl& control,
+                       const std::function<void(const std::string&)>& say,
+                       const std::function<void(RunSession*)>& work);
 
 // For a job whose result is there already, because an earlier start committed it and then died
 // before it could mark its run as done. Marks the run in work_dir as done now. Does nothing when

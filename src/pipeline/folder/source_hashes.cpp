@@ -108,6 +108,17 @@ std::string combined_hash(const TensorHashes& hashes) {
   return hasher.hex();
 }
 
+void check_same_everywhere(const TensorHashes& hashes, const std::string& folder,
+                           Communicator& comm) {
+  const std::vector<std::string> all = gather_texts(comm, combined_hash(hashes));
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    BITMILL_CHECK(all[rank] == all[0], UsageError,
+                  fmt::format("rank {} and rank 0 have different packed models in {}: the copies "
+                              "on their hosts differ; copy it anew",
+                              rank, folder));
+  }
+}
+
 SourceGuard::SourceGuard(const SourceModel& model, Communicator& comm, ThreadPool& pool,
                          RunDir* run_dir)
     : model_(model), comm_(comm), pool_(pool), run_dir_(run_dir) {}

@@ -27,6 +27,11 @@ TensorHashes hash_together(const SourceModel& model, const std::vector<std::stri
 // One hash over all names and hashes: config.json names the source of a result by it.
 std::string combined_hash(const TensorHashes& hashes);
 
+// Collective. UsageError on every rank where a rank has other hashes than rank 0. For a packed
+// model in `folder`, of which every rank has verified its own copy.
+void check_same_everywhere(const TensorHashes& hashes, const std::string& folder,
+                           Communicator& comm);
+
 // Checks the tensors of a block when this start reads them for the first time.
 class SourceGuard {
  public:

@@ -5,6 +5,7 @@
 #include "channel/channel.hpp"
 #include "channel/host_form.hpp"
 #include "channel/nccl.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 
 namespace bitmill {
 
@@ -29,6 +30,16 @@ MeshRank::MeshRank(const Mesh& mesh, Communicator& world, const TensorWay& way)
 }
 
 MeshRank::~MeshRank() = default;
+
+void MeshRank::carry_out(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const AgreedStop&) {
+    part();
+    throw;
+  }
+  part();
+}
 
 void MeshRank::part() {
   if (slices_) control_->barrier();

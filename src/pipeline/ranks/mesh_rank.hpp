@@ -1,6 +1,7 @@
 #pragma once
 // A rank's place in its mesh, and its communicators, one for each purpose.
 
+#include <functional>
 #include <memory>
 
 #include "comm/communicator.hpp"
@@ -18,10 +19,10 @@ class MeshRank {
   // Collective over `world`, which outlives it. So does the device of the way.
   MeshRank(const Mesh& mesh, Communicator& world, const TensorWay& way = {});
   ~MeshRank();
-  // Collective over the ranks with work. To be called when nothing is under way any more, before
-  // any of them ends: where tensors go from GPU to GPU, what left one rank may not yet have come to
-  // the other.
-  void part();
+  // Collective over the ranks with work. Calls work(), after which nothing is under way any more.
+  // Where it ends well, or by an agreed stop, the ranks then meet: where tensors go from GPU to
+  // GPU, what left one rank may not yet have come to the other. After another error nobody waits.
+  void carry_out(const std::function<void()>& work);
 
   const Mesh& mesh() const { return mesh_; }
   // False on an idle rank; then nothing below may be called.
@@ -46,6 +47,8 @@ class MeshRank {
   int previous() const { return mesh_.rank_of(mesh_.previous_stage(stage_), replica_); }
 
  private:
+  void part();
+
   const Mesh mesh_;
   const bool has_work_;
   const int stage_;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "comm/gather.hpp"
 #include "data/window_bos.hpp"
+#include "pipeline/folder/shared_corpus.hpp"
 
 namespace bitmill {
 
@@ -25,10 +25,7 @@ TuningText::TuningText(const CorpusOptions& corpus, const TuneForecast& forecast
                        const Windows& held_out, Files& files, Communicator& comm,
                        const std::string& host)
     : options_(corpus), forecast_(forecast), held_out_(held_out), files_(files) {
-  const std::vector<std::string> hosts = gather_texts(comm, host);
-  made_index_ = std::ranges::find(hosts, host) - hosts.begin() == comm.rank();
-  if (made_index_) prepare_corpus(files, options_);
-  comm.barrier();
+  prepare_together(files, options_, comm, host);
   corpus_.emplace(files, options_);
   EvaluationText evaluation;
   for (int64_t i = 0; i < held_out.count; ++i) evaluation.add(held_out.window(i));
@@ -49,8 +46,8 @@ Windows TuningText::windows(int epoch, std::span<const int64_t> own, ThreadPool&
   return all;
 }
 
-void TuningText::remove_index() const {
-  if (made_index_) remove_prepared_corpus(files_, options_);
+void TuningText::remove_index(Communicator& comm, const std::string& host) const {
+  remove_together(files_, options_, comm, host);
 }
 
 }  // namespace bitmill

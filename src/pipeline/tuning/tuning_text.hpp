@@ -24,9 +24,9 @@ CorpusOptions corpus_of(const TuneOptions& options, const TuneForecast& forecast
 
 class TuningText {
  public:
-  // Collective over all ranks of the job, on `host` each. Makes the index of the corpus on the
-  // first rank of every host, and opens it on every rank. Sequences that share text with
-  // `held_out`, windows that are not trained on, are left out. All arguments outlive it.
+  // Collective over all ranks of the job, on `host` each. Makes the index of the corpus, and opens
+  // it on every rank. Sequences that share text with `held_out`, windows that are not trained on,
+  // are left out. All arguments outlive it.
   TuningText(const CorpusOptions& corpus, const TuneForecast& forecast, const Windows& held_out,
              Files& files, Communicator& comm, const std::string& host);
 
@@ -36,15 +36,14 @@ class TuningText {
   // Hash of the text.
   std::string hash() const { return corpus_->fingerprint(); }
   std::vector<std::string> notes() const { return corpus_->notes(); }
-  // When the result is there: removes the index, on the rank that has made it.
-  void remove_index() const;
+  // Collective, as the constructor. When the result is there: removes the index.
+  void remove_index(Communicator& comm, const std::string& host) const;
 
  private:
   const CorpusOptions options_;
   const TuneForecast& forecast_;
   const Windows& held_out_;
   Files& files_;
-  bool made_index_ = false;
   std::optional<TrainingCorpus> corpus_;
 };
 

@@ -22,7 +22,7 @@ TuneOptions options_of(std::vector<std::string> words) {
   const auto files = posix_files();
   words.insert(words.begin(), {"tune", "--model", "p", "--reference", "m", "--output-dir", "out",
                                "--calib", "c.txt"});
-  return read_tune_request(read_invocation(*files, words).settings).options;
+  return read_tune_request(*files, read_invocation(*files, words).settings).options;
 }
 
 std::string complaint_about(const std::vector<std::string>& words) {
@@ -57,7 +57,8 @@ TEST(TuneOptions, ACorpusIsSeveralFilesAndPassedOnceOver) {
   EXPECT_EQ(corpus.train_windows, 4096);
   EXPECT_EQ(corpus.portion, 512);
   EXPECT_EQ(options_of({"--corpus", "a.txt", "--epochs", "2"}).epochs, 2);
-  EXPECT_THAT(complaint_about({"--corpus", "a.txt,,b.txt"}), HasSubstr("a file without a name"));
+  EXPECT_THAT(complaint_about({"--corpus", "a.txt,,b.txt"}),
+              HasSubstr("must be names of files with commas between them"));
   for (const char* option : {"--portion", "--train-windows"}) {
     EXPECT_THAT(complaint_about({option, "8"}), HasSubstr("has no effect without --corpus"));
   }
@@ -65,13 +66,13 @@ TEST(TuneOptions, ACorpusIsSeveralFilesAndPassedOnceOver) {
 
 // The run folder takes no files but its own.
 TEST(TuneOptions, TheIndexOfACorpusNeverLiesInTheRunFolder) {
-  EXPECT_EQ(options_of({"--corpus", "a.txt"}).corpus_dir, "out.corpus");
+  EXPECT_EQ(options_of({"--corpus", "a.txt"}).corpus_dir, "out.work-corpus");
   const std::string one = options_of({"--corpus", "a.txt", "--scratch-dir", "s"}).corpus_dir;
   EXPECT_THAT(one, testing::StartsWith("s/corpus-"));
   EXPECT_NE(options_of({"--corpus", "a.txt", "--scratch-dir", "s", "--work-dir", "w"}).corpus_dir,
             one);  // jobs that share a scratch folder
   EXPECT_EQ(options_of({"--corpus", "a.txt", "--work-dir", "w", "--scratch-dir", "w"}).corpus_dir,
-            "out.corpus");
+            "w-corpus");
 }
 
 }  // namespace

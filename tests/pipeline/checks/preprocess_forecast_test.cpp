@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model/family.hpp"
-#include "pipeline/checks/preprocess_check.hpp"
+#include "pipeline/checks/preprocess_forecast.hpp"
 
 namespace bitmill {
 namespace {

@@ -1,0 +1,16 @@
+#pragma once
+// What a tuning learns, how much work it is, and what it takes.
+
+#include "base/files.hpp"
+#include "model/source_model.hpp"
+#include "pipeline/checks/calibration.hpp"
+#include "pipeline/job/tune_job.hpp"
+
+namespace bitmill {
+
+// Fills the counts and sizes of a forecast, whose mesh is given; but not corpus_bytes, notes and
+// the fingerprint. UsageError where options and calibration do not go together.
+void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& model,
+                   const Calibration& calibration, int threads, TuneForecast& forecast);
+
+}  // namespace bitmill
