@@ -80,10 +80,11 @@ std::string nccl_advice(ncclResult_t result, std::string_view detail) {
                   : "this is most likely a mistake of bitmill: please report it";
       break;
     case ncclUnhandledCudaError:
-      words = says(detail, "out of memory")
-                  ? "the GPU has no memory left for NCCL's buffers: see nvidia-smi; a lower "
-                    "--device-memory-limit leaves more"
-                  : "the GPU or its driver failed: see nvidia-smi, and the kernel's log (dmesg)";
+      words =
+          says(detail, "out of memory")
+              ? "the GPU has no memory left for NCCL's buffers: see nvidia-smi; a lower "
+                "--device-memory-limit (quantize), more --stages or a smaller --seq-len leaves more"
+              : "the GPU or its driver failed: see nvidia-smi, and the kernel's log (dmesg)";
       break;
     default:
       words = "this is most likely a mistake of bitmill or of NCCL: please report it";

@@ -70,7 +70,6 @@ class NcclLane {
 
   void move_on();
   // Whether the members are connected, and nothing is on its way to the stream.
-  bool is_ready();
   void hear_id();
   void post_all();
   void take_off();

@@ -53,4 +53,9 @@ std::string begin_of(Files& files, const std::string& path) {
   return begin;
 }
 
+std::string key_where_lines(Files& files, const std::string& path, const std::string& text_key) {
+  if (is_token_file(files, path)) return "";
+  return holds_json_lines(begin_of(files, path), path) ? text_key : "";
+}
+
 }  // namespace bitmill

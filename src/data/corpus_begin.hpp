@@ -18,6 +18,10 @@ bool has_first_line(std::string_view begin);
 // UsageError where a key was named, and it is not; and for a file that is no text.
 bool is_read_by_lines(std::string_view begin, const std::string& path, const std::string& text_key);
 
+// The key for a file of text beside others: `text_key` where it has lines of JSON, else none.
+// UsageError where it is no text. REQUIRES: it can be opened.
+std::string key_where_lines(Files& files, const std::string& path, const std::string& text_key);
+
 // FormatError where there is nothing.
 void check_not_empty(int64_t bytes, const std::string& path);
 

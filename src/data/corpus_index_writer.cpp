@@ -178,6 +178,11 @@ bool index_is_true(Files& files, const IndexedFiles& indexed, const CorpusProgre
 std::string index_path(Files& files, const IndexedFiles& indexed) {
   std::vector<std::string> words = {rules_version, indexed.text_key, indexed.model_folder,
                                     std::to_string(indexed.least_bytes)};
+  // Documents that are chats are rendered with the model's template.
+  for (const char* name : {"chat_template.jinja", "tokenizer_config.json"}) {
+    const std::string file = join_path(indexed.model_folder, name);
+    words.push_back(files.exists(file) ? hash_of_file(files, file, [](int64_t) {}) : "");
+  }
   for (const std::string& path : indexed.paths) {
     words.push_back(files.resolve(path));
     words.push_back(std::to_string(files.open(path)->size()));

@@ -1,10 +1,8 @@
 #pragma once
 // The content of a file that may be compressed with gzip or zstd: piece by piece, in order.
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 

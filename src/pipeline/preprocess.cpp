@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "data/corpus_begin.hpp"
 #include "data/token_text.hpp"
 #include "data/training_corpus.hpp"
 #include "format/tensor_folder.hpp"
@@ -65,7 +66,8 @@ std::string leave_out(const PreprocessStart& start, TrainingCorpus& corpus) {
   EvaluationText evaluation;
   Hasher hasher;
   for (const std::string& path : options.evaluation) {
-    const Tokens tokens = read_tokens(start.files, path, options.model, vocabulary);
+    const Tokens tokens = read_tokens(start.files, path, options.model, vocabulary,
+                                      key_where_lines(start.files, path, options.text_key));
     evaluation.add(tokens.ids);
     hasher.add(std::as_bytes(std::span(tokens.ids)));
   }
@@ -85,7 +87,7 @@ void open_text(PreprocessStart& start) {
   const CorpusOptions options =
       corpus_options(start.options(), start.checked.forecast, start.checked.original.config());
   start.observer.phase_begins("reading the corpus once, for its index");
-  prepare_together(start.files, options, start.comm, start.control.host);
+  prepare_together(start.files, options, start.comm, start.control);
   const auto corpus = std::make_shared<TrainingCorpus>(start.files, options);
   for (const std::string& note : corpus->notes()) start.observer.note(note);
   nlohmann::json fingerprint = nlohmann::json::parse(start.checked.forecast.fingerprint_json);

@@ -59,12 +59,18 @@ std::optional<TuningText> open_text(const TuneStart& start) {
   start.observer.phase_begins("reading the corpus once, for its index");
   const TuneForecast& forecast = start.checked.forecast;
   text.emplace(corpus_of(start.options(), forecast, start.checked.model.config()), forecast,
-               start.checked.windows, start.files, start.comm, start.control.host);
+               start.checked.windows, start.files, start.comm, start.control);
+  const std::vector<std::string> hashes = gather_texts(start.comm, text->hash());
+  for (size_t rank = 1; rank < hashes.size(); ++rank) {
+    BITMILL_CHECK(hashes[rank] == hashes[0], UsageError,
+                  fmt::format("rank {} and rank 0 have different texts of --corpus: the copies on "
+                              "their hosts differ; copy them anew",
+                              rank));
+  }
   for (const std::string& note : text->notes()) start.observer.note(note);
-  start.observer.note(
-      fmt::format("sequences of the corpus that share text with the {} windows that are held out "
-                  "are left out",
-                  forecast.held_out));
+  start.observer.note(fmt::format(
+      "sequences of the corpus that share text with what is held out ({}) are left out",
+      forecast.held_out == 1 ? "1 window" : fmt::format("{} windows", forecast.held_out)));
   return text;
 }
 

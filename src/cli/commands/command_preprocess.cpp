@@ -6,11 +6,11 @@
 
 #include "base/memory.hpp"
 #include "cli/commands/command.hpp"
+#include "cli/commands/job_control.hpp"
 #include "cli/commands/quantize_job.hpp"
 #include "cli/options/preprocess_options.hpp"
 #include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
-#include "cli/process/run_control.hpp"
 #include "cli/report/console.hpp"
 #include "cli/report/preprocess_report.hpp"
 #include "cli/report/quantity.hpp"
@@ -67,20 +67,11 @@ class PreprocessCommand : public Command {
   }
 
  private:
-  // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
-  // ranks judge only when rank 0 is lost. `spent`: seconds of the time limit that the base took.
+  // `spent`: seconds of the time limit that the base took.
   RunControl make_control(RunContext& context, double spent) const {
-    const std::string report_path = join_path(request_.options.work_dir, "trouble.json");
-    if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
     std::optional<double> left = request_.time_limit_s;
     if (left) left = std::max(0.0, *left - spent);
-    RunControl control = make_run_control(
-        context.stop, left, [&](const std::string& text) { context.console.say(text); });
-    control.work_dir_answers = [&context, report_path, this] {
-      context.watch.set_report_path(report_path);
-      leave_run_note(context.files, request_.options.work_dir);
-    };
-    return control;
+    return make_job_control(context, request_.options.work_dir, left);
   }
 
   void show_forecast(RunContext& context) {
@@ -110,13 +101,13 @@ class PreprocessCommand : public Command {
     console.say(fmt::format(
         "bitmill preprocess: adapters on {} on {} with {} each, {} of {}, {}\n"
         "{} values of {} adapters of rank {}; {} of {} sequences of up to {} tokens, rate {}, {} "
-        "steps of warm-up; loss: {}",
+        "of warm-up; loss: {}",
         options.packed, format_number_of("rank", ranks_), format_number_of("thread", threads_),
         format_number_of("stage", forecast.mesh.stages),
         format_number_of("replica", forecast.mesh.replicas), backend_words(options.backend, device),
         format_count(forecast.values), forecast.adapters, options.lora.rank,
         format_number_of("step", forecast.steps), options.batch, forecast.seq_len,
-        options.lora.rate, forecast.warmup_steps,
+        options.lora.rate, format_number_of("step", forecast.warmup_steps),
         options.loss == TrainingLoss::cross_entropy ? "cross-entropy of the text"
                                                     : "divergence from the original"));
     const std::string idle = idle_ranks_note(options, forecast);

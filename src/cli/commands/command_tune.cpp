@@ -6,10 +6,10 @@
 
 #include "base/memory.hpp"
 #include "cli/commands/command.hpp"
+#include "cli/commands/job_control.hpp"
 #include "cli/options/tune_options.hpp"
 #include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
-#include "cli/process/run_control.hpp"
 #include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/tune_report.hpp"
@@ -45,19 +45,8 @@ class TuneCommand : public Command {
                                 : describe_forecast(options, forecast));
       return;
     }
-    TuneProgress progress(context.console, context.activity, forecast, forecast.epochs, clock);
-    const std::string report_path = join_path(options.work_dir, "trouble.json");
-    // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
-    // ranks judge only when rank 0 is lost.
-    if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
-    RunControl control =
-        make_run_control(context.stop, request_.time_limit_s,
-                         [&](const std::string& text) { context.console.say(text); });
-    control.transfer_patience_s = context.watch.transfer_patience_s();
-    control.work_dir_answers = [&] {
-      context.watch.set_report_path(report_path);
-      leave_run_note(context.files, options.work_dir);
-    };
+    TuneProgress progress(context.console, context.activity, forecast, clock);
+    const RunControl control = make_job_control(context, options.work_dir, request_.time_limit_s);
     const TuneResult result =
         tune(*checked_, context.files, context.comm, *device, progress, control);
     const RunFacts facts = {clock() - begin,

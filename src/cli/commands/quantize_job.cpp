@@ -1,4 +1,5 @@
 #include "cli/commands/quantize_job.hpp"
+#include "cli/commands/job_control.hpp"
 
 #include <fmt/format.h>
 
@@ -13,7 +14,6 @@
 #include "cli/process/activity_observer.hpp"
 #include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
-#include "cli/process/run_control.hpp"
 #include "cli/report/action_clock.hpp"
 #include "cli/report/console.hpp"
 #include "cli/report/progress.hpp"
@@ -239,18 +239,7 @@ QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
                             clock);
   ActivityObserver observer(context.activity, progress);
   Outcome outcome;
-  const std::string report_path = join_path(options().work_dir, "trouble.json");
-  // Rank 0 judges, but it may not get the claim on the folder, so it sets the path later. Other
-  // ranks judge only when rank 0 is lost.
-  if (context.comm.rank() != 0) context.watch.set_report_path(report_path);
-  RunControl control =
-      make_run_control(context.stop, request_.time_limit_s,
-                       [&](const std::string& text) { context.console.say(text); });
-  control.transfer_patience_s = context.watch.transfer_patience_s();
-  control.work_dir_answers = [&] {
-    context.watch.set_report_path(report_path);
-    leave_run_note(context.files, options().work_dir);
-  };
+  const RunControl control = make_job_control(context, options().work_dir, request_.time_limit_s);
   outcome.result = quantize_timed(context, observer, control);
   outcome.facts = {clock() - begin,
                    std::ranges::max(gather_value(context.comm, peak_memory_bytes())),

@@ -15,6 +15,7 @@
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
 #include "cli/report/quantity.hpp"
+#include "data/corpus_begin.hpp"
 
 namespace bitmill {
 namespace {
@@ -157,7 +158,9 @@ QuantizeRequest base_request(Files& files, const Settings& settings,
     if (settings.has(name)) base.add(name, {settings.text_or(name, ""), settings.origin(name)});
   }
   // The key is of the corpus; it is for the calibration, too, where that has JSON lines.
-  if (settings.has("text-key") && settings.text_or("calib", "").ends_with(".jsonl")) {
+  const std::string calib = settings.text_or("calib", "");
+  if (settings.has("text-key") && files.exists(calib) &&
+      !key_where_lines(files, calib, options.text_key).empty()) {
     base.add("text-key", {settings.text_or("text-key", ""), settings.origin("text-key")});
   }
   return read_quantize_request(files, base);
@@ -166,14 +169,8 @@ QuantizeRequest base_request(Files& files, const Settings& settings,
 }  // namespace
 
 OptionGroups preprocess_option_groups() {
-  OptionGroup folder = run_folder_options();
-  for (Option& option : folder.options) {
-    if (option.name != "scratch-dir") continue;
-    option.help +=
-        "; and for the index of the corpus and what is unpacked of it, which by default "
-        "go to the work folder's name with -corpus added, and are removed at the end";
-  }
-  return {preprocess_input_options(), adapter_options(), preprocess_machine_options(), folder};
+  return {preprocess_input_options(), adapter_options(), preprocess_machine_options(),
+          run_folder_options_with_corpus()};
 }
 
 PreprocessRequest read_preprocess_request(Files& files, const Settings& settings) {

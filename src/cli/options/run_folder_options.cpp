@@ -27,6 +27,17 @@ OptionGroup run_folder_options() {
             "go on with a run that began on another kind of machine; config.json then says so"}}};
 }
 
+OptionGroup run_folder_options_with_corpus() {
+  OptionGroup folder = run_folder_options();
+  for (Option& option : folder.options) {
+    if (option.name != "scratch-dir") continue;
+    option.help +=
+        "; and for the index of the corpus and what is unpacked of it, which by default "
+        "go to the work folder's name with -corpus added, and are removed at the end";
+  }
+  return folder;
+}
+
 RunFolderRequest read_run_folder(const Settings& settings, const std::string& output_dir) {
   RunFolderRequest request;
   request.work_dir = settings.folder_or("work-dir", output_dir + ".work");

@@ -10,6 +10,8 @@
 namespace bitmill {
 
 OptionGroup run_folder_options();
+// The same for a job with a corpus, whose index is there, too.
+OptionGroup run_folder_options_with_corpus();
 // One of them, which `plan` has too.
 Option stream_memory_option();
 

@@ -22,7 +22,9 @@ OptionGroup tune_input_options() {
        {"calib", "FILE", "", std::string("calibration text: ") + corpus_kinds},
        {"corpus", "FILES", "",
         "texts to train on, commas between them (text, JSON lines, or token files; .gz and .zst "
-        "of texts), of any size, once through; then --calib only gives the windows that are "
+        "of texts), of any size: --train-windows of them, in an order that follows from "
+        "--shuffle-seed "
+        "or --seed; then --calib only gives the windows that are "
         "held out, and text that these have is not trained on"},
        text_key_option(),
        allow_key_option(),
@@ -82,7 +84,8 @@ void take_corpus(const Settings& settings, TuneOptions& options) {
 }  // namespace
 
 OptionGroups tune_option_groups() {
-  return {tune_input_options(), tuning_options(), tune_machine_options(), run_folder_options()};
+  return {tune_input_options(), tuning_options(), tune_machine_options(),
+          run_folder_options_with_corpus()};
 }
 
 TuneRequest read_tune_request(Files& files, const Settings& settings) {

@@ -32,8 +32,9 @@ class Watch {
   Communicator& comm() { return comm_; }
   Activity& activity() { return activity_; }
 
-  // Seconds that a transfer between two GPUs may take: less than what ends the job, but enough to
-  // begin with. Without a timeout, any time.
+  // Seconds that a connection or an exchange between GPUs may take: half of the timeout, but at
+  // least
+  // 30. Without a timeout, any time.
   double transfer_patience_s() const;
 
   // The file in which the judge writes, as JSON, what every rank did last, before a verdict or a

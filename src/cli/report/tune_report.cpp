@@ -59,11 +59,10 @@ int64_t useful_ranks(const TuneOptions& options, const TuneForecast& forecast) {
 }  // namespace
 
 TuneProgress::TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast,
-                           int epochs, Clock clock)
+                           Clock clock)
     : console_(console),
       activity_(activity),
       forecast_(forecast),
-      epochs_(epochs),
       clock_(clock),
       shown_(console, clock) {}
 
@@ -88,15 +87,15 @@ void TuneProgress::training_begins() {
 // The time per step is that of this start; `steps_done` also counts the steps of earlier starts.
 std::string TuneProgress::eta(int64_t steps_done, double now) const {
   const double seconds_per_step = (now - begin_) / static_cast<double>(steps_of_start_);
-  const int64_t left = epochs_ * forecast_.steps_per_epoch - steps_done;
+  const int64_t left = forecast_.epochs * forecast_.steps_per_epoch - steps_done;
   return fmt::format("{}/step · ETA {}", format_seconds(seconds_per_step),
                      format_seconds(static_cast<double>(left) * seconds_per_step));
 }
 
 void TuneProgress::step_done(int epoch, int64_t step) {
   ++steps_of_start_;
-  const std::string where = fmt::format("epoch {}/{} · step {}/{}", epoch + 1, epochs_, step + 1,
-                                        forecast_.steps_per_epoch);
+  const std::string where = fmt::format("epoch {}/{} · step {}/{}", epoch + 1, forecast_.epochs,
+                                        step + 1, forecast_.steps_per_epoch);
   activity_.set(where);
   shown_.show(shown_.is_due(), [&](double now) {
     return fmt::format("{} · {}", where, eta(epoch * forecast_.steps_per_epoch + step + 1, now));
@@ -110,10 +109,11 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
   }
   if (history.diverged()) return console_.say(describe_divergence(history));
   const int64_t steps =
-      (history.has_ended(epochs_, forecast_.patience) ? epochs_ : history.epochs()) *
+      (history.has_ended(forecast_.epochs, forecast_.patience) ? forecast_.epochs
+                                                               : history.epochs()) *
       forecast_.steps_per_epoch;
   console_.say(fmt::format("epoch {}/{} · training KL {} · held-out KL {} · {} · {}",
-                           history.epochs(), epochs_, format_kl(history.train_kl.back()),
+                           history.epochs(), forecast_.epochs, format_kl(history.train_kl.back()),
                            format_kl(history.held_out_kl.back()), format_seconds(seconds),
                            eta(steps, clock_())));
   shown_.begin();

@@ -20,8 +20,7 @@ namespace bitmill {
 class TuneProgress final : public TuneObserver {
  public:
   // All must outlive it.
-  TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast, int epochs,
-               Clock clock);
+  TuneProgress(Console& console, Activity& activity, const TuneForecast& forecast, Clock clock);
 
   void phase_begins(const std::string& phase) override;
   void note(const std::string& sentence) override;
@@ -36,7 +35,6 @@ class TuneProgress final : public TuneObserver {
   Console& console_;
   Activity& activity_;
   const TuneForecast& forecast_;
-  const int epochs_;
   const Clock clock_;
   std::optional<BlockProgress> teacher_;
   ProgressLine shown_;

@@ -121,11 +121,7 @@ void AdapterFile::save(const AdapterState& state, RunWriter* writer, const std::
   const Progress progress{all_adapters, state.history.measures(), state.steps};
   if (writer != nullptr && event.empty()) return writer->save_steps(progress, all);
   if (writer != nullptr) return writer->save_epoch(progress, all, event);
-  for (int time = 0; time < RunDir::produced_per_write; ++time) {
-    for (const TensorSource& tensor : all) {
-      tensor.produce([](std::span<const std::byte>) {});
-    }
-  }
+  take_part(all, RunDir::produced_per_write);
 }
 
 void AdapterFile::restore(const RunDir* run_dir, AdapterState& state) {

@@ -93,6 +93,9 @@ void AdapterTrainer::hold_sequences(int64_t step) {
 
 void AdapterTrainer::hold_held_out() {
   std::vector<TokenIds> sequences;
+  if (!is_first_stage() && !is_last_stage() && context_.options.loss != TrainingLoss::divergence) {
+    return;
+  }
   for (int64_t own = 0; own < held_out_.own_count(); ++own) {
     sequences.push_back(context_.text.held_out(held_out_.own()[static_cast<size_t>(own)]));
     held_out_ends_->hold(own, sequences.back());
@@ -158,10 +161,13 @@ bool AdapterTrainer::wants_epoch(int epoch) {
   return epoch * steps_per_epoch() < context_.forecast.steps;
 }
 
+void AdapterTrainer::prepare_step(int epoch, int64_t step) {
+  teach_chunk(epoch * steps_per_epoch() + step);
+}
+
 // AdamW with decoupled decay: the values shrink first, then the step is taken.
 bool AdapterTrainer::take_step(int epoch, int64_t step) {
   const int64_t number = epoch * steps_per_epoch() + step;
-  teach_chunk(number);
   hold_sequences(number);
   std::vector<Partials> sums = walk_->train(train_, number, *train_ends_, own_losses_);
   agree(number, own_of(number));

@@ -72,6 +72,7 @@ class AdapterTrainer : private Trained {
   std::string name() const override { return "the adapters"; }
   int64_t steps_per_epoch() const override { return context_.forecast.steps_per_measure; }
   bool wants_epoch(int epoch) override;
+  void prepare_step(int epoch, int64_t step) override;
   bool take_step(int epoch, int64_t step) override;
   void finish_epoch(int epoch) override;
   void save_epoch(const StepsDone& done, double seconds) override;

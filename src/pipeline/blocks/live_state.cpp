@@ -148,8 +148,8 @@ void broadcast_tensor(const SafetensorsFile* file, const std::string& name,
   if (file != nullptr) {
     const TensorInfo& info = file->info(name);
     BITMILL_CHECK(info.bytes == std::ssize(into), FormatError,
-                  fmt::format("{}: \"{}\" has {} bytes, and {} belong there: build the block again "
-                              "with --redo-blocks",
+                  fmt::format("{}: \"{}\" has {} bytes, and {} belong there: start over with "
+                              "--resume never",
                               file->path(), name, info.bytes, into.size()));
     file->read(info, into);
   }

@@ -102,6 +102,9 @@ std::vector<Need> list_needs(const JobFolders& folders, Files& files) {
                        folders.result_bytes};
   const Need work = {"--work-dir", place(folders.work.path), folders.state_bytes};
   std::vector<Need> needs = {output, work};
+  if (folders.corpus_bytes > 0) {
+    needs.push_back({"--corpus", place(folders.corpus_dir), folders.corpus_bytes});
+  }
   if (folders.scratch_bytes == 0) return needs;
   Need scratch = {"--scratch-dir", place(folders.scratch_dir), folders.scratch_bytes};
   const bool shared = std::ranges::any_of(needs, [&](const Need& need) {
@@ -119,6 +122,9 @@ void check_writable(const JobFolders& folders, Files& files, Sentences& problems
       folder_problem(files, "--work-dir", folders.work.path)};
   if (folders.scratch_dir != folders.work.path) {
     found.push_back(folder_problem(files, "--scratch-dir", folders.scratch_dir));
+  }
+  if (!folders.corpus_dir.empty()) {
+    found.push_back(folder_problem(files, "the index of --corpus,", folders.corpus_dir));
   }
   std::ranges::copy_if(found, std::back_inserter(problems),
                        [](const std::string& problem) { return !problem.empty(); });

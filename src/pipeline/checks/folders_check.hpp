@@ -18,6 +18,8 @@ struct JobFolders {
   int64_t result_bytes = 0, state_bytes = 0;
   int64_t scratch_bytes = 0;       // of all ranks
   int64_t rank_scratch_bytes = 0;  // of the rank that needs most
+  std::string corpus_dir = {};     // for index and unpacked texts of a corpus; empty without one
+  int64_t corpus_bytes = 0;        // there
 };
 
 // The part that is the same for all jobs: Options and Forecast have fields of these names. The job

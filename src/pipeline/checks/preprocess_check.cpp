@@ -13,9 +13,8 @@
 #include "base/error.hpp"
 #include "base/pieces.hpp"
 #include "base/problems.hpp"
+#include "data/corpus_begin.hpp"
 #include "format/packed_folder.hpp"
-#include "format/packed_layout.hpp"
-#include "format/partial_folder.hpp"
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/adapting/merged_folder.hpp"
 #include "pipeline/checks/calibration.hpp"
@@ -25,8 +24,6 @@
 #include "pipeline/checks/whole_model_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
-#include "pipeline/sums/sample_share.hpp"
-#include "schedule/micro_batches.hpp"
 
 namespace bitmill {
 namespace {
@@ -160,13 +157,8 @@ JobFolders job_folders(const PreprocessOptions& options, const PreprocessForecas
   folders.state_bytes = forecast.state_bytes;
   folders.rank_scratch_bytes = forecast.scratch_bytes;
   folders.scratch_bytes = forecast.scratch_bytes * forecast.mesh.ranks();
-  // Index and unpacked texts lie beside the work folder, or in the scratch folder.
-  if (options.corpus_dir.starts_with(options.work_dir)) {
-    folders.state_bytes += forecast.corpus_bytes;
-  } else {
-    folders.rank_scratch_bytes += forecast.corpus_bytes;
-    folders.scratch_bytes += forecast.corpus_bytes;
-  }
+  folders.corpus_dir = options.corpus_dir;
+  folders.corpus_bytes = forecast.corpus_bytes;
   return folders;
 }
 
@@ -203,6 +195,14 @@ void look_at_models(const PreprocessOptions& options, Files& files, Found& found
   problems.attempt([&] {
     check_is_needed(options.reading, std::array{&*found.base, &*found.original});
   });
+}
+
+// Only their begins: they are read when the corpus is.
+void look_at_evaluation(const PreprocessOptions& options, Files& files, Problems& problems) {
+  for (const std::string& path : options.evaluation) {
+    problems.in("evaluation " + path);
+    problems.attempt([&] { key_where_lines(files, path, options.text_key); });
+  }
 }
 
 void look_at_corpus(const PreprocessOptions& options, Files& files, const ModelConfig& config,
@@ -255,6 +255,7 @@ PreprocessForecast check_all(const PreprocessOptions& options, Files& files, int
     problems.throw_if_any();
   }
   look_at_models(options, files, found, problems);
+  look_at_evaluation(options, files, problems);
   PreprocessForecast forecast = make_forecast(options, found, ranks, threads, files, problems);
   look_at_folders(job_folders(options, forecast), preprocess_record, files, problems);
   problems.throw_if_any();

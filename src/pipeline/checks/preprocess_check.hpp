@@ -2,9 +2,6 @@
 // The checks of `preprocess`, and what they found. The job works with what was opened and read
 // here.
 
-#include <cstdint>
-#include <string>
-
 #include "data/training_corpus.hpp"
 #include "model/source_model.hpp"
 #include "pipeline/checks/folders_check.hpp"

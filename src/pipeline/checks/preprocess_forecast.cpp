@@ -8,7 +8,6 @@
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/checks/calibration.hpp"
 #include "pipeline/checks/workload.hpp"
-#include "pipeline/sums/sample_share.hpp"
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <climits>
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -12,27 +11,21 @@
 
 #include "backend/backend.hpp"
 #include "base/error.hpp"
-#include "base/pieces.hpp"
 #include "base/problems.hpp"
+#include "data/corpus_begin.hpp"
 #include "format/config_file.hpp"
 #include "format/packed_folder.hpp"
 #include "format/packed_layout.hpp"
 #include "format/packed_linear.hpp"
-#include "format/partial_folder.hpp"
-#include "pipeline/blocks/live_file_size.hpp"
 #include "pipeline/checks/calibration.hpp"
 #include "pipeline/checks/folders_check.hpp"
 #include "pipeline/checks/preflight.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/checks/tune_forecast.hpp"
 #include "pipeline/checks/whole_model_check.hpp"
-#include "pipeline/checks/workload.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/job/fingerprint.hpp"
-#include "pipeline/sums/sample_share.hpp"
 #include "pipeline/tuning/tuning_text.hpp"
-#include "pipeline/tuning/tuning_walk.hpp"
-#include "schedule/micro_batches.hpp"
 
 namespace bitmill {
 namespace {
@@ -111,6 +104,8 @@ JobFolders job_folders(const TuneOptions& options, const TuneForecast& forecast)
   folders.models = {{"--model", options.model}, {"--reference", options.reference}};
   for (const std::string& path : options.corpus) folders.models.emplace_back("--corpus", path);
   folders.state_bytes = forecast.state_bytes;
+  if (!options.corpus.empty()) folders.corpus_dir = options.corpus_dir;
+  folders.corpus_bytes = forecast.corpus_bytes;
   folders.rank_scratch_bytes = forecast.scratch_bytes;
   folders.scratch_bytes = forecast.scratch_bytes * forecast.mesh.ranks();
   return folders;
@@ -148,6 +143,10 @@ void look_at_calibration(const TuneOptions& options, Files& files, Found& found,
   if (!problems.attempt([&] { files.open(options.calib); }) || !found.model) return;
   problems.attempt([&] {
     CalibrationSource source = calibration_source(options);
+    // With a corpus the key is of the corpus.
+    if (!options.corpus.empty()) {
+      source.text_key = key_where_lines(files, options.calib, options.text_key);
+    }
     // check_settings() has already reported a wrong --samples.
     source.samples = std::max<int64_t>(source.samples, 2);
     found.calibration = read_calibration(source, files, found.model->config());
@@ -172,12 +171,6 @@ void look_at_corpus(const TuneOptions& options, Files& files, const ModelConfig&
   problems.attempt([&] {
     const CorpusDiskBytes disk = corpus_disk_bytes(files, corpus_of(options, forecast, config));
     forecast.corpus_bytes = disk.unpacked + disk.index;
-    const std::string place = nearest_existing(files, files.resolve(options.corpus_dir));
-    const int64_t free = files.free_bytes(place);
-    BITMILL_CHECK(forecast.corpus_bytes <= free, FileError,
-                  fmt::format("index and unpacked texts of --corpus take up to {} bytes in {}, and "
-                              "{} has {} free; give another --scratch-dir",
-                              forecast.corpus_bytes, options.corpus_dir, place, free));
   });
 }
 

@@ -1,9 +1,14 @@
 #include "pipeline/folder/shared_corpus.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
+#include "base/error.hpp"
 #include "comm/gather.hpp"
+#include "pipeline/ranks/stop_control.hpp"
 
 namespace bitmill {
 namespace {
@@ -20,14 +25,40 @@ void once_a_host(Communicator& comm, const std::string& host, const Task& task) 
   comm.barrier();
 }
 
+// Why the work should end here; empty: it should not.
+std::string wish_to_stop(const StopWishes& wishes) {
+  const std::string asked = wishes.asked();
+  if (!asked.empty()) return asked;
+  const bool is_late = wishes.deadline && std::chrono::steady_clock::now() >= *wishes.deadline;
+  return is_late ? "the time limit" : "";
+}
+
 }  // namespace
 
 void prepare_together(Files& files, const CorpusOptions& corpus, Communicator& comm,
-                      const std::string& host) {
-  once_a_host(comm, host, [&] {
-    // Rank 0 also looks whether the texts are still those of an index that is there.
-    if (comm.rank() == 0 || !corpus_is_prepared(files, corpus)) prepare_corpus(files, corpus);
+                      const RunControl& control) {
+  std::string stopped;
+  const auto listen = [&](int64_t) {
+    const std::string wish = wish_to_stop(control.wishes);
+    if (!wish.empty()) throw StopError(wish);
+  };
+  once_a_host(comm, control.host, [&] {
+    try {
+      // Rank 0 also looks whether the texts are still those of an index that is there.
+      if (comm.rank() == 0 || !corpus_is_prepared(files, corpus)) {
+        prepare_corpus(files, corpus, listen);
+      }
+    } catch (const StopError& stop) {
+      stopped = stop.what();
+    }
   });
+  for (const std::string& why : gather_texts(comm, stopped)) {
+    if (why.empty()) continue;
+    throw AgreedStop(
+        fmt::format("{}: stopped while the corpus was indexed; the next start begins "
+                    "to index anew. {}",
+                    why, control.wishes.after_deadline));
+  }
 }
 
 void remove_together(Files& files, const CorpusOptions& corpus, Communicator& comm,

@@ -27,7 +27,7 @@ struct RunControl {
   // Called on rank 0 when the run folder is known to belong to this run: it is claimed, or it holds
   // the finished run.
   std::function<void()> work_dir_answers = [] {};
-  // Seconds that a transfer between two GPUs may take (NcclPatience).
+  // Seconds that a connection or an exchange between GPUs may take (NcclPatience).
   double transfer_patience_s = 150;
   bool heartbeat = true;  // off for tests that count file operations
 };

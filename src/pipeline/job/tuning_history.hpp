@@ -22,7 +22,7 @@ struct TuningHistory {
   bool diverged() const;
   // True after most_epochs, when the last `patience` epochs gained nothing, or when the last one
   // diverged.
-  bool has_ended(int most_epochs, int patience = usual_patience) const;
+  bool has_ended(int most_epochs, int patience) const;
 };
 
 }  // namespace bitmill

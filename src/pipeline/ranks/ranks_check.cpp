@@ -149,7 +149,7 @@ std::vector<std::string> memory_problems(const std::vector<RankFacts>& all) {
     if (host.available == 0 || host.needed <= host.available) continue;
     problems.push_back(fmt::format(
         "{} has {} bytes of memory left, and its {} ranks need about {}{}; start fewer ranks "
-        "there, {}or lower --stream-memory, --samples, --seq-len or --threads",
+        "there, {}or lower --stream-memory, --batch, --seq-len, --threads or the number of windows",
         name, host.available, host.ranks, host.needed,
         host.mesh.empty() ? "" : fmt::format(" in a mesh of {}", host.mesh),
         host.mesh.empty() ? "" : "try other --stages or another --walk, "));

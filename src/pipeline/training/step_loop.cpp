@@ -36,6 +36,7 @@ class StepLoop {
   }
 
   bool take_step(int64_t step) {
+    trained_.prepare_step(done_.epochs, step);
     const Stopwatch watch;
     const bool goes_on = trained_.take_step(done_.epochs, step);
     ++done_.steps;

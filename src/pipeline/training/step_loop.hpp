@@ -32,6 +32,9 @@ class Trained {
   // Asked when all earlier epochs are given to save_epoch(). False after the last epoch, and when
   // learning has ended early.
   virtual bool wants_epoch(int epoch) = 0;
+  // Makes what the step needs and does not take part in its time, such as the outputs of a teacher
+  // for many steps. May leave with StopControl::leave(), after it has saved what is done.
+  virtual void prepare_step(int /*epoch*/, int64_t /*step*/) {}
   // Takes one step and tells the observers. Returns false where the epoch must end after this step.
   virtual bool take_step(int epoch, int64_t step) = 0;
   // Called after the last step of the epoch: measures what the epoch has reached.

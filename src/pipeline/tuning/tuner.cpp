@@ -143,9 +143,12 @@ DivergenceEnds Tuner::ends(int64_t first) const {
           context_.device};
 }
 
+void Tuner::prepare_step(int epoch, int64_t /*step*/) {
+  if (context_.text != nullptr && epoch != epoch_of_streams_) make_streams(epoch);
+}
+
 // Returns false where a divergence is not finite: the epoch ends there.
 bool Tuner::take_step(int epoch, int64_t step) {
-  if (context_.text != nullptr && epoch != epoch_of_streams_) make_streams(epoch);
   optimizer_.step(train_.batch_size(step), walk_->train(train_, step, ends(0), own_losses_),
                   state_.trained);
   context_.observer.step_done(epoch, step);

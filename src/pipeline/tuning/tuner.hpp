@@ -2,7 +2,6 @@
 // Trains factors and signs, on one rank of the mesh: says what a step and an epoch are. The loop
 // over them is in training/step_loop.hpp.
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -61,6 +60,7 @@ class Tuner : private Trained {
   std::string name() const override { return "the model"; }
   int64_t steps_per_epoch() const override { return context_.forecast.steps_per_epoch; }
   bool wants_epoch(int epoch) override;
+  void prepare_step(int epoch, int64_t step) override;
   bool take_step(int epoch, int64_t step) override;
   void finish_epoch(int epoch) override;
   void save_epoch(const StepsDone& done, double seconds) override;

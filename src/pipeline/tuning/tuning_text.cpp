@@ -23,9 +23,9 @@ CorpusOptions corpus_of(const TuneOptions& options, const TuneForecast& forecast
 
 TuningText::TuningText(const CorpusOptions& corpus, const TuneForecast& forecast,
                        const Windows& held_out, Files& files, Communicator& comm,
-                       const std::string& host)
+                       const RunControl& control)
     : options_(corpus), forecast_(forecast), held_out_(held_out), files_(files) {
-  prepare_together(files, options_, comm, host);
+  prepare_together(files, options_, comm, control);
   corpus_.emplace(files, options_);
   EvaluationText evaluation;
   for (int64_t i = 0; i < held_out.count; ++i) evaluation.add(held_out.window(i));

@@ -2,8 +2,6 @@
 // The text that a tuning trains on, where it is larger than a set of windows: a corpus in portions.
 // An epoch of the tuning is one portion.
 
-#include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +12,7 @@
 #include "data/training_corpus.hpp"
 #include "data/windows.hpp"
 #include "model/config.hpp"
+#include "pipeline/job/run_control.hpp"
 #include "pipeline/job/tune_job.hpp"
 
 namespace bitmill {
@@ -24,11 +23,11 @@ CorpusOptions corpus_of(const TuneOptions& options, const TuneForecast& forecast
 
 class TuningText {
  public:
-  // Collective over all ranks of the job, on `host` each. Makes the index of the corpus, and opens
+  // Collective over all ranks of the job. Makes the index of the corpus, and opens
   // it on every rank. Sequences that share text with `held_out`, windows that are not trained on,
   // are left out. All arguments outlive it.
   TuningText(const CorpusOptions& corpus, const TuneForecast& forecast, const Windows& held_out,
-             Files& files, Communicator& comm, const std::string& host);
+             Files& files, Communicator& comm, const RunControl& control);
 
   // The windows of an epoch, its training windows first, those that are held out behind them. Only
   // the windows in `own`, numbers of such windows, are filled in.
@@ -36,7 +35,7 @@ class TuningText {
   // Hash of the text.
   std::string hash() const { return corpus_->fingerprint(); }
   std::vector<std::string> notes() const { return corpus_->notes(); }
-  // Collective, as the constructor. When the result is there: removes the index.
+  // Collective, on `host` each. When the result is there: removes the index.
   void remove_index(Communicator& comm, const std::string& host) const;
 
  private:

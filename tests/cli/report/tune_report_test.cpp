@@ -21,14 +21,17 @@ constexpr float infinite = std::numeric_limits<float>::infinity();
 // A tuning of three epochs of a hundred steps, told into a log.
 class TuneLog : public ::testing::Test {
  protected:
-  TuneLog() { forecast_.steps_per_epoch = 100; }
+  TuneLog() {
+    forecast_.epochs = 3;
+    forecast_.steps_per_epoch = 100;
+  }
 
   Paper people_, scripts_;
   Console console_{people_.file(), scripts_.file(), false};
   Activity activity_;
   TuneForecast forecast_;
   double now_ = 1000;  // seconds
-  TuneProgress progress_{console_, activity_, forecast_, 3, [this] { return now_; }};
+  TuneProgress progress_{console_, activity_, forecast_, [this] { return now_; }};
 };
 
 TEST_F(TuneLog, HasALineEveryHalfMinuteWithAnEtaFromTheStepsOfThisStart) {

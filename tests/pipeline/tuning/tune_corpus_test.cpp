@@ -97,7 +97,7 @@ TEST_F(TuneCorpus, EveryPortionHasWindowsOfItsOwn) {
   const auto comm = self_communicator();
   ThreadPool pool(2);
   const TuningText text(corpus_of(o, checked.forecast, checked.model.config()), checked.forecast,
-                        checked.windows, *files_, *comm, "here");
+                        checked.windows, *files_, *comm, RunControl());
   std::vector<int64_t> own;
   for (int64_t i = 0; i < 30; ++i) own.push_back(i);
   std::vector<std::vector<int32_t>> seen;
