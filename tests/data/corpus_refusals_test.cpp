@@ -1,5 +1,5 @@
-// Corpora that are refused, and what is said about those that are taken. BITMILL_SOURCE_DIR is used in
-// the fixture.
+// Corpora that are refused, and what is said about those that are taken. The fixture uses
+// BITMILL_SOURCE_DIR.
 
 #include <gmock/gmock.h>
 
