@@ -155,7 +155,7 @@ class BitmillMpirun(unittest.TestCase):
             job.verdict(verdict)
             self.assertEqual(job.status(), status)
             self.assertEqual("stood still" in job.said(), "no-note" in files)
-            self.assertEqual("cannot reach another host" in job.said(), bool(hosts))
+            self.assertEqual("another host cannot be reached" in job.said(), bool(hosts))
             job.errors.close()
             (job.folder / "no-note").unlink(missing_ok=True)
 
