@@ -7,8 +7,16 @@ source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 # The program itself too: its link against CUDA's libraries is part of what is proven here.
 build_kernels() {
   configure cuda
-  cmake --build --preset cuda --target bitmill test_gpu test_device conformance bench_kernels
+  cmake --build --preset cuda --target bitmill test_gpu test_device conformance \
+    bench_kernels bench_gpu_block
   build/cuda/bin/bitmill --version
+}
+
+# The table of registers and shared memory is to be seen; the other tests mostly need a GPU.
+kernel_tests() {
+  ctest --preset cuda --tests-regex '^kernel_resources$' --no-tests=error --verbose
+  ctest --preset cuda --label-regex gpu --exclude-regex '^kernel_resources$' --no-tests=error \
+    --parallel "$(nproc)"
 }
 
 # The same host code and the same kernels, against stand-ins that need no GPU (tests/emulation).
@@ -43,8 +51,7 @@ main() {
   step "races in kernels" race_tests
   if command -v nvcc >/dev/null; then
     step "CUDA build" build_kernels
-    step "kernel tests" ctest --preset cuda --label-regex gpu --no-tests=error \
-      --parallel 2
+    step "kernel tests" kernel_tests
   else
     say "no nvcc here: the CUDA kernels were not built"
   fi

@@ -44,22 +44,26 @@ class LostDevice : public testing::Test {
                      120);
   }
 
-  // Two ranks, each with these devices to see.
-  ChildRun two_ranks(const std::string& first_sees, const std::string& second_sees,
-                     const std::string& name) const {
+  // Two ranks, each with words of its own for its environment.
+  ChildRun two_ranks(const std::string& launcher, const std::string& first,
+                     const std::string& second, const std::string& name) const {
     const std::string data = std::string(BITMILL_SOURCE_DIR) + "/tests/data/";
     const std::string job = std::string(BITMILL_PROGRAM) + " quantize --model " + data +
                             "books-2M --calib " + data +
-                            "books/calib.txt --epochs 1 --max-blocks 1 --threads 1 --samples 2 "
+                            "books/calib.txt --epochs 2 --max-blocks 2 --threads 1 --samples 2 "
                             "--batch 2 --seq-len 16 --output-dir " +
                             folder_ / name;
-    const auto rank = [&](const std::string& sees) {
-      return " -n 1 env CUDA_VISIBLE_DEVICES=" + sees + " " + job;
+    const auto rank = [&](const std::string& environment) {
+      return " -n 1 env " + environment + " " + job;
     };
     return run_child("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-                     std::string(MPIRUN_PROGRAM) + " --oversubscribe" + rank(first_sees) + " :" +
-                         rank(second_sees),
-                     120);
+                     launcher + rank(first) + " :" + rank(second), 120);
+  }
+  ChildRun two_ranks(const std::string& first_sees, const std::string& second_sees,
+                     const std::string& name) const {
+    return two_ranks(std::string(MPIRUN_PROGRAM) + " --oversubscribe",
+                     "CUDA_VISIBLE_DEVICES=" + first_sees, "CUDA_VISIBLE_DEVICES=" + second_sees,
+                     name);
   }
 
   const TempFolder folder_;
@@ -110,6 +114,21 @@ TEST_F(LostDevice, AJobThatLosesItEndsWith75AndGoesOnToTheSameBytes) {
   EXPECT_THAT(lost.output, AllOf(HasSubstr("backend cuda"), HasSubstr("cudaErrorECCUncorrectable"),
                                  HasSubstr("Everything that was committed is kept")));
   const ChildRun again = quantize("", "broken", "--resume required");
+  EXPECT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("broken/model.safetensors"));
+}
+
+TEST_F(LostDevice, ARankThatLosesItsOwnEndsTheJobWith75ThroughTheWrapper) {
+  const std::string wrapper = std::string(BITMILL_SOURCE_DIR) + "/launch/bitmill-mpirun";
+  const std::string first = "CUDA_VISIBLE_DEVICES=0", second = "CUDA_VISIBLE_DEVICES=1";
+  ASSERT_EQ(two_ranks(wrapper, first, second, "whole").exit_code, 0);
+  const ChildRun lost = two_ranks(
+      wrapper, first,
+      second + " BITMILL_EMULATION_FAIL=cudaMemcpyAsync:60:cudaErrorECCUncorrectable", "broken");
+  EXPECT_EQ(lost.exit_code, 75) << lost.output;
+  EXPECT_THAT(lost.output, AllOf(HasSubstr("rank 1"), HasSubstr("cudaErrorECCUncorrectable"),
+                                 HasSubstr("Everything that was committed is kept")));
+  const ChildRun again = two_ranks(wrapper, first, second, "broken");
   EXPECT_EQ(again.exit_code, 0) << again.output;
   EXPECT_TRUE(folder_.read("whole/model.safetensors") == folder_.read("broken/model.safetensors"));
 }
