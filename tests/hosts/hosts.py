@@ -213,7 +213,8 @@ while sleep 1000; do :; done"""
         far_port = f"far{self.number}"
         self.cable = subprocess.Popen([pathlib.Path(__file__).with_name("far_cable.py"), self.port,
                                        far_port, str(seconds), str(loss), self.lost_frames()])
-        until(lambda: pathlib.Path(f"/sys/class/net/{far_port}").exists(), f"{self.name}'s cable")
+        until(lambda: subprocess.run(["ip", "link", "show", far_port], capture_output=True).returncode
+              == 0, f"{self.name}'s cable")
         call("ip", "link", "set", far_port, *address)
         call("ip", "link", "set", far_port, "netns", self.init, "name", "eth0")
 

@@ -139,6 +139,8 @@ class Network(OnHosts):
         self.assert_nothing_left(host1)
         # The daemon there goes on trying: nobody can reach it but by ssh.
         host2.run("pkill", "orted")
+        for host in (host1, host2):
+            host.run("ip", "link", "del", "back")
         self.assert_finishes(host1, [host1, host2])
 
     def test_a_job_without_ranks_beside_mpirun_is_not_taken_for_one_that_never_began(self):
