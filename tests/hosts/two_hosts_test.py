@@ -23,7 +23,8 @@ class TwoHosts(OnHosts):
         host1, host2 = self.hosts
         job = self.start_and_disturb([host1, host2], host2.cut)
         # Ranks say where they are once a second: the last word may be of before the first block.
-        self.assert_ends(job, 75, SILENT.format(1, "host2"), r"it was last in (beginning|block \d+, \w+)", "mpirun had not ended")
+        self.assert_ends(job, 75, SILENT.format(1, "host2"),
+                         r"it was last in (beginning|block \d+, \w+)", "mpirun had not ended")
         self.assert_nothing_left(host1)
         host2.mend()
         self.assert_finishes(host1, [host1], "--resume", "required")
