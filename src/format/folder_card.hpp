@@ -27,4 +27,12 @@ void complete_exported_folder(Files& files, const std::string& packed, const std
 void complete_preprocessed_folder(Files& files, const std::string& folder,
                                   const nlohmann::json& record);
 
+// Records in the config.json of a packed folder what was measured with it, and writes the card
+// again: {"text", "windows", "seq_len", "perplexity", "perplexity_original"}, and perhaps "kl" and
+// "top1". Writes nothing where that is recorded already.
+void record_measured(Files& files, const std::string& folder, const nlohmann::json& figures);
+// Takes that record out of the config of a result whose tensors are not those of the folder that
+// the config comes from.
+void forget_measured(nlohmann::json& config);
+
 }  // namespace bitmill
