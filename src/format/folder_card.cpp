@@ -113,6 +113,7 @@ CardFacts facts_of(Files& files, const std::string& packed) {
   CardFacts facts;
   facts.base_name = text_at(base, "name");
   facts.hub_id = text_at(base, "hub_id");
+  facts.preprocessed = base.value("preprocessed", json()) == true;
   facts.version = text_at(record, "version");
   facts.recipe = text_at(record, "recipe");
   facts.calibration = calibration_of(settings);
@@ -135,6 +136,16 @@ void write_card(Files& files, const std::string& folder, CardFacts facts) {
 }  // namespace
 
 json base_model_record(Files& files, const std::string& model) {
+  // What preprocess made is named after the model it began with: its own folder is often a place
+  // in a work folder.
+  if (files.exists(join_path(model, "config.json"))) {
+    json began_with =
+        object_at(object_at(read_config_json(files, model), "bitmill_preprocess"), "base_model");
+    if (!began_with.empty()) {
+      began_with["preprocessed"] = true;
+      return began_with;
+    }
+  }
   const std::string path = files.resolve(model);
   // Not "_name_or_path" of config.json: a fine-tuned model names there what it was made from.
   const std::string hub_id = hub_id_of_path(path);

@@ -25,7 +25,7 @@ constexpr std::initializer_list<const char*> inherited = {
     "backend", "dtype",   "stream-memory", "scratch-dir", "allow-mixed-hardware"};
 
 // The value of --reference in [eval] that stands for the model of the chain, whichever that is.
-constexpr const char* original = "original";
+constexpr const char* original_word = "original";
 
 // Settings of the run as a whole are refused in the section of one of its parts.
 void refuse_in_section(const Settings& section, std::initializer_list<const char*> names) {
@@ -156,11 +156,11 @@ class ChainReader {
 
   void read_eval(ChainRequest& request) {
     refuse_in_section(eval_, {"model", "threads", "json", "allow-key", "tensor-prefix"});
-    const std::string reference = eval_.folder_or("reference", original);
-    BITMILL_CHECK(reference == original || reference == request.model, UsageError,
+    const std::string reference = eval_.folder_or("reference", original_word);
+    BITMILL_CHECK(reference == original_word || reference == request.model, UsageError,
                   fmt::format("{}: bitmill run compares with the model it starts from: {}, or the "
                               "word {}",
-                              eval_.origin("reference"), request.model, original));
+                              eval_.origin("reference"), request.model, original_word));
     BITMILL_CHECK(
         !eval_.has("activations"), UsageError,
         fmt::format("{}: bitmill run evaluates block by block; afterwards, give the result to "

@@ -17,41 +17,40 @@
 namespace bitmill {
 namespace {
 
-using nlohmann::json;
-
 constexpr const char* no_figure = "-";
 
 // The error of a single item is not a number, which JSON has no word for.
-json kept_figure(const TaskFigure& figure) {
+nlohmann::json kept_figure(const TaskFigure& figure) {
   return {{"value", figure.value},
-          {"error", std::isfinite(figure.error) ? json(figure.error) : json()}};
+          {"error", std::isfinite(figure.error) ? nlohmann::json(figure.error) : nlohmann::json()}};
 }
 
-TaskFigure figure_from(const json& kept, const std::string& where) {
+TaskFigure figure_from(const nlohmann::json& kept, const std::string& where) {
   const double none = std::numeric_limits<double>::quiet_NaN();
   return {json_number(kept, "value", where), json_number_or(kept, "error", none, where)};
 }
 
-std::optional<TaskFigure> figure_at(const json& kept, const char* name, const std::string& where) {
+std::optional<TaskFigure> figure_at(const nlohmann::json& kept, const char* name,
+                                    const std::string& where) {
   if (!kept.contains(name)) return std::nullopt;
   return figure_from(kept[name], where);
 }
 
-json kept_task(const TaskScore& task) {
-  json kept = {{"name", task.name},
-               {"path", task.path},
-               {"items", task.items},
-               {"acc", kept_figure(task.acc)}};
+nlohmann::json kept_task(const TaskScore& task) {
+  nlohmann::json kept = {{"name", task.name},
+                         {"path", task.path},
+                         {"items", task.items},
+                         {"acc", kept_figure(task.acc)}};
   if (task.acc_norm) kept["acc_norm"] = kept_figure(*task.acc_norm);
   if (task.perplexity) kept["perplexity"] = kept_figure(*task.perplexity);
   return kept;
 }
 
-TaskScore task_from(const json& kept, const std::string& where) {
+TaskScore task_from(const nlohmann::json& kept, const std::string& where) {
   return {.name = json_string(kept, "name", where),
           .path = json_string(kept, "path", where),
           .items = json_int(kept, "items", where),
-          .acc = figure_from(kept.value("acc", json::object()), where),
+          .acc = figure_from(kept.value("acc", nlohmann::json::object()), where),
           .acc_norm = figure_at(kept, "acc_norm", where),
           .perplexity = figure_at(kept, "perplexity", where)};
 }
@@ -134,7 +133,7 @@ nlohmann::ordered_json chain_rows_json(std::span<const ChainRow> rows) {
 }
 
 std::string keep_figures(const EvalResult& figures) {
-  json kept = json::object();
+  nlohmann::json kept = nlohmann::json::object();
   if (const auto& evaluation = figures.evaluation) {
     kept["perplexity"] = evaluation->perplexity;
     kept["tokens"] = evaluation->tokens;
@@ -150,7 +149,7 @@ std::string keep_figures(const EvalResult& figures) {
 }
 
 EvalResult read_figures(const std::string& text, const std::string& where) {
-  const json kept = parse_json(text, where);
+  const nlohmann::json kept = parse_json(text, where);
   EvalResult figures;
   if (kept.contains("perplexity")) {
     Evaluation evaluation{.perplexity = json_number(kept, "perplexity", where),
@@ -163,7 +162,7 @@ EvalResult read_figures(const std::string& text, const std::string& where) {
     }
     figures.evaluation = evaluation;
   }
-  for (const json& task : kept.value("tasks", json::array())) {
+  for (const nlohmann::json& task : kept.value("tasks", nlohmann::json::array())) {
     figures.tasks.push_back(task_from(task, where));
   }
   return figures;

@@ -13,8 +13,6 @@
 namespace bitmill {
 namespace {
 
-using nlohmann::json;
-
 constexpr const char* chain_file = "chain.json";
 constexpr int chain_version = 1;
 
@@ -28,15 +26,16 @@ std::string usable_path(const std::string& work_dir, const std::string& kept) {
   return kept.starts_with('/') ? kept : join_path(work_dir, kept);
 }
 
-json to_json(Files& files, const std::string& work_dir, const ChainRecord& record) {
-  json parts = json::array();
+nlohmann::json to_json(Files& files, const std::string& work_dir, const ChainRecord& record) {
+  nlohmann::json parts = nlohmann::json::array();
   for (const ChainPart& part : record.parts) {
     parts.push_back({{"name", part.name},
                      {"output_dir", kept_path(files, work_dir, part.output_dir)},
                      {"work_dir", kept_path(files, work_dir, part.work_dir)}});
   }
-  json measured = json::object();
-  for (const auto& [what, figures] : record.measured) measured[what] = json::parse(figures);
+  nlohmann::json measured = nlohmann::json::object();
+  for (const auto& [what, figures] : record.measured)
+    measured[what] = nlohmann::json::parse(figures);
   return {{"chain_version", chain_version},
           {"parts", parts},
           {"folders_to_measure", record.folders_to_measure},
@@ -47,7 +46,7 @@ json to_json(Files& files, const std::string& work_dir, const ChainRecord& recor
           {"failure", record.failure}};
 }
 
-ChainRecord chain_from_json(const json& content, const std::string& work_dir,
+ChainRecord chain_from_json(const nlohmann::json& content, const std::string& work_dir,
                             const std::string& where) {
   BITMILL_CHECK(json_int(content, "chain_version", where) == chain_version, FormatError,
                 fmt::format("{} is of version {} and this bitmill knows {}; go on with the bitmill "
@@ -55,7 +54,7 @@ ChainRecord chain_from_json(const json& content, const std::string& work_dir,
                             where, json_int(content, "chain_version", where), chain_version));
   ChainRecord record;
   try {
-    for (const json& part : content.at("parts")) {
+    for (const nlohmann::json& part : content.at("parts")) {
       record.parts.push_back({json_string(part, "name", where),
                               usable_path(work_dir, json_string(part, "output_dir", where)),
                               usable_path(work_dir, json_string(part, "work_dir", where))});
@@ -68,7 +67,7 @@ ChainRecord chain_from_json(const json& content, const std::string& work_dir,
     record.seconds = content.at("seconds").get<std::map<std::string, double>>();
     record.finished = content.at("finished").get<bool>();
     record.failure = json_string(content, "failure", where);
-  } catch (const json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     throw FormatError(fmt::format("{}: {}", where, error.what()));
   }
   return record;

@@ -62,7 +62,9 @@ std::string table(const CardFacts& facts) {
     if (!value.empty()) text += fmt::format("| {} | {} |\n", key, value);
   };
   const std::string packed = facts.exported_dtype.empty() ? "" : ", of the packed folder";
-  add("base model", base_of(facts));
+  add("base model",
+      base_of(facts) +
+          (facts.preprocessed ? ", preprocessed by bitmill before it was packed" : ""));
   add("made by", fmt::format("bitmill {}", shown(facts.version)));
   add("recipe", facts.recipe.empty() ? "" : fmt::format("`{}`", shown(facts.recipe)));
   add("calibration", facts.calibration);

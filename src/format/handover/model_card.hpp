@@ -14,6 +14,7 @@ struct CardFacts {
   // The 16-bit model: the name of its folder, and, where it is known, its name on the Hugging Face
   // Hub. Both may be empty.
   std::string base_name, hub_id;
+  bool preprocessed = false;  // it was packed after bitmill preprocess
   SourceCard source;
   std::string version;      // of the bitmill that packed it
   std::string recipe;       // empty: not recorded
