@@ -29,10 +29,14 @@ part_slurm() {
     ctest --preset cpu --no-tests=error --label-regex '^long$' --label-exclude '^hosts$'
 }
 
-# Several hosts on this machine.
+# Several hosts on this machine, also with emulated GPUs.
 part_hosts() {
-  configure cpu && cmake --build --preset cpu --target bitmill &&
-    ctest --preset cpu --verbose --no-tests=error --label-regex '^hosts$'
+  local preset
+  for preset in cpu emulated; do
+    configure $preset && cmake --build --preset $preset --target bitmill || return
+  done
+  ctest --test-dir build --verbose --no-tests=error --label-regex '^hosts$' &&
+    ctest --test-dir build/emulated --verbose --no-tests=error --label-regex '^hosts$'
 }
 
 # The folders that see nothing or little of libtorch: its headers make a source take much longer.
@@ -43,7 +47,7 @@ part_tidy() {
 
 main() {
   cd "$root" || exit 1
-  launch/setup.sh --with-slurm --with-hosts --with-clang --with-tidy || exit 1
+  launch/setup.sh --with-slurm --with-hosts --with-clang --with-tidy --with-emulation || exit 1
   local parts=("$@") ends=() failed=0 name began end
   ((${#parts[@]})) || parts=(alone asan tsan fuzz slurm hosts tidy)
   for name in "${parts[@]}"; do

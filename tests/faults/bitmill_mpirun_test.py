@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """launch/bitmill-mpirun: signals, exit statuses, nothing left behind. The ranks are stand-ins."""
 
+import concurrent.futures
 import os
 import pathlib
 import pty
@@ -10,6 +11,8 @@ import subprocess
 import tempfile
 import time
 import unittest
+
+import side_by_side
 
 HERE = pathlib.Path(__file__).resolve().parent
 WRAPPER = HERE.parent.parent / "launch" / "bitmill-mpirun"
@@ -36,7 +39,7 @@ class Job:
     """bitmill-mpirun with two stand-in ranks, and where they are."""
 
     def __init__(self, folder, command="work", exit_code=None, files=(), path=None, hosts=(),
-                 **options):
+                 sigkill="1", **options):
         self.folder = pathlib.Path(folder)
         program = self.folder / "bitmill-of-another-name"
         shutil.copy(HERE / "stand_in_bitmill.py", program)
@@ -46,7 +49,7 @@ class Job:
         words = [WRAPPER, "-n", "2", *hosts, program, command, folder]
         if exit_code is not None:
             words.append(str(exit_code))
-        environment = dict(os.environ, OMPI_MCA_odls_base_sigkill_timeout="1",
+        environment = dict(os.environ, OMPI_MCA_odls_base_sigkill_timeout=sigkill,
                            PATH=path or os.environ["PATH"])
         self.errors = open(self.folder / "stderr", "w+")
         self.process = subprocess.Popen(words, stderr=self.errors, env=environment, **options)
@@ -135,45 +138,134 @@ class BitmillMpirun(unittest.TestCase):
 
     def fake_mpirun(self, text):
         """A PATH that begins with an mpirun of these words, which then does not end."""
-        fake = pathlib.Path(self.folder) / "path" / "mpirun"
-        fake.parent.mkdir(exist_ok=True)
+        fake = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "mpirun"
         fake.write_text(f"#!/usr/bin/python3\nimport os, subprocess, sys, time\n{text}"
                         "time.sleep(1000)\n")
         fake.chmod(0o755)
         return f"{fake.parent}:{os.environ['PATH']}"
 
-    def test_an_mpirun_that_outlives_its_ranks_is_ended(self):
+    @staticmethod
+    def all_at_once(do, cases):
+        """do(*case) of all cases, in threads: they wait."""
+        with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+            return list(pool.map(lambda case: do(*case), cases))
+
+    def outlived(self, files, verdict, hosts=(), sigkill="1"):
+        """(exit status, what was said, seconds) where mpirun stays after one rank, which works 4 s."""
+        folder = tempfile.mkdtemp(dir=self.folder)
         path = self.fake_mpirun("os.environ['OMPI_COMM_WORLD_RANK'] = '0'\n"
                                 "begin = [os.path.basename(word) for word in sys.argv]"
                                 ".index('bitmill-of-another-name')\n"
                                 "subprocess.run(sys.argv[begin:])\n")
+        began = time.monotonic()
+        job = Job(folder, files=["brief", *files], path=path, hosts=hosts, sigkill=sigkill)
+        job.verdict(verdict)
+        status = job.status()
+        job.errors.flush()
+        said = job.said()
+        job.errors.close()
+        return status, said, time.monotonic() - began
+
+    def test_an_mpirun_that_outlives_its_ranks_is_ended(self):
         # Without a work folder nobody knows that another start would get further.
-        for files, verdict, status, hosts in (
-                (["no-note", "brief"], 75, 1, []), (["brief"], 75, 75, []), (["brief"], 1, 1, []),
-                (["brief"], 75, 75, ["--host", "here:1,there:1"])):
-            job = self.start("work", files=files, path=path, hosts=hosts)
-            job.verdict(verdict)
-            self.assertEqual(job.status(), status)
-            self.assertEqual("stood still" in job.said(), "no-note" in files)
-            self.assertEqual("another host cannot be reached" in job.said(), bool(hosts))
-            job.errors.close()
-            (job.folder / "no-note").unlink(missing_ok=True)
+        cases = ((["no-note"], 75), ([], 75), ([], 1), ([], 75, ["--host", "here:1,there:1"]))
+        ends = self.all_at_once(self.outlived, cases)
+        for case, status, (ended, said, seconds) in zip(cases, (1, 75, 1, 75), ends):
+            self.assertEqual(ended, status, case)
+            self.assertEqual("stood still" in said, "no-note" in case[0])
+            self.assertEqual("another host cannot be reached" in said, len(case) > 2)
+            self.assertEqual("8 s after its ranks on" in said, len(case) > 2)
+            self.assertGreater(seconds, 4 + 6)  # it looks every two seconds
+
+    def test_an_mpirun_that_may_take_long_to_end_is_given_the_time(self):
+        # It sleeps through twice the time between its two signals.
+        cases = (([], 75, ["--host", "here:1"], "6"),
+                 ([], 75, ["--mca", "odls_base_sigkill_timeout", "6", "--host", "here:1"]))
+        for status, said, seconds in self.all_at_once(self.outlived, cases):
+            self.assertEqual(status, 75, said)
+            self.assertIn("had not ended 14 s after its ranks on", said)
+            self.assertGreater(seconds, 4 + 12)
+
+    def with_daemons_only(self, text, words, **environment):
+        """A wrapper whose mpirun has no rank here: TEXT is what it does."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        program = folder / "bitmill"
+        shutil.copy(HERE / "stand_in_bitmill.py", program)
+        (folder / "packed.work/state-0007").mkdir(parents=True)
+        path = self.fake_mpirun("import pathlib\n"
+                                "work = pathlib.Path(sys.argv[-1].rstrip('/') + '.work')\n" + text)
+        run = subprocess.run([WRAPPER, *(word.format(program=program) for word in words),
+                              "--output-dir", f"{folder}/packed/"], capture_output=True, text=True,
+                             timeout=PATIENCE, env=dict(os.environ, PATH=path, **environment))
+        return run.returncode, run.stderr
+
+    ANOTHER_CLAIM = "(work / 'state-0007').rename(work / 'state-0008')\n"
 
     def test_an_mpirun_without_ranks_here_is_ended_when_its_daemons_are(self):
         # The daemons' ssh ends, for a host that is lost, and the words name the folder of the run.
-        path = self.fake_mpirun("print(os.environ['OMPI_MCA_plm_rsh_args'], file=sys.stderr)\n"
-                                "subprocess.run(['sleep', '3'])\n")
-        program = pathlib.Path(self.folder) / "bitmill"
-        shutil.copy(HERE / "stand_in_bitmill.py", program)
-        work_dir = pathlib.Path(self.folder) / "packed.work"
+        # It counts where this start has had its claim: what an older one left says nothing.
+        def run(verdict, text):
+            text = f"(work / 'verdict').write_text('{verdict}')\n{text}"
+            return self.with_daemons_only(text + "subprocess.run(['sleep', '3'])\n",
+                                          ["--host", "there:2", "{program}", "quantize"])
+
+        cases = ((75, self.ANOTHER_CLAIM), (1, self.ANOTHER_CLAIM), (0, self.ANOTHER_CLAIM), (75, ""))
+        for case, expected, (status, said) in zip(cases, (75, 1, 75, 1), self.all_at_once(run, cases)):
+            self.assertEqual(status, expected, f"{case}: {said}")
+            self.assertIn("8 s after its connections by ssh", said)
+            self.assertEqual("before the work began" in said, not case[1])
+
+    def test_an_mpirun_that_a_daemon_does_not_reach_is_ended(self):
+        status, said = self.with_daemons_only(
+            "subprocess.run(['sleep', '1000'])\n",
+            ["--host", "there:2", "{program}", "quantize", "--timeout", "3"])
+        self.assertEqual(status, 1, said)
+        self.assertIn("started no rank after 3 s (--timeout): 0 of its 1 daemons", said)
+        self.assertIn("OMPI_MCA_oob_tcp_if_include", said)
+
+    def ssh_words(self, words=(), **environment):
+        """What mpirun is told to say to ssh."""
+        _, said = self.with_daemons_only(
+            "print('ssh:', os.environ.get('OMPI_MCA_plm_rsh_args'), file=sys.stderr)\nsys.exit(2)\n",
+            [*words, "--host", "there:2", "{program}", "quantize", "--timeout=2m"], **environment)
+        return said.partition("ssh: ")[2].split("\n")[0]
+
+    def test_what_a_site_and_a_user_say_to_ssh_stays(self):
+        ours = "-o ServerAliveInterval=15 -o ServerAliveCountMax=10"
+        self.assertEqual(self.ssh_words(), ours)
+        self.assertEqual(self.ssh_words(OMPI_MCA_plm_rsh_args="-p 2222"), f"-p 2222 {ours}")
+        site = pathlib.Path(self.folder) / "site.conf"
+        site.write_text("plm_rsh_args = -o ProxyJump=gate:22\n")
+        files = {"OMPI_MCA_mca_base_param_files": str(site)}
+        self.assertEqual(self.ssh_words(**files), f"-o ProxyJump=gate:22 {ours}")
+        # Words beat the environment: mpirun takes them alone. Another agent does not know ssh's.
+        words = ["--mca", "plm_rsh_args", "-p 2222"]
+        self.assertEqual(self.ssh_words(words, **files), f"-p 2222 {ours}")
+        self.assertEqual(self.ssh_words(["--mca", "plm_rsh_agent", "rsh"], **files), "None")
+        site.write_text("plm_rsh_agent = rsh\n")
+        self.assertEqual(self.ssh_words(**files), "None")
+
+    def test_what_a_site_sets_for_mpirun_stays(self):
+        site = pathlib.Path(self.folder) / "site.conf"
+        for text, expected in (("", "none"), ("hwloc_base_binding_policy = core\n", "None")):
+            site.write_text(text)
+            _, said = self.with_daemons_only(
+                "print('bind:', os.environ.get('OMPI_MCA_hwloc_base_binding_policy'), "
+                "file=sys.stderr)\nsys.exit(2)\n", ["{program}", "quantize"],
+                OMPI_MCA_mca_base_param_files=str(site))
+            self.assertIn(f"bind: {expected}\n", said)
+
+    def test_of_several_jobs_the_first_one_names_the_folder(self):
+        # A value that is a command's name names no program, and what stands behind the colon is
+        # another job.
+        work_dir = pathlib.Path(self.folder) / "first.work"
         work_dir.mkdir()
-        for verdict in (75, 1):
-            (work_dir / "verdict").write_text(str(verdict))
-            run = subprocess.run([WRAPPER, "--host", "there:2", program, "quantize", "--timeout=2m",
-                                  "--output-dir", f"{self.folder}/packed/"], capture_output=True,
-                                 text=True, timeout=PATIENCE, env=dict(os.environ, PATH=path))
-            self.assertEqual(run.returncode, verdict, run.stderr)
-            self.assertIn("ServerAliveInterval=15 -o ServerAliveCountMax=10", run.stderr)
+        (work_dir / "verdict").write_text("75")
+        status, said = self.with_daemons_only(
+            f"pathlib.Path('{work_dir}/state-0001').mkdir()\nsubprocess.run(['sleep', '3'])\n",
+            ["--host", "there:2", "{program}", "quantize", "--model", "tune", "--work-dir",
+             str(work_dir), ":", "env", "bitmill-is-not-here", "quantize", "--work-dir", "nowhere"])
+        self.assertEqual(status, 75, said)
 
     def where_it_puts_shared_memory(self, size, fill, tmpdir="/tmp", ranks=2):
         """(exit status, the folder that ranks are told, what was said), where /dev/shm has SIZE
@@ -316,4 +408,4 @@ class BitmillMpirun(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    side_by_side.main(8)

@@ -1,6 +1,7 @@
 """One start of a job under bitmill-mpirun, what is done to it, and what became of it."""
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -150,13 +151,13 @@ class Mesh:
 
 
 class KilledJob:
-    starts = 0
+    starts = itertools.count(1)  # of all threads
 
     def __init__(self, settings, output, lag, mesh):
-        KilledJob.starts += 1
-        self.mark = f"BITMILL_KILL_LOOP={os.getpid()}.{KilledJob.starts}".encode()
+        start = next(KilledJob.starts)
+        self.mark = f"BITMILL_KILL_LOOP={os.getpid()}.{start}".encode()
         self.work_dir = pathlib.Path(f"{output}.work")
-        self.log = settings.folder / f"start-{KilledJob.starts:04d}.log"
+        self.log = settings.folder / f"start-{start:04d}.log"
         self.mesh = mesh
         self.timeout = settings.timeout
         self.most_repeated = settings.most_repeated

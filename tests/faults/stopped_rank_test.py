@@ -13,6 +13,7 @@ import tempfile
 import time
 import unittest
 
+import side_by_side
 from killed_job import ROOT, KilledJob, Mesh, Settings
 
 PROGRAM = None
@@ -98,4 +99,4 @@ class StoppedRank(unittest.TestCase):
 
 if __name__ == "__main__":
     PROGRAM = sys.argv.pop(1)
-    unittest.main(verbosity=2)
+    side_by_side.main(3, PROGRAM)

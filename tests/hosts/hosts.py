@@ -31,6 +31,7 @@ VOLUME = "v0"
 STORE_ADDRESS = "10.99.0.254"
 PROGRAMS = ("unshare", "nsenter", "setpriv", "ip", "ssh", "ssh-keygen", "/usr/sbin/sshd", "glusterd", "gluster",
             "glusterfs", "mpirun")
+SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 PATIENCE = 60  # seconds until a wait has failed
 
 
@@ -39,14 +40,11 @@ def skip(reason):
     sys.exit(77)
 
 
-def enter():
-    """Starts this program again in namespaces of its own. Ends it with 77 where that cannot be."""
-    if os.environ.get("BITMILL_HOSTS") == "inside":
-        return
+def require():
+    """Ends this program with 77 where no hosts can be made. What begins their namespaces."""
     if os.getuid() != 0:
         skip("hosts can be made by root only")
-    search = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    missing = [name for name in PROGRAMS if shutil.which(name, path=search) is None]
+    missing = [name for name in PROGRAMS if shutil.which(name, path=SEARCH) is None]
     if missing:
         skip(f"there is no {', '.join(missing)} here (launch/setup.sh --with-hosts)")
     try:
@@ -56,15 +54,23 @@ def enter():
     prefix = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
               "--mount-proc"]
     trial = "ip link add b0 type bridge && ip link add e0 type veth peer name e1"
-    tried = subprocess.run([*prefix, "sh", "-c", trial], env={**os.environ, "PATH": search},
+    tried = subprocess.run([*prefix, "sh", "-c", trial], env={**os.environ, "PATH": SEARCH},
                            capture_output=True, text=True)
     if tried.returncode != 0:
         skip(f"namespaces, a bridge and veth devices cannot be made here: {tried.stderr.strip()}")
+    return prefix
+
+
+def enter():
+    """Starts this program again in namespaces of its own. Ends it with 77 where that cannot be."""
+    if os.environ.get("BITMILL_HOSTS") == "inside":
+        return
+    prefix = require()
     # All ends with this process, also when it is killed. bash, as the first process inside, buries
     # those whose parents have died: a host does not end before all of its dead are buried.
     words = ["setpriv", "--pdeathsig", "KILL", *prefix, "bash", "-c", '"$@"; exit $?', "bash",
              sys.executable, *sys.argv]
-    done = subprocess.run(words, env={**os.environ, "PATH": search, "BITMILL_HOSTS": "inside"})
+    done = subprocess.run(words, env={**os.environ, "PATH": SEARCH, "BITMILL_HOSTS": "inside"})
     sys.exit(done.returncode if done.returncode >= 0 else 1)
 
 
@@ -167,6 +173,7 @@ class Host:
         self.port = f"port{number}"  # our end of its cable
         self.begun = []  # processes that tests began here
         self.init = None
+        self.cable = None  # the process of a far cable
 
     def start(self):
         """Makes its namespaces, plugs the cable in, starts sshd and mounts the shared folder."""
@@ -190,12 +197,29 @@ while sleep 1000; do :; done"""
                  "--mount-proc", "bash", "-c", script], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.init = until(lambda: children(self.outer.pid), self.name)[0]
         until(lambda: os.path.basename(words_of(self.init)[0]) == "bash", self.name)
-        call("ip", "link", "add", self.port, "type", "veth", "peer", "name", "eth0",
-             "address", f"02:00:0a:63:00:{self.number:02x}", "netns", self.init)
+        self.plug_in()
         call("ip", "link", "set", self.port, "master", "bridge", "up")
         until(up.exists, f"{self.name} with its network")
         if self.lab.has_volume:
             self.mount()
+
+    def plug_in(self):
+        address = ["address", f"02:00:0a:63:00:{self.number:02x}"]
+        if self.number not in self.lab.far:
+            call("ip", "link", "add", self.port, "type", "veth", "peer", "name", "eth0", *address,
+                 "netns", self.init)
+            return
+        seconds, loss = self.lab.far[self.number]
+        far_port = f"far{self.number}"
+        self.cable = subprocess.Popen([pathlib.Path(__file__).with_name("far_cable.py"), self.port,
+                                       far_port, str(seconds), str(loss), self.lost_frames()])
+        until(lambda: pathlib.Path(f"/sys/class/net/{far_port}").exists(), f"{self.name}'s cable")
+        call("ip", "link", "set", far_port, *address)
+        call("ip", "link", "set", far_port, "netns", self.init, "name", "eth0")
+
+    def lost_frames(self):
+        """A line for each frame that a far cable has lost."""
+        return BASE / f"{self.name}.lost"
 
     def mount(self):
         self.run("glusterfs", "--volfile-server=store", f"--volfile-id=/{VOLUME}",
@@ -274,6 +298,9 @@ while sleep 1000; do :; done"""
         self.outer.wait()
         until(lambda: not pathlib.Path(f"/proc/{self.init}").exists(), f"{self.name} gone")
         self.init = None
+        if self.cable:
+            self.cable.kill()
+            self.cable.wait()
         subprocess.run(["ip", "link", "del", self.port], capture_output=True)
 
     def freeze(self):
@@ -298,9 +325,11 @@ while sleep 1000; do :; done"""
 
 class Lab:
     """The store and `count` hosts. `bricks`: "one", or "mirrored" on two bricks of the store, each
-    of `size` megabytes. Without a volume, `bricks` is None."""
+    of `size` megabytes. Without a volume, `bricks` is None. `far`: number of a host -> (seconds that
+    a frame is under way on its cable, the share that is lost)."""
 
-    def __init__(self, count, bricks="one", size=64):
+    def __init__(self, count, bricks="one", size=64, far=None):
+        self.far = far or {}
         self.has_volume = False
         self.is_read_only = False
         self.size = size

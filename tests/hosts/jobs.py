@@ -2,19 +2,27 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
-from hosts import BASE, ROOT, SHARED, Lab, call, enter, kill, until
+from hosts import ROOT, SHARED, Lab, enter, kill, require, until
+
+sys.path.append(str(ROOT / "tests/faults"))
+import side_by_side  # noqa: E402
 
 EPOCHS = 24  # of each of four blocks: a job of about ten seconds
 TIMEOUT = 8  # seconds, of bitmill's --timeout
 # From a fault until the wrapper has ended: --timeout, the wrapper's patience with mpirun, and what
 # bitmill status needs to judge. A busy machine takes some more.
 TO_END = TIMEOUT + 30
+SECONDS = r"(?:[89]|[1-3]\d)(?:\.\d+)?"  # in bitmill's words: from TIMEOUT to TO_END
+SILENT = r"rank {} on {} has not been heard of for " + SECONDS + r" s \(--timeout\)"
 WATCHED = 20  # seconds for which a claim is watched that nobody gave back
 PROGRAM = None
 REMAINS = ("bitmill", "bitmill-mpirun", "mpirun", "orted", "ssh")
@@ -39,15 +47,16 @@ def hash_of_tensors(folder):
 
 
 class Job:
-    """bitmill-mpirun on the host `on`, with one rank on each of `hosts`."""
+    """bitmill-mpirun on the host `on`, with one rank on each of `hosts`. `words`: of bitmill.
+    `launcher`: more words of mpirun."""
 
-    def __init__(self, on, hosts, name, *options, program=None, timeout=TIMEOUT, **environment):
+    def __init__(self, on, hosts, name, words, *options, program=None, launcher=(), **environment):
         self.lab = on.lab
         self.output = SHARED / name
         list_of_hosts = ",".join(f"{host.name}:1" for host in hosts)
-        self.process = on.begin(ROOT / "launch/bitmill-mpirun", "--host", list_of_hosts,
-                                program or PROGRAM, *words(timeout), "--output-dir", self.output,
-                                *options, **environment)
+        self.process = on.begin(ROOT / "launch/bitmill-mpirun", "--host", list_of_hosts, *launcher,
+                                program or PROGRAM, *words, "--output-dir", self.output, *options,
+                                **environment)
 
     def wait_for_epochs(self, count):
         """Until so many were logged, over all starts. The store looks at the brick itself."""
@@ -72,16 +81,27 @@ class OnHosts(unittest.TestCase):
     count = 2
     bricks = "one"
     size = 64
+    far = None  # as Lab's
+    words = staticmethod(words)  # of every job
+    launcher = ()  # more words of mpirun
     lab = None
-    expected = None  # hash of the result of one rank on the store, on another file system
+    expected = None  # hash of the result of one rank outside, on another file system
     sequence = 0
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab(cls.count, cls.bricks, cls.size)
-        output = BASE / "undisturbed"
-        call(PROGRAM, *words(), "--output-dir", output)
-        cls.expected = hash_of_tensors(output)
+        cls.expected = os.environ.get("BITMILL_UNDISTURBED") or cls.hash_of_undisturbed()
+        cls.lab = Lab(cls.count, cls.bricks, cls.size, cls.far)
+
+    @classmethod
+    def hash_of_undisturbed(cls):
+        with tempfile.TemporaryDirectory(prefix="bitmill-hosts.") as folder:
+            output = pathlib.Path(folder) / "packed"
+            done = subprocess.run([PROGRAM, *map(str, cls.words()), "--output-dir", output],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode != 0:
+                raise AssertionError(f"a job that nobody touched failed: {done.stdout}")
+            return hash_of_tensors(output)
 
     def setUp(self):
         OnHosts.sequence += 1
@@ -95,8 +115,9 @@ class OnHosts(unittest.TestCase):
     def hosts(self):
         return self.lab.hosts
 
-    def start(self, on, hosts, *options, **more):
-        self.job = Job(on, hosts, self.name, *options, **more)
+    def start(self, on, hosts, *options, timeout=TIMEOUT, **more):
+        more.setdefault("launcher", self.launcher)
+        self.job = Job(on, hosts, self.name, self.words(timeout), *options, **more)
         return self.job
 
     def start_and_disturb(self, hosts, disturb, epochs=6, **more):
@@ -141,9 +162,18 @@ class OnHosts(unittest.TestCase):
         self.assertEqual(hash_of_tensors(self.lab.on_brick(self.name)), self.expected)
 
 
-def main():
-    """PROGRAM, then the words of unittest."""
-    enter()
+def main(at_once=3, also_require=lambda: None):
+    """PROGRAM, then the words of unittest. Without any, all tests, `at_once` side by side, each with
+    hosts of its own."""
+    if len(sys.argv) > 2:
+        enter()
+    else:
+        require()
+        also_require()
     global PROGRAM
     PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
-    unittest.main(module="__main__", verbosity=2)
+    if len(sys.argv) == 1:
+        tests = [kind for kind in vars(sys.modules["__main__"]).values()
+                 if isinstance(kind, type) and issubclass(kind, OnHosts) and kind is not OnHosts]
+        os.environ["BITMILL_UNDISTURBED"] = tests[-1].hash_of_undisturbed()
+    side_by_side.main(at_once, PROGRAM)

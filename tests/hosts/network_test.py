@@ -10,10 +10,8 @@ import signal
 import time
 
 import jobs
-from hosts import BASE, kill
-from jobs import OnHosts, main
-
-SILENT = r"rank {} on {} has not been heard of for 8\.\d+ s \(--timeout\)"
+from hosts import BASE, STORE_ADDRESS, kill
+from jobs import SILENT, OnHosts, main
 
 
 class Network(OnHosts):
@@ -88,6 +86,20 @@ class Network(OnHosts):
         self.assert_nothing_left(host1, host2)
         self.assert_finishes(host1, self.hosts, "--resume", "required")
 
+    def test_kills_on_two_hosts_are_resumed_on_one_and_on_three(self):
+        host1, host2, _ = self.hosts
+        first = [host1, host2]
+        for ways in ((first, [host2], self.hosts), (first, self.hosts, [host2])):
+            self.name += "-again"
+            epochs = 0
+            for hosts in ways[:2]:
+                job = self.start(hosts[0], hosts)
+                job.wait_for_epochs(epochs + 8)
+                self.disturb(lambda: [kill(pid) for pid in hosts[-1].processes("bitmill")])
+                self.assert_ends(job, 75)
+                epochs = job.epochs()
+            self.assert_finishes(ways[2][0], ways[2], "--resume", "required")
+
     def test_a_wish_to_stop_reaches_every_host(self):
         host1, host2, host3 = self.hosts
         job = self.start(host1, self.hosts)
@@ -109,6 +121,32 @@ class Network(OnHosts):
         host1, host2, _ = self.hosts
         job = self.start_and_disturb([host1, host2], lambda: host2.limit("4mbit"))
         self.assert_ends(job, 0, within=300)
+        said = host2.run("tc", "-s", "qdisc", "show", "dev", "eth0")
+        self.assertRegex(said, r"overlimits [1-9]", "nothing had to wait")
+        self.assert_same_bytes()
+
+    def test_a_host_whose_daemon_cannot_connect_back(self):
+        # mpirun says an address to which no packet of the other host comes, as behind a firewall.
+        host1, host2, _ = self.hosts
+        for host, address in ((host1, "10.98.0.1"), (host2, "10.97.0.1")):
+            host.run("sh", "-c", "ip link add back type veth peer name nowhere && "
+                     f"ip link set nowhere up && ip addr add {address}/24 dev back && ip link set back up")
+        host2.run("ip", "route", "add", "10.98.0.0/24", "via", STORE_ADDRESS)
+        names = {"OMPI_MCA_oob_tcp_if_include": "back"}
+        job = self.start(host1, [host1, host2], **names)
+        self.assert_ends(job, 1, r"started no rank after 8 s \(--timeout\): 0 of its 1 daemons",
+                         "OMPI_MCA_oob_tcp_if_include")
+        self.assert_nothing_left(host1)
+        # The daemon there goes on trying: nobody can reach it but by ssh.
+        host2.run("pkill", "orted")
+        self.assert_finishes(host1, [host1, host2])
+
+    def test_a_job_without_ranks_beside_mpirun_is_not_taken_for_one_that_never_began(self):
+        # Its daemons have connected back: it may work for longer than --timeout.
+        host1, host2, host3 = self.hosts
+        job = self.start(host1, [host2, host3])
+        self.assert_ends(job, 0, within=120)
+        self.assertGreater(job.process.seconds(), 8)
         self.assert_same_bytes()
 
     def test_a_host_that_computes_slowly_costs_time_only(self):
@@ -117,10 +155,13 @@ class Network(OnHosts):
         job.wait_for_epochs(6)
         rank = next(iter(host2.processes("bitmill")))
         self.disturb(lambda: None)
+        stops = 0
         while job.process.status(0.1) is None:  # four fifths of the time it stands still
+            stops += 1
             kill(rank, signal.SIGSTOP)
             time.sleep(0.4)
             kill(rank, signal.SIGCONT)
+        self.assertGreater(stops, 5)
         self.assert_ends(job, 0)
         self.assert_same_bytes()
 

@@ -181,4 +181,4 @@ class UnderSlurm(OnHosts):
         self.lose(lambda batch: not batch, Host.cut)
 
 
-main()
+main(also_require=require_slurm)
