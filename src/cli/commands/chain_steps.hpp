@@ -20,10 +20,9 @@ class ChainStep {
 
   const ChainPart& part() const { return part_; }
 
-  // Checks all of it where its input is there; else what can be checked without, which `input` in
-  // the result's sentences names. Every rank calls it; it does not communicate. UsageError also
-  // where its output folder holds something, and the input that would tell whether that is its
-  // result does not exist.
+  // Checks all of it where its input is there; else what can be checked without. Every rank calls
+  // it; it does not communicate. UsageError also where its output folder holds something, and the
+  // input that would tell whether that is its result does not exist.
   void check(const CheckContext& context);
   bool is_checked() const { return checked_; }
 
