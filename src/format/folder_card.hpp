@@ -12,8 +12,8 @@ namespace bitmill {
 
 // What config.json of a packed folder records of the 16-bit `model` folder it is made from:
 // {"name": its folder's name, "hub_id": its name on the Hugging Face Hub}, the second only where
-// the path is one of the Hub's cache. Bytes of the name that are not UTF-8 are replaced. For a folder
-// that preprocess made, what that one records, and "preprocessed": true.
+// the path is one of the Hub's cache. Bytes of the name that are not UTF-8 are replaced. For a
+// folder that preprocess made, what that one records, and "preprocessed": true.
 nlohmann::json base_model_record(Files& files, const std::string& model);
 
 // For a packed folder whose tensors and config.json are written and into which the files of

@@ -72,12 +72,12 @@ void ChainJob::show_forecast(RunContext& context) {
   nlohmann::ordered_json parts = nlohmann::ordered_json::array();
   int number = 0;
   for (const auto& step : steps_) {
-    if (steps_.size() > 1) {
-      context.console.say(fmt::format("\npart {}: {}", ++number, step->part().name));
-    }
+    const std::string heading = fmt::format("part {}: {}", ++number, step->part().name);
+    if (steps_.size() > 1) context.console.say("\n" + heading);
     step->compare_ranks(context);
     if (!request_.json) {
-      context.console.print(step->forecast_text());
+      const std::string title = steps_.size() > 1 ? "\n" + heading + "\n" : "";
+      context.console.print(title + step->forecast_text());
     } else {
       parts.push_back({{"part", step->part().name}});
       parts.back().update(nlohmann::ordered_json::parse(step->forecast_text()));
@@ -163,11 +163,11 @@ void ChainJob::carry_out(Start& start, ChainStep& step) {
   }
   const ChainClock::time_point begin = ChainClock::now();
   try {
-    const auto outcome = step.run(context);
-    start.last = std::move(outcome->json);
+    const ChainStep::Outcome outcome = step.run(context);
+    start.last = nlohmann::ordered_json::parse(outcome.json);
     if (start.state) {
       start.state->answer();
-      start.state->part_done(name, outcome->already_done ? 0 : outcome->seconds);
+      start.state->part_done(name, outcome.already_done ? 0 : outcome.seconds);
     }
   } catch (const AgreedStop&) {
     if (start.state) start.state->part_stopped(name, seconds_since(begin));
@@ -205,7 +205,11 @@ ChainRow ChainJob::measure(Start& start, const std::string& name, const std::str
   // A packed folder is read as bitmill writes it; a merged one has the names of the original.
   const SourceModel model(context.files, folder,
                           row.bits_per_weight ? ModelReading() : request_.eval.reading);
-  const std::string what = subject_of(start, model);
+  const std::string weights = is_original
+                                  ? start.original_hash
+                                  : combined_hash(hash_together(model, model.tensors().names(),
+                                                                context.comm, context.pool));
+  const std::string what = subject_of(start, weights);
   // Only rank 0 knows what earlier starts have measured.
   const std::string kept =
       gather_texts(context.comm, start.state ? start.state->measured(what).value_or("") : "")[0];
@@ -219,15 +223,14 @@ ChainRow ChainJob::measure(Start& start, const std::string& name, const std::str
   return row;
 }
 
-std::string ChainJob::subject_of(Start& start, const SourceModel& model) {
-  RunContext& context = start.context;
+std::string ChainJob::subject_of(const Start& start, const std::string& weights) const {
+  const RunContext& context = start.context;
   const BackendChoice& choice = request_.eval.backend;
   const auto device = make_device(choice.backend, choice.dtype, context.host_rank, context.pool);
   Hasher hasher;
   hasher.add_text(eval_.subject());
   hasher.add_text(numerics_class(choice.backend, *device));
-  hasher.add_text(
-      combined_hash(hash_together(model, model.tensors().names(), context.comm, context.pool)));
+  hasher.add_text(weights);
   hasher.add_text(request_.compare ? start.original_hash : "");
   // Ranks on other kinds of processors may differ in the last bits: rank 0 decides.
   return gather_texts(context.comm, hasher.hex())[0];

@@ -38,8 +38,9 @@ class ChainJob {
   void measure_all(Start& start);
   // Collective. What earlier starts have measured is not measured again.
   ChainRow measure(Start& start, const std::string& name, const std::string& folder);
-  // Collective. A hash of what decides the figures of a model, the same on every rank.
-  std::string subject_of(Start& start, const SourceModel& model);
+  // Collective. A hash of what decides the figures of a model, the same on every rank. `weights`: a
+  // hash of its tensors.
+  std::string subject_of(const Start& start, const std::string& weights) const;
   void print_figures(Start& start);
 
   const ChainRequest request_;

@@ -29,11 +29,11 @@ class PreprocessStep : public ChainStep {
                : job_->dry_run_text() +
                      "time: not known before its first steps; then bitmill status says it\n";
   }
-  std::unique_ptr<Outcome> run(RunContext& context) override {
+  Outcome run(RunContext& context) override {
     const PreprocessJob::Outcome done = job_->run(context);
-    auto outcome = std::make_unique<Outcome>(
-        Outcome{preprocess_json(job_->options(), job_->forecast(), done.result, done.facts),
-                done.result.already_done, done.facts.seconds});
+    Outcome outcome = {
+        json_line(preprocess_json(job_->options(), job_->forecast(), done.result, done.facts)),
+        done.result.already_done, done.facts.seconds};
     job_.reset();
     return outcome;
   }
@@ -64,11 +64,10 @@ class QuantizeStep : public ChainStep {
     job_->say_notes(context.console);
   }
   std::string forecast_text() const override { return job_->dry_run_text(); }
-  std::unique_ptr<Outcome> run(RunContext& context) override {
+  Outcome run(RunContext& context) override {
     const QuantizeJob::Outcome done = job_->run(context);
-    auto outcome =
-        std::make_unique<Outcome>(Outcome{result_json(job_->options(), done.result, done.facts),
-                                          done.result.already_done, done.facts.seconds});
+    Outcome outcome = {json_line(result_json(job_->options(), done.result, done.facts)),
+                       done.result.already_done, done.facts.seconds};
     if (!request_.pictures.any()) job_.reset();
     return outcome;
   }
@@ -111,11 +110,10 @@ class TuneStep : public ChainStep {
                : job_->dry_run_text() +
                      "time: not known before its first steps; then bitmill status says it\n";
   }
-  std::unique_ptr<Outcome> run(RunContext& context) override {
+  Outcome run(RunContext& context) override {
     const TuneJob::Outcome done = job_->run(context);
-    auto outcome =
-        std::make_unique<Outcome>(Outcome{tuning_json(job_->options(), done.result, done.facts),
-                                          done.result.already_done, done.facts.seconds});
+    Outcome outcome = {json_line(tuning_json(job_->options(), done.result, done.facts)),
+                       done.result.already_done, done.facts.seconds};
     job_.reset();
     return outcome;
   }

@@ -3,8 +3,6 @@
 // preprocess, quantize and tune.
 
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,12 +30,12 @@ class ChainStep {
   virtual std::string forecast_text() const = 0;
 
   struct Outcome {
-    nlohmann::ordered_json json;  // as the command of this part prints it
+    std::string json;  // an object, as the command of this part prints it
     bool already_done = false;
     double seconds = 0;
   };
   // Collective. REQUIRES: is_checked(). Lets go of what the check has opened.
-  virtual std::unique_ptr<Outcome> run(RunContext& context) = 0;
+  virtual Outcome run(RunContext& context) = 0;
   // What can wait until the end of the chain, and may fail.
   virtual void draw(RunContext&) {}
 

@@ -207,7 +207,10 @@ TEST_F(Chain, FourPartsEndWithAFolderItsCardAndATableOfThemAll) {
   EXPECT_LT(parts[3].at("kl"), parts[2].at("kl"));
   EXPECT_THAT(folder_.read("a/README.md"),
               HasSubstr(fmt::format("perplexity {:.4f}", figures.at("perplexity").get<double>())));
-  EXPECT_EQ(run("inspect " + folder_ / "a").error, "") << "the seal holds";
+  const Ended alone = run("eval --json --model " + folder_ / "a" + " --corpus " + file("eval") +
+                          " --seq-len 16");  // verifies the folder first
+  ASSERT_EQ(alone.error, "");
+  EXPECT_EQ(nlohmann::json::parse(alone.printed).at("perplexity"), figures.at("perplexity"));
 
   const auto found = status(folder_ / "a.work");
   EXPECT_EQ(found.at("state"), "done");
@@ -348,7 +351,8 @@ TEST_F(Chain, TheFolderOfASingleJobIsNotTaken) {
   EXPECT_THAT(refused.error, HasSubstr("the run folder of a single job"));
 }
 
-// A config from before there were chains: one part, whose run folder is where bitmill quantize has it.
+// A config from before there were chains: one part, whose run folder is where bitmill quantize has
+// it.
 TEST_F(Chain, AConfigWithTheModelInQuantizeMeansWhatItMeant) {
   const std::string old = folder_.write(
       "old.cfg", "[quantize]\nmodel = " + folder_ / "model" + "\ncalib = " + file("calib") +
