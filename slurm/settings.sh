@@ -15,5 +15,9 @@ corpus=wiki.test.raw.txt
 # More options of bitmill quantize. Recipe `published` (the default) can use one rank only.
 options=(--recipe parallel)
 
+# For chain.sbatch: a copy of configs/chains/best.cfg or paper.cfg, with your texts in [eval] and
+# where else it names some. Model, output and calibration text are those above.
+chain=best.cfg
+
 # A job that is requeued this often is not requeued again.
 max_requeues=20

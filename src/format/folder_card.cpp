@@ -15,6 +15,7 @@
 #include "format/handover/preprocessed_card.hpp"
 #include "format/handover/source_card.hpp"
 #include "format/inspection.hpp"
+#include "format/packed_seal.hpp"
 
 namespace bitmill {
 namespace {
@@ -87,6 +88,22 @@ std::optional<CardFacts::Tuning> tuning_of(const json& tuning) {
                            after.get<double>()};
 }
 
+std::optional<CardFacts::Measured> measured_of(const json& measured) {
+  const auto number = [&](const char* key) -> std::optional<double> {
+    const json value = measured.value(key, json());
+    return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
+  };
+  const auto after = number("perplexity"), before = number("perplexity_original");
+  if (!after || !before) return std::nullopt;
+  return CardFacts::Measured{text_at(measured, "text"),
+                             text_at(measured, "windows"),
+                             text_at(measured, "seq_len"),
+                             *before,
+                             *after,
+                             number("kl"),
+                             number("top1")};
+}
+
 // What config.json and the tensors of a packed folder say.
 CardFacts facts_of(Files& files, const std::string& packed) {
   const json config = read_config_json(files, packed);
@@ -96,6 +113,7 @@ CardFacts facts_of(Files& files, const std::string& packed) {
   CardFacts facts;
   facts.base_name = text_at(base, "name");
   facts.hub_id = text_at(base, "hub_id");
+  facts.preprocessed = base.value("preprocessed", json()) == true;
   facts.version = text_at(record, "version");
   facts.recipe = text_at(record, "recipe");
   facts.calibration = calibration_of(settings);
@@ -105,6 +123,7 @@ CardFacts facts_of(Files& files, const std::string& packed) {
   facts.bits_per_parameter = inspection.bits_per_parameter();
   facts.file_bytes = inspection.file_bytes;
   facts.tuning = tuning_of(object_at(record, "tuning"));
+  facts.measured = measured_of(object_at(record, "measured"));
   return facts;
 }
 
@@ -117,6 +136,16 @@ void write_card(Files& files, const std::string& folder, CardFacts facts) {
 }  // namespace
 
 json base_model_record(Files& files, const std::string& model) {
+  // What preprocess made is named after the model it began with: its own folder is often a place
+  // in a work folder.
+  if (files.exists(join_path(model, "config.json"))) {
+    json began_with =
+        object_at(object_at(read_config_json(files, model), "bitmill_preprocess"), "base_model");
+    if (!began_with.empty()) {
+      began_with["preprocessed"] = true;
+      return began_with;
+    }
+  }
   const std::string path = files.resolve(model);
   // Not "_name_or_path" of config.json: a fine-tuned model names there what it was made from.
   const std::string hub_id = hub_id_of_path(path);
@@ -154,6 +183,20 @@ void complete_preprocessed_folder(Files& files, const std::string& folder, const
   facts.held_out_before = record.value("held_out_before", 0.0);
   facts.held_out_after = record.value("held_out_after", 0.0);
   replace_file(files, join_path(folder, "README.md"), preprocessed_card(facts));
+}
+
+void record_measured(Files& files, const std::string& folder, const json& figures) {
+  json config = read_config_json(files, folder);
+  json& record = config["quantization_config"]["bitmill"]["measured"];
+  if (record == figures) return;
+  record = figures;
+  write_sealed_config(files, folder, std::move(config));
+  write_card(files, folder, facts_of(files, folder));
+}
+
+void forget_measured(json& config) {
+  const json::json_pointer record("/quantization_config/bitmill");
+  if (config.contains(record) && config[record].is_object()) config[record].erase("measured");
 }
 
 }  // namespace bitmill

@@ -12,7 +12,8 @@ namespace bitmill {
 
 // What config.json of a packed folder records of the 16-bit `model` folder it is made from:
 // {"name": its folder's name, "hub_id": its name on the Hugging Face Hub}, the second only where
-// the path is one of the Hub's cache. Bytes of the name that are not UTF-8 are replaced.
+// the path is one of the Hub's cache. Bytes of the name that are not UTF-8 are replaced. For a
+// folder that preprocess made, what that one records, and "preprocessed": true.
 nlohmann::json base_model_record(Files& files, const std::string& model);
 
 // For a packed folder whose tensors and config.json are written and into which the files of
@@ -26,5 +27,13 @@ void complete_exported_folder(Files& files, const std::string& packed, const std
 // The same for a folder that `preprocess` made; `record`: what its config.json tells of that.
 void complete_preprocessed_folder(Files& files, const std::string& folder,
                                   const nlohmann::json& record);
+
+// Records in the config.json of a packed folder what was measured with it, and writes the card
+// again: {"text", "windows", "seq_len", "perplexity", "perplexity_original"}, and perhaps "kl" and
+// "top1". Writes nothing where that is recorded already.
+void record_measured(Files& files, const std::string& folder, const nlohmann::json& figures);
+// Takes that record out of the config of a result whose tensors are not those of the folder that
+// the config comes from.
+void forget_measured(nlohmann::json& config);
 
 }  // namespace bitmill

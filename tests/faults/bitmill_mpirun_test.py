@@ -215,6 +215,29 @@ class BitmillMpirun(unittest.TestCase):
             self.assertIn("8 s after its connections by ssh", said)
             self.assertEqual("before the work began" in said, not case[1])
 
+    def test_a_chain_is_found_by_its_config(self):
+        def run(config, work_dir):
+            folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+            program, work = folder / "bitmill", folder / work_dir
+            shutil.copy(HERE / "stand_in_bitmill.py", program)
+            (work / "state-0007").mkdir(parents=True)
+            (work / "verdict").write_text("1")
+            (folder / "chain.cfg").write_text(config.format(folder=folder))
+            path = self.fake_mpirun(f"import pathlib\nwork = pathlib.Path('{work}')\n"
+                                    + self.ANOTHER_CLAIM + "subprocess.run(['sleep', '3'])\n")
+            done = subprocess.run([WRAPPER, "--host", "there:2", program, "run", "--config",
+                                   folder / "chain.cfg"], capture_output=True, text=True,
+                                  timeout=PATIENCE, env=dict(os.environ, PATH=path))
+            return done.returncode, done.stderr
+
+        cases = (("[quantize]\noutput-dir = x\n[run]\n output-dir = {folder}/made/ # here\n",
+                  "made.work"),
+                 ("[run]\nwork-dir = \"{folder}/kept\"\noutput-dir = y\n", "kept"),
+                 ("[quantize]\noutput-dir = {folder}/made\n[eval]\n", "made.work-chain"))
+        for case, (status, said) in zip(cases, self.all_at_once(run, cases)):
+            self.assertEqual(status, 1, f"{case}: {said}")
+            self.assertNotIn("before the work began", said)
+
     def test_an_mpirun_that_a_daemon_does_not_reach_is_ended(self):
         status, said = self.with_daemons_only(
             "subprocess.run(['sleep', '1000'])\n",

@@ -24,6 +24,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class FolderCard : public ::testing::Test {
  protected:
@@ -86,6 +87,32 @@ TEST_F(FolderCard, ARecordOfOddTypesGivesACardThatLeavesItOut) {
   EXPECT_THAT(
       model_.folder.read("README.md"),
       AllOf(HasSubstr("a model whose name was not recorded"), HasSubstr("Nothing was measured")));
+}
+
+TEST_F(FolderCard, WhatWasMeasuredIsOnTheCardAndTheSealHolds) {
+  complete_packed_folder(*files_, folder_);
+  EXPECT_THAT(model_.folder.read("README.md"), HasSubstr("Nothing was measured"));
+  const json figures = {{"text", "wiki.txt"},         {"windows", 3}, {"seq_len", 64},
+                        {"perplexity", 12.5},         {"kl", 0.25},   {"top1", 0.5},
+                        {"perplexity_original", 10.0}};
+  record_measured(*files_, folder_, figures);
+  EXPECT_THAT(
+      model_.folder.read("README.md"),
+      AllOf(HasSubstr("`wiki.txt`, 3 windows of 64 tokens: perplexity 12.5000, and 10.0000"),
+            HasSubstr("0.2500 nats"), HasSubstr("50.00 %"),
+            Not(HasSubstr("Nothing was measured"))));
+  verify_packed_folder(*files_, folder_, {});
+  json config = json::parse(model_.folder.read("config.json"));
+  forget_measured(config);
+  EXPECT_FALSE(config.at("quantization_config").at("bitmill").contains("measured"));
+}
+
+TEST(BaseModelRecord, OfAPreprocessedModelIsWhatPreprocessBeganWith) {
+  const TempFolder work;
+  work.write("1-preprocess/config.json",
+             R"({"bitmill_preprocess": {"base_model": {"name": "m", "hub_id": "me/m"}}})");
+  EXPECT_EQ(base_model_record(*posix_files(), work / "1-preprocess"),
+            (json{{"name", "m"}, {"hub_id", "me/m"}, {"preprocessed", true}}));
 }
 
 TEST(BaseModelRecord, IsTheNameOfTheFolder) {

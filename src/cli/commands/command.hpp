@@ -1,7 +1,10 @@
 #pragma once
 // What a command is: an entry in the table, and an object made from the user's settings.
 
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +30,15 @@ struct CheckContext {
   LeastResources least;  // what every rank has at least; the same value on all ranks
 };
 
+// What `bitmill run` tells each of its parts.
+struct ChainContext {
+  // Called on rank 0 when the part's run folder answers, in the place of the note for a launcher:
+  // that is asked for the chain's folder.
+  std::function<void()> folder_answers;
+  // When this start must have ended; a part's own time limit may be earlier.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+};
+
 // What run() may use.
 struct RunContext {
   Files& files;
@@ -37,7 +49,8 @@ struct RunContext {
                             // no state to commit
   Activity& activity;       // what this rank is doing, for its peers
   Watch& watch;
-  int host_rank = 0;  // this rank's index among those of its host
+  int host_rank = 0;                    // this rank's index among those of its host
+  const ChainContext* chain = nullptr;  // null: the command is no part of another
 };
 
 class Command {

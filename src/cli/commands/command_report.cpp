@@ -7,6 +7,8 @@
 #include "base/error.hpp"
 #include "checkpoint/audit.hpp"
 #include "checkpoint/run_dir.hpp"
+#include "cli/commands/chain_state.hpp"
+#include "cli/commands/chain_status.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/commands/help.hpp"
 #include "cli/report/quantity.hpp"
@@ -16,6 +18,9 @@
 
 namespace bitmill {
 namespace {
+
+// A holder writes a beat every second.
+const ClaimTiming report_timing{std::chrono::milliseconds(3000), std::chrono::milliseconds(100)};
 
 std::string section(const std::string& title, const std::string& text) {
   std::string indented = fmt::format("\n{}\n", title);
@@ -72,6 +77,53 @@ std::string words_of(const std::function<std::string()>& part) {
   }
 }
 
+// What a folder tells, section by section. `of`: whose sections these are.
+class FolderReport {
+ public:
+  FolderReport(RunContext& context, std::string work_dir, std::string of)
+      : context_(context), work_dir_(std::move(work_dir)), of_(std::move(of)) {}
+
+  void print(const std::string& title, const std::function<std::string()>& part) const {
+    context_.console.print(
+        section(of_.empty() ? title : fmt::format("{}: {}", of_, title), words_of(part)));
+  }
+
+  void print_run() {
+    Files& files = context_.files;
+    print("run", [&] { return run_text(files); });
+    print("settings", [&] {
+      const auto found = find_state(files, work_dir_);
+      return found ? record_text(RunState(files, found->path)) : "there is no state of a run";
+    });
+    print_trouble();
+    print("last events", [&] { return lines_of(events_); });
+    print("files", [&] {
+      return inspect_work_dir(files, work_dir_) == Occupancy::nothing
+                 ? "nothing was committed"
+                 : audit_text(audit_run(files, work_dir_, context_.pool));
+    });
+  }
+
+  void print_trouble() const {
+    print("what every rank did last", [&] {
+      const std::string path = join_path(work_dir_, "trouble.json");
+      return context_.files.exists(path) ? read_text(context_.files, path, int64_t{1} << 24)
+                                         : "no rank of the last start was lost or failed";
+    });
+  }
+
+ private:
+  std::string run_text(Files& files) {
+    const RunStatus status = read_status(files, work_dir_, report_timing);
+    events_ = status.last_events;
+    return status_table(status);
+  }
+
+  RunContext& context_;
+  const std::string work_dir_, of_;
+  std::vector<std::string> events_;
+};
+
 class ReportCommand : public Command {
  public:
   explicit ReportCommand(std::string work_dir) : work_dir_(std::move(work_dir)) {}
@@ -81,43 +133,38 @@ class ReportCommand : public Command {
     Files& files = context.files;
     BITMILL_CHECK(files.is_directory(work_dir_), UsageError,
                   fmt::format("there is no folder {}; give the --work-dir of the run", work_dir_));
-    const auto found = find_state(files, work_dir_);
     context.console.print(
         "bitmill report: versions, settings, states and hashes; no weights, no text. Read it "
         "before you send it: errors may name folders of yours.\n");
-    const auto print = [&](const char* title, const std::function<std::string()>& part) {
-      context.console.print(section(title, words_of(part)));
-    };
-    print("versions", versions);
-    print("run", [&] { return run_text(files); });
-    print("settings", [&] {
-      return found ? record_text(RunState(files, found->path)) : "there is no state of a run";
+    FolderReport whole(context, work_dir_, "");
+    whole.print("versions", versions);
+    if (!holds_chain(files, work_dir_)) return whole.print_run();
+    whole.print("chain", [&] {
+      return chain_status_table(read_chain_status(files, work_dir_, report_timing));
     });
-    print("what every rank did last", [&] { return trouble_text(files); });
-    print("last events", [&] { return lines_of(events_); });
-    print("files", [&] {
-      return inspect_work_dir(files, work_dir_) == Occupancy::nothing
-                 ? "nothing was committed"
-                 : audit_text(audit_run(files, work_dir_, context.pool));
-    });
+    whole.print_trouble();
+    print_parts(context);
   }
 
  private:
-  std::string run_text(Files& files) {
-    const ClaimTiming timing{std::chrono::milliseconds(3000), std::chrono::milliseconds(100)};
-    const RunStatus status = read_status(files, work_dir_, timing);
-    events_ = status.last_events;
-    return status_table(status);
-  }
-
-  std::string trouble_text(Files& files) const {
-    const std::string path = join_path(work_dir_, "trouble.json");
-    return files.exists(path) ? read_text(files, path, int64_t{1} << 24)
-                              : "no rank of the last start was lost or failed";
+  // Preprocess has two runs, that of its base first.
+  void print_parts(RunContext& context) const {
+    const std::string broken = words_of([&] {
+      for (const ChainPart& part : read_chain(context.files, work_dir_).parts) {
+        const std::string base = part.work_dir + "-base.work";
+        if (context.files.is_directory(base)) {
+          FolderReport(context, base, part.name + ", its base").print_run();
+        }
+        if (context.files.is_directory(part.work_dir)) {
+          FolderReport(context, part.work_dir, part.name).print_run();
+        }
+      }
+      return std::string();
+    });
+    if (!broken.empty()) context.console.print(section("parts", broken));
   }
 
   const std::string work_dir_;
-  std::vector<std::string> events_;
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "cli/commands/chain_state.hpp"
+#include "cli/commands/chain_status.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
@@ -36,6 +38,7 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
                                  {"job", nullptr},
                                  {"tuning", nullptr},
                                  {"preprocess", nullptr},
+                                 {"chain", nullptr},
                                  {"blocks_total", status.blocks_total},
                                  {"blocks_done", status.blocks_done},
                                  {"live", live},
@@ -64,18 +67,55 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
   return json;
 }
 
+// The keys of a run, for the part that is being worked on; state, holder, failure and starts in
+// vain are the chain's.
+nlohmann::ordered_json chain_json(const ChainStatus& status) {
+  RunStatus run = status.run.value_or(RunStatus());
+  run.phase = status.phase;
+  run.failure = status.failure;
+  run.holder = status.holder;
+  if (run.job.empty() && status.current < status.parts.size()) {
+    run.job = status.parts[status.current].name;
+  }
+  nlohmann::ordered_json json = status_json(run);
+  json["starts_in_vain"] = status.starts_in_vain;
+  nlohmann::ordered_json parts = nlohmann::ordered_json::array();
+  for (const ChainPartStatus& part : status.parts) {
+    parts.push_back({{"part", part.name},
+                     {"done", part.done},
+                     {"work_dir", part.work_dir},
+                     {"output_dir", part.output_dir}});
+  }
+  json["chain"] = {{"parts", std::move(parts)},
+                   {"current", nullptr},
+                   {"measured", status.measured},
+                   {"folders_to_measure", status.folders_to_measure}};
+  if (status.current < status.parts.size()) {
+    json["chain"]["current"] = status.parts[status.current].name;
+  }
+  return json;
+}
+
+// Of a run or a chain.
+struct Standing {
+  const RunPhase phase;
+  const std::optional<HolderRecord>& holder;
+  const std::string& failure;
+  const int starts_in_vain;
+};
+
 // Ends with the exit code that a launcher should report for a job that ended without a message.
-void judge(const std::string& work_dir, const RunStatus& status) {
+void judge(const std::string& work_dir, const Standing& status) {
   if (status.phase == RunPhase::done) return;
   BITMILL_CHECK(status.phase != RunPhase::running, Error,
                 fmt::format("the run in {} is held by {}, which is alive", work_dir,
                             status.holder ? describe(status.holder->holder) : "a process"));
   BITMILL_CHECK(status.failure.empty(), Error,
                 fmt::format("the run in {} failed: {}", work_dir, status.failure));
-  BITMILL_CHECK(status.starts_in_vain() < most_starts_in_vain, Error,
+  BITMILL_CHECK(status.starts_in_vain < most_starts_in_vain, Error,
                 fmt::format("the last {} starts of the run in {} ended without a new commit; look "
                             "into why before it is started again",
-                            status.starts_in_vain(), work_dir));
+                            status.starts_in_vain, work_dir));
   throw StopError(
       fmt::format("the run in {} is not done; run the same command again to go on", work_dir));
 }
@@ -88,8 +128,19 @@ class StatusCommand : public Command {
   void run(RunContext& context) override {
     // A holder writes a beat every second: after three seconds without one it is not alive.
     const ClaimTiming timing{std::chrono::milliseconds(3000), std::chrono::milliseconds(100)};
+    if (holds_chain(context.files, work_dir_)) {
+      const ChainStatus chain = read_chain_status(context.files, work_dir_, timing);
+      if (exit_status_) {
+        return judge(work_dir_, {chain.phase, chain.holder, chain.failure, chain.starts_in_vain});
+      }
+      context.console.print(json_ ? json_line(chain_json(chain)) : chain_status_table(chain));
+      return;
+    }
     const RunStatus status = read_status(context.files, work_dir_, timing);
-    if (exit_status_) return judge(work_dir_, status);
+    if (exit_status_) {
+      return judge(work_dir_,
+                   {status.phase, status.holder, status.failure, status.starts_in_vain()});
+    }
     context.console.print(json_ ? json_line(status_json(status)) : status_table(status));
   }
 

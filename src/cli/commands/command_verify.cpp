@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "checkpoint/audit.hpp"
+#include "cli/commands/chain_state.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/report/console.hpp"
 #include "cli/report/quantity.hpp"
@@ -39,6 +40,7 @@ class VerifyCommand : public Command {
 
   void run(RunContext& context) override {
     if (context.comm.rank() != 0) return;
+    refuse_chain(context.files);
     const RunAudit audit = audit_run(context.files, work_dir_, context.pool);
     if (json_) context.console.print(json_line(audit_json(audit)));
     BITMILL_CHECK(audit.sound(), FormatError, fault_text(audit));
@@ -49,6 +51,17 @@ class VerifyCommand : public Command {
   }
 
  private:
+  void refuse_chain(Files& files) const {
+    if (!holds_chain(files, work_dir_)) return;
+    std::vector<std::string> folders;
+    for (const ChainPart& part : read_chain(files, work_dir_).parts) {
+      if (files.is_directory(part.work_dir)) folders.push_back(part.work_dir);
+    }
+    throw UsageError(
+        fmt::format("{} is the folder of a chain (bitmill run); its runs are in {}: verify these",
+                    work_dir_, fmt::join(folders, ", ")));
+  }
+
   const std::string work_dir_;
   const bool json_;
 };

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "cli/commands/decoder_job.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/process/compute_device.hpp"
@@ -173,6 +174,8 @@ void EvalJob::check_tasks(Files& files) {
   const int64_t longest = longest_sequence(model_->config());
   bool has_query = false;
   for (const std::string& path : request_.tasks.files) {
+    const std::string bytes = read_text(files, path);
+    task_hashes_.push_back(hash_hex(std::as_bytes(std::span(bytes))));
     const Task& task = tasks_.emplace_back(read_task(files, path, request_.tasks.reading));
     has_query = has_query || task.kind == TaskKind::choices;
     TaskTexts texts = tokenize_task(task, *tokenizer,
@@ -210,6 +213,19 @@ std::unique_ptr<ProductForward> EvalJob::load_products(RunContext& context,
                                           context.pool);
 }
 
+std::string EvalJob::subject() const {
+  Hasher hasher;
+  hasher.add_text(windows_.hash());
+  for (const std::string& text : task_hashes_) hasher.add_text(text);
+  for (const ScoredText& text : task_texts_) {
+    hasher.add_text(fmt::format("{} {}", text.ids.size(), text.context));
+    hasher.add(std::as_bytes(std::span(text.ids)));
+  }
+  hasher.add_text(request_.backend.backend);
+  hasher.add_text(dtype_word(request_.backend.dtype));
+  return hasher.hex();
+}
+
 EvalResult EvalJob::run(RunContext& context, const std::string& what) {
   say_notes(context.console, what, *model_);
   const auto products = load_products(context, what);
@@ -231,9 +247,10 @@ EvalResult EvalJob::run(RunContext& context, const std::string& what, const Eval
   const std::string unit = model.whole != nullptr ? "part" : "block";
   const auto progress_of = [&](const std::string& work) -> EvalProgress {
     auto shown = std::make_shared<BlockProgress>(context.console, work, steady_clock(), unit);
-    return [&context, work, unit, shown](int64_t done, int64_t total) {
+    return [this, &context, work, unit, shown](int64_t done, int64_t total) {
       context.activity.set(fmt::format("{}, {} of {} {}s done", work, done, total, unit));
       (*shown)(done, total);
+      between_blocks_();
     };
   };
   const auto made = make_device(request_.backend.backend, request_.backend.dtype, context.host_rank,

@@ -2,6 +2,7 @@
 // The job of `bitmill eval`, without parsing of options and printing. `bitmill run` uses it too.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -59,6 +60,11 @@ class EvalJob {
   void check_places(Files& files) const;
   // Opens the models, and reads the corpus and the tasks.
   void check(const CheckContext& context);
+  // Called on every rank after every block of an evaluation, where it may throw.
+  void call_between_blocks(std::function<void()> call) { between_blocks_ = std::move(call); }
+  // REQUIRES: check(). A hash of all that decides the figures, but for the weights of the models
+  // and the machine: windows, texts of tasks, backend and its type.
+  std::string subject() const;
   // Collective. Progress lines begin with `what`. A model other than the request's may be given if
   // it has the same tokenizer and context; it is computed block by block.
   EvalResult run(RunContext& context, const std::string& what);
@@ -81,8 +87,10 @@ class EvalJob {
   std::unique_ptr<SourceModel> reference_;  // null without one
   Windows windows_;
   std::vector<Task> tasks_;
-  std::vector<ScoredText> task_texts_;  // of all tasks, in their order
-  std::vector<std::string> notes_;      // of the windows and tasks; said once
+  std::vector<std::string> task_hashes_;  // of their files
+  std::vector<ScoredText> task_texts_;    // of all tasks, in their order
+  std::vector<std::string> notes_;        // of the windows and tasks; said once
+  std::function<void()> between_blocks_ = [] {};
 };
 
 nlohmann::ordered_json evaluation_json(const EvalRequest& request, const EvalResult& result);

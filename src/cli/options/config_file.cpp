@@ -71,4 +71,16 @@ std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& 
   return entries;
 }
 
+std::vector<std::string> config_headings(std::string_view text) {
+  std::vector<std::string> headings;
+  while (!text.empty()) {
+    const size_t newline = text.find('\n');
+    const std::string_view line = trim(without_comment(text.substr(0, newline)));
+    text.remove_prefix(newline == std::string_view::npos ? text.size() : newline + 1);
+    if (line.size() < 2 || line.front() != '[' || line.back() != ']') continue;
+    headings.emplace_back(trim(line.substr(1, line.size() - 2)));
+  }
+  return headings;
+}
+
 }  // namespace bitmill

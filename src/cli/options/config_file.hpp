@@ -19,4 +19,7 @@ struct ConfigEntry {
 // for a key that a section holds twice.
 std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& where);
 
+// The names of all headings, also of those without a line of their own.
+std::vector<std::string> config_headings(std::string_view text);
+
 }  // namespace bitmill

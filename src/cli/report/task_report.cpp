@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/report/quantity.hpp"
+#include "cli/report/table.hpp"
 
 namespace bitmill {
 namespace {
@@ -42,16 +43,14 @@ std::string task_table(std::span<const TaskScore> tasks) {
   return table.text();
 }
 
-void add_task_rows(std::span<const TaskScore> before, std::span<const TaskScore> after,
-                   Table& table) {
-  for (size_t i = 0; i < before.size(); ++i) {
-    const auto old_scores = named_scores(before[i]), new_scores = named_scores(after[i]);
-    for (size_t score = 0; score < old_scores.size(); ++score) {
-      table.add_row({fmt::format("{} {}", before[i].name, old_scores[score].first),
-                     format_figure(old_scores[score].second),
-                     format_figure(new_scores[score].second)});
+std::vector<std::pair<std::string, std::string>> task_cells(std::span<const TaskScore> tasks) {
+  std::vector<std::pair<std::string, std::string>> cells;
+  for (const TaskScore& task : tasks) {
+    for (const auto& [name, figure] : named_scores(task)) {
+      cells.emplace_back(fmt::format("{} {}", task.name, name), format_figure(figure));
     }
   }
+  return cells;
 }
 
 nlohmann::ordered_json tasks_json(std::span<const TaskScore> tasks) {

@@ -4,8 +4,9 @@
 #include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "cli/report/table.hpp"
 #include "eval/task_scores.hpp"
 
 namespace bitmill {
@@ -13,9 +14,8 @@ namespace bitmill {
 // A row for each task: its scores, with their standard errors.
 std::string task_table(std::span<const TaskScore> tasks);
 
-// A row for each score of each task, in the columns name, before, after. Both have the same tasks.
-void add_task_rows(std::span<const TaskScore> before, std::span<const TaskScore> after,
-                   Table& table);
+// Each score of each task, with its name: ("questions acc", "0.5312 ± 0.0123").
+std::vector<std::pair<std::string, std::string>> task_cells(std::span<const TaskScore> tasks);
 
 // A list of objects: task, file, items, and every score with its standard error (null for a single
 // item).

@@ -62,7 +62,9 @@ std::string table(const CardFacts& facts) {
     if (!value.empty()) text += fmt::format("| {} | {} |\n", key, value);
   };
   const std::string packed = facts.exported_dtype.empty() ? "" : ", of the packed folder";
-  add("base model", base_of(facts));
+  add("base model",
+      base_of(facts) +
+          (facts.preprocessed ? ", preprocessed by bitmill before it was packed" : ""));
   add("made by", fmt::format("bitmill {}", shown(facts.version)));
   add("recipe", facts.recipe.empty() ? "" : fmt::format("`{}`", shown(facts.recipe)));
   add("calibration", facts.calibration);
@@ -82,14 +84,31 @@ std::string table(const CardFacts& facts) {
                                        : " of the packed folder.\n\n");
 }
 
+std::string perplexities(const CardFacts::Measured& measured) {
+  std::string text = fmt::format(
+      "On {}", measured.text.empty() ? "a text" : fmt::format("`{}`", shown(measured.text)));
+  if (!measured.windows.empty() && !measured.seq_len.empty()) {
+    text +=
+        fmt::format(", {} windows of {} tokens", shown(measured.windows), shown(measured.seq_len));
+  }
+  text += fmt::format(": perplexity {:.4f}, and {:.4f} of the base model", measured.perplexity,
+                      measured.perplexity_original);
+  if (measured.kl) text += fmt::format("; divergence (KL) from it {:.4f} nats", *measured.kl);
+  if (measured.top1)
+    text += fmt::format("; the same most likely token at {:.2f} % of the positions",
+                        100 * *measured.top1);
+  return text + ".\n\n";
+}
+
 std::string measured(const CardFacts& facts) {
   std::string text = "## Measured\n\n";
+  if (facts.measured) text += perplexities(*facts.measured);
   if (facts.tuning) {
     text += fmt::format(
         "Divergence (KL) of the next-token distribution from the base model's, on windows of the "
         "calibration that were held out: {:.4f} nats before tuning, {:.4f} after.\n\n",
         facts.tuning->kl_before, facts.tuning->kl_after);
-  } else {
+  } else if (!facts.measured) {
     text += "Nothing was measured when this folder was written. ";
   }
   return text +

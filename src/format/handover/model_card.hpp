@@ -14,6 +14,7 @@ struct CardFacts {
   // The 16-bit model: the name of its folder, and, where it is known, its name on the Hugging Face
   // Hub. Both may be empty.
   std::string base_name, hub_id;
+  bool preprocessed = false;  // it was packed after bitmill preprocess
   SourceCard source;
   std::string version;      // of the bitmill that packed it
   std::string recipe;       // empty: not recorded
@@ -27,6 +28,13 @@ struct CardFacts {
     double kl_before = 0, kl_after = 0;  // nats, on windows that were held out
   };
   std::optional<Tuning> tuning;
+  struct Measured {
+    std::string text;              // the file's name
+    std::string windows, seq_len;  // numbers; empty: not recorded
+    double perplexity_original = 0, perplexity = 0;
+    std::optional<double> kl, top1;  // nats, and a ratio
+  };
+  std::optional<Measured> measured;  // after it was made
   // Set in a folder that was exported: the type of its linears. The two figures of bits are then
   // those of the packed folder.
   std::string exported_dtype;

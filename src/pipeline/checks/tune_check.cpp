@@ -223,4 +223,37 @@ CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int 
           std::move(found.calibration->windows)};
 }
 
+TuneForecast check_before_packed(const TuneOptions& options, Files& files, int ranks) {
+  Problems problems;
+  problems.in("settings");
+  check_settings(options, problems);
+  problems.in("folders");
+  problems.attempt([&] { check_places(job_folders(options, TuneForecast()), files); });
+  Found found;
+  problems.in("reference " + options.reference);
+  problems.attempt([&] {
+    check_not_packed(files, options.reference);
+    // The packed model will have the tokenizer, the vocabulary and the context of the original.
+    found.model.emplace(files, options.reference, options.reading);
+  });
+  TuneOptions of_original = options;
+  of_original.model = options.reference;
+  look_at_calibration(of_original, files, found, problems);
+  problems.throw_if_any();
+  if (!options.corpus.empty()) keep_held_out(*found.calibration);
+  TuneForecast forecast;
+  const ModelConfig& config = found.model->config();
+  forecast.blocks = config.blocks;
+  problems.in("settings");
+  problems.attempt([&] {
+    forecast.mesh = mesh_of_stages(options.stages, config.blocks, ranks);
+    forecast_windows(options, *found.calibration, forecast);
+  });
+  if (!options.corpus.empty() && problems.count() == 0) {
+    look_at_corpus(of_original, files, config, forecast, problems);
+  }
+  problems.throw_if_any();
+  return forecast;
+}
+
 }  // namespace bitmill

@@ -31,4 +31,9 @@ struct CheckedTune {
 // RunSession::open() at the run folder once it has the claim.
 CheckedTune check_tune(const TuneOptions& options, Files& files, int ranks, int threads);
 
+// The same before there is a packed model, for a chain that makes it first: all that needs the
+// original alone. Of the forecast, blocks, windows, steps, epochs, the mesh and corpus_bytes are
+// filled.
+TuneForecast check_before_packed(const TuneOptions& options, Files& files, int ranks);
+
 }  // namespace bitmill

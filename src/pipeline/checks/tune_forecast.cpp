@@ -166,4 +166,9 @@ void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& 
   estimate_resources(options, model, threads, forecast);
 }
 
+void forecast_windows(const TuneOptions& options, const Calibration& calibration,
+                      TuneForecast& forecast) {
+  count_windows(options, calibration, forecast);
+}
+
 }  // namespace bitmill

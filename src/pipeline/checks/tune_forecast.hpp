@@ -13,4 +13,8 @@ namespace bitmill {
 void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& model,
                    const Calibration& calibration, int threads, TuneForecast& forecast);
 
+// The part of it that needs no packed model: windows, steps and epochs.
+void forecast_windows(const TuneOptions& options, const Calibration& calibration,
+                      TuneForecast& forecast);
+
 }  // namespace bitmill

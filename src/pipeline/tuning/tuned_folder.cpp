@@ -140,6 +140,7 @@ void write_tuned(const TuneOptions& options, const TunedParts& parts, Files& fil
                {{"format", "pt"}, {"quant_method", std::string(quant_method)}}, max_shard_bytes);
   json config = read_config_json(files, options.model);
   config[json::json_pointer(tuning_record)] = describe(record);
+  forget_measured(config);
   add_loading_keys(config);
   write_sealed_config(files, partial.path(), std::move(config));
   complete_packed_folder(files, partial.path());

@@ -1,0 +1,412 @@
+// `bitmill run`: a chain of four parts on a model of two blocks, in this process, ranks as threads.
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "base/error.hpp"
+#include "cli/commands/chain_state.hpp"
+#include "cli/commands/chain_status.hpp"
+#include "cli/commands/invocation.hpp"
+#include "comm/thread_communicator.hpp"
+#include "data/token_text.hpp"
+#include "forwarding_files.hpp"
+#include "model/tiny_model.hpp"
+#include "temp_folder.hpp"
+
+namespace bitmill {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Raises a signal when something whose path has all of `parts` has its final name, for the `nth`
+// time.
+class SignallingFiles : public ForwardingFiles {
+ public:
+  void signal_at(std::vector<std::string> parts, int nth) {
+    parts_ = std::move(parts);
+    left_ = nth;
+  }
+  void rename(const std::string& from, const std::string& to) override {
+    ForwardingFiles::rename(from, to);
+    for (const std::string& part : parts_) {
+      if (to.find(part) == std::string::npos) return;
+    }
+    if (!parts_.empty() && --left_ == 0) ::raise(SIGTERM);
+  }
+
+ private:
+  std::vector<std::string> parts_;
+  std::atomic<int> left_ = 0;
+};
+
+// What a console prints, for people and for scripts.
+class HeardConsole {
+ public:
+  HeardConsole()
+      : people_(::open_memstream(&said_, &said_bytes_)),
+        scripts_(::open_memstream(&printed_, &printed_bytes_)),
+        console_(people_, scripts_, false) {}
+  ~HeardConsole() {
+    ::fclose(people_);
+    ::fclose(scripts_);
+    ::free(said_);
+    ::free(printed_);
+  }
+  HeardConsole(const HeardConsole&) = delete;
+  HeardConsole& operator=(const HeardConsole&) = delete;
+
+  Console& console() { return console_; }
+  std::string said() const {
+    ::fflush(people_);
+    return {said_, said_bytes_};
+  }
+  std::string printed() const {
+    ::fflush(scripts_);
+    return {printed_, printed_bytes_};
+  }
+
+ private:
+  char *said_ = nullptr, *printed_ = nullptr;
+  size_t said_bytes_ = 0, printed_bytes_ = 0;
+  FILE *people_, *scripts_;
+  Console console_;
+};
+
+struct Ended {
+  std::string error;  // empty: it came to its end
+  bool stopped = false;
+  std::string said, printed;
+};
+
+class Chain : public ::testing::Test {
+ protected:
+  Chain() {
+    nlohmann::json config = test::tiny_config();
+    test::write_model(files_, folder_ / "model", config, test::tiny_tensors(config));
+    folder_.write("model/tokenizer_config.json", "{}");
+    write_tokens("calib", 400, 5);
+    write_tokens("corpus", 3000, 50);
+    write_tokens("eval", 100, 7);
+  }
+
+  void write_tokens(const std::string& name, int count, int period) {
+    Tokens tokens;
+    for (int i = 0; i < count; ++i) tokens.ids.push_back((i * 7 + i / period) % 31);
+    write_token_file(files_, folder_ / (name + ".safetensors"), tokens);
+  }
+
+  std::string file(const std::string& name) const { return folder_ / (name + ".safetensors"); }
+  std::string run_section(const std::string& output) const {
+    return "[run]\nmodel = " + folder_ / "model" + "\ncalib = " + file("calib") +
+           "\nsamples = 8\nseq-len = 16\noutput-dir = " + folder_ / output + "\n";
+  }
+  std::string preprocess_section() const {
+    return "[preprocess]\ncorpus = " + file("corpus") +
+           "\nbase-recipe = parallel\npack = true\nsteps = 6\nrank = 2\nlr = 1e-2\n";
+  }
+  static std::string quantize_section() {
+    return "[quantize]\nrecipe = parallel\nepochs = 4\nbatch = 2\n";
+  }
+  static std::string tune_section() {
+    return "[tune]\nlearn-signs = true\nepochs = 3\nbatch = 2\nheld-out = 0.25\n";
+  }
+  std::string eval_section() const {
+    return "[eval]\ncorpus = " + file("eval") + "\nseq-len = 16\nreference = original\n";
+  }
+  // All four parts.
+  std::string config(const std::string& output) const {
+    return folder_.write(output + ".cfg", run_section(output) + preprocess_section() +
+                                              quantize_section() + tune_section() + eval_section());
+  }
+  std::string words(const std::string& output) const {
+    return "run --json --config " + config(output);
+  }
+
+  // A command on so many ranks, which listen to signals.
+  Ended run(const std::string& line, int ranks = 1) {
+    std::istringstream stream(line);
+    const std::vector<std::string> all(std::istream_iterator<std::string>(stream), {});
+    HeardConsole heard;
+    Ended ended;
+    StopSignals stop;
+    stop.listen("", "");
+    try {
+      const Invocation invocation = read_invocation(files_, all);
+      run_ranks(ranks, [&](Communicator& comm) {
+        at::set_num_threads(1);  // MKL's setting is per thread; this is the main thread of a rank
+        ThreadPool pool(1, [] { at::set_num_threads(1); });
+        Console silent(nullptr, nullptr, false);
+        Console& console = comm.rank() == 0 ? heard.console() : silent;
+        Watch watch(comm, "host", 0, pool);
+        const auto command = invocation.entry->make(files_, invocation.settings);
+        command->check({files_, ranks, 1, {1, int64_t{1} << 40}});
+        RunContext context{files_, watch.comm(), pool, console, stop, watch.activity(), watch};
+        command->run(context);
+      });
+    } catch (const StopError& error) {
+      ended.error = error.what();
+      ended.stopped = true;
+    } catch (const std::exception& error) {
+      ended.error = error.what();
+    }
+    ended.said = heard.said();
+    ended.printed = heard.printed();
+    return ended;
+  }
+
+  nlohmann::json status(const std::string& work_dir) {
+    return nlohmann::json::parse(run("status --json --work-dir " + work_dir).printed);
+  }
+  Ended verdict(const std::string& work_dir) {
+    return run("status --exit-status --work-dir " + work_dir);
+  }
+
+  // Everything that is the same however often a chain was stopped.
+  void expect_same(const std::string& a, const std::string& b) {
+    for (const char* name : {"/model.safetensors", "/config.json", "/README.md"}) {
+      EXPECT_EQ(folder_.read(a + name), folder_.read(b + name)) << b << name;
+    }
+    for (const char* name : {"1-preprocess.work-base", "1-preprocess", "2-quantize"}) {
+      const std::string weights = std::string(".work/") + name + "/model.safetensors";
+      EXPECT_EQ(folder_.read(a + weights), folder_.read(b + weights)) << b << name;
+    }
+  }
+
+  const TempFolder folder_;
+  SignallingFiles files_;
+};
+
+TEST_F(Chain, FourPartsEndWithAFolderItsCardAndATableOfThemAll) {
+  const Ended done = run(words("a"));
+  ASSERT_EQ(done.error, "");
+  const auto figures = nlohmann::json::parse(done.printed);
+  const auto& parts = figures.at("parts");
+  ASSERT_EQ(parts.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    const char* const names[] = {"original", "preprocess", "quantize", "tune"};
+    EXPECT_EQ(parts[i].at("part"), names[i]);
+    EXPECT_GT(parts[i].at("perplexity"), 1);
+    EXPECT_EQ(parts[i].contains("kl"), i > 0);
+    EXPECT_EQ(parts[i].contains("bits_per_weight"), i > 1);
+    EXPECT_EQ(parts[i].contains("seconds"), i > 0);
+  }
+  EXPECT_EQ(figures.at("perplexity"), parts[3].at("perplexity"));
+  EXPECT_EQ(figures.at("perplexity_original"), parts[0].at("perplexity"));
+  EXPECT_LT(parts[3].at("kl"), parts[2].at("kl"));
+  EXPECT_THAT(folder_.read("a/README.md"),
+              HasSubstr(fmt::format("perplexity {:.4f}", figures.at("perplexity").get<double>())));
+  const Ended alone = run("eval --json --model " + folder_ / "a" + " --corpus " + file("eval") +
+                          " --seq-len 16");  // verifies the folder first
+  ASSERT_EQ(alone.error, "");
+  EXPECT_EQ(nlohmann::json::parse(alone.printed).at("perplexity"), figures.at("perplexity"));
+
+  const auto found = status(folder_ / "a.work");
+  EXPECT_EQ(found.at("state"), "done");
+  EXPECT_EQ(found.at("chain").at("parts").size(), 4u);
+  EXPECT_EQ(verdict(folder_ / "a.work").error, "");
+  const std::string report = run("report --work-dir " + folder_ / "a.work").printed;
+  for (const char* part : {"part 4: eval", "preprocess, its base: settings", "tune: files"}) {
+    EXPECT_THAT(report, HasSubstr(part));
+  }
+
+  const Ended again = run(words("a"));
+  ASSERT_EQ(again.error, "");
+  const auto same = nlohmann::json::parse(again.printed);
+  EXPECT_EQ(same.at("already_done"), true);
+  EXPECT_EQ(same.at("parts"), parts);
+  EXPECT_THAT(again.said, Not(HasSubstr("eval of"))) << "nothing is measured twice";
+}
+
+// In the base, in the training, where a part has just written its result, in both other parts, and
+// between two folders of the evaluation; then on another number of ranks.
+TEST_F(Chain, StoppedAnywhereItEndsWithTheBytesOfOneThatNobodyStopped) {
+  ASSERT_EQ(run(words("a")).error, "");
+  struct Place {
+    std::vector<std::string> path;
+    int nth;
+    const char* current;  // part
+  };
+  const Place places[] = {{{"1-preprocess.work-base.work/", "live/"}, 2, "preprocess"},
+                          {{"1-preprocess.work/", "run.json"}, 1, "preprocess"},
+                          {{"b.work/2-quantize.work/", "live/"}, 3, "quantize"},
+                          {{"3-tune.work/", "live/"}, 2, "tune"},
+                          {{"b.work/state-", "chain.json"}, 5, "eval"}};
+  int ranks = 1;
+  for (const Place& place : places) {
+    files_.signal_at(place.path, place.nth);
+    const Ended stopped = run(words("b"), ranks);
+    EXPECT_TRUE(stopped.stopped) << place.path.front() << ": " << stopped.error;
+    files_.signal_at({}, 0);
+    const auto found = status(folder_ / "b.work");
+    EXPECT_EQ(found.at("state"), "stopped");
+    EXPECT_EQ(found.at("chain").at("current"), place.current);
+    EXPECT_EQ(found.at("job"), place.current == std::string("preprocess") && ranks == 1
+                                   ? "quantize"  // of the base
+                                   : place.current);
+    EXPECT_TRUE(verdict(folder_ / "b.work").stopped);
+    ranks = 3 - ranks;
+  }
+  ASSERT_EQ(run(words("b"), 2).error, "");
+  expect_same("a", "b");
+}
+
+TEST_F(Chain, AWishBetweenTwoPartsIsHeardByTheNextOne) {
+  files_.signal_at({"2-quantize.work/", "DONE"}, 1);
+  const Ended stopped = run(words("a"));
+  EXPECT_TRUE(stopped.stopped) << stopped.error;
+  const auto found = status(folder_ / "a.work");
+  EXPECT_EQ(found.at("chain").at("current"), "tune");
+  EXPECT_EQ(found.at("chain").at("parts")[1].at("done"), true);
+  files_.signal_at({}, 0);
+  ASSERT_EQ(run(words("a")).error, "");
+}
+
+TEST_F(Chain, ATimeLimitHoldsForAllPartsTogether) {
+  const Ended stopped = run(words("a") + " --time-limit 0");
+  EXPECT_TRUE(stopped.stopped) << stopped.error;
+  EXPECT_EQ(status(folder_ / "a.work").at("chain").at("current"), "preprocess");
+}
+
+TEST_F(Chain, AMistakeInAnySectionIsFoundBeforeAnythingIsWritten) {
+  const std::string good = run_section("a") + preprocess_section() + quantize_section() +
+                           tune_section() + eval_section();
+  const std::pair<const char*, const char*> mistakes[] = {
+      {"[run]\n", "[run]\nmodl = x\n"},
+      {"[preprocess]\n", "[preprocess]\ndropout = 1\n"},
+      {"[quantize]\n", "[quantize]\nlag = 3\n"},
+      {"[tune]\n", "[tune]\nlr-sgn = 1\n"},
+      {"[tune]\n", "[tune]\ncorpus = /nowhere/corpus.txt\n"},
+      {"[tune]\n", "[tune]\nseq-len = 100\n"},
+      {"[tune]\n", "[tune]\nreference = x\n"},
+      {"[eval]\n", "[eval]\nmax-windows = 0\n"},
+      {"[eval]\n", "[evel]\n"},
+      {"[eval]\n", "[serve]\n"},
+      {"/a\n", "/model/a\n"}};
+  const char* const words_of[] = {"did you mean model", "below 1",      "batch",      "lr-sign",
+                                  "/nowhere",           "100",          "from [run]", "max-windows",
+                                  "did you mean eval",  "no part of a", "lies in"};
+  for (size_t i = 0; i < std::size(mistakes); ++i) {
+    std::string text = good;
+    const size_t at = text.find(mistakes[i].first);
+    text.replace(at, std::string(mistakes[i].first).size(), mistakes[i].second);
+    const Ended refused = run("run --config " + folder_.write("wrong.cfg", text));
+    EXPECT_THAT(refused.error, HasSubstr(words_of[i])) << mistakes[i].second;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "a.work"));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "model/a.work"));
+  }
+}
+
+TEST_F(Chain, ADryRunForecastsEveryPartAndSaysWhatItCannotKnow) {
+  const Ended people = run("run --dry-run --config " + config("a"));
+  ASSERT_EQ(people.error, "");
+  EXPECT_THAT(people.said, AllOf(HasSubstr("part 1: preprocess"), HasSubstr("part 3: tune")));
+  EXPECT_THAT(people.printed,
+              AllOf(HasSubstr("adapters"), HasSubstr("bits each"),
+                    HasSubstr("memory, state and time, before " + folder_ / "a.work/2-quantize")));
+  const auto plan = nlohmann::json::parse(run(words("a") + " --dry-run").printed);
+  ASSERT_EQ(plan.at("parts").size(), 3u);
+  EXPECT_GT(plan.at("parts")[1].at("packed_bytes"), 0);
+  EXPECT_EQ(plan.at("parts")[2].at("train_windows"), 6);
+  EXPECT_TRUE(plan.at("parts")[2].at("peak_memory_bytes").is_null());
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "a.work"));
+}
+
+TEST_F(Chain, AFailureIsRememberedUntilTheNextStart) {
+  const std::string wrong =
+      folder_.write("wrong.cfg", run_section("a") + "[quantize]\nepochs = 2\nlr-gain = 1e30\n" +
+                                     tune_section() + eval_section());
+  EXPECT_THAT(run("run --config " + wrong).error, HasSubstr("the loss of block"));
+  const auto found = status(folder_ / "a.work");
+  EXPECT_EQ(found.at("state"), "failed");
+  EXPECT_THAT(found.at("failure").get<std::string>(), HasSubstr("the loss of block"));
+  const Ended judged = verdict(folder_ / "a.work");
+  EXPECT_FALSE(judged.stopped);
+  EXPECT_THAT(judged.error, HasSubstr("failed"));
+}
+
+// The parts before it would tell whether the folder is the chain's.
+TEST_F(Chain, AFilledOutputFolderIsNotTakenForAResult) {
+  folder_.write("a/notes.txt", "mine");
+  EXPECT_THAT(run(words("a")).error, AllOf(HasSubstr("holds something"), HasSubstr("[tune]")));
+}
+
+TEST_F(Chain, TheFolderOfASingleJobIsNotTaken) {
+  ASSERT_EQ(run("quantize --model " + folder_ / "model" + " --calib " + file("calib") +
+                " --samples 4 --seq-len 16 --epochs 1 --output-dir " + folder_ / "single")
+                .error,
+            "");
+  const Ended refused = run(words("a") + " --work-dir " + folder_ / "single.work");
+  EXPECT_THAT(refused.error, HasSubstr("the run folder of a single job"));
+}
+
+// A config from before there were chains: one part, whose run folder is where bitmill quantize has
+// it.
+TEST_F(Chain, AConfigWithTheModelInQuantizeMeansWhatItMeant) {
+  const std::string old = folder_.write(
+      "old.cfg", "[quantize]\nmodel = " + folder_ / "model" + "\ncalib = " + file("calib") +
+                     "\noutput-dir = " + folder_ / "old" +
+                     "\nsamples = 4\nseq-len = 16\nepochs = 2\n[eval]\ncorpus = " + file("eval") +
+                     "\nseq-len = 16\n");
+  const Ended done = run("run --json --config " + old);
+  ASSERT_EQ(done.error, "");
+  const auto figures = nlohmann::json::parse(done.printed);
+  EXPECT_EQ(figures.at("output_dir"), folder_ / "old");
+  EXPECT_EQ(figures.at("blocks").size(), 2u);
+  EXPECT_EQ(status(folder_ / "old.work").at("job"), "quantize");
+  EXPECT_TRUE(status(folder_ / "old.work").at("chain").is_null());
+  EXPECT_EQ(status(folder_ / "old.work-chain").at("state"), "done");
+  const Ended alone = run("quantize --model " + folder_ / "model" + " --calib " + file("calib") +
+                          " --samples 4 --seq-len 16 --epochs 2 --output-dir " + folder_ / "alone");
+  ASSERT_EQ(alone.error, "");
+  EXPECT_EQ(folder_.read("alone/model.safetensors"), folder_.read("old/model.safetensors"));
+}
+
+// Kills between two parts, where no part has a claim.
+TEST(ChainStateOf, StartsThatCommitNothingAreCounted) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  const std::vector<ChainPart> parts = {{"quantize", folder / "out", folder / "w/1-quantize.work"}};
+  const ClaimTiming timing{std::chrono::milliseconds(100), std::chrono::milliseconds(10)};
+  const auto start = [&](bool commits) {
+    RunControl control;
+    control.heartbeat = false;
+    ChainState state(*files, folder / "w", parts, control, [](const std::string&) {});
+    state.answer();
+    if (commits) state.part_done("quantize", 2.5);
+    state.stop("killed");
+    return read_chain_status(*files, folder / "w", timing).starts_in_vain;
+  };
+  EXPECT_EQ(start(false), 0);
+  EXPECT_EQ(start(false), 1);
+  EXPECT_EQ(start(false), 2);
+  EXPECT_EQ(start(true), 0) << "it has finished a part";
+  EXPECT_EQ(start(false), 0);
+  EXPECT_EQ(start(false), 1);
+  EXPECT_EQ(read_chain(*files, folder / "w").seconds.at("quantize"), 2.5);
+}
+
+TEST(ChainStateOf, AStartThatWasRefusedChangesNothing) {
+  const TempFolder folder;
+  const auto files = posix_files();
+  RunControl control;
+  control.heartbeat = false;
+  ChainState state(*files, folder / "w", {{"quantize", folder / "out", folder / "run"}}, control,
+                   [](const std::string&) {});
+  state.fail("refused");
+  EXPECT_FALSE(holds_chain(*files, folder / "w"));
+}
+
+}  // namespace
+}  // namespace bitmill
