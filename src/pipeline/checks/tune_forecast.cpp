@@ -64,6 +64,18 @@ void count_portions(const TuneOptions& options, TuneForecast& forecast) {
   forecast.steps_per_epoch = forecast.train / options.batch;
 }
 
+void count_groups(const TuneOptions& options, TuneForecast& forecast) {
+  const int64_t at_a_time = options.sign_blocks > 0 ? options.sign_blocks : forecast.blocks;
+  forecast.sign_groups = {forecast.blocks, std::min(at_a_time, forecast.blocks)};
+  const int64_t groups = forecast.sign_groups.count();
+  const int64_t steps = forecast.epochs * forecast.steps_per_epoch;
+  BITMILL_CHECK(groups <= steps, UsageError,
+                fmt::format("--sign-blocks {} makes {} groups of the {} blocks, and each needs a "
+                            "step of its own, but there are {}: raise --sign-blocks, or the number "
+                            "of steps (--epochs, --samples, --train-windows)",
+                            options.sign_blocks, groups, forecast.blocks, steps));
+}
+
 void count_windows(const TuneOptions& options, const Calibration& calibration,
                    TuneForecast& forecast) {
   const int64_t windows = calibration.windows.count;
@@ -87,16 +99,19 @@ void count_windows(const TuneOptions& options, const Calibration& calibration,
   forecast.steps_per_epoch = piece_count(forecast.train, options.batch);
 }
 
-// Bytes that learned signs take on the busiest rank: latents of its stage, and again those of the
-// block that is computed; the best signs; its part of their moments; gradients
-// (TuningWalk::train()); what the exchange of gradients takes, block by block; and for every thread
-// the copies of inputs and gradients of which the gradient of signs is the product.
+// Bytes that learned signs take on the busiest rank: latents of its stage, as far as they are
+// trained at a time, and again those of the block that is computed; its part of their moments;
+// gradients (TuningWalk::train()); what the exchange of gradients takes, block by block; for every
+// thread the copies of inputs and gradients of which the gradient of signs is the product; and the
+// best signs of all its blocks, with groups also the present ones, which go from one group to the
+// next.
 int64_t sign_memory(const TuneOptions& options, const ModelConfig& config, int threads,
                     const TuneForecast& forecast) {
   if (!forecast.parts.signs) return 0;
   const auto [stages, replicas] = forecast.mesh;
   const int64_t block = forecast.latents / forecast.blocks;
-  const int64_t stage = block * piece_count(forecast.blocks, stages);
+  const int64_t stage = block * forecast.sign_groups.most_in_stage(stages);
+  const int64_t copies = forecast.sign_groups.count() > 1 ? 2 : 1;
   const SumsHeld sums = most_sums_held(options.batch, forecast.mesh);
   const int64_t exchange =
       replicas == 1 ? 0 : block / replicas + exchange_floats(block, options.batch, replicas, 0);
@@ -106,7 +121,7 @@ int64_t sign_memory(const TuneOptions& options, const ModelConfig& config, int t
   }
   const int64_t floats = stage + block + 2 * stage / replicas + sums.between * stage +
                          sums.of_block * block + exchange + threads * widest * forecast.seq_len;
-  return floats * float_bytes + stage / 8;
+  return floats * float_bytes + copies * block * piece_count(forecast.blocks, stages) / 8;
 }
 
 // Memory of the busiest rank: the packed blocks of its stage; one block as float32 and again as
@@ -129,8 +144,11 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   const int64_t blocks = piece_count(forecast.blocks, stages);
   const int64_t streams = sample * (2 * (busiest.own_count() + forecast.held_out / replicas + 1) +
                                     own_of_batch * (blocks + 1));
-  const int64_t in_memory =
-      options.stream_memory > 0 ? std::min(options.stream_memory, streams) : streams;
+  const int64_t sent_ahead = sent_ahead_bytes(stages, own_of_batch, sample);
+  if (options.stream_memory > 0) {
+    forecast.stream_budget = std::max<int64_t>(0, options.stream_memory - sent_ahead);
+  }
+  const int64_t in_memory = std::min(forecast.stream_budget, streams);
   forecast.scratch_bytes = streams - in_memory;
   const int64_t logits =
       4 * std::min(tokens_per_tile, forecast.seq_len) * config.vocab_size * float_bytes;
@@ -138,20 +156,24 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   // Factors, their two moments, the best factors, and the losses of an epoch. All of it twice,
   // while a file is being replaced.
   constexpr int64_t state_vectors = 4;
-  // Latents have two moments, too, and the best signs a bit each.
+  // Latents have two moments, too. Of the best signs, and of those that are not trained at a time,
+  // there is a bit each.
   const int64_t each = options.half_latents ? dtype_bytes(Dtype::bfloat16) : float_bytes;
-  const int64_t sign_bytes = forecast.latents * 3 * each + forecast.latents / 8;
+  const int64_t trained =
+      forecast.latents * forecast.sign_groups.most_in_stage(1) / forecast.blocks;
+  const int64_t sign_bytes = trained * 3 * each + (2 * forecast.latents - trained) / 8;
   forecast.state_bytes =
       2 * ((state_vectors * forecast.factors + forecast.train) * float_bytes + sign_bytes);
+  const int64_t largest_part = forecast.latents / forecast.blocks * (3 * each * 8 + 1) / 8;
   forecast.trial_bytes = std::max(state_vectors * forecast.factors * float_bytes,
-                                  std::min(most_rehearsed_bytes, sign_bytes / forecast.blocks));
+                                  std::min(most_rehearsed_bytes, largest_part));
   // The state is joined for all stages, and copied to be written beside training.
   const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch) +
                           2 * state_vectors * forecast.factors * float_bytes;
   forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
                                9 * weights / 4 + head + std::max(head, threads * logits) +
                                in_memory + threads * of_thread + most_in_micro_batch * sample +
-                               sent_ahead_bytes(stages, own_of_batch, sample) + factors +
+                               sent_ahead + factors +
                                sign_memory(options, config, threads, forecast);
 }
 
@@ -163,6 +185,7 @@ void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& 
   forecast.parts = parts_of(options, files);
   count_linears(model, forecast);
   count_windows(options, calibration, forecast);
+  count_groups(options, forecast);
   estimate_resources(options, model, threads, forecast);
 }
 
