@@ -125,7 +125,7 @@ std::string what_is_trained(const TuneForecast& forecast) {
   const SignGroups& groups = forecast.sign_groups;
   const std::string signs = fmt::format("{} and {} signs", factors, format_count(forecast.latents));
   if (groups.count() == 1) return signs;
-  return fmt::format("{}, those of {} at a time", signs,
+  return fmt::format("{} (those of {} at a time)", signs,
                      format_number_of("block", groups.most_in_stage(1)));
 }
 

@@ -12,6 +12,7 @@
 #include "format/packed_folder.hpp"
 #include "format/packed_linear.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/checks/preflight.hpp"
 #include "pipeline/checks/workload.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/sums/sample_share.hpp"
@@ -37,14 +38,11 @@ TunedParts parts_of(const TuneOptions& options, Files& files) {
           .sign_rate = options.sign_rate};
 }
 
-void count_linears(const SourceModel& model, TuneForecast& forecast) {
-  for (const std::string& name : packed_names(model.tensors())) {
-    const PackedShape shape = read_packed_shape(model.tensors(), name);
-    ++forecast.linears;
-    const int64_t low = shape.cols - shape.salient_cols;
-    forecast.factors += (forecast.parts.code_scales ? 3 : 2) * shape.rows + low;
-    if (forecast.parts.signs) forecast.latents += shape.rows * low;
-  }
+void count_linear(const PackedShape& shape, TuneForecast& forecast) {
+  ++forecast.linears;
+  const int64_t low = shape.cols - shape.salient_cols;
+  forecast.factors += (forecast.parts.code_scales ? 3 : 2) * shape.rows + low;
+  if (forecast.parts.signs) forecast.latents += shape.rows * low;
 }
 
 // Portions of equal size: steps have the same windows however large a portion is.
@@ -130,9 +128,8 @@ int64_t sign_memory(const TuneOptions& options, const ModelConfig& config, int t
 // every thread what a sample needs within a block; a micro-batch between two blocks; what is sent
 // ahead of a slow neighbour; factors, their moments and gradients, and the state that is being
 // written; and what learned signs take.
-void estimate_resources(const TuneOptions& options, const SourceModel& model, int threads,
+void estimate_resources(const TuneOptions& options, const ModelConfig& config, int threads,
                         TuneForecast& forecast) {
-  const ModelConfig& config = model.config();
   const int stages = forecast.mesh.stages, replicas = forecast.mesh.replicas;
   const std::vector<LinearShape> linears = block_linears(config, 0);
   int64_t weights = 0;
@@ -170,11 +167,10 @@ void estimate_resources(const TuneOptions& options, const SourceModel& model, in
   // The state is joined for all stages, and copied to be written beside training.
   const int64_t factors = forecast.factors / stages * float_bytes * (6 + own_of_batch) +
                           2 * state_vectors * forecast.factors * float_bytes;
-  forecast.peak_memory_bytes = library_memory + model.tensors().tensor_bytes() / stages +
-                               9 * weights / 4 + head + std::max(head, threads * logits) +
-                               in_memory + threads * of_thread + most_in_micro_batch * sample +
-                               sent_ahead + factors +
-                               sign_memory(options, config, threads, forecast);
+  forecast.peak_memory_bytes = library_memory + forecast.packed_bytes / stages + 9 * weights / 4 +
+                               head + std::max(head, threads * logits) + in_memory +
+                               threads * of_thread + most_in_micro_batch * sample + sent_ahead +
+                               factors + sign_memory(options, config, threads, forecast);
 }
 
 }  // namespace
@@ -183,10 +179,38 @@ void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& 
                    const Calibration& calibration, int threads, TuneForecast& forecast) {
   forecast.blocks = model.config().blocks;
   forecast.parts = parts_of(options, files);
-  count_linears(model, forecast);
+  for (const std::string& name : packed_names(model.tensors())) {
+    count_linear(read_packed_shape(model.tensors(), name), forecast);
+  }
   count_windows(options, calibration, forecast);
   count_groups(options, forecast);
-  estimate_resources(options, model, threads, forecast);
+  forecast.packed_bytes = model.tensors().tensor_bytes();
+  estimate_resources(options, model.config(), threads, forecast);
+}
+
+TuneForecast plan_tune(const TuneOptions& options, const ModelConfig& config, const Mesh& mesh,
+                       int threads) {
+  TuneForecast forecast;
+  forecast.blocks = config.blocks;
+  forecast.mesh = mesh;
+  forecast.parts.signs = options.learn_signs;
+  const QuantizeOptions quantized;
+  for (int64_t block = 0; block < config.blocks; ++block) {
+    for (const LinearShape& shape : block_linears(config, block)) {
+      count_linear({shape.rows, shape.cols, quantized.method.salient_ratio.salient_of(shape.cols)},
+                   forecast);
+    }
+  }
+  const int64_t seq_len = options.seq_len > 0 ? options.seq_len : default_seq_len(config);
+  Calibration calibration;
+  calibration.windows = {options.samples, seq_len, {}};
+  calibration.held_out = std::max<int64_t>(1, options.held_out.floor_times(options.samples));
+  count_windows(options, calibration, forecast);
+  count_groups(options, forecast);
+  const Workload work = workload_of(quantized, config);
+  forecast.packed_bytes = work.blocks * work.packed_bytes + work.kept_bytes;
+  estimate_resources(options, config, threads, forecast);
+  return forecast;
 }
 
 }  // namespace bitmill
