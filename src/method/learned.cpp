@@ -65,6 +65,26 @@ void LearnedLayout::add(int linear, const LearnedTensor& tensor) {
   size_ += rounded_up(size, floats_per_line);
 }
 
+LearnedLayout LearnedLayout::small_part() const {
+  LearnedLayout part;
+  for (const LearnedSegment& segment : segments_) {
+    if (!segment.large) part.segments_.push_back(segment);
+  }
+  part.size_ = part.small_size_ = small_size_;
+  return part;
+}
+
+LearnedLayout LearnedLayout::large_part() const {
+  LearnedLayout part;
+  for (const LearnedSegment& segment : segments_) {
+    if (!segment.large) continue;
+    part.segments_.push_back(segment);
+    part.segments_.back().offset -= small_size_;
+  }
+  part.size_ = size_ - small_size_;
+  return part;
+}
+
 LearnedNames LearnedLayout::names(int linear) const {
   LearnedNames names;
   for (const LearnedSegment& segment : segments_) {

@@ -58,6 +58,10 @@ class LearnedLayout {
   int64_t size() const { return size_; }              // elements, gaps included
   int64_t small_size() const { return small_size_; }  // elements before the first large segment
   bool has_large() const { return small_size_ < size_; }
+  // The elements before the first large segment, and those from there on, as layouts of their own,
+  // which begin at 0. REQUIRES: of one block.
+  LearnedLayout small_part() const;
+  LearnedLayout large_part() const;
   LearnedNames names(int linear) const;
 
   // The first values of `linears`, wherever they are, as one tensor [size()] on `device`. REQUIRES:
@@ -73,6 +77,7 @@ class LearnedLayout {
   static at::Tensor view(const at::Tensor& flat, const LearnedSegment& segment);
 
  private:
+  LearnedLayout() = default;
   void add(int linear, const LearnedTensor& tensor);
 
   std::vector<LearnedSegment> segments_;

@@ -39,7 +39,8 @@ LearnedTensor latents_of(const PackedLinear& packed, const TunedParts& parts) {
 }  // namespace
 
 TunedBlock::TunedBlock(const SourceModel& model, int64_t block, const TunedParts& parts,
-                       const SourceModel* original, const Rotary& rotary, const Device& device)
+                       const SourceModel* original, const Rotary& rotary, const Device& device,
+                       const BlockSigns* signs)
     : config_(model.config()),
       parts_(parts),
       original_(original),
@@ -54,6 +55,7 @@ TunedBlock::TunedBlock(const SourceModel& model, int64_t block, const TunedParts
       continue;
     }
     linear.packed = read_packed_linear(model.tensors(), shape.tensor, shape.rows, shape.cols);
+    if (signs != nullptr) linear.packed->signs = signs->at(factors.size());
     factors.push_back(factors_of(*linear.packed, parts));
     learned.push_back(factors.back());
     if (parts.signs) learned.back().push_back(latents_of(*linear.packed, parts));

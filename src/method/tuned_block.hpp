@@ -31,9 +31,11 @@ class TunedBlock final : public TrainedBlock {
   // Block `block` of a packed model, to be computed on `device`; the packed words and linears that
   // are not packed, which are not changed, wait on the host. `model`, `device` and `rotary`, which
   // is on the device, must outlive this object, and so must `original`: the model that was packed.
-  // first() reads it, where signs are learned; it may be null where they are not.
+  // first() reads it, where signs are learned; it may be null where they are not. `signs`, if
+  // given, take the place of those that the model has.
   TunedBlock(const SourceModel& model, int64_t block, const TunedParts& parts,
-             const SourceModel* original, const Rotary& rotary, const Device& device);
+             const SourceModel* original, const Rotary& rotary, const Device& device,
+             const BlockSigns* signs = nullptr);
 
   // The segments of each packed linear hold its factors, row_scale (of alpha r1 alone), row_gain
   // (the common one), col_gain and perhaps code_scale, and its latents, which are large. These are

@@ -113,7 +113,7 @@ void train(const TuneStart& start, const Sources& sources, RunSession* session,
   const TuneOptions& options = start.options();
   const TuneForecast& forecast = start.checked.forecast;
   MeshRank rank(forecast.mesh, start.comm, start.way);
-  StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
+  StreamBudget budget(start.files, forecast.stream_budget,
                       stream_scratch_path(options.scratch_dir, start.comm.rank()));
   // Where signs are learned, the leaders of the other stages write the parts of their blocks, under
   // rank 0's claim.

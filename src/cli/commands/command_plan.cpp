@@ -8,6 +8,7 @@
 #include "base/problems.hpp"
 #include "checkpoint/holder.hpp"
 #include "cli/commands/command.hpp"
+#include "cli/commands/plan_tune.hpp"
 #include "cli/options/hardware.hpp"
 #include "cli/options/pictures.hpp"
 #include "cli/options/quantize_options.hpp"
@@ -153,30 +154,39 @@ class PlanCommand : public Command {
 };
 
 OptionGroup plan_options() {
-  return {"what to plan",
-          {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
-           {"ranks", "N", "1", "ranks that the run would have"},
-           {"recipe", "NAME", "published", "as for quantize"},
-           allow_key_option(),
-           tensor_prefix_option(),
-           config_option(),
-           {"hardware", "NAME", default_hardware,
-            "what a rank can do: cpu, a100, h100, h200, or the path of a .cfg file"},
-           {"memory-limit", "BYTES", "the hardware's",
-            "memory of a rank, on its host where a GPU has its own (then the normal is none); "
-            "quantize also looks at what is free on its hosts"},
-           {"device-memory-limit", "BYTES", "the hardware's", "memory of a rank's GPU"},
-           {"stages", "N", "chosen", "groups of ranks that share the depth"},
-           {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
-           stream_memory_option(),
-           threads_option(),
-           {"calibrate", "", "",
-            "measure a block of the model here, under mpirun also the link between ranks, and plan "
-            "with these figures; takes about ten seconds, more where a step takes long"},
-           {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
-           {"scratch-dir", "DIR", ".",
-            "where --calibrate measures the disk: best beside the later run folder"},
-           json_option("the forecast")}};
+  return {
+      "what to plan",
+      {{"model", "DIR", "", "a Hugging Face folder; its config.json is enough"},
+       {"ranks", "N", "1", "ranks that the run would have"},
+       {"job", "quantize|tune", "quantize",
+        "tune: the memory and disk of bitmill tune of a packed model with that config.json, "
+        "without its time; --samples, --seq-len, --batch, --learn-signs and --sign-state as for "
+        "tune"},
+       {"recipe", "NAME", "published", "as for quantize"},
+       allow_key_option(),
+       tensor_prefix_option(),
+       config_option(),
+       {"hardware", "NAME", default_hardware,
+        "what a rank can do: cpu, a100, h100, h200, or the path of a .cfg file"},
+       {"memory-limit", "BYTES", "the hardware's",
+        "memory of a rank, on its host where a GPU has its own (then the normal is none); "
+        "quantize also looks at what is free on its hosts"},
+       {"device-memory-limit", "BYTES", "the hardware's", "memory of a rank's GPU"},
+       {"stages", "N", "chosen", "groups of ranks that share the depth"},
+       {"walk", "auto|wavefront|sweep", "auto", "as for quantize"},
+       stream_memory_option(),
+       threads_option(),
+       {"calibrate", "", "",
+        "measure a block of the model here, under mpirun also the link between ranks, and plan "
+        "with these figures; takes about ten seconds, more where a step takes long"},
+       {"save", "FILE.cfg", "", "write what was measured, for --hardware"},
+       {"scratch-dir", "DIR", ".",
+        "where --calibrate measures the disk: best beside the later run folder"},
+       json_option("the forecast")}};
+}
+
+OptionGroups all_plan_options() {
+  return {plan_options(), picture_options(), method_option_group(), plan_tune_options()};
 }
 
 }  // namespace
@@ -189,12 +199,19 @@ CommandEntry plan_entry() {
               "describes. Prints time, memory, disk and traffic, and the best mesh of stages and "
               "replicas. Without --calibrate it reads only the model's config.json.",
           .usage = {"plan --model DIR --ranks N [options]",
-                    "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]"},
+                    "plan --model DIR --ranks N --calibrate [--save FILE.cfg] [options]",
+                    "plan --model DIR --ranks N --job tune [--learn-signs] [options]"},
           .example = "bitmill plan --model tests/data/books-2M --ranks 4 --recipe parallel",
           .positional = "",
-          .options = {plan_options(), picture_options(), method_option_group()},
+          .options = all_plan_options(),
           .make = [](Files& files, const Settings& settings) -> std::unique_ptr<Command> {
+            if (settings.word_or("job", {"quantize", "tune"}, 0) == 1) {
+              return make_plan_tune(settings, all_plan_options());
+            }
             settings.require({"model"}, "plan");
+            BITMILL_CHECK(
+                !settings.has("sign-blocks"), UsageError,
+                fmt::format("{} has no effect without --job tune", settings.origin("sign-blocks")));
             return std::make_unique<PlanCommand>(files, settings);
           }};
 }

@@ -55,6 +55,10 @@ OptionGroup tuning_options() {
         "learning rate of the signs' latents; falls to 0 along a cosine"},
        {"sign-state", "32|16", "32",
         "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
+       {"sign-blocks", "N", "all",
+        "train the signs of N blocks at a time, each group in a share of the steps: less memory "
+        "and "
+        "state, and another, worse result"},
        {"held-out", "RATIO", "0.1",
         "share of the windows that are not trained on; they decide which epoch is kept. They come "
         "from the last part of a text, or are the last rows of a token file. The packed model may "
@@ -108,7 +112,10 @@ TuneRequest read_tune_request(Files& files, const Settings& settings) {
   options.learn_signs = settings.is_on("learn-signs");
   options.sign_rate = settings.rate_or("lr-sign", options.sign_rate);
   options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
-  for (const char* option : {"lr-sign", "sign-state"}) {
+  if (settings.has("sign-blocks")) {
+    options.sign_blocks = settings.whole_or("sign-blocks", 1, 1, INT64_MAX);
+  }
+  for (const char* option : {"lr-sign", "sign-state", "sign-blocks"}) {
     BITMILL_CHECK(options.learn_signs || !settings.has(option), UsageError,
                   fmt::format("{} has no effect without --learn-signs", settings.origin(option)));
   }

@@ -121,9 +121,12 @@ void TuneProgress::epoch_done(const TuningHistory& history, double seconds) {
 
 std::string what_is_trained(const TuneForecast& forecast) {
   const std::string factors = format_count(forecast.factors) + " factors";
-  return forecast.parts.signs
-             ? fmt::format("{} and {} signs", factors, format_count(forecast.latents))
-             : factors;
+  if (!forecast.parts.signs) return factors;
+  const SignGroups& groups = forecast.sign_groups;
+  const std::string signs = fmt::format("{} and {} signs", factors, format_count(forecast.latents));
+  if (groups.count() == 1) return signs;
+  return fmt::format("{} (those of {} at a time)", signs,
+                     format_number_of("block", groups.most_in_stage(1)));
 }
 
 std::string rate_words(const TuneOptions& options) {
@@ -167,6 +170,15 @@ std::string describe_forecast(const TuneOptions& options, const TuneForecast& fo
                                      format_number_of("step", forecast.steps_per_epoch),
                                      format_number_of("window", options.batch),
                                      of_epochs(options, forecast))});
+  if (const int64_t groups = forecast.sign_groups.count(); groups > 1) {
+    table.add_row(
+        {"signs",
+         fmt::format(
+             "in {} groups of {} at most, one after the other, about {} "
+             "each",
+             groups, format_number_of("block", forecast.sign_groups.most_in_stage(1)),
+             format_number_of("step", forecast.epochs * forecast.steps_per_epoch / groups))});
+  }
   table.add_row({"memory", fmt::format("about {} on the busiest rank",
                                        format_bytes(forecast.peak_memory_bytes))});
   table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(forecast.state_bytes),
@@ -196,6 +208,7 @@ nlohmann::ordered_json forecast_json(const TuneOptions& options, const TuneForec
           {"linears", forecast.linears},
           {"factors", forecast.factors},
           {"signs", forecast.latents},
+          {"sign_groups", forecast.parts.signs ? forecast.sign_groups.count() : 0},
           {"train_windows", forecast.train},
           {"epochs", forecast.epochs},
           {"corpus_bytes", forecast.corpus_bytes},

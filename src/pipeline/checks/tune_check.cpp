@@ -93,6 +93,8 @@ std::string make_fingerprint(const TuneOptions& options, const TuneForecast& for
   if (forecast.parts.signs) {
     fingerprint["lr_sign"] = forecast.parts.sign_rate;
     if (options.half_latents) fingerprint["sign_state_bits"] = 16;
+    const int64_t groups = forecast.sign_groups.count();
+    if (groups > 1) fingerprint["sign_groups"] = groups;
     fingerprint["learned_code_scales"] = forecast.parts.code_scales;
   }
   record_window_settings(options.shuffle_seed, windows, fingerprint);

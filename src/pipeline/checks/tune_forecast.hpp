@@ -17,4 +17,9 @@ void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& 
 void forecast_windows(const TuneOptions& options, const Calibration& calibration,
                       TuneForecast& forecast);
 
+// The same from a config alone, before anything is packed: as if quantize had packed every linear
+// with its usual share of salient columns, with options.samples windows. UsageError as above.
+TuneForecast plan_tune(const TuneOptions& options, const ModelConfig& config, const Mesh& mesh,
+                       int threads);
+
 }  // namespace bitmill

@@ -9,6 +9,7 @@
 #include "method/settings.hpp"
 #include "method/tuned_parts.hpp"
 #include "pipeline/job/quantize_options.hpp"
+#include "pipeline/job/sign_groups.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "schedule/mesh.hpp"
 
@@ -33,6 +34,7 @@ struct TuneOptions {
   bool learn_signs = false;
   double sign_rate = 3e-3;     // of the signs' latents; falls as `rate` does
   bool half_latents = false;   // latents and their moments are rounded to 16 bits after an epoch
+  int64_t sign_blocks = 0;     // so many blocks' signs are trained at a time; 0: all
   ExactRatio held_out{1, 10};  // of the windows, at least one; of a text, its last part
   uint64_t seed = 0;
   bool seed_by_hand = false;             // these four as in QuantizeOptions
@@ -61,6 +63,7 @@ struct TuneForecast {
   TunedParts parts;               // what is learned
   int64_t factors = 0;            // learned factors
   int64_t latents = 0;            // learned signs
+  SignGroups sign_groups;         // where signs are learned
   int epochs = 0;                 // at most; of a corpus, portions
   int patience = usual_patience;  // so many epochs without gain end the tuning
   int64_t train = 0;              // windows of an epoch
@@ -71,9 +74,11 @@ struct TuneForecast {
   int64_t packed_bytes = 0;       // of the result's tensors
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
   int64_t corpus_bytes = 0;       // of the corpus' index and unpacked files, at most
-  int64_t scratch_bytes = 0;      // of the streams that do not fit the busiest rank's memory
-  int64_t state_bytes = 0;        // in the run folder, at most
-  int64_t trial_bytes = 0;        // of the trial save of a start
+  // What a rank's streams may take: --stream-memory, less what is sent ahead of a slow neighbour.
+  int64_t stream_budget = INT64_MAX;
+  int64_t scratch_bytes = 0;  // of the streams that do not fit the busiest rank's memory
+  int64_t state_bytes = 0;    // in the run folder, at most
+  int64_t trial_bytes = 0;    // of the trial save of a start
   std::string fingerprint_json;
   std::vector<std::string> notes;  // what the user should hear before the work
 };

@@ -5,25 +5,56 @@
 #include <utility>
 
 namespace bitmill {
+namespace {
+
+// Elements [first, first + size) of every sum: views.
+Partials parts_of(const Partials& sums, int64_t first, int64_t size) {
+  Partials parts;
+  for (const auto& [position, sum] : sums) parts[position] = sum.narrow(0, first, size);
+  return parts;
+}
+
+}  // namespace
 
 StageOptimizer::StageOptimizer(const TrainedStage& stage, const RateCurve& rates,
                                const Replicas& replicas, const Device& device)
-    : stage_(stage) {
+    : stage_(stage), replicas_(replicas), device_(device) {
   for (int i = 0; i < stage.blocks(); ++i) {
-    blocks_.push_back(
-        std::make_unique<ShardedOptimizer>(stage.block(i).layout(), rates, replicas, device));
+    blocks_.push_back(std::make_unique<ShardedOptimizer>(stage.block(i).layout().small_part(),
+                                                         rates, replicas, device));
+  }
+  begin_large(rates, 0);
+}
+
+void StageOptimizer::begin_large(const RateCurve& rates, int64_t first) {
+  large_.clear();
+  first_of_large_ = first;
+  for (int i = 0; i < stage_.blocks(); ++i) {
+    const LearnedLayout& layout = stage_.block(i).layout();
+    large_.push_back(layout.has_large() ? std::make_unique<ShardedOptimizer>(
+                                              layout.large_part(), rates, replicas_, device_)
+                                        : nullptr);
   }
 }
 
 void StageOptimizer::step(int64_t batch_size, std::vector<Partials> own,
                           const at::Tensor& trained) {
   for (int i = 0; i < stage_.blocks(); ++i) {
-    of(i).step(batch_size, std::move(own[static_cast<size_t>(i)]), stage_.part(i, trained));
+    const LearnedLayout& layout = stage_.block(i).layout();
+    const int64_t small = layout.small_size(), large = layout.size() - small;
+    const at::Tensor values = stage_.part(i, trained);
+    const Partials sums = std::move(own[static_cast<size_t>(i)]);
+    of(i).step(batch_size, parts_of(sums, 0, small), values.narrow(0, 0, small));
+    if (large == 0) continue;
+    of_large(i).step(batch_size, parts_of(sums, small, large), values.narrow(0, small, large));
   }
 }
 
 void StageOptimizer::set_steps(int64_t steps) {
   for (const auto& block : blocks_) block->set_steps(steps);
+  for (const auto& block : large_) {
+    if (block) block->set_steps(steps - first_of_large_);
+  }
 }
 
 at::Tensor StageOptimizer::collect_small(Moment moment) {

@@ -2,14 +2,27 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 namespace bitmill {
 
 TrainedStage::TrainedStage(const PositionRange& blocks, const Maker& make) : first_(blocks.begin) {
+  for (int64_t block = blocks.begin; block < blocks.end; ++block) blocks_.push_back(make(block));
+  lay_out();
+}
+
+void TrainedStage::put(int i, std::unique_ptr<TrainedBlock> block) {
+  blocks_[static_cast<size_t>(i)] = std::move(block);
+  trained_.reset();
+  lay_out();
+}
+
+void TrainedStage::lay_out() {
   std::vector<const LearnedLayout*> layouts;
   int64_t offset = 0;
-  for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-    blocks_.push_back(make(block));
-    layouts.push_back(&blocks_.back()->layout());
+  offsets_.clear();
+  for (const auto& block : blocks_) {
+    layouts.push_back(&block->layout());
     offsets_.push_back(offset);
     offset += layouts.back()->size();
   }

@@ -26,6 +26,9 @@ class TrainedStage {
   int blocks() const { return static_cast<int>(blocks_.size()); }
   int64_t number_of(int i) const { return first_ + i; }  // of block i, in the model
   const TrainedBlock& block(int i) const { return *blocks_[static_cast<size_t>(i)]; }
+  // Replaces block i, by one of which other things are trained. Flat tensors have the new layout
+  // then: what was taken before, as a whole or by part(), does not fit any more.
+  void put(int i, std::unique_ptr<TrainedBlock> block);
   const LearnedLayout& layout() const { return *layout_; }
   // What is trained, [layout().size()], before the first step. The caller owns it.
   at::Tensor first() const;
@@ -48,6 +51,8 @@ class TrainedStage {
   }
 
  private:
+  void lay_out();
+
   const int64_t first_;
   std::vector<std::unique_ptr<TrainedBlock>> blocks_;
   std::vector<int64_t> offsets_;

@@ -43,29 +43,76 @@ Tuner::Tuner(const TunerContext& context)
       held_out_(share_of(context.rank, context.forecast.held_out, context.forecast.held_out)),
       stage_(blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
                              context.rank.stage()),
-             [&](int64_t block) {
-               return std::make_unique<TunedBlock>(context.model, block, context.forecast.parts,
-                                                   &context.teacher, rotary_, context.device);
-             }),
+             [&](int64_t block) { return make_block(block, 0, nullptr); }),
       pieces_(context.rank, small_size(stage_)),
-      optimizer_(stage_,
-                 {RateSchedule::cosine_to_zero,
-                  context.forecast.epochs * context.forecast.steps_per_epoch},
-                 context.rank.replica_links(), context.device),
+      optimizer_(stage_, {RateSchedule::cosine_to_zero, all_steps()}, context.rank.replica_links(),
+                 context.device),
       own_losses_(at::zeros({train_.own_count()})) {
   state_.trained = stage_.first();
   keep_best();
   state_.losses.resize(static_cast<size_t>(context.forecast.train));
-  restore_tuning(state_, place());
+  restore();
   own_losses_.copy_(at::tensor(state_.losses).index_select(0, at::tensor(train_.own())));
   stage_.take(state_.trained);
   make_streams(std::min(state_.history.epochs(), context_.forecast.epochs - 1));
+  make_walk();
+}
+
+std::unique_ptr<TrainedBlock> Tuner::make_block(int64_t block, int64_t group,
+                                                const BlockSigns* signs) const {
+  TunedParts parts = context_.forecast.parts;
+  parts.signs = parts.signs && context_.forecast.sign_groups.has(group, block);
+  return std::make_unique<TunedBlock>(context_.model, block, parts, &context_.teacher, rotary_,
+                                      context_.device, signs);
+}
+
+void Tuner::make_walk() {
   walk_.emplace(WalkContext{context_.rank, stage_, context_.model.config(), rotary_, *backend_,
                             context_.budget, context_.device, context_.forecast.seq_len});
 }
 
 TuningPlace Tuner::place() {
-  return {stage_, optimizer_, pieces_, context_.rank, context_.run_dir, context_.device.host()};
+  return {stage_,
+          optimizer_,
+          pieces_,
+          context_.forecast.parts.signs,
+          context_.rank,
+          context_.run_dir,
+          context_.device.host()};
+}
+
+void Tuner::restore() {
+  if (in_groups()) {
+    state_.sign_group = 0;
+    const std::optional<SavedSigns> saved = read_saved_signs(state_, place());
+    if (saved) begin_group(saved->group, saved->signs);
+    if (!saved) begin_latents();
+  }
+  restore_tuning(state_, place());
+}
+
+void Tuner::begin_latents() {
+  const PositionRange steps =
+      context_.forecast.sign_groups.steps_of(*state_.sign_group, all_steps());
+  optimizer_.begin_large({RateSchedule::cosine_to_zero, steps.size()}, steps.begin);
+}
+
+// What the old group needs is freed before the new one begins.
+void Tuner::begin_group(int64_t group, const std::vector<BlockSigns>& signs) {
+  const at::Tensor factors = stage_.small(state_.trained);
+  const bool walks = walk_.has_value();
+  walk_.reset();
+  state_.trained.reset();
+  optimizer_.forget_large();
+  for (int i = 0; i < stage_.blocks(); ++i) {
+    stage_.put(i, make_block(stage_.number_of(i), group, &signs[static_cast<size_t>(i)]));
+  }
+  state_.sign_group = group;
+  state_.trained = stage_.first();
+  stage_.set_small(state_.trained, factors);
+  stage_.take(state_.trained);
+  begin_latents();
+  if (walks) make_walk();
 }
 
 void Tuner::make_streams(int epoch) {
@@ -143,8 +190,12 @@ DivergenceEnds Tuner::ends(int64_t first) const {
           context_.device};
 }
 
-void Tuner::prepare_step(int epoch, int64_t /*step*/) {
+void Tuner::prepare_step(int epoch, int64_t step) {
   if (context_.text != nullptr && epoch != epoch_of_streams_) make_streams(epoch);
+  if (!in_groups()) return;
+  const int64_t of_all = epoch * context_.forecast.steps_per_epoch + step;
+  const int64_t group = context_.forecast.sign_groups.group_at(of_all, all_steps());
+  if (group != *state_.sign_group) begin_group(group, signs_of_stage());
 }
 
 // Returns false where a divergence is not finite: the epoch ends there.
@@ -169,11 +220,15 @@ void Tuner::finish_epoch(int /*epoch*/) {
 void Tuner::keep_best() {
   state_.best = stage_.small(state_.trained);
   if (!context_.forecast.parts.signs || context_.run_dir == nullptr) return;
-  state_.best_signs.resize(static_cast<size_t>(stage_.blocks()));
+  state_.best_signs = signs_of_stage();
+}
+
+std::vector<BlockSigns> Tuner::signs_of_stage() const {
+  std::vector<BlockSigns> all;
   for (int i = 0; i < stage_.blocks(); ++i) {
-    const auto& block = dynamic_cast<const TunedBlock&>(stage_.block(i));
-    state_.best_signs[static_cast<size_t>(i)] = block.signs(stage_.part(i, state_.trained));
+    all.push_back(block_signs(stage_, i, state_.trained));
   }
+  return all;
 }
 
 // Returns the held-out divergence of what is trained now, the same on all ranks.
@@ -212,7 +267,7 @@ void Tuner::save_steps(const StepsDone& done) {
 // What is small is handed over as a copy, and written beside training. Parts are not: a copy of
 // latents and moments would take as much memory as all of them.
 void Tuner::commit(const std::string& line) {
-  const bool has_parts = stage_.layout().has_large();
+  const bool has_parts = context_.forecast.parts.signs;
   const Stopwatch watch;
   // In the middle of an epoch nothing is rounded yet.
   const bool half = context_.options.half_latents && !line.empty();

@@ -69,6 +69,17 @@ class Tuner : private Trained {
   double seconds_to_leave() const override;
 
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
+  // A block of the model as it is while this group of signs is trained.
+  std::unique_ptr<TrainedBlock> make_block(int64_t block, int64_t group,
+                                           const BlockSigns* signs) const;
+  bool in_groups() const { return context_.forecast.sign_groups.count() > 1; }
+  int64_t all_steps() const { return context_.forecast.epochs * context_.forecast.steps_per_epoch; }
+  // From here on the signs of this group are trained, and those of the other blocks stay as they
+  // are in `signs`, of all blocks of the stage. The factors go on.
+  void begin_group(int64_t group, const std::vector<BlockSigns>& signs);
+  void begin_latents();  // at the first step of the group
+  void restore();
+  void make_walk();
   // The windows of an epoch, as they come into the model, and as they should leave it.
   void make_streams(int epoch);
   void make_targets(const Windows& windows, std::span<const int64_t> own);
@@ -77,6 +88,8 @@ class Tuner : private Trained {
   // From sample `first` of the own streams on.
   DivergenceEnds ends(int64_t first) const;
   void keep_best();
+  // Of all blocks of the stage, of what is trained now.
+  std::vector<BlockSigns> signs_of_stage() const;
   void take_state(const StepsDone& done);
   // Begins to commit the state; `line` as RunWriter::save_epoch() takes it, empty in the middle of
   // an epoch.

@@ -21,24 +21,42 @@ TensorSource as_source(const std::string& name, const at::Tensor& values) {
           }};
 }
 
-std::string name_of_signs(size_t linear) { return fmt::format("best_signs.{}", linear); }
+constexpr const char* best_signs = "best_signs";
+constexpr const char* signs_now = "signs";
+constexpr const char* sign_group = "sign_group";
 
-TensorSource as_source(size_t linear, const std::vector<uint32_t>& words) {
-  return {name_of_signs(linear), Dtype::int32, {std::ssize(words)}, [&words](const ByteSink& sink) {
-            sink(std::as_bytes(std::span(words)));
-          }};
+std::string name_of(const char* kind, size_t linear) { return fmt::format("{}.{}", kind, linear); }
+
+// They refer to `signs`.
+void add_signs(const char* kind, const BlockSigns& signs, std::vector<TensorSource>& tensors) {
+  for (size_t linear = 0; linear < signs.size(); ++linear) {
+    const std::vector<uint32_t>& words = signs[linear];
+    tensors.push_back(
+        {name_of(kind, linear), Dtype::int32, {std::ssize(words)}, [&words](const ByteSink& sink) {
+           sink(std::as_bytes(std::span(words)));
+         }});
+  }
 }
 
-// What is trained of block i of the stage, for the files of its state.
-struct BlockState {
-  BlockState(const TuningState& state, const TuningPlace& place, int i)
-      : trained(place.stage.part(i, state.trained)),
-        live{place.stage.block(i).layout(), trained, place.optimizer.of(i)},
-        number(static_cast<int>(place.stage.number_of(i))) {}
+int number_of(const TuningPlace& place, int i) {
+  return static_cast<int>(place.stage.number_of(i));
+}
 
+bool has_latents(const TuningPlace& place, int i) {
+  return place.stage.block(i).layout().has_large();
+}
+
+// The latents of block i of the stage, for the files of its state. REQUIRES: it has some.
+struct BlockLatents {
+  BlockLatents(const TuningState& state, const TuningPlace& place, int i)
+      : layout(place.stage.block(i).layout().large_part()),
+        trained(place.stage.part(i, state.trained)
+                    .narrow(0, place.stage.block(i).layout().small_size(), layout.size())),
+        live{layout, trained, place.optimizer.of_large(i)} {}
+
+  const LearnedLayout layout;
   const at::Tensor trained;
   const LiveState live;
-  const int number;  // of the block in the model
 };
 
 // Rank 0 reads the saved state, and every rank gets it.
@@ -113,36 +131,48 @@ std::vector<TensorSource> tensors_to_save(const TuningState& state, const Tuning
   const StagePieces& pieces = place.pieces;
   const at::Tensor first = place.optimizer.collect_small(Moment::first);
   const at::Tensor second = place.optimizer.collect_small(Moment::second);
-  return {as_source("factors", pieces.join(place.stage.small(state.trained))),
-          as_source("first_moment", pieces.join(first)),
-          as_source("second_moment", pieces.join(second)),
-          as_source("best", pieces.join(state.best)),
-          as_source("losses", at::tensor(state.losses)),
-          as_source("train_kl", at::tensor(state.history.train_kl)),
-          as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
+  std::vector<TensorSource> tensors = {
+      as_source("factors", pieces.join(place.stage.small(state.trained))),
+      as_source("first_moment", pieces.join(first)),
+      as_source("second_moment", pieces.join(second)),
+      as_source("best", pieces.join(state.best)),
+      as_source("losses", at::tensor(state.losses)),
+      as_source("train_kl", at::tensor(state.history.train_kl)),
+      as_source("held_out_kl", at::tensor(state.history.held_out_kl))};
+  if (state.sign_group) {
+    tensors.push_back(as_source(sign_group, at::full({1}, *state.sign_group, at::kFloat)));
+  }
+  return tensors;
 }
 
 void save_parts(const TuningState& state, const TuningPlace& place, Dtype large) {
-  if (!place.stage.layout().has_large()) return;
+  if (!place.has_parts) return;
   for (int i = 0; i < place.stage.blocks(); ++i) {
-    const BlockState block(state, place, i);
-    std::vector<TensorSource> tensors = large_state_tensors(block.live, large, place.pool);
+    std::optional<BlockLatents> latents;
+    std::vector<TensorSource> tensors;
+    if (has_latents(place, i)) {
+      latents.emplace(state, place, i);
+      tensors = large_state_tensors(latents->live, large, place.pool);
+    }
     if (place.run_dir == nullptr) {
       take_part(tensors, RunDir::produced_per_write);
       continue;
     }
-    const BlockSigns& signs = state.best_signs[static_cast<size_t>(i)];
-    for (size_t linear = 0; linear < signs.size(); ++linear) {
-      tensors.push_back(as_source(linear, signs[linear]));
+    const BlockSigns& best = state.best_signs[static_cast<size_t>(i)];
+    add_signs(best_signs, best, tensors);
+    BlockSigns now;
+    if (!latents) {
+      now = block_signs(place.stage, i, state.trained);
+      add_signs(signs_now, now, tensors);
     }
-    place.run_dir->write_part(block.number, state.steps, tensors);
+    place.run_dir->write_part(number_of(place, i), state.steps, tensors);
   }
   place.rank.control().barrier();
 }
 
 void round_latents(const TuningState& state, const TuningPlace& place) {
   for (int i = 0; i < place.stage.blocks(); ++i) {
-    round_large(BlockState(state, place, i).live, place.pool);
+    if (has_latents(place, i)) round_large(BlockLatents(state, place, i).live, place.pool);
   }
 }
 
@@ -153,31 +183,68 @@ Progress saved_progress(const TuningState& state) {
 namespace {
 
 // On the leader of a stage, into signs that have their sizes.
-void read_signs(const SafetensorsFile& file, BlockSigns& signs) {
+void read_signs(const SafetensorsFile& file, const char* kind, BlockSigns& signs) {
   for (size_t linear = 0; linear < signs.size(); ++linear) {
-    const TensorInfo& info = file.info(name_of_signs(linear));
+    const TensorInfo& info = file.info(name_of(kind, linear));
     check_size(info.elements(), std::ssize(signs[linear]), info.name.c_str());
     file.read(info, std::as_writable_bytes(std::span(signs[linear])));
   }
 }
 
+// The part of block i of the stage, where this rank reads the folder.
+std::optional<SafetensorsFile> open_part(const TuningPlace& place, int i, int64_t steps) {
+  if (place.run_dir == nullptr) return std::nullopt;
+  return place.run_dir->state().open_part(number_of(place, i), steps);
+}
+
 void restore_parts(TuningState& state, const TuningPlace& place) {
-  if (!place.stage.layout().has_large()) return;
+  if (!place.has_parts) return;
   for (int i = 0; i < place.stage.blocks(); ++i) {
-    const BlockState block(state, place, i);
-    std::optional<SafetensorsFile> file;
-    if (place.run_dir != nullptr) {
-      file.emplace(place.run_dir->state().open_part(block.number, state.steps));
-      read_signs(*file, state.best_signs[static_cast<size_t>(i)]);
-    }
-    restore_large_state(block.live, file ? &*file : nullptr, place.rank.replicas());
+    const std::optional<SafetensorsFile> file = open_part(place, i, state.steps);
+    if (file) read_signs(*file, best_signs, state.best_signs[static_cast<size_t>(i)]);
+    if (!has_latents(place, i)) continue;
+    restore_large_state(BlockLatents(state, place, i).live, file ? &*file : nullptr,
+                        place.rank.replicas());
+  }
+}
+
+// Rank 0's run folder is that of the whole model's file.
+RunDir* head_of(const TuningPlace& place) {
+  return place.rank.control().rank() == 0 ? place.run_dir : nullptr;
+}
+
+// Collective over the replicas of the stage.
+void broadcast_signs(BlockSigns& signs, Communicator& comm) {
+  for (std::vector<uint32_t>& words : signs) {
+    comm.broadcast(std::as_writable_bytes(std::span(words)), 0);
   }
 }
 
 }  // namespace
 
+BlockSigns block_signs(const TrainedStage& stage, int i, const at::Tensor& trained) {
+  return dynamic_cast<const TunedBlock&>(stage.block(i)).signs(stage.part(i, trained));
+}
+
+std::optional<SavedSigns> read_saved_signs(const TuningState& state, const TuningPlace& place) {
+  Restorer saved(head_of(place), place.rank);
+  if (!saved.found() || !state.sign_group) return std::nullopt;
+  const auto group = static_cast<int64_t>(saved.vector(sign_group).at(0));
+  const int64_t steps = saved.steps();
+  SavedSigns out{group, {}};
+  for (int i = 0; i < place.stage.blocks(); ++i) {
+    BlockSigns signs = block_signs(place.stage, i, state.trained);
+    const std::optional<SafetensorsFile> file = open_part(place, i, steps);
+    const bool has_signs = file && file->tensors().contains(name_of(signs_now, 0));
+    if (has_signs) read_signs(*file, signs_now, signs);
+    broadcast_signs(signs, place.rank.replicas());
+    out.signs.push_back(std::move(signs));
+  }
+  return out;
+}
+
 void restore_tuning(TuningState& state, const TuningPlace& place) {
-  RunDir* const head = place.rank.control().rank() == 0 ? place.run_dir : nullptr;
+  RunDir* const head = head_of(place);
   Restorer saved(head, place.rank);
   if (!saved.found()) {
     if (head != nullptr) head->remove_parts(1, 0);  // all

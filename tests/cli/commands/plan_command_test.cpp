@@ -54,6 +54,28 @@ TEST_F(PlanCommand, JsonHasTheMeshTheTimeAndEveryRank) {
   EXPECT_EQ(stages[0].at("host_bytes"), stages[0].at("peak_bytes"));
 }
 
+TEST_F(PlanCommand, OfATuningHasMemoryAndStateAndRefusesWhatHasNoEffect) {
+  const std::string job = "--job tune --learn-signs --ranks 4 --stages 2 --json ";
+  const ProgramRun result = plan(job);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json all = json::parse(result.out);
+  EXPECT_EQ(all.at("replicas"), 2);
+  EXPECT_GT(all.at("signs"), 1'000'000);
+  EXPECT_EQ(all.at("sign_groups"), 1);
+  const json one = json::parse(plan(job + "--sign-blocks 1").out);
+  EXPECT_GT(one.at("sign_groups"), 1);
+  EXPECT_LT(one.at("state_bytes"), all.at("state_bytes"));
+  EXPECT_LT(one.at("peak_bytes"), all.at("peak_bytes"));
+  const json half = json::parse(plan(job + "--sign-state 16").out);
+  EXPECT_LT(half.at("state_bytes"), all.at("state_bytes"));
+  EXPECT_THAT(plan("--job tune --learn-signs --sign-blocks 1").out,
+              AllOf(HasSubstr("at a time"), HasSubstr("memory"), HasSubstr("of state")));
+  const ProgramRun refused = plan(job + "--recipe best");
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--recipe has no effect with --job tune"));
+  EXPECT_THAT(plan("--sign-blocks 1").err, HasSubstr("--sign-blocks has no effect without --job"));
+}
+
 TEST_F(PlanCommand, ADeviceWithMemoryOfItsOwnHasAHostBesideIt) {
   const ProgramRun result = plan("--ranks 4 --recipe parallel --hardware h100 --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;

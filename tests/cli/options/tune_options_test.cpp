@@ -44,6 +44,11 @@ TEST(TuneOptions, SignsAreLearnedWhereTheyAreAskedForAtARateOfTheirOwn) {
   EXPECT_FALSE(signs.half_latents);
   EXPECT_TRUE(options_of({"--learn-signs", "--sign-state", "16"}).half_latents);
   EXPECT_THAT(complaint_about({"--sign-state", "16"}), HasSubstr("no effect"));
+  EXPECT_EQ(signs.sign_blocks, 0);  // all at a time
+  EXPECT_EQ(options_of({"--learn-signs", "--sign-blocks", "3"}).sign_blocks, 3);
+  EXPECT_THAT(complaint_about({"--learn-signs", "--sign-blocks", "0"}), HasSubstr("--sign-blocks"));
+  EXPECT_THAT(complaint_about({"--sign-blocks", "3"}),
+              HasSubstr("--sign-blocks has no effect without --learn-signs"));
   EXPECT_THAT(complaint_about({"--lr-sign", "1e-2"}),
               HasSubstr("--lr-sign has no effect without --learn-signs"));
 }

@@ -83,6 +83,21 @@ TEST(TuneSummary, OfATuningThatDivergedSaysSoAndCountsTheBestEpoch) {
                           HasSubstr("not finite"), Not(HasSubstr("inf "))));
 }
 
+TEST(TuneNotes, SignsThatAreTrainedInGroupsAreSaidSo) {
+  TuneForecast forecast;
+  forecast.factors = 1000;
+  forecast.latents = 50000;
+  forecast.parts.signs = true;
+  forecast.sign_groups = {5, 5};
+  EXPECT_THAT(what_is_trained(forecast), Not(HasSubstr("at a time")));
+  forecast.sign_groups = {5, 2};
+  forecast.epochs = 3;
+  forecast.steps_per_epoch = 10;
+  EXPECT_THAT(what_is_trained(forecast), HasSubstr("signs (those of 2 blocks at a time)"));
+  EXPECT_THAT(describe_forecast({}, forecast),
+              HasSubstr("in 3 groups of 2 blocks at most, one after the other, about 10 steps"));
+}
+
 TEST(TuneNotes, IdleRanksAreNamedWithTheStagesThatWouldUseThem) {
   TuneOptions options;
   options.batch = 4;
