@@ -30,6 +30,11 @@ class PreprocessCommand : public Command {
   void check(const CheckContext& context) override {
     ranks_ = context.ranks;
     threads_ = context.threads;
+    if (request_.planned_ranks > 0) {
+      ranks_ = request_.planned_ranks;
+      forecast_ = check_shape(request_.options, context.files, ranks_, threads_);
+      return;
+    }
     if (!base_) {
       checked_.emplace(check_preprocess(request_.options, context.files, ranks_, threads_));
       return;
@@ -82,6 +87,9 @@ class PreprocessCommand : public Command {
           make_device(options.backend, options.dtype, context.host_rank, context.pool);
       introduce(context.console, *device);
       compare_ranks(*checked_, context.files, context.comm, *device, host_name());
+    } else if (request_.planned_ranks > 0) {
+      const std::string idle = idle_ranks_note(options, forecast);
+      if (!idle.empty()) context.console.say(idle);
     } else {
       base_->compare_ranks(context);
       context.console.say("first the base:");
@@ -119,7 +127,7 @@ class PreprocessCommand : public Command {
   const PreprocessRequest request_;
   std::optional<QuantizeJob> base_;           // where the base is to be made
   std::optional<CheckedPreprocess> checked_;  // from when there is a base
-  PreprocessForecast forecast_;               // before that
+  PreprocessForecast forecast_;               // before that, or of planned ranks
   int ranks_ = 1;
   int threads_ = 1;
 };
@@ -136,7 +144,8 @@ CommandEntry preprocess_entry() {
           "model, which is then packed in the place of the original. A long stage: it can be "
           "stopped at any time, and goes on on any number of ranks.",
       .usage = {"preprocess --model DIR --output-dir DIR --corpus FILES --calib FILE [options]",
-                "preprocess --model DIR --packed DIR --output-dir DIR --corpus FILES [options]"},
+                "preprocess --model DIR --packed DIR --output-dir DIR --corpus FILES [options]",
+                "preprocess --model DIR --dry-run --ranks N [options]"},
       .example =
           "bitmill preprocess --model tests/data/books-2M --output-dir /tmp/books-preprocessed "
           "--corpus tests/data/books/calib.txt --pack --calib tests/data/books/calib.txt "
