@@ -1,88 +1,33 @@
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "base/memory.hpp"
 #include "cli/commands/command.hpp"
-#include "cli/commands/job_control.hpp"
-#include "cli/options/tune_options.hpp"
-#include "cli/process/compute_device.hpp"
-#include "cli/process/launch.hpp"
+#include "cli/commands/tune_job.hpp"
 #include "cli/report/console.hpp"
-#include "cli/report/quantity.hpp"
 #include "cli/report/tune_report.hpp"
-#include "comm/gather.hpp"
-#include "pipeline/checks/tune_check.hpp"
-#include "pipeline/tune.hpp"
 
 namespace bitmill {
 namespace {
 
 class TuneCommand : public Command {
  public:
-  explicit TuneCommand(TuneRequest request) : request_(std::move(request)) {}
+  explicit TuneCommand(TuneRequest request) : job_(std::move(request)) {}
 
-  void check(const CheckContext& context) override {
-    ranks_ = context.ranks;
-    threads_ = context.threads;
-    checked_.emplace(check_tune(request_.options, context.files, ranks_, threads_));
-  }
+  void check(const CheckContext& context) override { job_.check(context); }
 
   void run(RunContext& context) override {
-    const Clock clock = steady_clock();
-    const double begin = clock();
-    const TuneOptions& options = checked_->options;
-    const TuneForecast& forecast = checked_->forecast;
-    const auto device =
-        make_device(options.backend, options.dtype, context.host_rank, context.pool);
-    introduce(context.console, *device);
-    if (request_.dry_run) {
-      compare_ranks(*checked_, context.files, context.comm, *device, host_name());
-      context.console.print(request_.json
-                                ? json_line(forecast_json(options, forecast, ranks_, threads_))
-                                : describe_forecast(options, forecast));
+    if (job_.request().dry_run) {
+      job_.compare_ranks(context);
+      context.console.print(job_.dry_run_text());
       return;
     }
-    TuneProgress progress(context.console, context.activity, forecast, clock);
-    const RunControl control = make_job_control(context, options.work_dir, request_.time_limit_s);
-    const TuneResult result =
-        tune(*checked_, context.files, context.comm, *device, progress, control);
-    const RunFacts facts = {clock() - begin,
-                            std::ranges::max(gather_value(context.comm, peak_memory_bytes())),
-                            forecast.peak_memory_bytes, ranks_};
-    context.console.say(fmt::format("\n{}", describe_tuning(options, result, facts)));
-    if (request_.json) context.console.print(json_line(tuning_json(options, result, facts)));
+    const TuneJob::Outcome outcome = job_.run(context);
+    if (job_.request().json) {
+      context.console.print(json_line(tuning_json(job_.options(), outcome.result, outcome.facts)));
+    }
   }
 
  private:
-  void introduce(Console& console, const Device& device) const {
-    const TuneOptions& options = checked_->options;
-    const TuneForecast& forecast = checked_->forecast;
-    console.say(fmt::format(
-        "bitmill tune: {} towards {} on {} with {} each, {} of {}, {}\n"
-        "{} of {} packed linears; {} windows of {} tokens to train on, {} held out; batch "
-        "{}, rate {}, at most {}{}",
-        options.model, options.reference, format_number_of("rank", ranks_),
-        format_number_of("thread", threads_), format_number_of("stage", forecast.mesh.stages),
-        format_number_of("replica", forecast.mesh.replicas), backend_words(options.backend, device),
-        what_is_trained(forecast), forecast.linears, forecast.train, forecast.seq_len,
-        forecast.held_out, options.batch, rate_words(options), of_epochs(options, forecast),
-        options.shuffle_seed ? fmt::format("; windows shuffled by seed {}", *options.shuffle_seed)
-                             : ""));
-    for (const std::string& note :
-         {idle_ranks_note(options, forecast), few_held_out_note(forecast)}) {
-      if (!note.empty()) console.say(note);
-    }
-    for (const std::string& note : forecast.notes) console.say("note: " + note);
-    if (!request_.backend_note.empty()) console.say("note: " + request_.backend_note);
-  }
-
-  const TuneRequest request_;
-  std::optional<CheckedTune> checked_;  // from check() on
-  int ranks_ = 1;
-  int threads_ = 1;
+  TuneJob job_;
 };
 
 }  // namespace
