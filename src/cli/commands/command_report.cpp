@@ -9,6 +9,7 @@
 #include "checkpoint/run_dir.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/commands/help.hpp"
+#include "cli/report/loss_curve.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/status_table.hpp"
 #include "comm/mpi_session.hpp"
@@ -94,6 +95,8 @@ class ReportCommand : public Command {
       return found ? record_text(RunState(files, found->path)) : "there is no state of a run";
     });
     print("what every rank did last", [&] { return trouble_text(files); });
+    const LossLog losses = read_loss_log(files, work_dir_);
+    if (!losses.points.empty()) print("losses", [&] { return loss_text(losses); });
     print("last events", [&] { return lines_of(events_); });
     print("files", [&] {
       return inspect_work_dir(files, work_dir_) == Occupancy::nothing

@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "cli/options/corpus_options.hpp"
+#include "cli/options/pictures.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
 #include "cli/report/quantity.hpp"
@@ -53,6 +54,7 @@ OptionGroup preprocess_input_options() {
        allow_key_option(),
        tensor_prefix_option(),
        config_option(),
+       curve_option(),
        {"dry-run", "", "", "check everything, say what would be done, and stop"},
        {"ranks", "N", "those there are",
         "with --dry-run: what a run on N ranks would take, whether they are here or not. Then only "
@@ -205,6 +207,7 @@ PreprocessRequest read_preprocess_request(Files& files, const Settings& settings
     options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
     return request;
   }
+  request.page = settings.text_or("timeline", "");
   take_run_folder(settings, request);
   options.corpus_dir = corpus_folder(files, options.work_dir, options.scratch_dir);
   options.packed = settings.folder_or("packed", "");

@@ -243,6 +243,7 @@ std::string AdapterTrainer::measure_line(double seconds) const {
                         {"steps", state_.steps},
                         {"loss", state_.history.train.back()},
                         {"held_out", state_.history.held_out.back()},
+                        {"held_out_before", state_.history.held_out.front()},
                         {"seconds", seconds}}
       .dump();
 }

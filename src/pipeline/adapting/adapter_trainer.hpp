@@ -96,7 +96,7 @@ class AdapterTrainer : private Trained {
 
   const AdapterContext context_;
   const std::unique_ptr<Backend> backend_;
-  const Rotary rotary_;  // on the device
+  const Rotary rotary_;                 // on the device
   const SampleShare train_, held_out_;  // of a step; of all that is held out
   TrainedStage stage_;
   const RateCurve rates_;

@@ -7,7 +7,9 @@
 #include "method/lora_block.hpp"
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/checks/calibration.hpp"
+#include "pipeline/checks/preflight.hpp"
 #include "pipeline/checks/workload.hpp"
+#include "pipeline/job/fingerprint.hpp"
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
@@ -71,8 +73,8 @@ int64_t stream_bytes(const PreprocessOptions& options, const PreprocessForecast&
   const int64_t live = std::min<int64_t>(stages, std::ssize(cuts));
   int64_t samples = live * width * (piece_count(forecast.blocks, stages) + (stages == 1 ? 1 : 0));
   if (options.loss == TrainingLoss::divergence) {
-    const int64_t taught = std::min(std::max(sequences_of_teacher, options.batch),
-                                    forecast.steps * options.batch);
+    const int64_t taught =
+        std::min(std::max(sequences_of_teacher, options.batch), forecast.steps * options.batch);
     // What a stage computes, and what the last stage collects.
     samples += (stages == 1 ? 1 : 2) * piece_count(taught, replicas) +
                piece_count(most_held_out, replicas);
@@ -119,8 +121,8 @@ int64_t pass_bytes(const PreprocessOptions& options, const ModelConfig& config,
 }
 
 PreprocessMemory memory_of(const PreprocessOptions& options, const ModelConfig& config,
-                           const PreprocessForecast& forecast, int64_t base_bytes,
-                           int64_t streams, int threads) {
+                           const PreprocessForecast& forecast, int64_t base_bytes, int64_t streams,
+                           int threads) {
   const auto [stages, replicas] = forecast.mesh;
   const int64_t packed = (base_bytes - half_bytes * outer_elements(config)) / config.blocks;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
@@ -152,9 +154,9 @@ PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const M
   forecast.state_bytes = 2 * state_vectors * forecast.values * float_bytes;
   forecast.result_bytes =
       half_bytes * (outer_elements(config) + config.blocks * block_elements(config));
-  forecast.memory = memory_of(options, config, forecast,
-                              base_bytes > 0 ? base_bytes : usual_base_bytes(config), in_memory,
-                              threads);
+  forecast.memory =
+      memory_of(options, config, forecast, base_bytes > 0 ? base_bytes : usual_base_bytes(config),
+                in_memory, threads);
   forecast.peak_memory_bytes = forecast.memory.total();
   forecast.fingerprint_json = unknown_fingerprint;
   return forecast;

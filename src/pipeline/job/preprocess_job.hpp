@@ -64,9 +64,7 @@ struct PreprocessMemory {
   int64_t streams = 0;    // activations between blocks, and on their way to a neighbour
   int64_t adapters = 0;   // values, gradients, moments
 
-  int64_t total() const {
-    return libraries + packed + block + heads + passes + streams + adapters;
-  }
+  int64_t total() const { return libraries + packed + block + heads + passes + streams + adapters; }
 };
 
 // What a run would do and need.
