@@ -47,14 +47,14 @@ bool corpus_index_exists(Files& files, const IndexedFiles& indexed);
 // With what this host left unfinished. No process may be preparing there.
 void remove_corpus_index(Files& files, const IndexedFiles& indexed);
 
-// What write_corpus_index() would write: exact for unpacked files, which are read to their end to
-// know it; at most, for the index. Looks at the first MiB of each file, and throws what
-// write_corpus_index() would throw there.
-struct IndexBytes {
-  int64_t unpacked = 0;
-  int64_t index = 0;
+// What a corpus takes on disk, beside its files.
+struct CorpusDiskBytes {
+  int64_t unpacked = 0;  // about: see ContentBegin (corpus_unpack.hpp)
+  int64_t index = 0;     // at most, for as much text as that
 };
-IndexBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed);
+// What write_corpus_index() would write. Looks at the first MiB of each content, reads nothing
+// behind it, and throws what write_corpus_index() would throw there.
+CorpusDiskBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed);
 
 // Documents of all files follow each other without a gap: byte 0 of the text is the first byte of
 // document 0.

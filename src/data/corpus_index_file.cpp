@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/json.hpp"
+#include "data/file_pieces.hpp"
 
 namespace bitmill {
 namespace {
@@ -34,12 +35,11 @@ std::string read_string(const InputFile& file, int64_t offset, int64_t bytes) {
 }
 
 std::string hash_of_records(const InputFile& file, int64_t bytes) {
-  constexpr int64_t piece = int64_t{1} << 20;
   Hasher hasher;
-  for (int64_t offset = 0; offset < bytes; offset += piece) {
-    const std::string read = read_string(file, offset, std::min(piece, bytes - offset));
-    hasher.add(std::as_bytes(std::span(read)));
-  }
+  read_file_pieces(file, bytes, [&](std::span<const std::byte> piece) {
+    hasher.add(piece);
+    return true;
+  });
   return hasher.hex();
 }
 

@@ -13,6 +13,7 @@
 #include "data/corpus_splitter.hpp"
 #include "data/corpus_unfinished.hpp"
 #include "data/corpus_unpack.hpp"
+#include "data/file_pieces.hpp"
 
 namespace bitmill {
 namespace {
@@ -37,15 +38,11 @@ void unpack(Files& files, const std::string& path, const std::string& target,
 std::string hash_of_file(Files& files, const std::string& path, const CorpusProgress& progress) {
   Hasher hasher;
   const auto file = files.open(path);
-  constexpr int64_t piece = int64_t{1} << 20;
-  std::vector<std::byte> bytes(static_cast<size_t>(piece));
-  for (int64_t offset = 0; offset < file->size(); offset += piece) {
-    const int64_t size = std::min(piece, file->size() - offset);
-    const auto part = std::span(bytes).first(static_cast<size_t>(size));
-    file->read(offset, part);
-    hasher.add(part);
-    progress(size);
-  }
+  read_file_pieces(*file, file->size(), [&](std::span<const std::byte> piece) {
+    hasher.add(piece);
+    progress(std::ssize(piece));
+    return true;
+  });
   return hasher.hex();
 }
 
@@ -196,28 +193,18 @@ std::string content_path(Files& files, const std::string& path, const std::strin
   return join_path(scratch_dir, scratch_name({files.resolve(path), size}, "text"));
 }
 
-IndexBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed) {
-  IndexBytes bytes;
+CorpusDiskBytes corpus_index_bytes(Files& files, const IndexedFiles& indexed) {
+  CorpusDiskBytes bytes;
   int64_t text = 0, pieces = 0;
   const CorpusLines lines(files, indexed.model_folder, indexed.text_key);
   for (const std::string& path : indexed.paths) {
-    const std::string content = content_path(files, path, indexed.scratch_dir);
-    int64_t size = 0;
-    if (files.exists(content)) {
-      check_begin(begin_of(files, content), path, indexed.text_key, lines);
-      size = files.open(content)->size();
-    } else {
-      std::string begin;
-      size = read_content(files, path, [&](std::string_view piece) {
-        if (begin.size() == bytes_of_begin) return;
-        begin += piece.substr(0, bytes_of_begin - begin.size());
-        if (begin.size() == bytes_of_begin) check_begin(begin, path, indexed.text_key, lines);
-      });
-      if (begin.size() < bytes_of_begin) check_begin(begin, path, indexed.text_key, lines);
-      bytes.unpacked += size;
-    }
-    text += size;
-    pieces += size / (longest_piece / 2) + 1;
+    const std::string unpacked = content_path(files, path, indexed.scratch_dir);
+    const bool is_there = files.exists(unpacked);
+    const ContentBegin begin = content_begin(files, is_there ? unpacked : path, bytes_of_begin);
+    check_begin(begin.text, path, indexed.text_key, lines);
+    if (!is_there) bytes.unpacked += begin.bytes;
+    text += begin.bytes;
+    pieces += begin.bytes / (longest_piece / 2) + 1;
   }
   if (files.exists(index_path(files, indexed))) return bytes;
   const int64_t table = 4096 + 64 * std::ssize(indexed.paths);

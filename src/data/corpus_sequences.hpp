@@ -24,8 +24,6 @@ class CorpusSequences {
   // REQUIRES: 0 <= number < count(part). Errors as in TrainingCorpus::sequence().
   virtual std::vector<int32_t> sequence(CorpusPart part, int64_t number) const = 0;
 
-  virtual int64_t documents() const = 0;
-  virtual int64_t text_bytes() const = 0;
   virtual std::string fingerprint() const = 0;
   virtual std::vector<std::string> notes() const = 0;
 };

@@ -22,8 +22,6 @@ class TextSequences : public CorpusSequences {
         index_(files, indexed_files(options)),
         tokens_(files, index_, options.model_folder, options.vocab_size) {}
 
-  int64_t documents() const final { return index_.documents(); }
-  int64_t text_bytes() const final { return index_.text_bytes(); }
   std::string fingerprint() const final { return index_.content_hash(); }
   std::vector<std::string> notes() const override {
     if (index_.left_out() == 0) return {};

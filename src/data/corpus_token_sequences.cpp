@@ -67,8 +67,6 @@ class TokenSequences final : public CorpusSequences {
     return ids;
   }
 
-  int64_t documents() const override { return rows(); }
-  int64_t text_bytes() const override { return tokens_ * int64_t{sizeof(int32_t)}; }
   std::string fingerprint() const override { return content_hash_; }
   std::vector<std::string> notes() const override {
     if (longest_row_ <= options_.seq_len) return {};
@@ -120,14 +118,13 @@ class TokenSequences final : public CorpusSequences {
                               "less, or another file",
                               path, ids, options_.seq_len, ids));
     rows_ += rows;
-    tokens_ += ids;
     sources_.push_back(std::move(source));
   }
 
   const CorpusOptions options_;
   const std::string content_hash_;
   std::vector<Source> sources_;  // by first_row
-  int64_t rows_ = 0, tokens_ = 0, longest_row_ = 0;
+  int64_t rows_ = 0, longest_row_ = 0;
   int64_t training_ = 0;  // rows; those behind them are held out
 };
 

@@ -12,11 +12,11 @@
 
 #include "base/error.hpp"
 #include "base/handle.hpp"
+#include "data/file_pieces.hpp"
 
 namespace bitmill {
 namespace {
 
-constexpr int64_t piece_bytes = int64_t{1} << 20;
 constexpr std::string_view gzip_begin = "\x1f\x8b";
 constexpr std::string_view zstd_begin = "\x28\xb5\x2f\xfd";
 
@@ -57,18 +57,6 @@ void check_only_zeros(std::string_view rest, const std::string& path) {
                 fmt::format("{}: behind the compressed content there is something else; get the "
                             "file again",
                             path));
-}
-
-// Calls use(piece) with the bytes of the file as they are.
-template <class Use>
-void read_pieces(Files& files, const std::string& path, const Use& use) {
-  const auto file = files.open(path);
-  std::vector<char> piece(static_cast<size_t>(std::min(piece_bytes, file->size())));
-  for (int64_t offset = 0; offset < file->size(); offset += piece_bytes) {
-    const auto size = static_cast<size_t>(std::min(piece_bytes, file->size() - offset));
-    file->read(offset, std::as_writable_bytes(std::span(piece).first(size)));
-    use(std::string_view(piece.data(), size));
-  }
 }
 
 class GzipReader {
@@ -126,7 +114,7 @@ class GzipReader {
   const std::string& path_;
   Counted& counted_;
   z_stream stream_ = {};
-  std::vector<char> out_ = std::vector<char>(piece_bytes);
+  std::vector<char> out_ = std::vector<char>(file_piece_bytes);
   bool is_between_ = true;  // no part has begun that has not ended
   bool has_ended_ = false;  // zeros were seen
 };
@@ -165,15 +153,46 @@ class ZstdReader {
   const std::string& path_;
   Counted& counted_;
   const UniqueHandle<ZstdTraits> stream_;
-  std::vector<char> out_ = std::vector<char>(piece_bytes);
+  std::vector<char> out_ = std::vector<char>(file_piece_bytes);
   size_t left_ = 0;  // what zstd expects of the part that it is in; 0: none has begun
 };
 
+// What is not compressed.
+class PlainReader {
+ public:
+  PlainReader(const std::string&, Counted& counted) : counted_(counted) {}
+  void add(std::string_view piece) { counted_(piece); }
+  void finish() const {}
+
+ private:
+  Counted& counted_;
+};
+
+// Until wants_more() says no, which is asked after every piece of the file; the content need not
+// end there. Returns how many bytes of the file were read.
 template <class Reader>
-void unpack_with(Files& files, const std::string& path, Counted& counted) {
-  Reader reader(path, counted);
-  read_pieces(files, path, [&](std::string_view piece) { reader.add(piece); });
-  reader.finish();
+int64_t unpack_with(const InputFile& file, Counted& counted,
+                    const std::function<bool()>& wants_more) {
+  Reader reader(file.path(), counted);
+  const int64_t read = read_file_pieces(file, file.size(), [&](std::span<const std::byte> piece) {
+    reader.add({reinterpret_cast<const char*>(piece.data()), piece.size()});
+    return wants_more();
+  });
+  if (read == file.size()) reader.finish();
+  return read;
+}
+
+int64_t unpack_some(const InputFile& file, Packing packing, Counted& counted,
+                    const std::function<bool()>& wants_more) {
+  switch (packing) {
+    case Packing::gzip:
+      return unpack_with<GzipReader>(file, counted, wants_more);
+    case Packing::zstd:
+      return unpack_with<ZstdReader>(file, counted, wants_more);
+    case Packing::none:
+      break;
+  }
+  return unpack_with<PlainReader>(file, counted, wants_more);
 }
 
 }  // namespace
@@ -203,19 +222,28 @@ std::string name_of_content(const std::string& path) {
   return path;
 }
 
+ContentBegin content_begin(Files& files, const std::string& path, size_t most) {
+  const auto file = files.open(path);
+  const Packing packing = packing_of(files, path);
+  ContentBegin begin;
+  const Take take = [&](std::string_view piece) {
+    begin.text += piece.substr(0, most - std::min(most, begin.text.size()));
+  };
+  Counted counted(take);
+  const int64_t read =
+      unpack_some(*file, packing, counted, [&] { return begin.text.size() < most; });
+  const double each =
+      static_cast<double>(counted.bytes()) / static_cast<double>(std::max<int64_t>(1, read));
+  begin.bytes = packing == Packing::none ? file->size()
+                : read == file->size()
+                    ? counted.bytes()
+                    : static_cast<int64_t>(each * static_cast<double>(file->size()));
+  return begin;
+}
+
 int64_t read_content(Files& files, const std::string& path, const Take& take) {
   Counted counted(take);
-  switch (packing_of(files, path)) {
-    case Packing::gzip:
-      unpack_with<GzipReader>(files, path, counted);
-      break;
-    case Packing::zstd:
-      unpack_with<ZstdReader>(files, path, counted);
-      break;
-    case Packing::none:
-      read_pieces(files, path, [&](std::string_view piece) { counted(piece); });
-      break;
-  }
+  unpack_some(*files.open(path), packing_of(files, path), counted, [] { return true; });
   return counted.bytes();
 }
 

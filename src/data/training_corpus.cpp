@@ -51,7 +51,6 @@ class TrainingCorpus::Impl {
 
   int64_t size() const { return size_; }
   int64_t held_out_size() const { return held_out_size_; }
-  const CorpusSequences& sequences() const { return *sequences_; }
   void leave_out(EvaluationText evaluation) { evaluation_ = std::move(evaluation); }
 
   std::vector<int32_t> plain_sequence(int64_t position) const {
@@ -132,8 +131,6 @@ std::vector<int32_t> TrainingCorpus::held_out_sequence(int64_t i) const {
 void TrainingCorpus::leave_out(EvaluationText evaluation) {
   impl_->leave_out(std::move(evaluation));
 }
-int64_t TrainingCorpus::documents() const { return impl_->sequences().documents(); }
-int64_t TrainingCorpus::text_bytes() const { return impl_->sequences().text_bytes(); }
 std::string TrainingCorpus::fingerprint() const { return impl_->fingerprint(); }
 std::vector<std::string> TrainingCorpus::notes() const { return impl_->notes(); }
 
@@ -149,8 +146,7 @@ std::vector<int64_t> TrainingCorpus::overlapping_positions(int64_t count,
 CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options) {
   check_corpus_options(options);
   if (holds_token_files(files, options)) return {};
-  const IndexBytes bytes = corpus_index_bytes(files, indexed_files(options));
-  return {bytes.unpacked, bytes.index};
+  return corpus_index_bytes(files, indexed_files(options));
 }
 
 void prepare_corpus(Files& files, const CorpusOptions& options, const CorpusProgress& progress) {

@@ -60,14 +60,9 @@ struct CorpusOptions {
   std::string scratch_dir;  // for the index and unpacked files
 };
 
-// What prepare_corpus() writes and does not find there yet.
-struct CorpusDiskBytes {
-  int64_t unpacked = 0;  // exact: compressed files are read once to the end to know it
-  int64_t index = 0;     // at most: 32 for every least_bytes of text
-};
-// One rank of a host should ask.
-// UsageError or FormatError where the first MiB of a text shows that prepare_corpus() would refuse
-// it.
+// What prepare_corpus() writes and does not find there yet: about, by the first MiB of each
+// content, behind which nothing is read. UsageError or FormatError where the first MiB of a text
+// shows that prepare_corpus() would refuse it.
 CorpusDiskBytes corpus_disk_bytes(Files& files, const CorpusOptions& options);
 
 // Unpacks compressed files into options.scratch_dir, and writes the index of all files: 32 bytes
@@ -124,8 +119,6 @@ class TrainingCorpus {
   // nothing were left out. Tokenizes all of them.
   std::vector<int64_t> overlapping_positions(int64_t count, const EvaluationText& evaluation) const;
 
-  int64_t documents() const;   // that are long enough, in both parts; rows of token files
-  int64_t text_bytes() const;  // of these; of token files: 4 for each token
   // Hash of the unpacked bytes of all files in their order, of text_key and least_bytes.
   std::string fingerprint() const;
   // What the user should hear, a sentence each: documents that are cut short or left out, passes,

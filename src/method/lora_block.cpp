@@ -65,7 +65,8 @@ LoraBlock::LoraBlock(const SourceModel& base, const SourceModel& original, int64
     if (is_packed(base.tensors(), shape.tensor)) {
       linear.packed = read_packed_linear(base.tensors(), shape.tensor, shape.rows, shape.cols);
     } else {
-      linear.kept = base.load_linear(shape);
+      const Dtype stored = base.tensors().info(shape.tensor).dtype;
+      linear.kept = base.load_linear(shape).to(scalar_type(stored));
     }
   }
   layout_.emplace(adapters_of(shapes, settings));
@@ -110,16 +111,17 @@ at::Tensor LoraBlock::merged(size_t role, const at::Tensor& trained) const {
   const at::NoGradGuard no_grad;
   const Linear& linear = linears_[role];
   const LinearShape& shape = linear.shape;
-  at::Tensor weight = linear.kept;
+  at::Tensor weight;
   if (linear.packed) {
     weight = at::empty({shape.rows, shape.cols});
-    const std::vector<float> values = dequantize(*linear.packed);
-    std::copy(values.begin(), values.end(), weight.data_ptr<float>());
+    dequantize(*linear.packed, floats_of(weight));
+  } else {
+    weight = linear.kept.to(at::kFloat);
   }
   if (linear.learns >= 0) {
-    const LearnedLinear factors =
-        layout_->views(device_.fetch(trained))[static_cast<size_t>(linear.learns)];
-    const at::Tensor a = factors[part::lora_a], b = factors[part::lora_b];
+    const LearnedLinear factors = layout_->views(trained)[static_cast<size_t>(linear.learns)];
+    const at::Tensor a = device_.fetch(factors[part::lora_a]);
+    const at::Tensor b = device_.fetch(factors[part::lora_b]);
     at::Tensor sum = at::empty_like(weight);
     parallel_pieces(device_.host(), shape.rows, rows_per_tile, [&](int64_t first, int64_t count) {
       const at::NoGradGuard quiet;
@@ -142,8 +144,7 @@ bool LoraBlock::can_store(const at::Tensor& trained) const {
 BlockWeights LoraBlock::deployed(const at::Tensor& trained) const {
   BlockWeights out{vectors_, {}};
   for (size_t role = 0; role < linears_.size(); ++role) {
-    const at::Tensor weight =
-        changes(role) ? merged(role, trained).to(at::kFloat) : linears_[role].kept;
+    const at::Tensor weight = changes(role) ? merged(role, trained) : linears_[role].kept;
     out.linears.push_back(device_.bring(weight, device_.operand()));
   }
   return out;

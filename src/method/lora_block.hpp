@@ -67,7 +67,7 @@ class LoraBlock final : public TrainedBlock {
   struct Linear {
     LinearShape shape;
     std::optional<PackedLinear> packed;
-    at::Tensor kept;               // float32, on the host; undefined where it is packed
+    at::Tensor kept;               // as it is stored, on the host; undefined where it is packed
     int learns = -1;               // its number among the targets; -1: no target
     Dtype dtype = Dtype::float32;  // of the original's weight
   };

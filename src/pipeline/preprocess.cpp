@@ -8,13 +8,11 @@
 #include <optional>
 
 #include "base/error.hpp"
-#include "base/hash.hpp"
-#include "data/corpus_begin.hpp"
-#include "data/token_text.hpp"
 #include "data/training_corpus.hpp"
 #include "format/tensor_folder.hpp"
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/adapting/merged_folder.hpp"
+#include "pipeline/checks/evaluation_text.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
@@ -40,9 +38,9 @@ struct PreprocessStart {
   ThreadPool& pool;  // the device's host
   PreprocessObserver& observer;
   const RunControl& control;
-  std::string fingerprint_json;  // with the text
+  std::string fingerprint_json;  // with the text, from open_text() on
+  std::vector<std::string> numerics_classes;
   TrainingText text;
-  TensorWay way;
 
   const PreprocessOptions& options() const { return checked.options; }
 };
@@ -61,28 +59,30 @@ TrainingText text_of(const std::shared_ptr<const TrainingCorpus>& corpus) {
 
 // No sequence of the training shares text with the evaluation from here on. Returns a hash of it.
 std::string leave_out(const PreprocessStart& start, TrainingCorpus& corpus) {
-  const PreprocessOptions& options = start.options();
-  const int64_t vocabulary = start.checked.original.config().vocab_size;
-  EvaluationText evaluation;
-  Hasher hasher;
-  for (const std::string& path : options.evaluation) {
-    const Tokens tokens = read_tokens(start.files, path, options.model, vocabulary,
-                                      key_where_lines(start.files, path, options.text_key));
-    evaluation.add(tokens.ids);
-    hasher.add(std::as_bytes(std::span(tokens.ids)));
-  }
+  ReadEvaluation evaluation =
+      read_evaluation(start.options(), start.files, start.checked.original.config().vocab_size);
   // All of a small corpus, and a look at a large one.
   constexpr int64_t most_looked_at = 1000;
   const int64_t looked_at = std::min(corpus.size(), most_looked_at);
-  const auto sharing = std::ssize(corpus.overlapping_positions(looked_at, evaluation));
+  const auto sharing = std::ssize(corpus.overlapping_positions(looked_at, evaluation.text));
   start.observer.note(fmt::format(
       "{} of the first {} sequences share text with --evaluation; all that do are replaced by "
       "others",
       sharing, looked_at));
-  corpus.leave_out(std::move(evaluation));
-  return hasher.hex();
+  corpus.leave_out(std::move(evaluation.text));
+  return evaluation.hash;
 }
 
+std::vector<std::string> check_all_ranks(const CheckedPreprocess& checked,
+                                         const std::string& fingerprint, Files& files,
+                                         Communicator& comm, const Device& device,
+                                         const std::string& host) {
+  return check_ranks({fingerprint, numerics_class(checked.options.backend, device),
+                      checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
+                     files, comm, host);
+}
+
+// Collective. What depends on the text; afterwards the ranks have been compared with it.
 void open_text(PreprocessStart& start) {
   const CorpusOptions options =
       corpus_options(start.options(), start.checked.forecast, start.checked.original.config());
@@ -95,15 +95,8 @@ void open_text(PreprocessStart& start) {
   start.text = text_of(corpus);
   fingerprint["corpus"] = start.text.fingerprint;
   start.fingerprint_json = fingerprint.dump();
-}
-
-std::vector<std::string> check_all_ranks(const CheckedPreprocess& checked,
-                                         const std::string& fingerprint, Files& files,
-                                         Communicator& comm, const Device& device,
-                                         const std::string& host) {
-  return check_ranks({fingerprint, numerics_class(checked.options.backend, device),
-                      checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
-                     files, comm, host);
+  start.numerics_classes = check_all_ranks(start.checked, start.fingerprint_json, start.files,
+                                           start.comm, start.device, start.control.host);
 }
 
 struct Sources {
@@ -123,12 +116,10 @@ Sources hash_sources(const PreprocessStart& start) {
 
 // On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
 // save there.
-void open_session(const PreprocessStart& start, const Sources& sources,
-                  const std::vector<std::string>& numerics_classes, RunSession& session) {
+void open_session(const PreprocessStart& start, const Sources& sources, RunSession& session) {
   const PreprocessForecast& forecast = start.checked.forecast;
-  session.open({start.fingerprint_json, numerics_classes}, folder_plan(forecast),
+  session.open({start.fingerprint_json, start.numerics_classes}, folder_plan(forecast),
                {{outside_blocks, sources.original}, {all_adapters, sources.base}});
-  start.control.work_dir_answers();
   if (session.goes_on()) {
     start.observer.phase_begins(
         fmt::format("going on with the training in {}: {} of {} steps are done",
@@ -137,12 +128,20 @@ void open_session(const PreprocessStart& start, const Sources& sources,
   session.dir().rehearse_save(forecast.state_bytes / 2);
 }
 
+TensorWay tensor_way_of(const PreprocessStart& start) {
+  return device_use(
+             start.comm, start.checked.forecast.mesh, start.device, start.control,
+             [&](const std::string& note) { start.observer.note(note); },
+             [&](const std::string& text) { start.observer.phase_begins(text); })
+      .way;
+}
+
 // `session` is null except on rank 0. Fills in the history.
 void train(const PreprocessStart& start, const Sources& sources, RunSession* session,
            PreprocessResult& result) {
   const PreprocessOptions& options = start.options();
   const CheckedPreprocess& checked = start.checked;
-  MeshRank rank(checked.forecast.mesh, start.comm, start.way);
+  MeshRank rank(checked.forecast.mesh, start.comm, tensor_way_of(start));
   StreamBudget budget(start.files, options.stream_memory > 0 ? options.stream_memory : INT64_MAX,
                       stream_scratch_path(options.scratch_dir, start.comm.rank()));
   std::optional<RunWriter> writer;
@@ -162,16 +161,36 @@ void train(const PreprocessStart& start, const Sources& sources, RunSession* ses
   result.history = trainer.history();
 }
 
-void train_in_session(const PreprocessStart& start,
-                      const std::vector<std::string>& numerics_classes, const Sources& sources,
-                      PreprocessResult& result) {
+// Collective, from open_text() on. Errors of check_output().
+bool result_is_there(const PreprocessStart& start) {
+  return check_output(start.options().output_dir, start.files, preprocess_record,
+                      start.fingerprint_json, start.comm);
+}
+
+// The folder is claimed first: what is unpacked and indexed belongs to this start alone.
+void train_in_session(PreprocessStart& start, const Sources& sources, PreprocessResult& result) {
   result.state_seconds = work_in_session(
       work_folder(start.options()), start.files, start.comm, start.control,
       [&](const std::string& text) { start.observer.phase_begins(text); },
       [&](RunSession* session) {
-        if (session != nullptr) open_session(start, sources, numerics_classes, *session);
+        if (session != nullptr) start.control.work_dir_answers();
+        open_text(start);
+        BITMILL_CHECK(!result_is_there(start), UsageError,
+                      fmt::format("another start has just written the result to {}; start again "
+                                  "to verify it",
+                                  start.options().output_dir));
+        if (session != nullptr) open_session(start, sources, *session);
         train(start, sources, session, result);
       });
+}
+
+// Collective. Whether there may be a result, as rank 0 sees it.
+bool output_is_there(const PreprocessStart& start) {
+  auto answer = static_cast<std::byte>(
+      start.comm.rank() == 0 &&
+      start.files.exists(join_path(start.options().output_dir, "config.json")));
+  start.comm.broadcast(std::span(&answer, 1), 0);
+  return answer != std::byte{0};
 }
 
 // Verifies the result of an earlier job, on rank 0.
@@ -193,29 +212,18 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
                             const Device& device, PreprocessObserver& observer,
                             const RunControl& control) {
   const PreprocessOptions& options = checked.options;
-  PreprocessStart start{checked,       files,     comm,    device,
-                        device.host(), observer,  control, /*fingerprint_json=*/{},
-                        /*text=*/{},   /*way=*/{}};
+  PreprocessStart start{checked, files, comm, device, device.host(), observer, control, {}, {}, {}};
   observer.phase_begins("comparing what the ranks see");
   compare_ranks(checked, files, comm, device, control.host);
   check_same_everywhere(checked.hashes, options.packed, comm);
   const Sources sources = hash_sources(start);
-  open_text(start);
-  start.way = device_use(
-                  comm, checked.forecast.mesh, device, control,
-                  [&](const std::string& note) { observer.note(note); },
-                  [&](const std::string& text) { observer.phase_begins(text); })
-                  .way;
-  const std::vector<std::string> classes =
-      check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
   PreprocessResult result;
-  result.already_done =
-      check_output(options.output_dir, files, preprocess_record, start.fingerprint_json, comm);
-  if (!result.already_done) {
-    train_in_session(start, classes, sources, result);
-  } else if (comm.rank() == 0) {
-    verify_what_is_there(start, sources);
+  if (output_is_there(start)) {
+    open_text(start);
+    result.already_done = result_is_there(start);
+    if (result.already_done && comm.rank() == 0) verify_what_is_there(start, sources);
   }
+  if (!result.already_done) train_in_session(start, sources, result);
   remove_together(files, corpus_options(options, checked.forecast, checked.original.config()), comm,
                   control.host);
   if (comm.rank() == 0) {

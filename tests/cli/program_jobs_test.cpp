@@ -145,7 +145,7 @@ TEST_F(Program, PreprocessMakesItsBaseStopsAtItsTimeLimitAndGoesOn) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "merged.work-base"));
   EXPECT_EQ(run(words + " --time-limit 0").exit_code, 75);  // in the base
 
-  const ProgramRun done = run(words);
+  const ProgramRun done = run(words + " --timeline " + folder_ / "losses.html");
   ASSERT_EQ(done.exit_code, 0) << done.err;
   EXPECT_THAT(done.err, HasSubstr("step 3/3 · loss"));
   const auto figures = nlohmann::json::parse(done.out);
@@ -158,6 +158,22 @@ TEST_F(Program, PreprocessMakesItsBaseStopsAtItsTimeLimitAndGoesOn) {
       nlohmann::json::parse(run("status --json --work-dir " + folder_ / "merged.work").out);
   EXPECT_EQ(found.at("job"), "preprocess");
   EXPECT_EQ(found.at("preprocess").at("steps_done"), 3);
+  ASSERT_EQ(found.at("losses").size(), 4u);  // of the base, and after each step
+  EXPECT_EQ(found["losses"][3].at("held_out"), figures.at("held_out"));
+  EXPECT_EQ(found["losses"][0].at("held_out"), figures.at("held_out_before"));
+  EXPECT_THAT(read_text(*posix_files(), folder_ / "losses.html"), HasSubstr("\"x\":\"step\""));
+  EXPECT_EQ(
+      run("status --work-dir " + folder_ / "merged.work" + " --timeline " + folder_ / "later.html")
+          .exit_code,
+      0);
+  EXPECT_EQ(read_text(*posix_files(), folder_ / "later.html"),
+            read_text(*posix_files(), folder_ / "losses.html"));
+  EXPECT_THAT(run("report --work-dir " + folder_ / "merged.work").out,
+              HasSubstr("step 0: held-out "));
+  EXPECT_THAT(run("status --work-dir " + base + ".work --timeline " + folder_ / "none.html").err,
+              HasSubstr("no loss was logged"));
+  EXPECT_THAT(run(words + " --timeline " + folder_ / "merged/losses.html").err,
+              HasSubstr("lies in --output-dir"));
   EXPECT_EQ(run("verify --work-dir " + folder_ / "merged.work").exit_code, 0);
 
   const std::string on_base = "preprocess --model " + books + " --corpus " + calib + " --packed " +
@@ -171,6 +187,25 @@ TEST_F(Program, PreprocessMakesItsBaseStopsAtItsTimeLimitAndGoesOn) {
   EXPECT_THAT(run(on_base + folder_ / "third" + " --samples 3").err,
               HasSubstr("exclude each other"));
   EXPECT_THAT(run(on_base + folder_ / "third" + " --dropout 1").err, HasSubstr("below 1"));
+}
+
+// config.json is enough, and no rank has to be there.
+TEST_F(Program, PreprocessForecastsAShapeOnAnyNumberOfRanks) {
+  std::filesystem::create_directory(folder_ / "shape");
+  std::filesystem::copy_file(books + "/config.json", folder_ / "shape/config.json");
+  const std::string words =
+      "preprocess --dry-run --json --seq-len 64 --model " + folder_ / "shape" + " --ranks ";
+  const ProgramRun one = run(words + "1"), eight = run(words + "8 --stages 4");
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  ASSERT_EQ(eight.exit_code, 0) << eight.err;
+  const auto alone = nlohmann::json::parse(one.out), many = nlohmann::json::parse(eight.out);
+  EXPECT_EQ(alone.at("steps"), 10'000);
+  EXPECT_EQ(many.at("replicas"), 2);
+  EXPECT_GT(alone.at("memory").at("packed"), many.at("memory").at("packed"));
+  EXPECT_THAT(run(words + "8").err, HasSubstr("6 of 8 ranks will idle"));
+  EXPECT_THAT(run(words + "8 --stages 3").err, HasSubstr("--stages is 3"));
+  EXPECT_THAT(run(words + "1 --rank 4000").err, HasSubstr("--rank 4000 is above"));
+  EXPECT_THAT(run("preprocess --ranks 8 --model " + books).err, HasSubstr("--dry-run"));
 }
 
 TEST_F(Program, ATokenFileStandsForItsText) {

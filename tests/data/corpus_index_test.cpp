@@ -58,7 +58,7 @@ TEST(CorpusIndex, WhatIsThereIsNotMadeAgain) {
   MemoryFiles files;
   files.put("/a.txt.gz", corpora::gzip("one"));
   const auto indexed = indexed_of({"/a.txt.gz"}, "/scratch");
-  const IndexBytes before = corpus_index_bytes(files, indexed);
+  const CorpusDiskBytes before = corpus_index_bytes(files, indexed);
   EXPECT_EQ(before.unpacked, 3);
   index_all(files, indexed);
   EXPECT_GE(before.index, std::ssize(files.get(index_path(files, indexed))));
@@ -66,7 +66,7 @@ TEST(CorpusIndex, WhatIsThereIsNotMadeAgain) {
   files.put(unpacked, "not made again");
   index_all(files, indexed);
   EXPECT_EQ(files.get(unpacked), "not made again");
-  const IndexBytes after = corpus_index_bytes(files, indexed);
+  const CorpusDiskBytes after = corpus_index_bytes(files, indexed);
   EXPECT_EQ(after.unpacked, 0);
   EXPECT_EQ(after.index, 0);
   remove_corpus_index(files, indexed);

@@ -62,7 +62,7 @@ void measure(int64_t bytes, const std::string& folder, const std::string& model)
   for (const CorpusCut cut : {CorpusCut::documents, CorpusCut::packed}) {
     options.cut = cut;
     const TrainingCorpus corpus(*files, options);
-    documents = corpus.documents();
+    if (cut == CorpusCut::documents) documents = corpus.size();
     for (int64_t i = 0; i < 1000; ++i) tokens += std::ssize(corpus.sequence(i));
   }
   fmt::print("bytes {} documents {} tokens {} prepared_s {:.1f} taken_s {:.1f} peak_kib {}\n",

@@ -28,7 +28,7 @@ TEST_F(TrainingCorpusTest, ADocumentIsASequenceCutAtItsLength) {
     expected.push_back(books_->encode(document, true));
     if (expected.back().size() > 40) expected.back().resize(40);
   }
-  EXPECT_EQ(corpus.documents(), 50);
+  EXPECT_EQ(corpus.size(), 50);
   auto found = pass_of(corpus);
   EXPECT_NE(found, expected) << "not shuffled";
   std::ranges::sort(found);

@@ -45,6 +45,14 @@ TEST_F(FolderCard, APackedFolderGetsCardAndFileAndStillVerifies) {
   verify_packed_folder(*files_, folder_, {});
 }
 
+TEST_F(FolderCard, APreprocessedFolderKeepsALicenceOfItsOwnName) {
+  model_.folder.write("README.md",
+                      "---\nlicense: other\nlicense_name: llama3\nlicense_link: LICENSE\n---\n");
+  complete_preprocessed_folder(*files_, folder_, json::object());
+  EXPECT_THAT(model_.folder.read("README.md"),
+              HasSubstr("license: other\nlicense_name: llama3\nlicense_link: LICENSE\n"));
+}
+
 TEST_F(FolderCard, DoneTwiceItIsTheSame) {
   model_.folder.write("README.md", "the source's");
   complete_packed_folder(*files_, folder_);

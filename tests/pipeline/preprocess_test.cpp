@@ -144,6 +144,69 @@ TEST_F(Preprocess, BytesAreTheSameForAnyRanksStagesThreadsAndStreams) {
   }
 }
 
+// The draw of a dropout follows from seed, sequence, block and linear: so the loss of every step is
+// the same on any mesh, to the last bit. At the first step B is zero, and nothing can be seen.
+TEST_F(Preprocess, DropoutIsTheSameOnAnyMeshAtEveryStep) {
+  class Losses : public PreprocessObserver {
+   public:
+    void step_done(const Step& step) override { all.push_back(step.loss); }
+    std::vector<double> all;
+  };
+  pack(4);
+  int jobs = 0;
+  const auto losses = [&](const AdaptedMesh& mesh, double dropout, uint64_t seed) {
+    PreprocessOptions o = adapting(fmt::format("job{}", jobs++));
+    o.steps = 5;
+    o.warmup = 0;
+    o.stages = mesh.mesh.stages;
+    o.lora.dropout = dropout;
+    o.lora.seed = seed;
+    Losses heard;
+    adapt_heard(o, heard, mesh.mesh.ranks(), mesh.threads);
+    return heard.all;
+  };
+  const std::vector<double> one = losses({{1, 1}, 1}, 0.5, 0);
+  ASSERT_EQ(one.size(), 5);
+  EXPECT_EQ(losses({{2, 2}, 1}, 0.5, 0), one);
+  EXPECT_EQ(losses({{4, 1}, 2}, 0.5, 0), one);
+  const std::vector<double> none = losses({{1, 1}, 1}, 0, 0);
+  EXPECT_EQ(none[0], one[0]);
+  for (size_t step = 1; step < 5; ++step) EXPECT_NE(none[step], one[step]) << step;
+}
+
+// What is kept in 16 bits is held so, and is the base's weight to the last bit in the result.
+TEST_F(Preprocess, ALinearThatTheBaseKeptGoesIntoTheResult) {
+  PreprocessOptions o = adapting("merged");
+  o.steps = 2;
+  o.named_targets = {"q"};
+  o.lora.targets = {LinearRole::query};
+  adapt(o);
+  const SourceModel merged(*files_, folder_ / "merged"), base(*files_, folder_ / "packed"),
+      original(*files_, folder_ / "model");
+  const LinearShape kept = block_linears(base.config(), 1)[1];
+  ASSERT_EQ(kept.tensor, "model.layers.1.self_attn.k_proj.weight");
+  EXPECT_TRUE(merged.load_linear(kept).equal(original.load_linear(kept)));
+  const LinearShape packed = block_linears(base.config(), 0)[1];
+  EXPECT_TRUE(merged.load_linear(packed).equal(base.load_linear(packed)));
+}
+
+// Another start holds the folder: this one has neither unpacked nor indexed anything.
+TEST_F(Preprocess, TheWorkFolderIsClaimedBeforeTheTextIsRead) {
+  control_.claim_timing = {std::chrono::milliseconds(60'000), std::chrono::milliseconds(1)};
+  const PreprocessOptions o = adapting("merged");
+  const auto held = Claim::take(*files_, o.work_dir, {"elsewhere", 1, "", "", 0, ""},
+                                control_.claim_timing, [](const auto&) {});
+  class Phases : public PreprocessObserver {
+   public:
+    void phase_begins(const std::string& phase) override { all += phase + "\n"; }
+    std::string all;
+  };
+  Phases phases;
+  EXPECT_ANY_THROW(adapt_heard(o, phases));
+  EXPECT_THAT(phases.all, testing::Not(HasSubstr("reading the corpus")));
+  EXPECT_FALSE(files_->exists(o.corpus_dir));
+}
+
 TEST_F(Preprocess, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {
   control_.claim_timing = {std::chrono::milliseconds(0), std::chrono::milliseconds(0)};
   for (const TrainingLoss loss : {TrainingLoss::cross_entropy, TrainingLoss::divergence}) {

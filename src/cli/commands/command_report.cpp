@@ -11,6 +11,7 @@
 #include "cli/commands/chain_status.hpp"
 #include "cli/commands/command.hpp"
 #include "cli/commands/help.hpp"
+#include "cli/report/loss_curve.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/status_table.hpp"
 #include "comm/mpi_session.hpp"
@@ -96,6 +97,8 @@ class FolderReport {
       return found ? record_text(RunState(files, found->path)) : "there is no state of a run";
     });
     print_trouble();
+    const LossLog losses = read_loss_log(files, work_dir_);
+    if (!losses.points.empty()) print("losses", [&] { return loss_text(losses); });
     print("last events", [&] { return lines_of(events_); });
     print("files", [&] {
       return inspect_work_dir(files, work_dir_) == Occupancy::nothing

@@ -6,7 +6,9 @@
 #include "cli/commands/chain_state.hpp"
 #include "cli/commands/chain_status.hpp"
 #include "cli/commands/command.hpp"
+#include "cli/options/pictures.hpp"
 #include "cli/report/console.hpp"
+#include "cli/report/loss_curve.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/status_table.hpp"
 #include "pipeline/folder/run_status.hpp"
@@ -29,7 +31,7 @@ nlohmann::ordered_json preprocess_json(const PreprocessStatus& status) {
   return json;
 }
 
-nlohmann::ordered_json status_json(const RunStatus& status) {
+nlohmann::ordered_json status_json(const RunStatus& status, const LossLog& losses) {
   nlohmann::ordered_json live = nlohmann::ordered_json::array();
   for (const LiveStatus& one : status.live) {
     live.push_back({{"block", one.block}, {"epoch", one.epoch}});
@@ -43,6 +45,7 @@ nlohmann::ordered_json status_json(const RunStatus& status) {
                                  {"blocks_done", status.blocks_done},
                                  {"live", live},
                                  {"loss", nullptr},
+                                 {"losses", loss_json(losses)},
                                  {"epoch_s", nullptr},
                                  {"eta_s", nullptr},
                                  {"kept_stream_bytes", status.kept_stream_bytes},
@@ -122,8 +125,15 @@ void judge(const std::string& work_dir, const Standing& status) {
 
 class StatusCommand : public Command {
  public:
-  StatusCommand(std::string work_dir, bool exit_status, bool json)
-      : work_dir_(std::move(work_dir)), exit_status_(exit_status), json_(json) {}
+  StatusCommand(std::string work_dir, bool exit_status, std::string page, bool json)
+      : work_dir_(std::move(work_dir)),
+        exit_status_(exit_status),
+        page_(std::move(page)),
+        json_(json) {}
+
+  void check(const CheckContext& context) override {
+    check_curve_page(context.files, page_, {{"--work-dir", work_dir_}});
+  }
 
   void run(RunContext& context) override {
     // A holder writes a beat every second: after three seconds without one it is not alive.
@@ -133,6 +143,11 @@ class StatusCommand : public Command {
       if (exit_status_) {
         return judge(work_dir_, {chain.phase, chain.holder, chain.failure, chain.starts_in_vain});
       }
+      BITMILL_CHECK(
+          page_.empty(), UsageError,
+          fmt::format("--timeline draws the losses of preprocess or tune: give the work folder "
+                      "of that part of the chain, within {}",
+                      work_dir_));
       context.console.print(json_ ? json_line(chain_json(chain)) : chain_status_table(chain));
       return;
     }
@@ -141,12 +156,20 @@ class StatusCommand : public Command {
       return judge(work_dir_,
                    {status.phase, status.holder, status.failure, status.starts_in_vain()});
     }
-    context.console.print(json_ ? json_line(status_json(status)) : status_table(status));
+    context.console.print(
+        json_ ? json_line(status_json(status, read_loss_log(context.files, work_dir_)))
+              : status_table(status));
+    if (page_.empty()) return;
+    BITMILL_CHECK(write_curve_page(context.files, page_, work_dir_), UsageError,
+                  fmt::format("--timeline: no loss was logged in {}: only tune and preprocess log "
+                              "them, at the end of an epoch or a twentieth of the steps",
+                              work_dir_));
   }
 
  private:
   const std::string work_dir_;
   const bool exit_status_;
+  const std::string page_;
   const bool json_;
 };
 
@@ -165,12 +188,13 @@ CommandEntry status_entry() {
           .options = {{"options",
                        {{"work-dir", "DIR", "", "the work folder of the run"},
                         {"exit-status", "", "", "say by the exit status what to do next"},
+                        curve_option(),
                         json_option("the status")}}},
           .make = [](Files&, const Settings& settings) -> std::unique_ptr<Command> {
             settings.require({"work-dir"}, "status");
-            return std::make_unique<StatusCommand>(settings.folder_or("work-dir", ""),
-                                                   settings.is_on("exit-status"),
-                                                   settings.is_on("json"));
+            return std::make_unique<StatusCommand>(
+                settings.folder_or("work-dir", ""), settings.is_on("exit-status"),
+                settings.text_or("timeline", ""), settings.is_on("json"));
           }};
 }
 

@@ -29,7 +29,7 @@ class PreprocessJob {
   const PreprocessOptions& options() const { return request_.options; }
   const PreprocessForecast& forecast() const { return checked_ ? checked_->forecast : forecast_; }
   // Collective. For --dry-run: says what would be done, of the base too, and checks what one rank
-  // alone cannot see.
+  // alone cannot see. Of planned ranks it only says which would idle.
   void compare_ranks(RunContext& context);
   // For --dry-run: the forecast of the training, as a table or as JSON.
   std::string dry_run_text() const;
@@ -44,12 +44,16 @@ class PreprocessJob {
  private:
   // `spent`: seconds of the time limit that the base took.
   RunControl make_control(RunContext& context, double spent) const;
+  void say_overlap(Console& console) const;
+  // On rank 0: the page that was asked for, of what the work folder's log has so far.
+  void draw(RunContext& context) const;
   void introduce(Console& console, const Device& device) const;
 
   const PreprocessRequest request_;
   std::optional<QuantizeJob> base_;           // where the base is to be made
   std::optional<CheckedPreprocess> checked_;  // from when there is a base
-  PreprocessForecast forecast_;               // before that
+  PreprocessForecast forecast_;               // before that, or of planned ranks
+  std::string overlap_;  // of the base's calibration with the evaluation; empty: none
   int ranks_ = 1;
   int threads_ = 1;
 };

@@ -28,6 +28,7 @@ class QuantizeJob {
 
   const QuantizeOptions& options() const { return checked_->options; }
   const QuantizeForecast& forecast() const { return checked_->forecast; }
+  const Windows& calibration() const { return checked_->calibration.windows; }
   // Collective. Checks what one rank alone cannot see. run() does it too.
   void compare_ranks(RunContext& context);
   // What the user should hear of model, calibration and selections. run() says it too.

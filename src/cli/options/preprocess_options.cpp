@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "cli/options/corpus_options.hpp"
+#include "cli/options/pictures.hpp"
 #include "cli/options/run_folder_options.hpp"
 #include "cli/options/shared_options.hpp"
 #include "cli/report/quantity.hpp"
@@ -53,7 +54,11 @@ OptionGroup preprocess_input_options() {
        allow_key_option(),
        tensor_prefix_option(),
        config_option(),
+       curve_option(),
        {"dry-run", "", "", "check everything, say what would be done, and stop"},
+       {"ranks", "N", "those there are",
+        "with --dry-run: what a run on N ranks would take, whether they are here or not. Then only "
+        "the model's config.json is read, and --output-dir, --corpus and --calib are not needed"},
        json_option("the result")}};
 }
 
@@ -174,8 +179,19 @@ OptionGroups preprocess_option_groups() {
 }
 
 PreprocessRequest read_preprocess_request(Files& files, const Settings& settings) {
-  settings.require({"model", "output-dir", "corpus"}, "preprocess");
   PreprocessRequest request;
+  request.dry_run = settings.is_on("dry-run");
+  request.json = settings.is_on("json");
+  request.planned_ranks = static_cast<int>(settings.whole_or("ranks", 0, 1, 1 << 20));
+  BITMILL_CHECK(request.planned_ranks == 0 || request.dry_run, UsageError,
+                fmt::format("{} has no effect without --dry-run: a run has as many ranks as are "
+                            "started, by mpirun for example",
+                            settings.origin("ranks")));
+  if (request.planned_ranks == 0) {
+    settings.require({"model", "output-dir", "corpus"}, "preprocess");
+  } else {
+    settings.require({"model"}, "preprocess --dry-run --ranks");
+  }
   PreprocessOptions& options = request.options;
   options.model = settings.folder_or("model", "");
   options.reading = read_model_reading(settings);
@@ -187,6 +203,11 @@ PreprocessRequest read_preprocess_request(Files& files, const Settings& settings
   options.dtype = choice.dtype;
   request.backend_note = choice.note;
   options.stages = static_cast<int>(settings.whole_or("stages", options.stages, 1, INT_MAX));
+  if (request.planned_ranks > 0) {
+    options.stream_memory = settings.bytes_or("stream-memory", options.stream_memory);
+    return request;
+  }
+  request.page = settings.text_or("timeline", "");
   take_run_folder(settings, request);
   options.corpus_dir = corpus_folder(files, options.work_dir, options.scratch_dir);
   options.packed = settings.folder_or("packed", "");
@@ -200,8 +221,6 @@ PreprocessRequest read_preprocess_request(Files& files, const Settings& settings
                                 settings.origin(name)));
     }
   }
-  request.dry_run = settings.is_on("dry-run");
-  request.json = settings.is_on("json");
   return request;
 }
 

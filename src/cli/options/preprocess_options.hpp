@@ -18,7 +18,9 @@ struct PreprocessRequest {
   // Makes the base first; none where --packed gives one. Its output folder is options.packed.
   std::optional<QuantizeRequest> base;
   bool dry_run = false;
+  int planned_ranks = 0;  // of a dry run that only reads config.json; 0: none
   bool json = false;
+  std::string page;  // of the curve of losses; empty: none
   std::optional<double> time_limit_s;
   std::string backend_note;  // of BackendChoice
 };

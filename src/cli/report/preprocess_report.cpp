@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
@@ -73,24 +75,54 @@ std::string idle_ranks_note(const PreprocessOptions& options, const PreprocessFo
       format_number_of("sequence", options.batch));
 }
 
+namespace {
+
+// What each part of the memory is.
+std::vector<std::pair<const char*, int64_t>> memory_parts(const PreprocessMemory& memory) {
+  return {{"libraries", memory.libraries},          {"packed blocks", memory.packed},
+          {"weights of one block", memory.block},   {"heads", memory.heads},
+          {"passes through them", memory.passes},   {"activations between blocks", memory.streams},
+          {"adapters and moments", memory.adapters}};
+}
+
+nlohmann::ordered_json memory_json(const PreprocessMemory& memory) {
+  return {{"libraries", memory.libraries}, {"packed", memory.packed}, {"block", memory.block},
+          {"heads", memory.heads},         {"passes", memory.passes}, {"streams", memory.streams},
+          {"adapters", memory.adapters}};
+}
+
+// Where only a model's shape is known, folders are not.
+std::string in_folder(const std::string& folder) {
+  return folder.empty() ? "" : fmt::format(" in {}", folder);
+}
+
+}  // namespace
+
 std::string describe_forecast(const PreprocessOptions& options,
                               const PreprocessForecast& forecast) {
   Table table({{"", Table::Align::left}, {"", Table::Align::left}});
-  table.add_row({"result", fmt::format("{}: {} of tensors", options.output_dir,
-                                       format_bytes(forecast.result_bytes))});
+  table.add_row({"result", fmt::format("{} of tensors{}", format_bytes(forecast.result_bytes),
+                                       in_folder(options.output_dir))});
   table.add_row(
       {"work", fmt::format("{} of {} of up to {}", format_number_of("step", forecast.steps),
                            format_number_of("sequence", options.batch),
                            format_number_of("token", forecast.seq_len))});
-  table.add_row({"memory", fmt::format("about {} on the busiest rank",
+  table.add_row({"mesh", fmt::format("{} x {}", format_number_of("stage", forecast.mesh.stages),
+                                     format_number_of("replica", forecast.mesh.replicas))});
+  table.add_row({"memory", fmt::format("about {} on the busiest rank:",
                                        format_bytes(forecast.peak_memory_bytes))});
-  table.add_row({"disk", fmt::format("about {} of state in {}", format_bytes(forecast.state_bytes),
-                                     options.work_dir)});
-  table.add_row({"corpus", fmt::format("up to {} of index and unpacked texts in {}",
-                                       format_bytes(forecast.corpus_bytes), options.corpus_dir)});
+  for (const auto& [name, bytes] : memory_parts(forecast.memory)) {
+    table.add_row({"", fmt::format("{} {}", format_bytes(bytes), name)});
+  }
+  table.add_row({"disk", fmt::format("about {} of state{}", format_bytes(forecast.state_bytes),
+                                     in_folder(options.work_dir))});
+  if (!options.corpus_dir.empty()) {
+    table.add_row({"corpus", fmt::format("about {} of index and unpacked texts in {}",
+                                         format_bytes(forecast.corpus_bytes), options.corpus_dir)});
+  }
   if (forecast.scratch_bytes > 0) {
-    table.add_row({"scratch", fmt::format("{} a rank in {}", format_bytes(forecast.scratch_bytes),
-                                          options.scratch_dir)});
+    table.add_row({"scratch", fmt::format("{} a rank{}", format_bytes(forecast.scratch_bytes),
+                                          in_folder(options.scratch_dir))});
   }
   return table.text();
 }
@@ -117,6 +149,7 @@ nlohmann::ordered_json forecast_json(const PreprocessOptions& options,
           {"seq_len", forecast.seq_len},
           {"result_bytes", forecast.result_bytes},
           {"peak_memory_bytes", forecast.peak_memory_bytes},
+          {"memory", memory_json(forecast.memory)},
           {"state_bytes", forecast.state_bytes},
           {"scratch_bytes", forecast.scratch_bytes},
           {"corpus_bytes", forecast.corpus_bytes},

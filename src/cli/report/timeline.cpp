@@ -33,7 +33,16 @@ ordered_json row_data(const TimelineRow& row) {
   return {{"name", row.name}, {"note", row.note}, {"actions", actions}};
 }
 
-ordered_json page_data(const std::string& title, std::span<const Timeline> timelines) {
+ordered_json curve_data(const Curve& curve) {
+  ordered_json series = ordered_json::array();
+  for (const Curve::Series& one : curve.series) {
+    series.push_back({{"name", one.name}, {"points", one.points}});
+  }
+  return {{"title", curve.title}, {"facts", curve.facts}, {"x", curve.x_name}, {"series", series}};
+}
+
+ordered_json page_data(const std::string& title, std::span<const Timeline> timelines,
+                       std::span<const Curve> curves) {
   ordered_json list = ordered_json::array();
   for (const Timeline& timeline : timelines) {
     ordered_json rows = ordered_json::array();
@@ -43,7 +52,9 @@ ordered_json page_data(const std::string& title, std::span<const Timeline> timel
                     {"seconds", timeline.seconds},
                     {"rows", rows}});
   }
-  return {{"title", title}, {"timelines", list}};
+  ordered_json lines = ordered_json::array();
+  for (const Curve& curve : curves) lines.push_back(curve_data(curve));
+  return {{"title", title}, {"timelines", list}, {"curves", lines}};
 }
 
 std::string note_of(double busy_s, double makespan_s, int64_t peak_bytes) {
@@ -135,10 +146,11 @@ Timeline planned_timeline(const Forecast& forecast, const std::string& title) {
   return out;
 }
 
-std::string timeline_page(const std::string& title, std::span<const Timeline> timelines) {
+std::string timeline_page(const std::string& title, std::span<const Timeline> timelines,
+                          std::span<const Curve> curves) {
   // A path need not be UTF-8.
-  const std::string text =
-      page_data(title, timelines).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  const std::string text = page_data(title, timelines, curves)
+                               .dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   std::string data;  // without '<', so that no text in it can end the script
   for (const char c : text) data += c == '<' ? "\\u003c" : std::string(1, c);
   constexpr std::string_view place = "@DATA@";

@@ -1,8 +1,10 @@
 #pragma once
-// What ranks do over time, as a picture: one page for a browser, or events for a trace viewer.
+// What ranks do over time, and what a training reaches, as pictures: one page for a browser, or
+// events for a trace viewer.
 
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "schedule/planner.hpp"
@@ -24,6 +26,18 @@ struct Timeline {
   std::vector<TimelineRow> rows;
 };
 
+// Lines over one axis.
+struct Curve {
+  struct Series {
+    std::string name;
+    std::vector<std::pair<double, double>> points;  // x ascending
+  };
+  std::string title;
+  std::string facts;  // a line below it
+  std::string x_name;
+  std::vector<Series> series;
+};
+
 // The actions of `row`: its own, or those of the row that it is the same as.
 const std::vector<TimedAction>& actions_of(const Timeline& timeline, const TimelineRow& row);
 
@@ -31,9 +45,11 @@ const std::vector<TimedAction>& actions_of(const Timeline& timeline, const Timel
 // rows without actions.
 Timeline planned_timeline(const Forecast& forecast, const std::string& title);
 
-// One self-contained HTML page, with the timelines below each other on the same scale of time.
-// Actions are coloured by kind or by block, waiting is white, and numbers show under the mouse.
-std::string timeline_page(const std::string& title, std::span<const Timeline> timelines);
+// One self-contained HTML page, with the timelines below each other on the same scale of time, and
+// the curves below them. Actions are coloured by kind or by block, waiting is white, and numbers
+// show under the mouse.
+std::string timeline_page(const std::string& title, std::span<const Timeline> timelines,
+                          std::span<const Curve> curves = {});
 
 // Chrome's trace format: a JSON object with `traceEvents`, a process per timeline and a thread per
 // row. The format has no rows with common actions. When there are many such rows, those that are

@@ -28,7 +28,12 @@ std::string licence_text(const SourceCard& source) {
 std::string preprocessed_card(const PreprocessedFacts& facts) {
   std::string front = "---\nlibrary_name: transformers\npipeline_tag: text-generation\n";
   if (!facts.hub_id.empty()) front += fmt::format("base_model: {}\n", facts.hub_id);
-  if (!facts.source.license.empty()) front += fmt::format("license: {}\n", facts.source.license);
+  const auto add = [&](const char* key, const std::string& value) {
+    if (!value.empty()) front += fmt::format("{}: {}\n", key, value);
+  };
+  add("license", facts.source.license);
+  add("license_name", facts.source.license_name);
+  add("license_link", facts.source.license_link);
   front += "tags:\n- bitmill\n- ptq161\n---\n";
   const std::string original = code_name(facts.hub_id.empty() ? facts.base_name : facts.hub_id);
   return fmt::format(

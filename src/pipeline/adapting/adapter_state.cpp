@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <bit>
 #include <optional>
 
 #include "base/error.hpp"
@@ -23,11 +24,25 @@ struct AdapterFile::Kind {
 namespace {
 
 constexpr const char* values_kind = "values";
+constexpr const char* loss_sum_name = "loss_sum";
 
 TensorSource as_source(const char* name, const std::vector<float>& values) {
   return {name, Dtype::float32, {std::ssize(values)}, [values](const ByteSink& sink) {
             sink(std::as_bytes(std::span(values)));
           }};
+}
+
+// Safetensors as we read them have no float64: the bits as an integer.
+TensorSource as_source(const char* name, double value) {
+  return {name, Dtype::int64, {1}, [bits = std::bit_cast<int64_t>(value)](const ByteSink& sink) {
+            sink(std::as_bytes(std::span(&bits, 1)));
+          }};
+}
+
+double read_number(const SafetensorsFile* file, const char* name, Communicator& comm) {
+  int64_t bits = 0;
+  broadcast_tensor(file, name, std::as_writable_bytes(std::span(&bits, 1)), comm);
+  return std::bit_cast<double>(bits);
 }
 
 // A number that rank 0 has, on every rank.
@@ -110,7 +125,7 @@ std::vector<TensorSource> AdapterFile::tensors(const AdapterState& state) {
                      }});
     }
   }
-  all.push_back(as_source("losses", state.losses));
+  all.push_back(as_source(loss_sum_name, state.loss_sum));
   all.push_back(as_source("train_loss", state.history.train));
   all.push_back(as_source("held_out_loss", state.history.held_out));
   return all;
@@ -146,7 +161,7 @@ void AdapterFile::restore(const RunDir* run_dir, AdapterState& state) {
     read("second_moment");
     if (is_here) optimizer_.of(place_of(block)).hand_out(Moment::second, 0, size, values);
   }
-  state.losses = read_vector(file, "losses", comm);
+  state.loss_sum = read_number(file, loss_sum_name, comm);
   state.history.train = read_vector(file, "train_loss", comm);
   state.history.held_out = read_vector(file, "held_out_loss", comm);
   state.steps = broadcast(saved ? saved->progress.steps : 0, comm);

@@ -21,9 +21,9 @@ inline constexpr int all_adapters = 0;  // the number of the "block" in the run 
 
 struct AdapterState {
   PreprocessHistory history;
-  int64_t steps = 0;          // of the optimiser
-  std::vector<float> losses;  // of the sequences since the last measurement, in their order
-  at::Tensor values;          // of this stage, on the device
+  int64_t steps = 0;    // of the optimiser
+  double loss_sum = 0;  // over the sequences since the last measurement, in their order
+  at::Tensor values;    // of this stage, on the device
 };
 
 // The name of a block's values in the file; a float32 tensor of LoraBlock::layout().size() numbers.

@@ -34,8 +34,7 @@ AdapterTrainer::AdapterTrainer(const AdapterContext& context)
       backend_(make_backend(context.options.backend, context.device)),
       rotary_(
           on_device(make_rotary(context.base.config(), context.forecast.seq_len), context.device)),
-      train_(share_of(context.rank, context.forecast.steps * context.options.batch,
-                      context.options.batch)),
+      train_(share_of(context.rank, context.options.batch, context.options.batch)),
       held_out_(share_of(context.rank, std::min(context.text.held_out_count, most_held_out),
                          most_held_out)),
       stage_(blocks_of_stage(context.forecast.blocks, context.rank.mesh().stages,
@@ -51,7 +50,6 @@ AdapterTrainer::AdapterTrainer(const AdapterContext& context)
       own_losses_(at::zeros({train_.own_count()})) {
   state_.values = stage_.first();
   file_.restore(context_.writer != nullptr ? &context_.writer->dir() : nullptr, state_);
-  take_losses();
   stage_.take(state_.values);
   if (is_last_stage() && context_.options.loss == TrainingLoss::cross_entropy) {
     cross_entropy_.emplace(context_.base, context_.device);
@@ -71,23 +69,15 @@ SequenceLoss AdapterTrainer::loss() const {
   return {cross_entropy_ ? &*cross_entropy_ : nullptr, divergence_ ? &*divergence_ : nullptr};
 }
 
-// The own samples of a step, as indices into train_.own(). They are consecutive.
-std::vector<int64_t> AdapterTrainer::own_of(int64_t step) const {
-  const PositionRange positions =
-      owned_positions(train_.batch_size(step), train_.replicas(), train_.replica());
-  std::vector<int64_t> own;
-  for (int64_t position = positions.begin; position < positions.end; ++position) {
-    own.push_back(train_.own_index(step, position));
-  }
-  return own;
-}
-
-// Only the first and the last stage need the ids.
+// Only the first and the last stage need the ids. With a teacher they are there already.
 void AdapterTrainer::hold_sequences(int64_t step) {
-  train_ends_->forget();
+  train_ends_->begin(first_sequence(step));
+  const int64_t before = (step - chunk_begin_) * train_.own_count();
+  train_ends_->hold_targets(chunk_targets_.get(), before);
   if (!is_first_stage() && !is_last_stage()) return;
-  for (const int64_t own : own_of(step)) {
-    train_ends_->hold(own, context_.text.sequence(train_.own()[static_cast<size_t>(own)]));
+  for (int64_t own = 0; own < train_.own_count(); ++own) {
+    train_ends_->hold(own, chunk_.empty() ? context_.text.sequence(train_ends_->sequence_of(own))
+                                          : chunk_[static_cast<size_t>(before + own)]);
   }
 }
 
@@ -127,21 +117,19 @@ void AdapterTrainer::teach_chunk(int64_t step) {
   if (context_.options.loss != TrainingLoss::divergence || step < chunk_end_) return;
   chunk_targets_.reset();  // gives its part of the budget back first
   const int64_t steps = std::max<int64_t>(1, sequences_of_teacher / context_.options.batch);
+  chunk_begin_ = step;
   chunk_end_ = std::min(context_.forecast.steps, (step / steps + 1) * steps);
-  std::vector<TokenIds> sequences;
-  int64_t first = 0;
+  chunk_.clear();
   for (int64_t one = step; one < chunk_end_; ++one) {
-    for (const int64_t own : own_of(one)) {
-      if (sequences.empty()) first = own;
-      sequences.push_back(context_.text.sequence(train_.own()[static_cast<size_t>(own)]));
+    for (const int64_t sample : train_.own()) {
+      chunk_.push_back(context_.text.sequence(first_sequence(one) + sample));
     }
   }
-  chunk_targets_ = teach(sequences, [&] {
+  chunk_targets_ = teach(chunk_, [&] {
     if (!context_.stop.stop_here()) return;
     save_steps({state_.history.measures(), step});
     context_.stop.leave(fmt::format("before step {} of the adapters", step + 1));
   });
-  train_ends_->hold_targets(chunk_targets_.get(), first);
 }
 
 void AdapterTrainer::run() {
@@ -169,60 +157,39 @@ void AdapterTrainer::prepare_step(int epoch, int64_t step) {
 bool AdapterTrainer::take_step(int epoch, int64_t step) {
   const int64_t number = epoch * steps_per_epoch() + step;
   hold_sequences(number);
-  std::vector<Partials> sums = walk_->train(train_, number, *train_ends_, own_losses_);
-  agree(number, own_of(number));
+  std::vector<Partials> sums = walk_->train(train_, 0, *train_ends_, own_losses_);
+  agree(number);
   state_.values.mul_(1 - context_.options.lora.rate * rates_.factor(number) * adapter_decay);
-  optimizer_.step(train_.batch_size(number), std::move(sums), state_.values);
+  optimizer_.step(context_.options.batch, std::move(sums), state_.values);
   return number + 1 < context_.forecast.steps;
 }
 
-AdapterTrainer::Word AdapterTrainer::own_word(const std::vector<int64_t>& own) const {
+AdapterTrainer::Word AdapterTrainer::own_word() const {
   Word word;
-  const std::span<const float> losses = floats_of(own_losses_);
-  for (const int64_t one : own) {
-    if (is_first_stage()) word.tokens += std::ssize(train_ends_->ids(one));
-    if (!is_last_stage()) continue;
-    const float loss = losses[static_cast<size_t>(one)];
-    word.loss_sum += loss;
-    if (!std::isfinite(loss)) word.finite = 0;
+  for (int64_t own = 0; is_first_stage() && own < train_.own_count(); ++own) {
+    word.tokens += std::ssize(train_ends_->ids(own));
   }
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_save_;
   word.save_due = context_.writer != nullptr && since.count() >= context_.options.save_every_s;
   return word;
 }
 
-// Of the first `steps` steps, those after the last measurement; in the order of the sequences.
-std::vector<float> AdapterTrainer::losses_since_measure(int64_t steps) const {
-  const std::vector<float> all = gather_losses(context_.rank, train_, own_losses_);
-  return {all.begin() + first_since_measure(), all.begin() + steps * context_.options.batch};
-}
-
-int64_t AdapterTrainer::first_since_measure() const {
-  return state_.history.measures() * context_.forecast.steps_per_measure * context_.options.batch;
-}
-
-// The opposite of losses_since_measure(), for a state that was restored.
-void AdapterTrainer::take_losses() {
-  const int64_t first = first_since_measure(), end = first + std::ssize(state_.losses);
-  for (int64_t own = 0; own < train_.own_count(); ++own) {
-    const int64_t sequence = train_.own()[static_cast<size_t>(own)];
-    if (sequence < first || sequence >= end) continue;
-    own_losses_[own].fill_(state_.losses[static_cast<size_t>(sequence - first)]);
-  }
-}
-
-// Every rank decides alike what follows from the step.
-void AdapterTrainer::agree(int64_t step, const std::vector<int64_t>& own) {
+// Every rank decides alike what follows from the step. Losses are added up in the order of the
+// sequences, on any mesh: replicas own positions in the order of their ranks.
+void AdapterTrainer::agree(int64_t step) {
   PreprocessObserver::Step done{step + 1, 0, 0};
-  bool finite = true;
   save_due_ = false;
-  for (const Word& word : gather_value(context_.rank.control(), own_word(own))) {
+  for (const Word& word : gather_value(context_.rank.control(), own_word())) {
     done.tokens += word.tokens;
-    done.loss += word.loss_sum / static_cast<double>(train_.batch_size(step));
-    finite = finite && word.finite != 0;
     save_due_ = save_due_ || word.save_due != 0;
   }
-  BITMILL_CHECK(finite, NumericError,
+  std::span<const float> own;
+  if (is_last_stage()) own = floats_of(own_losses_);
+  for (const float loss : gather_joined<float>(context_.rank.control(), own)) {
+    done.loss += loss / static_cast<double>(context_.options.batch);
+    state_.loss_sum += loss;
+  }
+  BITMILL_CHECK(std::isfinite(state_.loss_sum), NumericError,
                 fmt::format("the loss of step {} is not finite: the training diverged. States that "
                             "were saved before stay in {}, but going on from them would end here "
                             "again: begin anew with a lower --lr and --resume never",
@@ -232,8 +199,10 @@ void AdapterTrainer::agree(int64_t step, const std::vector<int64_t>& own) {
 
 void AdapterTrainer::finish_epoch(int epoch) {
   const int64_t steps = std::min((epoch + 1) * steps_per_epoch(), context_.forecast.steps);
-  state_.history.train.push_back(mean_loss(losses_since_measure(steps)));
-  state_.losses.clear();
+  const int64_t sequences = first_sequence(steps - epoch * steps_per_epoch());
+  state_.history.train.push_back(
+      static_cast<float>(state_.loss_sum / static_cast<double>(sequences)));
+  state_.loss_sum = 0;
   measure();
 }
 
@@ -259,7 +228,6 @@ void AdapterTrainer::save_epoch(const StepsDone& done, double seconds) {
 
 void AdapterTrainer::save_steps(const StepsDone& done) {
   state_.steps = done.steps;
-  state_.losses = losses_since_measure(done.steps);
   file_.save(state_, context_.writer, "");
   last_save_ = std::chrono::steady_clock::now();
 }
@@ -275,6 +243,7 @@ std::string AdapterTrainer::measure_line(double seconds) const {
                         {"steps", state_.steps},
                         {"loss", state_.history.train.back()},
                         {"held_out", state_.history.held_out.back()},
+                        {"held_out_before", state_.history.held_out.front()},
                         {"seconds", seconds}}
       .dump();
 }

@@ -61,12 +61,10 @@ class AdapterTrainer : private Trained {
   const PreprocessHistory& history() const { return state_.history; }
 
  private:
-  // What the ranks tell each other after the passes of a step.
+  // What the ranks tell each other after the passes of a step, beside the losses.
   struct Word {
-    int64_t tokens = 0;   // of the replica's sequences; from the first stage
-    double loss_sum = 0;  // over them; from the last stage
-    char finite = 1;      // whether all losses are
-    char save_due = 0;    // from rank 0
+    int64_t tokens = 0;  // of the replica's sequences; from the first stage
+    char save_due = 0;   // from rank 0
   };
 
   std::string name() const override { return "the adapters"; }
@@ -84,37 +82,35 @@ class AdapterTrainer : private Trained {
   bool is_first_stage() const { return context_.rank.stage() == 0; }
   bool is_last_stage() const { return context_.rank.stage() + 1 == context_.rank.mesh().stages; }
   SequenceLoss loss() const;
-  std::vector<int64_t> own_of(int64_t step) const;
+  int64_t first_sequence(int64_t step) const { return step * context_.options.batch; }
   void hold_sequences(int64_t step);
   void hold_held_out();
   // `block_done` is called on every rank after every block of the teacher; it may leave.
   std::unique_ptr<SampleStream> teach(const std::vector<TokenIds>& sequences,
                                       const std::function<void()>& block_done);
   void teach_chunk(int64_t step);
-  Word own_word(const std::vector<int64_t>& own) const;
-  void agree(int64_t step, const std::vector<int64_t>& own);
+  Word own_word() const;
+  void agree(int64_t step);
   void measure();
-  std::vector<float> losses_since_measure(int64_t steps) const;
-  int64_t first_since_measure() const;  // number of the first sequence
-  void take_losses();
   std::string measure_line(double seconds) const;
 
   const AdapterContext context_;
   const std::unique_ptr<Backend> backend_;
-  const Rotary rotary_;  // on the device
-  const SampleShare train_, held_out_;
+  const Rotary rotary_;                 // on the device
+  const SampleShare train_, held_out_;  // of a step; of all that is held out
   TrainedStage stage_;
   const RateCurve rates_;
   StageOptimizer optimizer_;
   AdapterFile file_;
   AdapterState state_;
-  // The loss of each own sequence, [own sequences] float32, on the host; filled on the last stage.
+  // Of the own sequences of a step, float32, on the host; filled on the last stage.
   const at::Tensor own_losses_;
   std::optional<NextTokenLoss> cross_entropy_;  // on the last stage, one of the two
   std::optional<NextTokenDivergence> divergence_;
   std::optional<SequenceEnds> train_ends_, held_out_ends_;
   std::unique_ptr<SampleStream> held_out_targets_, chunk_targets_;
-  int64_t chunk_end_ = 0;  // the first step after those that the teacher has done
+  int64_t chunk_begin_ = 0, chunk_end_ = 0;  // the steps that the teacher has done
+  std::vector<TokenIds> chunk_;              // their own sequences; of the first and last stage
   std::optional<TuningWalk> walk_;
   std::chrono::steady_clock::time_point last_save_ = std::chrono::steady_clock::now();
   bool save_due_ = false;

@@ -15,7 +15,7 @@ double SequenceEnds::loss(int64_t own, const at::Tensor& output, at::Tensor* gra
   const TokenIds& tokens = ids(own);
   if (loss_.cross_entropy != nullptr) return (*loss_.cross_entropy)(output, tokens, gradient);
   const int64_t count = std::ssize(tokens);
-  const at::Tensor target = device_.bring(targets_->load(own - first_target_));
+  const at::Tensor target = device_.bring(targets_->load(first_target_ + own));
   const double value =
       (*loss_.divergence)(output.narrow(0, 0, count), target.narrow(0, 0, count), gradient);
   if (gradient != nullptr && count < seq_len_) {
@@ -26,7 +26,7 @@ double SequenceEnds::loss(int64_t own, const at::Tensor& output, at::Tensor* gra
 
 Draw SequenceEnds::draw(int64_t own) const {
   if (!dropout_seed_) return {};
-  return draw_of(*dropout_seed_, share_.own()[static_cast<size_t>(own)]);
+  return draw_of(*dropout_seed_, sequence_of(own));
 }
 
 }  // namespace bitmill

@@ -48,11 +48,19 @@ class SequenceEnds final : public WalkEnds {
         dropout_seed_(dropout_seed),
         device_(device) {}
 
-  // Sets the ids of own sample `own`; forget() drops those of all.
+  // The number of own sample `own` in the text, of which its dropout follows.
+  int64_t sequence_of(int64_t own) const {
+    return first_sequence_ + share_.own()[static_cast<size_t>(own)];
+  }
+  // From here on sample i of the share is sequence first + i of the text; drops the ids of all.
+  void begin(int64_t first) {
+    first_sequence_ = first;
+    held_.clear();
+  }
+  // Sets the ids of own sample `own`.
   void hold(int64_t own, TokenIds ids) { held_[own] = std::move(ids); }
-  void forget() { held_.clear(); }
   const TokenIds& ids(int64_t own) const { return held_.at(own); }
-  // The teacher's outputs: that of own sample i is number i - first. Null where none are needed.
+  // The teacher's outputs: that of own sample i is number first + i. Null where none are needed.
   void hold_targets(const SampleStream* targets, int64_t first) {
     targets_ = targets;
     first_target_ = first;
@@ -69,6 +77,7 @@ class SequenceEnds final : public WalkEnds {
   const SequenceLoss loss_;
   const std::optional<uint64_t> dropout_seed_;
   const Device& device_;
+  int64_t first_sequence_ = 0;
   std::map<int64_t, TokenIds> held_;
   const SampleStream* targets_ = nullptr;
   int64_t first_target_ = 0;

@@ -50,7 +50,6 @@ void check_settings(const PreprocessOptions& options, Problems& problems) {
         "above 0 seconds");
   check(options.held_out.numerator > 0, "--held-out", options.held_out.text(),
         "above 0: without text that is held out, nobody knows whether anything was gained");
-  check(!options.corpus.empty(), "--corpus", "empty", "one file or several");
   if (options.backend != "cuda") problems.attempt([&] { make_backend(options.backend); });
 }
 
@@ -215,6 +214,19 @@ void look_at_corpus(const PreprocessOptions& options, Files& files, const ModelC
   });
 }
 
+PreprocessForecast checked_forecast(const PreprocessOptions& options, const ModelConfig& config,
+                                    int64_t base_bytes, int ranks, int threads) {
+  check_adapters(options, config);
+  if (options.seq_len > 0) {
+    BITMILL_CHECK(options.seq_len >= 2 && options.seq_len <= config.context, UsageError,
+                  fmt::format("--seq-len is {}: it must be at least 2, and at most the model's "
+                              "context of {} tokens",
+                              options.seq_len, config.context));
+  }
+  const Mesh mesh = mesh_of_stages(options.stages, config.blocks, ranks);
+  return forecast_preprocess(options, config, base_bytes, mesh, threads);
+}
+
 PreprocessForecast make_forecast(const PreprocessOptions& options, const Found& found, int ranks,
                                  int threads, Files& files, Problems& problems) {
   PreprocessForecast forecast;
@@ -223,16 +235,8 @@ PreprocessForecast make_forecast(const PreprocessOptions& options, const Found& 
   const ModelConfig& config = found.original->config();
   problems.in("settings");
   problems.attempt([&] {
-    check_adapters(options, config);
-    if (options.seq_len > 0) {
-      BITMILL_CHECK(options.seq_len >= 2 && options.seq_len <= config.context, UsageError,
-                    fmt::format("--seq-len is {}: it must be at least 2, and at most the model's "
-                                "context of {} tokens",
-                                options.seq_len, config.context));
-    }
-    const Mesh mesh = mesh_of_stages(options.stages, config.blocks, ranks);
     const int64_t base_bytes = found.base ? found.base->tensors().tensor_bytes() : 0;
-    forecast = forecast_preprocess(options, config, base_bytes, mesh, threads);
+    forecast = checked_forecast(options, config, base_bytes, ranks, threads);
     forecast.result_bytes = found.original->tensors().tensor_bytes();
     forecast.notes = found.original->notes();
     if (found.base) {
@@ -249,6 +253,9 @@ PreprocessForecast check_all(const PreprocessOptions& options, Files& files, int
   Problems problems;
   problems.in("settings");
   check_settings(options, problems);
+  if (options.corpus.empty()) {
+    problems.add_usage("--corpus is empty: it must be one file or several");
+  }
   // Reading and verifying take long: not before the result has a place to go to.
   problems.in("folders");
   if (!problems.attempt([&] { check_places(job_folders(options, PreprocessForecast()), files); })) {
@@ -276,6 +283,21 @@ PreprocessForecast check_before_base(const PreprocessOptions& options, Files& fi
                                      int threads) {
   Found found;
   return check_all(options, files, ranks, threads, found);
+}
+
+PreprocessForecast check_shape(const PreprocessOptions& options, Files& files, int ranks,
+                               int threads) {
+  Problems problems;
+  problems.in("settings");
+  check_settings(options, problems);
+  PreprocessForecast forecast;
+  problems.attempt([&] {
+    const ModelConfig config = read_model_config(files, options.model, options.reading);
+    check_is_needed(options.reading, config);
+    forecast = checked_forecast(options, config, /*base_bytes=*/0, ranks, threads);
+  });
+  problems.throw_if_any();
+  return forecast;
 }
 
 }  // namespace bitmill

@@ -33,6 +33,12 @@ CheckedPreprocess check_preprocess(const PreprocessOptions& options, Files& file
 PreprocessForecast check_before_base(const PreprocessOptions& options, Files& files, int ranks,
                                      int threads);
 
+// The forecast for any number of ranks, from config.json alone: looks at no weights, text or other
+// folder, and options may lack these. The base is one in which every linear is packed. UsageError
+// for settings that do not fit the model or the ranks.
+PreprocessForecast check_shape(const PreprocessOptions& options, Files& files, int ranks,
+                               int threads);
+
 // How the corpus of the job is read. REQUIRES: the forecast is of these options.
 CorpusOptions corpus_options(const PreprocessOptions& options, const PreprocessForecast& forecast,
                              const ModelConfig& config);

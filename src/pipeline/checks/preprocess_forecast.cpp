@@ -7,7 +7,9 @@
 #include "method/lora_block.hpp"
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/checks/calibration.hpp"
+#include "pipeline/checks/preflight.hpp"
 #include "pipeline/checks/workload.hpp"
+#include "pipeline/job/fingerprint.hpp"
 #include "schedule/micro_batches.hpp"
 
 namespace bitmill {
@@ -46,9 +48,16 @@ int64_t outer_elements(const ModelConfig& config) {
   return elements;
 }
 
+constexpr int64_t half_bytes = 2;
+
+int64_t block_elements(const ModelConfig& config) {
+  int64_t elements = 0;
+  for (const LinearShape& shape : block_linears(config, 0)) elements += shape.rows * shape.cols;
+  return elements;
+}
+
 // The tensors of a base in which every linear is packed.
 int64_t usual_base_bytes(const ModelConfig& config) {
-  constexpr int64_t half_bytes = 2;
   const Workload work = workload_of(QuantizeOptions(), config);
   return config.blocks * work.packed_bytes + half_bytes * outer_elements(config);
 }
@@ -64,7 +73,10 @@ int64_t stream_bytes(const PreprocessOptions& options, const PreprocessForecast&
   const int64_t live = std::min<int64_t>(stages, std::ssize(cuts));
   int64_t samples = live * width * (piece_count(forecast.blocks, stages) + (stages == 1 ? 1 : 0));
   if (options.loss == TrainingLoss::divergence) {
-    samples += 2 * piece_count(std::max(sequences_of_teacher, options.batch), replicas) +
+    const int64_t taught =
+        std::min(std::max(sequences_of_teacher, options.batch), forecast.steps * options.batch);
+    // What a stage computes, and what the last stage collects.
+    samples += (stages == 1 ? 1 : 2) * piece_count(taught, replicas) +
                piece_count(most_held_out, replicas);
   }
   return samples * sample;
@@ -94,6 +106,37 @@ int64_t adapter_input_bytes(const PreprocessOptions& options,
   return values * tokens * float_bytes;
 }
 
+// Of the larger of two: the loss of a sequence, and passes through a block.
+int64_t pass_bytes(const PreprocessOptions& options, const ModelConfig& config,
+                   const PreprocessForecast& forecast, int threads) {
+  const std::vector<LinearShape> linears = block_linears(config, 0);
+  const int64_t lanes = std::min<int64_t>(
+      threads, std::min(piece_count(options.batch, forecast.mesh.replicas), most_in_micro_batch));
+  const int64_t logits = (options.loss == TrainingLoss::divergence ? 4 : 3) *
+                         std::min(tokens_per_tile, forecast.seq_len) * config.vocab_size *
+                         float_bytes;
+  const int64_t sample = activation_bytes(linears, forecast.seq_len) +
+                         adapter_input_bytes(options, linears, forecast.seq_len);
+  return std::max(threads * logits, lanes * sample + threads * product_bytes(linears));
+}
+
+PreprocessMemory memory_of(const PreprocessOptions& options, const ModelConfig& config,
+                           const PreprocessForecast& forecast, int64_t base_bytes, int64_t streams,
+                           int threads) {
+  const auto [stages, replicas] = forecast.mesh;
+  const int64_t packed = (base_bytes - half_bytes * outer_elements(config)) / config.blocks;
+  const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
+  const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
+  return {.libraries = library_memory,
+          .packed = std::max<int64_t>(0, packed) * piece_count(config.blocks, stages),
+          .block = block_elements(config) * float_bytes,
+          .heads = (options.loss == TrainingLoss::divergence ? 2 : 1) * head,
+          .passes = pass_bytes(options, config, forecast, threads),
+          .streams = streams + most_in_micro_batch * sample +
+                     sent_ahead_bytes(stages, piece_count(options.batch, replicas), sample),
+          .adapters = adapter_bytes(options, forecast)};
+}
+
 }  // namespace
 
 PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const ModelConfig& config,
@@ -101,10 +144,6 @@ PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const M
   PreprocessForecast forecast;
   forecast.mesh = mesh;
   count_steps(options, config, forecast);
-  if (base_bytes == 0) base_bytes = usual_base_bytes(config);
-  const std::vector<LinearShape> linears = block_linears(config, 0);
-  int64_t weights = 0;
-  for (const LinearShape& shape : linears) weights += shape.rows * shape.cols * float_bytes;
   const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
   const int64_t streams = stream_bytes(options, forecast, sample);
   const int64_t in_memory =
@@ -112,24 +151,13 @@ PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const M
   forecast.scratch_bytes = streams - in_memory;
   // Values and both moments, twice while the file is being replaced.
   constexpr int64_t state_vectors = 3;
-  forecast.state_bytes =
-      2 * (state_vectors * forecast.values + forecast.steps * options.batch) * float_bytes;
-  const int64_t lanes = std::min<int64_t>(
-      threads, std::min(piece_count(options.batch, mesh.replicas), most_in_micro_batch));
-  const bool teaches = options.loss == TrainingLoss::divergence;
-  const int64_t logits = (teaches ? 4 : 3) * std::min(tokens_per_tile, forecast.seq_len) *
-                         config.vocab_size * float_bytes;
-  const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
-  const int64_t packed_blocks = (base_bytes - 2 * outer_elements(config)) / config.blocks *
-                                piece_count(config.blocks, mesh.stages);
-  forecast.peak_memory_bytes =
-      library_memory + std::max<int64_t>(0, packed_blocks) + weights + (teaches ? 2 : 1) * head +
-      std::max(threads * logits, lanes * (activation_bytes(linears, forecast.seq_len) +
-                                          adapter_input_bytes(options, linears, forecast.seq_len)) +
-                                     threads * product_bytes(linears)) +
-      in_memory + most_in_micro_batch * sample +
-      sent_ahead_bytes(mesh.stages, piece_count(options.batch, mesh.replicas), sample) +
-      adapter_bytes(options, forecast);
+  forecast.state_bytes = 2 * state_vectors * forecast.values * float_bytes;
+  forecast.result_bytes =
+      half_bytes * (outer_elements(config) + config.blocks * block_elements(config));
+  forecast.memory =
+      memory_of(options, config, forecast, base_bytes > 0 ? base_bytes : usual_base_bytes(config),
+                in_memory, threads);
+  forecast.peak_memory_bytes = forecast.memory.total();
   forecast.fingerprint_json = unknown_fingerprint;
   return forecast;
 }

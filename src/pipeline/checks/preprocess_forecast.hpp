@@ -10,8 +10,8 @@
 namespace bitmill {
 
 // Sizes of a job, from config.json alone. `base_bytes`: of the base's tensors; 0: estimated, with
-// every linear packed. Fills values, seq_len, peak_memory_bytes, scratch_bytes, state_bytes and
-// steps of a forecast; its mesh is given.
+// every linear packed. `threads`: of a rank. Fills all but corpus_bytes and notes; result_bytes is
+// for 16 bits a weight.
 PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const ModelConfig& config,
                                        int64_t base_bytes, const Mesh& mesh, int threads);
 

@@ -54,6 +54,19 @@ struct PreprocessOptions {
   bool allow_mixed_hardware = false;
 };
 
+// What the busiest rank holds at most, in bytes: an estimate, part by part.
+struct PreprocessMemory {
+  int64_t libraries = 0;  // libtorch, MPI, the heap's reserve
+  int64_t packed = 0;     // blocks of its stage
+  int64_t block = 0;      // dense weights of the one block that is computed
+  int64_t heads = 0;      // the base's, and with a teacher the original's
+  int64_t passes = 0;     // of samples through a block or the loss
+  int64_t streams = 0;    // activations between blocks, and on their way to a neighbour
+  int64_t adapters = 0;   // values, gradients, moments
+
+  int64_t total() const { return libraries + packed + block + heads + passes + streams + adapters; }
+};
+
 // What a run would do and need.
 struct PreprocessForecast {
   int64_t blocks = 0;
@@ -64,8 +77,9 @@ struct PreprocessForecast {
   int64_t warmup_steps = 0;
   int64_t seq_len = 0;
   Mesh mesh;
-  int64_t result_bytes = 0;       // of the result's tensors
-  int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
+  int64_t result_bytes = 0;  // of the result's tensors
+  PreprocessMemory memory;
+  int64_t peak_memory_bytes = 0;  // memory.total()
   int64_t scratch_bytes = 0;      // of the streams that do not fit the busiest rank's memory
   int64_t corpus_bytes = 0;       // in corpus_dir
   int64_t state_bytes = 0;        // in the run folder, at most

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "cli/report/action_clock.hpp"
+#include "cli/report/loss_curve.hpp"
 #include "comm/thread_communicator.hpp"
 
 namespace bitmill {
@@ -130,6 +131,19 @@ TEST(Timeline, ReplicasShareTheActionsOfTheirStage) {
     if (event.at("ph") == "X") rows.insert(event.at("tid").get<int>());
   }
   EXPECT_EQ(rows.size(), 8U);
+}
+
+TEST(Timeline, ThePageHasCurvesBelowIt) {
+  const Curve curve = loss_curve(
+      {true, {{0, std::nullopt, 3.5}, {10, 3.25, 3.0}, {20, std::nullopt, std::nullopt}}}, "<b>");
+  ASSERT_EQ(curve.series.size(), 2U);
+  using Points = std::vector<std::pair<double, double>>;
+  EXPECT_EQ(curve.x_name, "step");
+  EXPECT_EQ(curve.series[0].points, (Points{{10, 3.25}}));
+  EXPECT_EQ(curve.series[1].points, (Points{{0, 3.5}, {10, 3.0}}));
+  const std::string page = timeline_page("x", {}, {&curve, 1});
+  EXPECT_THAT(page, HasSubstr("[[0.0,3.5],[10.0,3.0]]"));
+  EXPECT_THAT(page, HasSubstr("\\u003cb>"));
 }
 
 TEST(Timeline, TheTraceHasAProcessForEachAndTheTimesInMicroseconds) {

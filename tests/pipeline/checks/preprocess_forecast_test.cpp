@@ -45,7 +45,7 @@ TEST(PreprocessForecast, CountsTheValuesOfTheAdapters) {
   EXPECT_EQ(forecast.values, 32 * 64 * (3 * 8192 + 3 * 15104));
   EXPECT_EQ(forecast.steps, 10'000);
   EXPECT_EQ(forecast.warmup_steps, 500);
-  EXPECT_EQ(forecast.state_bytes / 2, 4 * (3 * forecast.values + 20'000));
+  EXPECT_EQ(forecast.state_bytes / 2, 4 * 3 * forecast.values);
 }
 
 // The base stays packed: a 70B model needs less than its 140 GB of 16-bit weights, by far.
@@ -54,6 +54,33 @@ TEST(PreprocessForecast, SeventyBillionWeightsFitWhereTheirSixteenBitsDoNot) {
   EXPECT_GT(memory(llama_70b, {1, 1}), 20 * gigabyte);
   EXPECT_LT(memory(llama_70b, {8, 1}), memory(llama_70b, {1, 1}) * 6 / 10);
   EXPECT_LT(memory(llama_70b, {40, 1}), memory(llama_70b, {8, 1}));
+}
+
+// By hand, for 7B: 4 bytes a weight of a block, 6.7 billion weights at about 1.6 bits.
+TEST(PreprocessForecast, TheMemoryIsTheSumOfItsParts) {
+  const PreprocessForecast forecast =
+      forecast_preprocess(PreprocessOptions(), config_of(llama_7b), 0, {4, 2}, 8);
+  const PreprocessMemory& parts = forecast.memory;
+  EXPECT_EQ(forecast.peak_memory_bytes, parts.total());
+  EXPECT_EQ(parts.block, 4 * (4 * 4096 * 4096 + 3 * 4096 * 11008));
+  EXPECT_EQ(parts.heads, 4 * 32000 * 4096);
+  EXPECT_NEAR(static_cast<double>(parts.packed), 6.476e9 / 4 * 1.65 / 8, 1e7);
+  EXPECT_EQ(forecast.result_bytes, 2 * int64_t{6'738'153'472});
+}
+
+// A teacher's outputs wait for 64 sequences, or for all that there are.
+TEST(PreprocessForecast, AShortTrainingHoldsFewOutputsOfATeacher) {
+  PreprocessOptions options;
+  options.loss = TrainingLoss::divergence;
+  const auto streams = [&](int64_t steps) {
+    options.steps = steps;
+    return forecast_preprocess(options, config_of(llama_7b), 0, {1, 1}, 8).memory.streams;
+  };
+  constexpr int64_t sample = 2048 * 4096 * 4;
+  EXPECT_EQ(streams(32) - streams(2), (64 - 4) * sample);
+  EXPECT_EQ(streams(1000), streams(32));
+  options.stream_memory = 1'000'000'000;
+  EXPECT_LT(streams(1000), 1'000'000'000 + 10 * sample);
 }
 
 // Replicas divide the moments, and the samples of a step.
