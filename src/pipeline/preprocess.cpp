@@ -15,6 +15,7 @@
 #include "format/tensor_folder.hpp"
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/adapting/merged_folder.hpp"
+#include "pipeline/checks/product_rehearsal.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
@@ -22,6 +23,7 @@
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/agreed_products.hpp"
 #include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
@@ -206,13 +208,16 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
                   [&](const std::string& note) { observer.note(note); },
                   [&](const std::string& text) { observer.phase_begins(text); })
                   .way;
-  const std::vector<std::string> classes =
-      check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
+  check_all_ranks(checked, start.fingerprint_json, files, comm, device, control.host);
   PreprocessResult result;
   result.already_done =
       check_output(options.output_dir, files, preprocess_record, start.fingerprint_json, comm);
   if (!result.already_done) {
-    train_in_session(start, classes, sources, result);
+    const bool works = checked.forecast.mesh.contains(comm.rank());
+    const AgreedProducts products(comm, device,
+                                  works ? numerics_class(options.backend, device) : "",
+                                  [&] { rehearse_products(checked, device); });
+    train_in_session(start, products.classes(), sources, result);
   } else if (comm.rank() == 0) {
     verify_what_is_there(start, sources);
   }

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <random>
 #include <string>
@@ -31,8 +32,19 @@ struct Shape {
   int ranks() const { return stages * replicas; }
 };
 
-// Whether every rank has a GPU of its own, or all share the first one.
-enum class Gpus { own, shared };
+// Whether every rank has a GPU of its own, or all share the first one, or the second.
+enum class Gpus { own, shared, second };
+
+// On the second GPU the stand-in for cublasLt prefers another algorithm, which adds up in another
+// order.
+class OtherChoice {
+ public:
+  OtherChoice() { ::setenv(name, "1:6", 1); }
+  ~OtherChoice() { ::unsetenv(name); }
+
+ private:
+  static constexpr const char* name = "BITMILL_EMULATION_CUBLASLT_PREFERS";
+};
 
 class NcclJobs : public Tune {
  protected:
@@ -59,8 +71,9 @@ class NcclJobs : public Tune {
   template <class Work>
   static void on_gpus(int ranks, Gpus gpus, Dtype dtype, const Work& work) {
     on_ranks(ranks, 1, [&](Communicator& comm, ThreadPool& pool) {
+      const int shared = gpus == Gpus::second ? 1 : 0;
       const auto device =
-          cuda_device({gpus == Gpus::own ? comm.rank() : 0, scalar_type(dtype)}, pool);
+          cuda_device({gpus == Gpus::own ? comm.rank() : shared, scalar_type(dtype)}, pool);
       work(comm, pool, *device);
     });
   }
@@ -175,6 +188,40 @@ TEST_F(NcclJobs, ARunThatWasLeftGoesOnOnAnotherMeshWithTheSameBytes) {
         << first.stages << "x" << first.replicas << ", then " << second.stages << "x"
         << second.replicas;
   }
+}
+
+TEST_F(NcclJobs, RankZeroChoosesTheAlgorithmsOfAllRanks) {
+  quantize_on(job("one"), {1, 1});
+  const OtherChoice other;
+  quantize_on(job("alone"), {1, 1}, Gpus::second);
+  if (bytes("alone") == bytes("one")) GTEST_SKIP() << "cublasLt is not the stand-in";
+  for (const Shape shape : {Shape{2, 1}, Shape{1, 2}}) {
+    const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
+    quantize_on(job(mesh), shape);
+    EXPECT_TRUE(bytes(mesh) == bytes("one")) << mesh;
+  }
+}
+
+TEST_F(NcclJobs, ARunGoesOnWithItsAlgorithmsAlone) {
+  QuantizeOptions o = job("left");
+  leave_after(4);
+  EXPECT_THROW(quantize_on(o, {2, 1}), AgreedStop);
+  stay();
+  o.resume = Resume::required;
+  {
+    const OtherChoice other;
+    try {
+      quantize_on(o, {1, 1}, Gpus::second);
+      GTEST_SKIP() << "cublasLt is not the stand-in";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(),
+                  testing::ContainsRegex("numerics_class is \".*, products [0-9a-f]+\" "
+                                         "there and \".*, products [0-9a-f]+\" here"));
+    }
+  }
+  quantize_on(o, {1, 2}, Gpus::own);
+  quantize_on(job("whole"), {1, 1});
+  EXPECT_TRUE(bytes("left") == bytes("whole"));
 }
 
 TEST_F(NcclJobs, RanksThatShareAGpuSendThroughTheHostAndSaySo) {

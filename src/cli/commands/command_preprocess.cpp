@@ -50,8 +50,7 @@ class PreprocessCommand : public Command {
     }
     const PreprocessOptions& options = checked_->options;
     const PreprocessForecast& forecast = checked_->forecast;
-    const auto device =
-        make_device(options.backend, options.dtype, context.host_rank, context.pool);
+    const auto device = take_device(context, options.backend, options.dtype);
     introduce(context.console, *device);
     PreprocessProgress progress(context.console, context.activity, forecast, clock);
     const RunControl control = make_control(context, clock() - begin);
@@ -78,8 +77,7 @@ class PreprocessCommand : public Command {
     const PreprocessForecast& forecast = checked_ ? checked_->forecast : forecast_;
     const PreprocessOptions& options = request_.options;
     if (checked_) {
-      const auto device =
-          make_device(options.backend, options.dtype, context.host_rank, context.pool);
+      const auto device = take_device(context, options.backend, options.dtype);
       introduce(context.console, *device);
       compare_ranks(*checked_, context.files, context.comm, *device, host_name());
     } else {

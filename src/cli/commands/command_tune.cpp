@@ -35,8 +35,7 @@ class TuneCommand : public Command {
     const double begin = clock();
     const TuneOptions& options = checked_->options;
     const TuneForecast& forecast = checked_->forecast;
-    const auto device =
-        make_device(options.backend, options.dtype, context.host_rank, context.pool);
+    const auto device = take_device(context, options.backend, options.dtype);
     introduce(context.console, *device);
     if (request_.dry_run) {
       compare_ranks(*checked_, context.files, context.comm, *device, host_name());
