@@ -6,12 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <initializer_list>
 #include <iostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "device/device.hpp"
+#include "pipeline/preprocess_job.hpp"
 #include "pipeline/tune_job.hpp"
 
 namespace bitmill {
@@ -118,26 +120,49 @@ class NcclJobs : public Tune {
 
 constexpr const char* by_nccl = "tensors travel from GPU to GPU by NCCL 2.";
 
-TEST_F(NcclJobs, EveryMeshLagAndWhatIsLearnedGivesTheSameBytes) {
-  for (const bool signs : {false, true}) {
-    for (const int lag : {2, 1}) {
-      const auto name = [&](const std::string& mesh) {
-        return fmt::format("{}-{}-{}", mesh, signs, lag);
-      };
-      const auto job_of = [&](const std::string& mesh) {
-        QuantizeOptions o = job(name(mesh));
-        if (signs) learn_signs(o);
-        o.lag = lag;
-        return o;
-      };
-      quantize_on(job_of("one"), {1, 1});
-      for (const Shape shape : {Shape{2, 1}, Shape{1, 2}, Shape{2, 2}}) {
-        const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
-        EXPECT_THAT(quantize_on(job_of(mesh), shape), testing::HasSubstr(by_nccl)) << mesh;
-        EXPECT_TRUE(bytes(name(mesh)) == bytes(name("one"))) << name(mesh);
-      }
-    }
+// Numbers from a seed that a failure names.
+class Drawn {
+ public:
+  explicit Drawn(const char* test) : random_(seed_) {
+    std::cout << test << ": seed " << seed_ << "\n";
   }
+  unsigned seed() const { return seed_; }
+  template <class Value>
+  Value of(std::initializer_list<Value> values) {
+    return *(values.begin() + random_() % values.size());
+  }
+
+ private:
+  const unsigned seed_ = std::random_device{}();
+  std::mt19937 random_;
+};
+
+// Lags are E, E/4 and 1 (of 4 epochs the last two are one). With learned signs lag and mesh are
+// drawn.
+TEST_F(NcclJobs, EveryMeshLagAndWhatIsLearnedGivesTheSameBytes) {
+  Drawn drawn("lags");
+  SCOPED_TRACE(fmt::format("seed {}", drawn.seed()));
+  const auto compare = [&](int lag, bool signs, std::initializer_list<Shape> shapes) {
+    const auto name = [&](const std::string& mesh) {
+      return fmt::format("{}-{}-{}", mesh, signs, lag);
+    };
+    const auto job_of = [&](const std::string& mesh) {
+      QuantizeOptions o = job(name(mesh));
+      if (signs) learn_signs(o);
+      o.epochs = 4;
+      o.lag = lag;
+      return o;
+    };
+    quantize_on(job_of("one"), {1, 1});
+    for (const Shape shape : shapes) {
+      const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
+      EXPECT_THAT(quantize_on(job_of(mesh), shape), testing::HasSubstr(by_nccl)) << mesh;
+      EXPECT_TRUE(bytes(name(mesh)) == bytes(name("one"))) << name(mesh);
+    }
+  };
+  compare(4, false, {drawn.of({Shape{2, 1}, Shape{1, 2}, Shape{2, 2}})});
+  compare(1, false, {{2, 1}, {1, 2}, {2, 2}});
+  compare(drawn.of({4, 2, 1}), true, {{2, 2}, drawn.of({Shape{2, 1}, Shape{1, 2}})});
 }
 
 TEST_F(NcclJobs, FourStagesAndThreeReplicasGiveTheSameBytesInBothTypes) {
@@ -233,6 +258,8 @@ TEST_F(NcclJobs, RanksThatShareAGpuSendThroughTheHostAndSaySo) {
 }
 
 TEST_F(NcclJobs, TuneHasTheSameBytesOnEveryMeshAndThroughTheHost) {
+  Drawn drawn("tune");
+  SCOPED_TRACE(fmt::format("seed {}", drawn.seed()));
   for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
     const std::string type(dtype_word(dtype));
     const auto job_of = [&](const std::string& name) {
@@ -245,11 +272,47 @@ TEST_F(NcclJobs, TuneHasTheSameBytesOnEveryMeshAndThroughTheHost) {
     tune_on_gpus(job_of("one"), {1, 1});
     tune_on_gpus(job_of("host"), {2, 1}, Gpus::shared);
     EXPECT_TRUE(bytes("host-" + type) == bytes("one-" + type));
-    for (const Shape shape : {Shape{1, 3}, Shape{2, 2}}) {
+    for (const Shape shape : {Shape{2, 1}, drawn.of({Shape{1, 3}, Shape{2, 2}})}) {
       const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
       EXPECT_THAT(tune_on_gpus(job_of(mesh), shape), testing::HasSubstr(by_nccl));
       EXPECT_TRUE(bytes(mesh + "-" + type) == bytes("one-" + type)) << mesh << ", " << type;
     }
+  }
+}
+
+class NcclPreprocess : public Preprocess {
+ protected:
+  void SetUp() override {
+    const auto gpus = std::ssize(find_cuda_devices().devices);
+    if (gpus < 2) GTEST_SKIP() << "2 GPUs are needed, and there are " << gpus;
+  }
+};
+
+TEST_F(NcclPreprocess, TwoStagesGiveTheSameBytesInBothTypes) {
+  struct Heard : PreprocessObserver {
+    void phase_begins(const std::string& text) override { heard += text + "\n"; }
+    std::string heard;
+  };
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    const auto on = [&](const std::string& mesh, int stages) {
+      PreprocessOptions o = adapting(fmt::format("{}-{}", mesh, dtype_word(dtype)));
+      o.backend = "cuda";
+      o.dtype = dtype;
+      o.steps = 4;
+      o.stages = stages;
+      o.loss = dtype == Dtype::float32 ? TrainingLoss::cross_entropy : TrainingLoss::divergence;
+      std::string told;
+      on_ranks(stages, 1, [&](Communicator& comm, ThreadPool& pool) {
+        const auto device = cuda_device({comm.rank(), scalar_type(dtype)}, pool);
+        Heard heard;
+        preprocess(check_preprocess(o, *files_, comm.size(), pool.size()), *files_, comm, *device,
+                   heard, control_);
+        if (comm.rank() == 0) told = heard.heard;
+      });
+      EXPECT_EQ(told.find(by_nccl) != std::string::npos, stages > 1) << told;
+      return bytes(fmt::format("{}-{}", mesh, dtype_word(dtype)));
+    };
+    EXPECT_TRUE(on("two", 2) == on("one", 1)) << dtype_word(dtype);
   }
 }
 

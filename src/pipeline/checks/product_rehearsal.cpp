@@ -96,16 +96,16 @@ void rehearse_student(const QuantizeOptions& options, const RehearsedModel& mode
   const std::vector<LinearShape> shapes = block_linears(model.config(), 0);
   for (size_t role = 0; role < shapes.size(); ++role) {
     const int64_t rows = shapes[role].rows, cols = shapes[role].cols;
+    BlockLinear& linear = linears.emplace_back();
     if (kept[role]) {
-      linears.push_back({{}, model.matrix(rows, cols)});
+      linear.kept = model.matrix(rows, cols);
       continue;
     }
     const std::vector<float> saliency(static_cast<size_t>(cols));
-    linears.push_back({quantize_linear(model.floats(rows * cols).view({rows, cols}), saliency,
-                                       settings, device.host()),
-                       {}});
-    learned.push_back(learned_of(linears.back().initial, settings));
-    linears.back().initial.latents.reset();
+    linear.initial = quantize_linear(model.floats(rows * cols).view({rows, cols}), saliency,
+                                     settings, device.host());
+    learned.push_back(learned_of(linear.initial, settings));
+    linear.initial.latents.reset();
   }
   const LearnedLayout layout(learned);
   const at::Tensor values = layout.initial_values(learned, device.torch());
@@ -117,9 +117,12 @@ void rehearse_student(const QuantizeOptions& options, const RehearsedModel& mode
   student.unit_gradient({x, x, x}, values, model.floats(layout.size()), model.floats(1)[0]);
 }
 
-// A head with any number of positions up to a tile. `loss(n)` uses the first n of a sample.
-void rehearse_positions(int64_t most, const std::function<void(int64_t)>& loss) {
-  for (int64_t n = 1; n <= std::min(most, tokens_per_tile); ++n) loss(n);
+// A head with any number of positions: its products are of a tile at most, but for a projection
+// before it. `loss(n)` uses the first n of a sample.
+void rehearse_positions(const ModelConfig& config, int64_t most,
+                        const std::function<void(int64_t)>& loss) {
+  const bool projects = config.embedding_size != config.hidden_size;
+  for (int64_t n = 1; n <= (projects ? most : std::min(most, tokens_per_tile)); ++n) loss(n);
 }
 
 void rehearse_divergence(const RehearsedModel& student, const RehearsedModel& teacher,
@@ -129,7 +132,7 @@ void rehearse_divergence(const RehearsedModel& student, const RehearsedModel& te
   const at::Tensor& x = student.sample();
   at::Tensor gradient;
   divergence(x, x, &gradient);
-  rehearse_positions(x.size(0), [&](int64_t n) {
+  rehearse_positions(student.config(), x.size(0), [&](int64_t n) {
     if (n >= least) divergence(x.narrow(0, 0, n), x.narrow(0, 0, n), &gradient);
   });
 }
@@ -209,7 +212,7 @@ void rehearse_products(const CheckedPreprocess& checked, const Device& device) {
       loss(base.sample(), tokens, &gradient);
     };
     of(seq_len - 1);
-    rehearse_positions(seq_len - 1, of);
+    rehearse_positions(base.config(), seq_len - 1, of);
   });
 }
 
