@@ -22,9 +22,9 @@ struct NcclPatience {
 // of its own: NCCL refuses two ranks on one. Tensors lie on `device`, which outlives the form and
 // is the calling thread's current one in every call.
 //
-// A sender whose receiver has begun to connect, and a rank in an exchange that its GPU has come to,
-// give up after `patience`: PeerLostError. A neighbour that does not come is waited for, and who
-// waits says so (comm/wait.hpp).
+// A sender whose receiver has begun to connect or to receive, and a rank in an exchange, give up
+// `patience` after the GPU has come to it: PeerLostError. A neighbour that does not come is waited
+// for, and who waits says so (comm/wait.hpp).
 // UsageError in a build without NCCL.
 std::unique_ptr<Form> nccl_form(Communicator& comm, const Device& device, NcclPatience patience);
 

@@ -1,5 +1,9 @@
 #include "channel/nccl_communicator.hpp"
 
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <thread>
 #include <utility>
 
 #include "channel/nccl_fault.hpp"
@@ -12,7 +16,21 @@ namespace {
 // neighbours, two directions, the replicas), and a GPU from some 60 multiprocessors on.
 constexpr int most_multiprocessors = 8;
 
+// An abort waits for threads of NCCL, and for the GPU to leave its kernels: parts of a second.
+constexpr auto time_to_abort = std::chrono::seconds(5);
+
 }  // namespace
+
+void NcclCommunicator::Traits::destroy(Type comm) {
+  std::packaged_task<void()> task([comm] { ncclCommAbort(comm); });
+  const std::future<void> ended = task.get_future();
+  std::thread(std::move(task)).detach();
+  if (ended.wait_for(time_to_abort) == std::future_status::ready) return;
+  std::fprintf(stderr,
+               "bitmill: note: NCCL did not give a communicator up within %d s; it is left behind "
+               "(nvidia-smi shows whether the GPU answers)\n",
+               static_cast<int>(time_to_abort.count()));
+}
 
 NcclCommunicator::NcclCommunicator(const NcclMembers& members, std::string place, std::string doing)
     : place_(std::move(place)), doing_(std::move(doing)) {

@@ -1,6 +1,8 @@
 #pragma once
-// Owns one communicator of NCCL. Nothing here waits; and whatever happens, the end is
-// ncclCommAbort: by then all has moved, or nobody waits for it any more. Internal to channel.
+// Owns one communicator of NCCL. Whatever happens, the end is ncclCommAbort: by then all has moved,
+// or nobody waits for it any more. It has a limit of five seconds; where it does not return, the
+// communicator is left behind, and a job that ended well has ended well. Nothing else here waits.
+// Internal to channel.
 
 #include <nccl.h>
 
@@ -42,7 +44,7 @@ class NcclCommunicator {
   struct Traits {
     using Type = ncclComm_t;
     static Type null() { return nullptr; }
-    static void destroy(Type comm) { ncclCommAbort(comm); }
+    static void destroy(Type comm);
   };
 
   const std::string place_;

@@ -134,9 +134,7 @@ void NcclLane::take_off() {
 void NcclLane::check_patience() {
   const Operation& first = *operations_.front();
   const bool connecting = !first.posted;
-  const bool limited =
-      setting_.limit == Limit::everything || (setting_.limit == Limit::connecting && connecting);
-  if (!limited || !has_come(first.before.get())) {
+  if (setting_.limit == Limit::nothing || !has_come(first.before.get())) {
     still_.restart();
     return;
   }

@@ -32,12 +32,11 @@ class LookedTime {
 
 class NcclLane {
  public:
-  // What has a limit. The peer of a pair posts only when it looks at the channel again, which may
-  // take as long as what it computes: the watchdog judges that.
+  // What has a limit. The peer of one that receives posts only when it looks at the channel again,
+  // which may take as long as what it computes: the watchdog judges that.
   enum class Limit {
     nothing,     // the peer may come much later
-    connecting,  // the peer has begun to connect
-    everything,  // all ranks are in the same call
+    everything,  // the others take part already: they have begun to connect, and have posted
   };
   struct Setting {
     std::string place;  // this rank, its host and device

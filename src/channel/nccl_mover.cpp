@@ -65,7 +65,7 @@ NcclLane& NcclMover::lane_to(int rank) {
   if (!lane) {
     lane = std::make_unique<NcclLane>(
         setting(fmt::format("connecting to rank {}", ids_->job_rank(rank)),
-                NcclLane::Limit::connecting),
+                NcclLane::Limit::everything),
         *ids_, rank);
   }
   return *lane;

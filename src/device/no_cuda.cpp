@@ -38,5 +38,9 @@ void product_into(const at::Tensor& /*out*/, const at::Tensor& /*a*/, const at::
 at::Tensor product(const at::Tensor& /*a*/, const at::Tensor& /*b*/) { refuse(); }
 at::Tensor product_in_float32(const at::Tensor& /*a*/, const at::Tensor& /*b*/) { refuse(); }
 std::string chosen_algorithms() { return ""; }
+void forget_algorithms(at::Device /*gpu*/) { refuse(); }
+std::string algorithm_table(at::Device /*gpu*/) { refuse(); }
+void keep_to_algorithms(at::Device /*gpu*/, std::string_view /*table*/) { refuse(); }
+void choose_algorithms_freely(at::Device /*gpu*/) {}
 
 }  // namespace bitmill

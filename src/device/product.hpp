@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <string_view>
 
 namespace bitmill {
 
@@ -27,5 +28,19 @@ at::Tensor product_in_float32(const at::Tensor& a, const at::Tensor& b);
 // The algorithms chosen so far, a line each: device, types, shapes, strides, and cublasLt's
 // numbers.
 std::string chosen_algorithms();
+
+// Ranks that compute together use one algorithm for each shape: one of them chooses, and the others
+// keep to its choice (pipeline/ranks/agreed_products.hpp). Of one GPU, and of this process:
+
+// Whatever is multiplied from here on, its algorithm is chosen anew.
+void forget_algorithms(at::Device gpu);
+// The choices since then, as bytes for another process of the same program, with the same libraries
+// and a GPU of the same kind.
+std::string algorithm_table(at::Device gpu);
+// These choices count, and no other is made: a product of another shape is a DeviceError. So is an
+// algorithm that cublasLt does not know here. No product may be under way in another thread.
+void keep_to_algorithms(at::Device gpu, std::string_view table);
+// Ends one keep_to_algorithms(): shapes that are new have their algorithms chosen again.
+void choose_algorithms_freely(at::Device gpu);
 
 }  // namespace bitmill

@@ -28,21 +28,18 @@ double sum_over_tiles(const at::Tensor& divergences) {
 
 }  // namespace
 
-NextTokenDivergence::NextTokenDivergence(const SourceModel& student, const SourceModel& teacher,
+NextTokenDivergence::NextTokenDivergence(const ModelConfig& student, const ModelConfig& teacher,
                                          Heads heads, ThreadPool& pool)
-    : student_config_(student.config()),
-      teacher_config_(teacher.config()),
-      heads_(std::move(heads)),
-      pool_(pool) {}
+    : student_config_(student), teacher_config_(teacher), heads_(std::move(heads)), pool_(pool) {}
 
 NextTokenDivergence::NextTokenDivergence(const SourceModel& student, const SourceModel& teacher,
                                          ThreadPool& pool)
-    : NextTokenDivergence(student, teacher, load_heads(student, teacher), pool) {}
+    : NextTokenDivergence(student.config(), teacher.config(), load_heads(student, teacher), pool) {}
 
 NextTokenDivergence::NextTokenDivergence(const SourceModel& student, const SourceModel& teacher,
                                          const Device& device)
-    : NextTokenDivergence(student, teacher, bring(load_heads(student, teacher), device),
-                          device.host()) {}
+    : NextTokenDivergence(student.config(), teacher.config(),
+                          bring(load_heads(student, teacher), device), device.host()) {}
 
 NextTokenDivergence::Heads NextTokenDivergence::load_heads(const SourceModel& student,
                                                            const SourceModel& teacher) {

@@ -15,11 +15,17 @@ namespace bitmill {
 // (base/pieces.hpp).
 class NextTokenDivergence {
  public:
+  struct Heads {
+    HeadWeights student, teacher;
+  };
   // All arguments outlive it; the vocabularies are the same.
   NextTokenDivergence(const SourceModel& student, const SourceModel& teacher, ThreadPool& pool);
   // With the heads on this device, for outputs that are there. The device need not outlive it; its
   // threads must.
   NextTokenDivergence(const SourceModel& student, const SourceModel& teacher, const Device& device);
+  // With heads that are given.
+  NextTokenDivergence(const ModelConfig& student, const ModelConfig& teacher, Heads heads,
+                      ThreadPool& pool);
 
   // The divergence of one sample, from the outputs [T, hidden] of both last blocks. It may be not
   // finite: the caller checks. When `gradient` is given, it becomes d result / d student
@@ -29,11 +35,6 @@ class NextTokenDivergence {
                     at::Tensor* gradient = nullptr) const;
 
  private:
-  struct Heads {
-    HeadWeights student, teacher;
-  };
-  NextTokenDivergence(const SourceModel& student, const SourceModel& teacher, Heads heads,
-                      ThreadPool& pool);
   static Heads load_heads(const SourceModel& student, const SourceModel& teacher);
   static Heads bring(const Heads& heads, const Device& device);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cassert>
 #include <numeric>
+#include <utility>
 
 #include "base/pieces.hpp"
 #include "device/host_product.hpp"
@@ -37,7 +38,10 @@ at::Tensor next_tokens(std::span<const int32_t> tokens) {
 }  // namespace
 
 NextTokenLoss::NextTokenLoss(const SourceModel& model, const Device& device)
-    : config_(model.config()), head_(on_device(model.load_head(), device)), pool_(device.host()) {}
+    : NextTokenLoss(model.config(), on_device(model.load_head(), device), device.host()) {}
+
+NextTokenLoss::NextTokenLoss(const ModelConfig& config, HeadWeights head, ThreadPool& pool)
+    : config_(config), head_(std::move(head)), pool_(pool) {}
 
 // loss_t = -log q_t[next];  d loss_t / d logit_tv = q_tv - [v = next].
 at::Tensor NextTokenLoss::of_tile(const at::Tensor& in, const at::Tensor& next,

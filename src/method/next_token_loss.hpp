@@ -21,6 +21,8 @@ class NextTokenLoss {
   // With the head on this device, for outputs that are there. The model and the threads of the
   // device outlive it.
   NextTokenLoss(const SourceModel& model, const Device& device);
+  // With a head that is given. The config and the pool outlive it.
+  NextTokenLoss(const ModelConfig& config, HeadWeights head, ThreadPool& pool);
 
   // The loss of one sequence, from the output [T, hidden] of the last block for its `tokens`, 2 to
   // T of them: later positions are padding and count for nothing. It may be not finite: the caller

@@ -13,6 +13,7 @@
 #include "pipeline/adapting/adapter_trainer.hpp"
 #include "pipeline/adapting/merged_folder.hpp"
 #include "pipeline/checks/evaluation_text.hpp"
+#include "pipeline/checks/product_rehearsal.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
@@ -20,6 +21,7 @@
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/agreed_products.hpp"
 #include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
@@ -73,13 +75,11 @@ std::string leave_out(const PreprocessStart& start, TrainingCorpus& corpus) {
   return evaluation.hash;
 }
 
-std::vector<std::string> check_all_ranks(const CheckedPreprocess& checked,
-                                         const std::string& fingerprint, Files& files,
-                                         Communicator& comm, const Device& device,
-                                         const std::string& host) {
-  return check_ranks({fingerprint, numerics_class(checked.options.backend, device),
-                      checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
-                     files, comm, host);
+void check_all_ranks(const CheckedPreprocess& checked, const std::string& fingerprint, Files& files,
+                     Communicator& comm, const Device& device, const std::string& host) {
+  check_ranks({fingerprint, numerics_class(checked.options.backend, device),
+               checked.options.allow_mixed_hardware, checked.forecast.peak_memory_bytes},
+              files, comm, host);
 }
 
 // Collective. What depends on the text; afterwards the ranks have been compared with it.
@@ -95,8 +95,8 @@ void open_text(PreprocessStart& start) {
   start.text = text_of(corpus);
   fingerprint["corpus"] = start.text.fingerprint;
   start.fingerprint_json = fingerprint.dump();
-  start.numerics_classes = check_all_ranks(start.checked, start.fingerprint_json, start.files,
-                                           start.comm, start.device, start.control.host);
+  check_all_ranks(start.checked, start.fingerprint_json, start.files, start.comm, start.device,
+                  start.control.host);
 }
 
 struct Sources {
@@ -223,7 +223,14 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
     result.already_done = result_is_there(start);
     if (result.already_done && comm.rank() == 0) verify_what_is_there(start, sources);
   }
-  if (!result.already_done) train_in_session(start, sources, result);
+  if (!result.already_done) {
+    const bool works = checked.forecast.mesh.contains(comm.rank());
+    const AgreedProducts products(comm, device,
+                                  works ? numerics_class(options.backend, device) : "",
+                                  [&] { rehearse_products(checked, device); });
+    start.numerics_classes = products.classes();
+    train_in_session(start, sources, result);
+  }
   remove_together(files, corpus_options(options, checked.forecast, checked.original.config()), comm,
                   control.host);
   if (comm.rank() == 0) {

@@ -11,11 +11,13 @@
 #include "format/inspection.hpp"
 #include "format/packed_folder.hpp"
 #include "pipeline/blocks/live_file_size.hpp"
+#include "pipeline/checks/product_rehearsal.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/run_session.hpp"
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/job/fingerprint.hpp"
 #include "pipeline/job/quantize_options.hpp"
+#include "pipeline/ranks/agreed_products.hpp"
 #include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
 #include "pipeline/train_blocks.hpp"
@@ -185,8 +187,7 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
   const int64_t device_bytes = use.bytes;
   const QuantizeStart start{checked,  files,   comm,         device, device.host(),
                             observer, control, device_bytes, use.way};
-  const std::vector<std::string> classes =
-      compare_ranks_with(checked, files, comm, device, device_bytes, control.host);
+  compare_ranks_with(checked, files, comm, device, device_bytes, control.host);
 
   QuantizeResult result;
   result.source_bytes = checked.model.tensors().file_bytes();
@@ -200,7 +201,11 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
     if (leader && files.exists(options.work_dir)) control.work_dir_answers();
     verify_what_is_there(start);
   } else {
-    train_in_session(start, classes, result);
+    const bool works = checked.forecast.mesh.contains(comm.rank());
+    const AgreedProducts products(comm, device,
+                                  works ? numerics_class(options.backend, device) : "",
+                                  [&] { rehearse_products(checked, device); });
+    train_in_session(start, products.classes(), result);
   }
   result.device_peak_bytes = std::ranges::max(gather_value(comm, device.memory().peak_bytes));
   if (leader) summarize(options.output_dir, files, result);

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "comm/gather.hpp"
 #include "format/inspection.hpp"
+#include "pipeline/checks/product_rehearsal.hpp"
 #include "pipeline/checks/reference_check.hpp"
 #include "pipeline/folder/assemble.hpp"
 #include "pipeline/folder/joined_claim.hpp"
@@ -14,6 +15,7 @@
 #include "pipeline/folder/source_hashes.hpp"
 #include "pipeline/folder/writer_wishes.hpp"
 #include "pipeline/job/fingerprint.hpp"
+#include "pipeline/ranks/agreed_products.hpp"
 #include "pipeline/ranks/device_use.hpp"
 #include "pipeline/ranks/mesh_rank.hpp"
 #include "pipeline/ranks/ranks_check.hpp"
@@ -186,8 +188,7 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
       [&](const std::string& note) { observer.note(note); },
       [&](const std::string& text) { observer.phase_begins(text); });
   TuneStart start{checked, files, comm, device, device.host(), observer, control, use.way};
-  const std::vector<std::string> classes =
-      compare_ranks(checked, files, comm, device, control.host);
+  compare_ranks(checked, files, comm, device, control.host);
   check_same_everywhere(checked.hashes, checked.options.model, comm);
   TuneResult result;
   // Checked again: meanwhile another job may have made the result, or somebody may have written
@@ -198,7 +199,11 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
   start.text = text ? &*text : nullptr;
   const Sources sources = hash_sources(start);
   if (!result.already_done) {
-    train_in_session(start, classes, sources, result);
+    const bool works = checked.forecast.mesh.contains(comm.rank());
+    const AgreedProducts products(comm, device,
+                                  works ? numerics_class(checked.options.backend, device) : "",
+                                  [&] { rehearse_products(checked, device); });
+    train_in_session(start, products.classes(), sources, result);
   } else if (comm.rank() == 0) {
     verify_what_is_there(start, sources);
   }

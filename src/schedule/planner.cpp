@@ -116,7 +116,7 @@ class Search {
     const Machine& machine = request_.machine;
     // Stage 0 has the most blocks, and no plan can end before stage 0 has done its work. With this
     // check nearly all numbers of replicas need no simulation.
-    const PlanCosts busiest = plan_costs(work, machine, mesh, mesh.replicas - 1);
+    const PlanCosts busiest = plan_costs_on(request_.node, work, machine, mesh, mesh.replicas - 1);
     if (best_ && busy_seconds(plan, 0, busiest) > best_->makespan_s) return;
     if (work.save_beside && fits(plan, mesh, walk, true)) return;
     fits(plan, mesh, walk, false);
@@ -126,7 +126,7 @@ class Search {
   bool fits(const Plan& plan, const Mesh& mesh, Walk walk, bool save_beside) {
     Workload work = request_.work;
     work.save_beside = save_beside;
-    const PlanCosts costs = stage_costs(work, request_.machine, mesh);
+    const PlanCosts costs = stage_costs_on(request_.node, work, request_.machine, mesh);
     const Simulation simulation = simulate_with_memory(plan, costs);
     least_host_ = std::min(simulation.host_bytes(), least_host_);
     least_device_ = std::min(simulation.peak_bytes(), least_device_);
@@ -200,7 +200,7 @@ Forecast simulated(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   result.walk = walk;
   result.save_beside = request.work.save_beside;
   result.plan = plan_for(request.work, mesh.stages, walk);
-  result.costs = stage_costs(request.work, request.machine, mesh);
+  result.costs = stage_costs_on(request.node, request.work, request.machine, mesh);
   result.ends = end_costs(request.work, request.machine, request.ranks);
   result.simulation = simulate_with_memory(result.plan, result.costs);
   return result;
@@ -218,12 +218,27 @@ double Forecast::idle_fraction() const {
   return all > 0 ? std::max(0.0, 1 - busy / all) : 0;  // rounding could give less than 0
 }
 
+LinksUsed links_used(const PlanRequest& request, const Forecast& forecast) {
+  const LinkRates rates = link_rates(request.machine, request.node, forecast.mesh);
+  LinksUsed used{{0, rates.streams}, {0, rates.sums}};
+  for (const RankForecast& rank : forecast.ranks) {
+    // A rank is busy while it exchanges, too.
+    const auto exchanged = static_cast<double>(rank.exchanged_bytes);
+    const double computing_s = rank.busy_s - exchanged / rates.sums;
+    if (computing_s <= 0) continue;
+    used.streams.bytes_per_s =
+        std::max(used.streams.bytes_per_s, static_cast<double>(rank.sent_bytes) / computing_s);
+    used.sums.bytes_per_s = std::max(used.sums.bytes_per_s, exchanged / computing_s);
+  }
+  return used;
+}
+
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk) {
   Forecast result = simulated(request, mesh, walk);
   std::vector<PlanCosts> own;  // by replica
   own.reserve(static_cast<size_t>(mesh.replicas));
   for (int replica = 0; replica < mesh.replicas; ++replica) {
-    own.push_back(plan_costs(request.work, request.machine, mesh, replica));
+    own.push_back(plan_costs_on(request.node, request.work, request.machine, mesh, replica));
   }
   for (int rank = 0; rank < request.ranks; ++rank) {
     result.ranks.push_back(mesh.contains(rank)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "schedule/cost_model.hpp"
+#include "schedule/links.hpp"
 #include "schedule/plan.hpp"
 
 namespace bitmill {
@@ -13,6 +14,7 @@ namespace bitmill {
 struct PlanRequest {
   Workload work;
   Machine machine;
+  NodeLinks node;
   int ranks = 1;
   int stages = 0;  // 0: any
   Walk walk = Walk::automatic;
@@ -51,6 +53,13 @@ struct Forecast {
   int64_t host_bytes() const;    // the same on its host
   double idle_fraction() const;  // of all ranks' time, while the plan is carried out
 };
+
+// Of the rank for which it is the largest part of its link: streams travel while it computes, sums
+// while it waits for them.
+struct LinksUsed {
+  LinkUse streams, sums;
+};
+LinksUsed links_used(const PlanRequest& request, const Forecast& forecast);
 
 // The forecast of one mesh and walk, with the states saved as request.work says.
 Forecast forecast(const PlanRequest& request, const Mesh& mesh, Walk walk);

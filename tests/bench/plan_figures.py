@@ -25,6 +25,7 @@ def read_words():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--program", default="build/bin/bitmill")
     parser.add_argument("--hardware", default="h100")
+    parser.add_argument("--links", action="store_true", help="the table of src/schedule/LINKS.md instead")
     return parser.parse_args()
 
 
@@ -85,8 +86,33 @@ def row(args, folder, model, recipe):
     return f"| {model} | {recipe} | " + " | ".join(cells) + " |"
 
 
+def share(link):
+    if link["bytes_per_s"] == 0:
+        return "none"
+    text = f"{link['bytes_per_s'] / 1e9:.3g} GB, {100 * link['bytes_per_s'] / link['rate']:.2g}%"
+    return text + (" **binds**" if link["binds"] else "")
+
+
+def print_links(args):
+    print("| model | recipe | GPUs | mesh, time | streams | sums | sums go |")
+    print("| --- " * 7 + "|")
+    for model in ("LLaMA-2 7B", "LLaMA-2 70B"):
+        with tempfile.TemporaryDirectory() as folder:
+            write_config(folder, MODELS[model])
+            for recipe in ("parallel", "best"):
+                for ranks in (8, 32, 64):
+                    plan = forecast(args, folder, recipe, ranks)
+                    mesh = f"{plan['stages']}x{plan['replicas']}, {spoken(plan['makespan_s'])}"
+                    streams, sums = plan["link_of_streams"], plan["link_of_sums"]
+                    where = ("–" if sums["bytes_per_s"] == 0 else
+                             "within a node" if sums["rate"] > 1e11 else "between nodes")
+                    print(f"| {model} | {recipe} | {ranks} | {mesh} | {share(streams)} | {share(sums)} | {where} |")
+
+
 def main():
     args = read_words()
+    if args.links:
+        return print_links(args)
     print("| model | recipe | 1 rank | 8 | 64 | 512 and 4,096 | peak of a rank, 1 / 64 ranks | host, 64 | "
           "extra work of lag, 1 / 64 | run folder, 64 |")
     print("| --- " * 10 + "|")

@@ -9,9 +9,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/error.hpp"
@@ -78,6 +83,77 @@ TEST_P(NcclChannel, ATransferTakesItsPlaceInTheQueueOfTheDevice) {
 
 INSTANTIATE_TEST_SUITE_P(, NcclChannel, testing::Values(2, 3, 4),
                          [](const auto& test) { return fmt::format("With{}", test.param); });
+
+// Number 1 of every communicator stands still at its second operation
+// (BITMILL_EMULATION_NCCL_STALL=1:2, in a process of its own).
+class NcclDeadlines : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* const stall = std::getenv("BITMILL_EMULATION_NCCL_STALL");
+    if (stall == nullptr || std::string_view(stall) != "1:2")
+      GTEST_SKIP() << "nothing stands still";
+  }
+
+  static void on_two(const std::function<void(const Side&)>& body) {
+    run_ranks(2, [&](Communicator& world) {
+      ThreadPool pool(1);
+      const auto device = cuda_device({world.rank(), at::kFloat}, pool);
+      const auto words = world.split(0);
+      Channel channel(nccl_form(*words, *device, {.seconds = 1}));
+      body({world, channel});
+      world.barrier();
+    });
+  }
+  // What PeerLostError says.
+  static std::string loss(const std::function<void()>& work) {
+    try {
+      work();
+    } catch (const PeerLostError& error) {
+      return error.what();
+    }
+    return "nothing was lost";
+  }
+};
+
+TEST_F(NcclDeadlines, ASendOfWhichTheReceiverHasBegunHasALimit) {
+  std::atomic<bool> given_up = false;
+  on_two([&](const Side& side) {
+    if (side.comm.rank() == 0) {
+      side.channel.start_send(side.letter(0, 1, 4), 1);
+      side.channel.flush();
+      side.channel.start_send(side.letter(0, 2, 4), 1);
+      EXPECT_THAT(loss([&] { side.channel.flush(); }),
+                  testing::AllOf(testing::StartsWith("rank 0 on "), testing::HasSubstr("(cuda:0)"),
+                                 testing::HasSubstr("sending 16 bytes to rank 1: nothing has come "
+                                                    "through for 1 s")));
+      given_up = true;
+      return;
+    }
+    side.channel.receive(side.room(4), 0);
+    const at::Tensor room = side.room(4);
+    std::unique_ptr<Transfer> transfer;
+    while (!given_up) {
+      if (!transfer) transfer = side.channel.start_receive(room, 0);
+      // A receiver has no limit of its own: its sender may come much later.
+      EXPECT_FALSE(transfer && transfer->done());
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+}
+
+TEST_F(NcclDeadlines, AnExchangeHasALimitOnEveryRank) {
+  on_two([&](const Side& side) {
+    const auto exchange = [&] {
+      const std::vector<at::Tensor> to = {side.letter(side.comm.rank(), 1, 4),
+                                          side.letter(side.comm.rank(), 1, 4)};
+      const std::vector<at::Tensor> from = {side.room(4), side.room(4)};
+      side.channel.exchange(to, from);
+    };
+    exchange();
+    EXPECT_THAT(loss(exchange), testing::HasSubstr("exchanging 32 bytes with 1 ranks: nothing has "
+                                                   "come through for 1 s"));
+  });
+}
 
 TEST(Nccl, SaysItsVersion) {
   if (!find_cuda_devices().compiled) GTEST_SKIP() << "built without CUDA";

@@ -5,12 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <initializer_list>
 #include <iostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "device/device.hpp"
+#include "pipeline/preprocess_job.hpp"
 #include "pipeline/tune_job.hpp"
 
 namespace bitmill {
@@ -31,8 +34,19 @@ struct Shape {
   int ranks() const { return stages * replicas; }
 };
 
-// Whether every rank has a GPU of its own, or all share the first one.
-enum class Gpus { own, shared };
+// Whether every rank has a GPU of its own, or all share the first one, or the second.
+enum class Gpus { own, shared, second };
+
+// On the second GPU the stand-in for cublasLt prefers another algorithm, which adds up in another
+// order.
+class OtherChoice {
+ public:
+  OtherChoice() { ::setenv(name, "1:6", 1); }
+  ~OtherChoice() { ::unsetenv(name); }
+
+ private:
+  static constexpr const char* name = "BITMILL_EMULATION_CUBLASLT_PREFERS";
+};
 
 class NcclJobs : public Tune {
  protected:
@@ -59,8 +73,9 @@ class NcclJobs : public Tune {
   template <class Work>
   static void on_gpus(int ranks, Gpus gpus, Dtype dtype, const Work& work) {
     on_ranks(ranks, 1, [&](Communicator& comm, ThreadPool& pool) {
+      const int shared = gpus == Gpus::second ? 1 : 0;
       const auto device =
-          cuda_device({gpus == Gpus::own ? comm.rank() : 0, scalar_type(dtype)}, pool);
+          cuda_device({gpus == Gpus::own ? comm.rank() : shared, scalar_type(dtype)}, pool);
       work(comm, pool, *device);
     });
   }
@@ -105,26 +120,49 @@ class NcclJobs : public Tune {
 
 constexpr const char* by_nccl = "tensors travel from GPU to GPU by NCCL 2.";
 
-TEST_F(NcclJobs, EveryMeshLagAndWhatIsLearnedGivesTheSameBytes) {
-  for (const bool signs : {false, true}) {
-    for (const int lag : {2, 1}) {
-      const auto name = [&](const std::string& mesh) {
-        return fmt::format("{}-{}-{}", mesh, signs, lag);
-      };
-      const auto job_of = [&](const std::string& mesh) {
-        QuantizeOptions o = job(name(mesh));
-        if (signs) learn_signs(o);
-        o.lag = lag;
-        return o;
-      };
-      quantize_on(job_of("one"), {1, 1});
-      for (const Shape shape : {Shape{2, 1}, Shape{1, 2}, Shape{2, 2}}) {
-        const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
-        EXPECT_THAT(quantize_on(job_of(mesh), shape), testing::HasSubstr(by_nccl)) << mesh;
-        EXPECT_TRUE(bytes(name(mesh)) == bytes(name("one"))) << name(mesh);
-      }
-    }
+// Numbers from a seed that a failure names.
+class Drawn {
+ public:
+  explicit Drawn(const char* test) : random_(seed_) {
+    std::cout << test << ": seed " << seed_ << "\n";
   }
+  unsigned seed() const { return seed_; }
+  template <class Value>
+  Value of(std::initializer_list<Value> values) {
+    return *(values.begin() + random_() % values.size());
+  }
+
+ private:
+  const unsigned seed_ = std::random_device{}();
+  std::mt19937 random_;
+};
+
+// Lags are E, E/4 and 1 (of 4 epochs the last two are one). With learned signs lag and mesh are
+// drawn.
+TEST_F(NcclJobs, EveryMeshLagAndWhatIsLearnedGivesTheSameBytes) {
+  Drawn drawn("lags");
+  SCOPED_TRACE(fmt::format("seed {}", drawn.seed()));
+  const auto compare = [&](int lag, bool signs, std::initializer_list<Shape> shapes) {
+    const auto name = [&](const std::string& mesh) {
+      return fmt::format("{}-{}-{}", mesh, signs, lag);
+    };
+    const auto job_of = [&](const std::string& mesh) {
+      QuantizeOptions o = job(name(mesh));
+      if (signs) learn_signs(o);
+      o.epochs = 4;
+      o.lag = lag;
+      return o;
+    };
+    quantize_on(job_of("one"), {1, 1});
+    for (const Shape shape : shapes) {
+      const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
+      EXPECT_THAT(quantize_on(job_of(mesh), shape), testing::HasSubstr(by_nccl)) << mesh;
+      EXPECT_TRUE(bytes(name(mesh)) == bytes(name("one"))) << name(mesh);
+    }
+  };
+  compare(4, false, {drawn.of({Shape{2, 1}, Shape{1, 2}, Shape{2, 2}})});
+  compare(1, false, {{2, 1}, {1, 2}, {2, 2}});
+  compare(drawn.of({4, 2, 1}), true, {{2, 2}, drawn.of({Shape{2, 1}, Shape{1, 2}})});
 }
 
 TEST_F(NcclJobs, FourStagesAndThreeReplicasGiveTheSameBytesInBothTypes) {
@@ -177,6 +215,40 @@ TEST_F(NcclJobs, ARunThatWasLeftGoesOnOnAnotherMeshWithTheSameBytes) {
   }
 }
 
+TEST_F(NcclJobs, RankZeroChoosesTheAlgorithmsOfAllRanks) {
+  quantize_on(job("one"), {1, 1});
+  const OtherChoice other;
+  quantize_on(job("alone"), {1, 1}, Gpus::second);
+  if (bytes("alone") == bytes("one")) GTEST_SKIP() << "cublasLt is not the stand-in";
+  for (const Shape shape : {Shape{2, 1}, Shape{1, 2}}) {
+    const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
+    quantize_on(job(mesh), shape);
+    EXPECT_TRUE(bytes(mesh) == bytes("one")) << mesh;
+  }
+}
+
+TEST_F(NcclJobs, ARunGoesOnWithItsAlgorithmsAlone) {
+  QuantizeOptions o = job("left");
+  leave_after(4);
+  EXPECT_THROW(quantize_on(o, {2, 1}), AgreedStop);
+  stay();
+  o.resume = Resume::required;
+  {
+    const OtherChoice other;
+    try {
+      quantize_on(o, {1, 1}, Gpus::second);
+      GTEST_SKIP() << "cublasLt is not the stand-in";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(),
+                  testing::ContainsRegex("numerics_class is \".*, products [0-9a-f]+\" "
+                                         "there and \".*, products [0-9a-f]+\" here"));
+    }
+  }
+  quantize_on(o, {1, 2}, Gpus::own);
+  quantize_on(job("whole"), {1, 1});
+  EXPECT_TRUE(bytes("left") == bytes("whole"));
+}
+
 TEST_F(NcclJobs, RanksThatShareAGpuSendThroughTheHostAndSaySo) {
   EXPECT_THAT(quantize_on(job("shared"), {2, 2}, Gpus::shared),
               testing::HasSubstr("through the host's memory: ranks 0 and 1 and 2 and 3 share one "
@@ -186,6 +258,8 @@ TEST_F(NcclJobs, RanksThatShareAGpuSendThroughTheHostAndSaySo) {
 }
 
 TEST_F(NcclJobs, TuneHasTheSameBytesOnEveryMeshAndThroughTheHost) {
+  Drawn drawn("tune");
+  SCOPED_TRACE(fmt::format("seed {}", drawn.seed()));
   for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
     const std::string type(dtype_word(dtype));
     const auto job_of = [&](const std::string& name) {
@@ -198,11 +272,47 @@ TEST_F(NcclJobs, TuneHasTheSameBytesOnEveryMeshAndThroughTheHost) {
     tune_on_gpus(job_of("one"), {1, 1});
     tune_on_gpus(job_of("host"), {2, 1}, Gpus::shared);
     EXPECT_TRUE(bytes("host-" + type) == bytes("one-" + type));
-    for (const Shape shape : {Shape{1, 3}, Shape{2, 2}}) {
+    for (const Shape shape : {Shape{2, 1}, drawn.of({Shape{1, 3}, Shape{2, 2}})}) {
       const std::string mesh = fmt::format("{}x{}", shape.stages, shape.replicas);
       EXPECT_THAT(tune_on_gpus(job_of(mesh), shape), testing::HasSubstr(by_nccl));
       EXPECT_TRUE(bytes(mesh + "-" + type) == bytes("one-" + type)) << mesh << ", " << type;
     }
+  }
+}
+
+class NcclPreprocess : public Preprocess {
+ protected:
+  void SetUp() override {
+    const auto gpus = std::ssize(find_cuda_devices().devices);
+    if (gpus < 2) GTEST_SKIP() << "2 GPUs are needed, and there are " << gpus;
+  }
+};
+
+TEST_F(NcclPreprocess, TwoStagesGiveTheSameBytesInBothTypes) {
+  struct Heard : PreprocessObserver {
+    void phase_begins(const std::string& text) override { heard += text + "\n"; }
+    std::string heard;
+  };
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    const auto on = [&](const std::string& mesh, int stages) {
+      PreprocessOptions o = adapting(fmt::format("{}-{}", mesh, dtype_word(dtype)));
+      o.backend = "cuda";
+      o.dtype = dtype;
+      o.steps = 4;
+      o.stages = stages;
+      o.loss = dtype == Dtype::float32 ? TrainingLoss::cross_entropy : TrainingLoss::divergence;
+      std::string told;
+      on_ranks(stages, 1, [&](Communicator& comm, ThreadPool& pool) {
+        const auto device = cuda_device({comm.rank(), scalar_type(dtype)}, pool);
+        Heard heard;
+        preprocess(check_preprocess(o, *files_, comm.size(), pool.size()), *files_, comm, *device,
+                   heard, control_);
+        if (comm.rank() == 0) told = heard.heard;
+      });
+      EXPECT_EQ(told.find(by_nccl) != std::string::npos, stages > 1) << told;
+      return bytes(fmt::format("{}-{}", mesh, dtype_word(dtype)));
+    };
+    EXPECT_TRUE(on("two", 2) == on("one", 1)) << dtype_word(dtype);
   }
 }
 

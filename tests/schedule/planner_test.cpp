@@ -39,6 +39,50 @@ TEST(Planner, UsesReplicasUpToTheBatchAndStagesUpToTheTurns) {
   EXPECT_EQ(choose_plan(request(4096)).mesh, (Mesh{4, 8}));
 }
 
+// Sums of 4 replicas stay in a node of 4 ranks; those of 8 do not, and their link is slow.
+TEST(Planner, ReplicasAreNotSpreadOverNodesWhereTheLinkBinds) {
+  PlanRequest one = request(8);
+  EXPECT_EQ(choose_plan(one).mesh, (Mesh{1, 8}));
+  one.node = {4, 1e12};
+  one.machine.link_bytes_per_s = 1;
+  one.work.stream_bytes = 0;  // none to send
+  const Forecast best = choose_plan(one);
+  EXPECT_EQ(best.mesh, (Mesh{2, 4}));
+  EXPECT_FALSE(links_used(one, best).sums.binds());
+  const LinkUse spread = links_used(one, forecast(one, {1, 8}, Walk::sweep)).sums;
+  EXPECT_EQ(spread.rate, 1);
+  EXPECT_TRUE(spread.binds());
+}
+
+TEST(Planner, LinksAreThoseOfTheNodeWhereAllThatUseThemLieInIt) {
+  Machine machine;
+  machine.link_bytes_per_s = 2;
+  const NodeLinks node{4, 7};
+  const auto rates = [&](int stages, int replicas) {
+    const LinkRates both = link_rates(machine, node, {stages, replicas});
+    return std::pair(both.streams, both.sums);
+  };
+  EXPECT_EQ(rates(2, 2), std::pair(7.0, 7.0));
+  EXPECT_EQ(rates(4, 2), std::pair(2.0, 7.0));
+  EXPECT_EQ(rates(1, 3), std::pair(7.0, 7.0));
+  EXPECT_EQ(rates(2, 3), std::pair(2.0, 2.0)) << "a stage lies on two nodes";
+  EXPECT_EQ(rates(1, 8), std::pair(2.0, 2.0));
+  EXPECT_EQ(link_rates(machine, {}, {1, 2}).sums, 2) << "nothing is known of nodes";
+}
+
+// In each of 2 turns of 5 epochs, 16 steps send a rank's half of one partial sum and of the values,
+// for 32 blocks: 128 bytes. What it computes is a sample a second.
+TEST(Planner, BytesForASecondOfComputingByHand) {
+  PlanRequest one = request(2);
+  one.work.epochs = 10;
+  one.machine.memory_bytes_per_s = 1e300;
+  const Forecast two = forecast(one, {1, 2}, Walk::sweep);
+  const LinksUsed used = links_used(one, two);
+  EXPECT_EQ(two.ranks[0].exchanged_bytes, 2 * 5 * 16 * 32 * 2 * 4 * 32);
+  EXPECT_NEAR(used.sums.bytes_per_s, 16 * 2 * 4 * 32 / 64.0, 1e-3);
+  EXPECT_EQ(used.streams.bytes_per_s, 0) << "one stage sends nothing";
+}
+
 TEST(Planner, SequentialRecipeHasWorkForOneRank) {
   PlanRequest published = request(64);
   published.work.batch = 1;

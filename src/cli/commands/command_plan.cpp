@@ -52,6 +52,7 @@ class PlanCommand : public Command {
   void check(const CheckContext& context) override {
     check_places(context.files);
     request_.machine = read_hardware(context.files, hardware_, context.threads);
+    request_.node = read_node_links(context.files, hardware_);
     read_device();
     const ModelConfig config = read_model_config(context.files, options_.model, options_.reading);
     check_job(config);
@@ -131,6 +132,7 @@ class PlanCommand : public Command {
                     format_number_of("thread", context.pool.size()), request_.work.samples,
                     request_.work.seq_len));
     machine = measure_machine(options_, context.files, folder, context.comm, context.pool, machine);
+    request_.node = {};  // the link was measured between the ranks that there are
     forecast_ = choose_plan(request_);
     if (context.comm.rank() != 0) return;
     if (!json_) context.console.print(describe_machine(request_.work, machine));

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "cli/commands/decoder_job.hpp"
+#include "cli/commands/job_control.hpp"
 #include "cli/options/corpus_options.hpp"
 #include "cli/process/compute_device.hpp"
 #include "cli/process/launch.hpp"
@@ -253,8 +254,7 @@ EvalResult EvalJob::run(RunContext& context, const std::string& what, const Eval
       between_blocks_();
     };
   };
-  const auto made = make_device(request_.backend.backend, request_.backend.dtype, context.host_rank,
-                                context.pool);
+  const auto made = take_device(context, request_.backend.backend, request_.backend.dtype);
   const Device& device = *made;
   if (model.whole == nullptr) {
     context.console.say(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/process/compute_device.hpp"
 #include "cli/process/run_control.hpp"
 
 namespace bitmill {
@@ -15,6 +16,13 @@ std::optional<double> least_time(const ChainContext* chain, std::optional<double
 }
 
 }  // namespace
+
+std::unique_ptr<Device> take_device(const RunContext& context, const std::string& backend,
+                                    Dtype dtype) {
+  auto device = make_device(backend, dtype, context.host_rank, context.pool);
+  if (device->torch().is_cuda()) context.activity.set_device(device->description());
+  return device;
+}
 
 RunControl make_job_control(RunContext& context, const std::string& work_dir,
                             std::optional<double> time_limit_s) {

@@ -65,8 +65,7 @@ PreprocessJob::Outcome PreprocessJob::run(RunContext& context) {
     base_->run(context);
     checked_.emplace(check_preprocess(request_.options, context.files, ranks_, threads_));
   }
-  const auto device =
-      make_device(options().backend, options().dtype, context.host_rank, context.pool);
+  const auto device = take_device(context, options().backend, options().dtype);
   introduce(context.console, *device);
   PreprocessProgress progress(context.console, context.activity, forecast(), clock);
   const RunControl control = make_control(context, clock() - begin);
@@ -105,8 +104,7 @@ RunControl PreprocessJob::make_control(RunContext& context, double spent) const 
 
 void PreprocessJob::compare_ranks(RunContext& context) {
   if (checked_) {
-    const auto device =
-        make_device(options().backend, options().dtype, context.host_rank, context.pool);
+    const auto device = take_device(context, options().backend, options().dtype);
     introduce(context.console, *device);
     bitmill::compare_ranks(*checked_, context.files, context.comm, *device, host_name());
     return;

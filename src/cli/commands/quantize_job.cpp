@@ -48,6 +48,7 @@ void QuantizeJob::check(const CheckContext& context) {
   given_stages_ = given.stages;
   check_pictures(context.files, request_.pictures, given.model, given.output_dir);
   machine_ = read_hardware(context.files, request_.hardware, context.least.threads);
+  node_ = read_node_links(context.files, request_.hardware);
   const int64_t table_memory = machine_.memory_bytes;
   hold_as_the_backend_does(given, machine_);
   memory_limit_ =
@@ -74,7 +75,7 @@ void QuantizeJob::check(const CheckContext& context) {
 
 const Device& QuantizeJob::device(const RunContext& context) {
   if (!device_) {
-    device_ = make_device(options().backend, options().dtype, context.host_rank, context.pool);
+    device_ = take_device(context, options().backend, options().dtype);
   }
   return *device_;
 }
@@ -88,6 +89,7 @@ PlanRequest QuantizeJob::plan_request(const QuantizeOptions& known,
   PlanRequest request;
   request.work = workload_of(known, config);
   request.machine = machine_;
+  request.node = node_;
   request.ranks = ranks_;
   request.stages = known.stages;
   request.walk = known.walk;

@@ -72,6 +72,7 @@ class QuantizeJob {
   std::unique_ptr<Device> device_;
   std::vector<Timeline> timelines_;  // as planned and as it was; empty when nothing was done
   std::optional<OtherRecipe> sooner_recipe_;
+  NodeLinks node_;
   Machine machine_;           // with the least that any rank has, so that all choose the same mesh
   int64_t memory_limit_ = 0;  // bytes of a rank, for the choice; 0: not known
   int given_stages_ = 0;      // before the choice; 0: not given

@@ -23,8 +23,7 @@ void TuneJob::check(const CheckContext& context) {
 }
 
 void TuneJob::compare_ranks(RunContext& context) {
-  const auto device =
-      make_device(options().backend, options().dtype, context.host_rank, context.pool);
+  const auto device = take_device(context, options().backend, options().dtype);
   introduce(context.console, *device);
   bitmill::compare_ranks(*checked_, context.files, context.comm, *device, host_name());
 }
@@ -37,8 +36,7 @@ std::string TuneJob::dry_run_text() const {
 TuneJob::Outcome TuneJob::run(RunContext& context) {
   const Clock clock = steady_clock();
   const double begin = clock();
-  const auto device =
-      make_device(options().backend, options().dtype, context.host_rank, context.pool);
+  const auto device = take_device(context, options().backend, options().dtype);
   introduce(context.console, *device);
   TuneProgress progress(context.console, context.activity, forecast(), clock);
   const RunControl control = make_job_control(context, options().work_dir, request_.time_limit_s);

@@ -50,7 +50,9 @@ OptionGroups hardware_keys() {
                      {"fixed-memory", "BYTES", "", "that a rank holds before it has work"},
                      {"host-fixed-memory", "BYTES", "",
                       "the same of its host, where the device has memory of its own"},
-                     {"weight-bytes", "N", "", "of a weight in products"}}};
+                     {"weight-bytes", "N", "", "of a weight in products"},
+                     {"node-ranks", "N", "", "ranks of a node, which have faster links"},
+                     {"node-link-rate", "RATE", "", "bytes a second to another rank of a node"}}};
   for (const RateKey& one : rate_keys) {
     group.options.push_back({one.key, "RATE", "", one.meaning});
   }
@@ -73,14 +75,11 @@ Machine machine_of(const Settings& settings, int threads) {
   return machine;
 }
 
-}  // namespace
-
-Machine read_hardware(Files& files, const std::string& given, int threads) {
+Settings read_table(Files& files, const std::string& given) {
   std::vector<std::string> names;
   for (const EmbeddedRecipe& table : embedded_hardware()) {
     if (table.name == given) {
-      return machine_of(parse_section(table.text, "hardware " + table.name, "", hardware_keys()),
-                        threads);
+      return parse_section(table.text, "hardware " + table.name, "", hardware_keys());
     }
     names.push_back(table.name);
   }
@@ -88,8 +87,22 @@ Machine read_hardware(Files& files, const std::string& given, int threads) {
                 fmt::format("there is no hardware \"{}\"{}; there are {}, or give the path of a "
                             ".cfg file",
                             given, did_you_mean(given, names, ""), fmt::join(names, ", ")));
-  return machine_of(
-      parse_section(read_text(files, given, largest_table), given, "", hardware_keys()), threads);
+  return parse_section(read_text(files, given, largest_table), given, "", hardware_keys());
+}
+
+}  // namespace
+
+Machine read_hardware(Files& files, const std::string& given, int threads) {
+  return machine_of(read_table(files, given), threads);
+}
+
+NodeLinks read_node_links(Files& files, const std::string& given) {
+  const Settings table = read_table(files, given);
+  const NodeLinks node{static_cast<int>(table.whole_or("node-ranks", 0, 1, 1 << 10)),
+                       table.rate_or("node-link-rate", 0)};
+  BITMILL_CHECK((node.ranks > 0) == (node.bytes_per_s > 0), UsageError,
+                fmt::format("{}: node-ranks and node-link-rate belong together", given));
+  return node;
 }
 
 std::string hardware_text(const Machine& machine, const std::string& about) {

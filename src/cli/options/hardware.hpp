@@ -8,6 +8,7 @@
 #include "base/files.hpp"
 #include "cli/options/recipe.hpp"
 #include "schedule/cost_model.hpp"
+#include "schedule/links.hpp"
 
 namespace bitmill {
 
@@ -21,6 +22,9 @@ inline constexpr const char* default_hardware = "cpu";
 // `threads` is the number of threads of a rank; it matters where the table's rates are those of one
 // thread. UsageError as for recipes.
 Machine read_hardware(Files& files, const std::string& given, int threads);
+// How many ranks a node has, and the links between them, from the same table. UsageError where it
+// says one of the two alone.
+NodeLinks read_node_links(Files& files, const std::string& given);
 
 // A table that read_hardware() can read; `about` says in one line where the figures come from.
 std::string hardware_text(const Machine& machine, const std::string& about);

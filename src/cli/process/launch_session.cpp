@@ -32,7 +32,12 @@ int LaunchSession::fail(const Failure& failure, Console& console, Watch& watch) 
   // time that a watchdog gives the reporting rank. If this rank still lives afterwards, nobody else
   // will end it.
   if (!watch.failed_first()) std::this_thread::sleep_for(std::chrono::seconds(15));
-  const std::string text = failure_text(failure, rank_name(comm_->rank(), comm_->size())) + "\n";
+  std::string text = failure_text(failure, rank_name(comm_->rank(), comm_->size()));
+  // Of what other ranks or hardware did, the place says more than the call that found out.
+  if (mpi_ && (failure.from_peer || failure.alone)) {
+    text += fmt::format("; rank {} on {} was in {}", comm_->rank(), host_, watch.activity().text());
+  }
+  text += "\n";
   console.say(text);
   if (console.silent()) std::fputs(text.c_str(), stderr);
   std::fflush(stderr);

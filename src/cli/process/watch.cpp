@@ -93,7 +93,8 @@ Watch::Watch(Communicator& comm, const std::string& host, int64_t timeout, const
 double Watch::transfer_patience_s() const {
   constexpr double shortest = 30;  // to begin, NCCL takes seconds
   if (timeout_ == 0) return std::numeric_limits<double>::infinity();
-  return std::max(shortest, static_cast<double>(timeout_) / 2);
+  const auto timeout = static_cast<double>(timeout_);
+  return std::min(std::max(shortest, timeout / 2), timeout + 5);
 }
 
 void Watch::set_report_path(const std::string& path) {

@@ -32,9 +32,8 @@ class Watch {
   Communicator& comm() { return comm_; }
   Activity& activity() { return activity_; }
 
-  // Seconds that a connection or an exchange between GPUs may take: half of the timeout, but at
-  // least
-  // 30. Without a timeout, any time.
+  // Seconds that a connection or a transfer between GPUs may take in which all take part: half of
+  // the timeout, but at least 30, and at most five more than the timeout. Without one, any time.
   double transfer_patience_s() const;
 
   // The file in which the judge writes, as JSON, what every rank did last, before a verdict or a

@@ -129,6 +129,29 @@ void add_size_rows(const PlanRequest& request, const Forecast& forecast, Table& 
   }
 }
 
+std::string link_words(const LinkUse& use, bool in_node, const char* bound) {
+  if (use.bytes_per_s == 0) return "none";
+  return fmt::format("{} for each second of computing, {:.1f}% of a link {} ({} a second){}",
+                     format_bytes(static_cast<int64_t>(use.bytes_per_s)), 100 * use.part(),
+                     in_node ? "within a node" : "between ranks",
+                     format_bytes(static_cast<int64_t>(use.rate)), use.binds() ? bound : "");
+}
+
+void add_link_rows(const PlanRequest& request, const Forecast& forecast, Table& table) {
+  if (forecast.mesh.ranks() == 1) return;
+  const LinksUsed used = links_used(request, forecast);
+  const LinkRates rates = link_rates(request.machine, request.node, forecast.mesh);
+  table.add_row({"links, streams", link_words(used.streams, rates.streams_in_node,
+                                              ": it binds, stages wait for it")});
+  table.add_row({"links, sums", link_words(used.sums, rates.sums_in_node,
+                                           ": it binds, a step exchanges longer than it "
+                                           "computes")});
+}
+
+nlohmann::ordered_json link_json(const LinkUse& use) {
+  return {{"bytes_per_s", use.bytes_per_s}, {"rate", use.rate}, {"binds", use.binds()}};
+}
+
 // "4" or "4 to 7".
 std::string ranks_of_stage(const Mesh& mesh, int stage) {
   const int first = mesh.rank_of(stage, 0), last = mesh.rank_of(stage, mesh.replicas - 1);
@@ -231,6 +254,7 @@ std::string describe_forecast(const PlanRequest& request, const Forecast& foreca
   Table table({{"", Table::Align::left}, {"", Table::Align::left}});
   add_run_rows(request, forecast, table);
   add_size_rows(request, forecast, table);
+  add_link_rows(request, forecast, table);
   table.add_row({"extra work of lag",
                  fmt::format("{:.1f}%", 100 * (work_of_lag(forecast.plan, forecast.costs) - 1))});
   if (forecast.mesh.ranks() == 1) return table.text();
@@ -256,6 +280,8 @@ nlohmann::ordered_json forecast_json(const PlanRequest& request, const Forecast&
       {"one_memory", !has_own_host(request)},
       {"link_bytes", most.sent_bytes},
       {"exchange_bytes", most.exchanged_bytes},
+      {"link_of_streams", link_json(links_used(request, forecast).streams)},
+      {"link_of_sums", link_json(links_used(request, forecast).sums)},
       {"disk_bytes", disk_bytes(request, forecast)},
       {"state_bytes", state_bytes(request, forecast)},
       {"save_beside", forecast.save_beside},

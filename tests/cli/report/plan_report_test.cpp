@@ -83,6 +83,9 @@ TEST(PlanReport, LinksAndExchangeOfEveryStageByHand) {
   EXPECT_EQ(stages[0].at("exchange_bytes"), 2 * 2 * 2 * 40);
   EXPECT_EQ(all.at("link_bytes"), 2 * 3 * 16);
   EXPECT_EQ(all.at("per_rank")[3].at("link_bytes"), 3 * 16);
+  EXPECT_EQ(all.at("link_of_sums").at("rate"), 1e12);
+  EXPECT_EQ(all.at("link_of_sums").at("binds"), false);
+  EXPECT_GT(all.at("link_of_streams").at("bytes_per_s"), 0);
   EXPECT_EQ(all.at("per_rank")[4].at("exchange_bytes"), 0);
   EXPECT_EQ(all.at("per_rank")[4].at("peak_bytes"), 1000);
 }

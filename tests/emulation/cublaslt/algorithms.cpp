@@ -1,19 +1,36 @@
 #include "emulation/cublaslt/algorithms.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 namespace bitmill::fake_cuda {
 namespace {
 
 constexpr Algorithm plain[] = {
-    {66, CUBLASLT_MATMUL_TILE_128x128, CUBLASLT_MATMUL_STAGES_64x3, 64},
-    {21, CUBLASLT_MATMUL_TILE_64x64, CUBLASLT_MATMUL_STAGES_32x3, 32},
-    {6, CUBLASLT_MATMUL_TILE_32x32, CUBLASLT_MATMUL_STAGES_16x3, 16},
+    {64, 66, CUBLASLT_MATMUL_TILE_128x128, CUBLASLT_MATMUL_STAGES_64x3},
+    {32, 21, CUBLASLT_MATMUL_TILE_64x64, CUBLASLT_MATMUL_STAGES_32x3},
+    {16, 6, CUBLASLT_MATMUL_TILE_32x32, CUBLASLT_MATMUL_STAGES_16x3},
 };
+
+// Returns 0 where no algorithm is preferred on this device.
+int preferred_id(int device) {
+  const char* const text = std::getenv("BITMILL_EMULATION_CUBLASLT_PREFERS");
+  int where = 0, id = 0;
+  if (text == nullptr || *text == '\0') return 0;
+  if (std::sscanf(text, "%d:%d", &where, &id) != 2) {
+    std::fprintf(stderr,
+                 "emulation: BITMILL_EMULATION_CUBLASLT_PREFERS=%s is not understood; it wants "
+                 "device:algorithm, as in 1:6\n",
+                 text);
+    std::_Exit(2);
+  }
+  return where == device ? id : 0;
+}
 
 }  // namespace
 
-std::vector<Algorithm> algorithms_for(uint64_t m, uint64_t n, uint64_t k) {
+std::vector<Algorithm> algorithms_for(uint64_t m, uint64_t n, uint64_t k, int device) {
   std::vector<Algorithm> all;
   for (const Algorithm& one : plain) {
     all.push_back(one);
@@ -24,6 +41,8 @@ std::vector<Algorithm> algorithms_for(uint64_t m, uint64_t n, uint64_t k) {
   }
   // Small results leave multiprocessors idle: there the heuristic prefers to split k.
   if (m * n <= 64 * 64 && all.size() > 3) std::swap(all[0], all[1]);
+  const int preferred = preferred_id(device);
+  std::ranges::stable_partition(all, [&](const Algorithm& one) { return one.id == preferred; });
   return all;
 }
 

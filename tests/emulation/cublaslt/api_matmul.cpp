@@ -117,7 +117,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   for (const uint32_t promised : wish.alignment) {
     if (promised < alignment) return CUBLAS_STATUS_NOT_SUPPORTED;
   }
-  for (const Algorithm& algorithm : algorithms_for(shapes.m(), shapes.n(), shapes.k())) {
+  for (const Algorithm& algorithm :
+       algorithms_for(shapes.m(), shapes.n(), shapes.k(), handle->device)) {
     if (*found == wanted || !allowed(algorithm, shapes, wish)) continue;
     cublasLtMatmulHeuristicResult_t& result = results[(*found)++];
     result = {};
@@ -186,7 +187,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     if (!is_known(algorithm)) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (!allowed(algorithm, shapes, room)) return CUBLAS_STATUS_INVALID_VALUE;
   } else {
-    for (const Algorithm& one : algorithms_for(shapes.m(), shapes.n(), shapes.k())) {
+    for (const Algorithm& one :
+         algorithms_for(shapes.m(), shapes.n(), shapes.k(), handle->device)) {
       if (algorithm.id == 0 && allowed(one, shapes, room)) algorithm = one;
     }
   }

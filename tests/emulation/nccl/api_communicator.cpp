@@ -65,6 +65,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t* out, int count, ncclUniqueId id, int r
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!is_communicator(comm)) return ncclInvalidArgument;
+  comm->stall_in_abort();
   comm->abort();
   return end(comm);
 }

@@ -142,6 +142,11 @@ void ncclComm::die_or_stall() const {
   while (is_at(settings.nccl_stalls) && !aborted_) short_pause();
 }
 
+void ncclComm::stall_in_abort() const {
+  const auto& stalls = bitmill::fake_cuda::settings().nccl_stalls;
+  while (stalls && stalls->rank == rank && stalls->nth < 0) short_pause();
+}
+
 void ncclComm::carry_out(const std::vector<Operation>& operations) {
   const std::lock_guard lock(one_at_a_time_);
   if (aborted_) return;

@@ -59,6 +59,8 @@ struct ncclComm {
   void hang(ncclResult_t result, const std::string& why);
   // As the settings wish for the operation at hand.
   void die_or_stall() const;
+  // Called by ncclCommAbort.
+  void stall_in_abort() const;
   bool is_at(const std::optional<bitmill::fake_cuda::RankOperation>& operation) const;
   // The transfers of one carry_out(), by peer.
   struct Open;

@@ -73,11 +73,14 @@ std::optional<RankOperation> rank_operation(const char* name) {
   const std::string rank = value.substr(0, colon);
   const std::string nth = colon == std::string::npos ? "" : value.substr(colon + 1);
   if (is_number(rank) && rank.size() < 9 && nth == "init") return RankOperation{std::stoi(rank), 0};
+  if (is_number(rank) && rank.size() < 9 && nth == "abort")
+    return RankOperation{std::stoi(rank), -1};
   constexpr size_t most_digits = 9;  // more do not fit into an int
   if (!is_number(rank) || !is_number(nth) || nth.find_first_not_of('0') == std::string::npos ||
       std::max(rank.size(), nth.size()) > most_digits) {
     refuse(name, value,
-           "rank:operation, as in 1:2; operations count from 1; rank:init while it connects");
+           "rank:operation, as in 1:2; operations count from 1; rank:init while it connects, "
+           "rank:abort when it gives up");
   }
   return RankOperation{std::stoi(rank), std::stoi(nth)};
 }

@@ -19,7 +19,7 @@ struct Failure {
 // "rank:nth": the nth operation, from 1, of this rank of a communicator.
 struct RankOperation {
   int rank;
-  int nth;  // 0: while it connects
+  int nth;  // 0: while it connects; -1: in ncclCommAbort
 };
 
 struct Settings {
