@@ -3,7 +3,7 @@
 
 import time
 
-from hosts import until
+from hosts import VOLUME, until
 from jobs import WATCHED, OnHosts, main
 
 
@@ -44,6 +44,8 @@ class Claims(OnHosts):
     def test_a_holder_whose_host_is_back_finds_its_folder_taken(self):
         # One rank, no watchdog: only the folder can tell it. Its cable was out.
         host1, host2, _ = self.hosts
+        # GlusterFS gives up after 42 s by itself, and the holder with it: the cable is back before.
+        self.lab.gluster("set", VOLUME, "network.ping-timeout", "400")
         job = self.start_and_disturb([host1], host1.cut)
         taker = self.start(host2, [host2], "--resume", "required")
         self.assert_ends(taker, 0, within=120)
