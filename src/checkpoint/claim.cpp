@@ -52,15 +52,26 @@ struct Watched {
   double silent_s = 0;  // seconds since the last beat that was seen, or since watching began
 };
 
-// Watches the counter until it moves, but at most until it was silent for timing.stale_after.
+// Once is not enough: the first look may show an old counter that this host still remembered, or
+// none while the folder's server changed, and the next one the last beat of a dead holder.
+constexpr int moves_of_the_living = 2;
+
+// Watches the counter until it has moved so often, but at most until it was silent for
+// timing.stale_after.
 Watched watch(Files& files, const std::string& state_path, const ClaimTiming& timing) {
-  const std::string first = read_beat(files, state_path);
+  std::string seen = read_beat(files, state_path);
+  int moves = 0;
   SteadyClock::duration silent{};
   while (silent < timing.stale_after) {
     const auto begin = SteadyClock::now();
     std::this_thread::sleep_for(timing.poll);
     const std::string now = read_beat(files, state_path);
-    if (now != first && !now.empty()) return {true, 0};
+    if (now != seen && !now.empty()) {
+      if (!seen.empty() && ++moves == moves_of_the_living) return {true, 0};
+      seen = now;
+      silent = {};
+      continue;
+    }
     if (!files.exists(state_path)) return {true, 0};  // somebody else has taken it over
     silent += std::min<SteadyClock::duration>(SteadyClock::now() - begin,
                                               timing.poll + timing.longest_look);

@@ -11,9 +11,9 @@
 //   state-0007/beat          a counter that moves while the holder lives
 //   state-0007/taken-7       whoever made this empty folder holds generation 7; not in a new run
 //
-// Only that counter decides whether a holder lives; the taker watches it on its own steady clock,
-// while the folder answers.
-// There is one exception: a holder of this machine whose process is gone need not be watched.
+// Only that counter decides whether a holder lives: it must be seen to move twice. The taker
+// watches it on its own steady clock, while the folder answers. There is one exception: a holder of
+// this machine whose process is gone need not be watched.
 
 #include <atomic>
 #include <chrono>

@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "base/error.hpp"
 #include "checkpoint/heartbeat.hpp"
@@ -84,7 +86,7 @@ class StandingFiles : public ForwardingFiles {
     if (!path.ends_with("/beat")) return ForwardingFiles::open(path);
     ++reads_;
     if (reads_ == 2) std::this_thread::sleep_for(300ms);
-    if (reads_ == 3) holder_.beat();
+    if (reads_ == 3 || reads_ == 5) holder_.beat();
     return ForwardingFiles::open(path);
   }
 
@@ -98,6 +100,35 @@ TEST_F(RunDirTest, AFolderThatStandsStillDoesNotMakeItsHolderSilent) {
   first->beat();
   StandingFiles files(*first);
   EXPECT_TRUE(is_alive(files, first->state_path(), {200ms, 5ms, 10ms}));
+}
+
+// As on a host that remembers an old counter, or cannot read it yet: its first look.
+class FirstLookFiles : public ForwardingFiles {
+ public:
+  explicit FirstLookFiles(std::string first) : first_(std::move(first)) {}
+  std::unique_ptr<InputFile> open(const std::string& path) override {
+    if (path.ends_with("/beat") && !std::exchange(looked_, true)) {
+      return ForwardingFiles::open(first_);
+    }
+    return ForwardingFiles::open(path);
+  }
+
+ private:
+  std::string first_;
+  bool looked_ = false;
+};
+
+TEST_F(RunDirTest, TheLastBeatOfADeadHolderThatIsSeenLateIsNoSignOfLife) {
+  const auto first = claim();
+  std::filesystem::copy(first->state_path() + "/beat", path_ + "/old-beat");
+  first->beat();
+  for (const char* seen : {"/old-beat", "/nothing-yet"}) {
+    FirstLookFiles files(path_ + seen);
+    EXPECT_FALSE(is_alive(files, first->state_path(), {50ms, 5ms})) << seen;
+  }
+  const Heartbeat heart(*first, 5ms);
+  FirstLookFiles files(path_ + "/old-beat");
+  EXPECT_TRUE(is_alive(files, first->state_path(), {5000ms, 5ms}));
 }
 
 // As on a host that still knows the folder by its old name: its rename works, and changes nothing.

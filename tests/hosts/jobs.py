@@ -20,8 +20,8 @@ EPOCHS = 24  # of each of four blocks: a job of about ten seconds
 TIMEOUT = 8  # seconds, of bitmill's --timeout
 # From a fault until the wrapper has ended: --timeout, the wrapper's patience with mpirun, and what
 # bitmill status needs to judge. A busy machine takes some more.
-TO_END = TIMEOUT + 30
-SECONDS = r"(?:[89]|[1-3]\d)(?:\.\d+)?"  # in bitmill's words: from TIMEOUT to TO_END
+TO_END = TIMEOUT + 40
+SECONDS = r"(?:[89]|[1-4]\d)(?:\.\d+)?"  # in bitmill's words: from TIMEOUT to TO_END
 SILENT = r"rank {} on {} has not been heard of for " + SECONDS + r" s \(--timeout\)"
 WATCHED = 20  # seconds for which a claim is watched that nobody gave back
 PROGRAM = None

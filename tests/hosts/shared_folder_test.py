@@ -51,7 +51,8 @@ class SharedFolder(OnHosts):
         job = self.start_and_disturb([host1, host2], self.stop_all)
         self.assert_ends(job, 75, rf"no rank has done anything for {SECONDS} s \(--timeout\), and rank 0 on host1",
                          "does not answer within 30 s", within=120)
-        self.assert_nothing_left(host1, host2)
+        # Whoever asked the folder ends when GlusterFS gives up, after 42 s: nothing can end it before.
+        self.assert_nothing_left(host1, host2, within=60)
         self.go_on_all()
         self.assert_finishes(host2, [host2, host1], "--resume", "required")
 
@@ -82,7 +83,7 @@ class SharedFolder(OnHosts):
         self.assert_ends(job, 75, rf"rank 0 on host1: .*{self.name}.*Read-only file system")  # as above
         second = self.start(host2, [host2, host1])
         # access() knows nothing of it where GlusterFS itself refuses to write.
-        self.assert_ends(second, 75, r"rank 0 on host2: .*Read-only file system")
+        self.assert_ends(second, 1, r"rank 0 on host2: .*Read-only file system")
         self.lab.read_only(False)
         self.assert_finishes(host2, [host2, host1], "--resume", "required")
 
