@@ -294,7 +294,7 @@ TEST_F(Chain, AMistakeInAnySectionIsFoundBeforeAnythingIsWritten) {
       {"[eval]\n", "[evel]\n"},
       {"[eval]\n", "[serve]\n"},
       {"/a\n", "/model/a\n"}};
-  const char* const words_of[] = {"did you mean model", "below 1",      "batch",      "lr-sign",
+  const char* const words_of[] = {"did you mean model", "below 1",      "2 or 4",     "lr-sign",
                                   "/nowhere",           "100",          "from [run]", "max-windows",
                                   "did you mean eval",  "no part of a", "lies in"};
   for (size_t i = 0; i < std::size(mistakes); ++i) {
@@ -313,7 +313,7 @@ TEST_F(Chain, ADryRunForecastsEveryPartAndSaysWhatItCannotKnow) {
   ASSERT_EQ(people.error, "");
   EXPECT_THAT(people.said, AllOf(HasSubstr("part 1: preprocess"), HasSubstr("part 3: tune")));
   EXPECT_THAT(people.printed,
-              AllOf(HasSubstr("adapters"), HasSubstr("bits each"),
+              AllOf(HasSubstr("6 steps of 2"), HasSubstr("bits each"),
                     HasSubstr("memory, state and time, before " + folder_ / "a.work/2-quantize")));
   const auto plan = nlohmann::json::parse(run(words("a") + " --dry-run").printed);
   ASSERT_EQ(plan.at("parts").size(), 3u);
