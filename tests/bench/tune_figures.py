@@ -19,7 +19,7 @@ ROWS = (("LLaMA-2 7B", 8, 8, 8), ("LLaMA-2 7B", 8, 4, 8), ("LLaMA-2 7B", 8, 2, 8
 
 def forecast(program, folder, ranks, stages, *options):
     command = [program, "plan", "--json", "--job", "tune", "--learn-signs", "--model", folder, "--ranks", str(ranks),
-               "--stages", str(stages), "--threads", "8", *options]
+               "--stages", str(stages), "--threads", "8", "--stream-memory", "4GB", *options]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

@@ -64,7 +64,7 @@ TEST(TuneForecast, ReplicasDivideTheMomentsAndStagesEverything) {
   };
   const int64_t one = beside_scales({1, 1}), stages = beside_scales({8, 1});
   EXPECT_GT(one, 12 * signs_7b);
-  EXPECT_LT(stages, one / 6);
+  EXPECT_LT(stages, one / 5);
   // Four replicas: one sample and so one gradient each, and a quarter of the moments.
   const int64_t replicas = beside_scales({1, 4});
   EXPECT_GT(replicas, (4 + 8 / 4) * signs_7b);

@@ -127,7 +127,7 @@ TEST_F(TuneSignGroups, StoppedAnywhereTheyGoOnOnAnotherMeshWithTheSameBytes) {
     const std::array meshes = {Mesh{1, 1}, Mesh{3, 1}, Mesh{1, 2}, Mesh{2, 2}};
     int stops = 0;
     // Within the epochs a rank asks once a step. The second group begins after 12 of 24.
-    for (const int leave_at : half ? std::vector{15} : std::vector{5, 11, 14, 15, 16, 17, 22}) {
+    for (const int leave_at : half ? std::vector{15} : std::vector{5, 14, 15, 16}) {
       TuneOptions o = job(fmt::format("at{}", leave_at));
       const Mesh first = meshes[leave_at % 4], second = meshes[(leave_at + 1) % 4];
       std::atomic<int> left = leave_at * first.ranks();
@@ -146,7 +146,7 @@ TEST_F(TuneSignGroups, StoppedAnywhereTheyGoOnOnAnotherMeshWithTheSameBytes) {
       if (result.already_done) continue;
       EXPECT_EQ(result.history.held_out_kl, whole.history.held_out_kl) << leave_at;
     }
-    EXPECT_GE(stops, half ? 1 : 5);
+    EXPECT_GE(stops, half ? 1 : 3);
   }
 }
 
