@@ -47,6 +47,8 @@ struct ncclComm {
   // Becomes the state, unless an error came before.
   void fail(ncclResult_t result, const std::string& why);
 
+  // Called by ncclCommAbort: the rank stands still there where that was asked for.
+  void stall_in_abort() const;
   void abort() { aborted_ = true; }
   // Waits until no stream has an operation of this communicator.
   void wait_for_users() const;
@@ -59,8 +61,6 @@ struct ncclComm {
   void hang(ncclResult_t result, const std::string& why);
   // As the settings wish for the operation at hand.
   void die_or_stall() const;
-  // Called by ncclCommAbort.
-  void stall_in_abort() const;
   bool is_at(const std::optional<bitmill::fake_cuda::RankOperation>& operation) const;
   // The transfers of one carry_out(), by peer.
   struct Open;
