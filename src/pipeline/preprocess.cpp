@@ -99,24 +99,24 @@ void open_text(PreprocessStart& start) {
                   start.control.host);
 }
 
-struct Sources {
+struct BothHashes {
   TensorHashes base, original;
   // The two hashes are joined, not the two maps: both models have the same names of tensors.
   std::string hash() const { return combined_hash(base) + combined_hash(original); }
 };
 
-Sources hash_sources(const PreprocessStart& start) {
+BothHashes hash_sources(const PreprocessStart& start) {
   start.observer.phase_begins("hashing the original");
   const SourceModel& original = start.checked.original;
-  Sources sources = {start.checked.hashes,
-                     hash_together(original, original.tensors().names(), start.comm, start.pool)};
+  BothHashes sources = {start.checked.hashes, hash_together(original, original.tensors().names(),
+                                                            start.comm, start.pool)};
   check_made_from(start.files, start.checked.base, original, combined_hash(sources.original));
   return sources;
 }
 
 // On rank 0, which has claimed the run folder: begins the run or goes on with it, and makes a trial
 // save there.
-void open_session(const PreprocessStart& start, const Sources& sources, RunSession& session) {
+void open_session(const PreprocessStart& start, const BothHashes& sources, RunSession& session) {
   const PreprocessForecast& forecast = start.checked.forecast;
   session.open({start.fingerprint_json, start.numerics_classes}, folder_plan(forecast),
                {{outside_blocks, sources.original}, {all_adapters, sources.base}});
@@ -137,7 +137,7 @@ TensorWay tensor_way_of(const PreprocessStart& start) {
 }
 
 // `session` is null except on rank 0. Fills in the history.
-void train(const PreprocessStart& start, const Sources& sources, RunSession* session,
+void train(const PreprocessStart& start, const BothHashes& sources, RunSession* session,
            PreprocessResult& result) {
   const PreprocessOptions& options = start.options();
   const CheckedPreprocess& checked = start.checked;
@@ -168,7 +168,7 @@ bool result_is_there(const PreprocessStart& start) {
 }
 
 // The folder is claimed first: what is unpacked and indexed belongs to this start alone.
-void train_in_session(PreprocessStart& start, const Sources& sources, PreprocessResult& result) {
+void train_in_session(PreprocessStart& start, const BothHashes& sources, PreprocessResult& result) {
   result.state_seconds = work_in_session(
       work_folder(start.options()), start.files, start.comm, start.control,
       [&](const std::string& text) { start.observer.phase_begins(text); },
@@ -194,7 +194,7 @@ bool output_is_there(const PreprocessStart& start) {
 }
 
 // Verifies the result of an earlier job, on rank 0.
-void verify_what_is_there(const PreprocessStart& start, const Sources& sources) {
+void verify_what_is_there(const PreprocessStart& start, const BothHashes& sources) {
   const PreprocessOptions& options = start.options();
   if (start.files.exists(options.work_dir)) start.control.work_dir_answers();
   start.observer.phase_begins("verifying the result that is there");
@@ -216,7 +216,7 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
   observer.phase_begins("comparing what the ranks see");
   compare_ranks(checked, files, comm, device, control.host);
   check_same_everywhere(checked.hashes, options.packed, comm);
-  const Sources sources = hash_sources(start);
+  const BothHashes sources = hash_sources(start);
   PreprocessResult result;
   if (output_is_there(start)) {
     open_text(start);

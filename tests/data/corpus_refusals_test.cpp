@@ -43,22 +43,22 @@ TEST_F(TrainingCorpusTest, NobodyOpensWhatNobodyPrepared) {
   remove_prepared_corpus(*files_, options);
 }
 
-// Of what is compressed only the begin is unpacked: the end may be damaged, and the size is about
+// Of what is compressed only the begin is unpacked: the end may be missing, and the size is about
 // right.
 TEST_F(TrainingCorpusTest, TheForecastReadsTheBeginOfACompressedTextAlone) {
   std::string text;
   uint32_t state = 1;
-  while (text.size() < size_t{6} << 20) {
+  while (text.size() < size_t{3} << 20) {
     state = state * 1664525 + 1013904223;
     text += static_cast<char>('a' + (state >> 24) % 26);
   }
   for (std::string packed : {corpora::gzip(text), corpora::zstd(text)}) {
-    ASSERT_GT(packed.size(), size_t{5} << 19);
-    packed[packed.size() - 9] ^= 0x55;
+    ASSERT_GT(packed.size(), size_t{3} << 19);
+    packed.resize(packed.size() - 9);
     const auto options = options_of(folder_.write("a.txt.x", packed));
-    EXPECT_NEAR(static_cast<double>(corpus_disk_bytes(*files_, options).unpacked), 6 << 20, 3e5);
+    EXPECT_NEAR(static_cast<double>(corpus_disk_bytes(*files_, options).unpacked), 3 << 20, 2e5);
     EXPECT_THAT(corpora::refusal<FormatError>([&] { prepare_corpus(*files_, options); }),
-                HasSubstr("damaged"));
+                HasSubstr("ends early"));
   }
 }
 

@@ -25,7 +25,7 @@ namespace {
 using nlohmann::json;
 
 // The same size as quantize() uses by default.
-constexpr int64_t max_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
+constexpr int64_t merged_shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
 
 // Makes the weights of the result, one block in memory at a time: the last that was asked for.
 class MergedWeights {
@@ -142,7 +142,7 @@ void write_merged(const PreprocessOptions& options, Files& files, const SourceMo
   MergedWeights merged(options, base, original, run_dir.state().open_live(all_adapters), pool);
   write_shards(files, partial.path(),
                result_tensors(changed_weights(options, base), original, merged), {{"format", "pt"}},
-               max_shard_bytes);
+               merged_shard_bytes);
   observer.phase_begins("reading it back");
   json config = read_config_json(files, options.model);
   const std::string path = join_path(partial.path(), "config.json");

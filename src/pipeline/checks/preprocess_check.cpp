@@ -164,12 +164,12 @@ JobFolders job_folders(const PreprocessOptions& options, const PreprocessForecas
 namespace {
 
 // What the checks have found so far. What could not be read is empty.
-struct Found {
+struct FoundModels {
   std::optional<SourceModel> base, original;
   TensorHashes hashes;
 };
 
-void look_at_models(const PreprocessOptions& options, Files& files, Found& found,
+void look_at_models(const PreprocessOptions& options, Files& files, FoundModels& found,
                     Problems& problems) {
   problems.in("model " + options.model);
   problems.attempt([&] {
@@ -227,8 +227,8 @@ PreprocessForecast checked_forecast(const PreprocessOptions& options, const Mode
   return forecast_preprocess(options, config, base_bytes, mesh, threads);
 }
 
-PreprocessForecast make_forecast(const PreprocessOptions& options, const Found& found, int ranks,
-                                 int threads, Files& files, Problems& problems) {
+PreprocessForecast make_forecast(const PreprocessOptions& options, const FoundModels& found,
+                                 int ranks, int threads, Files& files, Problems& problems) {
   PreprocessForecast forecast;
   forecast.fingerprint_json = unknown_fingerprint;
   if (!found.original || problems.count() > 0) return forecast;
@@ -249,7 +249,7 @@ PreprocessForecast make_forecast(const PreprocessOptions& options, const Found& 
 
 // Everything; `found` gets what was opened.
 PreprocessForecast check_all(const PreprocessOptions& options, Files& files, int ranks, int threads,
-                             Found& found) {
+                             FoundModels& found) {
   Problems problems;
   problems.in("settings");
   check_settings(options, problems);
@@ -273,7 +273,7 @@ PreprocessForecast check_all(const PreprocessOptions& options, Files& files, int
 
 CheckedPreprocess check_preprocess(const PreprocessOptions& options, Files& files, int ranks,
                                    int threads) {
-  Found found;
+  FoundModels found;
   PreprocessForecast forecast = check_all(options, files, ranks, threads, found);
   return {options, std::move(forecast), std::move(*found.base), std::move(found.hashes),
           std::move(*found.original)};
@@ -281,7 +281,7 @@ CheckedPreprocess check_preprocess(const PreprocessOptions& options, Files& file
 
 PreprocessForecast check_before_base(const PreprocessOptions& options, Files& files, int ranks,
                                      int threads) {
-  Found found;
+  FoundModels found;
   return check_all(options, files, ranks, threads, found);
 }
 

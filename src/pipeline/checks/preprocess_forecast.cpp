@@ -48,7 +48,7 @@ int64_t outer_elements(const ModelConfig& config) {
   return elements;
 }
 
-constexpr int64_t half_bytes = 2;
+constexpr int64_t bytes_of_half = 2;
 
 int64_t block_elements(const ModelConfig& config) {
   int64_t elements = 0;
@@ -59,7 +59,7 @@ int64_t block_elements(const ModelConfig& config) {
 // The tensors of a base in which every linear is packed.
 int64_t usual_base_bytes(const ModelConfig& config) {
   const Workload work = workload_of(QuantizeOptions(), config);
-  return config.blocks * work.packed_bytes + half_bytes * outer_elements(config);
+  return config.blocks * work.packed_bytes + bytes_of_half * outer_elements(config);
 }
 
 // Streams of a rank: for each sample between its two passes the inputs of the stage's blocks, and
@@ -124,7 +124,7 @@ PreprocessMemory memory_of(const PreprocessOptions& options, const ModelConfig& 
                            const PreprocessForecast& forecast, int64_t base_bytes, int64_t streams,
                            int threads) {
   const auto [stages, replicas] = forecast.mesh;
-  const int64_t packed = (base_bytes - half_bytes * outer_elements(config)) / config.blocks;
+  const int64_t packed = (base_bytes - bytes_of_half * outer_elements(config)) / config.blocks;
   const int64_t head = config.vocab_size * config.embedding_size * float_bytes;
   const int64_t sample = forecast.seq_len * config.hidden_size * float_bytes;
   return {.libraries = library_memory,
@@ -153,7 +153,7 @@ PreprocessForecast forecast_preprocess(const PreprocessOptions& options, const M
   constexpr int64_t state_vectors = 3;
   forecast.state_bytes = 2 * state_vectors * forecast.values * float_bytes;
   forecast.result_bytes =
-      half_bytes * (outer_elements(config) + config.blocks * block_elements(config));
+      bytes_of_half * (outer_elements(config) + config.blocks * block_elements(config));
   forecast.memory =
       memory_of(options, config, forecast, base_bytes > 0 ? base_bytes : usual_base_bytes(config),
                 in_memory, threads);
