@@ -189,9 +189,12 @@ void record_measured(Files& files, const std::string& folder, const json& figure
   json config = read_config_json(files, folder);
   json& record = config["quantization_config"]["bitmill"]["measured"];
   if (record == figures) return;
+  // The card first: where this is killed in between, the config says that it is still to be done.
+  CardFacts facts = facts_of(files, folder);
+  facts.measured = measured_of(figures);
+  write_card(files, folder, std::move(facts));
   record = figures;
   write_sealed_config(files, folder, std::move(config));
-  write_card(files, folder, facts_of(files, folder));
 }
 
 void forget_measured(json& config) {
