@@ -19,17 +19,19 @@ bool is_finished(Files& files, const std::string& work_dir) {
   return inspect_work_dir(files, work_dir) == Occupancy::finished;
 }
 
-// The run of a part, where it has begun. Preprocess makes its base first, in a folder of its own.
-std::optional<RunStatus> run_of(Files& files, const ChainPartStatus& part,
-                                const ClaimTiming& timing) {
+// Fills in the run of a part, where it has begun. Preprocess makes its base first, in a folder of
+// its own.
+void look_at_run(Files& files, const ChainPartStatus& part, const ClaimTiming& timing,
+                 ChainStatus& status) {
   for (const std::string& folder : {part.work_dir, part.work_dir + "-base.work"}) {
     if (!files.is_directory(folder) || is_finished(files, folder)) continue;
     try {
-      return read_status(files, folder, timing);
+      status.run = read_status(files, folder, timing);
+      status.run_dir = folder;
+      return;
     } catch (const UsageError&) {  // it was made, and holds no run yet
     }
   }
-  return std::nullopt;
 }
 
 std::vector<ChainPartStatus> parts_of(Files& files, const ChainRecord& record) {
@@ -61,7 +63,7 @@ ChainStatus read_chain_status(Files& files, const std::string& work_dir,
   status.failure = record.failure;
   const bool done = status.current == status.parts.size();
   if (!done && status.parts[status.current].name != eval_part) {
-    status.run = run_of(files, status.parts[status.current], timing);
+    look_at_run(files, status.parts[status.current], timing, status);
   }
   if (status.run && status.failure.empty()) status.failure = status.run->failure;
   if (status.run) {

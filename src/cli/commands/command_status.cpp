@@ -72,7 +72,7 @@ nlohmann::ordered_json status_json(const RunStatus& status, const LossLog& losse
 
 // The keys of a run, for the part that is being worked on; state, holder, failure and starts in
 // vain are the chain's.
-nlohmann::ordered_json chain_json(const ChainStatus& status) {
+nlohmann::ordered_json chain_json(Files& files, const ChainStatus& status) {
   RunStatus run = status.run.value_or(RunStatus());
   run.phase = status.phase;
   run.failure = status.failure;
@@ -80,7 +80,8 @@ nlohmann::ordered_json chain_json(const ChainStatus& status) {
   if (run.job.empty() && status.current < status.parts.size()) {
     run.job = status.parts[status.current].name;
   }
-  nlohmann::ordered_json json = status_json(run);
+  const LossLog losses = status.run ? read_loss_log(files, status.run_dir) : LossLog();
+  nlohmann::ordered_json json = status_json(run, losses);
   json["starts_in_vain"] = status.starts_in_vain;
   nlohmann::ordered_json parts = nlohmann::ordered_json::array();
   for (const ChainPartStatus& part : status.parts) {
@@ -148,7 +149,8 @@ class StatusCommand : public Command {
           fmt::format("--timeline draws the losses of preprocess or tune: give the work folder "
                       "of that part of the chain, within {}",
                       work_dir_));
-      context.console.print(json_ ? json_line(chain_json(chain)) : chain_status_table(chain));
+      context.console.print(json_ ? json_line(chain_json(context.files, chain))
+                                  : chain_status_table(chain));
       return;
     }
     const RunStatus status = read_status(context.files, work_dir_, timing);
