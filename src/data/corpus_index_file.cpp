@@ -93,7 +93,7 @@ IndexTable read_index_table(const InputFile& file) {
   check_index(static_cast<int64_t>(length) <= most_bytes, file);
   const std::string text = read_string(file, records, static_cast<int64_t>(length));
   check_index(end.starts_with(hash_hex(std::as_bytes(std::span(text)))), file);
-  const IndexTable table = parse_table(text, file.path());
+  IndexTable table = parse_table(text, file.path());
   constexpr auto record_bytes = static_cast<int64_t>(sizeof(IndexRecord));
   check_index(table.documents >= 1 && records % record_bytes == 0 &&
                   records / record_bytes == table.documents &&

@@ -71,11 +71,11 @@ class TrainingCorpus::Impl {
 
   // The content, and some sequences, in which tokenizer and chat template show.
   std::string fingerprint() const {
-    constexpr int64_t samples = 16;
+    const int64_t samples = std::min<int64_t>(16, there_);
     Hasher hasher;
     hasher.add_text(sequences_->fingerprint());
-    for (int64_t i = 0; i < std::min(samples, there_); ++i) {
-      const auto ids = sequences_->sequence(CorpusPart::training, i * (there_ - 1) / samples);
+    for (int64_t i = 0; i < samples; ++i) {
+      const auto ids = sequences_->sequence(CorpusPart::training, i * there_ / samples);
       hasher.add(std::as_bytes(std::span(ids)));
     }
     return hasher.hex();
