@@ -62,6 +62,12 @@ int64_t usual_base_bytes(const ModelConfig& config) {
   return config.blocks * work.packed_bytes + bytes_of_half * outer_elements(config);
 }
 
+// At most: as TrainingCorpus counts them.
+int64_t held_out_sequences(const PreprocessOptions& options, const PreprocessForecast& forecast) {
+  const int64_t share = options.held_out.floor_times(forecast.steps * options.batch);
+  return std::clamp<int64_t>(share, 1, most_held_out);
+}
+
 // Streams of a rank: for each sample between its two passes the inputs of the stage's blocks, and
 // its output; with a teacher, its outputs.
 int64_t stream_bytes(const PreprocessOptions& options, const PreprocessForecast& forecast,
@@ -77,7 +83,7 @@ int64_t stream_bytes(const PreprocessOptions& options, const PreprocessForecast&
         std::min(std::max(sequences_of_teacher, options.batch), forecast.steps * options.batch);
     // What a stage computes, and what the last stage collects.
     samples += (stages == 1 ? 1 : 2) * piece_count(taught, replicas) +
-               piece_count(most_held_out, replicas);
+               piece_count(held_out_sequences(options, forecast), replicas);
   }
   return samples * sample;
 }

@@ -68,7 +68,7 @@ TEST(PreprocessForecast, TheMemoryIsTheSumOfItsParts) {
   EXPECT_EQ(forecast.result_bytes, 2 * int64_t{6'738'153'472});
 }
 
-// A teacher's outputs wait for 64 sequences, or for all that there are.
+// A teacher's outputs wait for 64 sequences, or for all that there are, and for 1% held out.
 TEST(PreprocessForecast, AShortTrainingHoldsFewOutputsOfATeacher) {
   PreprocessOptions options;
   options.loss = TrainingLoss::divergence;
@@ -78,9 +78,10 @@ TEST(PreprocessForecast, AShortTrainingHoldsFewOutputsOfATeacher) {
   };
   constexpr int64_t sample = 2048 * 4096 * 4;
   EXPECT_EQ(streams(32) - streams(2), (64 - 4) * sample);
-  EXPECT_EQ(streams(1000), streams(32));
+  EXPECT_EQ(streams(3200) - streams(32), (64 - 1) * sample);  // of the text that is held out
+  EXPECT_EQ(streams(10'000), streams(3200));
   options.stream_memory = 1'000'000'000;
-  EXPECT_LT(streams(1000), 1'000'000'000 + 10 * sample);
+  EXPECT_LT(streams(10'000), 1'000'000'000 + 10 * sample);
 }
 
 // Replicas divide the moments, and the samples of a step.
