@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <future>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -24,7 +25,12 @@ constexpr auto time_to_abort = std::chrono::seconds(5);
 void NcclCommunicator::Traits::destroy(Type comm) {
   std::packaged_task<void()> task([comm] { ncclCommAbort(comm); });
   const std::future<void> ended = task.get_future();
-  std::thread(std::move(task)).detach();
+  try {
+    std::thread(std::move(task)).detach();
+  } catch (const std::system_error&) {  // the host gives no thread
+    ncclCommAbort(comm);
+    return;
+  }
   if (ended.wait_for(time_to_abort) == std::future_status::ready) return;
   std::fprintf(stderr,
                "bitmill: note: NCCL did not give a communicator up within %d s; it is left behind "

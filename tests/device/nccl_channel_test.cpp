@@ -88,10 +88,11 @@ INSTANTIATE_TEST_SUITE_P(, NcclChannel, testing::Values(2, 3, 4),
 // (BITMILL_EMULATION_NCCL_STALL=1:2, in a process of its own).
 class NcclDeadlines : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { skip_unless("1:2"); }
+
+  static void skip_unless(std::string_view wanted) {
     const char* const stall = std::getenv("BITMILL_EMULATION_NCCL_STALL");
-    if (stall == nullptr || std::string_view(stall) != "1:2")
-      GTEST_SKIP() << "nothing stands still";
+    if (stall == nullptr || stall != wanted) GTEST_SKIP() << "nothing stands still there";
   }
 
   static void on_two(const std::function<void(const Side&)>& body) {
@@ -153,6 +154,27 @@ TEST_F(NcclDeadlines, AnExchangeHasALimitOnEveryRank) {
     EXPECT_THAT(loss(exchange), testing::HasSubstr("exchanging 32 bytes with 1 ranks: nothing has "
                                                    "come through for 1 s"));
   });
+}
+
+// Number 1 stands still in ncclCommAbort (BITMILL_EMULATION_NCCL_STALL=1:abort).
+class NcclAbort : public NcclDeadlines {
+ protected:
+  void SetUp() override { skip_unless("1:abort"); }
+};
+
+TEST_F(NcclAbort, ARankThatNcclDoesNotLetGoGoesOn) {
+  const auto begin = std::chrono::steady_clock::now();
+  on_two([](const Side& side) {
+    if (side.comm.rank() == 0) {
+      side.channel.start_send(side.letter(0, 1, 4), 1);
+      side.channel.flush();
+    } else {
+      side.channel.receive(side.room(4), 0);
+    }
+  });
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  EXPECT_GT(took.count(), 4.5) << "nobody stood still";
+  EXPECT_LT(took.count(), 40);
 }
 
 TEST(Nccl, SaysItsVersion) {

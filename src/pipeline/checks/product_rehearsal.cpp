@@ -137,7 +137,7 @@ void rehearse_divergence(const RehearsedModel& student, const RehearsedModel& te
   });
 }
 
-constexpr const char* place = "the choice of algorithms for the products of a block";
+constexpr const char* while_choosing = "the choice of algorithms for the products of a block";
 
 }  // namespace
 
@@ -145,7 +145,7 @@ void rehearse_products(const CheckedQuantize& checked, const Device& device) {
   const QuantizeOptions& options = checked.options;
   const ModelConfig& config = checked.model.config();
   const auto backend = make_backend(options.backend, device);
-  at_place(place, [&] {
+  at_place(while_choosing, [&] {
     const RehearsedModel model(checked.model, checked.forecast.seq_len, device);
     const std::vector<LinearShape> shapes = block_linears(config, 0);
     const auto width = MomentLayout::needed(options.method);
@@ -171,7 +171,7 @@ void rehearse_products(const CheckedQuantize& checked, const Device& device) {
 void rehearse_products(const CheckedTune& checked, const Device& device) {
   const auto backend = make_backend(checked.options.backend, device);
   const int64_t seq_len = checked.forecast.seq_len;
-  at_place(place, [&] {
+  at_place(while_choosing, [&] {
     const RehearsedModel teacher(checked.teacher, seq_len, device);
     teacher.forward();
     const RehearsedModel model(checked.model, seq_len, device);
@@ -194,7 +194,7 @@ void rehearse_products(const CheckedTune& checked, const Device& device) {
 void rehearse_products(const CheckedPreprocess& checked, const Device& device) {
   const auto backend = make_backend(checked.options.backend, device);
   const int64_t seq_len = checked.forecast.seq_len;
-  at_place(place, [&] {
+  at_place(while_choosing, [&] {
     const RehearsedModel base(checked.base, seq_len, device);
     base.forward();
     base.there_and_back(

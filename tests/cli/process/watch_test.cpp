@@ -44,6 +44,31 @@ TEST(Watch, OneRankAndATimeoutOf0AreNotWatched) {
   });
 }
 
+// Five seconds behind the watchdog at the latest, which judges whoever hangs.
+TEST(Watch, TransfersHaveHalfOfTheTimeoutButEndWithIt) {
+  ThreadPool pool(1);
+  const auto patience = [&](int64_t timeout) {
+    double seconds = 0;
+    run_ranks(1, [&](Communicator& comm) {
+      seconds = Watch(comm, "n1", timeout, pool).transfer_patience_s();
+    });
+    return seconds;
+  };
+  EXPECT_EQ(patience(4), 9);
+  EXPECT_EQ(patience(19), 24);
+  EXPECT_EQ(patience(40), 30) << "to begin, NCCL takes seconds";
+  EXPECT_EQ(patience(300), 150);
+  EXPECT_GT(patience(0), 1e300) << "no limit at all";
+}
+
+TEST(Activity, NamesTheGpuFromWhereItIsKnown) {
+  Activity activity;
+  activity.set("block 3, train");
+  EXPECT_EQ(activity.text(), "block 3, train");
+  activity.set_device("NVIDIA H200 (cuda:1), 151 GB");
+  EXPECT_EQ(activity.text(), "block 3, train, on NVIDIA H200 (cuda:1), 151 GB");
+}
+
 // Each rank would wait for the others in a way of its own.
 TEST(Watch, RanksWithDifferentTimeoutsAreAllRefused) {
   ThreadPool pool(1);
