@@ -120,6 +120,7 @@ class FirstLookFiles : public ForwardingFiles {
 
 TEST_F(RunDirTest, TheLastBeatOfADeadHolderThatIsSeenLateIsNoSignOfLife) {
   const auto first = claim();
+  first->beat();
   std::filesystem::copy(first->state_path() + "/beat", path_ + "/old-beat");
   first->beat();
   for (const char* seen : {"/old-beat", "/nothing-yet"}) {
