@@ -1,5 +1,6 @@
 #include "channel/nccl_communicator.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <future>
@@ -18,6 +19,7 @@ namespace {
 constexpr int most_multiprocessors = 8;
 
 // An abort waits for threads of NCCL, and for the GPU to leave its kernels: parts of a second.
+// Together, not each of them.
 constexpr auto time_to_abort = std::chrono::seconds(5);
 
 }  // namespace
@@ -31,7 +33,10 @@ void NcclCommunicator::Traits::destroy(Type comm) {
     ncclCommAbort(comm);
     return;
   }
-  if (ended.wait_for(time_to_abort) == std::future_status::ready) return;
+  // One that hangs is waited for once: those behind it hang for the same reason.
+  static std::atomic<bool> one_hangs = false;
+  const auto limit = one_hangs ? std::chrono::seconds(0) : time_to_abort;
+  if (ended.wait_for(limit) == std::future_status::ready || one_hangs.exchange(true)) return;
   std::fprintf(stderr,
                "bitmill: note: NCCL did not give a communicator up within %d s; it is left behind "
                "(nvidia-smi shows whether the GPU answers)\n",

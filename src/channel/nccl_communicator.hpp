@@ -1,8 +1,8 @@
 #pragma once
 // Owns one communicator of NCCL. Whatever happens, the end is ncclCommAbort: by then all has moved,
-// or nobody waits for it any more. It has a limit of five seconds; where it does not return, the
-// communicator is left behind, and a job that ended well has ended well. Nothing else here waits.
-// Internal to channel.
+// or nobody waits for it any more. It has a limit of five seconds, for all communicators of the
+// process together. One that does not return by then is left behind, and a job that ended well has
+// ended well. Nothing else here waits. Internal to channel.
 
 #include <nccl.h>
 

@@ -27,7 +27,8 @@ struct Lines {
 // The matrix as it lies, by rows where both would do; nothing where its lines do not all begin at
 // the promised alignment.
 std::optional<Lines> lines_in_place(const at::Tensor& matrix);
-// Fresh memory of the matrix's shape and type, by rows that begin where they should.
+// Fresh memory of the matrix's shape and type, with lines that begin where they should. Lines and
+// stride are those in place, where only the matrix's address is the reason for a copy.
 Lines aligned_like(const at::Tensor& matrix);
 // The matrix where it lies, or a copy.
 Lines lines_of(const at::Tensor& matrix);

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cublasLt.h>
 #include <fmt/format.h>
@@ -222,6 +223,11 @@ PlannedProducts& products_of(at::Device gpu) { return products_of_devices().of(g
 void forget_algorithms(at::Device gpu) { products_of(gpu).forget(); }
 
 std::string algorithm_table(at::Device gpu) { return products_of(gpu).table(); }
+
+void clear_away(at::Device gpu) {
+  c10::cuda::CUDACachingAllocator::emptyCache();
+  c10::cuda::CUDACachingAllocator::resetPeakStats(gpu.index());
+}
 
 void keep_to_algorithms(at::Device gpu, std::string_view table) {
   const c10::cuda::CUDAGuard guard(gpu);

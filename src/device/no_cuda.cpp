@@ -40,6 +40,7 @@ at::Tensor product_in_float32(const at::Tensor& /*a*/, const at::Tensor& /*b*/) 
 std::string chosen_algorithms() { return ""; }
 void forget_algorithms(at::Device /*gpu*/) { refuse(); }
 std::string algorithm_table(at::Device /*gpu*/) { refuse(); }
+void clear_away(at::Device /*gpu*/) { refuse(); }
 void keep_to_algorithms(at::Device /*gpu*/, std::string_view /*table*/) { refuse(); }
 void choose_algorithms_freely(at::Device /*gpu*/) {}
 

@@ -37,6 +37,9 @@ void forget_algorithms(at::Device gpu);
 // The choices since then, as bytes for another process of the same program, with the same libraries
 // and a GPU of the same kind.
 std::string algorithm_table(at::Device gpu);
+// After work whose results nobody wants: gives back what libtorch's allocator keeps of its memory,
+// and begins DeviceMemory::peak_bytes anew.
+void clear_away(at::Device gpu);
 // These choices count, and no other is made: a product of another shape is a DeviceError. So is an
 // algorithm that cublasLt does not know here. No product may be under way in another thread.
 void keep_to_algorithms(at::Device gpu, std::string_view table);

@@ -226,8 +226,10 @@ PreprocessResult preprocess(const CheckedPreprocess& checked, Files& files, Comm
   if (!result.already_done) {
     const bool works = checked.forecast.mesh.contains(comm.rank());
     const AgreedProducts products(comm, device,
-                                  works ? numerics_class(options.backend, device) : "",
-                                  [&] { rehearse_products(checked, device); });
+                                  works ? numerics_class(options.backend, device) : "", [&] {
+                                    observer.phase_begins("choosing algorithms for the products");
+                                    rehearse_products(checked, device);
+                                  });
     start.numerics_classes = products.classes();
     train_in_session(start, sources, result);
   }

@@ -203,8 +203,10 @@ QuantizeResult quantize(const CheckedQuantize& checked, Files& files, Communicat
   } else {
     const bool works = checked.forecast.mesh.contains(comm.rank());
     const AgreedProducts products(comm, device,
-                                  works ? numerics_class(options.backend, device) : "",
-                                  [&] { rehearse_products(checked, device); });
+                                  works ? numerics_class(options.backend, device) : "", [&] {
+                                    observer.phase_begins("choosing algorithms for the products");
+                                    rehearse_products(checked, device);
+                                  });
     train_in_session(start, products.classes(), result);
   }
   result.device_peak_bytes = std::ranges::max(gather_value(comm, device.memory().peak_bytes));

@@ -200,9 +200,11 @@ TuneResult tune(const CheckedTune& checked, Files& files, Communicator& comm, co
   const Sources sources = hash_sources(start);
   if (!result.already_done) {
     const bool works = checked.forecast.mesh.contains(comm.rank());
-    const AgreedProducts products(comm, device,
-                                  works ? numerics_class(checked.options.backend, device) : "",
-                                  [&] { rehearse_products(checked, device); });
+    const AgreedProducts products(
+        comm, device, works ? numerics_class(checked.options.backend, device) : "", [&] {
+          observer.phase_begins("choosing algorithms for the products");
+          rehearse_products(checked, device);
+        });
     train_in_session(start, products.classes(), sources, result);
   } else if (comm.rank() == 0) {
     verify_what_is_there(start, sources);

@@ -156,6 +156,27 @@ TEST_F(DeviceProduct, OneAlgorithmIsChosenForAShape) {
       << all;
 }
 
+// Rows of 20 floats begin at multiples of 16 bytes, where the first one does.
+TEST_F(DeviceProduct, AnAlgorithmDoesNotDependOnTheAddress) {
+  const auto lines = [] {
+    const std::string all = chosen_algorithms();
+    return std::count(all.begin(), all.end(), '\n');
+  };
+  const auto moved = [&](const at::Tensor& matrix, int64_t by) {
+    const at::Tensor there = at::empty({matrix.numel() + by}, gpu_).narrow(0, by, matrix.numel());
+    return there.view(matrix.sizes()).copy_(matrix);
+  };
+  const at::Tensor a = at::randn({44, 20}, gpu_), b = at::randn({20, 28}, gpu_);
+  const auto before = lines();
+  const at::Tensor expected = product(a, b).cpu();
+  for (const int64_t by : {1, 2, 4}) {
+    const at::Tensor out = moved(at::zeros({44, 28}, gpu_), by);
+    product_into(out, moved(a, by), moved(b, by));
+    EXPECT_TRUE(at::equal(out.cpu(), expected)) << by;
+  }
+  EXPECT_EQ(lines(), before + 1);
+}
+
 // Small results of long sums are where cublasLt would rather split the sum.
 TEST_F(DeviceProduct, NoSumIsSplit) {
   product(at::randn({16, 4096}, gpu_), at::randn({4096, 32}, gpu_));

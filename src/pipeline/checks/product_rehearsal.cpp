@@ -12,6 +12,7 @@
 #include "backend/backend.hpp"
 #include "base/pieces.hpp"
 #include "device/device_full.hpp"
+#include "device/product.hpp"
 #include "format/packed_linear.hpp"
 #include "method/input_moments.hpp"
 #include "method/lora_block.hpp"
@@ -44,17 +45,21 @@ class RehearsedModel {
     return at::zeros({rows, cols}, at::device(device_.torch()).dtype(device_.operand()));
   }
 
-  // A dense block, and the second moments of its inputs where they are given room.
-  void forward(const MomentLayout* moments = nullptr) const {
+  void forward() const {
     BlockWeights weights{on_device(model_.load_vectors(0), device_), {}};
     for (const LinearShape& linear : block_linears(config(), 0)) {
       weights.linears.push_back(matrix(linear.rows, linear.cols));
     }
-    if (moments == nullptr) {
-      dense_block_forward(config(), weights, rotary_, sample_, device_.host());
-    } else {
-      moments->probing_forward(config(), weights, rotary_, sample_, floats(moments->size()),
-                               device_.host());
+    dense_block_forward(config(), weights, rotary_, sample_, device_.host());
+  }
+
+  // Moments of pairs of a block's inputs, one after the other: each has cols x cols of them.
+  void pair_moments() const {
+    std::set<int64_t> widths;
+    for (const LinearShape& linear : block_linears(config(), 0)) widths.insert(linear.cols);
+    for (const int64_t cols : widths) {
+      const at::Tensor x = at::zeros({sample_.size(0), cols}, sample_.options());
+      product_in_float32(x.t(), x);
     }
   }
 
@@ -70,9 +75,13 @@ class RehearsedModel {
     }
   }
 
-  HeadWeights head() const {
+  // With the matrix of `like`, where it has the same sizes.
+  HeadWeights head(const HeadWeights& like = {}) const {
     HeadWeights head = on_device(model_.load_head_input(), device_);
-    head.head = matrix(config().vocab_size, config().embedding_size);
+    const int64_t vocab = config().vocab_size, embedding = config().embedding_size;
+    const bool same =
+        like.head.defined() && like.head.size(0) == vocab && like.head.size(1) == embedding;
+    head.head = same ? like.head : matrix(vocab, embedding);
     return head;
   }
 
@@ -127,8 +136,9 @@ void rehearse_positions(const ModelConfig& config, int64_t most,
 
 void rehearse_divergence(const RehearsedModel& student, const RehearsedModel& teacher,
                          int64_t least, const Device& device) {
+  const HeadWeights head = student.head();
   const NextTokenDivergence divergence(student.config(), teacher.config(),
-                                       {student.head(), teacher.head()}, device.host());
+                                       {head, teacher.head(head)}, device.host());
   const at::Tensor& x = student.sample();
   at::Tensor gradient;
   divergence(x, x, &gradient);
@@ -147,14 +157,8 @@ void rehearse_products(const CheckedQuantize& checked, const Device& device) {
   const auto backend = make_backend(options.backend, device);
   at_place(while_choosing, [&] {
     const RehearsedModel model(checked.model, checked.forecast.seq_len, device);
-    const std::vector<LinearShape> shapes = block_linears(config, 0);
-    const auto width = MomentLayout::needed(options.method);
-    if (width) {
-      const MomentLayout moments(shapes, *width);
-      model.forward(&moments);
-    } else {
-      model.forward();
-    }
+    model.forward();
+    if (MomentLayout::needed(options.method) == MomentLayout::Width::pairs) model.pair_moments();
     std::set<std::vector<bool>> rehearsed;
     for (int64_t block = 0; block < blocks_to_pack(options, config); ++block) {
       std::vector<bool> kept;

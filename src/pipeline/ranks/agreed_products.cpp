@@ -18,19 +18,20 @@ AgreedProducts::AgreedProducts(Communicator& comm, const Device& device,
   std::string mine = numerics_class;
   if (device.torch().is_cuda()) {
     const bool works = !numerics_class.empty();
-    const auto choose = [&] {
+    // All ranks are here before one chooses: several may share a GPU within one process.
+    const std::vector<std::string> kinds = gather_texts(comm, works ? device.numerics() : "");
+    const auto first_like = std::ranges::find(kinds, device.numerics()) - kinds.begin();
+    std::string table;
+    if (works && first_like == comm.rank()) {
       forget_algorithms(device.torch());
       rehearse();
       device.finish();
-      return algorithm_table(device.torch());
-    };
-    // All ranks are here before one chooses: several may share a GPU within one process.
-    const bool like_leader = device.numerics() == gather_texts(comm, device.numerics())[0];
-    std::string table;
-    if (comm.rank() == 0 || (works && !like_leader)) table = choose();
-    const std::string of_leader = gather_texts(comm, comm.rank() == 0 ? table : "")[0];
-    if (like_leader) table = of_leader;
+      clear_away(device.torch());
+      table = algorithm_table(device.torch());
+    }
+    const std::vector<std::string> tables = gather_texts(comm, table);
     if (works) {
+      table = tables[static_cast<size_t>(first_like)];
       keep_to_algorithms(device.torch(), table);
       keeps_ = true;
       mine += fmt::format(", products {}", hash_hex(std::as_bytes(std::span(table))).substr(0, 16));

@@ -15,9 +15,9 @@ namespace bitmill {
 class AgreedProducts {
  public:
   // Collective over `comm`. `rehearse` carries out every product of the job once, with any numbers:
-  // on rank 0, and on a rank whose GPU is of another kind than rank 0's, which keeps to its own
-  // choice (--allow-mixed-hardware). On a CPU it is not called. `numerics_class`: of this rank,
-  // without algorithms; empty on a rank without work, which takes no part.
+  // on rank 0, and with --allow-mixed-hardware on the first rank of every other kind of GPU, which
+  // chooses for its kind. On a CPU it is not called. `numerics_class`: of this rank, without
+  // algorithms; empty on a rank without work, which takes no part.
   AgreedProducts(Communicator& comm, const Device& device, const std::string& numerics_class,
                  const std::function<void()>& rehearse);
   ~AgreedProducts();
