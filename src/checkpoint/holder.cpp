@@ -73,6 +73,10 @@ double process_age_s() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) - begun_s;
 }
 
+bool is_same_process(const Holder& a, const Holder& b) {
+  return a.host == b.host && a.pid == b.pid && a.machine == b.machine && a.begun == b.begun;
+}
+
 bool is_gone(const Holder& holder) {
   if (holder.machine.empty() || holder.machine != this_machine()) return false;
   const ProcessEntry now = look_up(holder.pid);

@@ -24,6 +24,9 @@ Holder this_process(const std::string& host, const std::string& job);
 // does not say.
 double process_age_s();
 
+// Whether both are claims of one process.
+bool is_same_process(const Holder& a, const Holder& b);
+
 // True when the holder is certainly gone: it ran on this machine, and its process does not exist
 // any more. False says nothing.
 bool is_gone(const Holder& holder);

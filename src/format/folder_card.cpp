@@ -186,7 +186,7 @@ void complete_preprocessed_folder(Files& files, const std::string& folder, const
 }
 
 void record_measured(Files& files, const std::string& folder, const json& figures) {
-  json config = read_config_json(files, folder);
+  json config = read_sealed_config(files, folder);
   json& record = config["quantization_config"]["bitmill"]["measured"];
   if (record == figures) return;
   // The card first: where this is killed in between, the config says that it is still to be done.
@@ -194,7 +194,7 @@ void record_measured(Files& files, const std::string& folder, const json& figure
   facts.measured = measured_of(figures);
   write_card(files, folder, std::move(facts));
   record = figures;
-  write_sealed_config(files, folder, std::move(config));
+  write_resealed_config(files, folder, std::move(config));
 }
 
 void forget_measured(json& config) {

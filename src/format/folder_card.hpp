@@ -30,7 +30,8 @@ void complete_preprocessed_folder(Files& files, const std::string& folder,
 
 // Records in the config.json of a packed folder what was measured with it, and writes the card
 // again: {"text", "windows", "seq_len", "perplexity", "perplexity_original"}, and perhaps "kl" and
-// "top1". Writes nothing where that is recorded already.
+// "top1". Writes nothing where that is recorded already. FormatError where the config was edited
+// after it was sealed; a damage of the other files stays for check_seal() to find.
 void record_measured(Files& files, const std::string& folder, const nlohmann::json& figures);
 // Takes that record out of the config of a result whose tensors are not those of the folder that
 // the config comes from.

@@ -93,6 +93,32 @@ std::vector<std::string> differences(const FileHashes& found, const json& record
   return problems;
 }
 
+std::string place_of_hashes(const std::string& path) {
+  return fmt::format("{}: {}.{}", path, quantization_key, hashes_name);
+}
+
+// `path`: that of the config.
+json hashes_of(const json& config, const std::string& path) {
+  const json quantization = config.value(quantization_key, json::object());
+  json hashes = quantization.is_object() ? quantization.value(hashes_name, json()) : json();
+  BITMILL_CHECK(hashes.is_object() && hashes.value("files", json()).is_object(), FormatError,
+                place_of_hashes(path) +
+                    " is missing, which says that the files of the folder belong together; "
+                    "pack the model again");
+  return hashes;
+}
+
+// A sentence where the config is not the one that was sealed.
+std::string difference_of_config(const json& config, const json& hashes, const std::string& path) {
+  const std::string found = hash_of_config(config),
+                    recorded = read_hash(hashes, "config", place_of_hashes(path));
+  if (found == recorded) return "";
+  return fmt::format(
+      "{} was edited or damaged: it hashes to {}, and {} was recorded; "
+      "restore it from where the folder was made",
+      path, found, recorded);
+}
+
 }  // namespace
 
 void write_sealed_config(Files& files, const std::string& folder, json config) {
@@ -102,25 +128,27 @@ void write_sealed_config(Files& files, const std::string& folder, json config) {
   replace_file(files, join_path(folder, config_name), config.dump(2) + "\n");
 }
 
+json read_sealed_config(Files& files, const std::string& folder) {
+  json config = read_config_json(files, folder);
+  const std::string path = join_path(folder, config_name);
+  const std::string problem = difference_of_config(config, hashes_of(config, path), path);
+  BITMILL_CHECK(problem.empty(), FormatError, problem);
+  return config;
+}
+
+void write_resealed_config(Files& files, const std::string& folder, json config) {
+  config[quantization_key][hashes_name]["config"] = hash_of_config(config);
+  replace_file(files, join_path(folder, config_name), config.dump(2) + "\n");
+}
+
 void check_seal(Files& files, const TensorFolder& tensors) {
   const std::string path = join_path(tensors.path(), config_name);
   const json config = read_config_json(files, tensors.path());
-  const std::string where = fmt::format("{}: {}.{}", path, quantization_key, hashes_name);
-  const json quantization = config.value(quantization_key, json::object());
-  const json hashes = quantization.is_object() ? quantization.value(hashes_name, json()) : json();
-  BITMILL_CHECK(hashes.is_object() && hashes.value("files", json()).is_object(), FormatError,
-                where +
-                    " is missing, which says that the files of the folder belong together; "
-                    "pack the model again");
+  const json hashes = hashes_of(config, path);
   std::vector<std::string> problems =
       differences(hash_files(files, tensors), hashes["files"], tensors.path());
-  const std::string found = hash_of_config(config), recorded = read_hash(hashes, "config", where);
-  if (found != recorded) {
-    problems.push_back(
-        fmt::format("{} was edited or damaged: it hashes to {}, and {} was recorded; "
-                    "restore it from where the folder was made",
-                    path, found, recorded));
-  }
+  const std::string edited = difference_of_config(config, hashes, path);
+  if (!edited.empty()) problems.push_back(edited);
   BITMILL_CHECK(problems.empty(), FormatError, fmt::format("{}", fmt::join(problems, "\n")));
 }
 

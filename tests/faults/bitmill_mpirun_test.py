@@ -236,6 +236,8 @@ class BitmillMpirun(unittest.TestCase):
         cases = (("[quantize]\noutput-dir = x\n[run]\n output-dir = {folder}/made/ # here\n",
                   "made.work"),
                  ("[run]\nwork-dir = \"{folder}/kept\"\noutput-dir = y\n", "kept"),
+                 ("[ run ]\nwork-dir = {folder}/spaced\n", "spaced"),
+                 ("[run]\nwork-dir = \"{folder}/a #1\" # here\n", "a #1"),
                  ("[quantize]\noutput-dir = {folder}/made\n[eval]\n", "made.work-chain"))
         for case, (status, said) in zip(cases, self.all_at_once(run, cases)):
             self.assertEqual(status, 1, f"{case}: {said}")

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "format/companions.hpp"
 #include "format/export_folder.hpp"
 #include "format/handover/loading_keys.hpp"
@@ -113,6 +114,30 @@ TEST_F(FolderCard, WhatWasMeasuredIsOnTheCardAndTheSealHolds) {
   json config = json::parse(model_.folder.read("config.json"));
   forget_measured(config);
   EXPECT_FALSE(config.at("quantization_config").at("bitmill").contains("measured"));
+}
+
+const json some_figures = {{"perplexity", 12.5}, {"perplexity_original", 10.0}};
+
+TEST_F(FolderCard, RecordingFiguresDoesNotSealAFileThatWasDamaged) {
+  complete_packed_folder(*files_, folder_);
+  model_.folder.write("tokenizer.json", "{\"tokens\": [1]}");
+  record_measured(*files_, folder_, some_figures);
+  try {
+    verify_packed_folder(*files_, folder_, {});
+    FAIL() << "the damage was sealed";
+  } catch (const FormatError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("tokenizer.json"), Not(HasSubstr("was edited or"))));
+  }
+}
+
+TEST_F(FolderCard, FiguresAreNotRecordedInAConfigThatWasEdited) {
+  complete_packed_folder(*files_, folder_);
+  const std::string card = model_.folder.read("README.md");
+  json config = json::parse(model_.folder.read("config.json"));
+  config["rms_norm_eps"] = 0.5;
+  model_.folder.write("config.json", config.dump());
+  EXPECT_THROW(record_measured(*files_, folder_, some_figures), FormatError);
+  EXPECT_EQ(model_.folder.read("README.md"), card);
 }
 
 TEST(BaseModelRecord, OfAPreprocessedModelIsWhatPreprocessBeganWith) {

@@ -25,6 +25,9 @@ namespace {
 
 constexpr const char* original_name = "original";
 
+// A shared folder may show another host what was renamed only after some seconds.
+constexpr std::chrono::seconds patience_with_a_folder(20);
+
 using ChainClock = std::chrono::steady_clock;
 
 double seconds_since(ChainClock::time_point begin) {
@@ -102,11 +105,9 @@ void ChainJob::run(RunContext& context) {
   if (context.comm.rank() == 0) {
     start.state.emplace(context.files, request_.work_dir, request_.parts(), start.control, say);
   }
-  const ChainContext chain{[&] {
-                             start.state->answer();
-                             leave_run_note(context.files, request_.work_dir);
-                           },
-                           deadline_of(request_.time_limit_s)};
+  // A rank may write into the folder only when rank 0 holds it.
+  context.comm.barrier();
+  const ChainContext chain = chain_context(start);
   context.chain = &chain;
   ChainState* const state = start.state ? &*start.state : nullptr;
   try {
@@ -129,8 +130,32 @@ void ChainJob::run(RunContext& context) {
   for (const auto& step : steps_) step->draw(context);
 }
 
+ChainContext ChainJob::chain_context(Start& start) const {
+  RunContext& context = start.context;
+  return {.folder_answers =
+              [this, &start, &context] {
+                start.state->answer();
+                leave_run_note(context.files, request_.work_dir);
+              },
+          .base_done =
+              [this, &start, &context] {
+                report_here(context);
+                if (start.state) start.state->base_done();
+                wait_for_result(context.files, {base_step, request_.preprocess->options.packed, ""},
+                                patience_with_a_folder);
+              },
+          .deadline = deadline_of(request_.time_limit_s)};
+}
+
+void ChainJob::report_here(RunContext& context) const {
+  context.watch.set_report_path(join_path(request_.work_dir, "trouble.json"));
+}
+
 void ChainJob::carry_out(Start& start) {
-  for (const auto& step : steps_) carry_out(start, *step);
+  for (const auto& step : steps_) {
+    carry_out(start, *step);
+    wait_for_result(start.context.files, step->part(), patience_with_a_folder);
+  }
   measure_all(start);
   if (!start.state) return;
   const ChainRow& result = start.rows.back();
@@ -155,8 +180,7 @@ void ChainJob::carry_out(Start& start, ChainStep& step) {
   RunContext& context = start.context;
   const std::string& name = step.part().name;
   if (steps_.size() > 1) context.console.say(fmt::format("\n== {}", name));
-  // Until the part's own folder answers.
-  context.watch.set_report_path(join_path(request_.work_dir, "trouble.json"));
+  report_here(context);  // until the part's own folder answers
   if (!step.is_checked()) {
     context.activity.set(fmt::format("{}: checking it in full", name));
     step.check({context.files, ranks_, threads_, least_});
@@ -177,7 +201,7 @@ void ChainJob::carry_out(Start& start, ChainStep& step) {
 
 void ChainJob::measure_all(Start& start) {
   RunContext& context = start.context;
-  context.watch.set_report_path(join_path(request_.work_dir, "trouble.json"));
+  report_here(context);
   start.original_hash = combined_hash(
       hash_together(*original_, original_->tensors().names(), context.comm, context.pool));
   StopControl stop(context.comm, start.control.wishes);
@@ -209,7 +233,7 @@ ChainRow ChainJob::measure(Start& start, const std::string& name, const std::str
                                   ? start.original_hash
                                   : combined_hash(hash_together(model, model.tensors().names(),
                                                                 context.comm, context.pool));
-  const std::string what = subject_of(start, weights);
+  const std::string what = subject_of(start, model, weights);
   // Only rank 0 knows what earlier starts have measured.
   const std::string kept =
       gather_texts(context.comm, start.state ? start.state->measured(what).value_or("") : "")[0];
@@ -223,14 +247,18 @@ ChainRow ChainJob::measure(Start& start, const std::string& name, const std::str
   return row;
 }
 
-std::string ChainJob::subject_of(const Start& start, const std::string& weights) const {
+std::string ChainJob::subject_of(const Start& start, const SourceModel& model,
+                                 const std::string& weights) const {
   const RunContext& context = start.context;
   const BackendChoice& choice = request_.eval.backend;
   const auto device = make_device(choice.backend, choice.dtype, context.host_rank, context.pool);
   Hasher hasher;
   hasher.add_text(eval_.subject());
   hasher.add_text(numerics_class(choice.backend, *device));
+  hasher.add_text(std::to_string(arithmetic_version));
+  hasher.add_text(describe_model(model));
   hasher.add_text(weights);
+  hasher.add_text(request_.compare ? describe_model(*original_) : "");
   hasher.add_text(request_.compare ? start.original_hash : "");
   // Ranks on other kinds of processors may differ in the last bits: rank 0 decides.
   return gather_texts(context.comm, hasher.hex())[0];

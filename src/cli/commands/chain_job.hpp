@@ -33,6 +33,10 @@ class ChainJob {
  private:
   struct Start;
 
+  // `start` outlives the result.
+  ChainContext chain_context(Start& start) const;
+  // What the watch has to report goes to the chain's folder, which this start holds.
+  void report_here(RunContext& context) const;
   void carry_out(Start& start);
   void carry_out(Start& start, ChainStep& step);
   void measure_all(Start& start);
@@ -40,7 +44,8 @@ class ChainJob {
   ChainRow measure(Start& start, const std::string& name, const std::string& folder);
   // Collective. A hash of what decides the figures of a model, the same on every rank. `weights`: a
   // hash of its tensors.
-  std::string subject_of(const Start& start, const std::string& weights) const;
+  std::string subject_of(const Start& start, const SourceModel& model,
+                         const std::string& weights) const;
   void print_figures(Start& start);
 
   const ChainRequest request_;

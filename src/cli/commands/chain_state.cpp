@@ -118,24 +118,35 @@ void ChainState::answer() {
   save();
 }
 
-std::optional<std::string> ChainState::measured(const std::string& what) const {
+std::optional<std::string> ChainState::measured(const std::string& what) {
+  used_.insert(what);
   const auto found = record_.measured.find(what);
   return found == record_.measured.end() ? std::nullopt : std::optional(found->second);
 }
 
 void ChainState::add_measured(const std::string& what, const std::string& figures) {
   record_.measured[what] = figures;
+  used_.insert(what);
   save();
+}
+
+void ChainState::base_done() {
+  if (record_.done.insert(base_step).second && answered_) save();
 }
 
 void ChainState::part_done(const std::string& part, double seconds) {
   record_.done.insert(part);
-  part_stopped(part, seconds);
+  if (seconds > 0) record_.seconds[part] += seconds;
+  save();
 }
 
 void ChainState::part_stopped(const std::string& part, double seconds) {
   if (seconds > 0) record_.seconds[part] += seconds;
-  save();
+  try {
+    save();
+  } catch (const FileError& error) {
+    say_(fmt::format("how long [{}] took could not be recorded: {}", part, error.what()));
+  }
 }
 
 void ChainState::save() {
@@ -160,9 +171,12 @@ void ChainState::release(const std::string& outcome, bool changed) {
 
 void ChainState::finish() {
   record_.finished = true;
-  save();
   // A start that only verified what is there is no start in vain.
-  release("done", record_.steps() > steps_at_start_);
+  const bool changed = record_.steps() > steps_at_start_;
+  // Figures of older configurations would count as folders of this one.
+  std::erase_if(record_.measured, [&](const auto& one) { return !used_.contains(one.first); });
+  save();
+  release("done", changed);
 }
 
 void ChainState::stop(const std::string& why) { release("stopped: " + why, true); }

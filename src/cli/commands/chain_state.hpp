@@ -26,16 +26,19 @@ struct ChainPart {
   bool operator==(const ChainPart&) const = default;
 };
 
+// The base of preprocess in the list of what is done: it may take as long as a part.
+inline constexpr const char* base_step = "preprocess-base";
+
 struct ChainRecord {
   std::vector<ChainPart> parts;                 // in order
   int64_t folders_to_measure = 0;               // the original and the result of each part
-  std::set<std::string> done;                   // names of parts
+  std::set<std::string> done;                   // names of parts, and base_step
   std::map<std::string, std::string> measured;  // figures as JSON, by a hash of what was measured
   std::map<std::string, double> seconds;        // by part: of all starts that ended by themselves
   bool finished = false;                        // the last start came to the end
   std::string failure;  // why the last start failed, if another start would fail, too
 
-  // How far the chain is: parts and folders.
+  // How far the chain is: parts, the base of preprocess, and folders.
   int64_t steps() const { return std::ssize(done) + std::ssize(measured); }
 };
 
@@ -59,16 +62,20 @@ class ChainState {
   bool answered() const { return answered_; }
 
   // Figures of an earlier start, or nothing.
-  std::optional<std::string> measured(const std::string& what) const;
+  std::optional<std::string> measured(const std::string& what);
   const std::map<std::string, double>& seconds() const { return record_.seconds; }
 
   // All write the record. ClaimError when the folder was lost to another process.
   void add_measured(const std::string& what, const std::string& figures);
+  // Before answer() it is written with the next change.
+  void base_done();
   // `seconds` of this start; 0 where the result was there already.
   void part_done(const std::string& part, double seconds);
+  // Where it cannot be written, says so and goes on: the part itself has stopped well.
   void part_stopped(const std::string& part, double seconds);
 
   // Each ends this start and gives the folder back; where that fails, says so and goes on.
+  // finish() keeps only the figures that this start has added or asked for.
   void finish();
   void stop(const std::string& why);
   void fail(const std::string& why);
@@ -82,6 +89,7 @@ class ChainState {
   std::unique_ptr<Claim> claim_;
   std::optional<Heartbeat> heartbeat_;
   ChainRecord record_;
+  std::set<std::string> used_;  // what this start has added or asked for, of record_.measured
   int64_t steps_at_start_ = 0;
   bool answered_ = false;
 };

@@ -34,6 +34,16 @@ void look_at_run(Files& files, const ChainPartStatus& part, const ClaimTiming& t
   }
 }
 
+// The failure of the current part. A part's folder keeps its last failure, and a start of the chain
+// after that may have stopped well before it came to the part.
+std::string failure_of_part(const ChainStatus& status) {
+  if (!status.run) return "";
+  const auto &chain = status.holder, &part = status.run->holder;
+  const bool later_start = chain && part && !is_same_process(chain->holder, part->holder) &&
+                           !chain->outcome.starts_with("failed");
+  return later_start ? "" : status.run->failure;
+}
+
 std::vector<ChainPartStatus> parts_of(Files& files, const ChainRecord& record) {
   std::vector<ChainPartStatus> parts;
   bool before = true;
@@ -65,7 +75,8 @@ ChainStatus read_chain_status(Files& files, const std::string& work_dir,
   if (!done && status.parts[status.current].name != eval_part) {
     look_at_run(files, status.parts[status.current], timing, status);
   }
-  if (status.run && status.failure.empty()) status.failure = status.run->failure;
+  if (status.failure.empty()) status.failure = failure_of_a_rank(files, work_dir);
+  if (status.failure.empty()) status.failure = failure_of_part(status);
   if (status.run) {
     status.starts_in_vain = status.run->starts_in_vain();
   } else if (status.holder && record.steps() <= status.holder->steps_at_start) {

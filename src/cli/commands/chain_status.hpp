@@ -25,7 +25,7 @@ struct ChainStatus {
   size_t current = 0;            // the first part that is not done; parts.size(): none
   std::optional<RunStatus> run;  // of that part, where it has begun
   std::string run_dir;           // the work folder of that run
-  int64_t measured = 0;          // folders; those of older configurations count, too
+  int64_t measured = 0;  // folders; until the chain is done, those of older configurations, too
   int64_t folders_to_measure = 0;
   std::optional<HolderRecord> holder;  // of the chain
   std::string failure;     // of the chain or of the current part, if another start would fail, too

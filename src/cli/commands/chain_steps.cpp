@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <utility>
 
 #include "base/error.hpp"
@@ -188,6 +191,21 @@ void ChainStep::check(const CheckContext& context) {
                   "does not exist; choose another --output-dir, or remove it",
                   output, input(), part_.name));
   check_ahead(context);
+}
+
+void wait_for_result(Files& files, const ChainPart& part, std::chrono::milliseconds patience) {
+  const std::string config = join_path(part.output_dir, "config.json");
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!files.exists(config)) {
+    BITMILL_CHECK(std::chrono::steady_clock::now() < end, FileError,
+                  fmt::format("{}, made by [{}], is not visible on this host; is it on the same "
+                              "shared folder here as on the host of rank 0?",
+                              part.output_dir, part.name));
+    std::this_thread::sleep_for(std::min(patience, std::chrono::milliseconds(250)));
+    // Listing makes NFS ask its server again, where it remembers that a name was not there.
+    const std::string around = parent_path(part.output_dir);
+    if (files.is_directory(around)) files.list(around);
+  }
 }
 
 std::vector<std::unique_ptr<ChainStep>> make_chain_steps(const ChainRequest& request) {

@@ -2,6 +2,7 @@
 // The parts of a chain that make a folder, as the chain sees them: one interface around the jobs of
 // preprocess, quantize and tune.
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,10 @@ class ChainStep {
   const ChainPart part_;
   bool checked_ = false;
 };
+
+// Waits until this host sees the folder that a part has made: rank 0 may have named it on another
+// one. FileError when it does not within `patience`.
+void wait_for_result(Files& files, const ChainPart& part, std::chrono::milliseconds patience);
 
 // In order.
 std::vector<std::unique_ptr<ChainStep>> make_chain_steps(const ChainRequest& request);

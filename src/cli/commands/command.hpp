@@ -35,6 +35,9 @@ struct ChainContext {
   // Called on rank 0 when the part's run folder answers, in the place of the note for a launcher:
   // that is asked for the chain's folder.
   std::function<void()> folder_answers;
+  // Called on every rank when the base that preprocess needs is done, and its own work is not
+  // begun.
+  std::function<void()> base_done;
   // When this start must have ended; a part's own time limit may be earlier.
   std::optional<std::chrono::steady_clock::time_point> deadline;
 };

@@ -63,6 +63,7 @@ PreprocessJob::Outcome PreprocessJob::run(RunContext& context) {
   if (base_) {
     say_overlap(context.console);
     base_->run(context);
+    if (context.chain != nullptr) context.chain->base_done();
     checked_.emplace(check_preprocess(request_.options, context.files, ranks_, threads_));
   }
   const auto device = take_device(context, options().backend, options().dtype);

@@ -70,23 +70,6 @@ Extent read_extent(const RunState& state) {
   return extent;
 }
 
-// The failure of a rank that does not hold the run folder, if another start would fail, too. The
-// folder keeps what the watchdog wrote about the last start. The reason is in the output of the
-// job.
-std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
-  const std::string path = join_path(work_dir, layout::trouble);
-  if (!files.exists(path)) return "";
-  const json trouble = json::parse(read_text(files, path), nullptr, /*allow_exceptions=*/false);
-  if (!trouble.is_object() || trouble.value("kind", json()) != "failed") return "";
-  const json exit_code = trouble.value("exit_code", json());
-  if (exit_code != 1 && exit_code != 2) return "";  // 75 means: worth another start
-  const json blamed = trouble.value("blamed", json());
-  const bool named = blamed.is_array() && !blamed.empty() && blamed[0].is_number_integer();
-  return fmt::format("{} ended with {}; the output of the job says why",
-                     named ? fmt::format("rank {}", blamed[0].get<int64_t>()) : "a rank",
-                     exit_code.get<int>());
-}
-
 // What the lines of the run tell about speed and losses. Those that are no JSON are skipped.
 struct Logged {
   int64_t epochs = 0;
@@ -174,6 +157,21 @@ PreprocessStatus preprocess_status(const RunState& state, const Extent& extent,
 }
 
 }  // namespace
+
+std::string failure_of_a_rank(Files& files, const std::string& work_dir) {
+  const std::string path = join_path(work_dir, layout::trouble);
+  if (!files.exists(path)) return "";
+  const json trouble = json::parse(read_text(files, path), nullptr, /*allow_exceptions=*/false);
+  if (!trouble.is_object() || trouble.value("kind", json()) != "failed") return "";
+  const json exit_code = trouble.value("exit_code", json());
+  if (exit_code != 1 && exit_code != 2) return "";  // 75 means: worth another start
+  const json blamed = trouble.value("blamed", json());
+  const bool named = blamed.is_array() && !blamed.empty() && blamed[0].is_number_integer();
+  // The reason is in the output of the job.
+  return fmt::format("{} ended with {}; the output of the job says why",
+                     named ? fmt::format("rank {}", blamed[0].get<int64_t>()) : "a rank",
+                     exit_code.get<int>());
+}
 
 RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTiming& timing) {
   const Occupancy occupancy = inspect_work_dir(files, work_dir);

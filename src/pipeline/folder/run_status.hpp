@@ -54,6 +54,10 @@ inline constexpr size_t most_last_events = 20;
 // After so many starts in vain, another start is not worth trying.
 inline constexpr int most_starts_in_vain = 3;
 
+// The failure of a rank that does not hold the folder of a run or chain, if another start would
+// fail, too; empty: none. The folder keeps what the watchdog wrote about the last start.
+std::string failure_of_a_rank(Files& files, const std::string& work_dir);
+
 // UsageError when the folder holds no run; FormatError names a damaged file. Watches the holder's
 // beat for up to timing.stale_after, unless the claim was released.
 RunStatus read_status(Files& files, const std::string& work_dir, const ClaimTiming& timing);

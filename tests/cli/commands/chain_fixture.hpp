@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include <atomic>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -20,6 +21,7 @@
 #include "data/token_text.hpp"
 #include "forwarding_files.hpp"
 #include "model/tiny_model.hpp"
+#include "pipeline/job/run_control.hpp"
 #include "temp_folder.hpp"
 
 namespace bitmill {
@@ -77,6 +79,14 @@ class HeardConsole {
   FILE *people_, *scripts_;
   Console console_;
 };
+
+// No thread beats, and nobody watches for long.
+inline RunControl quiet_control() {
+  RunControl control;
+  control.heartbeat = false;
+  control.claim_timing = {std::chrono::milliseconds(100), std::chrono::milliseconds(10)};
+  return control;
+}
 
 struct Ended {
   std::string error;  // empty: it came to its end

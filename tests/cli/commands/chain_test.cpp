@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "cli/commands/chain_fixture.hpp"
@@ -45,6 +46,8 @@ TEST_F(Chain, FourPartsEndWithAFolderItsCardAndATableOfThemAll) {
   const auto found = status(folder_ / "a.work");
   EXPECT_EQ(found.at("state"), "done");
   EXPECT_EQ(found.at("chain").at("parts").size(), 4u);
+  EXPECT_EQ(read_chain(files_, folder_ / "a.work").done,
+            (std::set<std::string>{base_step, "preprocess", "quantize", "tune"}));
   EXPECT_EQ(verdict(folder_ / "a.work").error, "");
   const std::string report = run("report --work-dir " + folder_ / "a.work").printed;
   for (const char* part : {"part 4: eval", "preprocess, its base: settings", "tune: files"}) {
@@ -166,6 +169,46 @@ TEST_F(Chain, AFailureIsRememberedUntilTheNextStart) {
   EXPECT_THAT(judged.error, HasSubstr("failed"));
 }
 
+TEST_F(Chain, TheFailureOfAPartDoesNotOutliveALaterStartThatStoppedBeforeThePart) {
+  const std::string wrong =
+      folder_.write("wrong.cfg", run_section("a") + "[quantize]\nepochs = 2\nlr-gain = 1e30\n" +
+                                     tune_section() + eval_section());
+  EXPECT_THAT(run("run --config " + wrong).error, HasSubstr("the loss of block"));
+  const std::string work = folder_ / "a.work";
+  const auto failure_after = [&](const auto& end) {
+    RunControl control = quiet_control();
+    control.host = "another host";
+    ChainState state(files_, work, read_chain(files_, work).parts, control,
+                     [](const std::string&) {});
+    end(state);
+    return read_chain_status(files_, work, control.claim_timing).failure;
+  };
+  EXPECT_THAT(failure_after([](ChainState& state) { state.fail("refused"); }),
+              HasSubstr("the loss of block"))
+      << "a refused start changes nothing";
+  EXPECT_EQ(failure_after([](ChainState& state) {
+              state.answer();
+              state.stop("asked to");
+            }),
+            "");
+  EXPECT_EQ(status(work).at("state"), "stopped");
+}
+
+TEST_F(Chain, FiguresOfAModelWithAnotherConfigAreNotUsedAgain) {
+  const auto perplexity = [&](const std::string& output) {
+    const std::string config =
+        folder_.write(output + ".cfg", run_section(output) + quantize_section() + eval_section());
+    const Ended done = run("run --json --config " + config + " --work-dir " + folder_ / "w");
+    EXPECT_EQ(done.error, "");
+    return nlohmann::json::parse(done.printed).at("perplexity_original").get<double>();
+  };
+  const double before = perplexity("a");
+  auto config = nlohmann::json::parse(folder_.read("model/config.json"));
+  config["rope_theta"] = 500.0;
+  folder_.write("model/config.json", config.dump());
+  EXPECT_NE(perplexity("b"), before);
+}
+
 // The parts before it would tell whether the folder is the chain's.
 TEST_F(Chain, AFilledOutputFolderIsNotTakenForAResult) {
   folder_.write("a/notes.txt", "mine");
@@ -201,41 +244,6 @@ TEST_F(Chain, AConfigWithTheModelInQuantizeMeansWhatItMeant) {
                           " --samples 4 --seq-len 16 --epochs 2 --output-dir " + folder_ / "alone");
   ASSERT_EQ(alone.error, "");
   EXPECT_EQ(folder_.read("alone/model.safetensors"), folder_.read("old/model.safetensors"));
-}
-
-// Kills between two parts, where no part has a claim.
-TEST(ChainStateOf, StartsThatCommitNothingAreCounted) {
-  const TempFolder folder;
-  const auto files = posix_files();
-  const std::vector<ChainPart> parts = {{"quantize", folder / "out", folder / "w/1-quantize.work"}};
-  const ClaimTiming timing{std::chrono::milliseconds(100), std::chrono::milliseconds(10)};
-  const auto start = [&](bool commits) {
-    RunControl control;
-    control.heartbeat = false;
-    ChainState state(*files, folder / "w", parts, control, [](const std::string&) {});
-    state.answer();
-    if (commits) state.part_done("quantize", 2.5);
-    state.stop("killed");
-    return read_chain_status(*files, folder / "w", timing).starts_in_vain;
-  };
-  EXPECT_EQ(start(false), 0);
-  EXPECT_EQ(start(false), 1);
-  EXPECT_EQ(start(false), 2);
-  EXPECT_EQ(start(true), 0) << "it has finished a part";
-  EXPECT_EQ(start(false), 0);
-  EXPECT_EQ(start(false), 1);
-  EXPECT_EQ(read_chain(*files, folder / "w").seconds.at("quantize"), 2.5);
-}
-
-TEST(ChainStateOf, AStartThatWasRefusedChangesNothing) {
-  const TempFolder folder;
-  const auto files = posix_files();
-  RunControl control;
-  control.heartbeat = false;
-  ChainState state(*files, folder / "w", {{"quantize", folder / "out", folder / "run"}}, control,
-                   [](const std::string&) {});
-  state.fail("refused");
-  EXPECT_FALSE(holds_chain(*files, folder / "w"));
 }
 
 }  // namespace
