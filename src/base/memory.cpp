@@ -9,6 +9,7 @@
 #include <fstream>
 #include <limits>
 #include <new>
+#include <sstream>
 #include <string>
 
 namespace bitmill {
@@ -16,12 +17,14 @@ namespace {
 
 constexpr int64_t no_limit = std::numeric_limits<int64_t>::max();
 
-int64_t kernel_estimate() {
-  std::ifstream info("/proc/meminfo");
-  std::string key;
-  int64_t kibibytes = 0;
-  for (std::string rest; info >> key >> kibibytes; std::getline(info, rest)) {
-    if (key == "MemAvailable:") return kibibytes * 1024;
+// Of a file in /proc with lines such as "MemAvailable:  123 kB": that line's bytes, 0 without it.
+int64_t kernel_figure(const char* file, const std::string& key) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(key)) continue;
+    std::istringstream rest(line.substr(key.size()));
+    int64_t kibibytes = 0;
+    return rest >> kibibytes ? kibibytes * 1024 : 0;
   }
   return 0;
 }
@@ -102,12 +105,22 @@ std::byte* map_pages(size_t bytes) {
 
 }  // namespace
 
-int64_t available_memory_bytes() { return std::min(kernel_estimate(), left_in_groups()); }
+int64_t available_memory_bytes() {
+  return std::min(kernel_figure("/proc/meminfo", "MemAvailable:"), left_in_groups());
+}
 
 int64_t peak_memory_bytes() {
+  const int64_t since_forgotten = kernel_figure("/proc/self/status", "VmHWM:");
+  if (since_forgotten > 0) return since_forgotten;
   rusage usage = {};
   // Linux counts ru_maxrss in KiB.
   return ::getrusage(RUSAGE_SELF, &usage) == 0 ? int64_t{usage.ru_maxrss} * 1024 : 0;
+}
+
+bool forget_peak_memory() {
+  std::ofstream clear("/proc/self/clear_refs");
+  clear << "5" << std::flush;  // resets VmHWM to what is held now (proc(5))
+  return clear.good();
 }
 
 void keep_freed_memory() {

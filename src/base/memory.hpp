@@ -11,8 +11,12 @@ namespace bitmill {
 // not say.
 int64_t available_memory_bytes();
 
-// The largest number of bytes that this process has held at once; 0 when the system does not say.
+// The largest number of bytes that this process has held at once since forget_peak_memory(), or
+// since it began; 0 when the system does not say.
 int64_t peak_memory_bytes();
+// For a job that is not the first one of its process. False where the system does not allow it:
+// then peak_memory_bytes() goes on counting from the beginning of the process.
+bool forget_peak_memory();
 
 // Tells malloc to keep freed memory for the next allocation. Training allocates and frees the same
 // megabytes at every step; to give them back in between costs a page fault per 4 KiB. Allocations

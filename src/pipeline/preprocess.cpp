@@ -120,6 +120,7 @@ void open_session(const PreprocessStart& start, const BothHashes& sources, RunSe
   const PreprocessForecast& forecast = start.checked.forecast;
   session.open({start.fingerprint_json, start.numerics_classes}, folder_plan(forecast),
                {{outside_blocks, sources.original}, {all_adapters, sources.base}});
+  start.control.work_dir_answers();
   if (session.goes_on()) {
     start.observer.phase_begins(
         fmt::format("going on with the training in {}: {} of {} steps are done",
@@ -173,7 +174,6 @@ void train_in_session(PreprocessStart& start, const BothHashes& sources, Preproc
       work_folder(start.options()), start.files, start.comm, start.control,
       [&](const std::string& text) { start.observer.phase_begins(text); },
       [&](RunSession* session) {
-        if (session != nullptr) start.control.work_dir_answers();
         open_text(start);
         BITMILL_CHECK(!result_is_there(start), UsageError,
                       fmt::format("another start has just written the result to {}; start again "

@@ -27,11 +27,11 @@ struct PreprocessResult {
   double state_seconds = 0;   // rank 0's, of writing state into the run folder
 };
 
-// Collective. Reads the text once, and makes its index; then trains. Throws AgreedStop when the
-// ranks left at a safe point: the run folder then holds everything that the next start needs. The
-// bytes of the result do not depend on ranks, stages or threads. UsageError, on every rank, when
-// the ranks have different models or texts, when the base was made from another model, or when
-// output folder or run folder belong to another configuration.
+// Collective. Reads the text once, and makes its index, also where the result is there; then
+// trains. Throws AgreedStop when the ranks left at a safe point: the run folder then holds
+// everything that the next start needs. The bytes of the result do not depend on ranks, stages or
+// threads. UsageError, on every rank, when the ranks have different models or texts, when the base
+// was made from another model, or when output folder or run folder belong to another configuration.
 //
 // `device` is what checked.options.backend and dtype ask for. `checked` was made by this rank, for
 // the numbers of ranks and threads that there are here. All arguments outlive the call.

@@ -46,5 +46,17 @@ TEST(Memory, PeakCountsWhatWasWrittenTo) {
   EXPECT_GE(peak_memory_bytes(), int64_t{bytes});
 }
 
+TEST(Memory, APeakThatIsForgottenIsThatOfWhatCameAfterwards) {
+  constexpr int64_t bytes = int64_t{256} << 20;
+  {
+    const Pages pages(bytes);
+    for (int64_t i = 0; i < bytes; i += 4096) pages.data()[i] = std::byte{1};
+  }
+  const int64_t before = peak_memory_bytes();
+  EXPECT_GE(before, bytes);
+  if (!forget_peak_memory()) GTEST_SKIP() << "/proc/self/clear_refs cannot be written here";
+  EXPECT_LT(peak_memory_bytes(), before - bytes / 2);
+}
+
 }  // namespace
 }  // namespace bitmill

@@ -8,10 +8,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
+#include <span>
 
 #include "checkpoint/failing_files.hpp"
+#include "checkpoint/run_dir.hpp"
 #include "format/packed_linear.hpp"
+#include "pipeline/adapting/adapter_state.hpp"
 #include "pipeline/adapting/merged_folder.hpp"
 #include "pipeline/folder/run_status.hpp"
 #include "pipeline/preprocess_job.hpp"
@@ -191,7 +195,7 @@ TEST_F(Preprocess, ALinearThatTheBaseKeptGoesIntoTheResult) {
 }
 
 // Else a start that does not get the folder would have unpacked and indexed where another one
-// reads.
+// reads. It holds no run before that: nobody is to ask it how the run stands.
 TEST_F(Preprocess, TheWorkFolderIsClaimedBeforeTheTextIsRead) {
   class Phases : public PreprocessObserver {
    public:
@@ -200,9 +204,10 @@ TEST_F(Preprocess, TheWorkFolderIsClaimedBeforeTheTextIsRead) {
       if (phase.find("reading the corpus") == phase.npos) return;
       ++readings;
       claimed = find_state(files_, work_dir_).has_value();
+      answered = answers > 0;
     }
-    int readings = 0;
-    bool claimed = false;
+    int readings = 0, answers = 0;
+    bool claimed = false, answered = false;
 
    private:
     Files& files_;
@@ -211,9 +216,78 @@ TEST_F(Preprocess, TheWorkFolderIsClaimedBeforeTheTextIsRead) {
   PreprocessOptions o = adapting("merged");
   o.steps = 1;
   Phases phases(*files_, o.work_dir);
+  control_.work_dir_answers = [&] { ++phases.answers; };
   adapt_heard(o, phases);
   EXPECT_EQ(phases.readings, 1);
   EXPECT_TRUE(phases.claimed);
+  EXPECT_FALSE(phases.answered);
+  EXPECT_EQ(phases.answers, 1);
+}
+
+class OfInterrupted : public Preprocess {
+ protected:
+  class Heard : public PreprocessObserver {
+   public:
+    void phase_begins(const std::string& phase) override {
+      if (without_text && phase.find("reading the corpus") != phase.npos) {
+        throw FileError("the text cannot be read");
+      }
+    }
+    void step_done(const Step& step) override { last = step.done; }
+    bool without_text = false;
+    int64_t last = 0;
+  };
+
+  // A training that was asked to stop after three of its seven steps.
+  PreprocessOptions interrupted() {
+    PreprocessOptions o = adapting("merged");
+    o.steps = 7;
+    Heard heard;
+    control_.wishes.asked = [&heard] { return heard.last >= 3 ? "SIGTERM" : ""; };
+    EXPECT_THROW(adapt_heard(o, heard), AgreedStop);
+    control_.wishes.asked = [] { return ""; };
+    EXPECT_EQ(status(o).preprocess->steps_done, 3);
+    return o;
+  }
+
+  RunStatus status(const PreprocessOptions& o) {
+    return read_status(*files_, o.work_dir,
+                       {std::chrono::milliseconds(20), std::chrono::milliseconds(5)});
+  }
+};
+
+// A start with other settings claims the folder, too, and knows them to be others when it has read
+// the text.
+TEST_F(OfInterrupted, ATextThatCannotBeReadDoesNotMarkTheRunThatIsThereAsFailed) {
+  const PreprocessOptions o = interrupted();
+  PreprocessOptions other = o;
+  other.lora.alpha = 5;
+  Heard heard;
+  heard.without_text = true;
+  EXPECT_THROW(adapt_heard(other, heard), FileError);
+  EXPECT_EQ(status(o).failure, "");
+  EXPECT_EQ(status(o).phase, RunPhase::stopped);
+  EXPECT_EQ(status(o).preprocess->steps_done, 3);
+}
+
+// The state of a training is read in one layout alone: a run of another one goes on with its own
+// bitmill.
+TEST_F(OfInterrupted, AStateOfAnotherLayoutIsRefusedAndNoFailureOfTheRun) {
+  const PreprocessOptions o = interrupted();
+  {
+    const auto claim =
+        Claim::take(*files_, o.work_dir, this_process("test", ""), {}, [](const std::string&) {});
+    RunDir dir(*files_, *claim);
+    const Progress progress = dir.state().open_live(all_adapters).progress;
+    const float loss = 2;
+    dir.write_live(progress, {{"losses", Dtype::float32, {1}, [loss](const ByteSink& sink) {
+                                 sink(std::as_bytes(std::span(&loss, 1)));
+                               }}});
+    claim->release("stopped");
+  }
+  EXPECT_THAT(adapting_message(o), HasSubstr("saved by another version of bitmill"));
+  EXPECT_EQ(status(o).failure, "");
+  EXPECT_EQ(status(o).preprocess->steps_done, 3);
 }
 
 TEST_F(Preprocess, StoppedAnywhereItGoesOnOnAnotherMeshWithTheSameBytes) {

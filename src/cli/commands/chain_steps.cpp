@@ -143,7 +143,7 @@ class TuneStep : public ChainStep {
                                        format_number_of("epoch", ahead_.epochs),
                                        format_number_of("window", ahead_.held_out))});
     if (ahead_.corpus_bytes > 0) {
-      table.add_row({"corpus", fmt::format("up to {} of index and unpacked texts in {}",
+      table.add_row({"corpus", fmt::format("about {} of index and unpacked texts in {}",
                                            format_bytes(ahead_.corpus_bytes), options.corpus_dir)});
     }
     table.add_row(

@@ -60,10 +60,12 @@ void PreprocessJob::say_overlap(Console& console) const {
 PreprocessJob::Outcome PreprocessJob::run(RunContext& context) {
   const Clock clock = steady_clock();
   const double begin = clock();
+  forget_peak_memory();
   if (base_) {
     say_overlap(context.console);
     base_->run(context);
     if (context.chain != nullptr) context.chain->base_done();
+    forget_peak_memory();
     checked_.emplace(check_preprocess(request_.options, context.files, ranks_, threads_));
   }
   const auto device = take_device(context, options().backend, options().dtype);

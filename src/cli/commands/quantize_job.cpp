@@ -225,6 +225,7 @@ QuantizeResult QuantizeJob::quantize_timed(RunContext& context, QuantizeObserver
 }
 
 QuantizeJob::Outcome QuantizeJob::run(RunContext& context) {
+  forget_peak_memory();
   const Clock clock = steady_clock();
   const double begin = clock();
   context.console.say(fmt::format("bitmill quantize: {} on {} with {} each, {}", options().model,

@@ -34,6 +34,7 @@ std::string TuneJob::dry_run_text() const {
 }
 
 TuneJob::Outcome TuneJob::run(RunContext& context) {
+  forget_peak_memory();
   const Clock clock = steady_clock();
   const double begin = clock();
   const auto device = take_device(context, options().backend, options().dtype);

@@ -58,6 +58,15 @@ std::vector<float> read_vector(const SafetensorsFile* file, const char* name, Co
   return values;
 }
 
+// Early versions saved the loss of every step instead of their sum.
+void check_layout(const SavedBlock& saved, const std::string& where) {
+  BITMILL_CHECK(saved.tensors.tensors().contains(loss_sum_name), UsageError,
+                fmt::format("{}: the adapters were saved by another version of bitmill, whose "
+                            "state has no \"{}\"; go on with that version, or begin anew with "
+                            "--resume never",
+                            where, loss_sum_name));
+}
+
 }  // namespace
 
 std::string values_name(int64_t block) { return fmt::format("{}.{}", values_kind, block); }
@@ -145,6 +154,7 @@ void AdapterFile::restore(const RunDir* run_dir, AdapterState& state) {
   if (run_dir != nullptr && run_dir->state().has_live(all_adapters)) {
     saved.emplace(run_dir->state().open_live(all_adapters));
   }
+  if (saved) check_layout(*saved, run_dir->state().path());
   if (broadcast(saved ? 1 : 0, comm) == 0) return;
   const SafetensorsFile* const file = saved ? &saved->tensors : nullptr;
   for (int64_t block = 0; block < std::ssize(sizes_); ++block) {

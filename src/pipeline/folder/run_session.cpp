@@ -94,6 +94,7 @@ RunSession::RunSession(const WorkFolder& folder, Files& files, const RunControl&
 
 void RunSession::open(const RunRecord& record, const Plan& plan,
                       const std::map<int, TensorHashes>& sources) {
+  opened_ = true;
   record_ = record;
   done_.resize(static_cast<size_t>(plan.blocks));
   // Checked again: the folder may have changed since the first check.
@@ -186,24 +187,29 @@ void RunSession::release(const std::string& outcome) {
   }
 }
 
-// A run that this start began is marked as failed: nothing is lost. A run that was there before
-// stays as it was.
-void RunSession::refuse(const std::string& why) noexcept {
-  if (begun_) return fail(why);
+void RunSession::withdraw(const std::string& outcome) noexcept {
   try {
-    claim_->withdraw("refused: " + why);
+    claim_->withdraw(outcome);
   } catch (const std::exception&) {
     // Nothing to do: the next start watches the heartbeat for a while to see that nobody holds the
     // folder.
   }
 }
 
+// A run that this start began is marked as failed: nothing is lost. A run that was there before
+// stays as it was.
+void RunSession::refuse(const std::string& why) noexcept {
+  if (begun_) return fail(why);
+  withdraw("refused: " + why);
+}
+
 void RunSession::fail(const std::string& why) noexcept {
+  if (!opened_) return withdraw("failed: " + why);
   dir_.abandon(why);
   try {
     claim_->release("failed: " + why);
   } catch (const std::exception&) {
-    // As in refuse().
+    // As in withdraw().
   }
 }
 

@@ -61,10 +61,12 @@ class RunSession {
   void finish();
   void stop(const std::string& why);             // by agreement; a later start can go on
   void refuse(const std::string& why) noexcept;  // after a UsageError of this start
+  // Before open() nobody knows whether the run that is there is this start's: it stays as it was.
   void fail(const std::string& why) noexcept;
 
  private:
   void release(const std::string& outcome);
+  void withdraw(const std::string& outcome) noexcept;
   void check(const std::map<int, TensorHashes>& sources) const;
   void go_on(const Plan& plan);
   std::vector<BlockDone> take_inventory(const Plan& plan) const;
@@ -77,7 +79,8 @@ class RunSession {
   RunDir dir_;
   RunRecord record_;
   std::vector<BlockDone> done_;
-  bool begun_ = false;  // by this start
+  bool opened_ = false;  // whether open() was called
+  bool begun_ = false;   // by this start
   bool goes_on_ = false;
 };
 

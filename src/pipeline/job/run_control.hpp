@@ -24,8 +24,8 @@ struct RunControl {
   std::string host = "this host";  // a name for people
   std::string job;                 // id in the batch system; may be empty
   ClaimTiming claim_timing;
-  // Called on rank 0 when the run folder is known to belong to this run: it is claimed, or it holds
-  // the finished run.
+  // Called on rank 0 when the run folder can tell how this run stands: it is claimed, and the run
+  // was begun or goes on, or it holds the finished run.
   std::function<void()> work_dir_answers = [] {};
   // Seconds that a connection or an exchange between GPUs may take (NcclPatience).
   double transfer_patience_s = 150;

@@ -73,7 +73,7 @@ struct TuneForecast {
   Mesh mesh;
   int64_t packed_bytes = 0;       // of the result's tensors
   int64_t peak_memory_bytes = 0;  // estimate for the busiest rank
-  int64_t corpus_bytes = 0;       // of the corpus' index and unpacked files, at most
+  int64_t corpus_bytes = 0;       // about, of the corpus' index and unpacked files
   // What a rank's streams may take: --stream-memory, less what is sent ahead of a slow neighbour.
   int64_t stream_budget = INT64_MAX;
   int64_t scratch_bytes = 0;  // of the streams that do not fit the busiest rank's memory

@@ -301,6 +301,7 @@ std::string Tuner::epoch_line(double seconds) const {
                         {"epoch", state_.history.epochs() - 1},
                         {"loss", state_.history.train_kl.back()},
                         {"held_out", state_.history.held_out_kl.back()},
+                        {"held_out_before", state_.history.held_out_kl.front()},
                         {"seconds", seconds}}
       .dump();
 }

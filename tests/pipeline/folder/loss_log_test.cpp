@@ -34,16 +34,19 @@ TEST(LossLog, HasTheBaseAndEveryMeasurementOfPreprocess) {
 TEST(LossLog, CountsTheEpochsOfTuneAndPassesOverOtherLines) {
   const LossLog log = log_of(
       "{\"block\": 0, \"epoch\": 0, \"loss\": 1.0, \"held_out\": 1.0}\n"
-      "{\"block\": 0, \"epoch\": 0, \"loss\": 0.5, \"held_out\": 0.75}\n"
+      "{\"block\": 0, \"epoch\": 0, \"loss\": 0.5, \"held_out\": 0.75, "
+      "\"held_out_before\": 1.5}\n"
       "{\"block\": 0, \"epoch\": 1, \"loss\": null, \"held_out\": null}\n"
       "{\"block\": 3, \"turn\": 0, \"epoch\": 1, \"loss\": 9}\n"
       "{\"block\": 3, \"event\": \"packed\"}\n{cut\n[]\n");
   EXPECT_FALSE(log.counts_steps);
-  ASSERT_EQ(log.points.size(), 2U);
-  EXPECT_EQ(log.points[0].at, 1);
-  EXPECT_EQ(log.points[0].loss, 0.5);
-  EXPECT_EQ(log.points[1].at, 2);
-  EXPECT_EQ(log.points[1].held_out, std::nullopt);
+  ASSERT_EQ(log.points.size(), 3U);
+  EXPECT_EQ(log.points[0].at, 0);
+  EXPECT_EQ(log.points[0].held_out, 1.5);
+  EXPECT_EQ(log.points[1].at, 1);
+  EXPECT_EQ(log.points[1].loss, 0.5);
+  EXPECT_EQ(log.points[2].at, 2);
+  EXPECT_EQ(log.points[2].held_out, std::nullopt);
   EXPECT_TRUE(log_of("").points.empty());
 }
 

@@ -13,6 +13,7 @@
 
 #include "checkpoint/run_dir.hpp"
 #include "method/tuned_block.hpp"
+#include "pipeline/folder/loss_log.hpp"
 #include "pipeline/job/tune_job.hpp"
 #include "pipeline/job/tuning_history.hpp"
 #include "pipeline/ranks/stop_control.hpp"
@@ -43,6 +44,20 @@ TEST_F(Tune, TheEpochThatIsKeptIsTheBestOne) {
   const TuneResult result = tune_on(o);
   const auto& kl = result.history.held_out_kl;
   EXPECT_EQ(kl[result.history.best()], *std::ranges::min_element(kl));
+}
+
+TEST_F(Tune, TheLogHasTheHeldOutLossBeforeTheFirstEpochToo) {
+  const TuneOptions o = tuning("tuned");
+  stop_tuning(o, 4);  // two blocks of the original, two steps, and after the epoch
+  const TuneResult result = tune_on(o);
+  const LossLog log = read_loss_log(*files_, o.work_dir);
+  const auto& kl = result.history.held_out_kl;
+  ASSERT_EQ(log.points.size(), kl.size());
+  for (size_t i = 0; i < kl.size(); ++i) {
+    EXPECT_EQ(log.points[i].at, static_cast<int64_t>(i));
+    ASSERT_TRUE(log.points[i].held_out) << i;
+    EXPECT_EQ(static_cast<float>(*log.points[i].held_out), kl[i]) << i;
+  }
 }
 
 // The saved state of a start that was stopped, with its factors taken times this.
