@@ -285,7 +285,7 @@ TEST_F(OfInterrupted, AStateOfAnotherLayoutIsRefusedAndNoFailureOfTheRun) {
                                }}});
     claim->release("stopped");
   }
-  EXPECT_THAT(adapting_message(o), HasSubstr("saved by another version of bitmill"));
+  EXPECT_THAT(adapting_message(o, 2), HasSubstr("that another version of bitmill saved"));
   EXPECT_EQ(status(o).failure, "");
   EXPECT_EQ(status(o).preprocess->steps_done, 3);
 }

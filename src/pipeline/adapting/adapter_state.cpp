@@ -58,13 +58,12 @@ std::vector<float> read_vector(const SafetensorsFile* file, const char* name, Co
   return values;
 }
 
-// Early versions saved the loss of every step instead of their sum.
-void check_layout(const SavedBlock& saved, const std::string& where) {
-  BITMILL_CHECK(saved.tensors.tensors().contains(loss_sum_name), UsageError,
-                fmt::format("{}: the adapters were saved by another version of bitmill, whose "
-                            "state has no \"{}\"; go on with that version, or begin anew with "
-                            "--resume never",
-                            where, loss_sum_name));
+// What the run folder holds of a training, as rank 0 sees it.
+enum class Found : int64_t { nothing, state, other_layout };
+Found look(const std::optional<SavedBlock>& saved) {
+  if (!saved) return Found::nothing;
+  // Early versions saved the loss of every sequence instead of their sum.
+  return saved->tensors.tensors().contains(loss_sum_name) ? Found::state : Found::other_layout;
 }
 
 }  // namespace
@@ -154,8 +153,13 @@ void AdapterFile::restore(const RunDir* run_dir, AdapterState& state) {
   if (run_dir != nullptr && run_dir->state().has_live(all_adapters)) {
     saved.emplace(run_dir->state().open_live(all_adapters));
   }
-  if (saved) check_layout(*saved, run_dir->state().path());
-  if (broadcast(saved ? 1 : 0, comm) == 0) return;
+  const auto found = static_cast<Found>(broadcast(static_cast<int64_t>(look(saved)), comm));
+  if (found == Found::nothing) return;
+  BITMILL_CHECK(found == Found::state, UsageError,
+                fmt::format("--work-dir holds a training that another version of bitmill saved: "
+                            "its state has no \"{}\"; go on with that version, or begin anew "
+                            "with --resume never",
+                            loss_sum_name));
   const SafetensorsFile* const file = saved ? &saved->tensors : nullptr;
   for (int64_t block = 0; block < std::ssize(sizes_); ++block) {
     const int64_t size = sizes_[static_cast<size_t>(block)], first = first_of(block);

@@ -40,7 +40,8 @@ class AdapterFile {
   // this state ends; empty between two of them.
   void save(const AdapterState& state, RunWriter* writer, const std::string& event);
   // Restores the saved state: sets all of it. Changes nothing where none was saved. Collective over
-  // the mesh; run_dir on rank 0, else null.
+  // the mesh; run_dir on rank 0, else null. UsageError, on every rank, where an early version of
+  // bitmill has saved it in another layout.
   void restore(const RunDir* run_dir, AdapterState& state);
 
  private:
