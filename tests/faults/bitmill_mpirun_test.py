@@ -7,6 +7,7 @@ import pathlib
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -188,14 +189,16 @@ class BitmillMpirun(unittest.TestCase):
             self.assertEqual("had not ended 16 s after its ranks on" in said, case[2] != [])
             self.assertGreater(seconds, 4 + 14)
 
-    def with_daemons_only(self, text, words, **environment):
-        """A wrapper whose mpirun has no rank here: TEXT is what it does."""
+    def with_daemons_only(self, text, words, tools=None, **environment):
+        """A wrapper whose mpirun has no rank here: TEXT is what it does. TOOLS stand before PATH."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         program = folder / "bitmill"
         shutil.copy(HERE / "stand_in_bitmill.py", program)
         (folder / "packed.work/state-0007").mkdir(parents=True)
         path = self.fake_mpirun("import pathlib\n"
                                 "work = pathlib.Path(sys.argv[-1].rstrip('/') + '.work')\n" + text)
+        if tools:
+            path = f"{tools}:{path}"
         run = subprocess.run([WRAPPER, *(word.format(program=program) for word in words),
                               "--output-dir", f"{folder}/packed/"], capture_output=True, text=True,
                              timeout=PATIENCE, env=dict(os.environ, PATH=path, **environment,
@@ -250,6 +253,88 @@ class BitmillMpirun(unittest.TestCase):
         self.assertEqual(status, 1, said)
         self.assertIn("started no rank after 3 s (--timeout): 0 of its 1 daemons", said)
         self.assertIn("OMPI_MCA_oob_tcp_if_include", said)
+
+    @staticmethod
+    def own_address():
+        """An address of this host that is not its loopback's."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
+            try:
+                way_out.connect(("192.0.2.1", 9))  # sends nothing
+            except OSError:
+                raise unittest.SkipTest("this needs an address that is not the loopback's")
+            return way_out.getsockname()[0]
+
+    def test_an_mpirun_that_all_daemons_have_reached_is_let_alone(self):
+        # First a connection that ends long before its ssh. The others are missing for one second: a
+        # look, which comes every two seconds, is within one of the three.
+        address = self.own_address()
+        connect = ("import socket\n"
+                   f"listener = socket.create_server(('{address}', 0))\n"
+                   "daemon = socket.create_connection(listener.getsockname())\n")
+        cases = [(connect + "starter = subprocess.Popen(['sleep', '12'])\n"
+                  "time.sleep(6)\ndaemon.close()\nstarter.wait()\nsys.exit(0)\n",)]
+        cases += [(f"time.sleep({pause})\nsubprocess.run(['sleep', '1'])\nsys.exit(0)\n",)
+                  for pause in (4, 4.8, 5.6)]
+        ends = self.all_at_once(lambda text: self.with_daemons_only(
+            text, ["--host", "there:2", "{program}", "quantize", "--timeout", "3"]), cases)
+        for case, end in zip(cases, ends):
+            self.assertEqual(end, (0, ""), case)
+
+    def test_a_connection_within_the_host_is_no_daemon(self):
+        connect = ("import socket\n"
+                   "listener = socket.create_server(('', 0))\n"
+                   "end = socket.socket(socket.{family})\n"
+                   "end.connect(('{address}', listener.getsockname()[1]))\n"
+                   "subprocess.run(['sleep', '1000'])\n")
+        cases = (("AF_INET", "127.0.1.1"), ("AF_INET6", "::ffff:127.0.0.1"))
+        ends = self.all_at_once(lambda family, address: self.with_daemons_only(
+            connect.format(family=family, address=address),
+            ["--host", "there:2", "{program}", "quantize", "--timeout", "3"]), cases)
+        for case, (status, said) in zip(cases, ends):
+            self.assertEqual(status, 1, f"{case}: {said}")
+            self.assertIn("0 of its 1 daemons", said, case)
+
+    def test_a_folder_that_could_not_be_read_is_not_asked(self):
+        # What stands there may be of an older start. Where there was none, it is this one's.
+        def run(fault, look):
+            tools = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+            (tools / "find").write_text(
+                "#!/bin/bash\ncase $1 in */packed.work)\n"
+                f"  echo look >>{tools}/looks\n"
+                f"  if [ $(wc -l <{tools}/looks) -eq {look} ]; then {fault}; fi ;;\n"
+                f'esac\nexec {shutil.which("find")} "$@"\n')
+            (tools / "find").chmod(0o755)
+            return self.with_daemons_only(
+                "(work / 'verdict').write_text('75')\n" + self.ANOTHER_CLAIM
+                + "subprocess.run(['sleep', '3'])\n",
+                ["--host", "there:2", "{program}", "quantize"], tools=tools)
+
+        cases = (("kill -KILL $$", 1), ("echo find: Input/output error >&2; exit 1", 1),
+                 ("echo find: Input/output error >&2; exit 1", 2),
+                 ("echo find: No such file or directory >&2; exit 1", 1))
+        for case, (status, said) in zip(cases, self.all_at_once(run, cases)):
+            unread = "No such" not in case[0]
+            self.assertEqual(status, 1 if unread else 75, f"{case}: {said}")
+            self.assertEqual("packed.work could not be read" in said, unread, case)
+            self.assertNotIn("before the work began", said)
+
+    def test_a_folder_that_is_new_is_asked(self):
+        work_dir = pathlib.Path(self.folder) / "new.work"
+        status, said = self.with_daemons_only(
+            f"pathlib.Path('{work_dir}/state-0001').mkdir(parents=True)\n"
+            f"pathlib.Path('{work_dir}/verdict').write_text('75')\nsubprocess.run(['sleep', '3'])\n",
+            ["--host", "there:2", "{program}", "quantize", "--work-dir", str(work_dir)])
+        self.assertEqual(status, 75, said)
+
+    def test_a_value_of_mpirun_is_no_command(self):
+        def run(*words):
+            return self.with_daemons_only(
+                "(work / 'verdict').write_text('75')\n" + self.ANOTHER_CLAIM
+                + "subprocess.run(['sleep', '3'])\n", [*words, "{program}", "quantize"])
+
+        cases = (("--host", "run"), ("--host", "there:2", "--wdir", "tune"))
+        for case, (status, said) in zip(cases, self.all_at_once(run, cases)):
+            self.assertEqual(status, 75, f"{case}: {said}")
 
     def ssh_words(self, words=(), **environment):
         """What mpirun is told to say to ssh."""
