@@ -162,8 +162,8 @@ OptionGroup plan_options() {
        {"ranks", "N", "1", "ranks that the run would have"},
        {"job", "quantize|tune", "quantize",
         "tune: the memory and disk of bitmill tune of a packed model with that config.json, "
-        "without its time; --samples, --seq-len, --batch, --learn-signs and --sign-state as for "
-        "tune"},
+        "without its time; --samples, --seq-len, --epochs, --batch, --learn-signs and --sign-state "
+        "as for tune"},
        {"recipe", "NAME", "published", "as for quantize"},
        allow_key_option(),
        tensor_prefix_option(),
@@ -211,9 +211,11 @@ CommandEntry plan_entry() {
               return make_plan_tune(settings, all_plan_options());
             }
             settings.require({"model"}, "plan");
-            BITMILL_CHECK(
-                !settings.has("sign-blocks"), UsageError,
-                fmt::format("{} has no effect without --job tune", settings.origin("sign-blocks")));
+            for (const Option& option : plan_tune_options().options) {
+              BITMILL_CHECK(
+                  !settings.has(option.name), UsageError,
+                  fmt::format("{} has no effect without --job tune", settings.origin(option.name)));
+            }
             return std::make_unique<PlanCommand>(files, settings);
           }};
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "cli/options/corpus_options.hpp"
 #include "cli/report/quantity.hpp"
 #include "cli/report/table.hpp"
 #include "cli/report/tune_report.hpp"
@@ -20,10 +21,10 @@
 namespace bitmill {
 namespace {
 
-constexpr std::array has_effect = {"job",     "model",         "ranks",         "stages",
-                                   "threads", "json",          "stream-memory", "allow-key",
-                                   "config",  "tensor-prefix", "samples",       "seq-len",
-                                   "batch",   "learn-signs",   "sign-state",    "sign-blocks"};
+constexpr std::array has_effect = {
+    "job",           "model",       "ranks",      "stages",        "threads", "json",
+    "stream-memory", "allow-key",   "config",     "tensor-prefix", "samples", "seq-len",
+    "batch",         "learn-signs", "sign-state", "sign-blocks",   "epochs",  "held-out"};
 
 TuneOptions read_planned_tune(const Settings& settings) {
   TuneOptions options;
@@ -31,6 +32,8 @@ TuneOptions read_planned_tune(const Settings& settings) {
   options.reading = read_model_reading(settings);
   options.samples = settings.whole_or("samples", options.samples, 2, INT64_MAX);
   options.seq_len = settings.whole_or("seq-len", options.seq_len, 2, INT64_MAX);
+  options.epochs = static_cast<int>(settings.whole_or("epochs", options.epochs, 1, INT_MAX));
+  options.held_out = read_held_out(settings, options.held_out);
   options.batch = settings.whole_or("batch", options.batch, 1, INT64_MAX);
   options.learn_signs = settings.is_on("learn-signs");
   options.half_latents = settings.word_or("sign-state", {"32", "16"}, 0) == 1;
@@ -110,7 +113,8 @@ class PlanTune : public Command {
 
 OptionGroup plan_tune_options() {
   return {"of tune alone",
-          {{"sign-blocks", "N", "all", "with --job tune and --learn-signs: as for tune"}}};
+          {{"sign-blocks", "N", "all", "with --job tune and --learn-signs: as for tune"},
+           {"held-out", "RATIO", "0.1", "with --job tune: as for tune"}}};
 }
 
 std::unique_ptr<Command> make_plan_tune(const Settings& settings, const OptionGroups& all) {

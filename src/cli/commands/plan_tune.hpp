@@ -7,7 +7,7 @@
 
 namespace bitmill {
 
-// The options of `plan` that have no effect on any other job.
+// The options of `plan` that only this job has.
 OptionGroup plan_tune_options();
 
 // `all`: every option of `plan`. UsageError for those that have no effect on this job.

@@ -23,9 +23,8 @@ OptionGroup tune_input_options() {
        {"corpus", "FILES", "",
         "texts to train on, commas between them (text, JSON lines, or token files; .gz and .zst "
         "of texts), of any size: --train-windows of them, in an order that follows from "
-        "--shuffle-seed "
-        "or --seed; then --calib only gives the windows that are "
-        "held out, and text that these have is not trained on"},
+        "--shuffle-seed or --seed; then --calib only gives the windows that are held out, and text "
+        "that these have is not trained on"},
        text_key_option(),
        allow_key_option(),
        tensor_prefix_option(),
@@ -57,8 +56,7 @@ OptionGroup tuning_options() {
         "bits of each latent and moment in the state on disk; 16 rounds them after every epoch"},
        {"sign-blocks", "N", "all",
         "train the signs of N blocks at a time, each group in a share of the steps: less memory "
-        "and "
-        "state, and another, worse result"},
+        "and state, and another, worse result"},
        {"held-out", "RATIO", "0.1",
         "share of the windows that are not trained on; they decide which epoch is kept. They come "
         "from the last part of a text, or are the last rows of a token file. The packed model may "

@@ -70,8 +70,9 @@ void count_groups(const TuneOptions& options, TuneForecast& forecast) {
   BITMILL_CHECK(groups <= steps, UsageError,
                 fmt::format("--sign-blocks {} makes {} groups of the {} blocks, and each needs a "
                             "step of its own, but there are {}: raise --sign-blocks, or the number "
-                            "of steps (--epochs, --samples, --train-windows)",
-                            options.sign_blocks, groups, forecast.blocks, steps));
+                            "of steps (--epochs, {})",
+                            options.sign_blocks, groups, forecast.blocks, steps,
+                            options.corpus.empty() ? "--samples" : "--train-windows"));
 }
 
 void count_windows(const TuneOptions& options, const Calibration& calibration,
@@ -193,7 +194,8 @@ TuneForecast plan_tune(const TuneOptions& options, const ModelConfig& config, co
   TuneForecast forecast;
   forecast.blocks = config.blocks;
   forecast.mesh = mesh;
-  forecast.parts.signs = options.learn_signs;
+  // Whether quantize will learn 4-bit scales, nobody knows yet: the larger case.
+  forecast.parts.signs = forecast.parts.code_scales = options.learn_signs;
   const QuantizeOptions quantized;
   for (int64_t block = 0; block < config.blocks; ++block) {
     for (const LinearShape& shape : block_linears(config, block)) {
@@ -216,6 +218,7 @@ TuneForecast plan_tune(const TuneOptions& options, const ModelConfig& config, co
 void forecast_windows(const TuneOptions& options, const Calibration& calibration,
                       TuneForecast& forecast) {
   count_windows(options, calibration, forecast);
+  count_groups(options, forecast);
 }
 
 }  // namespace bitmill

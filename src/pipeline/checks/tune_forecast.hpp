@@ -13,12 +13,14 @@ namespace bitmill {
 void forecast_tune(const TuneOptions& options, Files& files, const SourceModel& model,
                    const Calibration& calibration, int threads, TuneForecast& forecast);
 
-// The part of it that needs no packed model: windows, steps and epochs.
+// The part of it that needs no packed model: windows, steps, epochs, and groups of signs. The
+// number of blocks is given.
 void forecast_windows(const TuneOptions& options, const Calibration& calibration,
                       TuneForecast& forecast);
 
 // The same from a config alone, before anything is packed: as if quantize had packed every linear
-// with its usual share of salient columns, with options.samples windows. UsageError as above.
+// with its usual share of salient columns, with options.samples windows; with learned signs, as if
+// 4-bit scales were learned, too. UsageError as above.
 TuneForecast plan_tune(const TuneOptions& options, const ModelConfig& config, const Mesh& mesh,
                        int threads);
 

@@ -74,6 +74,13 @@ TEST_F(PlanCommand, OfATuningHasMemoryAndStateAndRefusesWhatHasNoEffect) {
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.err, HasSubstr("--recipe has no effect with --job tune"));
   EXPECT_THAT(plan("--sign-blocks 1").err, HasSubstr("--sign-blocks has no effect without --job"));
+  EXPECT_THAT(plan("--held-out 0.2").err, HasSubstr("--held-out has no effect without --job tune"));
+  // What errors advise is there to be taken.
+  const std::string few = "--job tune --learn-signs --samples 8 --sign-blocks 1 --epochs 1 ";
+  EXPECT_THAT(plan(few).err, HasSubstr("raise --sign-blocks, or the number of steps (--epochs, "));
+  EXPECT_EQ(plan("--job tune --learn-signs --samples 8 --sign-blocks 1 --epochs 9").exit_code, 0);
+  EXPECT_THAT(plan("--job tune --samples 5 --held-out 0.4").err,
+              HasSubstr("lower --held-out or --batch"));
 }
 
 TEST_F(PlanCommand, ADeviceWithMemoryOfItsOwnHasAHostBesideIt) {

@@ -13,7 +13,9 @@
 #include <set>
 
 #include "checkpoint/run_state.hpp"
+#include "method/pack.hpp"
 #include "method/tuned_block.hpp"
+#include "model/tensor_floats.hpp"
 #include "pipeline/checks/tune_check.hpp"
 #include "pipeline/tune_job.hpp"
 #include "pipeline/tuning/stage_optimizer.hpp"
@@ -49,6 +51,53 @@ class TuneSignGroups : public Tune {
     return changed;
   }
 
+  // A job that was stopped when its state had so many steps; its name.
+  std::string job_with_steps(int64_t steps) {
+    for (int leave_at = 1; leave_at < 12; ++leave_at) {
+      TuneOptions o = two_at_a_time(fmt::format("steps{}-{}", steps, leave_at));
+      o.samples = 8;  // 6 to train on
+      o.batch = 3;
+      o.epochs = 2;
+      o.sign_rate = 0.3;  // an optimiser's first step
+      stop_tuning(o, leave_at);
+      const auto state = find_state(*files_, o.work_dir);
+      if (!state) continue;
+      const RunState run(*files_, state->path);
+      if (run.has_live(0) && run.live_progress(0).steps == steps) return file_name(o.output_dir);
+    }
+    ADD_FAILURE() << "no stop after " << steps << " steps";
+    return "";
+  }
+
+  SafetensorsFile part(const std::string& job, int64_t steps, int block) {
+    const auto state = find_state(*files_, folder_ / (job + ".work"));
+    return RunState(*files_, state->path).open_part(block, steps);
+  }
+
+  // Of the first linear of a block: the signs that quantize has made, those that a part has, and
+  // those of the latents that a part has.
+  std::vector<uint32_t> packed_signs(int block) { return first_linear(block).signs; }
+  std::vector<uint32_t> saved_signs(const std::string& job, int64_t steps, int block) {
+    const SafetensorsFile file = part(job, steps, block);
+    const TensorInfo& info = file.info("signs.0");
+    std::vector<uint32_t> words(static_cast<size_t>(info.elements()));
+    file.read(info, std::as_writable_bytes(std::span(words)));
+    return words;
+  }
+  std::vector<uint32_t> latents_as_signs(const std::string& job, int64_t steps, int block) {
+    const SafetensorsFile file = part(job, steps, block);
+    const TensorInfo& info = file.info("learned.latents.0");
+    const at::Tensor latents = at::empty({info.elements()});
+    file.read(info, bytes_of(latents));
+    const PackedLinear linear = first_linear(block);
+    return pack_latents(latents.view({linear.rows, linear.low_cols()}));
+  }
+  PackedLinear first_linear(int block) {
+    const SourceModel model(*files_, folder_ / "packed");
+    const LinearShape shape = block_linears(model.config(), block).front();
+    return read_packed_linear(model.tensors(), shape.tensor, shape.rows, shape.cols);
+  }
+
   static std::vector<std::byte> tensor(const TensorFolder& folder, const std::string& name) {
     std::vector<std::byte> bytes(static_cast<size_t>(folder.info(name).bytes));
     folder.read(name, bytes);
@@ -72,34 +121,15 @@ TEST_F(TuneSignGroups, FlipInAllBlocksAndAllAtATimeIsAnotherJob) {
   EXPECT_FALSE(bytes("all") == bytes("two"));
 }
 
-// One epoch of three has steps of the first group alone.
-TEST_F(TuneSignGroups, BlocksOfLaterGroupsKeepTheirSigns) {
-  TuneOptions o = two_at_a_time("tuned");
-  o.epochs = 2;
-  o.samples = 8;  // 6 to train on
-  o.batch = 6;    // so there are two steps, one for each group
-  o.rate = 1e-9;
-  o.sign_rate = 0.3;
-  struct Observer : TuneObserver {
-    void epoch_done(const TuningHistory& history, double /*seconds*/) override { last = history; }
-    TuningHistory last;
-  } observer;
-  tune_heard(o, observer);
-  // Which epoch is kept decides which signs are written: after the first one, those of {0, 2}.
-  const std::set<int> changed = changed_blocks("packed", "tuned");
-  switch (observer.last.best()) {
-    case 0:
-      EXPECT_EQ(changed, std::set<int>());
-      break;
-    case 1:
-      EXPECT_EQ(changed, (std::set<int>{0, 2}));
-      break;
-    default:
-      EXPECT_EQ(changed, (std::set<int>{0, 1, 2}));
-  }
-  ASSERT_EQ(observer.last.epochs(), 2);
-  EXPECT_NE(observer.last.held_out_kl[0], observer.last.held_out_kl[1]);
-  EXPECT_NE(observer.last.held_out_kl[1], observer.last.held_out_kl[2]);
+// Four steps, two an epoch: the first epoch is the first group's, the second one the other's.
+TEST_F(TuneSignGroups, AGroupIsTrainedInItsOwnStepsAndKeepsItsSignsAfterwards) {
+  const std::string first = job_with_steps(2), second = job_with_steps(3);
+  const std::vector<uint32_t> given_0 = packed_signs(0), given_1 = packed_signs(1);
+  const std::vector<uint32_t> trained_0 = latents_as_signs(first, 2, 0);
+  EXPECT_NE(trained_0, given_0);
+  EXPECT_EQ(saved_signs(first, 2, 1), given_1);
+  EXPECT_EQ(saved_signs(second, 3, 0), trained_0);
+  EXPECT_NE(latents_as_signs(second, 3, 1), given_1);
 }
 
 TEST_F(TuneSignGroups, BytesAreTheSameForAnyRanksStagesAndThreads) {
@@ -187,8 +217,17 @@ TEST_F(TuneSignGroups, MoreGroupsThanStepsAreRefused) {
   o.sign_blocks = 1;
   o.epochs = 1;
   o.batch = 5;  // two steps
-  EXPECT_THAT(tuning_message(o), HasSubstr("--sign-blocks 1 makes 3 groups of the 3 blocks, and "
-                                           "each needs a step of its own, but there are 2"));
+  const std::string words =
+      "--sign-blocks 1 makes 3 groups of the 3 blocks, and each needs a step of its own, but there "
+      "are 2: raise --sign-blocks, or the number of steps (--epochs, --samples)";
+  EXPECT_THAT(tuning_message(o), HasSubstr(words));
+  // A chain asks before it quantizes.
+  try {
+    check_before_packed(o, *files_, 1);
+    ADD_FAILURE() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(words));
+  }
 }
 
 // A gradient of 1 everywhere: AdamW's first step is the rate, whatever came before it elsewhere.
