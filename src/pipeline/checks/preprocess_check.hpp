@@ -23,8 +23,8 @@ struct CheckedPreprocess {
 // does not communicate. UsageError or FormatError with all problems found.
 //
 // Verifies the packed folder: reads every tensor once, on every rank. Of the corpus it looks at
-// names, sizes and the first MiB of each file. That the texts are sound, and the output folder is of
-// this very text, preprocess() finds out when it has read them.
+// names, sizes and the first MiB of each file. That the texts are sound, and the output folder is
+// of this very text, preprocess() finds out when it has read them.
 CheckedPreprocess check_preprocess(const PreprocessOptions& options, Files& files, int ranks,
                                    int threads);
 
