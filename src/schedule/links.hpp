@@ -29,7 +29,7 @@ PlanCosts stage_costs_on(const NodeLinks& node, const Workload& work, const Mach
 
 // What a rank sends over a link.
 struct LinkUse {
-  double bytes_per_s = 0;  // for each second in which it computes
+  double bytes_per_s = 0;  // for each second in which it computes; links and disks cost none
   double rate = 1;         // of the link, bytes a second
 
   double part() const { return bytes_per_s / rate; }

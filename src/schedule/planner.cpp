@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "base/error.hpp"
@@ -157,6 +158,14 @@ class Search {
   int64_t least_host_ = INT64_MAX, least_device_ = INT64_MAX;
 };
 
+// The machine without the time for links and disks.
+Machine only_computing(Machine machine) {
+  machine.link_bytes_per_s = std::numeric_limits<double>::infinity();
+  machine.read_bytes_per_s = machine.write_bytes_per_s = machine.link_bytes_per_s;
+  machine.link_latency_s = machine.write_latency_s = 0;
+  return machine;
+}
+
 // The forecast of a rank beyond the mesh. It holds the memory of its process and does nothing.
 RankForecast idle_rank(const Machine& machine, int rank) {
   RankForecast idle;
@@ -221,14 +230,18 @@ double Forecast::idle_fraction() const {
 LinksUsed links_used(const PlanRequest& request, const Forecast& forecast) {
   const LinkRates rates = link_rates(request.machine, request.node, forecast.mesh);
   LinksUsed used{{0, rates.streams}, {0, rates.sums}};
+  const Machine computing = only_computing(request.machine);
   for (const RankForecast& rank : forecast.ranks) {
-    // A rank is busy while it exchanges, too.
-    const auto exchanged = static_cast<double>(rank.exchanged_bytes);
-    const double computing_s = rank.busy_s - exchanged / rates.sums;
-    if (computing_s <= 0) continue;
+    if (!forecast.mesh.contains(rank.rank)) continue;
+    const PlanCosts costs = plan_costs(request.work, computing, forecast.mesh,
+                                       forecast.mesh.replica_of_rank(rank.rank));
+    const double seconds =
+        busy_seconds(forecast.plan, forecast.mesh.stage_of_rank(rank.rank), costs);
+    if (seconds <= 0) continue;
     used.streams.bytes_per_s =
-        std::max(used.streams.bytes_per_s, static_cast<double>(rank.sent_bytes) / computing_s);
-    used.sums.bytes_per_s = std::max(used.sums.bytes_per_s, exchanged / computing_s);
+        std::max(used.streams.bytes_per_s, static_cast<double>(rank.sent_bytes) / seconds);
+    used.sums.bytes_per_s =
+        std::max(used.sums.bytes_per_s, static_cast<double>(rank.exchanged_bytes) / seconds);
   }
   return used;
 }
