@@ -22,7 +22,6 @@ const Names& commands_not_yet() {
 const Names& options_not_yet(std::string_view command) {
   static const std::map<std::string_view, Names> table = {
       {"quantize", {"keep-latents"}},
-      {"tune", {"sign-blocks"}},
       {"eval", {"head"}},
   };
   static const Names none;
